@@ -1,0 +1,1 @@
+"""Riverrun's models."""

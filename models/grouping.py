@@ -1,0 +1,38 @@
+"""Which segment an event belongs to, and every group that its numbers are counted under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from models.tally import Group
+from models.usecase import UseCase
+from schemas.errors import Malformed
+
+
+class Grouping:
+    """The declared segments and slices of a use case; stateless."""
+
+    def __init__(self, use_case: UseCase) -> None:
+        self._segments = use_case.segments
+        self._slices = use_case.slices
+
+    def segment(self, event: Any) -> str | None:
+        """The segment's name; None if the use case declares no segments."""
+        return None if self._segments is None else _name(self._segments.by, event)
+
+    def groups(self, event: Any, segment: str | None) -> list[Group]:
+        """The whole partition, the segment, and each declared slice as `name=value`."""
+        groups: list[Group] = [(None, None)]
+        if segment is not None:
+            groups.append((segment, None))
+        for name, by in self._slices.items():
+            groups.append((None, f"{name}={_name(by, event)}"))
+        return groups
+
+
+def _name(by: str | Callable[[Any], str], event: Any) -> str:
+    try:
+        return str(getattr(event, by) if isinstance(by, str) else by(event))
+    except Exception as error:  # the author's function met data that it cannot take
+        raise Malformed(f"no segment or slice can be told of this event: {error}") from error

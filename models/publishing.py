@@ -1,0 +1,202 @@
+"""What a partition task writes, as bytes: one encode a record, metadata in CloudEvents headers.
+
+The dictionaries here have the fields of the models in `schemas.records`; a test validates every
+one of them against its model, so that nothing is validated on the hot path.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from models.features import Vector
+from models.kinds import Kind
+from models.reading import Record
+from models.roster import Asked
+from models.waiting import Waiting
+from schemas.errors import Rejected
+from schemas.headers import Headers, stamp
+from schemas.inputs import Event, Outcome
+from schemas.topics import BY_KIND, INPUTS
+
+DEAD_LETTER_BYTES_MAX = 1_048_576
+
+
+class Output(NamedTuple):
+    """One record to be written: `kind` names its topic, the partition is the task's own."""
+
+    kind: str
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+class Learnt(NamedTuple):
+    """What became of one prediction: its label, and how it was used."""
+
+    outcome: Outcome | None
+    label: Any
+    delay_s: float
+    learnt: bool
+    kpi: float | None = None
+    weight: float | None = None
+
+
+class Publisher:
+    """Makes the outputs of one use case on one partition."""
+
+    def __init__(self, use_case: str, partition: int, kind: Kind, names: tuple[str, ...]) -> None:
+        self.use_case = use_case
+        self.partition = partition
+        self._kind = kind
+        self._names = names
+        self._stamps = {kind: stamp(kind, use_case, partition) for kind in BY_KIND}
+
+    def _record(self, kind: str, key: bytes | None, value: dict[str, Any], id: str) -> Output:
+        """A record that is about no single event; `id` is unique among its kind."""
+        return Output(kind, key, orjson.dumps(value), (*self._stamps[kind], ("ce_id", id.encode())))
+
+    def features(self, record: Record, event: Event, value: bytes, trace: bytes | None) -> Output:
+        """What the models saw, already encoded (it is what waits for the outcome, too)."""
+        return self._of_event("features", record.key, event, value, trace)
+
+    def prediction(
+        self,
+        record: Record,
+        event: Event,
+        segment: str | None,
+        asked: Asked,
+        place: tuple[int, int],
+        trace: bytes | None,
+    ) -> Output:
+        """What was said, by whom and why; `place` is (seq, step)."""
+        kind, answer = self._kind, asked.answer
+        body = {
+            "event_id": event.event_id,
+            "event_time": event.event_time,
+            "value": kind.value(answer.said),
+            "probabilities": kind.probabilities(answer.said),
+            "interval": None,
+            "classes": None,
+            "segment": segment,
+            "answered_by": answer.by,
+            "reason": answer.why,
+            "model": answer.model,
+            "shadows": self._shadows(asked.pooled, asked.own, segment),
+            "contributions": None,
+            "reference": None,
+            "rest": None,
+            "seq": place[0],
+            "step": place[1],
+            "partition": self.partition,
+        }
+        return self._of_event("predictions", record.key, event, orjson.dumps(body), trace)
+
+    def example(
+        self,
+        key: bytes,
+        event: Event,
+        segment: str | None,
+        x: Vector,
+        waiting: Waiting,
+        learnt: Learnt,
+        step: int,
+    ) -> Output:
+        """Features joined to their label."""
+        kind, outcome = self._kind, learnt.outcome
+        baseline, pooled, own, served, by = waiting.said
+        body = {
+            "event_id": event.event_id,
+            "event_time": event.event_time,
+            "outcome_time": None if outcome is None else outcome.outcome_time,
+            "features": x,
+            "label": learnt.label,
+            "said": kind.value(served),
+            "baseline": kind.value(baseline),
+            "shadows": self._shadows(pooled, own, segment),
+            "answered_by": by,
+            "segment": segment,
+            "delay_s": learnt.delay_s,
+            "weight": 1.0 if learnt.weight is None else learnt.weight,
+            "learnt": learnt.learnt,
+            "source": (
+                "history" if waiting.silent else "default" if outcome is None else "outcome"
+            ),
+            "kpi": learnt.kpi,
+            "step": step,
+            "partition": self.partition,
+        }
+        return self._of_event("examples", key, event, orjson.dumps(body), waiting.trace)
+
+    def _shadows(self, pooled: tuple[Any, ...], own: Any, segment: str | None) -> dict[str, Any]:
+        shadow = self._kind.shadow
+        shadows = {name: shadow(said) for name, said in zip(self._names, pooled, strict=True)}
+        if own is not None:
+            shadows[f"[{segment}]"] = shadow(own)
+        return shadows
+
+    def _of_event(
+        self, kind: str, key: bytes | None, event: Event, value: bytes, trace: bytes | None
+    ) -> Output:
+        headers: Headers = (
+            *self._stamps[kind],
+            ("ce_id", event.event_id.encode()),
+            ("ce_time", event.event_time.isoformat().encode()),
+        )
+        if trace is not None:
+            headers = (*headers, ("traceparent", trace))
+        return Output(kind, key, value, headers)
+
+    def dead_letter(self, record: Record, index: int, error: Rejected, step: int) -> Output:
+        """The original bytes and what to do; causes in Kafka Connect's header names too."""
+        value, key = record.value or b"", record.key
+        body = {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp,
+            "key_base64": None if key is None else b64encode(key[:DEAD_LETTER_BYTES_MAX]).decode(),
+            "value_base64": b64encode(value[:DEAD_LETTER_BYTES_MAX]).decode(),
+            "value_bytes": len(value),
+            "headers": [(name, b64encode(v or b"").decode()) for name, v in record.headers],
+            "stage": ("event", "outcome", "command", "event")[index],
+            "error_class": error.fault,
+            "error": str(error),
+            "step": step,
+        }
+        place = f"{record.topic}-{record.partition}-{record.offset}"
+        out = self._record("dead-letter", key, body, place)
+        connect = (
+            ("__connect.errors.topic", record.topic.encode()),
+            ("__connect.errors.partition", str(record.partition).encode()),
+            ("__connect.errors.offset", str(record.offset).encode()),
+            ("__connect.errors.stage", INPUTS[index].encode()),
+            ("__connect.errors.exception.class.name", error.fault.encode()),
+            ("__connect.errors.exception.message", str(error).encode()),
+        )
+        return out._replace(headers=(*out.headers, *connect))
+
+    def metric(self, value: dict[str, Any]) -> Output:
+        """One metric record; its key is what a later record replaces."""
+        start = value["window_start"].isoformat()
+        key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}|{value['model']}"
+        return self._record("metrics", key.encode(), value, f"{key}|{value['step']}")
+
+    def lifecycle(self, step: int, watermark: float | None, **value: Any) -> Output:
+        """A change of state of a model or of the partition."""
+        body = {
+            "use_case": self.use_case,
+            "partition": self.partition,
+            "segment": None,
+            "from_state": None,
+            "command_id": None,
+            "evidence": None,
+            "event_time": None if watermark is None else datetime.fromtimestamp(watermark, UTC),
+            "step": step,
+            **value,
+        }
+        place = f"{step}-{body['model']}-{body['segment'] or ''}-{body['to_state']}"
+        return self._record("lifecycle", str(body["model"]).encode(), body, place)

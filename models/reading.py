@@ -1,0 +1,163 @@
+"""From a Kafka record to a typed one, or to the reason why not. Pure: bytes in, no state.
+
+Nothing raises here: an unreadable record must still take its place in the journal, so it becomes a
+`Taken` that carries its error and is turned into a dead letter when it is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+
+from models.usecase import UseCase
+from schemas.errors import Malformed, Rejected
+from schemas.inputs import Command, Event, Outcome
+from schemas.partitioner import partition_of
+from schemas.topics import INPUTS
+
+EVENTS, OUTCOMES, COMMANDS, HISTORY = range(len(INPUTS))
+AT_ONCE = float("-inf")
+RECORD_BYTES_MAX = 1_048_576
+KIND_HEADER = "riverrun_kind"
+"""Says on the history topic whether a record is an `event` or an `outcome`."""
+
+
+class Record(Protocol):
+    """What is used of an aiokafka ConsumerRecord."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+    @property
+    def headers(self) -> Iterable[tuple[str, bytes]]:
+        """Name and value, in their order."""
+
+
+class Taken:
+    """A record that was read: its time (seconds UTC, -inf: at once) and its body or its error."""
+
+    __slots__ = ("body", "error", "input", "record", "silent", "time")
+
+    def __init__(
+        self,
+        index: int,
+        record: Record,
+        body: Event | Outcome | Command | None = None,
+        error: Rejected | None = None,
+        *,
+        silent: bool = False,
+    ) -> None:
+        self.input = index
+        self.record = record
+        self.body = body
+        self.error = error
+        self.silent = silent
+        if isinstance(body, Event):
+            self.time = body.event_time.timestamp()
+        elif isinstance(body, Outcome):
+            self.time = body.outcome_time.timestamp()
+        else:
+            self.time = AT_ONCE
+
+
+class Reader:
+    """Reads the four inputs of one use case on one partition."""
+
+    def __init__(self, use_case: UseCase, partitions: int) -> None:
+        self._use_case = use_case
+        self._partitions = partitions
+
+    def read(self, index: int, record: Record) -> Taken:
+        """The record as an event, outcome or command; a tombstone has neither body nor error."""
+        if record.value is None:
+            return Taken(index, record)
+        try:
+            body, silent = self._body(index, record)
+        except Rejected as error:
+            return Taken(index, record, error=error)
+        return Taken(index, record, body, silent=silent)
+
+    def _body(self, index: int, record: Record) -> tuple[Event | Outcome | Command, bool]:
+        value = record.value
+        assert value is not None
+        if len(value) > RECORD_BYTES_MAX:
+            raise Malformed(
+                f"the record has {len(value)} bytes; at most {RECORD_BYTES_MAX} are read. "
+                "Send what the models need and keep the rest elsewhere."
+            )
+        if index == COMMANDS:
+            return _parsed(Command, value), False
+        if index == HISTORY:
+            return self._history(record, value), True
+        return self._keyed(index, record, value), False
+
+    def _history(self, record: Record, value: bytes) -> Event | Outcome:
+        kind = next((v for name, v in record.headers if name == KIND_HEADER), b"")
+        if kind not in (b"event", b"outcome"):
+            raise Malformed(
+                f"a history record needs the header {KIND_HEADER}: event or outcome; "
+                "use `riverrun backfill` to write them."
+            )
+        return self._keyed(EVENTS if kind == b"event" else OUTCOMES, record, value)
+
+    def _keyed(self, index: int, record: Record, value: bytes) -> Event | Outcome:
+        use_case = self._use_case
+        body: Event | Outcome
+        if index == EVENTS:
+            body = _parsed(use_case.event, value)
+            self._check_key(record, str(getattr(body, use_case.key)).encode())
+        else:
+            body = _parsed(use_case.outcome, value)
+            self._check_key(record, record.key)
+        return body
+
+    def _check_key(self, record: Record, due: bytes | None) -> None:
+        key = record.key
+        if key is None:
+            raise Malformed(f"the record has no Kafka key; send {self._use_case.key!r} as its key.")
+        if key != due:
+            raise Malformed(
+                f"the Kafka key is {_shown(key)} but the field {self._use_case.key!r} is "
+                f"{_shown(due)}; they must be equal."
+            )
+        placed = partition_of(key, self._partitions)
+        if placed != record.partition:
+            raise Malformed(
+                f"key {_shown(key)} came on partition {record.partition}, but Kafka's default "
+                f"partitioner puts it on {placed} of {self._partitions}. In librdkafka clients "
+                "set partitioner=murmur2_random."
+            )
+
+
+def _parsed(model: type[Any], value: bytes) -> Any:
+    try:
+        return model.model_validate_json(value)
+    except ValidationError as error:
+        raise Malformed(in_words(error, model)) from None
+
+
+def in_words(error: ValidationError, model: type[BaseModel]) -> str:
+    """What pydantic found, as one line that a producer can act on."""
+    found = []
+    for item in error.errors(include_url=False, include_context=False)[:5]:
+        place = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "json_invalid":
+            return f"the value is not JSON: {item['msg']}. Send one {model.__name__} as JSON."
+        given = "" if item["type"] == "missing" else f" (given: {_short(item['input'])})"
+        found.append(f"{place or 'record'}: {item['msg'].lower()}{given}")
+    return f"not a {model.__name__}: " + "; ".join(found)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _shown(key: bytes | None) -> str:
+    return "none" if key is None else repr(key[:100].decode("utf-8", "replace"))

@@ -1,0 +1,51 @@
+"""A slot: one River model of one segment. Only the slot calls River.
+
+A model that raises is not a reason to stop: it has nothing to say, that is counted, and the
+baseline answers for it. Deterministic, since the same record raises the same again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.kinds import Kind, Said
+
+
+class Slot:
+    """A model by its name, what it has learnt and how often it failed."""
+
+    __slots__ = ("changed", "faults", "last_fault", "model", "name", "segment", "trained_on")
+
+    def __init__(self, name: str, segment: str | None, model: Any) -> None:
+        self.name = name
+        self.segment = segment
+        self.model = model
+        self.trained_on = 0
+        self.faults = 0
+        self.last_fault = ""
+        self.changed = True
+
+    def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
+        """What it says of `x`; None where it has nothing to say or raised."""
+        try:
+            return kind.ask(self.model, x)
+        except Exception as error:  # whatever an estimator raises is its own fault, not the loop's
+            self._fault(error)
+            return None
+
+    def learn(self, x: dict[str, Any], y: Any, weight: float | None) -> None:
+        """Learn one example; `weight` only if the use case declares weights."""
+        self.changed = True
+        try:
+            if weight is None:
+                self.model.learn_one(x, y)
+            else:
+                self.model.learn_one(x, y, w=weight)
+        except Exception as error:  # as above
+            self._fault(error)
+        self.trained_on += 1
+
+    def _fault(self, error: Exception) -> None:
+        self.faults += 1
+        self.last_fault = f"{type(error).__name__}: {error}"
+        self.changed = True

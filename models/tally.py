@@ -1,0 +1,152 @@
+"""Quality and KPI as mergeable sums, per event-time window, segment, slice and model.
+
+An answer is counted in the window of its event's time, so a window fills up as labels come: its
+maturity is the share that has one. Memory: windows older than the ids' memory are dropped, since
+no outcome can reach them any more.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from models.kinds import Kind, metric_value
+from models.usecase import UseCase
+
+Group = tuple[str | None, str | None]
+"""(segment, slice): both None is the whole partition."""
+
+
+class Cell:
+    """One window of one group: what was answered, and each model's sums over what has a label."""
+
+    __slots__ = ("expired", "guarded", "late", "outcomes", "predictions", "scores")
+
+    def __init__(self) -> None:
+        self.predictions = 0
+        self.outcomes = 0
+        self.expired = 0
+        self.late = 0
+        self.guarded: dict[str, int] = {}
+        # model → [examples, KPI sum, then the kind's sums]
+        self.scores: dict[str, list[float]] = {}
+
+
+class Tally:
+    """All cells of one partition. Call order for each event: `asked`, then at most one other."""
+
+    __slots__ = ("_changed", "_kind", "_use_case", "cells", "learnt", "window")
+
+    def __init__(self, use_case: UseCase, kind: Kind) -> None:
+        self._use_case = use_case
+        self._kind = kind
+        self.window = use_case.window
+        self.cells: dict[tuple[float, Group], Cell] = {}
+        self.learnt = 0
+        self._changed: set[tuple[float, Group]] = set()
+
+    def _cells(self, time: float, groups: list[Group]) -> list[Cell]:
+        start = time - time % self.window
+        found = []
+        for group in groups:
+            place = (start, group)
+            cell = self.cells.get(place)
+            if cell is None:
+                cell = self.cells[place] = Cell()
+            self._changed.add(place)
+            found.append(cell)
+        return found
+
+    def asked(self, time: float, groups: list[Group], withheld: list[str]) -> None:
+        """An event was answered; `withheld` names models whose value could not be used."""
+        for cell in self._cells(time, groups):
+            cell.predictions += 1
+            for name in withheld:
+                cell.guarded[name] = cell.guarded.get(name, 0) + 1
+
+    def scored(
+        self,
+        time: float,
+        groups: list[Group],
+        scores: list[tuple[str, float | None, tuple[float, ...]]],
+    ) -> None:
+        """Its outcome came: (model, KPI, losses) of every answer that was made."""
+        for cell in self._cells(time, groups):
+            cell.outcomes += 1
+            for name, kpi, losses in scores:
+                row = cell.scores.get(name)
+                if row is None:
+                    row = cell.scores[name] = [0.0] * (2 + len(losses))
+                row[0] += 1.0
+                row[1] += kpi or 0.0
+                for place, loss in enumerate(losses, 2):
+                    row[place] += loss
+        self.learnt += 1
+
+    def expired(self, time: float, groups: list[Group]) -> None:
+        """Its horizon passed without an outcome."""
+        for cell in self._cells(time, groups):
+            cell.expired += 1
+
+    def late(self, time: float, groups: list[Group]) -> None:
+        """Its outcome came after the horizon."""
+        for cell in self._cells(time, groups):
+            cell.late += 1
+
+    def forget(self, before: float) -> None:
+        """Drop windows that ended before that time."""
+        while self.cells:
+            place = next(iter(self.cells))
+            if place[0] + self.window >= before:
+                return
+            del self.cells[place]
+            self._changed.discard(place)
+
+    def report(self, partition: int, definition: str, step: int) -> list[dict[str, Any]]:
+        """One metric record for each model of each cell that changed since the last report."""
+        changed = sorted(self._changed, key=str)
+        self._changed.clear()
+        return [
+            record
+            for place in changed
+            if place in self.cells
+            for record in self._records(place, partition, definition, step)
+        ]
+
+    def _records(
+        self, place: tuple[float, Group], partition: int, definition: str, step: int
+    ) -> list[dict[str, Any]]:
+        start, (segment, group) = place
+        cell, use_case = self.cells[place], self._use_case
+        shared = {
+            "use_case": use_case.name,
+            "partition": partition,
+            "window_start": datetime.fromtimestamp(start, UTC),
+            "window_s": self.window,
+            "segment": segment,
+            "slice": group,
+            "predictions": cell.predictions,
+            "outcomes": cell.outcomes,
+            "maturity": cell.outcomes / cell.predictions if cell.predictions else 0.0,
+            "metric": use_case.metric,
+            "kpi_unit": use_case.kpi.unit,
+            "expired": cell.expired,
+            "late": cell.late,
+            "definition": definition,
+            "step": step,
+        }
+        records = []
+        for name in cell.scores or ("served",):
+            row = cell.scores.get(name) or [0.0] * (2 + len(self._kind.sums))
+            sums = {"n": row[0], **dict(zip(self._kind.sums, row[2:], strict=True))}
+            records.append(
+                shared
+                | {
+                    "model": name,
+                    "sums": sums,
+                    "value": metric_value(use_case.metric, row[0], sums),
+                    "kpi_sum": row[1],
+                    "guarded": cell.guarded.get(name, 0),
+                }
+            )
+        return records

@@ -1,0 +1,94 @@
+"""What is told on `lifecycle`: a model began, was promoted, withheld, dropped; who, when, why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.journal import Journal
+from models.publishing import Output, Publisher
+from models.roster import Roster
+from models.watermark import Watermark
+
+
+class Teller:
+    """Writes lifecycle records of one partition; says each standing fact once.
+
+    Memory: one word for each model.
+    """
+
+    def __init__(
+        self, publish: Publisher, roster: Roster, journal: Journal, watermark: Watermark
+    ) -> None:
+        self.told: set[str] = set()
+        self._publish = publish
+        self._roster = roster
+        self._journal = journal
+        self._watermark = watermark
+
+    def tell(self, out: list[Output], model: str, **value: Any) -> None:
+        """One change of state; `value` as in `schemas.records.Lifecycle`."""
+        value.setdefault("who", "riverrun")
+        step, time = self._journal.step, self._watermark.time
+        out.append(self._publish.lifecycle(step, time, model=model, **value))
+
+    def beginning(self, out: list[Output], definition: str) -> None:
+        """Every declared model begins with the partition's first record."""
+        if "beginning" in self.told:
+            return
+        self.told.add("beginning")
+        for name in self._roster.names:
+            self.tell(
+                out,
+                name,
+                to_state="champion" if name == self._roster.champion else "shadow",
+                cause="definition",
+                why=f"declared by definition {definition}",
+            )
+
+    def withheld(self, out: list[Output], names: list[str]) -> None:
+        """The first time that a model's value could not be used."""
+        for name in names:
+            if name in self.told:
+                continue
+            self.told.add(name)
+            fault = self._roster.pooled[name].last_fault
+            why = fault or "a value was not finite or left the limits"
+            self.tell(out, name, to_state="withheld", cause="safeguard", why=why)
+
+    def segment(self, out: list[Output], segment: str | None) -> None:
+        """Make room for the segment's own model, and say what that changed."""
+        champion = self._roster.champion
+        new, dropped = self._roster.enter(segment)
+        if dropped is not None:
+            self.tell(
+                out,
+                champion,
+                segment=dropped,
+                from_state="shadow",
+                to_state="retired",
+                cause="limit",
+                why="the least recently used segment made room for another",
+            )
+        if new:
+            self.tell(
+                out,
+                champion,
+                segment=segment,
+                to_state="shadow",
+                cause="definition",
+                why="first event of this segment",
+            )
+
+    def earned(self, out: list[Output], segment: str) -> None:
+        """A segment's own model earned its place, or lost it."""
+        earning = self._roster.earning[segment]
+        before, after = ("shadow", "champion") if earning.earned else ("champion", "shadow")
+        self.tell(
+            out,
+            self._roster.champion,
+            segment=segment,
+            from_state=before,
+            to_state=after,
+            cause="rule",
+            why=f"gains {earning.mean:.4g} an example over the pooled model, n={earning.n}",
+        )

@@ -1,0 +1,126 @@
+"""A use case: one frozen object, made in one file, that says all there is to decide.
+
+Nothing here runs anything. `models.declaration` finds what is wrong in it, `models.task` runs it.
+Durations are seconds (`hours(24)`), amounts are in the unit that they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from models.durations import days, hours
+from models.features import Feature
+from schemas.inputs import Event, Outcome
+
+Kind = Literal["regression", "binary", "multiclass"]
+MetricName = Literal["mae", "rmse", "accuracy", "f1", "logloss"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """What an answer costs or earns, in a unit that people care about.
+
+    `cost(event, outcome, said)` is the amount for one served value; `range` bounds it (least,
+    most), which every statement about it rests on: what falls outside is cut to it and counted.
+    """
+
+    cost: Callable[[Any, Any, Any], float]
+    unit: str
+    better: Literal["lower", "higher"]
+    range: tuple[float, float]
+
+    def __call__(self, event: Any, outcome: Any, said: Any) -> float:
+        """The amount for one served value, cut to `range`."""
+        least, most = self.range
+        return min(max(float(self.cost(event, outcome, said)), least), most)
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Own models for each value of a field; they answer once they have earned it.
+
+    At most `limit` segments a partition hold models, the least recently used are dropped.
+    `models` names which of the use case's models have them; default: the champion.
+    """
+
+    by: str | Callable[[Any], str]
+    limit: int = 50
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """How models are compared: the share of events that challengers see, and experiments.
+
+    `shadow`: share (0 to 1) of events, chosen by hash of the id, that every challenger predicts.
+    `acts_on_outcome`: True if what is served changes the outcome; then shadows are indicative only.
+    """
+
+    shadow: float = 1.0
+    experiment: Mapping[str, float] | None = None
+    acts_on_outcome: bool = False
+    unit: str | None = None
+    holdout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Who decides: `manual` recommends only. `after` examples, a relative KPI `margin`, a guard."""
+
+    mode: Literal["manual", "automatic"] = "manual"
+    after: int = 5_000
+    margin: float = 0.0
+    guard: MetricName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCase:
+    """One loop around one question. All fields are documented in docs/USECASE.md.
+
+    Raises nothing when made; `models.declaration.mistakes(use_case)` lists all that is wrong.
+    """
+
+    name: str
+    owner: str
+    event: type[Event]
+    outcome: type[Outcome]
+    key: str
+    label: Callable[[Any, Any], Any]
+    features: Mapping[str, Feature]
+    models: Mapping[str, Callable[[], Any]]
+    champion: str
+    baseline: Callable[[Any], Any]
+    metric: MetricName
+    kpi: Kpi
+    horizon: float
+    kind: Kind = "regression"
+    learns: Literal["label", "label - baseline"] = "label"
+    limits: tuple[float, float] | None = None
+    interval: float | None = 0.9
+    never: Any = None
+    weight: Callable[[Any, Any], float] | None = None
+    warmup: int = 100
+    segments: Segments | None = None
+    slices: Mapping[str, str | Callable[[Any], str]] = field(default_factory=dict)
+    contest: Contest = Contest()
+    promotion: Promotion = Promotion()
+    targets: Mapping[str, float] = field(default_factory=dict)
+    topics: Mapping[str, str] = field(default_factory=dict)
+    partitions: int = 4
+    window: float = days(1)
+    memory: float | None = None
+    waiting_limit: int = 1_000_000
+    early_limit: int = 10_000
+    max_jump: float = days(2)
+    jump_agree: int = 3
+    recorded: Callable[[], Iterable[tuple[str, Mapping[str, Any]]]] | None = None
+
+    @property
+    def memory_s(self) -> float:
+        """How long an id is known after its event time, seconds; default twice the horizon."""
+        return self.memory if self.memory is not None else 2 * self.horizon
+
+
+__all__ = ["Contest", "Kpi", "Promotion", "Segments", "UseCase", "days", "hours"]

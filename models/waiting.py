@@ -1,0 +1,117 @@
+"""Predictions that wait for their outcome, ids that are remembered, outcomes that came early.
+
+Every event id is in one of three states until `memory` seconds (event time) after its event:
+
+    waiting ──outcome──▶ settled
+       └──────horizon──▶ expired ──late outcome──▶ settled
+
+All are bounded: past `waiting_limit` the oldest waiting ones expire early, past `early_limit` the
+oldest early outcome is given up. What waits is kept as bytes, as it went to the topics, since a
+million live objects would be gigabytes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Waiting(NamedTuple):
+    """One prediction without its outcome."""
+
+    time: float
+    event: bytes
+    features: bytes
+    said: tuple[Any, ...]
+    expired: bool
+    silent: bool
+    trace: bytes | None
+
+
+Settled = bytes
+"""Digest of event and outcome, to tell a repetition from a contradiction."""
+
+
+class Ledger:
+    """The state of every id in memory, of one partition; times are seconds UTC, event time."""
+
+    __slots__ = (
+        "_known",
+        "_pending",
+        "changed",
+        "early",
+        "entries",
+        "horizon",
+        "limit",
+        "memory",
+        "waiting",
+    )
+
+    def __init__(self, horizon: float, memory: float, limit: int) -> None:
+        self.horizon = horizon
+        self.memory = memory
+        self.limit = limit
+        self.entries: dict[str, Waiting | Settled] = {}
+        self.waiting = 0
+        self.early: dict[str, Any] = {}
+        self.changed: set[str] = set()
+        # Both are heaps of (event time, id): the oldest first, ties by id, whatever came when.
+        self._pending: list[tuple[float, str]] = []
+        self._known: list[tuple[float, str]] = []
+
+    def wait(self, event_id: str, waiting: Waiting) -> None:
+        """A prediction was made."""
+        self.entries[event_id] = waiting
+        self.changed.add(event_id)
+        self.waiting += 1
+        heapq.heappush(self._pending, (waiting.time, event_id))
+
+    def settle(self, event_id: str, waiting: Waiting, digest: Settled) -> None:
+        """Its outcome is known; the id stays known until its memory passes."""
+        if not waiting.expired:
+            self.waiting -= 1
+            heapq.heappush(self._known, (waiting.time, event_id))
+        self.entries[event_id] = digest
+        self.changed.add(event_id)
+
+    def overdue(self, now: float) -> Iterator[tuple[str, Waiting]]:
+        """Predictions whose horizon has passed at `now`, oldest first; each is now expired."""
+        pending, before = self._pending, now - self.horizon
+        while pending and (pending[0][0] < before or self.waiting > self.limit):
+            _, event_id = heapq.heappop(pending)
+            entry = self.entries.get(event_id)
+            if not isinstance(entry, Waiting):
+                continue
+            expired = entry._replace(expired=True)
+            self.entries[event_id] = expired
+            self.changed.add(event_id)
+            self.waiting -= 1
+            heapq.heappush(self._known, (entry.time, event_id))
+            yield event_id, expired
+
+    def forget(self, now: float) -> None:
+        """Drop the ids whose memory has passed, or that are more than memory holds."""
+        known, before = self._known, now - self.memory
+        while known and (known[0][0] < before or len(known) > self.limit):
+            _, event_id = heapq.heappop(known)
+            self.entries.pop(event_id, None)
+            self.changed.add(event_id)
+
+    def hold_early(self, event_id: str, taken: Any, limit: int) -> list[Any]:
+        """Hold an outcome until its event comes; returns those given up to keep the bound."""
+        self.early[event_id] = taken
+        given_up = []
+        while len(self.early) > limit:
+            given_up.append(self.early.pop(next(iter(self.early))))
+        return given_up
+
+    def stale_early(self, now: float) -> list[Any]:
+        """Early outcomes whose event did not come within the horizon."""
+        given_up = []
+        while self.early:
+            event_id, taken = next(iter(self.early.items()))
+            if taken.time + self.horizon >= now:
+                break
+            given_up.append(self.early.pop(event_id))
+        return given_up

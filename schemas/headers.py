@@ -1,0 +1,34 @@
+"""CloudEvents metadata as Kafka headers (binary mode of its Kafka protocol binding).
+
+Written on every record that riverrun makes; `traceparent` (W3C) is passed through from the event
+to all that came of it. Nothing is required of a producer: without headers, id and time are fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Headers = tuple[tuple[str, bytes], ...]
+
+_ALWAYS: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/json"))
+
+
+def stamp(kind: str, use_case: str, partition: int) -> Headers:
+    """The headers that all records of one kind and partition share: type, source, version.
+
+    >>> dict(stamp("predictions", "flight_eta", 3))["ce_source"]
+    b'/riverrun/flight_eta/3'
+    """
+    return (
+        *_ALWAYS,
+        ("ce_type", f"riverrun.{kind}".encode()),
+        ("ce_source", f"/riverrun/{use_case}/{partition}".encode()),
+    )
+
+
+def traceparent(headers: Iterable[tuple[str, bytes]]) -> bytes | None:
+    """The W3C trace context of a record, if it has one."""
+    for name, value in headers:
+        if name == "traceparent":
+            return value
+    return None

@@ -1,0 +1,80 @@
+"""What comes in: events, outcomes and commands, each one pydantic model.
+
+A use case's own event and outcome are subclasses that add fields. Values are JSON; times are UTC
+with a zone (`2013-01-01T10:17:00Z`). Fields that a model does not declare are tolerated, since a
+topic may be shared and may grow: `class Mine(Event, extra="forbid")` refuses them instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of an event, taken as a feature as it is."""
+
+    name: str
+
+    def __call__(self, event: Any) -> Any:
+        """The field's value."""
+        return getattr(event, self.name)
+
+
+class Travelling(BaseModel):
+    """Any record on a topic: immutable, strict about types, NaN and infinity refused."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", allow_inf_nan=False, ser_json_inf_nan="null"
+    )
+
+
+class Event(Travelling):
+    """A question to the model. Subclass it with the fields that the use case knows at that time."""
+
+    event_id: str = Field(
+        min_length=1, max_length=256, description="Unique within the use case's memory."
+    )
+    event_time: AwareDatetime = Field(description="When it happened, by the producer's clock, UTC.")
+
+    @classmethod
+    def fields(cls, *names: str) -> dict[str, Column]:
+        """Those fields as features under their own names; `riverrun check` names unknown ones.
+
+        >>> Event.fields("event_id")
+        {'event_id': Column(name='event_id')}
+        """
+        return {name: Column(name) for name in names}
+
+
+class Outcome(Travelling):
+    """What the world answered to one event. Subclass it with the label and what the KPI needs."""
+
+    event_id: str = Field(min_length=1, max_length=256, description="The event that it answers.")
+    outcome_time: AwareDatetime = Field(description="When the outcome was known, UTC.")
+
+
+Verb = Literal["promote", "rollback", "freeze", "unfreeze", "reset", "drain", "release"]
+
+
+class Command(Travelling):
+    """An act of an operator or of the decider, sent under one id to every partition."""
+
+    command_id: str = Field(min_length=1, description="One id for all partitions.")
+    verb: Verb = Field(description="What is to be done.")
+    model: str | None = Field(default=None, description="The model it is about, where it has one.")
+    who: str = Field(min_length=1, description="Who asked: a person, or `decider`.")
+    why: str = Field(min_length=1, description="The reason, for the audit trail.")
+    time: AwareDatetime = Field(description="When it was asked, UTC.")
+    evidence: dict[str, Any] | None = Field(
+        default=None, description="The figures it stands on, if a rule asked."
+    )
+
+
+def field_names(model: type[BaseModel]) -> Iterator[str]:
+    """The names that a record of this model carries, in their order."""
+    yield from model.model_fields
