@@ -14,7 +14,7 @@ import orjson
 
 from models.alignment import choose
 from models.publishing import Output
-from models.reading import EVENTS, OUTCOMES, Taken
+from models.reading import EVENTS, OUTCOMES, PlainRecord, Taken
 from models.task import PartitionTask
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
@@ -22,19 +22,6 @@ from schemas.partitioner import partition_of
 
 Recorded = Iterable[tuple[str, Mapping[str, Any]]]
 """("event" | "outcome", fields), in the order of their times, outcomes first on equal times."""
-
-
-@dataclass(slots=True)
-class FileRecord:
-    """A Kafka record that never was on Kafka; the same attributes."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,7 +54,7 @@ class Backtest:
         partition = partition_of(key, self.partitions)
         offset = self._offsets.get((index, partition), 0)
         self._offsets[index, partition] = offset + 1
-        record = FileRecord(kind, partition, offset, 0, key, orjson.dumps(fields))
+        record = PlainRecord(kind, partition, offset, 0, key, orjson.dumps(fields))
         task = self.task(partition)
         taken = task.read(index, record)
         record.timestamp = int(taken.time * 1000) if taken.time > 0 else 0

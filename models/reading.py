@@ -7,6 +7,7 @@ Nothing raises here: an unreadable record must still take its place in the journ
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -37,6 +38,32 @@ class Record(Protocol):
     @property
     def headers(self) -> Iterable[tuple[str, bytes]]:
         """Name and value, in their order."""
+
+
+@dataclass(slots=True)
+class PlainRecord:
+    """A record with the attributes of a Kafka one that is not, or is no longer, on Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @classmethod
+    def of(cls, record: Record) -> PlainRecord:
+        """The same record as plain data."""
+        return cls(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            tuple(record.headers),
+        )
 
 
 class Taken:

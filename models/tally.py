@@ -1,8 +1,9 @@
 """Quality and KPI as mergeable sums, per event-time window, segment, slice and model.
 
 An answer is counted in the window of its event's time, so a window fills up as labels come: its
-maturity is the share that has one. Memory: windows older than the ids' memory are dropped, since
-no outcome can reach them any more.
+maturity is the share that has one. Memory: windows older than the ids' memory are closed, since no
+outcome can reach them any more, and added to their group's total; at most `GROUPS_MAX` groups are
+told apart, a further one is counted in the whole partition only.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from models.usecase import UseCase
 
 Group = tuple[str | None, str | None]
 """(segment, slice): both None is the whole partition."""
+
+GROUPS_MAX = 1_000
 
 
 class Cell:
@@ -31,24 +34,40 @@ class Cell:
         # model → [examples, KPI sum, then the kind's sums]
         self.scores: dict[str, list[float]] = {}
 
+    def add(self, other: Cell) -> None:
+        """Add another window's counts and sums to these."""
+        self.predictions += other.predictions
+        self.outcomes += other.outcomes
+        self.expired += other.expired
+        self.late += other.late
+        for name, count in other.guarded.items():
+            self.guarded[name] = self.guarded.get(name, 0) + count
+        for name, row in other.scores.items():
+            mine = self.scores.get(name, [0.0] * len(row))
+            self.scores[name] = [a + b for a, b in zip(mine, row, strict=True)]
+
 
 class Tally:
     """All cells of one partition. Call order for each event: `asked`, then at most one other."""
 
-    __slots__ = ("_changed", "_kind", "_use_case", "cells", "learnt", "window")
+    __slots__ = ("_changed", "_kind", "_use_case", "cells", "closed", "window")
 
     def __init__(self, use_case: UseCase, kind: Kind) -> None:
         self._use_case = use_case
         self._kind = kind
         self.window = use_case.window
         self.cells: dict[tuple[float, Group], Cell] = {}
-        self.learnt = 0
+        self.closed: dict[Group, Cell] = {(None, None): Cell()}
         self._changed: set[tuple[float, Group]] = set()
 
     def _cells(self, time: float, groups: list[Group]) -> list[Cell]:
         start = time - time % self.window
         found = []
         for group in groups:
+            if group not in self.closed:
+                if len(self.closed) >= GROUPS_MAX:
+                    continue
+                self.closed[group] = Cell()
             place = (start, group)
             cell = self.cells.get(place)
             if cell is None:
@@ -81,7 +100,6 @@ class Tally:
                 row[1] += kpi or 0.0
                 for place, loss in enumerate(losses, 2):
                     row[place] += loss
-        self.learnt += 1
 
     def expired(self, time: float, groups: list[Group]) -> None:
         """Its horizon passed without an outcome."""
@@ -94,13 +112,27 @@ class Tally:
             cell.late += 1
 
     def forget(self, before: float) -> None:
-        """Drop windows that ended before that time."""
+        """Close windows that ended before that time."""
         while self.cells:
             place = next(iter(self.cells))
             if place[0] + self.window >= before:
                 return
-            del self.cells[place]
+            self.closed[place[1]].add(self.cells.pop(place))
             self._changed.discard(place)
+
+    def total(self, group: Group = (None, None)) -> Cell:
+        """All windows of a group together, closed and open."""
+        total = Cell()
+        if group in self.closed:
+            total.add(self.closed[group])
+        for (_, of), cell in self.cells.items():
+            if of == group:
+                total.add(cell)
+        return total
+
+    def touch(self) -> None:
+        """Count every open window as changed: nobody knows what was reported before a restart."""
+        self._changed = set(self.cells)
 
     def report(self, partition: int, definition: str, step: int) -> list[dict[str, Any]]:
         """One metric record for each model of each cell that changed since the last report."""

@@ -208,7 +208,7 @@ class PartitionTask:
         if isinstance(entry, Waiting):
             same = type(event).model_validate_json(entry.event) == event
         else:
-            same = entry[:8] == _digest(event)
+            same = entry[8:16] == _digest(event)
         if not same:
             raise Conflicting(
                 f"event id {event_id!r} was used before with other content. Give each event an id "
@@ -233,7 +233,7 @@ class PartitionTask:
             self._before_its_event(taken, outcome, out)
             return
         if not isinstance(entry, Waiting):
-            if entry[8:] != _digest(outcome):
+            if entry[16:] != _digest(outcome):
                 raise Conflicting(
                     f"event {event_id!r} already has a different outcome. Send each outcome once."
                 )
@@ -253,7 +253,7 @@ class PartitionTask:
         entry = self.ledger.entries[event_id]
         assert isinstance(entry, Waiting)
         self.counts["outcomes"] += 1
-        self.ledger.settle(event_id, entry, _digest(event) + _digest(outcome))
+        self.ledger.settle(event_id, entry, _digest(event), _digest(outcome))
         delay = now - entry.time
         if entry.expired:
             self.counts["late"] += 1

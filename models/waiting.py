@@ -13,6 +13,7 @@ million live objects would be gigabytes.
 from __future__ import annotations
 
 import heapq
+import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -30,7 +31,8 @@ class Waiting(NamedTuple):
 
 
 Settled = bytes
-"""Digest of event and outcome, to tell a repetition from a contradiction."""
+"""Event time, digest of the event, digest of the outcome: to tell a repetition from a
+contradiction without keeping either. Made by `settled`."""
 
 
 class Ledger:
@@ -67,12 +69,12 @@ class Ledger:
         self.waiting += 1
         heapq.heappush(self._pending, (waiting.time, event_id))
 
-    def settle(self, event_id: str, waiting: Waiting, digest: Settled) -> None:
+    def settle(self, event_id: str, waiting: Waiting, event: bytes, outcome: bytes) -> None:
         """Its outcome is known; the id stays known until its memory passes."""
         if not waiting.expired:
             self.waiting -= 1
             heapq.heappush(self._known, (waiting.time, event_id))
-        self.entries[event_id] = digest
+        self.entries[event_id] = settled(waiting.time, event, outcome)
         self.changed.add(event_id)
 
     def overdue(self, now: float) -> Iterator[tuple[str, Waiting]]:
@@ -115,3 +117,32 @@ class Ledger:
                 break
             given_up.append(self.early.pop(event_id))
         return given_up
+
+    def restore(self, entries: dict[str, Waiting | Settled], early: dict[str, Any]) -> None:
+        """Take over saved ids; an id's event time is kept with it, the heaps are made anew."""
+        self.entries, self.early = entries, early
+        self.changed.clear()
+        self.waiting = 0
+        self._pending, self._known = [], []
+        for event_id, entry in entries.items():
+            if isinstance(entry, Waiting):
+                place = (entry.time, event_id)
+                if entry.expired:
+                    self._known.append(place)
+                else:
+                    self._pending.append(place)
+                    self.waiting += 1
+            else:
+                self._known.append((_time_of(entry), event_id))
+        heapq.heapify(self._pending)
+        heapq.heapify(self._known)
+
+
+def settled(time: float, event: bytes, outcome: bytes) -> Settled:
+    """An id's last state: its event time and the digests (8 bytes each) of event and outcome."""
+    return struct.pack("<d", time) + event + outcome
+
+
+def _time_of(entry: Settled) -> float:
+    time: float = struct.unpack_from("<d", entry)[0]
+    return time

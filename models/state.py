@@ -1,0 +1,86 @@
+"""A partition task's whole state as named parts, and back: what a snapshot is made of.
+
+A part is plain data or a River model; what a use case's file defines (lambdas, classes) is in no
+part, since it comes with the definition. Parts that did not change since they were last taken can
+be left out by whoever keeps them: `slot/…` by `Slot.changed`, waiting predictions by
+`Ledger.changed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import Any
+
+from models.reading import PlainRecord, Taken
+from models.slot import Slot
+from models.task import PartitionTask
+from models.windows import Sliding
+
+FORMAT = 1
+"""Raised whenever a part's shape changes; another number is refused."""
+
+
+def parts_of(task: PartitionTask) -> dict[str, Any]:
+    """All parts by name; the waiting predictions and ids are `ids_of`, as they go by delta."""
+    ledger, roster = task.ledger, task.roster
+    parts: dict[str, Any] = {
+        "position": (task.seq, task.step, list(task.next)),
+        "counts": dict(task.counts),
+        "watermark": (task.watermark.time, [_raw(held) for held in task.watermark.aside]),
+        "early": {event_id: _raw(held) for event_id, held in ledger.early.items()},
+        "windows": {name: _cells(state) for name, state in task.featurizer.states.items()},
+        "roster": (roster.champion, roster.before, roster.frozen, list(roster.own)),
+        "earning": roster.earning,
+        "tally": (task.tally.cells, task.tally.closed),
+        "told": sorted(task.teller.told),
+    }
+    for slot in roster.slots():
+        parts[slot_part(slot)] = slot
+    return parts
+
+
+def slot_part(slot: Slot) -> str:
+    """The part's name of a slot."""
+    return f"slot/{slot.name}" if slot.segment is None else f"slot/{slot.name}/{slot.segment}"
+
+
+def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) -> None:
+    """Put a saved state into a fresh task of the same use case and partition."""
+    seq, step, following = parts["position"]
+    task.journal.seq, task.journal.step, task.journal.next = seq, step, list(following)
+    task.counts.update(parts["counts"])
+    task.watermark.time, aside = parts["watermark"]
+    task.watermark.aside = [_read(task, raw) for raw in aside]
+    early = {event_id: _read(task, raw) for event_id, raw in parts["early"].items()}
+    task.ledger.restore(ids, early)
+    for name, cells in parts["windows"].items():
+        _put_cells(task.featurizer.states[name], cells)
+    roster = task.roster
+    roster.champion, roster.before, roster.frozen, segments = parts["roster"]
+    roster.earning = parts["earning"]
+    slots = [part for name, part in parts.items() if name.startswith("slot/")]
+    roster.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
+    own = {slot.segment: slot for slot in slots if slot.segment is not None}
+    roster.own = {segment: own[segment] for segment in segments}
+    task.tally.cells, task.tally.closed = parts["tally"]
+    task.tally.touch()
+    task.teller.told = set(parts["told"])
+
+
+def _raw(taken: Taken) -> tuple[Any, ...]:
+    return taken.input, *astuple(PlainRecord.of(taken.record))
+
+
+def _read(task: PartitionTask, raw: tuple[Any, ...]) -> Taken:
+    return task.read(raw[0], PlainRecord(*raw[1:]))
+
+
+def _cells(state: Any) -> Any:
+    return (state.cells, state.totals) if isinstance(state, Sliding) else state.cells
+
+
+def _put_cells(state: Any, cells: Any) -> None:
+    if isinstance(state, Sliding):
+        state.cells, state.totals = cells
+    else:
+        state.cells = cells

@@ -1,0 +1,43 @@
+"""The command line: `riverrun`. One file a group of commands; here they are put together.
+
+Data goes to stdout, talk to stderr. `--json` on everything that reports. Exit codes: 0 done, 1 the
+answer is no (a check failed, a difference was found), 2 wrong usage, 3 a server does not answer,
+4 something stored does not fit, 5 a use case or a setting is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
+from streams.cli import authoring, catalogue
+from streams.cli.terminal import complain
+
+app = typer.Typer(
+    name="riverrun",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="The closed loop around an online model, on Kafka.",
+)
+for group in (authoring, catalogue):
+    group.register(app)
+
+
+def main() -> None:
+    """Run a command; a foreseen failure is one line that says what to do, and an exit code."""
+    try:
+        app()
+    except RiverrunError as error:
+        complain(error)
+        sys.exit(_code(error))
+
+
+def _code(error: RiverrunError) -> int:
+    if isinstance(error, Unavailable):
+        return 3
+    if isinstance(error, Incompatible):
+        return 4
+    return 5 if isinstance(error, Misdeclared) else 1

@@ -1,0 +1,29 @@
+"""How the command line speaks: data to stdout, talk to stderr, JSON where it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from schemas.errors import Misdeclared, RiverrunError
+
+talk = Console(stderr=True, highlight=False, soft_wrap=True)
+"""For people: progress, explanations, errors. Respects NO_COLOR; plain off a terminal."""
+
+data = Console(highlight=False, soft_wrap=True)
+"""For results: tables, values."""
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON document on stdout, nothing else."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    sys.stdout.flush()
+
+
+def complain(error: RiverrunError) -> None:
+    """Say a foreseen failure in one line."""
+    line = f"line {error.line}: " if isinstance(error, Misdeclared) and error.line else ""
+    talk.print(f"riverrun: {line}{error}", style="red", markup=False)

@@ -1,0 +1,119 @@
+"""A use case's file, loaded: the object in it, its source and the hash that names its definition.
+
+USECASE is a file's path, or a bare name: `flight_eta` is `usecases/flight_eta.py` here, or the one
+that riverrun brings. The definition is the SHA-256 of the file's text, without trailing white space
+on its lines, cut to 12 hex digits: any other change, a comment too, is a new definition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.usecase import UseCase
+from schemas.errors import Misdeclared
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A use case with where it came from."""
+
+    use_case: UseCase
+    path: Path
+    source: str
+    definition: str
+
+
+def definition_of(source: str) -> str:
+    """The hash of a definition: 12 hex digits."""
+    lines = "\n".join(line.rstrip() for line in source.strip().splitlines())
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+
+def find(name: str) -> Path:
+    """The file of a use case; raises `Misdeclared` that lists where it was looked for."""
+    asked = Path(name)
+    if asked.suffix == ".py":
+        if asked.is_file():
+            return asked.resolve()
+        raise Misdeclared(f"There is no file {name}.", mend="`riverrun new NAME` writes one.")
+    for place in (Path("usecases"), *_brought()):
+        if (place / f"{name}.py").is_file():
+            return (place / f"{name}.py").resolve()
+    known = sorted(
+        path.stem
+        for place in (Path("usecases"), *_brought())
+        for path in place.glob("*.py")
+        if not path.name.startswith("_")
+    )
+    raise Misdeclared(
+        f"There is no use case {name!r}; there are: {', '.join(dict.fromkeys(known))}.",
+        mend=f"Give a path, or `riverrun new {name}` to begin one.",
+    )
+
+
+def load(name: str) -> Loaded:
+    """Run a use case's file and take the one `UseCase` that it makes.
+
+    Raises `Misdeclared`, with the line where it is known, if the file fails or makes none or many.
+    """
+    path = find(name)
+    source = path.read_text()
+    module = f"usecases.{path.stem}"
+    spec = importlib.util.spec_from_file_location(module, path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded  # pydantic looks a model's annotations up there
+    try:
+        spec.loader.exec_module(loaded)
+    except Misdeclared:
+        raise
+    except Exception as error:  # whatever the author's file raises is a mistake in it
+        raise Misdeclared(
+            f"{path.name} failed: {type(error).__name__}: {error}.",
+            mend="Mend the line that is named.",
+            line=_line_in(path, error),
+        ) from error
+    found = [value for value in vars(loaded).values() if isinstance(value, UseCase)]
+    if len({id(value) for value in found}) != 1:
+        raise Misdeclared(
+            f"{path.name} makes {len(found)} use cases.", mend="Make one `UseCase(...)` in a file."
+        )
+    return Loaded(found[0], path, source, definition_of(source))
+
+
+def versions() -> dict[str, str]:
+    """The versions that a definition's floats depend on."""
+    return {
+        "python": platform.python_version(),
+        "river": importlib.metadata.version("river"),
+        "riverrun": importlib.metadata.version("riverrun"),
+    }
+
+
+def lock() -> str:
+    """The installed distributions, `name==version` a line, sorted."""
+    lines = {
+        f"{dist.metadata['Name']}=={dist.version}" for dist in importlib.metadata.distributions()
+    }
+    return "\n".join(sorted(lines))
+
+
+def _brought() -> tuple[Path, ...]:
+    spec = importlib.util.find_spec("usecases")
+    places = spec.submodule_search_locations if spec else None
+    return tuple(Path(place) for place in places or ())
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    if isinstance(error, SyntaxError):
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f.lineno for f in reversed(frames) if Path(f.filename) == path), None)

@@ -1,0 +1,1 @@
+"""Readers of the real data that the use cases are shown on."""
