@@ -24,6 +24,10 @@ Recorded = Iterable[tuple[str, Mapping[str, Any]]]
 """("event" | "outcome", fields), in the order of their times, outcomes first on equal times."""
 
 
+LONG_AFTER_MS = 10**13
+"""The Kafka timestamp of what is replayed: later than any of its times."""
+
+
 @dataclass(slots=True)
 class Backtest:
     """Tasks for every partition, fed record by record; `outputs` is called with what they say."""
@@ -54,10 +58,9 @@ class Backtest:
         partition = partition_of(key, self.partitions)
         offset = self._offsets.get((index, partition), 0)
         self._offsets[index, partition] = offset + 1
-        record = PlainRecord(kind, partition, offset, 0, key, orjson.dumps(fields))
+        record = PlainRecord(kind, partition, offset, LONG_AFTER_MS, key, orjson.dumps(fields))
         task = self.task(partition)
         taken = task.read(index, record)
-        record.timestamp = int(taken.time * 1000) if taken.time > 0 else 0
         return task.apply(taken)
 
     def _key(self, kind: str, fields: Mapping[str, Any]) -> bytes:
@@ -69,7 +72,7 @@ class Backtest:
             if kind == "event":
                 self._keys[event_id] = key
             return key
-        found = self._keys.pop(event_id, None)
+        found = self._keys.get(event_id)
         if found is None:
             raise Misdeclared(
                 f"the recorded outcome of {event_id!r} has no field {name!r} and no event before "

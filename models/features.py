@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models import windows
+from models.amounts import AMOUNT_MAX, INT_LEAST, INT_MOST
 from models.windows import Decayed, Sliding, Window
 from schemas.errors import Malformed
 from schemas.inputs import Column
@@ -87,7 +88,10 @@ class Featurizer:
             if kind is float:
                 if not math.isfinite(value):
                     raise Malformed(f"feature {name!r} is {value}; only finite numbers are learnt")
-            elif kind is not str and kind is not int and kind is not bool:
+            elif kind is int:
+                if not INT_LEAST <= value <= INT_MOST:
+                    raise Malformed(f"feature {name!r} is {value}; a whole number has 64 bits")
+            elif kind is not str and kind is not bool:
                 raise Malformed(
                     f"feature {name!r} is a {kind.__name__}; return a bool, int, float or str"
                 )
@@ -124,14 +128,15 @@ def _entry(
         return [(_key(window.by, event, x), 1.0)]
     try:
         value = window.value(*given)
+        usable = value is None or abs(value) <= AMOUNT_MAX
     except Exception as error:  # the author's function met data that it cannot take
         raise Malformed(
             f"the value of window {name!r} failed on this record: {type(error).__name__}: {error}"
         ) from error
     if value is None:
         return []
-    if not math.isfinite(value):
-        raise Malformed(f"the value of window {name!r} is {value}; only finite numbers are kept")
+    if not usable:
+        raise Malformed(f"the value of window {name!r} is {value}; it must be a number to 1e100")
     return [(_key(window.by, event, x), float(value))]
 
 

@@ -12,6 +12,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from models.amounts import AMOUNT_MAX, INT_LEAST, INT_MOST, amount
+
 Said = Any
 Sums = list[float]
 
@@ -48,13 +50,6 @@ class Kind(Protocol):
         """What one scored answer adds to `sums`."""
 
 
-def finite(value: Any, what: str) -> float:
-    """`value` as a finite float, else ValueError that names it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"the {what} is {value!r}; it must be a finite number")
-    return float(value)
-
-
 class Regression:
     """A number."""
 
@@ -62,22 +57,22 @@ class Regression:
 
     def ask(self, model: Any, x: dict[str, Any]) -> float | None:
         """River's `predict_one`."""
-        said: float | None = model.predict_one(x)
-        return said
+        said = model.predict_one(x)
+        return None if said is None else float(said)
 
     def usable(self, said: float, limits: tuple[float, float] | None) -> bool:
         """Finite, and within [least, most]."""
-        if not math.isfinite(said):
-            return False
-        return limits is None or limits[0] <= said <= limits[1]
+        least, most = limits or (-AMOUNT_MAX, AMOUNT_MAX)
+        return least <= said <= most
 
     def label(self, value: Any) -> float:
         """A finite number; a bool is refused."""
-        return value if type(value) is int else finite(value, "label")
+        size = amount(value, "label")
+        return value if type(value) is int and INT_LEAST <= value <= INT_MOST else size
 
     def said_of(self, baseline: Any) -> float:
         """A finite number."""
-        return finite(baseline, "baseline's value")
+        return amount(baseline, "baseline's value")
 
     def value(self, said: float) -> float:
         """Itself."""
@@ -101,10 +96,10 @@ class _Classes:
 
     def ask(self, model: Any, x: dict[str, Any]) -> tuple[Any, dict[Any, float]] | None:
         """River's `predict_proba_one`, and the class as River's `predict_one` picks it."""
-        p = model.predict_proba_one(x)
+        p = {label: float(share) for label, share in model.predict_proba_one(x).items()}
         if not p:
             return None
-        return max(p, key=p.get), p
+        return max(p, key=lambda label: p[label]), p
 
     def usable(self, said: Said, limits: tuple[float, float] | None) -> bool:
         """Every probability is a number from 0 to 1."""
@@ -138,7 +133,7 @@ class Binary(_Classes):
         """A bool, or the probability of true."""
         if isinstance(baseline, bool):
             return baseline, {False: 1.0 - baseline, True: float(baseline)}
-        p = finite(baseline, "baseline's probability")
+        p = amount(baseline, "baseline's probability")
         if not 0.0 <= p <= 1.0:
             raise ValueError(f"the baseline's probability is {p}; it must be from 0 to 1")
         return p > 0.5, {False: 1.0 - p, True: p}
@@ -171,18 +166,22 @@ class Multiclass(_Classes):
         """Text or a whole number."""
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(f"the label is {value!r}; a class is text or a whole number")
+        if isinstance(value, int) and not INT_LEAST <= value <= INT_MOST:
+            raise ValueError(f"the label is {value}; a whole number has 64 bits")
         return value
 
     def said_of(self, baseline: Any) -> Said:
         """A class, or a dictionary of probabilities."""
         if isinstance(baseline, Mapping):
-            p = {c: finite(v, "baseline's probability") for c, v in baseline.items()}
+            p = {c: amount(v, "baseline's probability") for c, v in baseline.items()}
             return max(p, key=lambda c: p[c]), p
         return self.label(baseline), {baseline: 1.0}
 
     def shadow(self, said: Said | None) -> dict[str, float] | None:
         """All probabilities."""
-        return None if said is None else self.probabilities(said)
+        if said is None or not all(map(math.isfinite, said[1].values())):
+            return None
+        return self.probabilities(said)
 
     def losses(self, y: Any, said: Said) -> tuple[float, ...]:
         """Correct, and log loss (nats)."""

@@ -7,6 +7,7 @@ one of them against its model, so that nothing is validated on the hot path.
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -22,7 +23,10 @@ from schemas.headers import Headers, stamp
 from schemas.inputs import Event, Outcome
 from schemas.topics import BY_KIND, INPUTS
 
-DEAD_LETTER_BYTES_MAX = 1_048_576
+VALUE_BYTES_MAX = 524_288
+KEY_BYTES_MAX = 1_024
+HEADER_BYTES_MAX = 16_384
+"""What a dead letter keeps of a record: it must itself fit any broker's 1 MiB."""
 
 
 class Output(NamedTuple):
@@ -158,16 +162,17 @@ class Publisher:
             "partition": record.partition,
             "offset": record.offset,
             "timestamp_ms": record.timestamp,
-            "key_base64": None if key is None else b64encode(key[:DEAD_LETTER_BYTES_MAX]).decode(),
-            "value_base64": b64encode(value[:DEAD_LETTER_BYTES_MAX]).decode(),
+            "key_base64": None if key is None else b64encode(key[:KEY_BYTES_MAX]).decode(),
+            "value_base64": b64encode(value[:VALUE_BYTES_MAX]).decode(),
             "value_bytes": len(value),
-            "headers": [(name, b64encode(v or b"").decode()) for name, v in record.headers],
+            "headers": _kept(record.headers),
             "stage": ("event", "outcome", "command", "event")[index],
             "error_class": error.fault,
             "error": str(error),
             "step": step,
         }
         place = f"{record.topic}-{record.partition}-{record.offset}"
+        key = None if key is None else key[:KEY_BYTES_MAX]
         out = self._record("dead-letter", key, body, place)
         connect = (
             ("__connect.errors.topic", record.topic.encode()),
@@ -200,3 +205,13 @@ class Publisher:
         }
         place = f"{step}-{body['model']}-{body['segment'] or ''}-{body['to_state']}"
         return self._record("lifecycle", str(body["model"]).encode(), body, place)
+
+
+def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
+    kept, left = [], HEADER_BYTES_MAX
+    for name, value in headers:
+        left -= len(name) + len(value or b"")
+        if left < 0:
+            break
+        kept.append((name, b64encode(value or b"").decode()))
+    return kept

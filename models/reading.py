@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from models.usecase import UseCase
@@ -20,7 +21,9 @@ from schemas.topics import INPUTS
 
 EVENTS, OUTCOMES, COMMANDS, HISTORY = range(len(INPUTS))
 AT_ONCE = float("-inf")
-RECORD_BYTES_MAX = 1_048_576
+RECORD_BYTES_MAX = 262_144
+"""So that what is made of a record fits any broker's 1 MiB."""
+KEY_BYTES_MAX = 1_024
 KIND_HEADER = "riverrun_kind"
 """Says on the history topic whether a record is an `event` or an `outcome`."""
 
@@ -119,7 +122,7 @@ class Reader:
                 "Send what the models need and keep the rest elsewhere."
             )
         if index == COMMANDS:
-            return _parsed(Command, value), False
+            return _command(value), False
         if index == HISTORY:
             return self._history(record, value), True
         return self._keyed(index, record, value), False
@@ -148,6 +151,8 @@ class Reader:
         key = record.key
         if key is None:
             raise Malformed(f"the record has no Kafka key; send {self._use_case.key!r} as its key.")
+        if len(key) > KEY_BYTES_MAX:
+            raise Malformed(f"the Kafka key has {len(key)} bytes; at most {KEY_BYTES_MAX} are read")
         if key != due:
             raise Malformed(
                 f"the Kafka key is {_shown(key)} but the field {self._use_case.key!r} is "
@@ -162,11 +167,23 @@ class Reader:
             )
 
 
+def _command(value: bytes) -> Command:
+    command: Command = _parsed(Command, value)
+    try:
+        orjson.dumps(command.evidence)
+    except TypeError as error:
+        raise Malformed(f"the command's evidence cannot be written again: {error}") from None
+    return command
+
+
 def _parsed(model: type[Any], value: bytes) -> Any:
     try:
         return model.model_validate_json(value)
     except ValidationError as error:
         raise Malformed(in_words(error, model)) from None
+    except Exception as error:  # a validator of the author's own met data that it cannot take
+        name = f"{type(error).__name__}: {error}"
+        raise Malformed(f"a validator of {model.__name__} failed: {name}") from error
 
 
 def in_words(error: ValidationError, model: type[BaseModel]) -> str:

@@ -19,6 +19,9 @@ from models.kinds import Kind, Said
 from models.slot import Slot
 from models.usecase import UseCase
 
+BEFORE_MAX = 16
+OBEYED_MAX = 1_000
+
 
 class Answer(NamedTuple):
     """What is served of one event."""
@@ -49,6 +52,7 @@ class Roster:
         self._definition = definition
         self.champion = use_case.champion
         self.before: list[str] = []
+        self.obeyed: dict[str, None] = {}
         self.frozen = False
         self.pooled = {name: Slot(name, None, make()) for name, make in use_case.models.items()}
         # Least recently used first: a dict keeps the order in which keys were last put in.
@@ -157,8 +161,17 @@ class Roster:
     def promote(self, model: str) -> str:
         """Make `model` the champion; returns the one before."""
         before, self.champion = self.champion, model
-        self.before.append(before)
+        self.before = [*self.before, before][-BEFORE_MAX:]
         return before
+
+    def heard(self, command_id: str) -> bool:
+        """True if that command was obeyed before; the last `OBEYED_MAX` are known."""
+        if command_id in self.obeyed:
+            return True
+        self.obeyed[command_id] = None
+        if len(self.obeyed) > OBEYED_MAX:
+            del self.obeyed[next(iter(self.obeyed))]
+        return False
 
     def roll_back(self) -> str | None:
         """Return to the champion before, as it is now; None if there was none."""

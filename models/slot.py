@@ -43,6 +43,7 @@ class Slot:
                 self.model.learn_one(x, y, w=weight)
         except Exception as error:  # as above
             self._fault(error)
+            return
         self.trained_on += 1
 
     def _fault(self, error: Exception) -> None:

@@ -29,7 +29,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "watermark": (task.watermark.time, [_raw(held) for held in task.watermark.aside]),
         "early": {event_id: _raw(held) for event_id, held in ledger.early.items()},
         "windows": {name: _cells(state) for name, state in task.featurizer.states.items()},
-        "roster": (roster.champion, roster.before, roster.frozen, list(roster.own)),
+        "roster": (roster.champion, roster.before, roster.frozen, roster.obeyed, list(roster.own)),
         "earning": roster.earning,
         "tally": (task.tally.cells, task.tally.closed),
         "told": sorted(task.teller.told),
@@ -56,7 +56,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     for name, cells in parts["windows"].items():
         _put_cells(task.featurizer.states[name], cells)
     roster = task.roster
-    roster.champion, roster.before, roster.frozen, segments = parts["roster"]
+    roster.champion, roster.before, roster.frozen, roster.obeyed, segments = parts["roster"]
     roster.earning = parts["earning"]
     slots = [part for name, part in parts.items() if name.startswith("slot/")]
     roster.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
@@ -76,11 +76,11 @@ def _read(task: PartitionTask, raw: tuple[Any, ...]) -> Taken:
 
 
 def _cells(state: Any) -> Any:
-    return (state.cells, state.totals) if isinstance(state, Sliding) else state.cells
+    return (state.cells, state.totals, state.reached) if isinstance(state, Sliding) else state.cells
 
 
 def _put_cells(state: Any, cells: Any) -> None:
     if isinstance(state, Sliding):
-        state.cells, state.totals = cells
+        state.cells, state.totals, state.reached = cells
     else:
         state.cells = cells

@@ -18,6 +18,7 @@ Group = tuple[str | None, str | None]
 """(segment, slice): both None is the whole partition."""
 
 GROUPS_MAX = 1_000
+Row = dict[str, Any]
 
 
 class Cell:
@@ -111,14 +112,17 @@ class Tally:
         for cell in self._cells(time, groups):
             cell.late += 1
 
-    def forget(self, before: float) -> None:
-        """Close windows that ended before that time."""
+    def close(self, before: float, partition: int, definition: str, step: int) -> list[Row]:
+        """Close windows that ended before that time; returns their last records."""
+        rows: list[Row] = []
         while self.cells:
             place = next(iter(self.cells))
             if place[0] + self.window >= before:
-                return
+                break
+            rows += self._records(place, partition, definition, step)
             self.closed[place[1]].add(self.cells.pop(place))
             self._changed.discard(place)
+        return rows
 
     def total(self, group: Group = (None, None)) -> Cell:
         """All windows of a group together, closed and open."""
@@ -134,7 +138,7 @@ class Tally:
         """Count every open window as changed: nobody knows what was reported before a restart."""
         self._changed = set(self.cells)
 
-    def report(self, partition: int, definition: str, step: int) -> list[dict[str, Any]]:
+    def report(self, partition: int, definition: str, step: int) -> list[Row]:
         """One metric record for each model of each cell that changed since the last report."""
         changed = sorted(self._changed, key=str)
         self._changed.clear()
@@ -147,7 +151,7 @@ class Tally:
 
     def _records(
         self, place: tuple[float, Group], partition: int, definition: str, step: int
-    ) -> list[dict[str, Any]]:
+    ) -> list[Row]:
         start, (segment, group) = place
         cell, use_case = self.cells[place], self._use_case
         shared = {
@@ -168,7 +172,7 @@ class Tally:
             "step": step,
         }
         records = []
-        for name in cell.scores or ("served",):
+        for name in dict.fromkeys(("served", *cell.scores, *cell.guarded)):
             row = cell.scores.get(name) or [0.0] * (2 + len(self._kind.sums))
             sums = {"n": row[0], **dict(zip(self._kind.sums, row[2:], strict=True))}
             records.append(

@@ -8,8 +8,8 @@ come from Kafka, from a file or from a test. Call order: `read` each record, `ap
 `models.alignment.choose` picks, `seal` when what was applied is to be committed.
 
 Rules of a step:
-1. A record that cannot be used raises `Rejected` inside and leaves as a dead letter; of the state,
-   at most the watermark has moved.
+1. A record that cannot be used raises `Rejected` inside before anything changes, and leaves as a
+   dead letter.
 2. Anything else that is raised is a bug: the caller stops without committing.
 3. A prediction is scored with what was said then, learnt once, and never looked at again.
 """
@@ -22,13 +22,15 @@ from typing import Any
 import orjson
 
 from models.commanding import obey
+from models.durations import spoken
 from models.features import Featurizer, Vector
 from models.grouping import Grouping
 from models.journal import Journal
-from models.kinds import KINDS, Said
+from models.kinds import KINDS
 from models.publishing import Learnt, Output, Publisher
 from models.reading import Reader, Record, Taken
 from models.roster import Roster
+from models.scoring import Judge, Judged
 from models.tally import Tally
 from models.telling import Teller
 from models.usecase import UseCase
@@ -55,7 +57,7 @@ class PartitionTask:
         self.definition = definition
         self.kind = kind
         self.journal = Journal()
-        self.watermark = Watermark(use_case.max_jump, use_case.jump_agree)
+        self.watermark = Watermark(use_case.max_jump_s, use_case.jump_agree)
         self.ledger = Ledger(use_case.horizon, use_case.memory_s, use_case.waiting_limit)
         self.featurizer = Featurizer(use_case.features)
         self.roster = Roster(use_case, kind, definition)
@@ -66,6 +68,7 @@ class PartitionTask:
         )
         self.grouping = Grouping(use_case)
         self._publish = Publisher(use_case.name, partition, kind, self.roster.names)
+        self._judge = Judge(use_case, kind, self.roster.names)
         self.teller = Teller(self._publish, self.roster, self.journal, self.watermark)
         self._reader = Reader(use_case, partitions)
         self._corrects = use_case.learns != "label"
@@ -134,6 +137,9 @@ class PartitionTask:
             self._refuse(taken, error, out)
 
     def _command(self, taken: Taken, command: Command, out: list[Output]) -> None:
+        if self.roster.heard(command.command_id):
+            self.counts["repeats"] += 1
+            return
         try:
             obey(command, self.roster, self.teller, out)
         except Rejected as error:
@@ -151,11 +157,9 @@ class PartitionTask:
             self._dated(held, out)
 
     def _too_far(self, taken: Taken) -> Ahead:
-        body = taken.body
-        time = body.event_time if isinstance(body, Event) else body.outcome_time  # type: ignore[union-attr]
         return Ahead(
-            f"its time {time.isoformat()} is more than {self.use_case.max_jump:g} s ahead of all "
-            "others. Correct the producer's clock and send it again, or raise max_jump."
+            f"its time is more than {spoken(self.watermark.max_jump)} ahead of all others. Correct "
+            "the producer's clock and send it again, or raise max_jump."
         )
 
     # Events.
@@ -169,14 +173,15 @@ class PartitionTask:
         if reached is not None and time < reached - use_case.horizon:
             raise Late(
                 f"event {event_id!r} is {reached - time:.0f} s behind the watermark; its horizon "
-                f"is {use_case.horizon:g} s. Use `riverrun backfill` for old events."
+                f"is {spoken(use_case.horizon)}. Use `riverrun backfill` for old events."
             )
-        now = self._pass_time(time, out)
-        x = self.featurizer.compute(event, now)
+        # All that may be rejected comes before all that changes.
+        x = self.featurizer.compute(event, time if reached is None else max(time, reached))
         entries = self.featurizer.event_entries(event, x)
         baseline = self._baseline(event)
         segment = self.grouping.segment(event)
         groups = self.grouping.groups(event, segment)
+        self._pass_time(time, out)
         self.teller.segment(out, segment)
         asked = self.roster.ask(segment, x, baseline)
         said = (asked.baseline, asked.pooled, asked.own, asked.answer.said, asked.answer.by)
@@ -246,24 +251,40 @@ class PartitionTask:
                 f"the outcome's Kafka key differs from its event's, {due.decode()!r}; send the same"
             )
         x: Vector = orjson.loads(entry.features)["features"]
-        y = self._label(event, outcome)
+        judged = self._judge.outcome(event, outcome, entry.said, self.roster.champion)
         entries = self.featurizer.outcome_entries(event, outcome, x)
         now = self._pass_time(taken.time, out)
-        # Its own time may have expired the prediction that it answers.
-        entry = self.ledger.entries[event_id]
-        assert isinstance(entry, Waiting)
+        # Its own time may have expired the prediction that it answers, or ended the id's memory.
+        after = self.ledger.entries.get(event_id)
         self.counts["outcomes"] += 1
-        self.ledger.settle(event_id, entry, _digest(event), _digest(outcome))
+        if isinstance(after, Waiting):
+            self.ledger.settle(event_id, after, _digest(event), _digest(outcome))
+            entry = after
         delay = now - entry.time
-        if entry.expired:
-            self.counts["late"] += 1
-            self.tally.late(entry.time, self.grouping.groups(event, self.grouping.segment(event)))
-            self._example(event, entry, x, Learnt(outcome, y, delay, False), out)
+        if after is None or entry.expired:
+            self._late(event, outcome, entry, x, judged, delay, out)
             return
-        weight = None if self.use_case.weight is None else self.use_case.weight(event, outcome)
-        kpi = self._learn(event, outcome, entry, x, y, weight, out)
+        self._learn(event, entry, x, judged, out)
         self.featurizer.enter(entries, taken.time)
-        self._example(event, entry, x, Learnt(outcome, y, delay, True, kpi, weight), out)
+        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight)
+        self._example(event, entry, x, learnt, out)
+
+    def _late(
+        self,
+        event: Event,
+        outcome: Outcome,
+        waiting: Waiting,
+        x: Vector,
+        judged: Judged,
+        delay: float,
+        out: list[Output],
+    ) -> None:
+        """Counted and published, not learnt."""
+        self.counts["late"] += 1
+        if not waiting.silent:
+            groups = self.grouping.groups(event, self.grouping.segment(event))
+            self.tally.late(waiting.time, groups)
+        self._example(event, waiting, x, Learnt(outcome, judged.label, delay, False), out)
 
     def _before_its_event(self, taken: Taken, outcome: Outcome, out: list[Output]) -> None:
         event_id = outcome.event_id
@@ -277,58 +298,21 @@ class PartitionTask:
         for given_up in self.ledger.hold_early(event_id, taken, self.use_case.early_limit):
             self._refuse(given_up, _unmatched(given_up), out)
 
-    def _label(self, event: Event, outcome: Outcome) -> Any:
-        try:
-            return self.kind.label(self.use_case.label(event, outcome))
-        except Exception as error:  # the author's function met data that it cannot take
-            raise Malformed(f"no label can be made of this outcome: {error}") from error
-
     def _learn(
-        self,
-        event: Event,
-        outcome: Outcome | None,
-        entry: Waiting,
-        x: Vector,
-        y: Any,
-        weight: float | None,
-        out: list[Output],
-    ) -> float | None:
-        """Score every answer that was made, then learn; returns the KPI of what was served."""
-        baseline, pooled, own, served, _ = entry.said
-        segment = self.grouping.segment(event)
-        answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
-        usable, limits = self.kind.usable, self.use_case.limits
-        for name, said in zip(self.roster.names, pooled, strict=True):
-            # What could not have been served is scored as what would have been.
-            ok = said is not None and usable(said, limits)
-            answers.append((name, said if ok else baseline))
-        losses, value = self.kind.losses, self.kind.value
-        scores = [
-            (name, self._kpi(event, outcome, value(said)), losses(y, said))
-            for name, said in answers
-        ]
-        if not entry.silent:
-            self.tally.scored(entry.time, self.grouping.groups(event, segment), scores)
-        if own is not None and segment is not None:
-            self._earn(segment, losses(y, own)[0], y, pooled, out)
-        self.roster.learn(segment, x, y - baseline if self._corrects else y, weight)
-        self.counts["learnt"] += 1
-        return scores[0][1]
-
-    def _earn(
-        self, segment: str, own_loss: float, y: Any, pooled: tuple[Said | None, ...], out: Any
+        self, event: Event, waiting: Waiting, x: Vector, judged: Judged, out: list[Output]
     ) -> None:
-        earning = self.roster.earning.get(segment)
-        said = pooled[self.roster.names.index(self.roster.champion)]
-        if earning is None or said is None:
-            return
-        if earning.update(own_loss, self.kind.losses(y, said)[0]):
-            self.teller.earned(out, segment)
-
-    def _kpi(self, event: Event, outcome: Outcome | None, value: Any) -> float | None:
-        if outcome is None:
-            return None
-        return self.use_case.kpi(event, outcome, value)
+        """Score every answer that was made, then learn."""
+        segment = self.grouping.segment(event)
+        if not waiting.silent:
+            groups = self.grouping.groups(event, segment)
+            self.tally.scored(waiting.time, groups, judged.scores)
+        if judged.own is not None and segment is not None:
+            earning = self.roster.earning.get(segment)
+            if earning is not None and earning.update(*judged.own):
+                self.teller.earned(out, segment)
+        target = judged.label - waiting.said[0] if self._corrects else judged.label
+        self.roster.learn(segment, x, target, judged.weight)
+        self.counts["learnt"] += 1
 
     def _example(
         self, event: Event, waiting: Waiting, x: Vector, learnt: Learnt, out: list[Output]
@@ -349,7 +333,8 @@ class PartitionTask:
         if ledger.early:
             for given_up in ledger.stale_early(now):
                 self._refuse(given_up, _unmatched(given_up), out)
-        self.tally.forget(now - ledger.memory)
+        rows = self.tally.close(now - ledger.memory, self.partition, self.definition, self.step)
+        out.extend(map(self._publish.metric, rows))
         return now
 
     def _expire(self, event_id: str, waiting: Waiting, now: float, out: list[Output]) -> None:
@@ -361,15 +346,17 @@ class PartitionTask:
             )
         if self.use_case.never is None:
             return
-        y = self.kind.label(self.use_case.never)
         x: Vector = orjson.loads(waiting.features)["features"]
-        kpi = self._learn(event, None, waiting, x, y, None, out)
-        learnt = Learnt(None, y, now - waiting.time, True, kpi)
+        judged = self._judge.default(event, waiting.said, self.roster.champion)
+        self._learn(event, waiting, x, judged, out)
+        learnt = Learnt(None, judged.label, now - waiting.time, True)
         self._example(event, waiting, x, learnt, out)
 
 
 def _digest(body: Event | Outcome) -> bytes:
-    return blake2b(orjson.dumps(body.__dict__, default=str), digest_size=8).digest()
+    # What was not sent is left out, so that a field which the schema gains changes nothing.
+    text = body.model_dump_json(exclude_unset=True)
+    return blake2b(text.encode(), digest_size=8).digest()
 
 
 def _unmatched(taken: Taken) -> Unmatched:

@@ -76,7 +76,7 @@ class Teller:
                 segment=segment,
                 to_state="shadow",
                 cause="definition",
-                why="first event of this segment",
+                why="began with this event",
             )
 
     def earned(self, out: list[Output], segment: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from models.amounts import amount
 from models.durations import days, hours
 from models.features import Feature
 from schemas.inputs import Event, Outcome
@@ -32,9 +33,9 @@ class Kpi:
     range: tuple[float, float]
 
     def __call__(self, event: Any, outcome: Any, said: Any) -> float:
-        """The amount for one served value, cut to `range`."""
+        """The amount for one served value, cut to `range`; ValueError if it is no number."""
         least, most = self.range
-        return min(max(float(self.cost(event, outcome, said)), least), most)
+        return min(max(amount(self.cost(event, outcome, said), "KPI"), least), most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class UseCase:
     memory: float | None = None
     waiting_limit: int = 1_000_000
     early_limit: int = 10_000
-    max_jump: float = days(2)
+    max_jump: float | None = None
     jump_agree: int = 3
     recorded: Callable[[], Iterable[tuple[str, Mapping[str, Any]]]] | None = None
 
@@ -121,6 +122,15 @@ class UseCase:
     def memory_s(self) -> float:
         """How long an id is known after its event time, seconds; default twice the horizon."""
         return self.memory if self.memory is not None else 2 * self.horizon
+
+    @property
+    def max_jump_s(self) -> float:
+        """How far ahead of the others a record may be alone, seconds.
+
+        By default two days, and never more than half the horizon: one mad clock must not expire
+        what waits.
+        """
+        return self.max_jump if self.max_jump is not None else min(days(2), self.horizon / 2)
 
 
 __all__ = ["Contest", "Kpi", "Promotion", "Segments", "UseCase", "days", "hours"]

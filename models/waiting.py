@@ -57,7 +57,8 @@ class Ledger:
         self.entries: dict[str, Waiting | Settled] = {}
         self.waiting = 0
         self.early: dict[str, Any] = {}
-        self.changed: set[str] = set()
+        # Ids that changed since a snapshot's keeper cleared it; None while nobody keeps any.
+        self.changed: set[str] | None = None
         # Both are heaps of (event time, id): the oldest first, ties by id, whatever came when.
         self._pending: list[tuple[float, str]] = []
         self._known: list[tuple[float, str]] = []
@@ -65,9 +66,21 @@ class Ledger:
     def wait(self, event_id: str, waiting: Waiting) -> None:
         """A prediction was made."""
         self.entries[event_id] = waiting
-        self.changed.add(event_id)
+        self._note(event_id)
         self.waiting += 1
         heapq.heappush(self._pending, (waiting.time, event_id))
+        if len(self._pending) > 2 * self.waiting + 1_024:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Settled ids leave the heap once they are the most of it: its size follows `waiting`."""
+        entries = self.entries
+        self._pending = [
+            place
+            for place in self._pending
+            if isinstance(entry := entries.get(place[1]), Waiting) and not entry.expired
+        ]
+        heapq.heapify(self._pending)
 
     def settle(self, event_id: str, waiting: Waiting, event: bytes, outcome: bytes) -> None:
         """Its outcome is known; the id stays known until its memory passes."""
@@ -75,19 +88,23 @@ class Ledger:
             self.waiting -= 1
             heapq.heappush(self._known, (waiting.time, event_id))
         self.entries[event_id] = settled(waiting.time, event, outcome)
-        self.changed.add(event_id)
+        self._note(event_id)
+
+    def _note(self, event_id: str) -> None:
+        if self.changed is not None:
+            self.changed.add(event_id)
 
     def overdue(self, now: float) -> Iterator[tuple[str, Waiting]]:
         """Predictions whose horizon has passed at `now`, oldest first; each is now expired."""
         pending, before = self._pending, now - self.horizon
         while pending and (pending[0][0] < before or self.waiting > self.limit):
-            _, event_id = heapq.heappop(pending)
+            time, event_id = heapq.heappop(pending)
             entry = self.entries.get(event_id)
-            if not isinstance(entry, Waiting):
+            if not isinstance(entry, Waiting) or entry.expired or entry.time != time:
                 continue
             expired = entry._replace(expired=True)
             self.entries[event_id] = expired
-            self.changed.add(event_id)
+            self._note(event_id)
             self.waiting -= 1
             heapq.heappush(self._known, (entry.time, event_id))
             yield event_id, expired
@@ -96,9 +113,12 @@ class Ledger:
         """Drop the ids whose memory has passed, or that are more than memory holds."""
         known, before = self._known, now - self.memory
         while known and (known[0][0] < before or len(known) > self.limit):
-            _, event_id = heapq.heappop(known)
-            self.entries.pop(event_id, None)
-            self.changed.add(event_id)
+            time, event_id = heapq.heappop(known)
+            entry = self.entries.get(event_id)
+            if entry is None or _time_of(entry) != time:
+                continue
+            del self.entries[event_id]
+            self._note(event_id)
 
     def hold_early(self, event_id: str, taken: Any, limit: int) -> list[Any]:
         """Hold an outcome until its event comes; returns those given up to keep the bound."""
@@ -121,7 +141,8 @@ class Ledger:
     def restore(self, entries: dict[str, Waiting | Settled], early: dict[str, Any]) -> None:
         """Take over saved ids; an id's event time is kept with it, the heaps are made anew."""
         self.entries, self.early = entries, early
-        self.changed.clear()
+        if self.changed is not None:
+            self.changed.clear()
         self.waiting = 0
         self._pending, self._known = [], []
         for event_id, entry in entries.items():
@@ -143,6 +164,8 @@ def settled(time: float, event: bytes, outcome: bytes) -> Settled:
     return struct.pack("<d", time) + event + outcome
 
 
-def _time_of(entry: Settled) -> float:
+def _time_of(entry: Waiting | Settled) -> float:
+    if isinstance(entry, Waiting):
+        return entry.time
     time: float = struct.unpack_from("<d", entry)[0]
     return time

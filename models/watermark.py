@@ -2,8 +2,9 @@
 
 A record more than `max_jump` ahead of it is set aside. If `agree` records in a row are that far
 ahead and within `max_jump` of each other, time really has moved and all are taken; one ordinary
-record between says that it was a clock gone mad. Before there is a watermark, the record's own
-Kafka timestamp stands in for it.
+record between says that it was a clock gone mad. A record whose time agrees with its own Kafka
+timestamp is believed at once (a quiet stream wakes up): a broker refuses timestamps that are an
+hour ahead of its clock (KIP-937). Before there is a watermark, the timestamp stands in for it.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ class Watermark:
 
     def doubts(self, time: float, timestamp_ms: int) -> bool:
         """True if a record of that time is too far ahead to be believed alone."""
-        known = self.time if self.time is not None else timestamp_ms / 1000.0
-        return time > known + self.max_jump
+        stamped = timestamp_ms / 1000.0
+        known = self.time if self.time is not None else stamped
+        return time > known + self.max_jump and abs(time - stamped) > self.max_jump
 
     def set_aside(self, taken: Any) -> tuple[list[Any], list[Any]]:
         """Hold a doubted record: (those now believed, those now refused)."""
         refused: list[Any] = []
+        if any(held.body.event_id == taken.body.event_id for held in self.aside):
+            return [], [taken]  # a repetition is no second witness
         if self.aside and abs(taken.time - self.aside[0].time) > self.max_jump:
             refused, self.aside = self.aside, []
         self.aside.append(taken)

@@ -10,10 +10,14 @@ applies them, and reads the time of those records only. Two shapes:
 A mean is shrunk: (S + weight · prior) / (W + weight), the posterior mean of a normal with `weight`
 pseudo-observations at `prior`; where both are nothing it is `empty`. Memory: one cell a key, at
 most `keys` of them, the least recently updated dropped first; a sliding cell holds its values.
+
+Sliding sums are exact (Shewchuk 1997, Adaptive Precision Floating-Point Arithmetic: partial sums
+that do not overlap), so nothing drifts as values come and go, and reading changes no float.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import deque
 from collections.abc import Callable
@@ -139,54 +143,90 @@ class Decayed:
 
 
 class Sliding:
-    """The cells of a sliding window: key → (time, value) in time order, and their running sum."""
+    """The cells of a sliding window: key → (time, value) in time order, and their exact sum."""
 
-    __slots__ = ("cells", "keys", "last", "totals")
+    __slots__ = ("cells", "keys", "last", "reached", "totals")
 
     def __init__(self, last: float, keys: int) -> None:
         self.last = last
         self.keys = keys
         self.cells: dict[Any, deque[tuple[float, float]]] = {}
-        self.totals: dict[Any, float] = {}
+        self.totals: dict[Any, list[float]] = {}
+        self.reached = -math.inf
 
     def add(self, key: Any, time: float, value: float) -> None:
         """Count `value` at `time`; one behind the newest is put in its place."""
+        if time > self.reached:
+            self.reached = time
         cell = self.cells.pop(key, None)
         if cell is None:
             if len(self.cells) >= self.keys:
                 oldest = next(iter(self.cells))
                 del self.cells[oldest], self.totals[oldest]
             cell = deque()
-            self.totals[key] = 0.0
+            self.totals[key] = []
         if cell and time < cell[-1][0]:
             insort(cell, (time, value))
         else:
             cell.append((time, value))
         self.cells[key] = cell
-        self.totals[key] += value
+        add_exactly(self.totals[key], value)
 
     def sums(self, key: Any, now: float) -> tuple[float, float]:
-        """Sum and count of what is younger than `last` at `now`; the rest is dropped."""
+        """Sum and count of what is younger than `last` at `now`."""
         cell = self.cells.get(key)
         if cell is None:
             return 0.0, 0.0
-        self._drop(key, cell, now - self.last)
-        return self.totals[key], float(len(cell))
+        total = self.totals[key]
+        stale = self._stale(cell, total, now)
+        if not stale:
+            return math.fsum(total), float(len(cell))
+        return math.fsum([*total, *(-value for value in stale)]), float(len(cell) - len(stale))
 
     def values(self, key: Any, now: float) -> list[float]:
         """The single values that are younger than `last` at `now`."""
         cell = self.cells.get(key)
         if cell is None:
             return []
-        self._drop(key, cell, now - self.last)
-        return [value for _, value in cell]
+        self._stale(cell, self.totals[key], now)
+        return [value for time, value in cell if time > now - self.last]
 
-    def _drop(self, key: Any, cell: deque[tuple[float, float]], until: float) -> None:
-        total = self.totals[key]
-        while cell and cell[0][0] <= until:
-            total -= cell.popleft()[1]
-        # An empty cell starts from exactly nothing, so that rounding does not outlive its values.
-        self.totals[key] = total if cell else 0.0
+    def _stale(
+        self, cell: deque[tuple[float, float]], total: list[float], now: float
+    ) -> list[float]:
+        # What no record can ask for any more is dropped; what is merely old at `now` stays, since
+        # the record that asks may yet be rejected.
+        gone = self.reached - self.last
+        while cell and cell[0][0] <= gone:
+            add_exactly(total, -cell.popleft()[1])
+        stale = []
+        for time, value in cell:
+            if time > now - self.last:
+                break
+            stale.append(value)
+        return stale
+
+
+def add_exactly(partials: list[float], value: float) -> None:
+    """Add to a sum that is kept as numbers which do not overlap; `math.fsum` of them is exact.
+
+    >>> partials = []
+    >>> for value in (1e16, 1.0, -1e16):
+    ...     add_exactly(partials, value)
+    >>> math.fsum(partials)
+    1.0
+    """
+    kept = 0
+    for partial in partials:
+        if abs(value) < abs(partial):
+            value, partial = partial, value
+        high = value + partial
+        low = partial - (high - value)
+        if low:
+            partials[kept] = low
+            kept += 1
+        value = high
+    partials[kept:] = [value]
 
 
 def state_of(window: Window) -> Decayed | Sliding:

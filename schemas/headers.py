@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 Headers = tuple[tuple[str, bytes], ...]
 
+TRACE_BYTES_MAX = 256
 _ALWAYS: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/json"))
 
 
@@ -30,5 +31,5 @@ def traceparent(headers: Iterable[tuple[str, bytes]]) -> bytes | None:
     """The W3C trace context of a record, if it has one."""
     for name, value in headers:
         if name == "traceparent":
-            return value
+            return value if value is not None and len(value) <= TRACE_BYTES_MAX else None
     return None

@@ -9,9 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+YEARS = range(1900, 2200)
+
+
+def _as_utc(time: datetime) -> datetime:
+    if time.year not in YEARS:
+        raise ValueError(f"the year {time.year} is outside {YEARS.start} to {YEARS.stop - 1}")
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_as_utc)]
+"""A time with a zone, kept as UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,7 @@ class Event(Travelling):
     event_id: str = Field(
         min_length=1, max_length=256, description="Unique within the use case's memory."
     )
-    event_time: AwareDatetime = Field(description="When it happened, by the producer's clock, UTC.")
+    event_time: Moment = Field(description="When it happened, by the producer's clock, UTC.")
 
     @classmethod
     def fields(cls, *names: str) -> dict[str, Column]:
@@ -55,7 +68,7 @@ class Outcome(Travelling):
     """What the world answered to one event. Subclass it with the label and what the KPI needs."""
 
     event_id: str = Field(min_length=1, max_length=256, description="The event that it answers.")
-    outcome_time: AwareDatetime = Field(description="When the outcome was known, UTC.")
+    outcome_time: Moment = Field(description="When the outcome was known, UTC.")
 
 
 Verb = Literal["promote", "rollback", "freeze", "unfreeze", "reset", "drain", "release"]
@@ -69,7 +82,7 @@ class Command(Travelling):
     model: str | None = Field(default=None, description="The model it is about, where it has one.")
     who: str = Field(min_length=1, description="Who asked: a person, or `decider`.")
     why: str = Field(min_length=1, description="The reason, for the audit trail.")
-    time: AwareDatetime = Field(description="When it was asked, UTC.")
+    time: Moment = Field(description="When it was asked, UTC.")
     evidence: dict[str, Any] | None = Field(
         default=None, description="The figures it stands on, if a rule asked."
     )

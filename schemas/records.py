@@ -51,7 +51,7 @@ class Prediction(Published):
     answered_by: AnsweredBy
     reason: str = Field(description="Why that one answered, in words.")
     model: str = Field(description="name@definition#trained_on of what answered.")
-    shadows: dict[str, float | Scalar | None] = Field(
+    shadows: dict[str, float | dict[str, float] | None] = Field(
         description="What each model would have said; null where it gave no usable number."
     )
     contributions: dict[str, float] | None = Field(
@@ -76,7 +76,9 @@ class Example(Published):
     label: Scalar
     said: Scalar = Field(description="What was served, in the label's unit.")
     baseline: Scalar = Field(description="What the baseline would have said.")
-    shadows: dict[str, float | Scalar | None] = Field(description="What each model said then.")
+    shadows: dict[str, float | dict[str, float] | None] = Field(
+        description="What each model said then."
+    )
     answered_by: AnsweredBy
     segment: str | None = None
     delay_s: float = Field(description="Watermark when the outcome came, minus event time.")
@@ -158,7 +160,7 @@ class DeadLetter(Published):
     offset: int
     timestamp_ms: int
     key_base64: str | None
-    value_base64: str | None = Field(description="The original bytes, cut at 1 MiB.")
+    value_base64: str | None = Field(description="The original bytes, cut at 512 KiB.")
     value_bytes: int = Field(description="How long the original was.")
     headers: list[tuple[str, str]] = Field(description="Name and base64 value, in their order.")
     stage: Literal["read", "event", "outcome", "command"]

@@ -1,0 +1,87 @@
+"""What an outcome says of every answer that was made: label, weight, losses and KPI.
+
+All of it is computed before any state changes, since the author's functions may fail on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from models.amounts import amount
+from models.kinds import Kind, Said
+from models.usecase import UseCase
+from schemas.errors import Malformed
+
+Score = tuple[str, float | None, tuple[float, ...]]
+"""(model, KPI in its unit, losses in the order of the kind's `sums`)."""
+
+
+class Judged(NamedTuple):
+    """One labelled prediction; `own_gain` is (own model's loss, pooled champion's loss)."""
+
+    label: Any
+    weight: float | None
+    scores: list[Score]
+    own: tuple[float, float] | None
+
+    @property
+    def kpi(self) -> float | None:
+        """The KPI of what was served."""
+        return self.scores[0][1]
+
+
+class Judge:
+    """Judges what was said by what came; stateless."""
+
+    def __init__(self, use_case: UseCase, kind: Kind, names: tuple[str, ...]) -> None:
+        self._use_case = use_case
+        self._kind = kind
+        self._names = names
+
+    def outcome(self, event: Any, outcome: Any, said: tuple[Any, ...], champion: str) -> Judged:
+        """By a real outcome. Raises `Malformed` if no label, weight or KPI can be made of it."""
+        use_case = self._use_case
+        try:
+            label = self._kind.label(use_case.label(event, outcome))
+            weight = use_case.weight and amount(use_case.weight(event, outcome), "weight")
+            if weight is not None and weight < 0:
+                raise ValueError(f"the weight is {weight}; it must not be negative")
+            return self._judge(event, outcome, label, weight, said, champion)
+        except Exception as error:  # the author's function met data that it cannot take
+            raise Malformed(
+                f"nothing can be learnt from this outcome: {type(error).__name__}: {error}. Mend "
+                "the outcome, or the use case's label, weight or kpi."
+            ) from error
+
+    def default(self, event: Any, said: tuple[Any, ...], champion: str) -> Judged:
+        """By the label that a passed horizon stands for; there is no KPI without an outcome."""
+        label = self._kind.label(self._use_case.never)
+        return self._judge(event, None, label, None, said, champion)
+
+    def _judge(
+        self,
+        event: Any,
+        outcome: Any,
+        label: Any,
+        weight: float | None,
+        said: tuple[Any, ...],
+        champion: str,
+    ) -> Judged:
+        kind, limits = self._kind, self._use_case.limits
+        baseline, pooled, own, served, _ = said
+        answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
+        for name, value in zip(self._names, pooled, strict=True):
+            # What could not have been served is scored as what would have been.
+            usable = value is not None and kind.usable(value, limits)
+            answers.append((name, value if usable else baseline))
+        scores: list[Score] = []
+        for name, answer in answers:
+            kpi = (
+                None if outcome is None else self._use_case.kpi(event, outcome, kind.value(answer))
+            )
+            scores.append((name, kpi, kind.losses(label, answer)))
+        gain = None
+        if own is not None:
+            beaten = scores[2 + self._names.index(champion)][2][0]
+            gain = (kind.losses(label, own)[0], beaten)
+        return Judged(label, weight, scores, gain)

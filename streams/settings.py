@@ -1,0 +1,207 @@
+"""Where the servers are, how to talk to them, and where this machine keeps its data.
+
+One frozen object, built once by the command line and passed down. A value comes from a flag, else
+the environment, else `.env`, else `riverrun.toml` (same names, lower case). Whatever a prediction
+depends on is in the use case and not here.
+
+Nothing falls back to plain text: settings that ask for security and cannot have it are refused.
+(aiokafka would connect in plain text with SASL and no `ssl_context`, and ignore credentials in an
+address.) Secrets are `SecretStr` or come from a file, and are in no message.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from schemas.errors import Misdeclared
+from streams.home import make_home, write_new_key
+from streams.security import check_addresses, check_redis_url, check_security, refuse_misspelt
+
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+SNAPSHOT_KEY_FILE = "snapshot.key"
+
+
+class Settings(BaseSettings):
+    """All that differs between one machine and another. Fields are named as the environment's."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_file=".env",
+        toml_file="riverrun.toml",
+        hide_input_in_errors=True,
+    )
+
+    kafka_bootstrap_servers: str | None = Field(None, description="host:port, comma separated")
+    kafka_security_protocol: Protocol | None = None
+    kafka_sasl_mechanism: Mechanism | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_sasl_password_file: Path | None = None
+    kafka_ssl_cafile: Path | None = None
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
+    redis_url: SecretStr | None = Field(None, description="redis:// or rediss://, with credentials")
+    redis_url_file: Path | None = None
+    riverrun_home: Path = Path(".riverrun")
+    riverrun_snapshot_key: SecretStr | None = Field(None, description="HMAC secret of snapshots")
+    riverrun_snapshot_key_file: Path | None = None
+    riverrun_archive: SecretStr | None = Field(None, description="fsspec URL, with credentials")
+    riverrun_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)
+    riverrun_http_host: str = Field("127.0.0.1", description="where metrics and health are served")
+    riverrun_http_port: int = Field(6066, ge=1, le=65535)
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Build from flags (None: not given), environment and files; `Misdeclared` if it cannot."""
+        refuse_misspelt(os.environ, cls.model_fields)
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            raise _as_misdeclared(error) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, environment, `.env`, `riverrun.toml`: the first that has a value decides."""
+        del file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, dotenv_settings, toml
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Read each secret whose file is named in the place of its value."""
+        for name in ("kafka_sasl_password", "redis_url", "riverrun_snapshot_key"):
+            if file := values.get(f"{name}_file"):
+                if values.get(name):
+                    raise ValueError(f"{name.upper()} and {name.upper()}_FILE are both set")
+                values = {**values, name: _read_secret(name, Path(file))}
+        return values
+
+    @model_validator(mode="after")
+    def _be_consistent(self) -> Self:
+        if self.kafka_bootstrap_servers is not None:
+            check_addresses(self.kafka_bootstrap_servers)
+        if self.redis_url is not None:
+            check_redis_url(self.redis_url.get_secret_value())
+        check_security(self)
+        return self
+
+    @property
+    def home(self) -> Path:
+        """The project folder, absolute."""
+        return self.riverrun_home.absolute()
+
+    @property
+    def external(self) -> bool:
+        """Whether servers are given, both of them; False means the embedded ones."""
+        if (self.kafka_bootstrap_servers is None) != (self.redis_url is None):
+            missing = "REDIS_URL" if self.redis_url is None else "KAFKA_BOOTSTRAP_SERVERS"
+            raise Misdeclared(
+                f"{missing} is not set.",
+                mend="Set both KAFKA_BOOTSTRAP_SERVERS and REDIS_URL, or neither for the embedded "
+                "servers.",
+            )
+        return self.redis_url is not None
+
+    def at(self, bootstrap_servers: str, redis_url: str) -> Self:
+        """The same settings for servers that were just started."""
+        servers = {
+            "kafka_bootstrap_servers": bootstrap_servers,
+            "redis_url": SecretStr(redis_url),
+        }
+        return self.model_copy(update=servers)
+
+    def kafka_client(self) -> dict[str, Any]:
+        """The connection arguments of every aiokafka client, `ssl_context` included.
+
+        Raises `Misdeclared` if there is no address, or if TLS is asked for and its files do not
+        make a context.
+        """
+        if self.kafka_bootstrap_servers is None:
+            raise Misdeclared(
+                "KAFKA_BOOTSTRAP_SERVERS is not set.", mend="`riverrun up` starts a Kafka."
+            )
+        protocol = self.kafka_security_protocol or "PLAINTEXT"
+        client: dict[str, Any] = {
+            "bootstrap_servers": self.kafka_bootstrap_servers,
+            "security_protocol": protocol,
+        }
+        if protocol.endswith("SSL"):
+            client["ssl_context"] = self._ssl_context()
+        if protocol.startswith("SASL") and self.kafka_sasl_password:
+            client["sasl_mechanism"] = self.kafka_sasl_mechanism or "PLAIN"
+            client["sasl_plain_username"] = self.kafka_sasl_username
+            client["sasl_plain_password"] = self.kafka_sasl_password.get_secret_value()
+        return client
+
+    def redis_place(self) -> str:
+        """The Redis address without its credentials, for people."""
+        if self.redis_url is None:
+            return "(none)"
+        parts = urlsplit(self.redis_url.get_secret_value())
+        return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
+
+    def snapshot_key(self) -> bytes:
+        """The secret that signs snapshots: the one given, else one made once in the home folder."""
+        if self.riverrun_snapshot_key is not None:
+            return self.riverrun_snapshot_key.get_secret_value().encode()
+        file = make_home(self.home) / SNAPSHOT_KEY_FILE
+        if not file.exists():
+            write_new_key(file)
+        if file.stat().st_mode & 0o077:
+            raise Misdeclared(f"{file} can be read by others.", mend=f"chmod 600 {file}")
+        return file.read_text("utf-8").strip().encode()
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
+            if self.kafka_ssl_certfile:
+                context.load_cert_chain(self.kafka_ssl_certfile, self.kafka_ssl_keyfile)
+        except (OSError, ssl.SSLError) as error:
+            raise Misdeclared(
+                f"TLS for Kafka cannot be set up: {error}.",
+                mend="See KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE (PEM files).",
+            ) from error
+        return context
+
+
+def _read_secret(name: str, file: Path) -> str:
+    try:
+        secret = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{name.upper()}_FILE cannot be read: {type(error).__name__}") from None
+    if not secret:
+        raise ValueError(f"{name.upper()}_FILE names an empty file")
+    return secret
+
+
+def _as_misdeclared(error: ValidationError) -> Misdeclared:
+    """Pydantic's findings without any input, by the names that people set."""
+    findings = []
+    for found in error.errors(include_input=False, include_url=False, include_context=False):
+        name = "_".join(str(part) for part in found["loc"]).upper()
+        message = found["msg"].removeprefix("Value error, ")
+        findings.append(f"{name}: {message}" if name else message)
+    return Misdeclared("; ".join(findings) + ".", mend="See `riverrun doctor`.")

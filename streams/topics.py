@@ -1,0 +1,126 @@
+"""The topics of a use case on a real cluster: created from the catalogue, and checked.
+
+All topics that follow the events have the same number of partitions, since a partition task owns
+the same number of each. A change of it under a running use case is refused, never re-hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+
+from models.usecase import UseCase
+from schemas.errors import Incompatible, Unavailable
+from schemas.topics import CATALOGUE, Topic, topic_names
+from streams.settings import Settings
+
+EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
+COMPACT = {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"}
+
+
+def names_of(use_case: UseCase, settings: Settings) -> dict[str, str]:
+    """Kind → topic name, with the prefix of the settings."""
+    return topic_names(
+        use_case.name, prefix=settings.riverrun_topic_prefix, adopted=use_case.topics
+    )
+
+
+async def ensure(use_case: UseCase, settings: Settings) -> int:
+    """Create what is missing and check what is there; returns the number of partitions.
+
+    An adopted events topic decides the number; else it is the use case's. Raises `Incompatible` if
+    the topics differ in it, `Unavailable` if Kafka does not answer.
+    """
+    names = names_of(use_case, settings)
+    admin = AIOKafkaAdminClient(**settings.kafka_client())
+    try:
+        await admin.start()
+        found = await _partitions(admin, names)
+        partitions = found.get("events", use_case.partitions)
+        _check(use_case, names, found, partitions)
+        missing = [topic for topic in CATALOGUE if topic.kind not in found]
+        if missing:
+            await _create(admin, names, missing, partitions, await _replicas(admin))
+        return partitions
+    except (KafkaConnectionError, OSError) as error:
+        raise Unavailable(
+            f"Kafka at {settings.kafka_bootstrap_servers} does not answer ({error}). Start one "
+            "with `riverrun up`, or mend KAFKA_BOOTSTRAP_SERVERS."
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _partitions(admin: Any, names: Mapping[str, str]) -> dict[str, int]:
+    described = await admin.describe_topics(sorted(set(names.values())))
+    count = {t["topic"]: len(t["partitions"]) for t in described if not t["error_code"]}
+    return {kind: count[name] for kind, name in names.items() if name in count}
+
+
+def _check(
+    use_case: UseCase, names: Mapping[str, str], found: Mapping[str, int], partitions: int
+) -> None:
+    wrong = [
+        f"{names[topic.kind]} has {found[topic.kind]}"
+        for topic in CATALOGUE
+        if topic.partitioned and found.get(topic.kind, partitions) != partitions
+    ]
+    if wrong:
+        raise Incompatible(
+            f"{names['events']} has {partitions} partitions, but {', '.join(wrong)}. All topics of "
+            "a use case need the same number, and it does not change under a running use case: "
+            f"`riverrun repartition {use_case.name} N` replays into new topics."
+        )
+
+
+async def _replicas(admin: Any) -> int:
+    cluster = await admin.describe_cluster()
+    return min(3, len(cluster["brokers"]))
+
+
+async def _create(
+    admin: Any,
+    names: Mapping[str, str],
+    missing: list[Topic],
+    partitions: int,
+    replicas: int,
+) -> None:
+    new = [
+        NewTopic(
+            names[topic.kind],
+            partitions if topic.partitioned else 1,
+            replicas,
+            topic_configs=_config(topic, replicas),
+        )
+        for topic in missing
+    ]
+    response = await admin.create_topics(new)
+    for name, code, *message in response.topic_errors:
+        if code not in (0, EXISTS):
+            raise Unavailable(
+                f"Topic {name} could not be created: {for_code(code).__name__} {message}"
+            )
+
+
+def _config(topic: Topic, replicas: int) -> dict[str, str]:
+    config = {"cleanup.policy": topic.cleanup, "retention.ms": str(topic.retention_ms)}
+    if topic.cleanup == "compact":
+        config |= COMPACT
+    if replicas > 2:
+        config["min.insync.replicas"] = "2"
+    return config
+
+
+async def delete(names: Mapping[str, str], settings: Settings) -> None:
+    """Remove all topics of a use case, with everything on them."""
+    admin = AIOKafkaAdminClient(**settings.kafka_client())
+    try:
+        await admin.start()
+        await admin.delete_topics(sorted(names.values()))
+    except KafkaError as error:
+        raise Unavailable(f"the topics could not be removed: {error}") from error
+    finally:
+        await admin.close()

@@ -1,0 +1,323 @@
+"""Faust's transport, made to hand over whole fetched batches.
+
+One message is made of each fetched batch of one partition: the cost of a Faust agent is one
+event-loop round a message, so a message a record reads 15,000 records/s and a message a batch
+470,000. Nothing here commits, acknowledges or seeks of its own accord: the journal is the
+position, and each partition's task seeks its inputs itself.
+
+Threads: Faust runs aiokafka's consumer in a thread of its own, with a loop of its own.
+`ConsumerThread` lives there and stamps each batch; `Consumer` and everything else live on the
+main loop and cross over with `ConsumerThread.call`.
+
+This is the only module that touches private members of faust-streaming and aiokafka. Both are
+pinned exactly, and tests/test_transport_contract.py names every member.
+"""
+
+# Faust ships no types, so its classes are Any to mypy.
+# mypy: disallow-subclassing-any=False
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from time import monotonic
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import aiokafka
+import faust
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import ConsumerStoppedError
+from aiokafka.producer import sender as aiokafka_sender
+from faust.app.base import BootStrategy
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+T = TypeVar("T")
+
+FAUST_VERSION = "0.15.3"
+AIOKAFKA_VERSION = "0.14.0"
+RECORDS_MAX = 2_000  # of one partition in one batch: about 10 ms of decoding
+
+
+class Batch(NamedTuple):
+    """What one fetch gave of one partition: every record that is visible in `[start, end)`.
+
+    A jump of offsets inside, or no record at all, is aborted and control records. `stable` is
+    the last stable offset that the broker gave with it: `end == stable` was its end.
+    """
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    stable: int | None
+    records: Sequence[Any]
+
+
+def hasten_transactions() -> None:
+    """Wait 1 ms, not 20, where a transaction follows the one before it at once (aiokafka's sender).
+
+    Kafka answers CONCURRENT_TRANSACTIONS until the markers of the last one are written, which
+    takes about a millisecond; 24 ms back to back become 3.5.
+    """
+    aiokafka_sender.BACKOFF_OVERRIDE = 0.001
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """aiokafka's consumer in its thread, giving stamped batches."""
+
+    def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
+        self._assignor = self.app.assignor
+        return aiokafka.AIOKafkaConsumer(
+            **transport.client,
+            **transport.group,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            # A position that is gone is an error, never a silent jump to what is left.
+            auto_offset_reset="none",
+        )
+
+    async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the consumer's thread."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop)
+        return await asyncio.wrap_future(future)
+
+    async def fetch(self, opened: set[TP], wait_s: float) -> list[Batch]:
+        """Wait for batches of the open partitions; `opened` is read anew at each waking."""
+        consumer = self._ensure_consumer()
+        fetcher = consumer._fetcher
+        deadline = monotonic() + wait_s
+        with fetcher._subscriptions.fetch_context():
+            while True:
+                if consumer._closed or fetcher._closed:
+                    raise ConsumerStoppedError
+                consumer._coordinator.check_errors()
+                batches = _drain(fetcher, opened)
+                remaining = deadline - monotonic()
+                if batches or remaining <= 0:
+                    return batches
+                waiter = fetcher._create_fetch_waiter()
+                await asyncio.wait([waiter], timeout=remaining)
+                if waiter.done():
+                    waiter.result()
+                else:
+                    waiter.cancel()
+
+    async def seek_to(self, tp: TP, offset: int) -> None:
+        """Set the position; what was fetched from elsewhere is forgotten."""
+        self._ensure_consumer().seek(_key(tp), offset)
+
+    async def wake(self) -> None:
+        """Let a waiting fetch look again at which partitions are open."""
+        fetcher = self._ensure_consumer()._fetcher
+        for waiter in list(fetcher._fetch_waiters):
+            fetcher._notify(waiter)
+
+    async def heartbeat(self, generation: int) -> bool:
+        """Ask the coordinator whether this member still is one in that generation."""
+        coordinator = self._ensure_consumer()._coordinator
+        return (
+            coordinator.generation == generation
+            and await coordinator._do_heartbeat()
+            and coordinator.generation == generation
+            and not coordinator._rejoin_needed_fut.done()
+        )
+
+
+def _drain(fetcher: Any, opened: set[TP]) -> list[Batch]:
+    # Nothing is awaited here, so no seek can come between a start and its records.
+    batches = []
+    for tp in [tp for tp in fetcher._records if tp in opened]:
+        result = fetcher._records[tp]
+        if not isinstance(result, FetchResult):
+            del fetcher._records[tp]
+            result.check_raise()
+            continue
+        state = result._assignment.state_value(tp)
+        if not result._assignment.active or not state.has_valid_position:
+            del fetcher._records[tp]
+            continue
+        start = state.position
+        records = result.getall(RECORDS_MAX)
+        if not result.has_more():
+            del fetcher._records[tp]
+        if state.position > start:
+            batches.append(Batch(tp.topic, tp.partition, start, state.position, state.lso, records))
+    fetcher._notify(fetcher._wait_consume_future)
+    return batches
+
+
+def _key(tp: TP) -> aiokafka.TopicPartition:
+    return aiokafka.TopicPartition(tp.topic, tp.partition)
+
+
+class Consumer(driver.Consumer):
+    """The group's member: which partitions are open, where they stand, and their batches."""
+
+    _thread: ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.opened: set[TP] = set()
+        super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # What tasks ask of it.
+
+    async def seek_and_open(self, positions: Mapping[TP, int]) -> None:
+        """Set positions and let the records come."""
+        for tp, offset in positions.items():
+            await self._thread.call(self._thread.seek_to(tp, offset))
+        await self.open(positions)
+
+    async def open(self, partitions: Collection[TP]) -> None:
+        """Let the records of these come."""
+        self.opened.update(partitions)
+        await self._thread.call(self._thread.wake())
+
+    def shut(self, partitions: Collection[TP]) -> None:
+        """Keep the records of these back; one fetched batch of each may wait in the fetcher."""
+        self.opened.difference_update(partitions)
+
+    def stable(self, tp: TP) -> int | None:
+        """Last stable offset as of the newest answer to a fetch; None before the first."""
+        state = self._state(tp)
+        return None if state is None else state.lso
+
+    def fetch_position(self, tp: TP) -> int | None:
+        """Offset that the next batch will start at; None while there is none."""
+        state = self._state(tp)
+        return state.position if state is not None and state.has_valid_position else None
+
+    async def still_member(self, generation: int) -> bool:
+        """Whether the group's coordinator just confirmed this member in that generation."""
+        return await self._thread.call(self._thread.heartbeat(generation))
+
+    def _state(self, tp: TP) -> Any:
+        # Read across threads: single attributes only, each replaced as a whole.
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        return None if assignment is None else assignment.state_value(tp)
+
+    # What Faust asks of it.
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if not self.flow_active:
+                    await asyncio.sleep(0.02)
+                    continue
+                for batch in await self._thread.call(self._thread.fetch(self.opened, 1.0)):
+                    await self.callback(_message(batch, self.app.consumer_generation_id))
+        except (asyncio.CancelledError, ConsumerStoppedError):
+            if not self.app.should_stop:
+                raise
+
+    async def perform_seek(self) -> None:
+        """Nothing: each partition's task seeks its inputs itself, from its journal."""
+
+    async def commit(self, *args: Any, **kwargs: Any) -> bool:
+        """Nothing: the journal is the position."""
+        return False
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: each partition has its own watchdog (streams/partition.py)."""
+
+
+def _message(batch: Batch, generation: int) -> ConsumerMessage:
+    # A stream drops messages of another generation than the app's, without a word.
+    return ConsumerMessage(
+        batch.topic,
+        batch.partition,
+        batch.start,
+        0.0,
+        0,
+        None,
+        None,
+        batch,
+        None,
+        tp=TP(batch.topic, batch.partition),
+        generation_id=generation,
+    )
+
+
+class Transport(driver.Transport):
+    """Where `Consumer` gets its settings: `client` as every aiokafka client, `group` its own."""
+
+    Consumer: ClassVar[type[Consumer]] = Consumer
+
+    client: Mapping[str, Any]
+    group: Mapping[str, Any]
+
+
+class BatchSchema(faust.Schema):
+    """Passes a batch through where Faust would decode a value."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> None:
+        """No key: a batch has many."""
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
+        """The batch itself."""
+        return message.value
+
+
+class _ConsumerOnly(BootStrategy):
+    enable_kafka_producer = False
+    enable_web = False
+
+
+class App(faust.App):
+    """A Faust app that reads batches and produces nothing through Faust."""
+
+    BootStrategy = _ConsumerOnly
+
+
+def make_app(
+    name: str,
+    *,
+    client: Mapping[str, Any],
+    group: Mapping[str, Any],
+    topics: Sequence[str],
+    route: Callable[[Batch], None],
+    **settings: Any,
+) -> App:
+    """Build an app with one agent a topic, each only handing its batches on to `route`.
+
+    `client` holds aiokafka's connection and security options, `group` its consumer's own
+    (`group_id`, `group_instance_id`, the timeouts, `fetch_max_wait_ms`). SASL and TLS never
+    pass through Faust, which ignores credentials in an URL and is silently plaintext with SASL
+    but no `ssl_context`.
+    """
+    app = App(
+        name,
+        broker="kafka://unused.invalid",
+        processing_guarantee="at_least_once",
+        store="memory://",
+        # Its own assignor, co-partitioned and sticky; without standbys Faust takes round robin,
+        # which parts the inputs of one partition.
+        table_standby_replicas=1,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        web_enabled=False,
+        broker_session_timeout=group["session_timeout_ms"] / 1000,
+        **settings,
+    )
+    transport = Transport(app.conf.broker_consumer, app)
+    transport.client, transport.group = client, group
+    app.transport = transport
+    for topic in topics:
+        _add_router(app, topic, route)
+    return app
+
+
+def _add_router(app: App, topic: str, route: Callable[[Batch], None]) -> None:
+    async def router(stream: Any) -> None:
+        async for event in stream.events():
+            route(event.value)
+
+    channel = app.topic(topic, schema=BatchSchema(), acks=False)
+    app.agent(channel, name=f"route {topic}", concurrency=1)(router)
