@@ -3,14 +3,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -P -m pytest
+CODE := schemas models streams usecases tests benchmarks
 
-.PHONY: setup lock
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test test-all format golden lock clean
 
-setup: $(STAMP)  ## The set-up alone
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP)  ## The set-up alone: .venv from requirements.lock
 
 # uv where there is one, else venv and pip; both check the hashes.
 $(STAMP): requirements.lock pyproject.toml
-	@echo "riverrun: setting up $(VENV) (once; about a minute)"
+	@echo "riverrun: setting up $(VENV) (once; about a minute)" >&2
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
 	  uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock && \
@@ -22,6 +28,33 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $(STAMP)
 
+demo: setup  ## The whole loop on real flights, with an embedded Kafka and Redis (ARGS="--events 5000")
+	@$(BIN)/riverrun demo $(ARGS)
+
+check: setup  ## Format, lint, types, import contracts, unit and property tests: under two minutes
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .import_linter_cache
+	$(PYTEST) -q -m "not integration and not soak" schemas models streams usecases tests
+
+test: check  ## check, and the integration tests on the real servers
+	$(PYTEST) -q -m "integration and not soak" tests
+
+test-all: check  ## Everything, the long runs too
+	$(PYTEST) -q -m "integration or soak" tests
+
+format: setup  ## Put the code into its form
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+golden: setup  ## Write the golden files anew (the only way to change them)
+	$(BIN)/python -P -m tests.golden
+
 lock:  ## Resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra all --group dev \
 	  --no-annotate --no-header pyproject.toml -o requirements.lock
+
+clean:  ## Stop the embedded servers and remove what was set up
+	-$(BIN)/riverrun down --purge
+	rm -rf $(VENV) dist build

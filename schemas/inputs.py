@@ -55,7 +55,7 @@ class Event(Travelling):
     event_time: Moment = Field(description="When it happened, by the producer's clock, UTC.")
 
     @classmethod
-    def fields(cls, *names: str) -> dict[str, Column]:
+    def fields(cls, *names: str) -> dict[str, Any]:
         """Those fields as features under their own names; `riverrun check` names unknown ones.
 
         >>> Event.fields("event_id")

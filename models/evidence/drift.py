@@ -1,16 +1,16 @@
 """Which feature, prediction or error has changed, from what to what, and since when.
 
-Whole blocks (days of event time) are compared with whole blocks, so no hour is compared with another
-hour, and the correlation of neighbouring records stays inside the block. Each watched stream has
-a summary (block_summary.py) that turns a block into one score, and a rank detector
+Whole blocks (days of event time) are compared with whole blocks, so no hour is compared with
+another hour, and the correlation of neighbouring records stays inside the block. Each watched
+stream has a summary (block_summary.py) that turns a block into one score, and a rank detector
 (rank_detector.py) that notices when scores have risen for good.
 
 False alarms. Each of D detectors alarms at evidence A = D·max(blocks_between, records_between /
-records in a block): while blocks are exchangeable, all of them together alarm falsely at most once in
-`records_between` (a million) records and once in `blocks_between` blocks, in the mean; in simulation
-five times more rarely. That is a theorem about exchangeable blocks (i.i.d. days, days shuffled). It
-is measured, not proved, for streams whose memory is short beside a block. It says nothing about a
-true season: that is a change, and is reported as one.
+records in a block): while blocks are exchangeable, all of them together alarm falsely at most once
+in `records_between` (a million) records and once in `blocks_between` blocks, in the mean; in
+simulation five times more rarely. That is a theorem about exchangeable blocks (i.i.d. days, days
+shuffled). It is measured, not proved, for streams whose memory is short beside a block. It says
+nothing about a true season: that is a change, and is reported as one.
 
 Figures: benchmarks/drift_alarms.py.
 """
@@ -135,7 +135,7 @@ class DriftMonitor:
     ...         x = {"delay": float(k * (day + 7) % 59), "origin": origin}
     ...         for alarm in monitor.update(day, x, prediction=float(k)):
     ...             print(alarm.name, alarm.what, round(alarm.was, 2), alarm.now, alarm.since)
-    origin share of 'EWR' 0.29 0.0 150
+    origin share of 'EWR' 0.52 0.0 150
     """
 
     numeric: Iterable[str] = ()

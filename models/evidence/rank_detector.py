@@ -2,20 +2,21 @@
 
 Theory. While blocks are exchangeable (no order among them is more likely than another), the rank of
 each new score among those before it is uniform and independent of all earlier ranks, whatever the
-scores' distribution and however heavy its tail: p = (1 + how many earlier ones are at least as high)
-/ (number of scores). A bet on small p, e = c·p^(c-1), then has expectation at most 1, and the
+scores' distribution and however heavy its tail: p = (1 + how many earlier ones are at least as
+high) / (number of scores). A bet on small p, e = c·p^(c-1), then has expectation at most 1, and the
 Shiryaev-Roberts sum M <- (1 + M)·e, averaged over several c, grows by at most 1 a block in
 expectation: the mean number of blocks to a false alarm at M >= A is at least A (simulated: 5 A).
 
 Sources: Vovk, Nouretdinov & Gammerman 2003 (conformal test martingales), Volkhonskiy et al. 2017
-(COPA, PMLR 60; their use for change points), Shin, Ramdas & Rinaldo 2024, "E-detectors", NEJSDS 2(2),
-sections 2 and 3 (sums and mixtures, and the bound on the run length).
+(COPA, PMLR 60; their use for change points), Shin, Ramdas & Rinaldo 2024, "E-detectors", NEJSDS
+2(2), sections 2 and 3 (sums and mixtures, and the bound on the run length).
 
 One block, however extreme, cannot raise the alarm by itself: its rank is at best 1/n. A change must
 last several blocks. At A = 20,000: 4 of them after 350 earlier ones, 6 after 100, 9 after 60, 20
 after 30: few earlier blocks prove little, and no method without a distribution can do much better.
 
-Not promised: blocks that remember each other. A slow season *is* a change of level to this detector.
+Not promised: blocks that remember each other. A slow season *is* a change of level to this
+detector.
 """
 
 from __future__ import annotations

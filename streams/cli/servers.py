@@ -9,7 +9,7 @@ from rich.table import Table
 
 from streams.cli.options import AsJson
 from streams.cli.terminal import as_json, data, talk
-from streams.embedded import Stack
+from streams.servers import stack
 from streams.settings import Settings
 
 
@@ -30,7 +30,7 @@ def up(json: AsJson = False) -> None:
         talk.print("KAFKA_BOOTSTRAP_SERVERS and REDIS_URL are set: those servers are used.")
         place: dict[str, Any] = {"kafka": settings.kafka_bootstrap_servers, "started": False}
     else:
-        endpoints = Stack(settings.home).up(lambda text: talk.print(text, markup=False))
+        endpoints = stack(settings).up(lambda text: talk.print(text, markup=False))
         place = {
             "kafka": endpoints.bootstrap_servers,
             "redis": endpoints.redis_url,
@@ -52,7 +52,7 @@ def down(
     Example: `riverrun down --purge`
     """
     settings = Settings.load()
-    stopped = Stack(settings.home).down(purge, lambda text: talk.print(text, markup=False))
+    stopped = stack(settings).down(purge, lambda text: talk.print(text, markup=False))
     for name in stopped:
         data.print(f"stopped {name}", markup=False)
     if not stopped:
@@ -72,7 +72,8 @@ def doctor(json: AsJson = False) -> None:
     else:
         table = Table("", "check", "cause", "remedy", box=None)
         for f in findings:
-            table.add_row("ok" if f.ok else "[red]no[/]", f.check, f.cause, f.remedy)
+            state = "ok" if f.ok else "[red]no[/]" if f.essential else "[yellow]so-so[/]"
+            table.add_row(state, f.check, f.cause, f.remedy)
         data.print(table)
-    if not all(finding.ok for finding in findings):
+    if not all(finding.ok for finding in findings if finding.essential):
         raise typer.Exit(1)

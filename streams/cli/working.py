@@ -36,9 +36,8 @@ def worker(
     Start it as often as there are cores or machines; Kafka spreads the partitions. Ends cleanly on
     SIGTERM and Ctrl-C. Example: `riverrun worker flight_eta --processes 2`
     """
-    from streams import definitions, topics
-    from streams.wiring import wire
-    from streams.worker import reexec_if_unsafe, run_processes, run_worker
+    from streams.operating import operate
+    from streams.processes import reexec_if_unsafe, run_processes
 
     arguments = ["-m", "streams.cli", "worker", usecase]
     if prefix is not None:
@@ -51,11 +50,8 @@ def worker(
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
-    partitions = asyncio.run(topics.ensure(loaded.use_case, settings))
-    asyncio.run(definitions.publish(loaded, settings))
-    wiring, own = wire(loaded, settings, partitions)
     talk.print(f"worker of {loaded.use_case.name}, definition {loaded.definition}", markup=False)
-    raise typer.Exit(run_worker(wiring, own))
+    raise typer.Exit(operate(loaded, settings, health_port=health_port))
 
 
 def status(usecase: UseCaseName, prefix: Prefix = None, json: AsJson = False) -> None:
@@ -64,11 +60,11 @@ def status(usecase: UseCaseName, prefix: Prefix = None, json: AsJson = False) ->
     Exit code 1 if a partition has no owner or is not live. Example: `riverrun status flight_eta`
     """
     from streams import statuses
-    from streams.wiring import group_of
+    from streams.operating import group_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
-    workers = statuses.workers(group_of(loaded, settings), settings)
+    workers = asyncio.run(statuses.workers(group_of(loaded, settings), settings))
     rows = statuses.partitions(workers, loaded.use_case.partitions)
     if json:
         as_json({"workers": workers, "partitions": rows})

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 from schemas.errors import Incompatible, RiverrunError, Unavailable
 from streams.embedded import record as records

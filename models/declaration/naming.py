@@ -1,0 +1,173 @@
+"""Names: of the use case, its owner, its records, its key and its topics; and types of fields."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Union, get_args, get_origin
+
+from models.declaration.finding import Findings, is_number, nearest
+from models.usecase import Contest, Kpi, Promotion, Segments, UseCase
+from schemas.inputs import Event, Outcome
+from schemas.topics import BY_KIND, topic_names
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+Shape = tuple[Callable[[Any], bool], str]
+
+
+def _one_of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
+def _maybe(shape: Shape) -> Shape:
+    return (lambda value: value is None or shape[0](value)), f"{shape[1]}, or None"
+
+
+def _model(of: type) -> Shape:
+    def fits(value: Any) -> bool:
+        return inspect.isclass(value) and issubclass(value, of)
+
+    return fits, f"a class that inherits from {of.__name__}"
+
+
+_TEXT: Shape = (_one_of(str), "text")
+_NUMBER: Shape = (is_number, "a finite number")
+_WHOLE: Shape = (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number")
+_CALL: Shape = (callable, "a function")
+_MAP: Shape = (_one_of(Mapping), "a dictionary")
+_PAIR: Shape = (
+    lambda v: isinstance(v, tuple) and len(v) == 2 and all(is_number(x) for x in v),
+    "a pair of finite numbers (least, most)",
+)
+
+SHAPES: Mapping[str, Shape] = {
+    "name": _TEXT,
+    "owner": _TEXT,
+    "event": _model(Event),
+    "outcome": _model(Outcome),
+    "key": _TEXT,
+    "label": _CALL,
+    "features": _MAP,
+    "models": _MAP,
+    "champion": _TEXT,
+    "baseline": _CALL,
+    "metric": _TEXT,
+    "kpi": (_one_of(Kpi), "a Kpi(...)"),
+    "horizon": _NUMBER,
+    "kind": _TEXT,
+    "learns": _TEXT,
+    "limits": _maybe(_PAIR),
+    "interval": _maybe(_NUMBER),
+    "weight": _maybe(_CALL),
+    "warmup": _WHOLE,
+    "segments": _maybe((_one_of(Segments), "a Segments(...)")),
+    "slices": _MAP,
+    "contest": (_one_of(Contest), "a Contest(...)"),
+    "promotion": (_one_of(Promotion), "a Promotion(...)"),
+    "targets": _MAP,
+    "topics": _MAP,
+    "partitions": _WHOLE,
+    "window": _NUMBER,
+    "memory": _maybe(_NUMBER),
+    "waiting_limit": _WHOLE,
+    "early_limit": _WHOLE,
+    "max_jump": _maybe(_NUMBER),
+    "jump_agree": _WHOLE,
+    "recorded": _maybe(_CALL),
+}
+
+
+def check_shapes(use_case: UseCase, found: Findings) -> None:
+    """Every field is of the type that it is read as; those that are not are `unsound` from here."""
+    for field, (fits, wanted) in SHAPES.items():
+        value = getattr(use_case, field)
+        if not fits(value):
+            found.unsound.add(field)
+            shown = repr(value) if len(repr(value)) <= 60 else type(value).__name__
+            found.add((field,), f"{field} is {shown}.", f"Give {wanted}.")
+
+
+def check_names(use_case: UseCase, found: Findings) -> None:
+    """The use case's name and owner."""
+    name, owner = use_case.name, use_case.owner
+    if found.sound("name") and not NAME.fullmatch(name):
+        mended = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_0123456789")
+        found.add(
+            ("name",),
+            f"name {name!r} cannot be part of a topic's name.",
+            "Use lower-case letters, digits and underscores, beginning with a letter"
+            + (f", for example {mended!r}." if mended else "."),
+        )
+    if found.sound("owner") and not owner.strip():
+        found.add(
+            ("owner",),
+            "owner is empty.",
+            "Name who is asked when this use case misbehaves, such as a team's mail address.",
+        )
+
+
+def check_key(use_case: UseCase, found: Findings) -> None:
+    """The key is a field of the event that always has a value, and one that is equal to itself."""
+    if not found.sound("event", "key"):
+        return
+    event, key = use_case.event, use_case.key
+    field = event.model_fields.get(key)
+    if field is None:
+        found.add(
+            ("key",),
+            f"key {key!r} is not a field of {event.__name__}.",
+            nearest(key, event.model_fields),
+        )
+        return
+    kinds = _kinds_of(field.annotation)
+    if type(None) in kinds:
+        found.add(
+            ("key",),
+            f"key {key!r} may be None, and a record without a key has no partition.",
+            f"Declare {key} in {event.__name__} without None, or choose another key.",
+        )
+    elif float in kinds or bool in kinds:
+        found.add(
+            ("key",),
+            f"key {key!r} is a {'float' if float in kinds else 'bool'}, whose text differs "
+            "between languages; the Kafka key must equal it byte by byte.",
+            "Use a field that is text or a whole number.",
+        )
+
+
+def _kinds_of(annotation: Any) -> set[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return set().union(*(_kinds_of(part) for part in get_args(annotation)))
+    return {annotation}
+
+
+def check_topics(use_case: UseCase, found: Findings) -> None:
+    """Adopted topics: known kinds, names that Kafka takes, no topic for two kinds."""
+    if not found.sound("topics", "name"):
+        return
+    for kind, topic in use_case.topics.items():
+        if kind not in BY_KIND:
+            found.add(
+                ("topics", str(kind)),
+                f"topics names {kind!r}, which no topic of a use case is.",
+                nearest(kind, BY_KIND),
+            )
+        if not isinstance(topic, str) or not TOPIC.fullmatch(topic):
+            found.add(
+                ("topics", str(kind)),
+                f"topic {topic!r} for {kind} is no name that Kafka takes.",
+                "Use up to 249 letters, digits, dots, underscores and dashes.",
+            )
+    taken: dict[str, str] = {}
+    for kind, topic in topic_names(use_case.name, adopted=use_case.topics).items():
+        other = taken.setdefault(topic, kind)
+        if other != kind:
+            found.add(
+                ("topics", kind if kind in use_case.topics else other),
+                f"topic {topic!r} is named for both {other} and {kind}.",
+                "Give each kind of record a topic of its own.",
+            )

@@ -1,0 +1,243 @@
+"""A use case run on its own first examples, as it would be on the topics.
+
+Ten events are taken, with the outcomes that they have later on; what lies between is left out, so
+time may jump further than live, and the guard against that is off. Nothing here raises for what
+the author's functions do: it becomes a mistake at the line of that function.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from models.backtest import Backtest
+from models.declaration.finding import Findings, is_number
+from models.declaration.lines import Lines
+from models.publishing import Output
+from models.usecase import UseCase
+from schemas.errors import Misdeclared
+
+EVENTS = 10
+LOOK = 20_000
+"""Records that are looked through for the outcomes of the first events."""
+
+_STAND_INS: Mapping[str, tuple[Any, Any]] = {
+    "regression": (0.0, 1.0),
+    "binary": (False, True),
+    "multiclass": ("a", "b"),
+}
+
+Row = tuple[str, Mapping[str, Any]]
+
+_BLAMED = (
+    (re.compile(r"feature '([^']+)'"), "features"),
+    (re.compile(r"window '([^']+)'"), "features"),
+)
+_BLAMED_FIELD = (
+    ("the baseline", "baseline"),
+    ("nothing can be learnt", "label"),
+    ("no segment or slice", "segments"),
+    ("not a ", "recorded"),
+)
+
+
+@dataclass(slots=True)
+class Trial:
+    """What came of it. `examples` are (features, label as it is learnt), in order."""
+
+    events: int = 0
+    outcomes: int = 0
+    mistakes: list[Misdeclared] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    vectors: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
+    prediction: dict[str, Any] | None = None
+
+    def learnable(self, kind: str) -> list[tuple[dict[str, Any], Any]]:
+        """The examples; if none has a label yet, the features with stand-ins for one."""
+        labels = _STAND_INS[kind]
+        return self.examples or [(x, labels[i % 2]) for i, x in enumerate(self.vectors)]
+
+
+def sample(records: Iterable[Row], events: int = EVENTS, look: int = LOOK) -> list[Row]:
+    """The first events, and their outcomes among the first `look` records, in their order."""
+    taken: list[Row] = []
+    asked: set[str] = set()
+    answered: set[str] = set()
+    for number, (kind, fields) in enumerate(records):
+        event_id = str(fields.get("event_id"))
+        if kind == "event" and len(asked) < events:
+            asked.add(event_id)
+        elif kind == "event" or event_id not in asked:
+            if number >= look:
+                break
+            continue
+        else:
+            answered.add(event_id)
+        taken.append((kind, fields))
+        if number >= look or (len(asked) == events and answered == asked):
+            break
+    return taken
+
+
+def running(use_case: UseCase, records: Iterable[Row], source: str | None = None) -> Trial:
+    """Run the use case on these records and report dead letters and errors as mistakes."""
+    trial, found = Trial(), Findings(Lines(source))
+    rows = _rows(records, found)
+    _check_order(rows, found)
+    backtest = Backtest(_watched(use_case, found, trial), partitions=1, definition="check")
+    for kind, fields in rows:
+        trial.events += kind == "event"
+        trial.outcomes += kind == "outcome"
+        try:
+            made = backtest.feed(kind, fields)
+        except Misdeclared as error:
+            found.add(("recorded",), error.reason, error.mend)
+            continue
+        for output in made:
+            _heed(output, trial, found, corrects=use_case.learns != "label")
+    _ask_slots(backtest, found)
+    if trial.events and not trial.outcomes:
+        trial.warnings.append(
+            "None of the first events has an outcome in `recorded`: label, KPI and learning were "
+            "not tried."
+        )
+    trial.mistakes = found.in_order()
+    return trial
+
+
+def _watched(use_case: UseCase, found: Findings, trial: Trial) -> UseCase:
+    """The same use case, whose KPI and weight say what is wrong instead of stopping the task."""
+    kpi, weight = use_case.kpi, use_case.weight
+    least, most = kpi.range
+
+    def cost(event: Any, outcome: Any, said: Any) -> float:
+        amount = _number_of(kpi.cost, ("kpi", "cost"), "the KPI's cost", found)(
+            event, outcome, said
+        )
+        if not least <= amount <= most and not trial.warnings:
+            trial.warnings.append(
+                f"The KPI of event {event.event_id!r} is {amount:g} {kpi.unit}, outside its range "
+                f"of {least:g} to {most:g}, and is cut to it."
+            )
+        return amount
+
+    return replace(
+        use_case,
+        max_jump=math.inf,
+        kpi=replace(kpi, cost=cost),
+        weight=None if weight is None else _number_of(weight, ("weight",), "weight", found),
+    )
+
+
+def _number_of(
+    function: Callable[..., Any], place: tuple[str, ...], what: str, found: Findings
+) -> Callable[..., float]:
+    def number(*given: Any) -> float:
+        mend = "Return a finite number for every event and outcome that the records may hold."
+        about = f"event {given[0].event_id!r}"
+        try:
+            value = function(*given)
+        except Exception as error:  # whatever the author's function raises is a mistake in it
+            found.add(place, f"{what} failed on {about}: {type(error).__name__}: {error}.", mend)
+            return 1.0
+        if not is_number(value) and not isinstance(value, bool):
+            found.add(place, f"{what} of {about} is {value!r}.", mend)
+            return 1.0
+        return float(value)
+
+    return number
+
+
+def _rows(records: Iterable[Row], found: Findings) -> list[Row]:
+    rows: list[Row] = []
+    try:
+        for row in records:
+            kind, fields = row
+            if kind not in ("event", "outcome") or not isinstance(fields, Mapping):
+                raise ValueError(f"it gave {kind!r} and a {type(fields).__name__}")
+            orjson.dumps(dict(fields))
+            rows.append((kind, fields))
+    except Exception as error:  # whatever the author's generator raises is a mistake in it
+        found.add(
+            ("recorded",),
+            f"recorded failed: {type(error).__name__}: {error}.",
+            'Give pairs of "event" or "outcome" and a dictionary of JSON values.',
+        )
+    return rows
+
+
+def _check_order(rows: list[Row], found: Findings) -> None:
+    """Times go up, and on equal times outcomes come first; anything else learns from the future."""
+    before: tuple[float, int] | None = None
+    for kind, fields in rows:
+        time = moment(fields.get("outcome_time" if kind == "outcome" else "event_time"))
+        if time is None:
+            continue
+        place = (time, 0 if kind == "outcome" else 1)
+        if before is not None and place < before:
+            found.add(
+                ("recorded",),
+                f"recorded gives {kind} {fields.get('event_id')!r} after a later record.",
+                "Sort by event_time and outcome_time, outcomes first on equal times.",
+            )
+            return
+        before = place
+
+
+def moment(value: Any) -> float | None:
+    """A time as seconds UTC; None if it is none.
+
+    >>> moment("1970-01-01T00:01:00Z")
+    60.0
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    return value.timestamp() if isinstance(value, datetime) else None
+
+
+def _heed(output: Output, trial: Trial, found: Findings, *, corrects: bool) -> None:
+    if output.kind == "dead-letter":
+        body = orjson.loads(output.value)
+        found.add(
+            _place_in(body["error"]),
+            f"a recorded {body['stage']} could not be used: {body['error'].rstrip('.')}.",
+            "Mend the record, or what is declared of it.",
+        )
+    elif output.kind == "predictions":
+        trial.prediction = trial.prediction or orjson.loads(output.value)
+    elif output.kind == "features":
+        trial.vectors.append(orjson.loads(output.value)["features"])
+    elif output.kind == "examples":
+        body = orjson.loads(output.value)
+        y = body["label"] - body["baseline"] if corrects else body["label"]
+        trial.examples.append((body["features"], y))
+
+
+def _place_in(error: str) -> tuple[str, ...]:
+    for pattern, field_name in _BLAMED:
+        match = pattern.search(error)
+        if match:
+            return field_name, match[1]
+    return next(((name,) for text, name in _BLAMED_FIELD if error.startswith(text)), ("recorded",))
+
+
+def _ask_slots(backtest: Backtest, found: Findings) -> None:
+    for task in backtest.tasks.values():
+        for slot in task.roster.slots():
+            if slot.faults:
+                found.add(
+                    ("models", slot.name),
+                    f"model {slot.name!r} failed on these examples: {slot.last_fault}.",
+                    "Give it only features that it can take (compose.Select, SelectType), "
+                    "or another estimator.",
+                )

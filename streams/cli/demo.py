@@ -1,0 +1,158 @@
+"""`riverrun demo`: the whole loop on real flights, live."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from schemas.errors import RiverrunError
+from streams.cli.options import AsJson
+from streams.cli.terminal import as_json, complain, data, talk
+from streams.demo import report, run
+from streams.loading import load
+from streams.sending import Sender
+from streams.servers import started
+from streams.settings import Settings
+from streams.tallying import Count
+
+LINE_S = 5.0
+"""Off a terminal, a plain line about this often."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's command."""
+    app.command()(demo)
+
+
+def demo(
+    events: Annotated[
+        int, typer.Option(min=1, help="How many flights, from New Year on.")
+    ] = 50_000,
+    days: Annotated[float | None, typer.Option(min=0.01, help="Instead: so many days.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Instead: the whole year.")] = False,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Times real time; default: as fast as can be.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
+    json: AsJson = False,
+) -> None:
+    """Show the whole loop on the flights that left New York in 2013, on a real Kafka.
+
+    Exit code 0 only if every event got exactly one prediction and every outcome within its horizon
+    was learnt. Example: `riverrun demo --events 5000 --json`
+    """
+    from usecases.data import nycflights
+
+    logging.basicConfig(level=logging.ERROR)
+    settings = started(Settings.load(), lambda text: talk.print(text, markup=False))
+    run_id = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    prefix = f"{settings.riverrun_topic_prefix}demo-{run_id}."
+    settings = settings.model_copy(update={"riverrun_topic_prefix": prefix})
+    loaded = load("flight_eta")
+    if everything:
+        recorded: Iterator[tuple[str, Mapping[str, Any]]] = nycflights.flights()
+    elif days is not None:
+        recorded = nycflights.flights(days=days)
+    else:
+        recorded = nycflights.flights(limit=events)
+    talk.print(f"topics {prefix}{loaded.use_case.name}.*, {workers} workers", markup=False)
+    began = monotonic()
+    screen = Screen(loaded.use_case.metric, loaded.use_case.kpi.unit)
+    with screen.live if talk.is_terminal else nullcontext():
+        count = asyncio.run(
+            run(loaded, settings, recorded, workers=workers, speed=speed, show=screen.show)
+        )
+    result = report(loaded.use_case, count, monotonic() - began)
+    result["prefix"] = prefix
+    if json:
+        as_json(result)
+    else:
+        _print(result)
+    if not result["complete"]:
+        complain(RiverrunError("not every event was answered exactly once, or learnt; see above"))
+        raise typer.Exit(1)
+
+
+class Screen:
+    """What is shown while it runs: a live table on a terminal, plain lines elsewhere."""
+
+    def __init__(self, metric: str, unit: str) -> None:
+        self.live = Live(console=talk, refresh_per_second=4, transient=False)
+        self._metric = metric
+        self._unit = unit
+        self._line_at = 0.0
+        self._before = (0.0, 0)
+        self._rates: list[float] = []
+
+    def show(self, sender: Sender, count: Count, seconds: float) -> None:
+        """Called a few times a second."""
+        at, answered = self._before
+        if seconds > at:
+            self._rates = [*self._rates, (count.answered - answered) / (seconds - at)][-8:]
+        self._before = (seconds, count.answered)
+        rows = self._rows(sender, count, seconds)
+        if talk.is_terminal:
+            self.live.update(_table(rows))
+        elif seconds - self._line_at >= LINE_S:
+            self._line_at = seconds
+            talk.print("  ".join(f"{name}: {value}" for name, value in rows), markup=False)
+
+    def _rows(self, sender: Sender, count: Count, seconds: float) -> list[tuple[str, str]]:
+        scores = count.scores()
+        served, naive = scores.get("served", {}), scores.get("baseline", {})
+        rate = sum(self._rates) / len(self._rates) if self._rates else 0.0
+        waiting = count.answered - count.learnt
+        rows = [
+            ("day", (count.time or "")[:10]),
+            ("seconds", f"{seconds:.0f}"),
+            ("events", f"{sender.events:,}"),
+            ("predictions", f"{count.answered:,} ({rate:,.0f}/s)"),
+            ("lag", f"{sender.events - count.answered:,}"),
+            ("learnt", f"{count.learnt:,}"),
+            ("unlabelled", f"{waiting:,} ({waiting / max(count.answered, 1):.1%})"),
+        ]
+        if served.get("metric") is not None:
+            metric, kpi = served["metric"], served["kpi"]
+            rows.append((self._metric, f"{metric:.2f} (naive {naive['metric']:.2f})"))
+            saved = (naive["kpi"] or 0.0) - (kpi or 0.0)
+            rows.append(("saved", f"{saved:,.0f} {self._unit}"))
+        return rows
+
+
+def _table(rows: list[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False)
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    def shown(value: Any) -> str:
+        return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}"
+
+    hidden = {"models", "complete", "prefix"}
+    for name, value in result.items():
+        if name not in hidden:
+            data.print(f"{name:14} {value if isinstance(value, str) else shown(value)}")
+    saved = (result["kpi_baseline"] or 0.0) - (result["kpi"] or 0.0)
+    data.print(f"{'saved':14} {saved:,.0f} {result['kpi_unit']} against the naive answer")
+    prefix = result["prefix"]
+    talk.print("\nLook further:", style="bold")
+    for line in itertools.chain(
+        (f"riverrun topics flight_eta --prefix {prefix}",),
+        (f"riverrun worker flight_eta --prefix {prefix}    # go on where it stopped",),
+        ("riverrun backtest flight_eta --limit 50000    # the same without Kafka",),
+        ("riverrun new my_case    # your own use case",),
+        ("riverrun down    # stop the servers",),
+    ):
+        talk.print(f"  {line}", markup=False)

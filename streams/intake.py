@@ -1,0 +1,237 @@
+"""What one partition takes in: its inputs aligned, and the task applied to them.
+
+Alignment: the record of smallest time among the inputs' heads is taken next. An empty input that
+may still surprise us holds the others back for at most `alignment_wait_s` (Kafka Streams'
+max.task.idle.ms, KIP-695); one that is known to be at its end holds nobody back.
+
+Nothing here waits: no task, no future, no clock but the times that are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from faust.types import TP
+
+from schemas.errors import RiverrunError
+from streams.inbox import Inbox
+from streams.recovery import Task
+from streams.transport import Batch
+
+NEVER = float("inf")
+CLOCK_EVERY = 8  # records between two looks at the clock
+
+
+class ApplyFailed(RiverrunError):
+    """A bug: `apply` raised. Nothing of the batch was committed; the text names the record."""
+
+
+class Ends(Protocol):
+    """Where an input's end is known from (transport.Consumer)."""
+
+    def stable(self, tp: TP) -> int | None: ...  # noqa: D102 - transport.Consumer says it
+
+
+class Intake:
+    """The inputs of one live task: inboxes, heads, and the outputs of what was taken.
+
+    reset → (accept | take)* . `applied` and `outputs` grow until `clear`. Memory: the inboxes and
+    one batch's outputs, both bounded. `lost` and `full` are inputs whose reader must seek or stop.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        inputs: Sequence[str | None],
+        ends: Ends,
+        *,
+        choose: Callable[[list[float | None]], int | None],
+        aligned: Collection[int],
+        alignment_wait_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.tps = [None if topic is None else TP(topic, number) for topic in inputs]
+        self.index = {tp.topic: i for i, tp in enumerate(self.tps) if tp is not None}
+        self.inboxes = [Inbox() for _ in self.tps]
+        self.lost: set[int] = set()
+        self.full: set[int] = set()
+        self.applied = 0
+        self.outputs: list[Any] = []
+        self._ends = ends
+        self._choose = choose
+        self._aligned = frozenset(i for i in aligned if i < len(inputs) and inputs[i] is not None)
+        self._alignment_wait_s = alignment_wait_s
+        self._clock = clock
+        self._task: Task | None = None
+        self._forget_heads()
+
+    def reset(self, task: Task, positions: Sequence[int]) -> dict[TP, int]:
+        """Begin anew with that task; gives where to seek each input."""
+        self._task = task
+        for inbox, offset in zip(self.inboxes, positions, strict=True):
+            inbox.reset(offset)
+        self._forget_heads()
+        self.lost.clear()
+        self.full.clear()
+        self.clear()
+        return {tp: at for tp, at in zip(self.tps, positions, strict=True) if tp is not None}
+
+    def clear(self) -> None:
+        """What was applied is committed."""
+        self.applied = 0
+        self.outputs = []
+
+    def accept(self, batch: Batch) -> TP | None:
+        """Take in a fetched batch. Gives the input if its reader should stop for now."""
+        i = self.index[batch.topic]
+        if i in self.lost:
+            return None
+        inbox = self.inboxes[i]
+        if not inbox.accept(batch):
+            self.lost.add(i)
+        elif inbox.full and i not in self.full:
+            self.full.add(i)
+            return self.tps[i]
+        return None
+
+    def take_lost(self) -> dict[TP, int]:
+        """Inputs that must be sought back to, and where to; they are expected from now on."""
+        lost = self._places(self.lost)
+        self.full -= self.lost
+        self.lost.clear()
+        return lost
+
+    def take_ebbed(self) -> Collection[TP]:
+        """Inputs that were full and have room again."""
+        ebbed = {i for i in self.full if self.inboxes[i].ebbed}
+        self.full -= ebbed
+        return self._places(ebbed).keys()
+
+    def _places(self, inputs: Collection[int]) -> dict[TP, int]:
+        return {tp: self.inboxes[i].expected for i in inputs if (tp := self.tps[i]) is not None}
+
+    # Taking.
+
+    def take(self, room: int, until: float) -> int:
+        """Apply aligned records until the room, the time or the inputs are used up."""
+        task, choose, aligned, clock = self._task, self._choose, self._aligned, self._clock
+        assert task is not None
+        apply, publish = task.apply, self.outputs.extend
+        times, heads = self._times, self._heads
+        for empty in [i for i, time in enumerate(times) if time is None]:
+            self._advance(empty)
+        if self.blocked_s(clock()):
+            return 0
+        count = 0
+        while count < room:
+            if (i := choose(times)) is None:
+                break
+            try:
+                publish(apply(heads[i]))
+            except Exception as error:
+                raise self._blame(i, error) from error
+            count += 1
+            if not self._advance(i) and i in aligned and not self.ended(i):
+                break
+            if not count % CLOCK_EVERY and clock() > until:
+                break
+        self.applied += count
+        return count
+
+    def blocked_s(self, now: float) -> float:
+        """How long nothing may be taken: 0 if something may now, NEVER until something comes."""
+        times = self._times
+        if all(time is None for time in times):
+            return NEVER
+        longest = 0.0
+        for i in self._aligned:
+            if times[i] is None and not self.ended(i):
+                until = self._wait_until[i]
+                if until is None:
+                    until = self._wait_until[i] = now + self._alignment_wait_s
+                longest = max(longest, until - now)
+        return longest
+
+    @property
+    def holding(self) -> bool:
+        """Whether records wait for an empty input, whose end may become known at any moment."""
+        return any(time is not None for time in self._times) and any(self._wait_until)
+
+    def ended(self, i: int) -> bool:
+        """Whether an input has given all that is committed on its topic, as far as is known."""
+        tp = self.tps[i]
+        if tp is None:
+            return True
+        stable = self._ends.stable(tp)
+        return stable is not None and self.inboxes[i].expected >= stable
+
+    def _forget_heads(self) -> None:
+        self._times: list[float | None] = [None for _ in self.tps]
+        self._wait_until: list[float | None] = [None for _ in self.tps]
+        self._heads: list[Any] = [None for _ in self.tps]
+        self._records: list[Any] = [None for _ in self.tps]
+
+    def _advance(self, i: int) -> bool:
+        record = self._records[i] = self.inboxes[i].pop()
+        if record is None:
+            self._times[i] = None
+            return False
+        assert self._task is not None
+        try:
+            taken = self._heads[i] = self._task.read(i, record)
+        except Exception as error:
+            raise self._blame(i, error) from error
+        self._times[i] = taken.time
+        self._wait_until[i] = None
+        return True
+
+    def _blame(self, i: int, error: Exception) -> ApplyFailed:
+        record = self._records[i]
+        return ApplyFailed(
+            f"{type(error).__name__}: {error}, at {record.topic}[{record.partition}] offset "
+            f"{record.offset}. Nothing of its batch was committed. This is a bug in riverrun or "
+            "in the use case"
+        )
+
+    def lag(self) -> int:
+        """Committed input records that are not applied yet, aborted and control ones included."""
+        lag = 0
+        for inbox, tp in zip(self.inboxes, self.tps, strict=True):
+            stable = None if tp is None else self._ends.stable(tp)
+            lag += len(inbox.records) + max(0, (stable or 0) - inbox.expected)
+        return lag
+
+
+class Watchdog:
+    """Notices an input whose reader has lost its place: fetched elsewhere than expected, idle.
+
+    Not lag: trailing control records keep that above zero for ever.
+    """
+
+    def __init__(self, intake: Intake, *, stall_s: float) -> None:
+        self.intake = intake
+        self.stall_s = stall_s
+        self._off_since: dict[int, tuple[int, float]] = {}
+        self._mended: set[int] = set()
+
+    def look(self, fetched: Mapping[int, int | None], now: float) -> str | None:
+        """Mark as lost what has stalled; says which input has stalled again after a seek."""
+        for i, position in fetched.items():
+            inbox = self.intake.inboxes[i]
+            if inbox.records or position == inbox.expected or i in self.intake.lost:
+                self._off_since.pop(i, None)
+                if position == inbox.expected:
+                    self._mended.discard(i)
+                continue
+            # A batch on its way makes them differ too, but not for long with nothing coming in.
+            expected, since = self._off_since.setdefault(i, (inbox.expected, now))
+            if expected != inbox.expected:
+                del self._off_since[i]
+            elif now - since > self.stall_s:
+                del self._off_since[i]
+                if i in self._mended:
+                    return f"{self.intake.tps[i]} is fetched at {position}, {expected} is next"
+                self._mended.add(i)
+                self.intake.lost.add(i)
+        return None

@@ -1,0 +1,351 @@
+"""One partition's runner: recovering → live → stopped.
+
+    recovering  1. fence the former owner        (init_transactions)
+                2. read the journal's end
+                3. load a snapshot, or the state parked at the last clean stop
+                4. fold the journal after it
+                5. compare: seq, step and next are the journal's
+                6. seek each input to the task's next, and open it
+    live        7. take aligned records and apply them (streams/intake.py)
+                8. until the batch is full, the inputs are empty or its time is up
+                9. commit outputs and journal entry in one transaction; offer a snapshot; again
+
+Exactness: the task is changed by `apply` alone, which advances its position too, and nothing is
+awaited in between. Whatever fails after step 7, task and producer are discarded and step 1
+follows: there is one path for start, failure and repair. An exception in `apply` is a bug and
+stops the worker; the record that did it is named.
+
+Zombies: after a failure step 1 waits until the group's coordinator has confirmed this member in
+the generation of its assignment. Otherwise a woken zombie fences the owner, who fences it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+
+from schemas.errors import Incompatible, RiverrunError, Unavailable
+from streams.intake import NEVER, Intake, Watchdog
+from streams.recovery import check_position, fold
+from streams.transport import Batch
+from streams.wiring import PartitionLog, PartitionTask, Source, TransactionWriter, Wiring
+from streams.writer import Fenced, Limits, TooLarge
+
+log = logging.getLogger("riverrun.partition")
+
+MEMBERSHIP_S_MAX = 30.0
+STALL_S = 3.0
+STUCK_S = 90.0
+FAILURES = (Fenced, Unavailable, KafkaError, ConsumerStoppedError, OSError, TimeoutError)
+
+
+class State(StrEnum):
+    """Where a runner is."""
+
+    RECOVERING = "recovering"
+    LIVE = "live"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+class Stalled(RiverrunError):
+    """A partition that does not move although it should; the worker exits, others take over."""
+
+
+class _Stop(Exception):
+    pass
+
+
+class Partition:
+    """One assigned partition, from its assignment to its revocation.
+
+    run (a task of its own), accept (from the router), watch (twice a second), stop. Once `run` has
+    ended without an exception, `task` is a state as committed, or None.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        generation: int,
+        source: Source,
+        wiring: Wiring,
+        *,
+        parked: PartitionTask | None = None,
+        siblings: Callable[[], int] = lambda: 1,
+    ) -> None:
+        self.number = number
+        self.generation = generation
+        self.source = source
+        self.wiring = wiring
+        self.siblings = siblings
+        self.clock = asyncio.get_running_loop().time
+        self.state = State.RECOVERING
+        self.error: str | None = None
+        self.task: PartitionTask | None = None
+        self.commits = 0
+        self.records = 0
+        self.moved_at = self.reported_at = self.clock()
+        self.committed_at = 0.0
+        self.intake = Intake(
+            number,
+            wiring.inputs,
+            source,
+            choose=wiring.choose,
+            aligned=wiring.aligned,
+            alignment_wait_s=wiring.pace.alignment_wait_s,
+            clock=self.clock,
+        )
+        self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
+        self._parked = parked
+        self._failures = 0
+        self._unreported = False
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._writer: TransactionWriter | None = None
+
+    # Life.
+
+    async def run(self) -> None:
+        """Recover and live until stopped. Raises what must end the worker."""
+        try:
+            while not self._stopping:
+                try:
+                    await self._recover()
+                    await self._live()
+                except _Stop:
+                    break
+                except TooLarge as error:
+                    await self._discard(error)
+                except FAILURES as error:
+                    await self._discard(error)
+                    await self._confirm_membership()
+        finally:
+            self._shut_inputs()
+            self.state = State.STOPPED
+            if self._writer is not None:
+                await self._writer.close()
+
+    def stop(self) -> None:
+        """End after the transaction in flight; what is applied by then is committed."""
+        self._stopping = True
+        self._wake.set()
+
+    def accept(self, batch: Batch) -> None:
+        """Take in a fetched batch. Never waits."""
+        if self.state is not State.LIVE:
+            return  # The seek that follows recovery brings it again.
+        full = self.intake.accept(batch)
+        if full is not None:
+            self.source.shut([full])
+        self._wake.set()
+
+    # Steps 1 to 6.
+
+    async def _recover(self) -> None:
+        self.state, self.moved_at = State.RECOVERING, self.clock()
+        self._writer = self.wiring.open_writer(self.number)
+        await self._writer.start()
+        reader = self.wiring.open_log(self.number)
+        try:
+            await reader.start()
+            last = await reader.last()
+            task, self._parked = self._parked, None
+            if task is None:
+                task = await self.wiring.store.load(self.number)
+            await fold(task, reader, on_progress=self._progressed)
+            check_position(task, last)
+            positions = await self._positions(task, reader)
+        finally:
+            await reader.close()
+        self.task = task
+        seeks = self.intake.reset(task, positions)
+        self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
+        self._unreported = task.step > 0  # nobody knows what was reported before
+        self.state, self.error = State.LIVE, None
+        await self.source.seek_and_open(seeks)
+
+    def _progressed(self, seq: int) -> None:
+        self.moved_at = self.clock()
+        if self._stopping:
+            raise _Stop
+
+    async def _positions(self, task: PartitionTask, reader: PartitionLog) -> list[int]:
+        beginnings, ends = await reader.beginnings(), await reader.ends()
+        positions = []
+        for topic, at, start, end in zip(
+            self.wiring.inputs, task.next, beginnings, ends, strict=True
+        ):
+            if topic is not None and at >= 0 and not start <= at <= end:
+                raise Incompatible(
+                    f"{topic}[{self.number}] holds offsets {start} to {end}, and {at} is next: "
+                    "records were deleted before they were taken, or the topic was made anew"
+                )
+            positions.append(start if at < 0 else at)
+        return positions
+
+    # Steps 7 to 9.
+
+    async def _live(self) -> None:
+        while not self._stopping:
+            await self._collect()
+            await self._commit()
+
+    async def _collect(self) -> None:
+        pace, intake, clock = self.wiring.pace, self.intake, self.clock
+        began = None
+        while not self._stopping:
+            self._wake.clear()
+            self.moved_at = now = clock()
+            if intake.lost:
+                await self._seek_lost()
+            taken = intake.take(pace.batch_records_max - intake.applied, now + pace.slice_s_max)
+            if taken:
+                self.records += taken
+                self._unreported = True
+                began = began or now
+            if intake.full and (ebbed := intake.take_ebbed()):
+                await self.source.open(ebbed)
+            now = clock()
+            if intake.applied >= pace.batch_records_max or (
+                began and now > began + pace.batch_s_max
+            ):
+                return
+            blocked_s, due_s = intake.blocked_s(now), self._due_s(now)
+            if not blocked_s:
+                await asyncio.sleep(0)
+            elif due_s <= 0:
+                return
+            else:
+                await self._sleep(min(blocked_s, due_s))
+
+    def _due_s(self, now: float) -> float:
+        # How long the next commit may still wait.
+        pace = self.wiring.pace
+        if self.intake.applied:
+            return self.committed_at + pace.commit_interval_s * self.siblings() - now
+        if self._unreported:
+            return self.reported_at + pace.report_interval_s - now
+        return NEVER
+
+    async def _commit(self) -> None:
+        task, writer, intake = self.task, self._writer, self.intake
+        assert task is not None
+        assert writer is not None
+        self.moved_at = now = self.clock()
+        due = self._stopping or now - self.reported_at >= self.wiring.pace.report_interval_s
+        if self._unreported and due:
+            intake.outputs.extend(task.report())
+            self.reported_at, self._unreported = now, False
+        entry = task.seal()
+        if entry is None and not intake.outputs:
+            return
+        await self._write(writer, entry)
+        self.commits += 1
+        # From the begin, so that a slow commit is not waited for twice.
+        self.committed_at = now
+        self._failures = 0
+        intake.clear()
+        self.wiring.store.offer(self.number, task)
+
+    async def _write(self, writer: TransactionWriter, entry: bytes | None) -> None:
+        while True:
+            try:
+                return await writer.commit(self.intake.outputs, entry)
+            except TooLarge as error:
+                if error.begun:
+                    raise
+                log.error("partition %d: %s; it is left out or shortened", self.number, error)
+                fitted = [self._fit(output, writer.limits) for output in self.intake.outputs]
+                self.intake.outputs = [output for output in fitted if output is not None]
+
+    def _fit(self, output: Any, limits: Limits) -> Any | None:
+        if limits.admits(output):
+            return output
+        shorter = self.wiring.shorten(output, limits.record_limit(output.kind))
+        return shorter if shorter is not None and limits.admits(shorter) else None
+
+    async def _seek_lost(self) -> None:
+        # Whatever dropped a batch is followed by a seek.
+        lost = self.intake.take_lost()
+        log.warning("partition %d: batches were lost, seeking to %s", self.number, lost)
+        await self.source.seek_and_open(lost)
+
+    async def _sleep(self, seconds: float) -> None:
+        # Never for long: an input's end becomes known without a batch, and the watchdog watches.
+        if not self._wake.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(seconds, 0.01 if self.intake.holding else 1.0)):
+                    await self._wake.wait()
+
+    def _shut_inputs(self) -> None:
+        self.source.shut([tp for tp in self.intake.tps if tp is not None])
+
+    # Failure.
+
+    async def _discard(self, error: Exception) -> None:
+        log.warning("partition %d: %s; recovering", self.number, error)
+        self.state, self.error = State.WAITING, str(error)
+        self.task = None
+        self._shut_inputs()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+
+    async def _confirm_membership(self) -> None:
+        self._failures += 1
+        await asyncio.sleep(min(0.05 * 2**self._failures, 2.0))
+        deadline = self.clock() + MEMBERSHIP_S_MAX
+        while not self._stopping:
+            self.moved_at = now = self.clock()
+            with contextlib.suppress(*FAILURES):
+                if await self.source.still_member(self.generation):
+                    return
+            if now > deadline:
+                raise Stalled(
+                    f"partition {self.number}: neither a heartbeat nor a rebalance in "
+                    f"{MEMBERSHIP_S_MAX:.0f} s after: {self.error}"
+                )
+            await asyncio.sleep(0.5)
+
+    # Watching.
+
+    def watch(self) -> None:
+        """Look for a stall; to be called about twice a second. Raises `Stalled`."""
+        now = self.clock()
+        if self.state is State.LIVE:
+            fetched = {
+                i: self.source.fetch_position(tp)
+                for i, tp in enumerate(self.intake.tps)
+                if tp is not None and i not in self.intake.full
+            }
+            stalled = self._watchdog.look(fetched, now)
+            if stalled is not None:
+                raise Stalled(f"partition {self.number}: {stalled}")
+            if self.intake.lost:
+                self._wake.set()
+        if self.state is not State.STOPPED and now - self.moved_at > STUCK_S:
+            raise Stalled(f"partition {self.number} has not moved for {STUCK_S:.0f} s")
+
+    def status(self) -> dict[str, Any]:
+        """What operators ask first; plain values."""
+        task = self.task
+        return {
+            "partition": self.number,
+            "state": str(self.state),
+            "generation": self.generation,
+            "seq": None if task is None else task.seq,
+            "step": None if task is None else task.step,
+            "next": None if task is None else list(task.next),
+            "lag": self.intake.lag() if self.state is State.LIVE else None,
+            "commits": self.commits,
+            "records": self.records,
+            "counts": getattr(task, "counts", None),
+            "snapshot": dict(self.wiring.store.status(self.number)),
+            "error": self.error,
+        }

@@ -1,0 +1,75 @@
+"""Worker processes: their ids, the interpreter they need, and several of them under one parent."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from schemas.errors import Incompatible
+
+
+@contextlib.contextmanager
+def claim_instance(group_id: str, wanted: str | None = None) -> Iterator[str]:
+    """A static member id that a restarted worker finds again and no second one shares.
+
+    The lowest number of this host and group that no living process holds: a file lock ends with
+    its process, kill -9 included. Two members with one id would throw each other out for ever.
+    """
+    folder = Path(tempfile.gettempdir()) / f"riverrun-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    names = [wanted] if wanted else [f"{socket.gethostname()}-{n}" for n in range(1_000)]
+    for name in names:
+        file = _lock(folder / f"{group_id}.{name}.lock")
+        if file is not None:
+            with file:
+                yield name
+            return
+    raise Incompatible(f"worker id {wanted or 'on this host'} is already in use for {group_id}")
+
+
+def _lock(path: Path) -> IO[str] | None:
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def reexec_if_unsafe(arguments: Sequence[str]) -> None:
+    """Start this process anew under `python -P` and PYTHONHASHSEED=0, unless it is so already.
+
+    River sums over sets of names: under another hash seed the last bits differ. `arguments` are
+    those after the interpreter, as in `["-m", "streams.cli", "worker", …]`.
+    """
+    if sys.flags.safe_path and os.environ.get("PYTHONHASHSEED") == "0":
+        return
+    os.environ["PYTHONHASHSEED"] = "0"
+    os.execv(sys.executable, [sys.executable, "-P", *arguments])
+
+
+def run_processes(arguments: Sequence[str], count: int) -> int:
+    """Run `count` workers as children, forward signals, and give the worst of their exit codes."""
+    environment: Mapping[str, str] = {**os.environ, "PYTHONHASHSEED": "0"}
+    children = [
+        subprocess.Popen([sys.executable, "-P", *arguments], env=environment) for _ in range(count)
+    ]
+
+    def forward(number: int, _: object) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, forward)
+    return max(abs(child.wait()) for child in children)

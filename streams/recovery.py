@@ -1,0 +1,127 @@
+"""State as a fold of the log: the same code resumes a partition, verifies it and is simulated.
+
+    state = fold(apply, inputs in the journal's order)
+
+A journal entry says which runs of which input were applied, in which order. To fold is to read
+those runs again, apply them without publishing, close each entry as it was closed then, and
+compare. Nothing here knows Kafka: journal and inputs are given as readers (`Log`), so that an
+in-memory log serves as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from schemas.errors import Incompatible
+
+BREATH_S = 0.01  # longest time without a turn of the event loop, apart from a single record's
+
+
+class Entry(NamedTuple):
+    """One journal record: the numbers of one committed batch."""
+
+    seq: int
+    step: int
+    runs: list[tuple[int, int, int, int]]
+    next: list[int]
+    definition: str
+
+    @classmethod
+    def decode(cls, value: bytes) -> Entry:
+        """Read a journal record's value."""
+        raw = orjson.loads(value)
+        runs = [(run[0], run[1], run[2], run[3]) for run in raw["runs"]]
+        return cls(raw["seq"], raw["step"], runs, raw["next"], raw["definition"])
+
+
+class Task(Protocol):
+    """What recovery needs of a partition task (models/task.py)."""
+
+    @property
+    def seq(self) -> int: ...  # noqa: D102 - models/task.py says it
+    @property
+    def step(self) -> int: ...  # noqa: D102
+    @property
+    def next(self) -> list[int]: ...  # noqa: D102
+    def read(self, input: int, record: Any) -> Any: ...  # noqa: D102 - models/task.py says it
+    def apply(self, taken: Any) -> Sequence[Any]: ...  # noqa: D102
+    def seal(self) -> bytes | None: ...  # noqa: D102
+
+
+class Log(Protocol):
+    """One partition's journal and inputs, as committed."""
+
+    async def last(self) -> Entry | None:
+        """The newest journal entry; None if there never was one."""
+
+    def entries(self, seq: int) -> AsyncIterator[Entry]:
+        """Journal entries from that number on, to the end that the journal has now."""
+
+    async def run(self, input: int, first: int, count: int) -> Sequence[Any]:
+        """`count` visible records of an input from offset `first` on."""
+
+
+class Diverged(Incompatible):
+    """Folding gave something else than the journal holds: the definition or the inputs differ."""
+
+
+async def fold(
+    task: Task,
+    log: Log,
+    *,
+    until: int | None = None,
+    on_outputs: Callable[[Sequence[Any]], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> None:
+    """Bring a task from its own seq to the journal's end, or to `until` entries.
+
+    Raises `Diverged` as soon as an entry is closed differently than it was. The task is then
+    useless. Takes its time in slices of `BREATH_S`.
+    """
+    clock = asyncio.get_running_loop().time
+    breath = clock() + BREATH_S
+    async for entry in log.entries(task.seq):
+        if until is not None and entry.seq >= until:
+            break
+        if entry.seq != task.seq:
+            raise Diverged(
+                f"the journal goes on with entry {entry.seq} where {task.seq} was expected: a part "
+                "of it is gone. Start from a newer snapshot or from an archive."
+            )
+        for input, first, count, _ in entry.runs:
+            for record in await log.run(input, first, count):
+                outputs = task.apply(task.read(input, record))
+                if on_outputs is not None:
+                    on_outputs(outputs)
+                if clock() > breath:
+                    await asyncio.sleep(0)
+                    breath = clock() + BREATH_S
+        _compare(task, entry)
+        if on_progress is not None:
+            on_progress(entry.seq)
+
+
+def _compare(task: Task, entry: Entry) -> None:
+    sealed = task.seal()
+    again = None if sealed is None else Entry.decode(sealed)
+    if again is None or again[:4] != entry[:4]:
+        raise Diverged(f"journal entry {entry.seq} was {entry}, and is {again} when folded again")
+
+
+def check_position(task: Task, last: Entry | None) -> None:
+    """Hold a task against the journal's end: the same seq, step and next, or `Diverged`."""
+    if last is None:
+        expected = (0, 0)
+        found = (task.seq, task.step)
+        if found == expected:
+            return
+    elif (task.seq, task.step, list(task.next)) == (last.seq + 1, last.step, last.next):
+        return
+    raise Diverged(
+        f"state is at entry {task.seq}, step {task.step}, next {task.next}; the journal ends "
+        f"with {last}"
+    )

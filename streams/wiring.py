@@ -1,0 +1,94 @@
+"""What a partition's runner is connected to, so that a simulation can connect it to something else.
+
+Kafka's side of each is named in its docstring; tests/memory.py has all of them in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from faust.types import TP
+
+from models.alignment import ALIGNED, choose
+from streams.intake import Ends
+from streams.recovery import Log, Task
+from streams.writer import Limits
+
+
+class PartitionTask(Task, Protocol):
+    """The pure state machine (models/task.py)."""
+
+    def report(self) -> Sequence[Any]: ...  # noqa: D102 - models/task.py says it
+
+
+class Source(Ends, Protocol):
+    """The group's member (transport.Consumer), as a runner sees it."""
+
+    async def seek_and_open(self, positions: Mapping[TP, int]) -> None: ...  # noqa: D102
+    async def open(self, partitions: Collection[TP]) -> None: ...  # noqa: D102
+    def shut(self, partitions: Collection[TP]) -> None: ...  # noqa: D102
+    def fetch_position(self, tp: TP) -> int | None: ...  # noqa: D102
+    async def still_member(self, generation: int) -> bool: ...  # noqa: D102
+
+
+class TransactionWriter(Protocol):
+    """One partition's transactions (writer.Writer)."""
+
+    limits: Limits
+
+    async def start(self) -> None: ...  # noqa: D102 - writer.Writer says it
+    async def commit(self, outputs: Sequence[Any], entry: bytes | None) -> None: ...  # noqa: D102
+    async def close(self) -> None: ...  # noqa: D102
+
+
+class PartitionLog(Log, Protocol):
+    """A log with its connections and bounds (log.KafkaLog)."""
+
+    async def start(self) -> None: ...  # noqa: D102 - log.KafkaLog says it
+    async def close(self) -> None: ...  # noqa: D102
+    async def beginnings(self) -> list[int]: ...  # noqa: D102
+    async def ends(self) -> list[int]: ...  # noqa: D102
+
+
+class SnapshotStore(Protocol):
+    """Where states are kept; a cache of the log."""
+
+    async def load(self, partition: int) -> PartitionTask:
+        """The newest usable state of a partition; a fresh task if there is none."""
+
+    def offer(self, partition: int, task: PartitionTask) -> None:
+        """Told after each commit, between two batches. Returns within milliseconds."""
+
+    def status(self, partition: int) -> Mapping[str, Any]:
+        """What operators should know: age and size of the newest snapshot; plain values."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long to wait and how much to take at once."""
+
+    alignment_wait_s: float = 0.5
+    batch_records_max: int = 2_000
+    batch_s_max: float = 0.05
+    # A transaction costs about 1.5 ms of CPU: at most 15 % of it, whatever the partitions.
+    commit_interval_s: float = 0.01  # times the partitions of this worker
+    slice_s_max: float = 0.005  # longest time without a turn of the event loop
+    report_interval_s: float = 1.0
+    stop_s_max: float = 5.0
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What all partitions of one use case in one worker share."""
+
+    inputs: tuple[str | None, ...]  # topic of each input, in the journal's numbering
+    store: SnapshotStore
+    open_log: Callable[[int], PartitionLog]
+    open_writer: Callable[[int], TransactionWriter]
+    choose: Callable[[list[float | None]], int | None] = choose
+    aligned: Collection[int] = ALIGNED  # inputs that are waited for while they are empty
+    pace: Pace = Pace()
+    # A record that no broker takes is left out, or what this makes of it takes its place.
+    shorten: Callable[[Any, int], Any | None] = lambda output, limit_bytes: None

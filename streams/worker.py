@@ -1,0 +1,331 @@
+"""One worker process: a Faust app that starts and stops the runners of its partitions.
+
+Assignment only starts and stops: nothing slow happens inside Faust's rebalance hooks, since past
+their timeouts its recovery hangs without a warning. A runner recovers with its partitions shut
+and opens them itself.
+
+Ends, and with which exit code:
+    0   SIGTERM or SIGINT: transactions in flight end, state is handed on, connections closed
+    70  a bug: `apply` raised, or state and journal differ; nothing of the batch was committed
+    75  Kafka or the group is not to be had, or a partition stalls: start again
+    78  something does not fit and a person has to decide
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from faust.types import TP
+
+from schemas.errors import Incompatible, Misdeclared
+from schemas.topics import INPUTS
+from streams.health import Health
+from streams.intake import ApplyFailed
+from streams.log import KafkaLog
+from streams.partition import Partition, State
+from streams.processes import claim_instance
+from streams.recovery import Diverged
+from streams.status import publish, status_key
+from streams.transport import App, Batch, Consumer, make_app
+from streams.wiring import Pace, PartitionTask, SnapshotStore, Wiring
+from streams.writer import Limits, Writer
+
+log = logging.getLogger("riverrun.worker")
+
+CLEAN, BUG, AGAIN, DECIDE = 0, os.EX_SOFTWARE, os.EX_TEMPFAIL, os.EX_CONFIG
+SESSION_S, HEARTBEAT_S, REBALANCE_S = 6.0, 2.0, 20.0
+FETCH_WAIT_MS = 100  # an input that opens while another's fetch waits is held up at most this long
+SHUTDOWN_S_MAX = 8.0
+WATCH_S = 0.5
+
+
+class FreshStore:
+    """Keeps nothing: every start folds the whole log."""
+
+    def __init__(self, factory: Callable[[int], PartitionTask]) -> None:
+        self.factory = factory
+
+    async def load(self, partition: int) -> PartitionTask:
+        """A fresh task."""
+        return self.factory(partition)
+
+    def offer(self, partition: int, task: PartitionTask) -> None:
+        """Nothing."""
+
+    def status(self, partition: int) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+
+def run_worker(
+    factory: Callable[[int], PartitionTask],
+    *,
+    client: Mapping[str, Any],
+    topics: Mapping[str, str],
+    group_id: str,
+    store: SnapshotStore | None = None,
+    pace: Pace | None = None,
+    compression: str | None = None,
+    instance: str | None = None,
+    redis_url: str | None = None,
+    health_host: str = "127.0.0.1",
+    health_port: int | None = 0,
+    metrics: Callable[[], bytes] | None = None,
+    shorten: Callable[[Any, int], Any | None] | None = None,
+) -> int:
+    """Run one worker until it is told to stop; gives the exit code.
+
+    `factory(partition)` makes a fresh task; `client` holds aiokafka's connection and security
+    arguments; `topics` kind → name, inputs among them only as far as they exist; `group_id` also
+    names the transactions. `instance` is the static member id (None: the lowest free one of this
+    host); `health_port` None: no server, 0: any. The process must run under `python -P` with
+    PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
+    """
+    inputs = tuple(topics.get(kind) for kind in INPUTS)
+    limits = Limits()
+    wiring = Wiring(
+        inputs=inputs,
+        store=store or FreshStore(factory),
+        open_log=lambda n: KafkaLog(client, journal=topics["journal"], inputs=inputs, partition=n),
+        open_writer=lambda n: Writer(
+            client,
+            transactional_id=f"{group_id}-{n}",
+            partition=n,
+            topics=topics,
+            limits=limits,
+            compression=compression,
+        ),
+        pace=pace or Pace(),
+        shorten=shorten or (lambda output, limit_bytes: None),
+    )
+    with claim_instance(group_id, instance) as member:
+        worker = _Worker(wiring, client, group_id, member, redis_url)
+        health = None if health_port is None else (health_host, health_port)
+        return asyncio.run(worker.main(health, metrics))
+
+
+class _Worker:
+    def __init__(
+        self,
+        wiring: Wiring,
+        client: Mapping[str, Any],
+        group_id: str,
+        instance: str,
+        redis_url: str | None,
+    ) -> None:
+        self.wiring = wiring
+        self.client = client
+        self.group_id = group_id
+        self.instance = instance
+        self.redis_url = redis_url
+        self.partitions: dict[int, Partition] = {}
+        self.runs: dict[int, asyncio.Task[None]] = {}
+        self.parked: dict[int, PartitionTask] = {}
+        self.assigned = False
+        self.code = CLEAN
+        self.ending = asyncio.Event()
+        self.failure: BaseException | None = None
+
+    # From start to end.
+
+    async def main(
+        self, health_at: tuple[str, int] | None, metrics: Callable[[], bytes] | None
+    ) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.ending.set)
+        self.app = self._make_app()
+        health = await self._start_health(health_at, metrics)
+        side = [asyncio.create_task(self._watch()), *self._telling()]
+        starting = asyncio.create_task(self._run_app())
+        await self.ending.wait()
+        log.info("worker %s: stopping", self.instance)
+        bound = loop.call_later(SHUTDOWN_S_MAX, self._exit_now)
+        await self._stop_all()
+        for task in side:
+            task.cancel()
+        await self._stop_app(starting)
+        if health is not None:
+            await health.close()
+        bound.cancel()
+        if self.failure is not None:
+            log.error("worker %s: %s", self.instance, self.failure)
+        return self.code
+
+    def _exit_now(self) -> None:
+        # SIGTERM amid a rebalance can hang or crash Faust; transactions have ended by now.
+        log.warning("worker %s: shutdown took too long, exiting", self.instance)
+        logging.shutdown()
+        os._exit(self.code)
+
+    def _end(self, code: int, failure: BaseException | None) -> None:
+        if not self.ending.is_set():
+            self.code, self.failure = code, failure
+            self.ending.set()
+
+    def _make_app(self) -> App:
+        inputs = [topic for topic in self.wiring.inputs if topic is not None]
+        app = make_app(
+            self.group_id,
+            client=self.client,
+            group={
+                "group_id": self.group_id,
+                "group_instance_id": self.instance,
+                "session_timeout_ms": int(SESSION_S * 1000),
+                "heartbeat_interval_ms": int(HEARTBEAT_S * 1000),
+                "rebalance_timeout_ms": int(REBALANCE_S * 1000),
+                "max_poll_interval_ms": 600_000,
+                "fetch_max_wait_ms": FETCH_WAIT_MS,
+            },
+            topics=inputs,
+            route=self._route,
+            datadir=tempfile.mkdtemp(prefix="riverrun-"),
+            canonical_url=f"http://{self.instance}.invalid",
+        )
+        app.on_partitions_revoked.connect(self._on_revoked)
+        app.on_partitions_assigned.connect(self._on_assigned)
+        return app
+
+    async def _run_app(self) -> None:
+        try:
+            await self.app.start()
+            await self.app.wait_until_stopped()
+            reason = self.app.crash_reason
+            if not self.ending.is_set():
+                self._end(AGAIN, reason or RuntimeError("Faust stopped"))
+        except Exception as error:
+            self._end(AGAIN, error)
+
+    async def _stop_app(self, starting: asyncio.Task[None]) -> None:
+        with contextlib.suppress(Exception):
+            await self.app.stop()
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await starting
+
+    # Assignment.
+
+    async def _on_revoked(self, _: Any, revoked: Collection[TP], **__: Any) -> None:
+        await self._stop_all()
+
+    async def _on_assigned(self, _: Any, assigned: Collection[TP], **__: Any) -> None:
+        if self.ending.is_set():
+            return
+        await self._stop_all()
+        self._check_together(assigned)
+        numbers = {tp.partition for tp in assigned}
+        generation = self.app.consumer_generation_id
+        self.assigned = True
+        for number in sorted(numbers):
+            self._start(number, generation)
+        self.parked = {n: task for n, task in self.parked.items() if n in numbers}
+
+    def _check_together(self, assigned: Collection[TP]) -> None:
+        topics = {topic for topic in self.wiring.inputs if topic is not None}
+        for number in {tp.partition for tp in assigned}:
+            missing = topics - {tp.topic for tp in assigned if tp.partition == number}
+            if missing:
+                self._end(
+                    DECIDE,
+                    Incompatible(
+                        f"partition {number} came without {sorted(missing)}: all topics of a use "
+                        "case must have the same number of partitions"
+                    ),
+                )
+
+    def _start(self, number: int, generation: int) -> None:
+        consumer: Consumer = self.app.consumer
+        partition = Partition(
+            number,
+            generation,
+            consumer,
+            self.wiring,
+            parked=self.parked.pop(number, None),
+            siblings=lambda: len(self.partitions),
+        )
+        self.partitions[number] = partition
+        run = self.runs[number] = asyncio.create_task(partition.run(), name=f"partition {number}")
+        run.add_done_callback(self._ended)
+
+    def _ended(self, run: asyncio.Task[None]) -> None:
+        error = None if run.cancelled() else run.exception()
+        if error is None:
+            return
+        if isinstance(error, (ApplyFailed, Diverged)):
+            code = BUG
+        elif isinstance(error, (Incompatible, Misdeclared)):
+            code = DECIDE
+        else:
+            code = AGAIN
+        log.error("%s: %s", run.get_name(), error, exc_info=error)
+        self._end(code, error)
+
+    async def _stop_all(self) -> None:
+        """Let every transaction in flight end, bounded; park what ended cleanly."""
+        stopping, self.partitions = self.partitions, {}
+        runs, self.runs = self.runs, {}
+        for partition in stopping.values():
+            partition.stop()
+        if runs:
+            await asyncio.wait(runs.values(), timeout=self.wiring.pace.stop_s_max)
+        for number, run in runs.items():
+            if not run.done():
+                log.warning("partition %d did not end in time; its state is dropped", number)
+                run.cancel()
+            elif not run.cancelled() and run.exception() is None:
+                task = stopping[number].task
+                if task is not None:
+                    self.parked[number] = task
+
+    def _route(self, batch: Batch) -> None:
+        partition = self.partitions.get(batch.partition)
+        if partition is not None:
+            partition.accept(batch)
+
+    # Watching and telling.
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                for partition in list(self.partitions.values()):
+                    partition.watch()
+            except Exception as error:
+                self._end(AGAIN, error)
+
+    def status(self) -> dict[str, Any]:
+        """This worker and its partitions; plain values."""
+        partitions = [p.status() for p in self.partitions.values()]
+        return {
+            "worker": self.instance,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "live": self.failure is None,
+            "ready": self.assigned and all(p["state"] == State.LIVE for p in partitions),
+            "time": time.time(),
+            "partitions": partitions,
+        }
+
+    async def _start_health(
+        self, at: tuple[str, int] | None, metrics: Callable[[], bytes] | None
+    ) -> Health | None:
+        if at is None:
+            return None
+        health = Health(self.status, metrics=metrics, host=at[0], port=at[1])
+        log.info("health on http://%s:%d/readyz", at[0], await health.start())
+        return health
+
+    def _telling(self) -> list[asyncio.Task[None]]:
+        if self.redis_url is None:
+            return []
+        key = status_key(self.group_id, self.instance)
+        return [asyncio.create_task(publish(self.redis_url, key, self.status))]

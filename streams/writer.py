@@ -1,0 +1,236 @@
+"""Read-process-write's second half: outputs and journal entry of a partition in one transaction.
+
+One aiokafka transactional producer per input partition. Whoever starts one with the same
+transactional id fences the one before it, and aborts what that one had left open: this, not the
+consumer group, is what makes a partition's owner the only one.
+
+Theory: a transaction's outputs and its journal entry become visible together or not at all, so a
+reader of committed records sees each output once if and only if each entry is applied once. An
+aiokafka producer commits a transaction in which a produce has failed; every produce is awaited
+before the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    InvalidTxnState,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+)
+
+from schemas.errors import RiverrunError, Unavailable
+from streams.transport import hasten_transactions
+
+RECORD_BYTES = 40  # lengths, offset and time of a record, at most
+HEADER_BYTES = 10  # lengths of a header, at most
+BATCH_BYTES = 1024  # of a batch's own head, rounded up
+
+
+class Output(Protocol):
+    """A record to be published; its topic is that of its kind."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes: ...  # noqa: D102
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+
+
+class Fenced(RiverrunError):
+    """Somebody else has taken this partition's transactional id, or the broker has ended it."""
+
+
+class TooLarge(RiverrunError):
+    """An output that no broker would take, found before or while it was sent; nothing is committed.
+
+    `kind`, `bytes` and `limit_bytes` say which. If not `begun`, the producer may go on at once,
+    without that record; else the state that made it must be made again, and `Limits` will then
+    find it before it is sent.
+    """
+
+    def __init__(self, kind: str, size_bytes: int, limit_bytes: int, *, begun: bool) -> None:
+        super().__init__(
+            f"a record for {kind!r} has {size_bytes} bytes, more than the {limit_bytes} that may "
+            "be sent; raise max.message.bytes of its topic or shorten the record"
+        )
+        self.kind, self.bytes, self.limit_bytes = kind, size_bytes, limit_bytes
+        self.begun = begun
+
+
+@dataclass
+class Limits:
+    """How large requests, batches and single records may be; learns what a topic's broker refuses.
+
+    One per process, shared by its writers: a topic's max.message.bytes holds for all partitions.
+    """
+
+    request_bytes_max: int = 16 << 20
+    batch_bytes_max: int = 512 << 10
+    batch_bytes: dict[str, int] = field(default_factory=dict)
+    record_bytes: dict[str, int] = field(default_factory=dict)
+
+    def admits(self, output: Output) -> bool:
+        """Whether the record may be sent, by all that is known of its topic."""
+        return _size_bytes(output) <= self.record_limit(output.kind)
+
+    def record_limit(self, kind: str) -> int:
+        """Largest record, in bytes."""
+        return self.record_bytes.get(kind, self.request_bytes_max)
+
+    def batch_limit(self, kind: str) -> int:
+        """Largest batch, in bytes before compression; a single record may be larger."""
+        return self.batch_bytes.get(kind, self.batch_bytes_max)
+
+    def refused(self, kind: str, batch: Sequence[Output]) -> TooLarge:
+        """Learn from a batch that the broker would not take; gives the error to raise."""
+        size = sum(map(_size_bytes, batch))
+        if len(batch) > 1:
+            self.batch_bytes[kind] = min(size, self.batch_limit(kind)) // 2
+        else:
+            self.record_bytes[kind] = size - 1
+        return TooLarge(kind, size, size - 1, begun=True)
+
+
+class Writer:
+    """One partition's transactional producer. Outputs go to the input's own partition number.
+
+    start → commit* → close. After any exception only `close` may follow: what became of the
+    transaction is then known to the journal alone.
+    """
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        *,
+        transactional_id: str,
+        partition: int,
+        topics: Mapping[str, str],
+        limits: Limits,
+        compression: str | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        self.partition = partition
+        self.topics = topics
+        self.limits = limits
+        self.timeout_s = timeout_s
+        hasten_transactions()
+        self.producer = AIOKafkaProducer(
+            **client,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=int(timeout_s * 1000),
+            request_timeout_ms=int(timeout_s * 1000),
+            compression_type=compression,
+            max_batch_size=limits.batch_bytes_max + BATCH_BYTES,
+            max_request_size=limits.request_bytes_max,
+        )
+
+    async def start(self) -> None:
+        """Fence the former owner, abort what it left open, wait until its commits are visible."""
+        async with _failures(self.timeout_s):
+            await self.producer.start()
+
+    async def commit(self, outputs: Sequence[Output], entry: bytes | None) -> None:
+        """Publish outputs and journal entry, all or none.
+
+        Raises `TooLarge` (nothing is committed), `Fenced`, `Unavailable` (it may have been).
+        """
+        batches = self._batches(outputs)
+        if entry is not None:
+            batches.append(("journal", [_Entry(entry)]))
+        async with _failures(self.timeout_s):
+            # 1. Begin.
+            await self.producer.begin_transaction()
+            # 2. Outputs in ready batches of each topic, and the journal entry that makes them so.
+            sent = [await self._send(kind, batch) for kind, batch in batches]
+            # 3. Every produce must have succeeded: the commit below would not ask.
+            results = await asyncio.gather(*sent, return_exceptions=True)
+            for (kind, batch), result in zip(batches, results, strict=True):
+                if isinstance(result, MessageSizeTooLargeError):
+                    raise self.limits.refused(kind, batch) from result
+                if isinstance(result, BaseException):
+                    raise result
+            # 4. Commit.
+            await self.producer.commit_transaction()
+
+    async def close(self) -> None:
+        """Let go of the connections, within seconds, whatever state the producer is in."""
+        with contextlib.suppress(KafkaError, asyncio.TimeoutError, OSError):
+            async with asyncio.timeout(3):
+                await self.producer.stop()
+        with contextlib.suppress(KafkaError, asyncio.TimeoutError, OSError):
+            async with asyncio.timeout(1):
+                await self.producer.client.close()
+
+    def _batches(self, outputs: Sequence[Output]) -> list[tuple[str, list[Output]]]:
+        batches: list[tuple[str, list[Output]]] = []
+        filling: dict[str, tuple[list[Output], int]] = {}
+        for output in outputs:
+            kind, size = output.kind, _size_bytes(output)
+            batch, filled = filling.get(kind) or ([], 0)
+            if filled and filled + size <= self.limits.batch_limit(kind):
+                batch.append(output)
+                filling[kind] = batch, filled + size
+                continue
+            if size > self.limits.record_limit(kind):
+                raise TooLarge(kind, size, self.limits.record_limit(kind), begun=False)
+            batch = [output]
+            filling[kind] = batch, size
+            batches.append((kind, batch))
+        return batches
+
+    async def _send(self, kind: str, records: list[Output]) -> asyncio.Future[Any]:
+        builder = self.producer.create_batch()
+        now_ms = int(time.time() * 1000)
+        append = builder.append
+        for record in records:
+            headers = list(record.headers)
+            added = append(timestamp=now_ms, key=record.key, value=record.value, headers=headers)
+            if added is None:
+                raise AssertionError(f"{kind}: a batch was planned larger than it may be")
+        builder.close()
+        future: asyncio.Future[Any] = await self.producer.send_batch(
+            builder, self.topics[kind], partition=self.partition
+        )
+        return future
+
+
+class _Entry(NamedTuple):
+    value: bytes
+    kind: str = "journal"
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def _size_bytes(output: Output) -> int:
+    # Never below what aiokafka will write: its variable-length integers have at most five bytes.
+    size = RECORD_BYTES + len(output.value) + len(output.key or b"")
+    for name, value in output.headers:
+        size += HEADER_BYTES + len(name) + len(value)
+    return size
+
+
+@contextlib.asynccontextmanager
+async def _failures(timeout_s: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping) as error:
+        raise Fenced(f"the transactional id is somebody else's now ({error!r})") from error
+    except InvalidTxnState as error:
+        raise Fenced(f"the broker has ended the transaction ({error!r})") from error
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"Kafka did not take a transaction ({error!r})") from error

@@ -1,0 +1,188 @@
+"""Real workers on a real Kafka, and what they leave behind, for the tests of what flows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from ledger import Ledger
+
+from streams.log import KafkaLog
+from streams.recovery import Entry, fold
+
+WORKER = Path(__file__).with_name("ledger_worker.py")
+INPUTS = ("events", "outcomes", "commands", "history")
+KINDS = (*INPUTS, "features", "predictions", "examples", "drift", "metrics", "journal")
+
+
+class Flow:
+    """One run: its topics, its workers, and readers of what is committed."""
+
+    def __init__(self, servers: str, partitions: int) -> None:
+        self.client = {"bootstrap_servers": servers}
+        self.partitions = partitions
+        self.group = f"test-{uuid.uuid4().hex[:8]}"
+        self.topics = {kind: f"{self.group}.{kind}" for kind in KINDS}
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.logs: list[Path] = []
+        self.settings: dict[str, Any] = {}
+
+    async def make_topics(self) -> None:
+        """Create them, and wait until every partition has a leader."""
+        admin = AIOKafkaAdminClient(**self.client)
+        await admin.start()
+        names = list(self.topics.values())
+        await admin.create_topics([NewTopic(name, self.partitions, 1) for name in names])
+        while any(
+            t["error_code"] or any(p["error_code"] for p in t["partitions"])
+            for t in await admin.describe_topics(names)
+        ):
+            await asyncio.sleep(0.02)
+        await admin.close()
+
+    # Workers.
+
+    def start(self, **settings: Any) -> subprocess.Popen[bytes]:
+        """Start one more worker."""
+        given = {**self.client, "group": self.group, "topics": self.topics}
+        log = Path(tempfile.mkdtemp()) / "worker.log"
+        arguments = json.dumps({**given, **self.settings, **settings})
+        with log.open("wb") as stderr:
+            worker = subprocess.Popen(
+                [sys.executable, "-P", str(WORKER), arguments],
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+                stderr=stderr,
+            )
+        self.workers.append(worker)
+        self.logs.append(log)
+        return worker
+
+    def kill_all(self) -> None:
+        """End what still runs."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+                worker.wait()
+
+    def log_text(self) -> str:
+        """What the workers said; for a failing test's message."""
+        return "\n".join(f"== {log}\n{log.read_text()[-6_000:]}" for log in self.logs)
+
+    # What goes in.
+
+    async def publish(
+        self, ids: Sequence[int], *, every: int = 2, pause_s: float = 0.0, **producer: Any
+    ) -> None:
+        """An event for each id, an outcome for each `every`-th; ids are times, too."""
+        async with AIOKafkaProducer(**self.client, linger_ms=5, **producer) as sink:
+            for i in ids:
+                await self.send(sink, i, outcome=bool(every) and i % every == 0)
+                if pause_s:
+                    await asyncio.sleep(pause_s)
+            await sink.flush()
+
+    async def send(self, sink: AIOKafkaProducer, i: int, *, outcome: bool) -> None:
+        """One event and perhaps its outcome, half a second of event time later."""
+        partition = i % self.partitions
+        event = json.dumps({"t": i, "id": i}).encode()
+        await sink.send(self.topics["events"], event, key=b"%d" % i, partition=partition)
+        if outcome:
+            late = json.dumps({"t": i + 0.5, "id": i}).encode()
+            await sink.send(self.topics["outcomes"], late, key=b"%d" % i, partition=partition)
+
+    # What comes out.
+
+    async def committed(self, kind: str) -> dict[int, list[Any]]:
+        """All records of a kind by partition, read committed, up to the last stable offset."""
+        async with self._reader(kind) as (consumer, tps):
+            ends = await consumer.end_offsets(tps)
+            found: dict[int, list[Any]] = {tp.partition: [] for tp in tps}
+            for tp in tps:
+                while await consumer.position(tp) < ends[tp]:
+                    for records in (await consumer.getmany(tp, timeout_ms=200)).values():
+                        found[tp.partition] += records
+            return found
+
+    async def wait_for(self, kind: str, count: int, within_s: float = 60.0) -> float:
+        """Wait until so many records of a kind are committed; gives the seconds it took."""
+        began, seen = monotonic(), 0
+        async with self._reader(kind) as (consumer, _):
+            while seen < count:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    seen += len(records)
+                took = monotonic() - began
+                assert took < within_s, f"{seen} of {count} {kind}\n{self.log_text()}"
+                codes = [worker.poll() for worker in self.workers]
+                assert any(code is None for code in codes), f"{codes}\n{self.log_text()}"
+        return monotonic() - began
+
+    @asynccontextmanager
+    async def _reader(
+        self, kind: str
+    ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+        consumer = AIOKafkaConsumer(
+            **self.client, isolation_level="read_committed", auto_offset_reset="earliest"
+        )
+        tps = [TopicPartition(self.topics[kind], n) for n in range(self.partitions)]
+        async with consumer:
+            consumer.assign(tps)
+            await consumer.seek_to_beginning(*tps)
+            yield consumer, tps
+
+    # What must be true.
+
+    async def verify(self, ids: Sequence[int], *, every: int = 2) -> list[Ledger]:
+        """Every event answered once, every outcome used once, and all of it equal to a fold."""
+        predictions = await self.committed("predictions")
+        answered = sorted(int(r.key) for records in predictions.values() for r in records)
+        assert answered == sorted(ids), _difference(answered, ids)
+        examples = await self.committed("examples")
+        used = sorted(int(r.key) for records in examples.values() for r in records)
+        assert used == sorted(i for i in ids if every and i % every == 0)
+        journal = await self.committed("journal")
+        states = []
+        for n, records in journal.items():
+            entries = [Entry.decode(record.value) for record in records]
+            assert [entry.seq for entry in entries] == list(range(len(entries)))
+            state, outputs = await self.fold(n)
+            values = [record.value for record in predictions[n]]
+            assert values == [o.value for o in outputs if o.kind == "predictions"]
+            assert [r.value for r in examples[n]] == [
+                o.value for o in outputs if o.kind == "examples"
+            ]
+            states.append(state)
+        return states
+
+    async def fold(self, partition: int) -> tuple[Ledger, list[Any]]:
+        """A fresh state folded from a partition's journal, with all that it published."""
+        reader = KafkaLog(
+            self.client,
+            journal=self.topics["journal"],
+            inputs=[self.topics[kind] for kind in INPUTS],
+            partition=partition,
+        )
+        await reader.start()
+        state, outputs = Ledger(), []
+        await fold(state, reader, on_outputs=outputs.extend)
+        await reader.close()
+        return state, outputs
+
+
+def _difference(answered: Sequence[int], ids: Sequence[int]) -> str:
+    lost = sorted(set(ids) - set(answered))
+    doubled = sorted({i for i in answered if answered.count(i) > 1}) if not lost else []
+    return f"{len(lost)} lost: {lost[:10]}, doubled: {doubled[:10]}, {len(answered)} in all"

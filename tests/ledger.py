@@ -1,0 +1,109 @@
+"""A partition task without a model, for the tests of what flows.
+
+It answers each event with three records, each outcome with one, and keeps a running hash over
+everything that it applied, in order: two ledgers agree if and only if they applied the same
+records in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import orjson
+
+NAMES = ("events", "outcomes", "commands", "history")
+
+
+class Output(NamedTuple):
+    """As models/task.py has it."""
+
+    kind: str
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Taken(NamedTuple):
+    """A decoded record."""
+
+    time: float
+    input: int
+    offset: int
+    key: bytes | None
+    value: bytes
+
+
+class Ledger:
+    """The state: how many of which input, and the hash of all of them in order."""
+
+    def __init__(self, inputs: int = 4) -> None:
+        self.seq = 0
+        self.step = 0
+        self.next = [-1] * inputs
+        self.counts = [0] * inputs
+        self.hash = b""
+        self.last_time = float("-inf")
+        self.late = 0  # outcomes and events that came behind a later one: what alignment is for
+        self._runs: list[list[int]] = []
+        self._reported = 0
+
+    def read(self, input: int, record: Any) -> Taken:
+        """Take the time from `{"t": …}`; anything else is taken at once."""
+        try:
+            time = float(orjson.loads(record.value)["t"])
+        except (ValueError, KeyError, TypeError):
+            time = float("-inf")
+        return Taken(time, input, record.offset, record.key, record.value)
+
+    def apply(self, taken: Taken) -> list[Output]:
+        """Advance by one record."""
+        if taken.value == b"bug":
+            raise RuntimeError("told to fail")
+        i = taken.input
+        if self._runs and self._runs[-1][0] == i:
+            self._runs[-1][2] += 1
+            self._runs[-1][3] = taken.offset + 1
+        else:
+            self._runs.append([i, taken.offset, 1, taken.offset + 1])
+        self.next[i] = taken.offset + 1
+        self.step += 1
+        self.counts[i] += 1
+        if taken.time < self.last_time:
+            self.late += 1
+        self.last_time = max(self.last_time, taken.time)
+        self.hash = hashlib.blake2b(self.hash + bytes([i]) + taken.value, digest_size=16).digest()
+        if i == 0:
+            said = orjson.dumps({"of": taken.offset, "step": self.step, "hash": self.hash.hex()})
+            head = (("ce_id", b"%d" % taken.offset), ("ce_type", b"test"))
+            if taken.value.startswith(b"large"):
+                said = b"x" * int(taken.value[5:])
+            return [
+                Output("features", taken.key, taken.value, head),
+                Output("predictions", taken.key, said, head),
+                Output("drift", taken.key, b"{}", head),
+            ]
+        if i == 1:
+            return [Output("examples", taken.key, taken.value)]
+        return []
+
+    def report(self) -> list[Output]:
+        """One record of how far it is."""
+        self._reported = self.step
+        return [Output("metrics", b"step", b"%d" % self.step)]
+
+    def seal(self) -> bytes | None:
+        """Close the entry."""
+        if not self._runs:
+            return None
+        runs, self._runs = self._runs, []
+        self.seq += 1
+        return orjson.dumps(
+            {
+                "seq": self.seq - 1,
+                "step": self.step,
+                "runs": runs,
+                "next": self.next,
+                "definition": "ledger",
+            }
+        )

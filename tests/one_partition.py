@@ -1,0 +1,228 @@
+"""A small use case and a partition to drive by hand: records in, decoded outputs out."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+from river import linear_model, preprocessing, tree
+
+from models.durations import hours, minutes
+from models.publishing import Output
+from models.reading import COMMANDS, EVENTS, HISTORY, KIND_HEADER, OUTCOMES, PlainRecord, Taken
+from models.state import parts_of
+from models.task import PartitionTask
+from models.usecase import Kpi, Segments, UseCase
+from models.windows import over_events, over_outcomes
+from schemas import records
+from schemas.inputs import Event, Outcome
+from schemas.topics import INPUTS
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+
+RECORDS: dict[str, type[records.Published]] = {
+    "features": records.Features,
+    "predictions": records.Prediction,
+    "examples": records.Example,
+    "metrics": records.Metric,
+    "lifecycle": records.Lifecycle,
+    "dead-letter": records.DeadLetter,
+}
+
+
+class Order(Event):
+    """A parcel is sent."""
+
+    shop: str
+    weight: float
+    items: int = 1
+    colour: str | None = None
+
+
+class Delivery(Outcome):
+    """It arrived."""
+
+    took: float
+
+
+FEATURES: dict[str, Any] = {
+    **Order.fields("weight", "items", "colour"),
+    "recent": over_events(by="shop", last=minutes(10)).count(),
+    "usual": over_outcomes(by="shop", half_life=hours(1)).mean(lambda _e, o, _x: o.took, empty=5.0),
+    "worst": over_outcomes(by=("shop", "items"), last=minutes(30)).max(
+        lambda _e, o, _x: o.took, empty=0.0
+    ),
+    "odd": over_outcomes(by="shop", last=minutes(20)).mean(
+        lambda _e, o, x: o.took - x["usual"], prior="usual", weight=2
+    ),
+    "per item": lambda e: e.weight / e.items,
+}
+
+
+def linear() -> Any:
+    """A scaled linear model."""
+    return preprocessing.StandardScaler() | linear_model.LinearRegression()
+
+
+def use_case(**changes: Any) -> UseCase:
+    """One with windows, segments, slices and two models; `changes` replace its fields."""
+    plain: dict[str, Any] = {
+        "name": "parcels",
+        "owner": "tests",
+        "event": Order,
+        "outcome": Delivery,
+        "key": "shop",
+        "label": lambda _e, o: o.took,
+        "features": FEATURES,
+        "models": {"linear": linear, "tree": tree.HoeffdingTreeRegressor},
+        "champion": "linear",
+        "baseline": lambda _e: 5.0,
+        "metric": "mae",
+        "kpi": Kpi(lambda _e, o, s: abs(s - o.took), unit="EUR", better="lower", range=(0, 100)),
+        "horizon": hours(1),
+        "limits": (-1_000, 1_000),
+        "segments": Segments("items", limit=2),
+        "slices": {"colour": "colour"},
+        "window": minutes(30),
+        "warmup": 2,
+    }
+    return UseCase(**(plain | changes))
+
+
+def at(second: float) -> str:
+    """A time of the test's own clock, as a record has it."""
+    return (START + timedelta(seconds=second)).isoformat().replace("+00:00", "Z")
+
+
+def order(event_id: str, second: float, **fields: Any) -> dict[str, Any]:
+    """An event."""
+    plain = {"event_id": event_id, "event_time": at(second), "shop": "a", "weight": 2.0, "items": 1}
+    return plain | fields
+
+
+def delivery(event_id: str, second: float, took: float = 7.0, **fields: Any) -> dict[str, Any]:
+    """An outcome."""
+    return {"event_id": event_id, "outcome_time": at(second), "took": took} | fields
+
+
+def command(command_id: str, verb: str, **fields: Any) -> dict[str, Any]:
+    """A command."""
+    plain = {"command_id": command_id, "verb": verb, "who": "ann", "why": "a test", "time": at(0)}
+    return plain | fields
+
+
+class Out(NamedTuple):
+    """One output, decoded."""
+
+    kind: str
+    value: dict[str, Any]
+    raw: Output
+
+
+@dataclass
+class Partition:
+    """One partition task; every record that it is given takes the next offset of its input."""
+
+    case: UseCase = field(default_factory=use_case)
+    partitions: int = 1
+    number: int = 0
+    said: list[Out] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.task = PartitionTask(
+            self.case, partition=self.number, partitions=self.partitions, definition="d1"
+        )
+        self.offsets = [0] * len(INPUTS)
+
+    def event(self, event_id: str, second: float, **fields: Any) -> list[Out]:
+        """Give it an event of shop `a`, unless `fields` says otherwise."""
+        fields = order(event_id, second, **fields)
+        return self.give(EVENTS, fields, key=str(fields["shop"]).encode())
+
+    def outcome(self, event_id: str, second: float, took: float = 7.0, **fields: Any) -> list[Out]:
+        """Give it an outcome of shop `a`."""
+        return self.give(OUTCOMES, delivery(event_id, second, took, **fields))
+
+    def command(self, command_id: str, verb: str, **fields: Any) -> list[Out]:
+        """Give it a command."""
+        return self.give(COMMANDS, command(command_id, verb, **fields), key=command_id.encode())
+
+    def history(self, kind: str, fields: dict[str, Any]) -> list[Out]:
+        """Give it a backfilled record."""
+        return self.give(HISTORY, fields, headers=((KIND_HEADER, kind.encode()),))
+
+    def give(
+        self,
+        index: int,
+        value: bytes | dict[str, Any] | None,
+        key: bytes | None = b"a",
+        **rest: Any,
+    ) -> list[Out]:
+        """Give it one record of an input, and return what it says to that."""
+        return self.apply(self.read(index, value, key, **rest))
+
+    def read(
+        self,
+        index: int,
+        value: bytes | dict[str, Any] | None,
+        key: bytes | None = b"a",
+        *,
+        timestamp: datetime = START,
+        headers: tuple[tuple[str, bytes | None], ...] = (),
+        partition: int | None = None,
+    ) -> Taken:
+        """A record with the next offset, read but not applied."""
+        raw = orjson.dumps(value) if isinstance(value, dict) else value
+        place = self.number if partition is None else partition
+        stamp = int(timestamp.timestamp() * 1000)
+        record = PlainRecord(INPUTS[index], place, self.offsets[index], stamp, key, raw, headers)  # type: ignore[arg-type]
+        self.offsets[index] += 1
+        return self.task.read(index, record)
+
+    def apply(self, taken: Taken) -> list[Out]:
+        """Apply a record that was read."""
+        said = [Out(o.kind, orjson.loads(o.value), o) for o in self.task.apply(taken)]
+        self.said += said
+        return said
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """All that it said of one kind so far."""
+        return [out.value for out in self.said if out.kind == kind]
+
+
+def letters(said: list[Out]) -> list[dict[str, Any]]:
+    """The dead letters among them."""
+    return [out.value for out in said if out.kind == "dead-letter"]
+
+
+def kinds(said: list[Out]) -> list[str]:
+    """The kinds of the outputs in their order, lifecycle and metrics left out."""
+    return [out.kind for out in said if out.kind not in ("lifecycle", "metrics")]
+
+
+def dump(task: PartitionTask) -> dict[str, Any]:
+    """All state as comparable values, but for the place in the journal and what was counted."""
+    parts = parts_of(task)
+    for name in ("position", "counts"):
+        del parts[name]
+    parts["ids"] = dict(task.ledger.entries)
+    return {name: _plain(part) for name, part in parts.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Objects as their attributes, floats as they are; models by their pickle, which one process
+    writes alike for alike histories.
+    """
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if hasattr(value, "__slots__") and not isinstance(value, tuple):
+        names = [name for name in value.__slots__ if name != "changed"]
+        return {name: _plain(getattr(value, name)) for name in names}
+    if type(value).__module__.startswith("river"):
+        return pickle.dumps(value)
+    if isinstance(value, list | tuple) and not isinstance(value, str):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, int | float | str | bytes | None) else repr(value)

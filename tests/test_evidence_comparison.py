@@ -1,0 +1,214 @@
+import math
+import pickle
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.false_winners import PROMISED, count
+from models.evidence.alpha_budget import AlphaBudget
+from models.evidence.block_ledger import BlockLedger, BlockSums
+from models.evidence.confidence_sequence import Comparison
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_equal_models_get_a_winner_in_at_most_67_of_1000_runs(name, record_property):
+    """The 99 % binomial limit of 5 %, with a look after every block; the t-test is shown beside."""
+    c = count(PROMISED[name], runs=1_000, blocks=200, seed=11)
+    record_property("false winners of 1,000", c._asdict())
+    assert c.comparison <= 67
+    assert c.strict <= 67
+
+
+def test_the_t_test_that_is_looked_at_fails_the_same_simulation():
+    """The simulation can fail a method: otherwise passing it would show nothing."""
+    c = count(PROMISED["common day effect"], runs=200, blocks=100, seed=11)
+    assert c.t_each_block > 0.25 * 200
+
+
+def test_a_true_gain_of_two_percent_is_found_within_a_season():
+    """Cost 15, gain 0.30, sd 10, 900 examples a day with a day variance inflation of 5."""
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(100):
+        c = Comparison(alpha=0.05, bound=540.0)
+        for value in (0.30 + 0.745 * rng.normal(size=365)).tolist():
+            c.update(900, 900 * value)
+        found.append(c.decided_at if c.verdict == "better" else math.inf)
+    assert np.median(found) <= 130
+    assert sum(map(math.isfinite, found)) >= 95
+
+
+def test_identical_models_never_win():
+    """A difference that is always zero is no evidence, however long."""
+    c = Comparison(alpha=0.05, bound=540.0)
+    for _ in range(5_000):
+        c.update(900, 0.0)
+    assert c.verdict == "undecided"
+
+
+def test_models_that_differ_by_rounding_do_not_win_in_a_year():
+    """A constant gain of a ten-millionth of the range is below the floor of the scale."""
+    c = Comparison(alpha=0.05, bound=540.0)
+    for _ in range(365):
+        c.update(900, 900 * 540e-7)
+    assert c.verdict == "undecided"
+
+
+def test_the_strict_verdict_is_not_fooled_by_losses_not_yet_seen():
+    """Small gains every day, the whole range lost once in 1,000: mean zero, no strict winner."""
+    rng = np.random.default_rng(5)
+    wins = 0
+    for _ in range(200):
+        c = Comparison(alpha=0.05, bound=100.0)
+        for lost in (rng.random(300) < 1 / 1_000).tolist():
+            c.update(100, 100 * (-99.9 if lost else 0.1))
+        wins += c.strict_verdict == "better"
+    assert wins <= 20
+
+
+def test_the_interval_holds_the_true_mean_and_shrinks():
+    """At every block of 200 runs the true mean lies inside, in all but alpha of the runs."""
+    rng = np.random.default_rng(7)
+    missed = 0
+    for _ in range(100):
+        c = Comparison(alpha=0.05, bound=60.0)
+        bad = False
+        for day, value in enumerate((0.5 + rng.normal(size=150)).tolist()):
+            c.update(100, 100 * value)
+            if day % 10 == 9:
+                bad |= not c.interval.lower <= 0.5 <= c.interval.upper
+        missed += bad
+    assert missed <= 12
+    assert c.interval.upper - c.interval.lower < 1.2
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(-1.5, 1.5), st.floats(-0.5, 0.5))
+def test_interval_and_verdict_agree(seed, gain, margin):
+    """A lower bound above the margin means 'better', an upper bound below it 'worse'."""
+    rng = random.Random(seed)
+    c = Comparison(alpha=0.05, bound=50.0, margin=margin)
+    for _ in range(90):
+        n = rng.randint(1, 1_000)
+        c.update(n, n * (gain + rng.gauss(0.0, 1.0)))
+    lower, upper = c.interval
+    assert lower <= upper
+    if lower > margin + 1e-6:
+        assert c.verdict == "better"
+    if upper < margin - 1e-6:
+        assert c.verdict == "worse"
+
+
+def test_a_margin_is_demanded_and_the_worse_challenger_is_named():
+    """0.5 better is not enough for a margin of 1, and is 'worse' than the margin."""
+    c = Comparison(alpha=0.05, bound=50.0, margin=1.0)
+    rng = random.Random(1)
+    for _ in range(150):
+        c.update(500, 500 * (0.5 + rng.gauss(0.0, 0.3)))
+    assert c.verdict == "worse"
+
+
+def test_missing_outcomes_at_their_worst_widen_the_bound_by_their_share_of_the_range():
+    """10 % missing of a range of 50 costs 5 on either side (Manski)."""
+    c = Comparison(alpha=0.05, bound=50.0)
+    for day in range(40):
+        c.update(900, 900 * (1.0 + 0.1 * (-1) ** day), missing=100)
+    lower, upper = c.interval
+    assert c.worst_case.lower == pytest.approx(0.9 * lower - 5.0)
+    assert c.worst_case.upper == pytest.approx(0.9 * upper + 5.0)
+
+
+def test_a_lonely_block_does_not_count_as_a_day():
+    """A block of one example with an extreme value barely moves the evidence of full days."""
+    c = Comparison(alpha=0.05, bound=50.0)
+    for day in range(60):
+        c.update(900, 900 * (0.3 * (-1) ** day))
+    before = c.interval
+    c.update(1, 50.0)
+    assert c.interval.upper - before.upper < 0.05
+
+
+def test_a_block_outside_the_declared_range_is_refused_and_changes_nothing():
+    """The range is what the bounds rest on."""
+    c = Comparison(alpha=0.05, bound=10.0)
+    c.update(5, 10.0)
+    before = pickle.dumps(c)
+    with pytest.raises(ValueError, match="outside"):
+        c.update(1, 10.1)
+    with pytest.raises(ValueError, match="outside"):
+        c.update(1, math.nan)
+    assert pickle.dumps(c) == before
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 60))
+def test_a_comparison_cut_and_restored_goes_on_the_same(seed, cut):
+    """Any cut, any stream: the same verdict and the same floats."""
+    rng = random.Random(seed)
+    values = [rng.gauss(0.2, 1.0) for _ in range(60)]
+    whole, part = (Comparison(alpha=0.05, bound=50.0) for _ in range(2))
+    for i, value in enumerate(values):
+        whole.update(10, 10 * value)
+        if i == cut:
+            part = pickle.loads(pickle.dumps(part))
+        part.update(10, 10 * value)
+    assert part == whole
+
+
+def test_the_budget_of_any_number_of_comparisons_stays_within_alpha():
+    """The shares of 10,000 comparisons add up to less than 5 %, and the first gets most."""
+    budget = AlphaBudget(0.05)
+    first = budget.spend("first")
+    total = first + sum(budget.spend(str(k)) for k in range(10_000))
+    assert total < 0.05
+    assert budget.left == pytest.approx(0.05 - total)
+    assert first > 0.03
+    assert len(budget.names) == 100
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_blocks_come_out_in_event_order_whatever_partition_speaks_first(shuffle):
+    """Any interleaving, with repetitions, releases the same blocks with the same floats."""
+    messages = [
+        (p, {b: BlockSums(2, 1, 0.1 * (p + 1) * (b + 1))}, b + 1)
+        for p in range(3)
+        for b in range(5)
+    ]
+    expected = BlockLedger(3)
+    for m in messages:
+        expected.update(*m)
+    wanted = expected.ready()
+    ledger, got = BlockLedger(3), []
+    for m in shuffle.sample(messages * 2, len(messages) * 2):
+        ledger.update(*m)
+    got += ledger.ready()
+    assert got == wanted
+    assert [b for b, _ in got] == [0, 1, 2, 3, 4]
+
+
+def test_a_block_waits_for_the_partition_with_the_slowest_labels():
+    """Nothing is compared before every partition has settled the block."""
+    ledger = BlockLedger(2)
+    ledger.update(0, {0: BlockSums(1, 1, 5.0), 1: BlockSums(1, 1, 5.0)}, settled_before=2)
+    ledger.update(1, {0: BlockSums(1, 0, 0.0)}, settled_before=0)
+    assert ledger.ready() == []
+    ledger.update(1, {0: BlockSums(1, 1, -5.0)}, settled_before=1)
+    assert ledger.ready() == [(0, BlockSums(2, 2, 0.0))]
+    ledger.update(1, {0: BlockSums(9, 9, 9.0)}, settled_before=1)
+    assert ledger.ready() == []
+
+
+def test_a_ledger_is_bounded_and_refuses_nonsense():
+    """Too many open blocks, unknown partitions and sums that are not finite are refused."""
+    ledger = BlockLedger(1, blocks_max=3)
+    with pytest.raises(ValueError, match="slowest"):
+        ledger.update(0, {b: BlockSums(1, 1, 0.0) for b in range(4)}, settled_before=0)
+    with pytest.raises(ValueError, match="partition 1"):
+        ledger.update(1, {}, settled_before=0)
+    with pytest.raises(ValueError, match="impossible"):
+        ledger.update(0, {0: BlockSums(1, 1, math.inf)}, settled_before=0)
+    assert ledger.open == {}

@@ -1,0 +1,217 @@
+"""The ledger of ids: bounded, each id in one state, each prediction expired or settled once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from models.waiting import Ledger, Waiting, settled
+
+HORIZON, MEMORY, LIMIT = 10.0, 25.0, 6
+
+
+def waiting(time: float) -> Waiting:
+    """A prediction of that event time."""
+    return Waiting(time, b"{}", b"{}", (), False, False, None)
+
+
+@dataclass
+class Early:
+    """An outcome that came before its event."""
+
+    time: float
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A ledger beside plain dictionaries that say what its state should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger(HORIZON, MEMORY, LIMIT)
+        self.now = 0.0
+        self.state: dict[str, str] = {}
+        self.time: dict[str, float] = {}
+
+    @rule(event_id=st.sampled_from("abcdefghijklmnop"), behind=st.integers(0, 9))
+    def event(self, event_id: str, behind: int) -> None:
+        """An event comes, as the task lets one in: of an unknown id, within the horizon."""
+        if event_id in self.ledger.entries:
+            return
+        time = self.now - behind
+        self.ledger.wait(event_id, waiting(time))
+        self.state[event_id], self.time[event_id] = "waiting", time
+
+    @rule(event_id=st.sampled_from("abcdefghijklmnop"))
+    def outcome(self, event_id: str) -> None:
+        """Its outcome comes, if it waits or is expired."""
+        entry = self.ledger.entries.get(event_id)
+        if isinstance(entry, Waiting):
+            self.ledger.settle(event_id, entry, b"e" * 8, b"o" * 8)
+            self.state[event_id] = "settled"
+
+    @rule(passed=st.sampled_from((0.0, 1.0, 4.0, 11.0, 26.0)))
+    def time_passes(self, passed: float) -> None:
+        """The watermark moves: what is overdue expires, what is too old is forgotten."""
+        self.now += passed
+        before = [self.time[i] for i, s in self.state.items() if s == "waiting"]
+        expired = []
+        for event_id, entry in self.ledger.overdue(self.now):
+            assert self.state[event_id] == "waiting"
+            assert entry.expired
+            assert entry.time == self.time[event_id]
+            self.state[event_id] = "expired"
+            expired.append(self.time[event_id])
+        assert expired == sorted(before)[: len(expired)]
+        self.ledger.forget(self.now)
+        for event_id in set(self.state) - set(self.ledger.entries):
+            assert self.state.pop(event_id) != "waiting"
+
+    @invariant()
+    def each_id_is_in_exactly_one_state(self) -> None:
+        """And it is the one that it should be."""
+        for event_id, entry in self.ledger.entries.items():
+            if isinstance(entry, Waiting):
+                assert self.state[event_id] == ("expired" if entry.expired else "waiting")
+                assert entry.time == self.time[event_id]
+            else:
+                assert self.state[event_id] == "settled"
+                assert entry == settled(self.time[event_id], b"e" * 8, b"o" * 8)
+        assert self.state.keys() == self.ledger.entries.keys()
+
+    @invariant()
+    def what_waits_is_counted(self) -> None:
+        """Never less than nothing."""
+        states = list(self.state.values())
+        assert self.ledger.waiting == states.count("waiting")
+
+
+class AfterTime(LedgerMachine):
+    """The same, with time passing after each step, as in a task: the bounds hold then."""
+
+    @invariant()
+    def all_is_bounded(self) -> None:
+        """Waiting ids, known ids, and the heaps behind them; none is older than its time."""
+        self.time_passes_quietly()
+        waits = [i for i, state in self.state.items() if state == "waiting"]
+        assert len(waits) <= LIMIT
+        assert all(self.time[i] >= self.now - HORIZON for i in waits)
+        assert len(self.state) - len(waits) <= LIMIT
+        assert all(self.time[i] >= self.now - MEMORY for i in self.state)
+
+    def time_passes_quietly(self) -> None:
+        """No time passes, but the bounds are kept."""
+        self.time_passes(0.0)
+
+
+TestLedger = LedgerMachine.TestCase
+TestBounds = AfterTime.TestCase
+TestLedger.settings = TestBounds.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None
+)
+
+
+def test_an_id_used_again_after_it_was_forgotten_waits_its_own_time():
+    """Nothing that is left of its first life ends its second one early, or twice."""
+    ledger = Ledger(HORIZON, MEMORY, 1)
+    ledger.wait("a", waiting(0.0))
+    ledger.settle("a", waiting(0.0), b"e" * 8, b"o" * 8)
+    ledger.wait("b", waiting(1.0))
+    ledger.settle("b", waiting(1.0), b"e" * 8, b"o" * 8)
+    ledger.forget(2.0)
+    assert list(ledger.entries) == ["b"]
+    ledger.wait("a", waiting(5.0))
+    assert list(ledger.overdue(12.0)) == []
+    assert [event_id for event_id, _ in ledger.overdue(15.1)] == ["a"]
+    assert list(ledger.overdue(99.0)) == []
+    assert ledger.waiting == 0
+
+
+def test_a_prediction_expires_strictly_after_its_horizon():
+    """An outcome exactly at the horizon is in time."""
+    ledger = Ledger(HORIZON, MEMORY, 9)
+    ledger.wait("a", waiting(0.0))
+    assert list(ledger.overdue(HORIZON)) == []
+    assert len(list(ledger.overdue(HORIZON + 1e-6))) == 1
+
+
+def test_past_the_limit_the_oldest_event_expires_first_whatever_came_first():
+    """Oldest by event time."""
+    ledger = Ledger(1e9, 1e9, 2)
+    for event_id, time in (("new", 9.0), ("old", 1.0), ("middle", 5.0), ("newest", 10.0)):
+        ledger.wait(event_id, waiting(time))
+    assert [event_id for event_id, _ in ledger.overdue(10.0)] == ["old", "middle"]
+    assert ledger.waiting == 2
+
+
+def test_memory_follows_what_waits_and_not_the_horizon():
+    """A year's horizon and quick outcomes: no heap grows with the events of a year."""
+    ledger = Ledger(86_400.0 * 365, 86_400.0 * 730, 50)
+    for n in range(20_000):
+        ledger.wait(str(n), waiting(float(n)))
+        ledger.settle(str(n), waiting(float(n)), b"e" * 8, b"o" * 8)
+        list(ledger.overdue(float(n)))
+        ledger.forget(float(n))
+    assert len(ledger.entries) <= 50
+    assert len(ledger._pending) <= 1_100
+    assert len(ledger._known) <= 51
+
+
+def test_changes_are_noted_only_for_a_keeper_of_snapshots():
+    """Else the ids of all time would be held; with one, each change is named once."""
+    ledger = Ledger(HORIZON, MEMORY, LIMIT)
+    ledger.wait("a", waiting(0.0))
+    assert ledger.changed is None
+    ledger.changed = set()
+    ledger.wait("b", waiting(1.0))
+    ledger.settle("a", waiting(0.0), b"e" * 8, b"o" * 8)
+    assert ledger.changed == {"a", "b"}
+    ledger.changed.clear()
+    list(ledger.overdue(20.0))
+    ledger.forget(26.5)
+    assert ledger.changed == {"a", "b"}
+    assert ledger.entries == {}
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.integers(0, 50)), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_early_outcomes_are_bounded_and_given_up_in_the_order_of_their_coming(
+    came: list[tuple[str, int]],
+):
+    """Each is held, given up, or taken: none is lost and none is given up twice."""
+    ledger = Ledger(HORIZON, MEMORY, LIMIT)
+    given_up: list[Early] = []
+    held: list[Early] = []
+    now = 0.0
+    for event_id, time in came:
+        if event_id in ledger.early:
+            continue
+        outcome = Early(float(time))
+        held.append(outcome)
+        given_up += ledger.hold_early(event_id, outcome, 4)
+        assert len(ledger.early) <= 4
+        now = max(now, float(time))
+        given_up += ledger.stale_early(now)
+    left = list(ledger.early.values())
+    assert [id(one) for one in given_up + left] == [id(one) for one in held]
+    given_up += ledger.stale_early(now + HORIZON + 1.0)
+    assert ledger.early == {}
+
+
+def test_a_restored_ledger_goes_on_as_the_one_it_was_saved_from():
+    """The heaps, made anew from the entries, expire and forget the same ids at the same times."""
+    ledger = Ledger(HORIZON, MEMORY, 9)
+    for n, event_id in enumerate("abcdef"):
+        ledger.wait(event_id, waiting(float(n)))
+    ledger.settle("b", waiting(1.0), b"e" * 8, b"o" * 8)
+    list(ledger.overdue(12.5))
+    copy = Ledger(HORIZON, MEMORY, 9)
+    copy.restore(dict(ledger.entries), dict(ledger.early))
+    for now in (13.0, 14.5, 20.0, 25.5, 27.0, 99.0):
+        assert list(copy.overdue(now)) == list(ledger.overdue(now))
+        ledger.forget(now)
+        copy.forget(now)
+        assert copy.entries == ledger.entries
+        assert copy.waiting == ledger.waiting
