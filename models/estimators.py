@@ -182,8 +182,7 @@ def _unseeded(model: Any) -> list[str]:
 def _slow(model: Any) -> list[str]:
     """What is known to cost more the longer it runs."""
     dense = any(
-        _is(part, preprocessing.OneHotEncoder) and not part.drop_zeros
-        for part in parts(model)
+        _is(part, preprocessing.OneHotEncoder) and not part.drop_zeros for part in parts(model)
     )
     if not dense:
         return []

@@ -91,7 +91,10 @@ class Featurizer:
             elif kind is int:
                 if not INT_LEAST <= value <= INT_MOST:
                     raise Malformed(f"feature {name!r} is {value}; a whole number has 64 bits")
-            elif kind is not str and kind is not bool:
+            elif kind is str:
+                if not value.isascii():
+                    _check_text(name, value)
+            elif kind is not bool:
                 raise Malformed(
                     f"feature {name!r} is a {kind.__name__}; return a bool, int, float or str"
                 )
@@ -138,6 +141,13 @@ def _entry(
     if not usable:
         raise Malformed(f"the value of window {name!r} is {value}; it must be a number to 1e100")
     return [(_key(window.by, event, x), float(value))]
+
+
+def _check_text(name: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise Malformed(f"feature {name!r} is no text: {error.reason}") from None
 
 
 def _key(by: tuple[str, ...], event: Any, x: Vector) -> Any:

@@ -9,6 +9,8 @@ from models.tally import Group
 from models.usecase import UseCase
 from schemas.errors import Malformed
 
+NAME_MAX = 200
+
 
 class Grouping:
     """The declared segments and slices of a use case; stateless."""
@@ -33,6 +35,8 @@ class Grouping:
 
 def _name(by: str | Callable[[Any], str], event: Any) -> str:
     try:
-        return str(getattr(event, by) if isinstance(by, str) else by(event))
+        name = str(getattr(event, by) if isinstance(by, str) else by(event))
+        name.encode()  # half a surrogate pair is no text
+        return name[:NAME_MAX]
     except Exception as error:  # the author's function met data that it cannot take
         raise Malformed(f"no segment or slice can be told of this event: {error}") from error

@@ -96,9 +96,14 @@ class _Classes:
 
     def ask(self, model: Any, x: dict[str, Any]) -> tuple[Any, dict[Any, float]] | None:
         """River's `predict_proba_one`, and the class as River's `predict_one` picks it."""
-        p = {label: float(share) for label, share in model.predict_proba_one(x).items()}
-        if not p:
+        try:
+            asked = model.predict_proba_one(x)
+        except NotImplementedError:  # a voting classifier names its class and nothing more
+            guess = model.predict_one(x)
+            return None if guess is None else (guess, {guess: 1.0})
+        if not asked:
             return None
+        p = {label: float(share) for label, share in asked.items()}
         return max(p, key=lambda label: p[label]), p
 
     def usable(self, said: Said, limits: tuple[float, float] | None) -> bool:
@@ -168,6 +173,8 @@ class Multiclass(_Classes):
             raise ValueError(f"the label is {value!r}; a class is text or a whole number")
         if isinstance(value, int) and not INT_LEAST <= value <= INT_MOST:
             raise ValueError(f"the label is {value}; a whole number has 64 bits")
+        if isinstance(value, str):
+            value.encode()  # half a surrogate pair is no text
         return value
 
     def said_of(self, baseline: Any) -> Said:

@@ -26,6 +26,7 @@ from schemas.topics import BY_KIND, INPUTS
 VALUE_BYTES_MAX = 524_288
 KEY_BYTES_MAX = 1_024
 HEADER_BYTES_MAX = 16_384
+WORDS_MAX = 2_000
 """What a dead letter keeps of a record: it must itself fit any broker's 1 MiB."""
 
 
@@ -157,6 +158,7 @@ class Publisher:
     def dead_letter(self, record: Record, index: int, error: Rejected, step: int) -> Output:
         """The original bytes and what to do; causes in Kafka Connect's header names too."""
         value, key = record.value or b"", record.key
+        words = str(error).encode("utf-8", "replace").decode()[:WORDS_MAX]
         body = {
             "topic": record.topic,
             "partition": record.partition,
@@ -168,7 +170,7 @@ class Publisher:
             "headers": _kept(record.headers),
             "stage": ("event", "outcome", "command", "event")[index],
             "error_class": error.fault,
-            "error": str(error),
+            "error": words,
             "step": step,
         }
         place = f"{record.topic}-{record.partition}-{record.offset}"
@@ -180,7 +182,7 @@ class Publisher:
             ("__connect.errors.offset", str(record.offset).encode()),
             ("__connect.errors.stage", INPUTS[index].encode()),
             ("__connect.errors.exception.class.name", error.fault.encode()),
-            ("__connect.errors.exception.message", str(error).encode()),
+            ("__connect.errors.exception.message", words.encode()),
         )
         return out._replace(headers=(*out.headers, *connect))
 
@@ -210,7 +212,7 @@ class Publisher:
 def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
     kept, left = [], HEADER_BYTES_MAX
     for name, value in headers:
-        left -= len(name) + len(value or b"")
+        left -= len(name) + len(value or b"") + 16
         if left < 0:
             break
         kept.append((name, b64encode(value or b"").decode()))

@@ -165,7 +165,7 @@ class Roster:
         return before
 
     def heard(self, command_id: str) -> bool:
-        """True if that command was obeyed before; the last `OBEYED_MAX` are known."""
+        """True if that command came before, obeyed or refused; the last `OBEYED_MAX` are known."""
         if command_id in self.obeyed:
             return True
         self.obeyed[command_id] = None

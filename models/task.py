@@ -150,6 +150,9 @@ class PartitionTask:
         out.append(self._publish.dead_letter(taken.record, taken.input, error, self.step))
 
     def _doubted(self, taken: Taken, out: list[Output]) -> None:
+        if self.watermark.holds(taken):
+            self.counts["repeats"] += 1
+            return
         believed, refused = self.watermark.set_aside(taken)
         for held in refused:
             self._refuse(held, self._too_far(held), out)
@@ -211,7 +214,8 @@ class PartitionTask:
         if entry is None:
             return False
         if isinstance(entry, Waiting):
-            same = type(event).model_validate_json(entry.event) == event
+            known = type(event).model_validate_json(entry.event)
+            same = known == event or _digest(known) == _digest(event)
         else:
             same = entry[8:16] == _digest(event)
         if not same:
@@ -262,7 +266,7 @@ class PartitionTask:
             entry = after
         delay = now - entry.time
         if after is None or entry.expired:
-            self._late(event, outcome, entry, x, judged, delay, out)
+            self._late(event, outcome, entry, x, judged, delay, out, counted=after is not None)
             return
         self._learn(event, entry, x, judged, out)
         self.featurizer.enter(entries, taken.time)
@@ -278,10 +282,12 @@ class PartitionTask:
         judged: Judged,
         delay: float,
         out: list[Output],
+        *,
+        counted: bool,
     ) -> None:
-        """Counted and published, not learnt."""
+        """Published, not learnt, and counted in its window while that is open."""
         self.counts["late"] += 1
-        if not waiting.silent:
+        if counted and not waiting.silent:
             groups = self.grouping.groups(event, self.grouping.segment(event))
             self.tally.late(waiting.time, groups)
         self._example(event, waiting, x, Learnt(outcome, judged.label, delay, False), out)

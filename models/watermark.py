@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Watermark:
-    """Seconds UTC; `time` is None until the first record. Memory: at most `agree` records."""
+    """Seconds UTC; `time` is None until the first record. Memory: at most twice `agree` records."""
 
     __slots__ = ("agree", "aside", "max_jump", "time")
 
@@ -35,15 +35,21 @@ class Watermark:
         known = self.time if self.time is not None else stamped
         return time > known + self.max_jump and abs(time - stamped) > self.max_jump
 
+    def holds(self, taken: Any) -> bool:
+        """True if the same record was set aside before: a repetition is no second witness."""
+        return any(
+            held.input == taken.input and held.body.event_id == taken.body.event_id
+            for held in self.aside
+        )
+
     def set_aside(self, taken: Any) -> tuple[list[Any], list[Any]]:
         """Hold a doubted record: (those now believed, those now refused)."""
         refused: list[Any] = []
-        if any(held.body.event_id == taken.body.event_id for held in self.aside):
-            return [], [taken]  # a repetition is no second witness
         if self.aside and abs(taken.time - self.aside[0].time) > self.max_jump:
             refused, self.aside = self.aside, []
         self.aside.append(taken)
-        if len(self.aside) < self.agree:
+        # An event and its outcome are one witness.
+        if len({held.body.event_id for held in self.aside}) < self.agree:
             return [], refused
         believed, self.aside = sorted(self.aside, key=lambda held: held.time), []
         return believed, refused

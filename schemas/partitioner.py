@@ -17,7 +17,7 @@ def murmur2(data: bytes) -> int:
     """The unsigned 32-bit hash of `data`.
 
     >>> murmur2(b"21")
-    3321034188
+    3321034988
     """
     length = len(data)
     h = (_SEED ^ length) & _MASK
