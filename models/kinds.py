@@ -49,6 +49,9 @@ class Kind(Protocol):
     def losses(self, y: Any, said: Said) -> tuple[float, ...]:
         """What one scored answer adds to `sums`."""
 
+    def error(self, losses: tuple[float, ...]) -> float:
+        """The one of its losses that is compared and watched; smaller is better."""
+
 
 class Regression:
     """A number."""
@@ -90,6 +93,10 @@ class Regression:
         error = said - y
         return abs(error), error * error, error
 
+    def error(self, losses: tuple[float, ...]) -> float:
+        """The absolute error."""
+        return losses[0]
+
 
 class _Classes:
     """What binary and multi-class answers share."""
@@ -117,6 +124,10 @@ class _Classes:
     def probabilities(self, said: Said) -> dict[str, float] | None:
         """Class to probability, the class as JSON writes it."""
         return {_text(c): p for c, p in said[1].items()}
+
+    def error(self, losses: tuple[float, ...]) -> float:
+        """The log loss."""
+        return losses[1]
 
     def _p(self, y: Any, said: Said) -> float:
         p: float = said[1].get(y, 0.0)

@@ -192,6 +192,12 @@ class Publisher:
         key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}|{value['model']}"
         return self._record("metrics", key.encode(), value, f"{key}|{value['step']}")
 
+    def drift(self, value: dict[str, Any], step: int) -> Output:
+        """Something changed: what it was, what it is, since when."""
+        subject = value["subject"]
+        body = value | {"partition": self.partition, "step": step}
+        return self._record("drift", subject.encode(), body, f"{subject}-{step}")
+
     def lifecycle(self, step: int, watermark: float | None, **value: Any) -> Output:
         """A change of state of a model or of the partition."""
         body = {

@@ -82,6 +82,6 @@ class Judge:
             scores.append((name, kpi, kind.losses(label, answer)))
         gain = None
         if own is not None:
-            beaten = scores[2 + self._names.index(champion)][2][0]
-            gain = (kind.losses(label, own)[0], beaten)
+            beaten = scores[2 + self._names.index(champion)][2]
+            gain = (kind.error(kind.losses(label, own)), kind.error(beaten))
         return Judged(label, weight, scores, gain)

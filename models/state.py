@@ -32,6 +32,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "roster": (roster.champion, roster.before, roster.frozen, roster.obeyed, list(roster.own)),
         "earning": roster.earning,
         "tally": (task.tally.cells, task.tally.closed),
+        "drift": task.watcher.monitor,
         "told": sorted(task.teller.told),
     }
     for slot in roster.slots():
@@ -64,6 +65,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     roster.own = {segment: own[segment] for segment in segments}
     task.tally.cells, task.tally.closed = parts["tally"]
     task.tally.touch()
+    task.watcher.monitor = parts["drift"]
     task.teller.told = set(parts["told"])
 
 

@@ -35,6 +35,7 @@ from models.tally import Tally
 from models.telling import Teller
 from models.usecase import UseCase
 from models.waiting import Ledger, Waiting
+from models.watching import Watcher
 from models.watermark import Watermark
 from schemas.errors import Ahead, Conflicting, Late, Malformed, Rejected, Unmatched
 from schemas.headers import traceparent
@@ -68,6 +69,7 @@ class PartitionTask:
         )
         self.grouping = Grouping(use_case)
         self._publish = Publisher(use_case.name, partition, kind, self.roster.names)
+        self.watcher = Watcher(use_case, self.roster.names)
         self._judge = Judge(use_case, kind, self.roster.names)
         self.teller = Teller(self._publish, self.roster, self.journal, self.watermark)
         self._reader = Reader(use_case, partitions)
@@ -205,6 +207,8 @@ class PartitionTask:
             place = (self.seq, self.step)
             out.append(self._publish.features(record, event, features, trace))
             out.append(self._publish.prediction(record, event, segment, asked, place, trace))
+        changes = self.watcher.event(time, x, self.kind.value(asked.answer.said))
+        out.extend(self._publish.drift(change, self.step) for change in changes)
         early = self.ledger.early.pop(event_id, None)
         if early is not None:
             self._dated(early, out)
@@ -316,6 +320,8 @@ class PartitionTask:
             earning = self.roster.earning.get(segment)
             if earning is not None and earning.update(*judged.own):
                 self.teller.earned(out, segment)
+        error = self.kind.error
+        self.watcher.errors((name, error(losses)) for name, _, losses in judged.scores)
         target = judged.label - waiting.said[0] if self._corrects else judged.label
         self.roster.learn(segment, x, target, judged.weight)
         self.counts["learnt"] += 1

@@ -6,7 +6,7 @@ Durations are seconds (`hours(24)`), amounts are in the unit that they name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -111,6 +111,7 @@ class UseCase:
     topics: Mapping[str, str] = field(default_factory=dict)
     partitions: int = 4
     window: float = days(1)
+    watch: Sequence[str] | None = None
     memory: float | None = None
     waiting_limit: int = 1_000_000
     early_limit: int = 10_000

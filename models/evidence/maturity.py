@@ -8,25 +8,25 @@ waited `age_max_s` counts as never labelled, and all of those make the curve's p
 Outcomes after the horizon enter as long as they come before `age_max_s`, later ones as of that age.
 
 Ages are binned in equal ratios (`PER_DECADE` a decade: 12 % wide) and the waiting are counted by
-time of issue in `BUCKETS` buckets: quantiles are good to 12 %, memory is at most 1,400 numbers
+time of issue in `BUCKETS` buckets: quantiles are good to 12 %, memory is at most 500 numbers
 whatever the traffic, and two curves add up.
 
 Labels stopped. From the curve and the waiting follows how many outcomes each interval should bring.
 A Shiryaev-Roberts sum bets that a quarter of it comes (likelihood ratio of Poisson counts, its
-logarithm divided by the overdispersion seen so far). Falsely once in `intervals_between` intervals
-if arrivals are not below 54 % of what is expected and counts are no wilder than estimated: that is
-approximate, and checked by simulation only.
+logarithm divided by the overdispersion seen so far, at least 3). Falsely once in
+`intervals_between` intervals if arrivals are not below 54 % of what is expected and counts are no
+wilder than estimated: that is approximate, and checked by simulation only.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 PER_DECADE = 20
-BUCKETS = 512
+BUCKETS = 128
+WILDNESS_MIN = 3.0
 QUARTER = 0.25
 
 
@@ -44,7 +44,7 @@ class DelayCurve:
     """Delays of one segment's outcomes. All times in seconds of event time.
 
     Call order: `advance` with each new watermark, `issued` with each prediction, `labelled` with
-    each first outcome. Watermarks never go back. 0.5 µs a record, a millisecond per 1/512 of
+    each first outcome. Watermarks never go back. 0.5 µs a record, a millisecond per 1/128 of
     `age_max_s`. Choose `age_max_s` well above the horizon, e.g. four times.
 
     >>> curve = DelayCurve(age_max_s=100.0)
@@ -52,7 +52,7 @@ class DelayCurve:
     ...     _ = curve.advance(float(t))
     ...     curve.issued(float(t))
     ...     if t >= 10 and t % 2:
-    ...         curve.labelled(t - 10.0)
+    ...         _ = curve.labelled(t - 10.0)
     >>> round(curve.share_labelled(50.0), 2), curve.share_labelled(5.0)
     (0.5, 0.0)
     >>> 9.0 < curve.quantile(0.25) < 12.0, curve.quantile(0.9)
@@ -70,7 +70,7 @@ class DelayCurve:
     waiting: dict[int, int] = field(default_factory=dict)
     arrived: int = 0
     evidence: float = 0.0
-    overdispersion: float = 1.0
+    overdispersion: float = WILDNESS_MIN
     intervals: int = 0
     since: float = 0.0
     expected_since: float = 0.0
@@ -187,7 +187,8 @@ class DelayCurve:
         self.evidence = min((1.0 + self.evidence) * math.exp(min(bet, 50.0)), 1e12)
         if self.evidence < 10.0:
             rate = max(0.005, 1.0 / self.intervals)
-            self.overdispersion = max(1.0, (1 - rate) * self.overdispersion + rate * wild)
+            grown = (1.0 - rate) * self.overdispersion + rate * wild
+            self.overdispersion = max(WILDNESS_MIN, grown)
             self.since, self.expected_since, self.arrived_since = self.watermark, 0.0, 0
             self.alarmed = False
             return None
