@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from models.earning import Earning
 from models.kinds import Kind, Said
+from models.safeguard import Safeguard
 from models.slot import Slot
 from models.usecase import UseCase
 
@@ -54,6 +55,7 @@ class Roster:
         self.before: list[str] = []
         self.obeyed: dict[str, None] = {}
         self.frozen = False
+        self.safeguard = Safeguard(kind, on=use_case.breaker)
         self.pooled = {name: Slot(name, None, make()) for name, make in use_case.models.items()}
         # Least recently used first: a dict keeps the order in which keys were last put in.
         self.own: dict[str, Slot] = {}
@@ -117,6 +119,9 @@ class Roster:
         own: Said | None,
         own_slot: Slot | None,
     ) -> Answer:
+        tripped = self.safeguard.fault
+        if tripped is not None:
+            return self._baseline(base, tripped)
         reasons = []
         if own_slot is not None:
             if not self.earning[own_slot.segment or ""].earned:
@@ -133,7 +138,10 @@ class Roster:
             by = "champion" if self._use_case.segments is None else "pooled"
             return self._by(by, "; ".join(reasons) or "the champion", said, slot)
         reasons.append(fault)
-        return Answer(base, "baseline", "; ".join(reasons), f"baseline@{self._definition}#0", None)
+        return self._baseline(base, "; ".join(reasons))
+
+    def _baseline(self, base: Said, why: str) -> Answer:
+        return Answer(base, "baseline", why, f"baseline@{self._definition}#0", None)
 
     def _fault(self, slot: Slot, said: Said | None) -> str | None:
         use_case = self._use_case
@@ -162,6 +170,7 @@ class Roster:
         """Make `model` the champion; returns the one before."""
         before, self.champion = self.champion, model
         self.before = [*self.before, before][-BEFORE_MAX:]
+        self.safeguard.another()
         return before
 
     def heard(self, command_id: str) -> bool:
@@ -178,4 +187,5 @@ class Roster:
         if not self.before:
             return None
         left, self.champion = self.champion, self.before.pop()
+        self.safeguard.another()
         return left

@@ -32,6 +32,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "roster": (roster.champion, roster.before, roster.frozen, roster.obeyed, list(roster.own)),
         "earning": roster.earning,
         "tally": (task.tally.cells, task.tally.closed),
+        "breaker": roster.safeguard.breaker,
         "drift": task.watcher.monitor,
         "told": sorted(task.teller.told),
     }
@@ -59,6 +60,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     roster = task.roster
     roster.champion, roster.before, roster.frozen, roster.obeyed, segments = parts["roster"]
     roster.earning = parts["earning"]
+    roster.safeguard.breaker = parts["breaker"]
     slots = [part for name, part in parts.items() if name.startswith("slot/")]
     roster.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
     own = {slot.segment: slot for slot in slots if slot.segment is not None}

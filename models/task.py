@@ -320,6 +320,9 @@ class PartitionTask:
             earning = self.roster.earning.get(segment)
             if earning is not None and earning.update(*judged.own):
                 self.teller.earned(out, segment)
+        champion = self.roster.champion
+        if self.roster.safeguard.learnt(judged, champion, waiting.said[0]):
+            self.teller.breaker(out)
         error = self.kind.error
         self.watcher.errors((name, error(losses)) for name, _, losses in judged.scores)
         target = judged.label - waiting.said[0] if self._corrects else judged.label

@@ -79,6 +79,20 @@ class Teller:
                 why="began with this event",
             )
 
+    def breaker(self, out: list[Output]) -> None:
+        """The breaker opened, or closed again."""
+        champion, breaker = self._roster.champion, self._roster.safeguard.breaker
+        self.tell(
+            out,
+            champion,
+            from_state="champion" if breaker.open else "withheld",
+            to_state="withheld" if breaker.open else "champion",
+            cause="safeguard",
+            why=f"{breaker.cause}; the baseline is served"
+            if breaker.open
+            else "better than the baseline again",
+        )
+
     def earned(self, out: list[Output], segment: str) -> None:
         """A segment's own model earned its place, or lost it."""
         earning = self._roster.earning[segment]

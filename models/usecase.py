@@ -112,6 +112,7 @@ class UseCase:
     partitions: int = 4
     window: float = days(1)
     watch: Sequence[str] | None = None
+    breaker: bool = True
     memory: float | None = None
     waiting_limit: int = 1_000_000
     early_limit: int = 10_000
