@@ -123,7 +123,7 @@ class _Classes:
 
     def probabilities(self, said: Said) -> dict[str, float] | None:
         """Class to probability, the class as JSON writes it."""
-        return {_text(c): p for c, p in said[1].items()}
+        return {text(c): p for c, p in said[1].items()}
 
     def error(self, losses: tuple[float, ...]) -> float:
         """The log loss."""
@@ -247,5 +247,6 @@ OF_KIND: Mapping[str, tuple[str, ...]] = {
 """The metrics that each kind has."""
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A class as JSON writes it."""
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)

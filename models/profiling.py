@@ -62,7 +62,8 @@ class Field:
             return
         kind = _type(value)
         self.types[kind] += 1
-        if kind in ("whole", "decimal"):
+        if kind in ("whole", "decimal", "time"):
+            value = _as_text(value)
             self.least = value if self.least is None else min(self.least, value)
             self.most = value if self.most is None else max(self.most, value)
         if kind in ("list", "object"):
@@ -101,6 +102,10 @@ def _type(value: Any) -> str:
             return "time"
         return "text"
     return "list" if isinstance(value, list) else "object"
+
+
+def _as_text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 class Profile:
@@ -225,7 +230,11 @@ class Profile:
                     "partition_most": max(load) / sum(load),
                 }
             )
-        return sorted(found, key=lambda key: float(key["partition_most"]))
+        # Text first: numbers are mostly amounts.
+        return sorted(
+            found,
+            key=lambda key: ("text" not in self.fields[key["field"]].types, key["partition_most"]),
+        )
 
     def _delay_report(self) -> dict[str, Any] | None:
         if not self.outcomes:

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from models.certainty import Given
+from models.explaining import Reasons
 from models.features import Vector
-from models.kinds import Kind
+from models.kinds import Kind, text
 from models.reading import Record
 from models.roster import Asked
 from models.waiting import Waiting
@@ -37,6 +39,16 @@ class Output(NamedTuple):
     key: bytes | None
     value: bytes
     headers: Headers
+
+
+class More(NamedTuple):
+    """What goes with an answer: its segment, certainty, reasons and place."""
+
+    segment: str | None
+    given: Given
+    reasons: Reasons | None
+    seq: int
+    step: int
 
 
 class Learnt(NamedTuple):
@@ -72,30 +84,30 @@ class Publisher:
         self,
         record: Record,
         event: Event,
-        segment: str | None,
         asked: Asked,
-        place: tuple[int, int],
+        more: More,
         trace: bytes | None,
     ) -> Output:
-        """What was said, by whom and why; `place` is (seq, step)."""
-        kind, answer = self._kind, asked.answer
+        """What was said, by whom and why."""
+        kind, answer, reasons = self._kind, asked.answer, more.reasons
+        interval = isinstance(more.given, tuple)
         body = {
             "event_id": event.event_id,
             "event_time": event.event_time,
             "value": kind.value(answer.said),
             "probabilities": kind.probabilities(answer.said),
-            "interval": None,
-            "classes": None,
-            "segment": segment,
+            "interval": more.given if interval else None,
+            "classes": None if interval or more.given is None else list(map(text, more.given)),
+            "segment": more.segment,
             "answered_by": answer.by,
             "reason": answer.why,
             "model": answer.model,
-            "shadows": self._shadows(asked.pooled, asked.own, segment),
-            "contributions": None,
-            "reference": None,
-            "rest": None,
-            "seq": place[0],
-            "step": place[1],
+            "shadows": self._shadows(asked.pooled, asked.own, more.segment),
+            "contributions": None if reasons is None else reasons.top,
+            "reference": None if reasons is None else reasons.reference,
+            "rest": None if reasons is None else reasons.rest,
+            "seq": more.seq,
+            "step": more.step,
             "partition": self.partition,
         }
         return self._of_event("predictions", record.key, event, orjson.dumps(body), trace)
@@ -112,7 +124,7 @@ class Publisher:
     ) -> Output:
         """Features joined to their label."""
         kind, outcome = self._kind, learnt.outcome
-        baseline, pooled, own, served, by = waiting.said
+        baseline, pooled, own, served, by, _ = waiting.said
         body = {
             "event_id": event.event_id,
             "event_time": event.event_time,

@@ -68,7 +68,7 @@ class Judge:
         champion: str,
     ) -> Judged:
         kind, limits = self._kind, self._use_case.limits
-        baseline, pooled, own, served, _ = said
+        baseline, pooled, own, served, *_ = said
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
         for name, value in zip(self._names, pooled, strict=True):
             # What could not have been served is scored as what would have been.

@@ -33,6 +33,8 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "earning": roster.earning,
         "tally": (task.tally.cells, task.tally.closed),
         "breaker": roster.safeguard.breaker,
+        "certainty": task.certainty.tracker,
+        "means": task.explainer.means,
         "drift": task.watcher.monitor,
         "told": sorted(task.teller.told),
     }
@@ -67,6 +69,8 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     roster.own = {segment: own[segment] for segment in segments}
     task.tally.cells, task.tally.closed = parts["tally"]
     task.tally.touch()
+    task.certainty.tracker = parts["certainty"]
+    task.explainer.means = parts["means"]
     task.watcher.monitor = parts["drift"]
     task.teller.told = set(parts["told"])
 

@@ -24,13 +24,15 @@ Row = dict[str, Any]
 class Cell:
     """One window of one group: what was answered, and each model's sums over what has a label."""
 
-    __slots__ = ("expired", "guarded", "late", "outcomes", "predictions", "scores")
+    __slots__ = ("expired", "guarded", "late", "outcomes", "predictions", "scores", "within")
 
     def __init__(self) -> None:
         self.predictions = 0
         self.outcomes = 0
         self.expired = 0
         self.late = 0
+        # Of served predictions: with an interval or set, right within it, widths together.
+        self.within = [0.0, 0.0, 0.0]
         self.guarded: dict[str, int] = {}
         # model → [examples, KPI sum, then the kind's sums]
         self.scores: dict[str, list[float]] = {}
@@ -41,6 +43,7 @@ class Cell:
         self.outcomes += other.outcomes
         self.expired += other.expired
         self.late += other.late
+        self.within = [a + b for a, b in zip(self.within, other.within, strict=True)]
         for name, count in other.guarded.items():
             self.guarded[name] = self.guarded.get(name, 0) + count
         for name, row in other.scores.items():
@@ -89,10 +92,15 @@ class Tally:
         time: float,
         groups: list[Group],
         scores: list[tuple[str, float | None, tuple[float, ...]]],
+        within: tuple[float, float] | None = None,
     ) -> None:
-        """Its outcome came: (model, KPI, losses) of every answer that was made."""
+        """Its outcome came: (model, KPI, losses) of every answer; (within its interval, width)."""
         for cell in self._cells(time, groups):
             cell.outcomes += 1
+            if within is not None:
+                cell.within[0] += 1.0
+                cell.within[1] += within[0]
+                cell.within[2] += within[1]
             for name, kpi, losses in scores:
                 row = cell.scores.get(name)
                 if row is None:
@@ -175,6 +183,8 @@ class Tally:
         for name in dict.fromkeys(("served", *cell.scores, *cell.guarded)):
             row = cell.scores.get(name) or [0.0] * (2 + len(self._kind.sums))
             sums = {"n": row[0], **dict(zip(self._kind.sums, row[2:], strict=True))}
+            if name == "served":
+                sums |= dict(zip(("intervals", "covered", "width"), cell.within, strict=True))
             records.append(
                 shared
                 | {

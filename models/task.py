@@ -21,13 +21,15 @@ from typing import Any
 
 import orjson
 
+from models.certainty import Certainty, kept
 from models.commanding import obey
 from models.durations import spoken
+from models.explaining import Explainer
 from models.features import Featurizer, Vector
 from models.grouping import Grouping
 from models.journal import Journal
 from models.kinds import KINDS
-from models.publishing import Learnt, Output, Publisher
+from models.publishing import Learnt, More, Output, Publisher
 from models.reading import Reader, Record, Taken
 from models.roster import Roster
 from models.scoring import Judge, Judged
@@ -69,6 +71,8 @@ class PartitionTask:
         )
         self.grouping = Grouping(use_case)
         self._publish = Publisher(use_case.name, partition, kind, self.roster.names)
+        self.certainty = Certainty(use_case)
+        self.explainer = Explainer(use_case.explain)
         self.watcher = Watcher(use_case, self.roster.names)
         self._judge = Judge(use_case, kind, self.roster.names)
         self.teller = Teller(self._publish, self.roster, self.journal, self.watermark)
@@ -189,7 +193,9 @@ class PartitionTask:
         self._pass_time(time, out)
         self.teller.segment(out, segment)
         asked = self.roster.ask(segment, x, baseline)
-        said = (asked.baseline, asked.pooled, asked.own, asked.answer.said, asked.answer.by)
+        answer = asked.answer
+        given = self.certainty.give(answer.said, segment)
+        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given)
         features = orjson.dumps(
             {"event_id": event_id, "event_time": event.event_time, "features": x, "step": self.step}
         )
@@ -204,10 +210,12 @@ class PartitionTask:
         if not taken.silent:
             self.tally.asked(time, groups, asked.withheld)
             self.teller.withheld(out, asked.withheld)
-            place = (self.seq, self.step)
+            base = asked.baseline if self._corrects else 0.0
+            reasons = self.explainer.explain(answer.slot, x, base)
+            more = More(segment, given, reasons, self.seq, self.step)
             out.append(self._publish.features(record, event, features, trace))
-            out.append(self._publish.prediction(record, event, segment, asked, place, trace))
-        changes = self.watcher.event(time, x, self.kind.value(asked.answer.said))
+            out.append(self._publish.prediction(record, event, asked, more, trace))
+        changes = self.watcher.event(time, x, self.kind.value(answer.said))
         out.extend(self._publish.drift(change, self.step) for change in changes)
         early = self.ledger.early.pop(event_id, None)
         if early is not None:
@@ -315,7 +323,9 @@ class PartitionTask:
         segment = self.grouping.segment(event)
         if not waiting.silent:
             groups = self.grouping.groups(event, segment)
-            self.tally.scored(waiting.time, groups, judged.scores)
+            within = kept(waiting.said[5], judged.label)
+            self.tally.scored(waiting.time, groups, judged.scores, within)
+        self.certainty.learn(waiting.said[3], judged.label, segment)
         if judged.own is not None and segment is not None:
             earning = self.roster.earning.get(segment)
             if earning is not None and earning.update(*judged.own):

@@ -113,6 +113,7 @@ class UseCase:
     window: float = days(1)
     watch: Sequence[str] | None = None
     breaker: bool = True
+    explain: int = 3
     memory: float | None = None
     waiting_limit: int = 1_000_000
     early_limit: int = 10_000

@@ -16,6 +16,7 @@ Select, ...). A transformer that makes new names is explained in those. Other mo
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,7 +78,8 @@ def explain(model: Any, x: Mapping[str, Any], means: Means, top: int = 5) -> Exp
     >>> said = explain(model, {"a": 2, "b": 1}, means, top=1)
     >>> said.top[0][0]
     'a'
-    >>> abs(said.reference + said.top[0][1] + said.rest - model.predict_one({"a": 2, "b": 1})) < 1e-9
+    >>> total = said.reference + said.top[0][1] + said.rest
+    >>> abs(total - model.predict_one({"a": 2, "b": 1})) < 1e-9
     True
     """
     values, sources, last = inputs(model, x)
@@ -158,25 +160,30 @@ def _path(
     root = model._root
     if root is None:
         return {}, 0.0
-    nodes = list(root.walk(values, until_leaf=True))
+    # River walks a node twice where its feature is missing and the commonest branch is taken.
+    walked = root.walk(values, until_leaf=True)
+    nodes = [next(same) for _, same in itertools.groupby(walked, key=id)]
     found: dict[str, float] = {}
     before = _value(nodes[0], label)
-    for branch, child in zip(nodes, nodes[1:], strict=False):
+    for branch, child in itertools.pairwise(nodes):
         after = _value(child, label)
         source = sources.get(branch.feature, branch.feature)
         found[source] = found.get(source, 0.0) + after - before
         before = after
-    said = nodes[-1].prediction(values, tree=model)
-    if label is not None:
-        total = math.fsum(said.values()) or 1.0
-        share = min(1.0 - LEAST, max(LEAST, said.get(label[0], 0.0) / total))
+    # Asked of the tree, not the leaf: adaptive trees also hear their alternate subtrees.
+    if label is None:
+        said = float(model.predict_one(values))
+    else:
+        chances = model.predict_proba_one(values)
+        total = math.fsum(chances.values()) or 1.0
+        share = min(1.0 - LEAST, max(LEAST, chances.get(label[0], 0.0) / total))
         said = math.log(share / (1.0 - share))
     found[LEAF] = said - before
     return found, said
 
 
 def _value(node: Any, label: tuple[Any] | None) -> float:
-    """A node's mean, or the log-odds of the class among the examples it has seen, with one added."""
+    """A node's mean, or the log-odds of the class among its examples, with one added to each."""
     if label is None:
         return float(node.stats.mean.get())
     own = float(node.stats.get(label[0], 0.0))

@@ -156,7 +156,7 @@ class DelayCurve:
         return None
 
     def horizon(self, lost: float = 0.01) -> float | None:
-        """Proposed horizon: the age after which only the share `lost` of all outcomes still comes."""
+        """Proposed horizon: the age after which only a share `lost` of all outcomes comes."""
         return self.quantile((1.0 - lost) * self.plateau) if self.labels >= self.warm else None
 
     def merge(self, other: DelayCurve) -> DelayCurve:

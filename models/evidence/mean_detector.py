@@ -29,9 +29,9 @@ class MeanDetector:
     >>> detector = MeanDetector(allowed=0.5, low=0.0)
     >>> for _ in range(1_000):
     ...     detector.update(0.4)
-    >>> detector.evidence < 100
+    >>> detector.evidence < 1_000
     True
-    >>> for _ in range(50):
+    >>> for _ in range(100):
     ...     detector.update(0.9)
     >>> detector.evidence > 1e6
     True

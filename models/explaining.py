@@ -1,0 +1,54 @@
+"""Why an answer is what it is: the largest contributions, on every prediction.
+
+For linear models and trees, as `models.evidence.contributions` has them; another model is explained
+on demand only. Everything adds up: reference + contributions + rest = what the model said.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from models.evidence.contributions import Means, explain
+from models.kinds import Said
+from models.slot import Slot
+
+
+SLOTS_MAX = 1_000
+
+
+class Reasons(NamedTuple):
+    """The parts of one answer, in the label's unit, or in log-odds for classes."""
+
+    reference: float
+    top: dict[str, float]
+    rest: float
+
+
+class Explainer:
+    """Running means of what each answering model sees. Memory: the means of `SLOTS_MAX` slots."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self.means: dict[str, Means] = {}
+        self._mute: set[str] = set()
+
+    def explain(self, slot: Slot | None, x: dict[str, Any], base: Said) -> Reasons | None:
+        """The reasons of `slot`'s answer to `x`; `base` is what a correction is added to."""
+        if slot is None or not self._top:
+            return None
+        name = f"{slot.name}/{slot.segment or ''}"
+        if name in self._mute:
+            return None
+        means = self.means.get(name)
+        if means is None:
+            if len(self.means) >= SLOTS_MAX:
+                del self.means[next(iter(self.means))]
+            means = self.means[name] = Means()
+        try:
+            means.update(slot.model, x)
+            found = explain(slot.model, x, means, self._top)
+        except Exception:  # a model that cannot be taken apart is served all the same
+            self._mute.add(name)
+            self.means.pop(name, None)
+            return None
+        return Reasons(base + found.reference, dict(found.top), found.rest)
