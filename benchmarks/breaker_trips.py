@@ -110,7 +110,9 @@ def main() -> None:
             if kind == "outcome":
                 breaker.update(f.said[model], f.baseline, f.label)
         print(f"\nLabels of flights 200,000 to 204,000 corrupted, {model} learning them")
-        print(f"  {'':24s}{'trips at':>9s}  {'because':30s}{'back at':>8s}{'MAE alone':>11s}{'with':>7s}")
+        print(
+            f"  {'':24s}{'trips at':>9s}  {'because':30s}{'back at':>8s}{'MAE alone':>11s}{'with':>7s}"
+        )
         for name in CORRUPT:
             at, why, back, alone, served = corrupted(model, before, data, breaker, name)
             row = f"{at!s:>9s}  {why!s:30s}{back!s:>8s}{alone:11.2f}{served:7.2f}"

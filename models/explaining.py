@@ -12,7 +12,6 @@ from models.evidence.contributions import Means, explain
 from models.kinds import Said
 from models.slot import Slot
 
-
 SLOTS_MAX = 1_000
 
 

@@ -5,13 +5,15 @@ All of it is computed before any state changes, since the author's functions may
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from models.amounts import amount
 from models.kinds import Kind, Said
 from models.usecase import UseCase
 from schemas.errors import Malformed
 
+T = TypeVar("T")
 Score = tuple[str, float | None, tuple[float, ...]]
 """(model, KPI in its unit, losses in the order of the kind's `sums`)."""
 
@@ -40,18 +42,13 @@ class Judge:
 
     def outcome(self, event: Any, outcome: Any, said: tuple[Any, ...], champion: str) -> Judged:
         """By a real outcome. Raises `Malformed` if no label, weight or KPI can be made of it."""
-        use_case = self._use_case
-        try:
-            label = self._kind.label(use_case.label(event, outcome))
-            weight = use_case.weight and amount(use_case.weight(event, outcome), "weight")
-            if weight is not None and weight < 0:
-                raise ValueError(f"the weight is {weight}; it must not be negative")
-            return self._judge(event, outcome, label, weight, said, champion)
-        except Exception as error:  # the author's function met data that it cannot take
-            raise Malformed(
-                f"nothing can be learnt from this outcome: {type(error).__name__}: {error}. Mend "
-                "the outcome, or the use case's label, weight or kpi."
-            ) from error
+        use_case, kind = self._use_case, self._kind
+        label = _authors("label", lambda: kind.label(use_case.label(event, outcome)))
+        weigh = use_case.weight
+        weight = None
+        if weigh is not None:
+            weight = _authors("weight", lambda: _positive(weigh(event, outcome)))
+        return self._judge(event, outcome, label, weight, said, champion)
 
     def default(self, event: Any, said: tuple[Any, ...], champion: str) -> Judged:
         """By the label that a passed horizon stands for; there is no KPI without an outcome."""
@@ -76,12 +73,31 @@ class Judge:
             answers.append((name, value if usable else baseline))
         scores: list[Score] = []
         for name, answer in answers:
-            kpi = (
-                None if outcome is None else self._use_case.kpi(event, outcome, kind.value(answer))
-            )
+            kpi = None if outcome is None else self._kpi(event, outcome, kind.value(answer))
             scores.append((name, kpi, kind.losses(label, answer)))
         gain = None
         if own is not None:
             beaten = scores[2 + self._names.index(champion)][2]
             gain = (kind.error(kind.losses(label, own)), kind.error(beaten))
         return Judged(label, weight, scores, gain)
+
+    def _kpi(self, event: Any, outcome: Any, value: Any) -> float:
+        return _authors("kpi", lambda: self._use_case.kpi(event, outcome, value))
+
+
+def _authors(name: str, function: Callable[[], T]) -> T:
+    """Call what the use case declares; what it raises is about this outcome, and no bug of ours."""
+    try:
+        return function()
+    except Exception as error:  # the author's function met data that it cannot take
+        raise Malformed(
+            f"nothing can be learnt from this outcome: {name} failed: {type(error).__name__}: "
+            f"{error}. Mend the outcome, or the use case's {name}."
+        ) from error
+
+
+def _positive(value: Any) -> float:
+    weight = amount(value, "weight")
+    if weight < 0:
+        raise ValueError(f"the weight is {weight}; it must not be negative")
+    return weight

@@ -32,7 +32,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from schemas.errors import Incompatible, RiverrunError, Unavailable
 from streams.intake import NEVER, Intake, Watchdog
-from streams.recovery import check_position, fold
+from streams.recovery import Diverged, Entry, check_position, fold
 from streams.transport import Batch
 from streams.wiring import PartitionLog, PartitionTask, Source, TransactionWriter, Wiring
 from streams.writer import Fenced, Limits, TooLarge
@@ -158,8 +158,7 @@ class Partition:
             task, self._parked = self._parked, None
             if task is None:
                 task = await self.wiring.store.load(self.number)
-            await fold(task, reader, on_progress=self._progressed)
-            check_position(task, last)
+            task = await self._rolled_forward(task, reader, last)
             positions = await self._positions(task, reader)
         finally:
             await reader.close()
@@ -169,6 +168,23 @@ class Partition:
         self._unreported = task.step > 0  # nobody knows what was reported before
         self.state, self.error = State.LIVE, None
         await self.source.seek_and_open(seeks)
+
+    async def _rolled_forward(
+        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
+    ) -> PartitionTask:
+        # A snapshot that does not fit the log is said so and left, once; the log itself decides.
+        loaded_at = task.seq
+        try:
+            await fold(task, reader, on_progress=self._progressed)
+            check_position(task, last)
+        except Diverged as error:
+            if not loaded_at:
+                raise
+            log.error("partition %d: snapshot at entry %d: %s", self.number, loaded_at, error)
+            task = await self.wiring.store.fresh(self.number, str(error))
+            await fold(task, reader, on_progress=self._progressed)
+            check_position(task, last)
+        return task
 
     def _progressed(self, seq: int) -> None:
         self.moved_at = self.clock()

@@ -58,6 +58,9 @@ class SnapshotStore(Protocol):
     async def load(self, partition: int) -> PartitionTask:
         """The newest usable state of a partition; a fresh task if there is none."""
 
+    async def fresh(self, partition: int, because: str) -> PartitionTask:
+        """A task at the beginning: what was loaded does not fit the log, and why."""
+
     def offer(self, partition: int, task: PartitionTask) -> None:
         """Told after each commit, between two batches. Returns within milliseconds."""
 

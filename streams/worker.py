@@ -58,6 +58,10 @@ class FreshStore:
         """A fresh task."""
         return self.factory(partition)
 
+    async def fresh(self, partition: int, because: str) -> PartitionTask:
+        """A fresh task."""
+        return self.factory(partition)
+
     def offer(self, partition: int, task: PartitionTask) -> None:
         """Nothing."""
 
@@ -238,7 +242,7 @@ class _Worker:
                     DECIDE,
                     Incompatible(
                         f"partition {number} came without {sorted(missing)}: all topics of a use "
-                        "case must have the same number of partitions"
+                        "case must exist and have the same number of partitions"
                     ),
                 )
 

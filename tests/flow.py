@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -41,16 +42,11 @@ class Flow:
         self.settings: dict[str, Any] = {}
 
     async def make_topics(self) -> None:
-        """Create them, and wait until every partition has a leader."""
+        """Create them."""
         admin = AIOKafkaAdminClient(**self.client)
         await admin.start()
         names = list(self.topics.values())
         await admin.create_topics([NewTopic(name, self.partitions, 1) for name in names])
-        while any(
-            t["error_code"] or any(p["error_code"] for p in t["partitions"])
-            for t in await admin.describe_topics(names)
-        ):
-            await asyncio.sleep(0.02)
         await admin.close()
 
     # Workers.
@@ -69,6 +65,13 @@ class Flow:
         self.workers.append(worker)
         self.logs.append(log)
         return worker
+
+    async def wait_until_said(self, text: str, within_s: float = 30.0) -> None:
+        """Wait until the newest worker's log holds that text."""
+        deadline = monotonic() + within_s
+        while text not in self.logs[-1].read_text():
+            assert monotonic() < deadline, self.log_text()
+            await asyncio.sleep(0.02)
 
     def kill_all(self) -> None:
         """End what still runs."""
@@ -129,6 +132,15 @@ class Flow:
                 codes = [worker.poll() for worker in self.workers]
                 assert any(code is None for code in codes), f"{codes}\n{self.log_text()}"
         return monotonic() - began
+
+    async def silences_s(self, kind: str) -> list[float]:
+        """Longest time between two records of a kind, a partition."""
+        found = []
+        for records in (await self.committed(kind)).values():
+            times = [record.timestamp for record in records]
+            gaps = [b - a for a, b in pairwise(times)]
+            found.append(max(gaps, default=0) / 1_000)
+        return found
 
     @asynccontextmanager
     async def _reader(

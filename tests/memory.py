@@ -177,6 +177,10 @@ class Fresh:
         """A fresh task."""
         return Ledger(self.inputs)
 
+    async def fresh(self, partition: int, because: str) -> Ledger:
+        """A fresh task."""
+        return Ledger(self.inputs)
+
     def offer(self, partition: int, task: Any) -> None:
         """Nothing."""
 

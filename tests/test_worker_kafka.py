@@ -52,14 +52,16 @@ async def test_a_killed_worker_loses_and_doubles_nothing(flow: Flow) -> None:
     workers = [flow.start(instance="a"), flow.start(instance="b")]
     await flow.publish([0, 1])
     await flow.wait_for("predictions", 2)
-    publishing = asyncio.create_task(flow.publish(ids[2:], pause_s=0.0005))
+    publishing = asyncio.create_task(flow.publish(ids[2:], pause_s=0.001))
     await flow.wait_for("predictions", 3_000)
     workers[0].kill()
     await publishing
-    took = await flow.wait_for("predictions", len(ids))
+    await flow.wait_for("predictions", len(ids))
     await flow.wait_for("examples", len(ids) // 2)
     await flow.verify(ids)
-    assert took < 20
+    silences = await flow.silences_s("predictions")
+    assert min(silences) < 4  # rebalancing only
+    assert max(silences) < 10  # session, rebalance, recovery
 
 
 async def test_killed_again_and_again(flow: Flow) -> None:
@@ -136,10 +138,11 @@ async def test_sigterm_amid_load_is_clean(flow: Flow) -> None:
 
 async def test_sigterm_while_joining_is_bounded(flow: Flow) -> None:
     """SIGTERM amid rebalances, when Faust may hang, still ends the process within 12 s."""
-    for delay_s in (0.8, 1.4, 2.0):
+    for delay_s in (0.1, 1.05, 1.2, 2.5):
         flow.start(instance="a")
-        await asyncio.sleep(1)
+        await flow.wait_until_said("Starting")
         worker = flow.start(instance="b")
+        await flow.wait_until_said("Starting")
         await asyncio.sleep(delay_s)
         worker.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(worker.wait, 12) == 0, flow.log_text()

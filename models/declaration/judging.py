@@ -161,6 +161,19 @@ def check_targets(use_case: UseCase, found: Findings) -> None:
             )
 
 
+def check_watch(use_case: UseCase, found: Findings) -> None:
+    """What drift is watched in are features."""
+    if use_case.watch is None or not found.sound("watch", "features"):
+        return
+    for name in use_case.watch:
+        if name not in use_case.features:
+            found.add(
+                ("watch",),
+                f"watch names {name!r}, which is no feature.",
+                nearest(name, use_case.features),
+            )
+
+
 _LEAST: Mapping[str, tuple[float, str]] = {
     "warmup": (0, "examples that a model learns before it may answer"),
     "partitions": (1, "partitions of each topic"),

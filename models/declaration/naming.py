@@ -72,6 +72,8 @@ SHAPES: Mapping[str, Shape] = {
     "topics": _MAP,
     "partitions": _WHOLE,
     "window": _NUMBER,
+    "watch": _maybe((_one_of(list, tuple), "a list of features' names")),
+    "breaker": (_one_of(bool), "True or False"),
     "memory": _maybe(_NUMBER),
     "waiting_limit": _WHOLE,
     "early_limit": _WHOLE,

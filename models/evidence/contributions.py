@@ -88,12 +88,12 @@ def explain(model: Any, x: Mapping[str, Any], means: Means, top: int = 5) -> Exp
         found, prediction = _linear(last, values, sources, means)
         unit = "log-odds" if isinstance(last, linear_model.LogisticRegression) else "label"
     elif isinstance(last, tree.HoeffdingTreeRegressor):
-        found, prediction = _path(last, values, sources, None)
+        found, prediction = _path(last, values, means.sources | sources, None)
     elif isinstance(last, tree.HoeffdingTreeClassifier):
         unit = "log-odds"
         chances = last.predict_proba_one(values)
         likeliest = max(sorted(chances, key=str), key=lambda c: chances[c], default=None)
-        found, prediction = _path(last, values, sources, (likeliest,))
+        found, prediction = _path(last, values, means.sources | sources, (likeliest,))
     else:
         raise TypeError(f"{type(last).__name__} has no exact contributions: sample it on demand")
     order = sorted(found.items(), key=lambda item: (-abs(item[1]), item[0]))

@@ -12,7 +12,7 @@ import sys
 import typer
 
 from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
-from streams.cli import demo, servers, working
+from streams.cli import backfilling, demo, servers, working
 from streams.cli.terminal import complain
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The closed loop around an online model, on Kafka.",
 )
-for group in (servers, working, demo):
+for group in (servers, working, demo, backfilling):
     group.register(app)
 
 
