@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from models.backtest import run as run_backtest
+from models.task import PartitionTask
+from schemas.partitioner import partition_of
+from schemas.topics import INPUTS
+from streams import topics
+from streams.committed import Committed
+from streams.demo import Workers
+from streams.embedded import Endpoints
+from streams.loading import Loaded, load
+from streams.log import KafkaLog
+from streams.recovery import fold
+from streams.sending import Sender
+from streams.settings import Settings
+from streams.tallying import READ, Count
+from usecases.data import nycflights
+
+pytestmark = pytest.mark.integration
+
+FLIGHTS = 3_000
+
+
+def settings_of(stack: Endpoints, home: Path) -> Settings:
+    """Settings with topics of their own."""
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    settings = Settings.load(riverrun_topic_prefix=prefix, riverrun_home=home)
+    return settings.at(stack.bootstrap_servers, stack.redis_url)
+
+
+@pytest.fixture
+def settings(stack: Endpoints, tmp_path: Path) -> Settings:
+    """Those of one test."""
+    return settings_of(stack, tmp_path)
+
+
+@pytest.fixture
+def crew(settings: Settings) -> Iterator[Workers]:
+    """Workers of the flights; ended with the test."""
+    workers = Workers(load("flight_eta"), settings)
+    yield workers
+    workers.stop()
+
+
+async def counted(loaded: Loaded, settings: Settings, events: int, crew: Workers) -> Count:
+    """Everything on the topics, once that many events are answered and all due is learnt."""
+    names = topics.names_of(loaded.use_case, settings)
+    count = Count(loaded.use_case, names)
+    async with Committed([names[kind] for kind in READ], settings) as reader:
+        async with asyncio.timeout(120):
+            while count.records["events"] < events or not count.complete:
+                count.take(await reader.some())
+                crew.check()
+    await asyncio.to_thread(crew.stop)
+    async with Committed([names["metrics"]], settings) as reader:
+        async for records in reader.to_the_end():
+            count.take(records)
+    return count
+
+
+def backtested(loaded: Loaded, flights: int) -> float:
+    """The served error of the same flights without a broker."""
+    test = run_backtest(
+        loaded.use_case,
+        nycflights.flights(limit=flights),
+        partitions=loaded.use_case.partitions,
+        definition=loaded.definition,
+    )
+    rows = [task.tally.total().scores["served"] for task in test.tasks.values()]
+    return sum(row[2] for row in rows) / sum(row[0] for row in rows)
+
+
+def test_the_demo_answers_every_flight_once(stack: Endpoints, tmp_path: Path) -> None:
+    """As a user runs it: one JSON object that adds up, exit code 0, the backtest's own error."""
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+        "REDIS_URL": stack.redis_url,
+        "RIVERRUN_HOME": str(tmp_path),
+    }
+    command = [sys.executable, "-P", "-m", "streams.cli", "demo", "--json"]
+    done = subprocess.run(
+        [*command, "--events", str(FLIGHTS)], env=environment, capture_output=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    said = json.loads(done.stdout)
+    assert said["events"] == said["predictions"] == FLIGHTS
+    assert said["duplicates"] == said["dead_letters"] == 0
+    assert said["examples"] == said["outcomes_due"] == said["outcomes"] > 0.99 * FLIGHTS
+    assert said["champion"] < said["baseline"]
+    assert said["kpi_unit"] == "USD"
+    assert said["champion"] == pytest.approx(backtested(load("flight_eta"), FLIGHTS), rel=0.01)
+
+
+async def test_three_workers_err_as_the_backtest_does(settings: Settings, crew: Workers) -> None:
+    """Outcomes are learnt in time however many workers share the partitions: within 1 %."""
+    loaded = crew.loaded
+    await topics.ensure(loaded.use_case, settings)
+    crew.start(3)
+    names = topics.names_of(loaded.use_case, settings)
+    await Sender(loaded.use_case, settings, names).run(nycflights.flights(limit=FLIGHTS))
+    count = await counted(loaded, settings, FLIGHTS, crew)
+    assert count.duplicates == 0
+    assert count.scores()["served"]["metric"] == pytest.approx(
+        backtested(loaded, FLIGHTS), rel=0.01
+    )
+
+
+async def test_a_backlog_gives_the_floats_of_the_journal_s_order(
+    settings: Settings, crew: Workers
+) -> None:
+    """What one worker wrote is what the pure task says of the same records in that order."""
+    loaded = crew.loaded
+    await topics.ensure(loaded.use_case, settings)
+    names = topics.names_of(loaded.use_case, settings)
+    await Sender(loaded.use_case, settings, names).run(nycflights.flights(limit=FLIGHTS))
+    crew.start(1)
+    await counted(loaded, settings, FLIGHTS, crew)
+    for kind in ("features", "predictions", "examples"):
+        published = await read_all(names[kind], settings)
+        for partition in range(4):
+            again = [
+                (output.key, output.value)
+                for output in await refolded(loaded, settings, partition)
+                if output.kind == kind
+            ]
+            assert published.get(partition, []) == again
+
+
+async def read_all(topic: str, settings: Settings) -> dict[int, list[tuple[bytes, bytes]]]:
+    """Partition → key and value of every committed record, in order."""
+    found: dict[int, list[tuple[bytes, bytes]]] = {}
+    async with Committed([topic], settings) as reader:
+        async for records in reader.to_the_end():
+            for record in records:
+                found.setdefault(record.partition, []).append((record.key, record.value))
+    return found
+
+
+async def refolded(loaded: Loaded, settings: Settings, partition: int) -> list[Any]:
+    """What a fresh task says of the inputs in the journal's order."""
+    names = topics.names_of(loaded.use_case, settings)
+    log = KafkaLog(
+        settings.kafka_client(),
+        journal=names["journal"],
+        inputs=tuple(names[kind] for kind in INPUTS),
+        partition=partition,
+    )
+    task = PartitionTask(
+        loaded.use_case, partition=partition, partitions=4, definition=loaded.definition
+    )
+    outputs: list[Any] = []
+    await log.start()
+    try:
+        await fold(task, log, on_outputs=outputs.extend)
+    finally:
+        await log.close()
+    return outputs
+
+
+NONSENSE: list[tuple[bytes | None, bytes | None]] = [
+    (b"EWR", b"\xff\xfe garbage"),
+    (b"EWR", b"{}"),
+    (b"EWR", None),
+    (None, orjson.dumps(next(nycflights.departures()) | {"event_id": "without a key"})),
+    (b"EWR", b"[" * 50_000),
+    (b"EWR", b'"' + b"x" * 10_000_000 + b'"'),
+]
+
+
+async def test_nonsense_stops_nobody(settings: Settings, crew: Workers) -> None:
+    """Garbage between flights, ten megabytes too: all flights are answered, all garbage parked."""
+    loaded = crew.loaded
+    await topics.ensure(loaded.use_case, settings)
+    names = topics.names_of(loaded.use_case, settings)
+    crew.start(2)
+    garbage = 0
+    producer = AIOKafkaProducer(**settings.kafka_client(), max_request_size=12_000_000)
+    await producer.start()
+    try:
+        flights = nycflights.flights(limit=400)
+        sender = Sender(loaded.use_case, settings, names)
+        for block in iter(lambda: list(itertools.islice(flights, 100)), []):
+            await sender.run(block)
+            for kind, (key, value) in itertools.product(("events", "outcomes"), NONSENSE):
+                place = partition_of(key or b"EWR", 4)
+                await producer.send_and_wait(names[kind], value, key=key, partition=place)
+                garbage += value is not None
+    finally:
+        await producer.stop()
+    count = Count(loaded.use_case, names)
+    kinds = ("predictions", "examples", "dead-letter")
+    async with Committed([names[kind] for kind in kinds], settings) as reader:
+        async with asyncio.timeout(90):
+            while count.answered < 400 or count.records["dead-letter"] < garbage:
+                count.take(await reader.some())
+                crew.check()
+    assert count.duplicates == 0
+    assert count.records["dead-letter"] == garbage
+    letters = await read_all(names["dead-letter"], settings)
+    words = {orjson.loads(value)["error"] for found in letters.values() for _, value in found}
+    assert any("10000002 bytes" in text for text in words)
+    assert any("send 'origin' as its key" in text for text in words)
