@@ -1,9 +1,9 @@
 """When the circuit breaker trips and comes back: never where it should not, soon where it should.
 
-    python -P -m benchmarks.breaker_trips            # about four minutes
+    python -P -m benchmarks.breaker_trips            # about six minutes
 
-False trips over more than a million examples; labels of the year of flights corrupted in seven ways after
-200,000 flights, while the model goes on learning them; and the way back once they are mended.
+False trips over more than a million examples; labels of the year of flights corrupted in eight ways
+after 200,000 flights, while the model goes on learning them; and the way back once they are mended.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def simulated(rho: float, n: int = 1_000_000, better: float = 0.05) -> int:
 def corrupted(
     model: str, before: Replay, data: list[tuple], breaker: Breaker, name: str
 ) -> tuple[int | None, str | None, int | None, float, float]:
-    """Labelled examples to trip and, once mended, to the way back; errors served without and with."""
+    """Labelled examples to trip and, once mended, to the way back; errors without and with."""
     replay, breaker, rng = copy.deepcopy(before), copy.deepcopy(breaker), random.Random(1)
     truth = {i: row[5] for i, row in enumerate(data[START - 2_000 : END], START - 2_000)}
 
@@ -110,9 +110,8 @@ def main() -> None:
             if kind == "outcome":
                 breaker.update(f.said[model], f.baseline, f.label)
         print(f"\nLabels of flights 200,000 to 204,000 corrupted, {model} learning them")
-        print(
-            f"  {'':24s}{'trips at':>9s}  {'because':30s}{'back at':>8s}{'MAE alone':>11s}{'with':>7s}"
-        )
+        heads = f"{'trips at':>9s}  {'because':30s}{'back at':>8s}{'MAE alone':>11s}{'with':>7s}"
+        print(f"  {'':24s}{heads}")
         for name in CORRUPT:
             at, why, back, alone, served = corrupted(model, before, data, breaker, name)
             row = f"{at!s:>9s}  {why!s:30s}{back!s:>8s}{alone:11.2f}{served:7.2f}"

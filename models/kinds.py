@@ -65,8 +65,9 @@ class Regression:
 
     def usable(self, said: float, limits: tuple[float, float] | None) -> bool:
         """Finite, and within [least, most]."""
-        least, most = limits or (-AMOUNT_MAX, AMOUNT_MAX)
-        return least <= said <= most
+        if limits is not None and not limits[0] <= said <= limits[1]:
+            return False
+        return -AMOUNT_MAX <= said <= AMOUNT_MAX
 
     def label(self, value: Any) -> float:
         """A finite number; a bool is refused."""

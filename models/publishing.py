@@ -146,7 +146,9 @@ class Publisher:
             "step": step,
             "partition": self.partition,
         }
-        return self._of_event("examples", key, event, orjson.dumps(body), waiting.trace)
+        # A default label may be on the topic already: the late outcome is another record.
+        late = not learnt.learnt
+        return self._of_event("examples", key, event, orjson.dumps(body), waiting.trace, late=late)
 
     def _shadows(self, pooled: tuple[Any, ...], own: Any, segment: str | None) -> dict[str, Any]:
         shadow = self._kind.shadow
@@ -156,11 +158,18 @@ class Publisher:
         return shadows
 
     def _of_event(
-        self, kind: str, key: bytes | None, event: Event, value: bytes, trace: bytes | None
+        self,
+        kind: str,
+        key: bytes | None,
+        event: Event,
+        value: bytes,
+        trace: bytes | None,
+        *,
+        late: bool = False,
     ) -> Output:
         headers: Headers = (
             *self._stamps[kind],
-            ("ce_id", event.event_id.encode()),
+            ("ce_id", (f"{event.event_id}/late" if late else event.event_id).encode()),
             ("ce_time", event.event_time.isoformat().encode()),
         )
         if trace is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from time import process_time
 from typing import Any
 
-from models.declaration import Lines, Trial, mistakes, running, sample
+from models.declaration import Lines, Trial, first, mistakes, running
 from models.estimators import Example, alike, check_model, settled, transcript
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
@@ -47,7 +47,7 @@ def examine(loaded: Loaded) -> Examined:
             "untried. Give a function that returns some recorded events and outcomes."
         )
         return examined
-    trial = examined.ran = running(use_case, sample(use_case.recorded()), loaded.source)
+    trial = examined.ran = running(use_case, first(use_case), loaded.source)
     examined.mistakes.extend(trial.mistakes)
     examined.warnings.extend(trial.warnings)
     if not trial.mistakes:
@@ -57,8 +57,7 @@ def examine(loaded: Loaded) -> Examined:
 
 def _check_models(loaded: Loaded, examined: Examined) -> None:
     use_case, lines = loaded.use_case, Lines(loaded.source)
-    assert use_case.recorded is not None
-    more = running(use_case, sample(use_case.recorded(), seeds.EVENTS), loaded.source)
+    more = running(use_case, first(use_case, seeds.EVENTS), loaded.source)
     examples = alike(more.learnable(use_case.kind), seeds.VECTORS)
     if not examples:
         return

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from models.declaration import running, sample
+from models.declaration import first, running
 from models.estimators import alike, digest, settled, transcript
 from schemas.errors import Misdeclared
 from streams.loading import load
@@ -88,8 +88,7 @@ def _result(child: subprocess.Popen[bytes]) -> Digests:
 def digests_of(path: Path) -> Digests:
     """Digests of each feature and of each model's predictions, in this process."""
     use_case = load(str(path)).use_case
-    records = use_case.recorded() if use_case.recorded is not None else ()
-    trial = running(use_case, sample(records, EVENTS))
+    trial = running(use_case, first(use_case, EVENTS))
     examples = alike(trial.learnable(use_case.kind), VECTORS)
     values: dict[str, list[Any]] = {name: [] for name in use_case.features}
     for x in trial.vectors:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from models.declaration import answers, features, judging, naming
 from models.declaration.finding import Findings
 from models.declaration.lines import Lines
-from models.declaration.trial import Trial, running, sample
+from models.declaration.trial import Trial, first, running, sample
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
 
@@ -41,4 +41,4 @@ def mistakes(use_case: UseCase, source: str | None = None) -> list[Misdeclared]:
     return found.in_order()
 
 
-__all__ = ["Lines", "Trial", "mistakes", "running", "sample"]
+__all__ = ["Lines", "Trial", "first", "mistakes", "running", "sample"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,7 @@ class Trial:
     vectors: list[dict[str, Any]] = field(default_factory=list)
     examples: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
     prediction: dict[str, Any] | None = None
+    told: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
 
     def learnable(self, kind: str) -> list[tuple[dict[str, Any], Any]]:
         """The examples; if none has a label yet, the features with stand-ins for one."""
@@ -65,25 +66,28 @@ class Trial:
         return self.examples or [(x, labels[i % 2]) for i, x in enumerate(self.vectors)]
 
 
-def sample(records: Iterable[Row], events: int = EVENTS, look: int = LOOK) -> list[Row]:
+def sample(records: Iterable[Row], events: int = EVENTS, look: int = LOOK) -> Iterator[Row]:
     """The first events, and their outcomes among the first `look` records, in their order."""
-    taken: list[Row] = []
     asked: set[str] = set()
     answered: set[str] = set()
     for number, (kind, fields) in enumerate(records):
-        event_id = str(fields.get("event_id"))
-        if kind == "event" and len(asked) < events:
-            asked.add(event_id)
-        elif kind == "event" or event_id not in asked:
-            if number >= look:
-                break
-            continue
-        else:
-            answered.add(event_id)
-        taken.append((kind, fields))
         if number >= look or (len(asked) == events and answered == asked):
-            break
-    return taken
+            return
+        if kind in ("event", "outcome"):
+            event_id = str(fields.get("event_id"))
+            if kind == "outcome" and event_id in asked:
+                answered.add(event_id)
+            elif kind == "event" and len(asked) < events:
+                asked.add(event_id)
+            else:
+                continue
+        yield kind, fields
+
+
+def first(use_case: UseCase, events: int = EVENTS) -> Iterator[Row]:
+    """The sample of its own recording; what that raises is raised when this is read."""
+    if use_case.recorded is not None:
+        yield from sample(use_case.recorded(), events)
 
 
 def running(use_case: UseCase, records: Iterable[Row], source: str | None = None) -> Trial:
@@ -117,10 +121,10 @@ def _watched(use_case: UseCase, found: Findings, trial: Trial) -> UseCase:
     kpi, weight = use_case.kpi, use_case.weight
     least, most = kpi.range
 
+    amount_of = _number_of(kpi.cost, ("kpi", "cost"), "the KPI's cost", found)
+
     def cost(event: Any, outcome: Any, said: Any) -> float:
-        amount = _number_of(kpi.cost, ("kpi", "cost"), "the KPI's cost", found)(
-            event, outcome, said
-        )
+        amount = amount_of(event, outcome, said)
         if not least <= amount <= most and not trial.warnings:
             trial.warnings.append(
                 f"The KPI of event {event.event_id!r} is {amount:g} {kpi.unit}, outside its range "
@@ -139,17 +143,24 @@ def _watched(use_case: UseCase, found: Findings, trial: Trial) -> UseCase:
 def _number_of(
     function: Callable[..., Any], place: tuple[str, ...], what: str, found: Findings
 ) -> Callable[..., float]:
+    told: set[str] = set()
+
+    def blame(kind: str, reason: str) -> float:
+        if kind not in told:
+            told.add(kind)
+            mend = "Return a finite number for every event and outcome that the records may hold."
+            found.add(place, reason, mend)
+        return 1.0
+
     def number(*given: Any) -> float:
-        mend = "Return a finite number for every event and outcome that the records may hold."
         about = f"event {given[0].event_id!r}"
         try:
             value = function(*given)
         except Exception as error:  # whatever the author's function raises is a mistake in it
-            found.add(place, f"{what} failed on {about}: {type(error).__name__}: {error}.", mend)
-            return 1.0
-        if not is_number(value) and not isinstance(value, bool):
-            found.add(place, f"{what} of {about} is {value!r}.", mend)
-            return 1.0
+            name = type(error).__name__
+            return blame(name, f"{what} failed on {about}: {name}: {error}.")
+        if not is_number(value):
+            return blame("value", f"{what} of {about} is {value!r}.")
         return float(value)
 
     return number
@@ -208,8 +219,12 @@ def moment(value: Any) -> float | None:
 def _heed(output: Output, trial: Trial, found: Findings, *, corrects: bool) -> None:
     if output.kind == "dead-letter":
         body = orjson.loads(output.value)
+        place, text = _place_in(body["error"]), body["error"].partition(" (given")[0]
+        if (place, text) in trial.told:
+            return
+        trial.told.add((place, text))
         found.add(
-            _place_in(body["error"]),
+            place,
             f"a recorded {body['stage']} could not be used: {body['error'].rstrip('.')}.",
             "Mend the record, or what is declared of it.",
         )

@@ -6,7 +6,7 @@ up to at most alpha, so by the union bound the chance that *any* of them ever na
 is at most alpha, whatever depends on whatever.
 
 Source: alpha-spending over an unbounded sequence, Foster & Stine (2008), "alpha-investing", JRSS-B
-70(2), section 2 (there as the Bonferroni-like series it improves on).
+70(2) (there the Bonferroni-like series that it improves on).
 """
 
 from __future__ import annotations

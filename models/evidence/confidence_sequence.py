@@ -8,7 +8,7 @@ not refuted are a confidence sequence (Howard, Ramdas, McAuliffe & Sekhon 2021, 
 
 Wealth is an equal mixture over STAKES of prod exp(y_i - y_i²/6 - v_i/3), y_i = stake·(d_i - m)/s_i,
 v_i = stake², a supermartingale wherever Var(d_i | past) <= s_i², for *any* shape of distribution:
-exp(y - y²/6) <= 1 + y + y²/3 (Delyon 2009, EJP 14, Lemma 3; used for heavy tails by Wang &
+exp(y - y²/6) <= 1 + y + y²/3 (Delyon 2009, EJP 14; used for heavy tails by Wang &
 Ramdas 2023, SPA 163). s_i² is the variance of the blocks before, raised by 2/i for
 not being known, with a floor. No range enters, so skew costs nothing but its variance.
 
@@ -123,7 +123,7 @@ class Wager:
 
 @dataclass(slots=True)
 class StrictCapital:
-    """Bets that no block within the range can ruin (Waudby-Smith & Ramdas 2024, section 4.4).
+    """Bets that no block within the range can ruin (Waudby-Smith & Ramdas 2024).
 
     `cap` is the largest bet per unit of gain. Log wealth per stake, for one fixed margin.
     """

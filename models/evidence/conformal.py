@@ -6,7 +6,7 @@ broken bounds differs from the wanted one by at most (range of q + rate)/(rate·
 sequence of labels, drifting or adversarial. That is proved for the bounds in force when a label
 *arrives*; that intervals given out earlier, at prediction time, hold as well, is measured (89 to 90
 % on flights). Sources: Gibbs & Candès 2021 (NeurIPS, adaptive conformal inference), Angelopoulos,
-Candès & Tibshirani 2023 (NeurIPS, conformal PID control, section 2.2: quantile tracking), whose
+Candès & Tibshirani 2023 (NeurIPS, conformal PID control: quantile tracking), whose
 tracker this is.
 
 Scaled: residuals are divided by a local scale (a decayed mean of absolute residuals, of the segment

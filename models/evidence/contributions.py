@@ -145,11 +145,14 @@ def _linear(
 ) -> tuple[dict[str, float], float]:
     found: dict[str, float] = {}
     terms = []
+    owner, sums, count = means.sources | sources, means.sums, max(1, means.count)
     for name, weight in model.weights.items():
         value = values.get(name, 0.0)
-        terms.append(weight * value)
-        source = sources.get(name) or means.sources.get(name, name)
-        found[source] = found.get(source, 0.0) + weight * (value - means.mean(name))
+        if value:
+            terms.append(weight * value)
+        source = owner.get(name, name)
+        part = weight * (value - sums.get(name, 0.0) / count)
+        found[source] = found.get(source, 0.0) + part
     return found, math.fsum(terms) + model.intercept
 
 

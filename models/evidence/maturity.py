@@ -44,8 +44,8 @@ class DelayCurve:
     """Delays of one segment's outcomes. All times in seconds of event time.
 
     Call order: `advance` with each new watermark, `issued` with each prediction, `labelled` with
-    each first outcome. Watermarks never go back. 0.5 µs a record, a millisecond per 1/128 of
-    `age_max_s`. Choose `age_max_s` well above the horizon, e.g. four times.
+    each first outcome. Watermarks never go back. 1 µs a record, and 0.6 ms each time the watermark
+    has moved by 1/128 of `age_max_s`. Choose `age_max_s` well above the horizon, e.g. four times.
 
     >>> curve = DelayCurve(age_max_s=100.0)
     >>> for t in range(1_000):

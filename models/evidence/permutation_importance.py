@@ -1,10 +1,10 @@
 """How much the champion would lose without a feature, followed over time.
 
 Incremental permutation feature importance (Fumagalli, Muschalik, Hüllermeier & Hammer 2023, Machine
-Learning 112, section 3): for a labelled example, each feature in turn is replaced by a value that
-it had in an earlier example, and the loss that this adds is averaged with geometric weights.
-Earlier examples are kept in a geometric reservoir (each new one takes a random place), so that
-replaced values are of the recent past. Any model, any loss.
+Learning 112): for a labelled example, each feature in turn is replaced by a value that it had in an
+earlier example, and the loss that this adds is averaged with geometric weights. Earlier examples
+are kept in a geometric reservoir (each new one takes a random place), so that replaced values are
+of the recent past. Any model, any loss.
 
 Random choices come from a seed kept in the state: the same records give the same numbers. Done for
 one example in `every`, at the cost of one prediction a feature. Features that say the same thing

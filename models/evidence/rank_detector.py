@@ -9,7 +9,7 @@ expectation: the mean number of blocks to a false alarm at M >= A is at least A 
 
 Sources: Vovk, Nouretdinov & Gammerman 2003 (conformal test martingales), Volkhonskiy et al. 2017
 (COPA, PMLR 60; their use for change points), Shin, Ramdas & Rinaldo 2024, "E-detectors", NEJSDS
-2(2), sections 2 and 3 (sums and mixtures, and the bound on the run length).
+2(2) (sums, mixtures, and the bound on the run length).
 
 One block, however extreme, cannot raise the alarm by itself: its rank is at best 1/n. A change must
 last several blocks. At A = 20,000: 4 of them after 350 earlier ones, 6 after 100, 9 after 60, 20

@@ -2,7 +2,8 @@
 
 Data goes to stdout, talk to stderr. `--json` on everything that reports. Exit codes: 0 done, 1 the
 answer is no (a check failed, a difference was found), 2 wrong usage, 3 a server does not answer,
-4 something stored does not fit, 5 a use case or a setting is wrong.
+4 something stored does not fit, 5 a use case or a setting is wrong, 6 it cannot be proved (what
+`verify` needs is not to be had any more, which says nothing about the predictions).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import typer
 
 from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
-from streams.cli import backfilling, demo, servers, working
+from streams.cli import backfilling, demo, servers, verifying, working
 from streams.cli.terminal import complain
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The closed loop around an online model, on Kafka.",
 )
-for group in (servers, working, demo, backfilling):
+for group in (servers, working, demo, backfilling, verifying):
     group.register(app)
 
 
