@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from models import windows
@@ -36,7 +36,8 @@ class Featurizer:
     outcome. Memory: what the windows hold, see `models.windows`.
     """
 
-    def __init__(self, features: Mapping[str, Feature]) -> None:
+    def __init__(self, features: Mapping[str, Feature], hidden: Sequence[str] = ()) -> None:
+        self._hidden = frozenset(hidden)
         self.states: dict[str, Decayed | Sliding] = {}
         self._steps: list[tuple[str, Any, Callable[[Any, Vector, float], Any]]] = []
         self._event_windows: list[tuple[str, Window]] = []
@@ -100,6 +101,11 @@ class Featurizer:
                 )
             x[name] = value
         return x
+
+    def shown(self, x: Vector) -> Vector:
+        """What the models see: all but what only feeds other features."""
+        hidden = self._hidden
+        return {name: value for name, value in x.items() if name not in hidden} if hidden else x
 
     def event_entries(self, event: Any, x: Vector) -> Entries:
         """What `event` adds to the windows over events."""

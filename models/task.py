@@ -62,7 +62,7 @@ class PartitionTask:
         self.journal = Journal()
         self.watermark = Watermark(use_case.max_jump_s, use_case.jump_agree)
         self.ledger = Ledger(use_case.horizon, use_case.memory_s, use_case.waiting_limit)
-        self.featurizer = Featurizer(use_case.features)
+        self.featurizer = Featurizer(use_case.features, use_case.hidden)
         self.roster = Roster(use_case, kind, definition)
         self.tally = Tally(use_case, kind)
         self.counts = dict.fromkeys(
@@ -192,7 +192,8 @@ class PartitionTask:
         groups = self.grouping.groups(event, segment)
         self._pass_time(time, out)
         self.teller.segment(out, segment)
-        asked = self.roster.ask(segment, x, baseline)
+        shown = self.featurizer.shown(x)
+        asked = self.roster.ask(segment, shown, baseline)
         answer = asked.answer
         given = self.certainty.give(answer.said, segment)
         said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given)
@@ -211,7 +212,7 @@ class PartitionTask:
             self.tally.asked(time, groups, asked.withheld)
             self.teller.withheld(out, asked.withheld)
             base = asked.baseline if self._corrects else 0.0
-            reasons = self.explainer.explain(answer.slot, x, base)
+            reasons = self.explainer.explain(answer.slot, shown, base)
             more = More(segment, given, reasons, self.seq, self.step)
             out.append(self._publish.features(record, event, features, trace))
             out.append(self._publish.prediction(record, event, asked, more, trace))
@@ -336,7 +337,7 @@ class PartitionTask:
         error = self.kind.error
         self.watcher.errors((name, error(losses)) for name, _, losses in judged.scores)
         target = judged.label - waiting.said[0] if self._corrects else judged.label
-        self.roster.learn(segment, x, target, judged.weight)
+        self.roster.learn(segment, self.featurizer.shown(x), target, judged.weight)
         self.counts["learnt"] += 1
 
     def _example(

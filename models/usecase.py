@@ -97,6 +97,7 @@ class UseCase:
     kpi: Kpi
     horizon: float
     kind: Kind = "regression"
+    hidden: Sequence[str] = ()
     learns: Literal["label", "label - baseline"] = "label"
     limits: tuple[float, float] | None = None
     interval: float | None = 0.9

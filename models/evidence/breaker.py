@@ -99,7 +99,7 @@ class Breaker:
     """Closed: the champion is served. Open: the baseline is.
 
     Fed with each labelled example in the order of outcomes, with what champion (in shadow while
-    open) and baseline had said. The first `warm` examples only measure what is usual. 4 µs an
+    open) and baseline had said. The first `warm` examples only measure what is usual. 6 µs an
     example, constant memory.
 
     >>> breaker = Breaker(warm=100)

@@ -23,7 +23,7 @@ STAKES = (0.02, 0.06, 0.2)
 class MeanDetector:
     """Sums of bets that a value in [low, 1] lies above `allowed` in the mean.
 
-    0.5 µs an example, three numbers of memory. The sum is kept below `ceiling` so that, read while
+    1 µs an example, three numbers of memory. The sum is kept below `ceiling` so that, read while
     nobody acts on it, it can come down again.
 
     >>> detector = MeanDetector(allowed=0.5, low=0.0)

@@ -1,0 +1,206 @@
+"""A small use case under a prefix of its own on the real servers, and the commands run on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import orjson
+from pydantic import SecretStr
+
+from streams import topics
+from streams.embedded import Endpoints
+from streams.loading import Loaded, load
+from streams.sending import Sender
+from streams.settings import Settings
+from streams.tapes import Tapes
+
+Row = tuple[str, Mapping[str, Any]]
+
+SOURCE = '''"""How many hours until a parcel is there?"""
+
+from river import linear_model, optim, preprocessing
+
+from models.durations import hours
+from models.usecase import Kpi, Promotion, UseCase
+from models.windows import over_outcomes
+from schemas.inputs import Event, Outcome
+
+
+class Parcel(Event):
+    """A parcel leaves."""
+
+    depot: str
+    weight: float
+    miles: int
+
+
+class Arrival(Outcome):
+    """It is there."""
+
+    hours: float
+
+
+def linear():
+    """Learns slowly."""
+    return preprocessing.StandardScaler() | linear_model.LinearRegression(optim.SGD(0.01))
+
+
+def brisk():
+    """Learns fast."""
+    return preprocessing.StandardScaler() | linear_model.LinearRegression(optim.SGD(0.1))
+
+
+PARCELS = UseCase(
+    name="parcels",
+    owner="depot@example.com",
+    event=Parcel,
+    outcome=Arrival,
+    key="depot",
+    label=lambda e, o: o.hours,
+    features={
+        **Parcel.fields("weight", "miles"),
+        "lately": over_outcomes(by="depot", last=hours(12)).mean(
+            lambda e, o, x: o.hours, empty=5.0
+        ),
+    },
+    models={"linear": linear, "brisk": brisk},
+    champion="linear",
+    baseline=lambda e: 5.0,
+    metric="mae",
+    limits=(0, 200),
+    interval=None,
+    horizon=hours(48),
+    kpi=Kpi(lambda e, o, said: abs(said - o.hours), unit="EUR", better="lower", range=(0, 100)),
+    promotion=Promotion("manual"),
+    warmup=20,
+    partitions=2,
+)
+'''
+
+
+def parcels(count: int) -> list[Row]:
+    """So many parcels, one every ten minutes, and when they were there; in the order of time."""
+    draw = random.Random(7)
+    start = datetime(2024, 5, 1, tzinfo=UTC)
+    rows: list[tuple[datetime, int, Row]] = []
+    for n in range(count):
+        left = start + timedelta(minutes=10 * n)
+        weight, miles = round(draw.uniform(0.2, 20), 2), draw.randrange(5, 400)
+        took = round(1 + miles / 60 + weight / 10 + draw.uniform(0, 1), 2)
+        depot = draw.choice(("north", "south", "east", "west", "harbour"))
+        event = {"event_id": f"p{n}", "event_time": left.isoformat()}
+        event |= {"depot": depot, "weight": weight, "miles": miles}
+        there = left + timedelta(hours=took)
+        outcome = {"event_id": f"p{n}", "outcome_time": there.isoformat(), "hours": took}
+        rows += [(left, 1, ("event", event)), (there, 0, ("outcome", outcome))]
+    rows.sort(key=lambda row: row[:2])
+    return [row for _, _, row in rows]
+
+
+class Loop:
+    """Workers and commands of one use case under one prefix. close() ends what still runs."""
+
+    def __init__(self, stack: Endpoints, folder: Path, source: str = SOURCE) -> None:
+        self.file = folder / "parcels.py"
+        self.file.write_text(source)
+        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.folder = folder
+        self.loaded: Loaded = load(str(self.file))
+        self.settings = Settings(
+            kafka_bootstrap_servers=stack.bootstrap_servers,
+            redis_url=SecretStr(stack.redis_url),
+            riverrun_home=folder / "home",
+            riverrun_topic_prefix=self.prefix,
+        )
+        self.names = topics.names_of(self.loaded.use_case, self.settings)
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+            "REDIS_URL": stack.redis_url,
+            "RIVERRUN_HOME": str(folder / "home"),
+            "RIVERRUN_TOPIC_PREFIX": self.prefix,
+            "PYTHONHASHSEED": "0",
+        }
+
+    # Commands.
+
+    def run(self, *arguments: str, code: int = 0) -> Any:
+        """Run `riverrun …`; what it printed on stdout, decoded if it is JSON."""
+        done = subprocess.run(
+            self._command(*arguments), env=self._environment, capture_output=True, timeout=120
+        )
+        talk = done.stderr.decode()
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{talk}\n{done.stdout!r}"
+        return json.loads(done.stdout) if "--json" in arguments and done.stdout else talk
+
+    def start(self) -> None:
+        """Start a worker."""
+        log = (self.folder / f"worker{len(self.workers)}.log").open("wb")
+        with log:
+            worker = subprocess.Popen(
+                self._command("worker", str(self.file)), env=self._environment, stderr=log
+            )
+        self.workers.append(worker)
+
+    def stop(self) -> None:
+        """End the workers in good order."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGTERM)
+        for worker in self.workers:
+            worker.wait(15)
+
+    def close(self) -> None:
+        """End what still runs."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-P", "-m", "streams.cli", *arguments]
+
+    # Records.
+
+    async def publish(self, rows: Iterable[Row]) -> None:
+        """Send them in the order of their times."""
+        await topics.ensure(self.loaded.use_case, self.settings)
+        sender = Sender(self.loaded.use_case, self.settings, self.names)
+        for kind, fields in rows:
+            if kind == "event":
+                sender._keys[str(fields["event_id"])] = str(fields["depot"])
+        await sender.run(rows)
+
+    async def records(self, kind: str) -> list[Any]:
+        """What is committed of a kind, partition by partition."""
+        async with Tapes([self.names[kind]], self.settings) as tapes:
+            return [r for place in tapes.places async for r in tapes.records(place)]
+
+    async def values(self, kind: str) -> list[dict[str, Any]]:
+        """The same, decoded."""
+        return [orjson.loads(record.value) for record in await self.records(kind)]
+
+    async def wait_for(self, kind: str, ids: Collection[str], within_s: float = 60.0) -> None:
+        """Wait until there is a record of that kind about each of those events."""
+        began, missing = monotonic(), set(ids)
+        while missing:
+            missing -= {value.get("event_id") for value in await self.values(kind)}
+            assert monotonic() - began < within_s, f"{len(missing)} {kind} missing: {self.log()}"
+            await asyncio.sleep(0.2)
+
+    def log(self) -> str:
+        """What the workers said."""
+        return "\n".join(file.read_text()[-3_000:] for file in self.folder.glob("worker*.log"))

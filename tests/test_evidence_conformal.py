@@ -1,0 +1,132 @@
+import math
+import pickle
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.evidence.conformal import IntervalTracker, SetTracker
+
+
+def held(tracker, stream, delay=200):
+    """Whether each interval, given at prediction, held; labels come `delay` predictions later."""
+    waiting, out = [], []
+    for predicted, label, segment in stream:
+        bounds = tracker.interval(predicted, segment)
+        waiting.append((predicted, label, segment))
+        if bounds is not None:
+            out.append((bounds.lower <= label <= bounds.upper, segment))
+        if len(waiting) > delay:
+            tracker.update(*waiting.pop(0))
+    return out
+
+
+def share(rows):
+    """Share that held."""
+    return sum(ok for ok, _ in rows) / len(rows)
+
+
+def test_coverage_holds_while_spread_level_and_skew_drift():
+    """Spread times five, a bias, a long tail, labels 200 late: soon 88 to 92 % again."""
+    rng = random.Random(1)
+    spread = [(1.0 + 4.0 * (i > 20_000), 3.0 * (i > 40_000)) for i in range(60_000)]
+    stream = [(0.0, b + s * (rng.expovariate(1) - rng.random()), None) for s, b in spread]
+    rows = held(IntervalTracker(0.9), stream)
+    for at in (3_000, 8_000, 13_000, 22_000, 27_000, 33_000, 42_000, 48_000, 53_000):
+        assert 0.88 <= share(rows[at : at + 5_000]) <= 0.92
+    # The 200 that were under way when the spread jumped are lost, whoever predicts.
+    assert 0.85 <= share(rows[19_000:24_000]) <= 0.92
+
+
+def test_each_segment_is_covered_although_one_is_three_times_as_wild():
+    """Marginal coverage would give the calm 97 % and the wild 76 %."""
+    rng = random.Random(2)
+    stream = []
+    for _ in range(30_000):
+        segment, sd = rng.choice((("calm", 1.0), ("wild", 3.0)))
+        stream.append((10.0, 10.0 + rng.gauss(0, sd), segment))
+    rows = held(IntervalTracker(0.9), stream)[3_000:]
+    for name in ("calm", "wild"):
+        assert 0.88 <= share([r for r in rows if r[1] == name]) <= 0.92
+
+
+def test_the_two_sides_have_each_half_of_the_error():
+    """Skewed residuals: 5 % above and 5 % below, not 10 % on one side."""
+    rng, tracker, below, above = random.Random(3), IntervalTracker(0.9), 0, 0
+    for _ in range(30_000):
+        y = rng.expovariate(1)
+        bounds = tracker.interval(0.0)
+        if bounds:
+            below, above = below + (y < bounds.lower), above + (y > bounds.upper)
+        tracker.update(0.0, y)
+    assert 0.04 < below / 30_000 < 0.06
+    assert 0.04 < above / 30_000 < 0.06
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.floats(0.1, 0.99))
+def test_bounds_never_cross_whatever_comes(labels, coverage):
+    """The lower bound stays at or below the upper one, and both stay finite."""
+    tracker = IntervalTracker(coverage, own_after=5)
+    for k, label in enumerate(labels):
+        tracker.update(0.0, label, f"s{k % 3}")
+        for segment in (None, "s0", "unseen"):
+            lower, upper = tracker.interval(0.0, segment)
+            assert lower <= upper
+            assert math.isfinite(lower)
+            assert math.isfinite(upper)
+
+
+def test_segments_are_bounded_and_a_bad_label_changes_nothing():
+    """The least recently labelled segment goes; a label that is not finite is refused."""
+    tracker = IntervalTracker(segments_max=3)
+    for k in range(10):
+        tracker.update(0.0, 1.0, f"s{k}")
+    assert list(tracker.segments) == ["s7", "s8", "s9"]
+    before = pickle.dumps(tracker)
+    with pytest.raises(ValueError, match="finite"):
+        tracker.update(0.0, math.nan, "s9")
+    assert pickle.dumps(tracker) == before
+
+
+def test_sets_hold_their_coverage_while_the_classifier_turns_overconfident():
+    """Probabilities that stop meaning what they say: 88 to 92 % all the same."""
+    rng, tracker, rows = random.Random(4), SetTracker(0.9), []
+    for i in range(40_000):
+        p = [rng.random() for _ in "abcd"]
+        truth = rng.choices("abcd", p)[0]
+        power = 1.0 if i < 20_000 else 6.0
+        total = sum(v**power for v in p)
+        said = {c: v**power / total for c, v in zip("abcd", p, strict=True)}
+        rows.append(truth in tracker.classes(said))
+        tracker.update(said, truth)
+    for at in range(3_000, 40_000, 5_000):
+        assert 0.88 <= sum(rows[at : at + 5_000]) / len(rows[at : at + 5_000]) <= 0.92
+
+
+def test_a_set_is_never_empty_and_segments_have_their_own_threshold():
+    """The likeliest class is always in; an easy segment gets smaller sets than a hard one."""
+    tracker = SetTracker(0.9)
+    said = {"a": 0.5, "b": 0.3, "c": 0.2}
+    rng = random.Random(5)
+    sizes = {"easy": 0, "hard": 0}
+    for _ in range(5_000):
+        tracker.update(said, "a", "easy")
+        tracker.update(said, rng.choice("abc"), "hard")
+        for name in sizes:
+            sizes[name] += len(tracker.classes(said, name))
+    assert sizes["easy"] < 1.3 * 5_000
+    assert sizes["hard"] > 2.5 * 5_000
+    tracker.threshold = -1.0
+    assert tracker.classes(said) == ["a"]
+
+
+def test_trackers_cut_and_restored_go_on_the_same():
+    """The pickle holds everything."""
+    tracker = IntervalTracker()
+    for k in range(1_000):
+        tracker.update(0.0, float(k * 37 % 101), f"s{k % 2}")
+    copy = pickle.loads(pickle.dumps(tracker))
+    for t in (tracker, copy):
+        t.update(1.0, 2.0, "s1")
+    assert copy == tracker

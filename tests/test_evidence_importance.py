@@ -1,0 +1,178 @@
+import math
+import pickle
+import random
+
+import pytest
+from river import compose, linear_model, neighbors, preprocessing, tree
+
+from models.evidence.contributions import LEAF, Means, explain
+from models.evidence.permutation_importance import PermutationImportance, abs_error
+
+
+def features(rng):
+    """A number, a number of another size, and a word."""
+    return {
+        "delay": rng.gauss(5, 20),
+        "distance": rng.uniform(100, 3_000),
+        "origin": rng.choice("ABC"),
+    }
+
+
+def truth(x):
+    """Depends on delay and origin, not on distance."""
+    return 2.0 * x["delay"] + {"A": 0.0, "B": 30.0, "C": -30.0}[x["origin"]]
+
+
+def prepared(last, **onehot):
+    """StandardScaler and OneHotEncoder in a union, then `last`."""
+    numbers = compose.Select("delay", "distance") | preprocessing.StandardScaler()
+    words = compose.Select("origin") | preprocessing.OneHotEncoder(**onehot)
+    return (numbers + words) | last
+
+
+def trained(model, label, n=3_000, seed=1):
+    """The model and its means after n examples."""
+    rng, means = random.Random(seed), Means()
+    for _ in range(n):
+        x = features(rng)
+        means.update(model, x)
+        model.learn_one(x, label(x))
+    return model, means
+
+
+def adds_up(said):
+    """Reference plus everything is the prediction."""
+    return math.isclose(
+        said.reference + math.fsum(v for _, v in said.top) + said.rest,
+        said.prediction,
+        rel_tol=1e-9,
+        abs_tol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("onehot", [{}, {"drop_zeros": True}])
+def test_linear_contributions_add_up_to_prediction_minus_the_reference_of_running_means(onehot):
+    """The reference is what the model says of the running means, computed independently."""
+    model, means = trained(prepared(linear_model.LinearRegression(), **onehot), truth)
+    last = model["LinearRegression"]
+    rng = random.Random(9)
+    for _ in range(50):
+        x = features(rng)
+        said = explain(model, x, means, top=2)
+        assert adds_up(said)
+        assert said.prediction == pytest.approx(model.predict_one(x), rel=1e-9, abs=1e-9)
+        of_means = sum(w * means.mean(name) for name, w in last.weights.items()) + last.intercept
+        assert said.reference == pytest.approx(of_means, rel=1e-9, abs=1e-9)
+        assert len(said.top) == 2
+        assert {name for name, _ in said.top} <= {"delay", "distance", "origin"}
+
+
+def test_an_unused_feature_contributes_next_to_nothing():
+    """Distance does not matter, and the explanation says so."""
+    model, means = trained(prepared(linear_model.LinearRegression(), drop_zeros=True), truth)
+    said = dict(explain(model, {"delay": 60.0, "distance": 500.0, "origin": "B"}, means).top)
+    assert abs(said["distance"]) < 0.1 * abs(said["delay"])
+    assert said["origin"] > 10.0
+
+
+def test_a_logistic_model_is_explained_in_log_odds_of_true():
+    """The logit of the probability, to rounding."""
+    model, means = trained(prepared(linear_model.LogisticRegression()), lambda x: truth(x) > 10)
+    x = {"delay": 12.0, "distance": 900.0, "origin": "A"}
+    said = explain(model, x, means)
+    p = model.predict_proba_one(x)[True]
+    assert said.unit == "log-odds"
+    assert adds_up(said)
+    assert said.prediction == pytest.approx(math.log(p / (1 - p)), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        tree.HoeffdingTreeRegressor(grace_period=100),
+        tree.HoeffdingTreeRegressor(grace_period=100, leaf_prediction="mean"),
+        tree.HoeffdingAdaptiveTreeRegressor(grace_period=100, seed=1),
+    ],
+    ids=["adaptive leaves", "mean leaves", "adaptive tree"],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_tree_contributions_add_up_to_prediction_minus_the_root(last, wrapped):
+    """Split features along the path, and the leaf's own model as `(leaf)`."""
+    numbers = compose.Select("delay", "distance")
+    model = prepared(last.clone(), drop_zeros=True) if wrapped else numbers | last.clone()
+    model, means = trained(model, truth)
+    end = list(model.steps.values())[-1]
+    assert end.n_branches > 0
+    rng = random.Random(9)
+    for _ in range(50):
+        x = features(rng)
+        said = explain(model, x, means, top=3)
+        assert adds_up(said)
+        assert said.prediction == pytest.approx(model.predict_one(x), rel=1e-9)
+        assert said.reference == pytest.approx(end._root.stats.mean.get(), rel=1e-9)
+        assert {name for name, _ in said.top} <= {"delay", "distance", "origin", LEAF}
+
+
+def test_a_classification_tree_is_explained_in_log_odds_of_the_likeliest_class():
+    """Three classes; against all others."""
+    model = tree.HoeffdingTreeClassifier(grace_period=100, leaf_prediction="mc")
+    model, means = trained(model, lambda x: min(2, max(0, int(truth(x) // 30))))
+    rng = random.Random(9)
+    for _ in range(50):
+        x = features(rng)
+        said = explain(model, x, means)
+        chances = model.predict_proba_one(x)
+        p = min(1 - 1e-9, max(chances.values()) / sum(chances.values()))
+        assert adds_up(said)
+        assert said.prediction == pytest.approx(math.log(p / (1 - p)), rel=1e-6)
+
+
+def test_untrained_models_are_explained_and_unknown_ones_refused():
+    """Nothing learnt: zero; no exact contributions: TypeError."""
+    x = {"delay": 1.0}
+    assert explain(linear_model.LinearRegression(), x, Means()).prediction == 0.0
+    assert explain(tree.HoeffdingTreeRegressor(), x, Means()).prediction == 0.0
+    with pytest.raises(TypeError, match="on demand"):
+        explain(neighbors.KNNRegressor(), x, Means())
+
+
+def test_means_are_bounded_and_still_add_up():
+    """Inputs beyond the bound have mean 0."""
+    model = preprocessing.OneHotEncoder(drop_zeros=True) | linear_model.LinearRegression()
+    means, rng = Means(names_max=5), random.Random(1)
+    for k in range(500):
+        x = {"word": str(k % 20)}
+        means.update(model, x)
+        model.learn_one(x, rng.random())
+    assert len(means.sums) == 5
+    assert adds_up(explain(model, {"word": "17"}, means))
+
+
+def test_permutation_importance_ranks_what_the_model_uses_and_follows_a_change():
+    """The unused feature has none; when the model turns to another feature, so do the numbers."""
+    importance, rng = PermutationImportance(every=2, rate=0.02), random.Random(1)
+    for used, other in (("a", "b"), ("b", "a")):
+        for _ in range(2_000):
+            x = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1), "c": rng.choice("xy")}
+            importance.update(lambda x, used=used: x[used], x, x[used], abs_error)
+        values = importance.values
+        assert next(iter(values)) == used
+        # The mean absolute difference of two standard normals is 2/sqrt(pi).
+        assert values[used] == pytest.approx(2 / math.sqrt(math.pi), abs=0.3)
+        assert abs(values[other]) < 0.05
+        assert values["c"] == 0.0
+
+
+def test_permutation_importance_is_the_same_again_and_across_a_pickle():
+    """Its random choices are part of its state."""
+
+    def play(cut):
+        importance, rng = PermutationImportance(every=1), random.Random(2)
+        for k in range(400):
+            if k == cut:
+                importance = pickle.loads(pickle.dumps(importance))
+            x = {"a": rng.random(), "b": rng.random()}
+            importance.update(lambda x: x["a"] * x["b"], x, 1.0, abs_error)
+        return importance.values
+
+    assert play(None) == play(123) == play(0)

@@ -1,0 +1,233 @@
+"""Backfill, verify and explain on the real servers: one history, one live part, looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from loop import Loop, Row, parcels
+
+from models.backtest import run
+from models.reading import KIND_HEADER
+from schemas.errors import Incompatible, RiverrunError
+from streams import topics
+from streams.backfilling import Backfill
+from streams.embedded import Endpoints
+from streams.life import Biographer
+from streams.recordings import Recording, recording_of
+from streams.verification import Verifier
+
+pytestmark = pytest.mark.integration
+
+ROWS = parcels(400)
+HISTORY, LIVE = ROWS[:500], ROWS[500:]
+ANSWERED = [str(fields["event_id"]) for kind, fields in LIVE if kind == "event"]
+LEARNT = [str(fields["event_id"]) for kind, fields in LIVE if kind == "outcome"]
+
+
+def write(rows: list[Row], path: Path) -> Path:
+    """The rows as a file of one record a line."""
+    path.write_bytes(b"\n".join(orjson.dumps(fields) for _, fields in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def loop(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    """A use case that was backfilled, then ran live, and stopped."""
+    loop = Loop(stack, tmp_path_factory.mktemp("parcels"))
+    try:
+        loop.start()
+        file = write(HISTORY, loop.folder / "history.jsonl")
+        done = loop.run("backfill", str(loop.file), str(file), "--wait", "--json")
+        assert (done["skipped"], done["applied"]) == (0, len(HISTORY))
+        asyncio.run(live(loop))
+        loop.stop()
+        yield loop
+    finally:
+        loop.close()
+
+
+async def live(loop: Loop) -> None:
+    """The live part, whose first outcomes are those of events in the history."""
+    keys = {f["event_id"]: f["depot"] for kind, f in ROWS if kind == "event"}
+    await loop.publish([(kind, {**f, "depot": keys[f["event_id"]]}) for kind, f in LIVE])
+    await loop.wait_for("predictions", ANSWERED)
+    await loop.wait_for("examples", LEARNT)
+
+
+async def test_backfilled_then_live_is_as_if_all_had_been_live(loop: Loop) -> None:
+    """After a backfill, every prediction has the floats that it would have had live."""
+    alone = {}
+
+    def keep(output: Any) -> None:
+        if output.kind == "predictions":
+            value = orjson.loads(output.value)
+            alone[value["event_id"]] = value
+
+    run(
+        loop.loaded.use_case,
+        ROWS,
+        partitions=2,
+        definition=loop.loaded.definition,
+        outputs=keep,
+    )
+    said = {value["event_id"]: value for value in await loop.values("predictions")}
+    assert sorted(said) == sorted(ANSWERED)
+    for event_id, value in said.items():
+        for name in ("value", "shadows", "model", "answered_by", "step"):
+            assert value[name] == alone[event_id][name], f"{event_id}: {name}"
+
+
+async def test_history_is_learnt_and_not_answered(loop: Loop) -> None:
+    """Examples of the history say so; no prediction and no metric is published for it."""
+    history = {str(f["event_id"]) for kind, f in HISTORY if kind == "event"}
+    examples = await loop.values("examples")
+    assert {e["event_id"] for e in examples if e["source"] == "history"} == history
+    predicted = {value["event_id"] for value in await loop.values("predictions")}
+    assert not predicted & history
+    served = [m for m in await loop.values("metrics") if m["model"] == "served"]
+    newest = {(m["partition"], m["window_start"]): m for m in served}
+    assert sum(m["predictions"] for m in newest.values()) == len(ANSWERED)
+
+
+async def test_the_same_backfill_again_writes_nothing(loop: Loop) -> None:
+    """Also after going live: what is there is recognised by its number."""
+    work = Backfill(loop.loaded.use_case, loop.settings, loop.names, 2)
+    done = await work.run(
+        recording_of(loop.loaded.use_case, str(loop.folder / "history.jsonl"), None, lambda _: [])
+    )
+    assert (done.written, done.already) == (0, len(HISTORY))
+
+
+async def test_a_backfill_behind_the_live_part_is_refused(loop: Loop) -> None:
+    """Records from before what is live would be dead letters: nothing is written, and why."""
+    work = Backfill(loop.loaded.use_case, loop.settings, loop.names, 2)
+    behind = Recording("behind", lambda: iter([row for row in LIVE[:30] if row[0] == "event"]))
+    with pytest.raises(Incompatible, match="another recording"):
+        await work.run(behind)
+    with pytest.raises(Incompatible, match="cannot go back in time"):
+        await work.run(behind, append=True)
+    earlier = Recording("earlier", lambda: iter(ROWS[10:40]))
+    with pytest.raises(Incompatible, match="in the order of time"):
+        await work.run(earlier, append=True)
+    assert len(await loop.records("history")) == len(HISTORY)
+
+
+def test_every_prediction_is_derived_again(loop: Loop) -> None:
+    """--all, without Redis: all checked, none different."""
+    found = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (found["checked"], found["different"], found["unproven"]) == (len(ANSWERED), 0, 0)
+    assert found["proved"]
+
+
+async def test_a_sample_and_a_single_prediction_are_derived_again(loop: Loop) -> None:
+    """Only what is asked for is counted."""
+    verifier = Verifier(loop.settings, loop.names)
+    found = await verifier.sample(7, seed=1)
+    assert (found.checked, found.different, found.proved) == (7, 0, True)
+    one = await verifier.one(ANSWERED[3])
+    assert (one.checked, one.different) == (1, 0)
+    assert one.entries < found.entries
+
+
+async def test_an_unknown_event_is_no_proof(loop: Loop) -> None:
+    """It is said that there is none, and where else to look."""
+    with pytest.raises(RiverrunError, match="no prediction of 'nobody'"):
+        await Verifier(loop.settings, loop.names).one("nobody")
+    assert not (await Biographer(loop.settings, loop.names).of("nobody")).known
+
+
+async def test_what_has_no_outcome_yet_has_half_a_life(loop: Loop) -> None:
+    """The prediction is derived again; there is no example and no step."""
+    event_id = next(i for i in ANSWERED if i not in LEARNT)
+    life = await Biographer(loop.settings, loop.names).of(event_id)
+    assert (life.proved, life.example, life.learnt) == (True, None, [])
+
+
+def test_a_life_is_told_from_the_event_to_the_step_in_the_model(loop: Loop) -> None:
+    """Raw, features, prediction, outcome, and each model before and after it learnt."""
+    event_id = next(i for i in ANSWERED[50:] if i in LEARNT)
+    life = loop.run("explain", str(loop.file), event_id, "--json")
+    assert life["event"]["value"]["event_id"] == event_id
+    assert set(life["features"]) == {"weight", "miles", "lately"}
+    assert life["proved"] is True
+    assert life["outcome"]["value"]["hours"] == life["example"]["label"]
+    lessons = {lesson["model"]: lesson for lesson in life["learnt"]}
+    assert set(lessons) == {"linear", "brisk"}
+    brisk = lessons["brisk"]
+    label = brisk["label"]
+    assert abs(brisk["after"] - label) < abs(brisk["before"] - label)
+    assert {weight["name"] for weight in brisk["weights"]} <= {
+        "weight",
+        "miles",
+        "lately",
+        "(intercept)",
+    }
+
+
+def test_a_forged_prediction_is_found_and_named(loop: Loop) -> None:
+    """One float changed in the last bit: exit code 1, with field and journal place."""
+    record = asyncio.run(loop.records("predictions"))[-1]
+    forged = orjson.loads(record.value)
+    forged["value"] += 2**-40
+    asyncio.run(put(loop, "predictions", record.key, orjson.dumps(forged), record.partition))
+    found = loop.run("verify", str(loop.file), "--all", "--json", code=1)
+    assert (found["checked"], found["different"]) == (len(ANSWERED) + 1, 1)
+    first = found["first"]
+    assert (first["partition"], first["step"]) == (record.partition, forged["step"])
+
+
+async def test_without_its_definition_nothing_is_proved_and_nothing_different(
+    loop: Loop,
+) -> None:
+    """The source is gone from the definitions topic: exit code 6."""
+    record = (await loop.records("definitions"))[-1]
+    other = orjson.loads(record.value) | {"source": "print('something else')"}
+    await put(loop, "definitions", record.key, orjson.dumps(other), 0)
+    found = await asyncio.to_thread(
+        loop.run, "verify", str(loop.file), "--sample", "3", "--json", code=6
+    )
+    assert (found["checked"], found["different"], found["unproven"]) == (0, 0, 3)
+    assert "source" in found["reasons"][0]
+
+
+async def put(loop: Loop, kind: str, key: bytes, value: bytes, partition: int) -> None:
+    """Write a record that riverrun did not."""
+    async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
+        await producer.send_and_wait(loop.names[kind], value, key=key, partition=partition)
+
+
+async def test_a_backfill_that_was_killed_goes_on_where_it_was(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    """Killed after any record: the next call writes each of the rest once, in order."""
+    loop = Loop(stack, tmp_path)
+    use_case = loop.loaded.use_case
+    partitions = await topics.ensure(use_case, loop.settings)
+    work = Backfill(use_case, loop.settings, loop.names, partitions)
+
+    def dying(after: int) -> Iterator[Row]:
+        for number, row in enumerate(ROWS):
+            if number == after:
+                raise KeyboardInterrupt
+            yield row
+
+    for after in (1, 170, 333):
+        with pytest.raises(KeyboardInterrupt):
+            await work.run(Recording("dying", lambda after=after: dying(after)))  # type: ignore[misc]
+    done = await work.run(Recording("whole", lambda: iter(ROWS)))
+    assert done.written + done.already == len(ROWS)
+    written = await loop.records("history")
+    assert len(written) == len(ROWS)
+    by_id = {(dict(r.headers)[KIND_HEADER], orjson.loads(r.value)["event_id"]) for r in written}
+    assert len(by_id) == len(ROWS)
+    times = [r.timestamp for r in written if r.partition == 0]
+    assert times == sorted(times)
+    changed = [*ROWS[:-1], ("outcome", {**ROWS[-1][1], "hours": 1.0})]
+    with pytest.raises(Incompatible, match="has changed"):
+        await work.run(Recording("changed", lambda: iter(changed)))

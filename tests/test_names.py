@@ -1,0 +1,138 @@
+"""Names and sizes: what the house style promises of every module."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("schemas", "models", "streams", "usecases")
+LINES_MAX = 400
+FILES = sorted(
+    path.relative_to(ROOT).as_posix() for name in PACKAGES for path in (ROOT / name).rglob("*.py")
+)
+MODULES = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in FILES]
+IMPORTED = [name for name in MODULES if not name.endswith("__main__")]
+VAGUE = {"utils", "helpers", "manager", "base", "common", "misc", "util", "helper"}
+
+
+def test_the_import_names_belong_to_this_distribution_alone():
+    """They are generic, so another distribution could bring its own; that must be noticed.
+
+    An editable install names no modules of its own, so the whole path is searched for others, too.
+    """
+    owners = packages_distributions()
+    for name in PACKAGES:
+        assert set(owners.get(name, ["riverrun"])) == {"riverrun"}
+        elsewhere = [
+            found
+            for entry in map(Path, filter(None, sys.path))
+            for found in (entry / name, entry / f"{name}.py")
+            if entry.resolve() != ROOT and found.exists()
+        ]
+        assert elsewhere == []
+
+
+def test_the_import_names_come_from_this_folder():
+    """And not from a package of the same name further along the path."""
+    for name in PACKAGES:
+        module = importlib.import_module(name)
+        assert Path(str(module.__file__)).parent == ROOT / name
+
+
+def test_every_package_has_its_init():
+    """A folder without one would be importable here and missing from a wheel."""
+    folders = {Path(path).parent for path in FILES}
+    assert {folder for folder in folders if not (ROOT / folder / "__init__.py").exists()} == set()
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_no_module_is_longer_than_400_lines(path: str):
+    """Above that it is two rooms."""
+    assert len((ROOT / path).read_text("utf-8").splitlines()) <= LINES_MAX
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_no_module_has_a_name_that_says_nothing(path: str):
+    """No `utils` and its like."""
+    assert not set(Path(path).with_suffix("").parts) & VAGUE
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_every_public_thing_is_documented(path: str):
+    """Modules, classes, functions and methods, by a sentence that ends."""
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    missing = [name for name, node in public(tree) if not (ast.get_docstring(node) or "").strip()]
+    assert missing == []
+    unfinished = [
+        name
+        for name, node in public(tree)
+        if not (ast.get_docstring(node) or "").split("\n\n")[0].rstrip().endswith((".", ":", "?"))
+    ]
+    assert unfinished == []
+
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def public(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
+    """The module and what is public in it; an overload and an override of a name are its own."""
+    yield "module", tree
+    pending: list[tuple[str, ast.AST]] = [("", node) for node in tree.body]
+    while pending:
+        prefix, node = pending.pop()
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if node.name.startswith("_") or _stub(node):
+            continue
+        yield prefix + node.name, node
+        if isinstance(node, ast.ClassDef):
+            pending += [(f"{prefix}{node.name}.", inner) for inner in node.body]
+
+
+def _stub(node: ast.AST) -> bool:
+    """A protocol's method that is only named: what it does is said where it is done."""
+    body = getattr(node, "body", [])
+    return len(body) == 1 and isinstance(body[0], ast.Expr) and ast.unparse(body[0]) == "..."
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_an_all_is_sorted_and_names_what_there_is(name: str):
+    """`__all__`, where a module has one: sorted, without repetition, each name defined."""
+    module = importlib.import_module(name)
+    names = getattr(module, "__all__", [])
+    assert list(names) == sorted(set(names))
+    assert [each for each in names if not hasattr(module, each)] == []
+
+
+def test_the_core_s_modules_import_without_the_servers_clients():
+    """`schemas` and `models` load neither Faust nor aiokafka nor redis."""
+    for name in IMPORTED:
+        if name.startswith(("schemas", "models")):
+            names = {value.__name__.partition(".")[0] for value in vars_of(name)}
+            assert not names & {"faust", "aiokafka", "redis", "asyncio", "time", "socket", "os"}
+
+
+def vars_of(name: str) -> list[ModuleType]:
+    """The modules that a module holds under a name."""
+    module = importlib.import_module(name)
+    return [value for value in vars(module).values() if inspect.ismodule(value)]
+
+
+def test_the_list_above_is_all_there_is():
+    """Found as files and found as modules are the same."""
+    found = {
+        module.name
+        for name in PACKAGES
+        for module in pkgutil.walk_packages([str(ROOT / name)], prefix=f"{name}.")
+    }
+    assert found | set(PACKAGES) == set(MODULES)

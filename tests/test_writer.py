@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from ledger import Output
+
+from streams.embedded import Endpoints
+from streams.writer import Fenced, Limits, TooLarge, Writer
+
+
+def _outputs(count: int, kind: str = "predictions", size: int = 10) -> list[Output]:
+    return [
+        Output(kind, b"%d" % n, b"%d" % n + b"x" * size, (("ce_id", b"1"),)) for n in range(count)
+    ]
+
+
+# Planning, without a broker.
+
+
+async def _plan(outputs: Sequence[Any], limits: Limits) -> list[tuple[str, int]]:
+    writer = Writer(
+        {"bootstrap_servers": "unused.invalid"},
+        transactional_id="t",
+        partition=0,
+        topics={},
+        limits=limits,
+    )
+    try:
+        return [(kind, len(batch)) for kind, batch in writer._batches(outputs)]
+    finally:
+        await writer.close()
+
+
+async def test_outputs_are_batched_by_topic_within_the_limit() -> None:
+    """Records of one kind share batches; a full batch is followed by another, in order."""
+    limits = Limits(batch_bytes_max=1_000)
+    outputs = _outputs(10, size=100) + _outputs(1, "features")
+    assert await _plan(outputs, limits) == [("predictions", 6), ("predictions", 4), ("features", 1)]
+
+
+async def test_a_record_larger_than_a_batch_goes_alone() -> None:
+    """One record above the batch limit is a batch of its own, with no record lost around it."""
+    limits = Limits(batch_bytes_max=1_000)
+    outputs = [*_outputs(2), *_outputs(1, size=5_000), *_outputs(2)]
+    assert await _plan(outputs, limits) == [("predictions", n) for n in (2, 1, 2)]
+
+
+async def test_a_record_larger_than_a_request_is_refused_by_name() -> None:
+    """Found before anything was sent: kind and size are in the error, the producer may go on."""
+    with pytest.raises(TooLarge, match="'predictions' has 2") as raised:
+        await _plan(_outputs(1, size=2_000), Limits(request_bytes_max=1_500))
+    assert not raised.value.begun
+
+
+def test_limits_learn_from_a_refusal() -> None:
+    """A refused batch of many halves the batches; a refused single record is not sent again."""
+    limits = Limits()
+    limits.refused("a", _outputs(100, size=1_000))
+    assert 40_000 < limits.batch_limit("a") < 60_000
+    (single,) = _outputs(1, size=1_000)
+    assert limits.admits(single)
+    limits.refused("predictions", [single])
+    assert not limits.admits(single)
+    assert limits.batch_limit("b") == limits.batch_bytes_max
+
+
+# On a real broker.
+
+
+@pytest.fixture
+async def topics(stack: Endpoints) -> dict[str, str]:
+    """Two topics and a journal with two partitions; `small` takes 20 kB a batch."""
+    run = uuid.uuid4().hex[:8]
+    names = {kind: f"w-{run}.{kind}" for kind in ("predictions", "small", "journal")}
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap_servers)
+    await admin.start()
+    small = {"max.message.bytes": "20000"}
+    await admin.create_topics(
+        [
+            NewTopic(names["predictions"], 2, 1, topic_configs={"max.message.bytes": "1100000"}),
+            NewTopic(names["small"], 2, 1, topic_configs=small),
+            NewTopic(names["journal"], 2, 1),
+        ]
+    )
+    await admin.close()
+    return names
+
+
+@pytest.fixture
+async def consumer(stack: Endpoints) -> AsyncIterator[AIOKafkaConsumer]:
+    """Reads committed records."""
+    async with AIOKafkaConsumer(
+        bootstrap_servers=stack.bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    ) as reader:
+        yield reader
+
+
+async def _committed(consumer: AIOKafkaConsumer, topic: str) -> list[Any]:
+    tp = TopicPartition(topic, 1)
+    consumer.assign([tp])
+    await consumer.seek_to_beginning(tp)
+    end, found = (await consumer.end_offsets([tp]))[tp], []
+    while await consumer.position(tp) < end:
+        found += (await consumer.getmany(tp, timeout_ms=200)).get(tp, [])
+    return found
+
+
+async def _writer(stack: Endpoints, topics: dict[str, str], **given: Any) -> Writer:
+    writer = Writer(
+        {"bootstrap_servers": stack.bootstrap_servers},
+        transactional_id=topics["journal"],
+        partition=1,
+        topics=topics,
+        limits=given.pop("limits", Limits()),
+        **given,
+    )
+    await writer.start()
+    return writer
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("compression", [None, "lz4"])
+async def test_outputs_and_entry_are_committed_together(
+    stack: Endpoints, topics: dict[str, str], consumer: AIOKafkaConsumer, compression: str | None
+) -> None:
+    """Many batches, one larger than most, headers kept, all on the input's partition."""
+    writer = await _writer(stack, topics, compression=compression)
+    outputs = [*_outputs(3_000, size=300), *_outputs(1, size=1_000_000)]
+    for n in range(3):
+        await writer.commit(outputs, b"%d" % n)
+    await writer.close()
+    found = await _committed(consumer, topics["predictions"])
+    assert [(r.key, r.value, r.headers) for r in found] == 3 * [
+        (o.key, o.value, o.headers) for o in outputs
+    ]
+    assert [r.value for r in await _committed(consumer, topics["journal"])] == [b"0", b"1", b"2"]
+
+
+@pytest.mark.integration
+async def test_a_refused_produce_commits_nothing(
+    stack: Endpoints, topics: dict[str, str], consumer: AIOKafkaConsumer
+) -> None:
+    """aiokafka would commit the rest; here nothing of it is visible, and the limits have learnt."""
+    limits = Limits()
+    writer = await _writer(stack, topics, limits=limits)
+    outputs = [*_outputs(3), *_outputs(100, "small", size=1_000)]
+    refusals = 0
+    while refusals < 10:
+        try:
+            await writer.commit(outputs, b"entry")
+            break
+        except TooLarge as error:
+            if (error.kind, error.begun) != ("small", True):
+                raise
+            refusals += 1
+            assert await _committed(consumer, topics["predictions"]) == []
+            await writer.close()
+            writer = await _writer(stack, topics, limits=limits)
+    assert 2 <= refusals <= 6
+    await writer.close()
+    assert len(await _committed(consumer, topics["small"])) == 100
+    assert len(await _committed(consumer, topics["journal"])) == 1
+
+
+@pytest.mark.integration
+async def test_the_next_writer_fences_this_one(
+    stack: Endpoints, topics: dict[str, str], consumer: AIOKafkaConsumer
+) -> None:
+    """The first one's open transaction is aborted, and its next commit is Fenced."""
+    first = await _writer(stack, topics)
+    await first.commit(_outputs(1), b"first")
+    await first.producer.begin_transaction()
+    await first._send("predictions", _outputs(1))
+    second = await _writer(stack, topics)
+    await second.commit(_outputs(1), b"second")
+    third = await _writer(stack, topics)
+    with pytest.raises(Fenced):
+        await second.commit(_outputs(1), b"late")
+    for writer in (first, second, third):
+        await writer.close()
+    assert [r.value for r in await _committed(consumer, topics["journal"])] == [b"first", b"second"]
+    assert len(await _committed(consumer, topics["predictions"])) == 2
