@@ -12,6 +12,8 @@ INT_LEAST, INT_MOST = -(2**63), 2**64 - 1
 
 def amount(value: Any, what: str) -> float:
     """`value` as a float, else ValueError that names it; a bool is no amount."""
+    if type(value) is float and -AMOUNT_MAX <= value <= AMOUNT_MAX:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"the {what} is {value!r}; it must be a number")
     if not (math.isfinite(value) and abs(value) <= AMOUNT_MAX):

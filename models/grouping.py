@@ -10,6 +10,7 @@ from models.usecase import UseCase
 from schemas.errors import Malformed
 
 NAME_MAX = 200
+WHOLE: list[Group] = [(None, None)]
 
 
 class Grouping:
@@ -25,7 +26,9 @@ class Grouping:
 
     def groups(self, event: Any, segment: str | None) -> list[Group]:
         """The whole partition, the segment, and each declared slice as `name=value`."""
-        groups: list[Group] = [(None, None)]
+        if segment is None and not self._slices:
+            return WHOLE
+        groups = [*WHOLE]
         if segment is not None:
             groups.append((segment, None))
         for name, by in self._slices.items():

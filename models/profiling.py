@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.declaration.trial import moment
 from models.durations import spoken
+from models.moments import moment
 from schemas.partitioner import partition_of
 
 DISTINCT_MAX = 50_000

@@ -76,17 +76,12 @@ class Publisher:
         """A record that is about no single event; `id` is unique among its kind."""
         return Output(kind, key, orjson.dumps(value), (*self._stamps[kind], ("ce_id", id.encode())))
 
-    def features(self, record: Record, event: Event, value: bytes, trace: bytes | None) -> Output:
+    def features(self, record: Record, value: bytes, shared: Headers) -> Output:
         """What the models saw, already encoded (it is what waits for the outcome, too)."""
-        return self._of_event("features", record.key, event, value, trace)
+        return Output("features", record.key, value, self._stamps["features"] + shared)
 
     def prediction(
-        self,
-        record: Record,
-        event: Event,
-        asked: Asked,
-        more: More,
-        trace: bytes | None,
+        self, record: Record, event: Event, asked: Asked, more: More, shared: Headers
     ) -> Output:
         """What was said, by whom and why."""
         kind, answer, reasons = self._kind, asked.answer, more.reasons
@@ -110,7 +105,8 @@ class Publisher:
             "step": more.step,
             "partition": self.partition,
         }
-        return self._of_event("predictions", record.key, event, orjson.dumps(body), trace)
+        headers = self._stamps["predictions"] + shared
+        return Output("predictions", record.key, orjson.dumps(body), headers)
 
     def example(
         self,
@@ -147,8 +143,8 @@ class Publisher:
             "partition": self.partition,
         }
         # A default label may be on the topic already: the late outcome is another record.
-        late = not learnt.learnt
-        return self._of_event("examples", key, event, orjson.dumps(body), waiting.trace, late=late)
+        shared = self.of_event(event, waiting.trace, late=not learnt.learnt)
+        return Output("examples", key, orjson.dumps(body), self._stamps["examples"] + shared)
 
     def _shadows(self, pooled: tuple[Any, ...], own: Any, segment: str | None) -> dict[str, Any]:
         shadow = self._kind.shadow
@@ -157,24 +153,13 @@ class Publisher:
             shadows[f"[{segment}]"] = shadow(own)
         return shadows
 
-    def _of_event(
-        self,
-        kind: str,
-        key: bytes | None,
-        event: Event,
-        value: bytes,
-        trace: bytes | None,
-        *,
-        late: bool = False,
-    ) -> Output:
-        headers: Headers = (
-            *self._stamps[kind],
+    def of_event(self, event: Event, trace: bytes | None, *, late: bool = False) -> Headers:
+        """The headers that all records about one event share."""
+        shared: Headers = (
             ("ce_id", (f"{event.event_id}/late" if late else event.event_id).encode()),
             ("ce_time", event.event_time.isoformat().encode()),
         )
-        if trace is not None:
-            headers = (*headers, ("traceparent", trace))
-        return Output(kind, key, value, headers)
+        return shared if trace is None else (*shared, ("traceparent", trace))
 
     def dead_letter(self, record: Record, index: int, error: Rejected, step: int) -> Output:
         """The original bytes and what to do; causes in Kafka Connect's header names too."""

@@ -178,7 +178,7 @@ def _command(value: bytes) -> Command:
 
 def _parsed(model: type[Any], value: bytes) -> Any:
     try:
-        return model.model_validate_json(value)
+        return model.__pydantic_validator__.validate_json(value)
     except ValidationError as error:
         raise Malformed(in_words(error, model)) from None
     except Exception as error:  # a validator of the author's own met data that it cannot take

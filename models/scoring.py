@@ -71,18 +71,23 @@ class Judge:
             # What could not have been served is scored as what would have been.
             usable = value is not None and kind.usable(value, limits)
             answers.append((name, value if usable else baseline))
-        scores: list[Score] = []
-        for name, answer in answers:
-            kpi = None if outcome is None else self._kpi(event, outcome, kind.value(answer))
-            scores.append((name, kpi, kind.losses(label, answer)))
+        kpis = self._kpis(event, outcome, [kind.value(answer) for _, answer in answers])
+        losses = kind.losses
+        scores: list[Score] = [
+            (name, kpi, losses(label, answer))
+            for (name, answer), kpi in zip(answers, kpis, strict=True)
+        ]
         gain = None
         if own is not None:
             beaten = scores[2 + self._names.index(champion)][2]
             gain = (kind.error(kind.losses(label, own)), kind.error(beaten))
         return Judged(label, weight, scores, gain)
 
-    def _kpi(self, event: Any, outcome: Any, value: Any) -> float:
-        return _authors("kpi", lambda: self._use_case.kpi(event, outcome, value))
+    def _kpis(self, event: Any, outcome: Any, values: list[Any]) -> list[float | None]:
+        if outcome is None:
+            return [None] * len(values)
+        kpi = self._use_case.kpi
+        return _authors("kpi", lambda: [kpi(event, outcome, value) for value in values])
 
 
 def _authors(name: str, function: Callable[[], T]) -> T:

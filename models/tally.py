@@ -120,6 +120,10 @@ class Tally:
         for cell in self._cells(time, groups):
             cell.late += 1
 
+    def closes(self, before: float) -> bool:
+        """True if `close` has anything to do; windows are made about in the order of time."""
+        return bool(self.cells) and next(iter(self.cells))[0] + self.window < before
+
     def close(self, before: float, partition: int, definition: str, step: int) -> list[Row]:
         """Close windows that ended before that time; returns their last records."""
         rows: list[Row] = []

@@ -214,8 +214,9 @@ class PartitionTask:
             base = asked.baseline if self._corrects else 0.0
             reasons = self.explainer.explain(answer.slot, shown, base)
             more = More(segment, given, reasons, self.seq, self.step)
-            out.append(self._publish.features(record, event, features, trace))
-            out.append(self._publish.prediction(record, event, asked, more, trace))
+            shared = self._publish.of_event(event, trace)
+            out.append(self._publish.features(record, features, shared))
+            out.append(self._publish.prediction(record, event, asked, more, shared))
         changes = self.watcher.event(time, x, self.kind.value(answer.said))
         out.extend(self._publish.drift(change, self.step) for change in changes)
         early = self.ledger.early.pop(event_id, None)
@@ -353,14 +354,16 @@ class PartitionTask:
         """Move the watermark, and let pass what is over by then; returns the watermark."""
         now = self.watermark.advance(time)
         ledger = self.ledger
-        for event_id, waiting in ledger.overdue(now):
-            self._expire(event_id, waiting, now, out)
-        ledger.forget(now)
+        if ledger.due(now):
+            for event_id, waiting in ledger.overdue(now):
+                self._expire(event_id, waiting, now, out)
+            ledger.forget(now)
         if ledger.early:
             for given_up in ledger.stale_early(now):
                 self._refuse(given_up, _unmatched(given_up), out)
-        rows = self.tally.close(now - ledger.memory, self.partition, self.definition, self.step)
-        out.extend(map(self._publish.metric, rows))
+        if self.tally.closes(now - ledger.memory):
+            rows = self.tally.close(now - ledger.memory, self.partition, self.definition, self.step)
+            out.extend(map(self._publish.metric, rows))
         return now
 
     def _expire(self, event_id: str, waiting: Waiting, now: float, out: list[Output]) -> None:
@@ -381,8 +384,14 @@ class PartitionTask:
 
 def _digest(body: Event | Outcome) -> bytes:
     # What was not sent is left out, so that a field which the schema gains changes nothing.
-    text = body.model_dump_json(exclude_unset=True)
-    return blake2b(text.encode(), digest_size=8).digest()
+    sent, fields = body.model_fields_set, body.__dict__
+    if len(sent) < len(fields):
+        fields = {name: value for name, value in fields.items() if name in sent}
+    try:
+        text = orjson.dumps(fields)
+    except TypeError:  # numbers beyond 64 bits, and types that only pydantic writes
+        text = body.model_dump_json(exclude_unset=True).encode()
+    return blake2b(text, digest_size=8).digest()
 
 
 def _unmatched(taken: Taken) -> Unmatched:

@@ -94,6 +94,16 @@ class Ledger:
         if self.changed is not None:
             self.changed.add(event_id)
 
+    def due(self, now: float) -> bool:
+        """True if `overdue` or `forget` has anything to do at `now`."""
+        pending, known = self._pending, self._known
+        return bool(
+            (pending and pending[0][0] < now - self.horizon)
+            or (known and known[0][0] < now - self.memory)
+            or self.waiting > self.limit
+            or len(known) > self.limit
+        )
+
     def overdue(self, now: float) -> Iterator[tuple[str, Waiting]]:
         """Predictions whose horizon has passed at `now`, oldest first; each is now expired."""
         pending, before = self._pending, now - self.horizon

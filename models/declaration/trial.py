@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -19,6 +18,7 @@ import orjson
 from models.backtest import Backtest
 from models.declaration.finding import Findings, is_number
 from models.declaration.lines import Lines
+from models.moments import moment
 from models.publishing import Output
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
@@ -200,20 +200,6 @@ def _check_order(rows: list[Row], found: Findings) -> None:
             )
             return
         before = place
-
-
-def moment(value: Any) -> float | None:
-    """A time as seconds UTC; None if it is none.
-
-    >>> moment("1970-01-01T00:01:00Z")
-    60.0
-    """
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    return value.timestamp() if isinstance(value, datetime) else None
 
 
 def _heed(output: Output, trial: Trial, found: Findings, *, corrects: bool) -> None:
