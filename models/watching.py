@@ -14,6 +14,8 @@ from typing import Any
 
 from models.evidence.drift import Drift, DriftMonitor
 from models.features import Vector
+from models.kinds import KINDS
+from models.scoring import Score
 from models.usecase import UseCase
 from models.windows import Window
 from schemas.inputs import Column
@@ -28,6 +30,7 @@ class Watcher:
 
     def __init__(self, use_case: UseCase, names: tuple[str, ...]) -> None:
         self._use_case = use_case
+        self._kind = KINDS[use_case.kind]
         self._names = names
         watched = use_case.features if use_case.watch is None else use_case.watch
         self._watched = tuple(name for name in use_case.features if name in set(watched))
@@ -43,12 +46,13 @@ class Watcher:
         number = float(served) if isinstance(served, int | float) else None
         return [self._told(alarm) for alarm in self.monitor.update(block, x, number)]
 
-    def errors(self, losses: Iterable[tuple[str, float]]) -> None:
-        """Take the loss of each model on one labelled example."""
+    def errors(self, scores: Iterable[Score]) -> None:
+        """Take the error of each model on one labelled example."""
         if self.monitor is not None:
-            for name, loss in losses:
-                if name in self.monitor.errors:
-                    self.monitor.update_error(name, loss)
+            watched, error = self.monitor.errors, self._kind.error
+            for name, _, losses in scores:
+                if name in watched:
+                    self.monitor.update_error(name, error(losses))
 
     def _begin(self, x: Vector) -> DriftMonitor:
         kinds = {name: self._is_category(name, x.get(name)) for name in self._watched}

@@ -151,17 +151,20 @@ class _Feature:
                     "by",
                 )
         if key not in window.by and self._found.sound("key"):
-            both = ", ".join(f'"{name}"' for name in (key, *window.by))
-            self._add(
-                f"is by {' and '.join(map(repr, window.by)) or 'nothing'} without the key {key!r}. "
-                "A window sees its own partition only, and records with the same "
-                f"{' and '.join(window.by) or 'everything'} are spread over all of them, so it "
-                "would hold a part of them that changes with the number of partitions.",
-                f"Write by=({both}), or make {window.by[0]!r} the use case's key."
-                if window.by
-                else f'Write by="{key}".',
-                "by",
-            )
+            self._lacks_key(window, key)
+
+    def _lacks_key(self, window: Window, key: str) -> None:
+        given = " and ".join(window.by) or "everything"
+        both = ", ".join(f'"{name}"' for name in (key, *window.by))
+        mend = f"Write by=({both})" if window.by else f'Write by="{key}"'
+        other = next((name for name in window.by if name in self._fields), None)
+        self._add(
+            f"is by {given} without the key {key!r}. A window sees its own partition only, and "
+            f"records with the same {given} are spread over all of them, so it would hold a part "
+            "of them that changes with the number of partitions.",
+            f"{mend}, or make {other!r} the use case's key." if other else f"{mend}.",
+            "by",
+        )
 
     def _value(self, window: Window) -> None:
         if window.aggregate == "count":

@@ -161,22 +161,29 @@ def check_targets(use_case: UseCase, found: Findings) -> None:
             )
 
 
-def check_watch(use_case: UseCase, found: Findings) -> None:
-    """What drift is watched in are features."""
-    if use_case.watch is None or not found.sound("watch", "features"):
-        return
-    for name in use_case.watch:
-        if name not in use_case.features:
+def check_chosen(use_case: UseCase, found: Findings) -> None:
+    """What is hidden from the models or watched for drift are features; and some are shown."""
+    for field in ("hidden", "watch"):
+        if not found.sound(field, "features"):
+            continue
+        for name in getattr(use_case, field) or ():
+            if name not in use_case.features:
+                found.add(
+                    (field,),
+                    f"{field} names {name!r}, which is no feature.",
+                    nearest(name, use_case.features),
+                )
+    if found.sound("hidden", "features") and use_case.features:
+        if set(use_case.features) <= set(use_case.hidden):
             found.add(
-                ("watch",),
-                f"watch names {name!r}, which is no feature.",
-                nearest(name, use_case.features),
+                ("hidden",), "every feature is hidden from the models.", "Leave them one to see."
             )
 
 
 _LEAST: Mapping[str, tuple[float, str]] = {
     "warmup": (0, "examples that a model learns before it may answer"),
     "partitions": (1, "partitions of each topic"),
+    "explain": (0, "contributions that a prediction names"),
     "waiting_limit": (1, "predictions that may wait for their outcome"),
     "early_limit": (1, "outcomes that may wait for their event"),
     "jump_agree": (1, "records that must agree before time jumps ahead"),

@@ -43,6 +43,7 @@ _PAIR: Shape = (
     lambda v: isinstance(v, tuple) and len(v) == 2 and all(is_number(x) for x in v),
     "a pair of finite numbers (least, most)",
 )
+_NAMES: Shape = (_one_of(list, tuple), "a list of features' names")
 
 SHAPES: Mapping[str, Shape] = {
     "name": _TEXT,
@@ -72,7 +73,9 @@ SHAPES: Mapping[str, Shape] = {
     "topics": _MAP,
     "partitions": _WHOLE,
     "window": _NUMBER,
-    "watch": _maybe((_one_of(list, tuple), "a list of features' names")),
+    "hidden": _NAMES,
+    "watch": _maybe(_NAMES),
+    "explain": _WHOLE,
     "breaker": (_one_of(bool), "True or False"),
     "memory": _maybe(_NUMBER),
     "waiting_limit": _WHOLE,

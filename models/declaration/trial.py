@@ -60,10 +60,11 @@ class Trial:
     prediction: dict[str, Any] | None = None
     told: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
 
-    def learnable(self, kind: str) -> list[tuple[dict[str, Any], Any]]:
-        """The examples; if none has a label yet, the features with stand-ins for one."""
-        labels = _STAND_INS[kind]
-        return self.examples or [(x, labels[i % 2]) for i, x in enumerate(self.vectors)]
+    def learnable(self, use_case: UseCase) -> list[tuple[dict[str, Any], Any]]:
+        """The examples as models see them; if none has a label yet, with stand-ins for one."""
+        labels, hidden = _STAND_INS[use_case.kind], set(use_case.hidden)
+        found = self.examples or [(x, labels[i % 2]) for i, x in enumerate(self.vectors)]
+        return [({n: v for n, v in x.items() if n not in hidden}, y) for x, y in found]
 
 
 def sample(records: Iterable[Row], events: int = EVENTS, look: int = LOOK) -> Iterator[Row]:

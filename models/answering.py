@@ -1,0 +1,121 @@
+"""From an event to what is said of it: features, everybody's answer, the one that is served.
+
+All that may be rejected comes before all that changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from models.durations import spoken
+from models.features import Vector
+from models.learning import Learning
+from models.parts import Parts, Question, digest
+from models.publishing import More, Output
+from models.reading import Taken
+from models.roster import Asked
+from models.waiting import Waiting
+from schemas.errors import Conflicting, Late, Malformed
+from schemas.headers import traceparent
+from schemas.inputs import Event
+
+
+class Answering:
+    """Answers events; changes the parts that it is given."""
+
+    def __init__(self, parts: Parts, learning: Learning) -> None:
+        self._parts = parts
+        self._learning = learning
+
+    def event(self, taken: Taken, event: Event, out: list[Output]) -> Taken | None:
+        """One event: answered, counted again, or rejected; returns its outcome if that was held."""
+        parts, time, event_id = self._parts, taken.time, event.event_id
+        if self._known(event, event_id):
+            parts.counts["repeats"] += 1
+            return None
+        reached = parts.watermark.time
+        if reached is not None and time < reached - parts.use_case.horizon:
+            raise Late(
+                f"event {event_id!r} is {reached - time:.0f} s behind the watermark; its horizon "
+                f"is {spoken(parts.use_case.horizon)}. Use `riverrun backfill` for old events."
+            )
+        x = parts.featurizer.compute(event, time if reached is None else max(time, reached))
+        entries = parts.featurizer.event_entries(event, x)
+        baseline = self._baseline(event)
+        segment = parts.grouping.segment(event)
+        question = Question(event, x, segment, parts.grouping.groups(event, segment))
+
+        self._learning.pass_to(time, out)
+        if segment is not None:
+            parts.teller.segment(out, segment)
+        shown = parts.featurizer.shown(x)
+        asked = parts.roster.ask(segment, shown, baseline)
+        self._answer(taken, question, asked, shown, out)
+        parts.featurizer.enter(entries, time)
+        parts.counts["events"] += 1
+        served = parts.kind.value(asked.answer.said)
+        for change in parts.watcher.event(time, x, served):
+            out.append(parts.publish.drift(change, parts.journal.step))  # noqa: PERF401
+        early: Taken | None = parts.ledger.early.pop(event_id, None)
+        return early
+
+    def _answer(
+        self, taken: Taken, question: Question, asked: Asked, shown: Vector, out: list[Output]
+    ) -> None:
+        """Remember what was said, and publish it unless the event is history."""
+        parts, record, event = self._parts, taken.record, question.event
+        answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
+        given = parts.certainty.give(answer.said, question.segment)
+        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given)
+        features = orjson.dumps(
+            {
+                "event_id": event.event_id,
+                "event_time": event.event_time,
+                "features": question.x,
+                "step": step,
+            }
+        )
+        trace = traceparent(record.headers) if record.headers else None
+        assert record.value is not None
+        parts.ledger.wait(
+            event.event_id,
+            Waiting(taken.time, record.value, features, said, False, taken.silent, trace),
+        )
+        parts.keep(question)
+        if taken.silent:
+            return
+        parts.tally.asked(taken.time, question.groups, asked.withheld)
+        if asked.withheld:
+            parts.teller.withheld(out, asked.withheld)
+        base = asked.baseline if parts.corrects else 0.0
+        reasons = parts.explainer.explain(answer.slot, shown, base)
+        more = More(question.segment, given, reasons, seq, step)
+        shared = parts.publish.of_event(event, trace)
+        out.append(parts.publish.features(record, features, shared))
+        out.append(parts.publish.prediction(record, event, asked, more, shared))
+
+    def _known(self, event: Event, event_id: str) -> bool:
+        entry = self._parts.ledger.entries.get(event_id)
+        if entry is None:
+            return False
+        if isinstance(entry, Waiting):
+            known = type(event).model_validate_json(entry.event)
+            same = known == event or digest(known) == digest(event)
+        else:
+            same = entry[8:16] == digest(event)
+        if not same:
+            raise Conflicting(
+                f"event id {event_id!r} was used before with other content. Give each event an id "
+                "of its own."
+            )
+        return True
+
+    def _baseline(self, event: Event) -> Any:
+        try:
+            value = self._parts.use_case.baseline(event)
+            self._parts.kind.said_of(value)
+        except Exception as error:  # the author's function met data that it cannot take
+            raise Malformed(f"the baseline failed on this event: {error}") from error
+        return value

@@ -1,0 +1,163 @@
+"""From an outcome to what is learnt of it, and what the passing of time means.
+
+All that may be rejected comes before all that changes. A prediction is judged by what was said
+then, learnt once, and never looked at again.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from models.certainty import kept
+from models.parts import Parts, Question, digest
+from models.publishing import Learnt, Output
+from models.reading import Taken
+from models.scoring import Judged
+from models.waiting import Waiting
+from schemas.errors import Conflicting, Malformed, Unmatched
+from schemas.inputs import Outcome
+
+
+class Learning:
+    """Takes outcomes and passes time; changes the parts that it is given."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def outcome(self, taken: Taken, outcome: Outcome, out: list[Output]) -> None:
+        """One outcome: learnt, held until its event comes, counted again, late or rejected."""
+        parts = self._parts
+        event_id = outcome.event_id
+        entry = parts.ledger.entries.get(event_id)
+        if entry is None:
+            self._hold(taken, outcome, out)
+        elif isinstance(entry, Waiting):
+            self._settle(taken, outcome, entry, out)
+        elif entry[16:] == digest(outcome):
+            parts.counts["repeats"] += 1
+        else:
+            raise Conflicting(
+                f"event {event_id!r} already has a different outcome. Send each outcome once."
+            )
+
+    def _settle(self, taken: Taken, outcome: Outcome, waiting: Waiting, out: list[Output]) -> None:
+        parts, event_id = self._parts, outcome.event_id
+        asked = self._question(event_id, waiting)
+        due = str(getattr(asked.event, parts.use_case.key)).encode()
+        if taken.record.key != due:
+            raise Malformed(
+                f"the outcome's Kafka key differs from its event's, {due.decode()!r}; send the same"
+            )
+        judged = parts.judge.outcome(asked.event, outcome, waiting.said, parts.roster.champion)
+        entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
+
+        now = self.pass_to(taken.time, out)
+        # Its own time may have expired the prediction that it answers, or ended the id's memory.
+        after = parts.ledger.entries.get(event_id)
+        parts.counts["outcomes"] += 1
+        if isinstance(after, Waiting):
+            parts.ledger.settle(event_id, after, digest(asked.event), digest(outcome))
+        parts.live.pop(event_id, None)
+        delay = now - waiting.time
+        if after is None or (isinstance(after, Waiting) and after.expired):
+            parts.counts["late"] += 1
+            if after is not None and not waiting.silent:
+                parts.tally.late(waiting.time, asked.groups)
+            self._example(asked, waiting, Learnt(outcome, judged.label, delay, False), out)
+            return
+        self._learn(asked, waiting, judged, out)
+        parts.featurizer.enter(entries, taken.time)
+        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight)
+        self._example(asked, waiting, learnt, out)
+
+    def _question(self, event_id: str, waiting: Waiting) -> Question:
+        """What was asked: still at hand, or made again from its bytes, which gives the same."""
+        asked = self._parts.live.get(event_id)
+        return asked if asked is not None else self._again(waiting)
+
+    def _again(self, waiting: Waiting) -> Question:
+        parts = self._parts
+        event = parts.use_case.event.model_validate_json(waiting.event)
+        x = orjson.loads(waiting.features)["features"]
+        segment = parts.grouping.segment(event)
+        return Question(event, x, segment, parts.grouping.groups(event, segment))
+
+    def _hold(self, taken: Taken, outcome: Outcome, out: list[Output]) -> None:
+        """Keep an outcome that came before its event."""
+        parts, event_id = self._parts, outcome.event_id
+        held = parts.ledger.early.get(event_id)
+        if held is not None:
+            if held.body != outcome:
+                raise Conflicting(f"a different outcome already waits for event {event_id!r}.")
+            parts.counts["repeats"] += 1
+            return
+        self.pass_to(taken.time, out)
+        for given_up in parts.ledger.hold_early(event_id, taken, parts.use_case.early_limit):
+            parts.refuse(given_up, _unmatched(given_up), out)
+
+    def _learn(self, asked: Question, waiting: Waiting, judged: Judged, out: list[Output]) -> None:
+        """Score every answer that was made, then learn."""
+        parts, segment = self._parts, asked.segment
+        baseline, served, given = waiting.said[0], waiting.said[3], waiting.said[5]
+        if not waiting.silent:
+            within = kept(given, judged.label)
+            parts.tally.scored(waiting.time, asked.groups, judged.scores, within)
+        parts.certainty.learn(served, judged.label, segment)
+        if judged.own is not None and segment is not None:
+            earning = parts.roster.earning.get(segment)
+            if earning is not None and earning.update(*judged.own):
+                parts.teller.earned(out, segment)
+        if parts.roster.safeguard.learnt(judged, parts.roster.champion, baseline):
+            parts.teller.breaker(out)
+        parts.watcher.errors(judged.scores)
+        target = judged.label - baseline if parts.corrects else judged.label
+        parts.roster.learn(segment, parts.featurizer.shown(asked.x), target, judged.weight)
+        parts.counts["learnt"] += 1
+
+    def _example(
+        self, asked: Question, waiting: Waiting, learnt: Learnt, out: list[Output]
+    ) -> None:
+        parts = self._parts
+        key = str(getattr(asked.event, parts.use_case.key)).encode()
+        step = parts.journal.step
+        event, segment, x = asked.event, asked.segment, asked.x
+        out.append(parts.publish.example(key, event, segment, x, waiting, learnt, step))
+
+    def pass_to(self, time: float, out: list[Output]) -> float:
+        """Move the watermark, and let pass what is over by then; returns the watermark."""
+        parts = self._parts
+        now, ledger = parts.watermark.advance(time), parts.ledger
+        if ledger.due(now):
+            for event_id, waiting in ledger.overdue(now):
+                self._expire(event_id, waiting, now, out)
+            ledger.forget(now)
+        if ledger.early:
+            for given_up in ledger.stale_early(now):
+                parts.refuse(given_up, _unmatched(given_up), out)
+        before = now - ledger.memory
+        if parts.tally.closes(before):
+            place = parts.partition, parts.definition, parts.journal.step
+            out.extend(map(parts.publish.metric, parts.tally.close(before, *place)))
+        return now
+
+    def _expire(self, event_id: str, waiting: Waiting, now: float, out: list[Output]) -> None:
+        parts = self._parts
+        parts.counts["expired"] += 1
+        asked = self._question(event_id, waiting)
+        parts.live.pop(event_id, None)
+        if not waiting.silent:
+            parts.tally.expired(waiting.time, asked.groups)
+        if parts.use_case.never is None:
+            return
+        judged = parts.judge.default(asked.event, waiting.said, parts.roster.champion)
+        self._learn(asked, waiting, judged, out)
+        learnt = Learnt(None, judged.label, now - waiting.time, True)
+        self._example(asked, waiting, learnt, out)
+
+
+def _unmatched(taken: Taken) -> Unmatched:
+    assert isinstance(taken.body, Outcome)
+    return Unmatched(
+        f"no event {taken.body.event_id!r} came within the horizon of this outcome. Send the "
+        "event first, under the same key."
+    )

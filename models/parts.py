@@ -1,0 +1,103 @@
+"""What a partition task is made of: its position, time, memory, models and evidence.
+
+Each part has a file of its own; here they are put together. Two rooms change them: `answering`
+(events) and `learning` (outcomes, and the passing of time).
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import orjson
+
+from models.certainty import Certainty
+from models.explaining import Explainer
+from models.features import Featurizer, Vector
+from models.grouping import Grouping
+from models.journal import Journal
+from models.kinds import KINDS
+from models.publishing import Output, Publisher
+from models.reading import Taken
+from models.roster import Roster
+from models.scoring import Judge
+from models.tally import Group, Tally
+from models.telling import Teller
+from models.usecase import UseCase
+from models.waiting import Ledger
+from models.watching import Watcher
+from models.watermark import Watermark
+from schemas.errors import Rejected
+from schemas.inputs import Event, Outcome
+
+LIVE_MAX = 2_000
+"""Questions kept as objects, so that a quick outcome needs not read them again from bytes."""
+COUNTED = (
+    "events", "outcomes", "learnt", "late", "expired", "repeats", "tombstones", "refused",
+)  # fmt: skip
+
+
+class Question(NamedTuple):
+    """An event, with what was made of it."""
+
+    event: Any
+    x: Vector
+    segment: str | None
+    groups: list[Group]
+
+
+class Parts:
+    """All state of one use case on one partition.
+
+    `definition` is the hash of the use case's definition; it is part of every model's version.
+    Memory: windows by their keys, waiting predictions by `waiting_limit`, ids by `memory`.
+    """
+
+    def __init__(self, use_case: UseCase, partition: int, definition: str) -> None:
+        kind = KINDS[use_case.kind]
+        self.use_case = use_case
+        self.partition = partition
+        self.definition = definition
+        self.kind = kind
+        self.journal = Journal()
+        self.watermark = Watermark(use_case.max_jump_s, use_case.jump_agree)
+        self.ledger = Ledger(use_case.horizon, use_case.memory_s, use_case.waiting_limit)
+        self.featurizer = Featurizer(use_case.features, use_case.hidden)
+        self.roster = Roster(use_case, kind, definition)
+        self.tally = Tally(use_case, kind)
+        self.counts = dict.fromkeys(COUNTED, 0)
+        self.grouping = Grouping(use_case)
+        self.publish = Publisher(use_case.name, partition, kind, self.roster.names)
+        self.certainty = Certainty(use_case)
+        self.explainer = Explainer(use_case.explain)
+        self.watcher = Watcher(use_case, self.roster.names)
+        self.judge = Judge(use_case, kind, self.roster.names)
+        self.teller = Teller(self.publish, self.roster, self.journal, self.watermark)
+        self.corrects = use_case.learns != "label"
+        # Nothing but a short cut: what is not here is made again from what waits.
+        self.live: dict[str, Question] = {}
+
+    def keep(self, question: Question) -> None:
+        """Keep a question at hand; the oldest makes room."""
+        if len(self.live) >= LIVE_MAX:
+            del self.live[next(iter(self.live))]
+        self.live[question.event.event_id] = question
+
+    def refuse(self, taken: Taken, error: Rejected, out: list[Output]) -> None:
+        """Park a record that cannot be used."""
+        self.counts["refused"] += 1
+        step = self.journal.step
+        out.append(self.publish.dead_letter(taken.record, taken.input, error, step))
+
+
+def digest(body: Event | Outcome) -> bytes:
+    """Eight bytes that tell one content from another."""
+    # What was not sent is left out, so that a field which the schema gains changes nothing.
+    sent, fields = body.model_fields_set, body.__dict__
+    if len(sent) < len(fields):
+        fields = {name: value for name, value in fields.items() if name in sent}
+    try:
+        text = orjson.dumps(fields)
+    except TypeError:  # numbers beyond 64 bits, and types that only pydantic writes
+        text = body.model_dump_json(exclude_unset=True).encode()
+    return blake2b(text, digest_size=8).digest()
