@@ -36,7 +36,7 @@ check: setup  ## Format, lint, types, import contracts, unit and property tests:
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .import_linter_cache
-	$(PYTEST) -q -m "not integration and not soak" schemas models streams usecases tests
+	$(PYTEST) -q -n 2 --dist loadfile -m "not integration and not soak" schemas models streams usecases tests
 
 test: check  ## check, and the integration tests on the real servers
 	$(PYTEST) -q -m "integration and not soak" tests

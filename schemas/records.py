@@ -191,4 +191,5 @@ class Definition(Published):
     python: str
     river: str
     riverrun: str
+    runtime: str = Field(description="What the hash is of besides the source.")
     lock: str = Field(description="The installed distributions, `name==version` a line.")

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.headers import stamp
 from schemas.records import Definition
-from streams.loading import Loaded, lock, versions
+from streams.loading import Loaded, lock, runtime, versions
 from streams.settings import Settings
 from streams.topics import names_of
 
@@ -20,6 +20,7 @@ def record_of(loaded: Loaded) -> Definition:
         file=loaded.path.name,
         source=loaded.source,
         lock=lock(),
+        runtime=runtime(),
         **versions(),
     )
 

@@ -1,8 +1,9 @@
 """A use case's file, loaded: the object in it, its source and the hash that names its definition.
 
 USECASE is a file's path, or a bare name: `flight_eta` is `usecases/flight_eta.py` here, or the one
-that riverrun brings. The definition is the SHA-256 of the file's text, without trailing white space
-on its lines, cut to 12 hex digits: any other change, a comment too, is a new definition.
+that riverrun brings. The definition is a SHA-256, cut to 12 hex digits, of all that its floats depend
+on: the file's text without trailing white space (any other change, a comment too, is a new
+definition) and the runtime: Python's minor version, River's version, and riverrun's own core.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import platform
 import sys
 import traceback
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from models.usecase import UseCase
@@ -30,10 +32,26 @@ class Loaded:
     definition: str
 
 
-def definition_of(source: str) -> str:
-    """The hash of a definition: 12 hex digits."""
+def definition_of(source: str, run_by: str | None = None) -> str:
+    """The hash of a definition under a runtime (default: this one): 12 hex digits."""
     lines = "\n".join(line.rstrip() for line in source.strip().splitlines())
-    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+    text = f"{lines}\n{runtime() if run_by is None else run_by}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def runtime() -> str:
+    """What else the floats depend on, in words."""
+    core = hashlib.sha256()
+    for package in ("models", "schemas"):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        for place in spec.submodule_search_locations or ():
+            for file in sorted(Path(place).rglob("*.py")):
+                core.update(file.read_bytes())
+    python = ".".join(platform.python_version_tuple()[:2])
+    river = importlib.metadata.version("river")
+    return f"python {python}, river {river}, riverrun core {core.hexdigest()[:12]}"
 
 
 def find(name: str) -> Path:
