@@ -44,8 +44,7 @@ class Explainer:
                 del self.means[next(iter(self.means))]
             means = self.means[name] = Means()
         try:
-            means.update(slot.model, x)
-            found = explain(slot.model, x, means, self._top)
+            found = explain(slot.model, x, means, self._top, note=True)
         except Exception:  # a model that cannot be taken apart is served all the same
             self._mute.add(name)
             self.means.pop(name, None)

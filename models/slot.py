@@ -27,6 +27,7 @@ class Slot:
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
         """What it says of `x`; None where it has nothing to say or raised."""
+        self.changed = True  # some estimators draw random numbers, or cache, to say something
         try:
             return kind.ask(self.model, x)
         except Exception as error:  # whatever an estimator raises is its own fault, not the loop's

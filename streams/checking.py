@@ -58,7 +58,7 @@ def examine(loaded: Loaded) -> Examined:
 def _check_models(loaded: Loaded, examined: Examined) -> None:
     use_case, lines = loaded.use_case, Lines(loaded.source)
     more = running(use_case, first(use_case, seeds.EVENTS), loaded.source)
-    examples = alike(more.learnable(use_case.kind), seeds.VECTORS)
+    examples = alike(more.learnable(use_case), seeds.VECTORS)
     if not examples:
         return
     for name, make in use_case.models.items():

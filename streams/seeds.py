@@ -89,7 +89,7 @@ def digests_of(path: Path) -> Digests:
     """Digests of each feature and of each model's predictions, in this process."""
     use_case = load(str(path)).use_case
     trial = running(use_case, first(use_case, EVENTS))
-    examples = alike(trial.learnable(use_case.kind), VECTORS)
+    examples = alike(trial.learnable(use_case), VECTORS)
     values: dict[str, list[Any]] = {name: [] for name in use_case.features}
     for x in trial.vectors:
         for name, seen in values.items():

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from faust.types import TP
@@ -30,37 +29,6 @@ QUICK = Pace(
     commit_interval_s=0.0,
     report_interval_s=1e9,
 )
-
-
-class _Skip(selectors.DefaultSelector):
-    """Waits in virtual time: the loop's clock moves on, nothing else happens."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        """Let that time have passed."""
-        if timeout is None:
-            raise RuntimeError("everything waits for something that will not come")
-        self.now += timeout
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose sleeps take no time: what runs on it is a function of its seed."""
-
-    def __init__(self) -> None:
-        self._skip = _Skip()
-        super().__init__(self._skip)
-
-    def time(self) -> float:
-        """Virtual seconds since it was made."""
-        return self._skip.now
-
-
-def run_virtually(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(main)
 
 
 class Record(NamedTuple):

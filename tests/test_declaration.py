@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from models.declaration import Lines, Trial, first, mistakes, running, sample
+from models.declaration.naming import SHAPES
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
 
@@ -314,6 +316,10 @@ FIELDS = [
     ("waiting_limit=0", "waiting_limit is 0"),
     ("early_limit=0", "early_limit is 0"),
     ('watch=["quue"]', "no feature"),
+    ('hidden=["quue"]', "no feature"),
+    ("hidden=list(FEATURES)", "every feature is hidden"),
+    ("hidden='usual'", "hidden is 'usual'"),
+    ("explain=-1", "explain is -1"),
     ('segments=Segments("cty")', "not a field"),
     ('segments=Segments("city", limit=0)', "limit=0"),
     ('segments=Segments("city", models=("trees",))', "which there is not"),
@@ -358,6 +364,11 @@ def test_what_only_a_number_has_is_refused_of_classes() -> None:
     assert len(reasons) == 2
     assert "no limits" in reasons[1]
     assert "not a label" in reasons[0]
+
+
+def test_every_field_of_a_use_case_is_checked() -> None:
+    """One that is added to `UseCase` is added to the checks; `never` depends on the kind."""
+    assert {field.name for field in fields(UseCase)} - set(SHAPES) == {"never"}
 
 
 def test_all_mistakes_are_found_at_once() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger import Ledger
-from memory import Memory, MemoryLog, Record, run_virtually
+from memory import Memory, MemoryLog, Record
+from virtual_time import run_virtually
 
 from streams.inbox import Inbox
 from streams.intake import ApplyFailed, Intake, Watchdog

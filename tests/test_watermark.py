@@ -90,7 +90,7 @@ def test_an_ordinary_record_ends_the_doubt():
 @given(st.lists(st.floats(0, 1e6)), st.integers(1, 4))
 @pytest.mark.filterwarnings("error")
 def test_none_is_lost_and_few_are_held(times: list[float], agree: int):
-    """Each doubted record is held, believed or refused exactly once; fewer than `agree` are held."""
+    """Each doubted record is held, believed or refused once; fewer than `agree` are held."""
     watermark = Watermark(JUMP, agree)
     records = [Held(time) for time in times]
     seen: list[Held] = []

@@ -33,7 +33,7 @@ def histories(draw: Any) -> list[tuple[str, Any]]:
     """Adds and reads as a task makes them: adds up to 30 s behind, reads never going back."""
     now, steps = 0.0, []
     for _ in range(draw(st.integers(1, 40))):
-        now += draw(st.sampled_from((0.0, 0.0, 1.0, 5.0, 39.0, 40.0, 41.0, 300.0)))
+        now += draw(st.sampled_from((0.0, 0.0, 1.0, 5.0, 15.0, 25.0, 39.0, 40.0, 300.0)))
         key = draw(st.sampled_from("abc"))
         if draw(st.booleans()):
             behind = draw(st.sampled_from((0.0, 0.0, 1.0, 30.0)))
@@ -142,6 +142,16 @@ def test_a_value_counts_until_exactly_its_age_is_last():
     assert state.sums("a", 0.0) == (3.0, 1.0)
     assert state.sums("a", math.nextafter(10.0, 0.0)) == (3.0, 1.0)
     assert state.sums("a", 10.0) == (0.0, 0.0)
+
+
+def test_a_value_that_came_out_of_order_leaves_at_its_own_time():
+    """Not with the newer one that it came after."""
+    state = Sliding(10.0, 5)
+    state.add("a", 9.0, 1.0)
+    state.add("a", 5.0, 4.0)
+    assert state.sums("a", 9.0) == (5.0, 2.0)
+    assert state.sums("a", 15.0) == (1.0, 1.0)
+    assert state.values("a", 15.0) == [1.0]
 
 
 def test_a_decayed_value_is_half_after_its_half_life():

@@ -173,11 +173,9 @@ def check_chosen(use_case: UseCase, found: Findings) -> None:
                     f"{field} names {name!r}, which is no feature.",
                     nearest(name, use_case.features),
                 )
-    if found.sound("hidden", "features") and use_case.features:
-        if set(use_case.features) <= set(use_case.hidden):
-            found.add(
-                ("hidden",), "every feature is hidden from the models.", "Leave them one to see."
-            )
+    both = found.sound("hidden", "features") and use_case.features
+    if both and set(use_case.features) <= set(use_case.hidden):
+        found.add(("hidden",), "every feature is hidden from the models.", "Leave them one to see.")
 
 
 _LEAST: Mapping[str, tuple[float, str]] = {

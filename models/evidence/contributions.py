@@ -54,6 +54,10 @@ class Means:
     def update(self, model: Any, x: Mapping[str, Any]) -> None:
         """Take an event's features, with the transformers as they are now."""
         values, sources, _ = inputs(model, x)
+        self.note(values, sources)
+
+    def note(self, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+        """Take what `inputs` gave."""
         self.count += 1
         for name, value in values.items():
             if name in self.sums:
@@ -67,8 +71,12 @@ class Means:
         return self.sums.get(name, 0.0) / self.count if self.count else 0.0
 
 
-def explain(model: Any, x: Mapping[str, Any], means: Means, top: int = 5) -> Explanation:
+def explain(
+    model: Any, x: Mapping[str, Any], means: Means, top: int = 5, *, note: bool = False
+) -> Explanation:
     """The `top` largest contributions to what `model` says of `x` now, and the rest.
+
+    With `note`, `x` is first taken into the means.
 
     >>> from river import linear_model
     >>> model, means = linear_model.LinearRegression(), Means()
@@ -83,6 +91,8 @@ def explain(model: Any, x: Mapping[str, Any], means: Means, top: int = 5) -> Exp
     True
     """
     values, sources, last = inputs(model, x)
+    if note:
+        means.note(values, sources)
     unit: Literal["label", "log-odds"] = "label"
     if isinstance(last, (linear_model.LinearRegression, linear_model.LogisticRegression)):
         found, prediction = _linear(last, values, sources, means)

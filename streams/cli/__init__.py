@@ -13,7 +13,17 @@ import sys
 import typer
 
 from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
-from streams.cli import backfilling, demo, servers, verifying, working
+from streams.cli import (
+    backfilling,
+    commanding,
+    demo,
+    looking,
+    registry,
+    repartitioning,
+    servers,
+    verifying,
+    working,
+)
 from streams.cli.terminal import complain
 
 app = typer.Typer(
@@ -23,7 +33,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The closed loop around an online model, on Kafka.",
 )
-for group in (servers, working, demo, backfilling, verifying):
+for group in (
+    servers,
+    working,
+    demo,
+    backfilling,
+    verifying,
+    registry,
+    commanding,
+    looking,
+    repartitioning,
+):
     group.register(app)
 
 
