@@ -49,7 +49,8 @@ format: setup  ## Put the code into its form
 	$(BIN)/ruff check --fix $(CODE)
 
 golden: setup  ## Write the golden files anew (the only way to change them)
-	$(BIN)/python -P -m tests.golden
+	$(BIN)/riverrun schema --to tests/golden
+	$(BIN)/riverrun schema --format jsonschema --to tests/golden/schemas
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra all --group dev \

@@ -84,13 +84,13 @@ class Answering:
             Waiting(taken.time, record.value, features, said, False, taken.silent, trace),
         )
         parts.keep(question)
+        base = asked.baseline if parts.corrects else 0.0
+        reasons = parts.explainer.explain(answer.slot, shown, base)
         if taken.silent:
             return
         parts.tally.asked(taken.time, question.groups, asked.withheld)
         if asked.withheld:
             parts.teller.withheld(out, asked.withheld)
-        base = asked.baseline if parts.corrects else 0.0
-        reasons = parts.explainer.explain(answer.slot, shown, base)
         more = More(question.segment, given, reasons, seq, step)
         shared = parts.publish.of_event(event, trace)
         out.append(parts.publish.features(record, features, shared))

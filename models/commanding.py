@@ -26,7 +26,7 @@ def obey(command: Command, roster: Roster, teller: Teller, out: list[Output]) ->
         left = roster.roll_back()
         if left is None:
             raise Malformed("there is no earlier champion to roll back to")
-        _changed_places(left, roster.champion, teller, out, said)
+        _changed_places(left, roster.champion, roster, teller, out, said)
     elif command.verb in ("freeze", "unfreeze"):
         roster.frozen = command.verb == "freeze"
         state = "frozen" if roster.frozen else "open"
@@ -45,11 +45,19 @@ def _promote(
         raise Malformed("promotions are frozen; send `unfreeze` first")
     if model == roster.champion:
         raise Malformed(f"{model} is the champion already")
-    _changed_places(roster.promote(model), model, teller, out, said)
+    _changed_places(roster.promote(model), model, roster, teller, out, said)
 
 
 def _changed_places(
-    left: str, came: str, teller: Teller, out: list[Output], said: dict[str, Any]
+    left: str,
+    came: str,
+    roster: Roster,
+    teller: Teller,
+    out: list[Output],
+    said: dict[str, Any],
 ) -> None:
+    # A segment's own model is one of the champion's kind; another champion's start anew.
+    for segment in roster.disband():
+        teller.tell(out, left, segment=segment, from_state="shadow", to_state="retired", **said)
     teller.tell(out, left, from_state="champion", to_state="shadow", **said)
     teller.tell(out, came, from_state="shadow", to_state="champion", **said)

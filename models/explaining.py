@@ -29,14 +29,14 @@ class Explainer:
     def __init__(self, top: int) -> None:
         self._top = top
         self.means: dict[str, Means] = {}
-        self._mute: set[str] = set()
+        self.mute: set[str] = set()
 
     def explain(self, slot: Slot | None, x: dict[str, Any], base: Said) -> Reasons | None:
         """The reasons of `slot`'s answer to `x`; `base` is what a correction is added to."""
         if slot is None or not self._top:
             return None
         name = f"{slot.name}/{slot.segment or ''}"
-        if name in self._mute:
+        if name in self.mute:
             return None
         means = self.means.get(name)
         if means is None:
@@ -46,7 +46,7 @@ class Explainer:
         try:
             found = explain(slot.model, x, means, self._top, note=True)
         except Exception:  # a model that cannot be taken apart is served all the same
-            self._mute.add(name)
+            self.mute.add(name)
             self.means.pop(name, None)
             return None
         return Reasons(base + found.reference, dict(found.top), found.rest)

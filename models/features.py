@@ -25,8 +25,12 @@ Entries = list[tuple[Decayed | Sliding, Any, float]]
 
 
 def arguments(function: Callable[..., Any]) -> int:
-    """How many positional arguments a declared function takes."""
-    return len(inspect.signature(function).parameters)
+    """How many positional arguments a declared function must be given."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(
+        parameter.kind in positional and parameter.default is parameter.empty
+        for parameter in inspect.signature(function).parameters.values()
+    )
 
 
 class Featurizer:

@@ -77,7 +77,7 @@ class Roster:
         if declared is None or segment is None:
             return False, None
         slot = self.own.pop(segment, None)
-        if slot is not None and slot.name == self.champion:
+        if slot is not None:
             self.own[segment] = slot
             return False, None
         dropped = None
@@ -165,6 +165,13 @@ class Roster:
         own = self.own.get(segment) if segment is not None else None
         if own is not None:
             own.learn(x, target, weight)
+
+    def disband(self) -> list[str]:
+        """Drop all segments' own models; returns the segments."""
+        segments = list(self.own)
+        self.own.clear()
+        self.earning.clear()
+        return segments
 
     def promote(self, model: str) -> str:
         """Make `model` the champion; returns the one before."""

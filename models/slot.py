@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.estimators import settled
 from models.kinds import Kind, Said
 
 
@@ -19,7 +20,7 @@ class Slot:
     def __init__(self, name: str, segment: str | None, model: Any) -> None:
         self.name = name
         self.segment = segment
-        self.model = model
+        self.model = settled(model)
         self.trained_on = 0
         self.faults = 0
         self.last_fault = ""

@@ -34,7 +34,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "tally": (task.tally.cells, task.tally.closed),
         "breaker": roster.safeguard.breaker,
         "certainty": task.certainty.tracker,
-        "means": task.explainer.means,
+        "means": (task.explainer.means, sorted(task.explainer.mute)),
         "drift": task.watcher.monitor,
         "told": sorted(task.teller.told),
     }
@@ -70,7 +70,8 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     task.tally.cells, task.tally.closed = parts["tally"]
     task.tally.touch()
     task.certainty.tracker = parts["certainty"]
-    task.explainer.means = parts["means"]
+    task.explainer.means, mute = parts["means"]
+    task.explainer.mute = set(mute)
     task.watcher.monitor = parts["drift"]
     task.teller.told = set(parts["told"])
 

@@ -24,13 +24,23 @@ Row = dict[str, Any]
 class Cell:
     """One window of one group: what was answered, and each model's sums over what has a label."""
 
-    __slots__ = ("expired", "guarded", "late", "outcomes", "predictions", "scores", "within")
+    __slots__ = (
+        "expired",
+        "guarded",
+        "kpis",
+        "late",
+        "outcomes",
+        "predictions",
+        "scores",
+        "within",
+    )
 
     def __init__(self) -> None:
         self.predictions = 0
         self.outcomes = 0
         self.expired = 0
         self.late = 0
+        self.kpis = 0
         # Of served predictions: with an interval or set, right within it, widths together.
         self.within = [0.0, 0.0, 0.0]
         self.guarded: dict[str, int] = {}
@@ -43,6 +53,7 @@ class Cell:
         self.outcomes += other.outcomes
         self.expired += other.expired
         self.late += other.late
+        self.kpis += other.kpis
         self.within = [a + b for a, b in zip(self.within, other.within, strict=True)]
         for name, count in other.guarded.items():
             self.guarded[name] = self.guarded.get(name, 0) + count
@@ -97,6 +108,8 @@ class Tally:
         """Its outcome came: (model, KPI, losses) of every answer; (within its interval, width)."""
         for cell in self._cells(time, groups):
             cell.outcomes += 1
+            # A default label has no KPI.
+            cell.kpis += scores[0][1] is not None
             if within is not None:
                 cell.within[0] += 1.0
                 cell.within[1] += within[0]
@@ -196,6 +209,7 @@ class Tally:
                     "sums": sums,
                     "value": metric_value(use_case.metric, row[0], sums),
                     "kpi_sum": row[1],
+                    "kpi_n": cell.kpis,
                     "guarded": cell.guarded.get(name, 0),
                 }
             )

@@ -37,6 +37,7 @@ class PartitionTask(Parts):
         self, use_case: UseCase, *, partition: int, partitions: int, definition: str
     ) -> None:
         super().__init__(use_case, partition, definition)
+        self.partitions = partitions
         self._reader = Reader(use_case, partitions)
         self._learning = Learning(self)
         self._answering = Answering(self, self._learning)

@@ -1,6 +1,6 @@
 """CloudEvents metadata as Kafka headers (binary mode of its Kafka protocol binding).
 
-Written on every record that riverrun makes; `traceparent` (W3C) is passed through from the event
+Written on every record that riverrun makes but the journal's; `traceparent` (W3C) is passed through from the event
 to all that came of it. Nothing is required of a producer: without headers, id and time are fields.
 """
 

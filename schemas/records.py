@@ -112,6 +112,7 @@ class Metric(Published):
     metric: str
     value: float | None = Field(description="The metric from these sums alone; null when empty.")
     kpi_sum: float | None = Field(description="Sum of the KPI over the outcomes, in its unit.")
+    kpi_n: int = Field(description="Outcomes that have a KPI; a default label has none.")
     kpi_unit: str | None
     guarded: int = Field(description="Values that were withheld: not finite or out of limits.")
     expired: int = Field(description="Predictions whose horizon passed without an outcome.")

@@ -8,6 +8,10 @@ from models.task import PartitionTask
 from streams import definitions, topics
 from streams.loading import Loaded
 from streams.settings import Settings
+from streams.snapshots.archive import archive_of
+from streams.snapshots.redis_hash import connect
+from streams.snapshots.store import Snapshots
+from streams.unpickling import Allowed
 from streams.worker import run_worker
 
 
@@ -29,11 +33,26 @@ def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> i
             definition=loaded.definition,
         )
 
+    group = group_of(loaded, settings)
+    use_case = loaded.use_case
+    store = None
+    if settings.redis_url is not None:
+        key = settings.snapshot_key()
+        url = settings.riverrun_archive.get_secret_value() if settings.riverrun_archive else None
+        store = Snapshots(
+            connect(settings.redis_url.get_secret_value()),
+            group,
+            fresh,
+            key=key,
+            allowed=Allowed(use_case.models.values(), use_case.event.__module__),
+            archive=archive_of(url, group, key),
+        )
     return run_worker(
         fresh,
+        store=store,
         client=settings.kafka_client(),
         topics=topics.names_of(loaded.use_case, settings),
-        group_id=group_of(loaded, settings),
+        group_id=group,
         compression="lz4",
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         health_host=settings.riverrun_http_host,

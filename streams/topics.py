@@ -46,12 +46,32 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
             await _create(admin, names, missing, partitions, await _replicas(admin))
         return partitions
     except (KafkaConnectionError, OSError) as error:
-        raise Unavailable(
-            f"Kafka at {settings.kafka_bootstrap_servers} does not answer ({error}). Start one "
-            "with `riverrun up`, or mend KAFKA_BOOTSTRAP_SERVERS."
-        ) from error
+        raise _no_answer(settings, error) from error
     finally:
         await admin.close()
+
+
+async def partitions_of(use_case: UseCase, settings: Settings) -> int:
+    """How many partitions the events topic has; raises `Unavailable` if it is not there."""
+    names = names_of(use_case, settings)
+    admin = AIOKafkaAdminClient(**settings.kafka_client())
+    try:
+        await admin.start()
+        found = await _partitions(admin, {"events": names["events"]})
+    except (KafkaConnectionError, OSError) as error:
+        raise _no_answer(settings, error) from error
+    finally:
+        await admin.close()
+    if "events" not in found:
+        raise Unavailable(f"There is no topic {names['events']}: `riverrun worker` creates it.")
+    return found["events"]
+
+
+def _no_answer(settings: Settings, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"Kafka at {settings.kafka_bootstrap_servers} does not answer ({error}). Start one with "
+        "`riverrun up`, or mend KAFKA_BOOTSTRAP_SERVERS."
+    )
 
 
 async def _partitions(admin: Any, names: Mapping[str, str]) -> dict[str, int]:

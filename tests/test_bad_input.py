@@ -13,6 +13,7 @@ import orjson
 import pytest
 from one_partition import (
     FEATURES,
+    RECORDS,
     START,
     Delivery,
     Order,
@@ -24,10 +25,12 @@ from one_partition import (
     dump,
     kinds,
     letters,
+    linear,
     order,
     use_case,
 )
 from pydantic import field_validator
+from river import linear_model
 
 from models.durations import days, hours, minutes
 from models.reading import COMMANDS, EVENTS, HISTORY, OUTCOMES
@@ -730,6 +733,29 @@ def test_no_nonsense_of_a_classifier_reaches_a_consumer(kind: str, said: Any):
     prediction = partition.event("1", 0)[-1].value
     assert (prediction["value"], prediction["answered_by"]) == (baseline, "baseline")
     assert kinds(partition.outcome("1", 5)) == ["examples"]
+
+
+@pytest.mark.parametrize("model", [linear, linear_model.LinearRegression])
+@pytest.mark.parametrize("size", [1e60, 9e99, 1e150, 1.7e308])
+def test_features_of_any_finite_size_stop_nothing_and_let_no_infinity_out(size: float, model: Any):
+    """Models, drift detectors and contributions multiply and add what they are given."""
+    case = use_case(
+        max_jump=1e9,
+        window=minutes(1),
+        features=Order.fields("weight"),
+        limits=None,
+        models={"linear": model},
+    )
+    partition = Partition(case)
+    for n in range(20 * 59):
+        minute, second = divmod(n, 59)
+        partition.event(str(n), minute * 60 + second, weight=size * (1 - n % 3), items=1)
+        partition.outcome(str(n), minute * 60 + second, took=float(n % 10))
+    for out in partition.said:
+        if out.kind in RECORDS:
+            RECORDS[out.kind].model_validate_json(out.raw.value)
+    refused = [one for one in partition.of("dead-letter") if one["stage"] == "event"]
+    assert len(partition.of("predictions")) + len(refused) == 20 * 59
 
 
 # Sizes.

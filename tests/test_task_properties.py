@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from datetime import datetime, timedelta
 from random import Random
 from types import SimpleNamespace
@@ -406,6 +407,51 @@ def test_a_task_cut_anywhere_and_restored_goes_on_as_if_it_had_not_been(
     whole.task.tally.touch()
     restored.task.tally.touch()
     assert restored.task.report() == whole.task.report()
+
+
+def test_a_model_that_could_not_be_explained_once_is_not_explained_after_a_restart_either():
+    """What was given up is part of the state, else a restart would change later predictions."""
+
+    class Shy(linear_model.LinearRegression):
+        """A model that cannot be taken apart until it has learnt three times."""
+
+        @property
+        def weights(self) -> Any:
+            """Its weights."""
+            if self.learnt < 3:
+                raise RuntimeError
+            return super().weights
+
+        learnt = 0
+
+        def learn_one(self, *given: Any, **more: Any) -> None:
+            """One more."""
+            self.learnt += 1
+            super().learn_one(*given, **more)
+
+    case = use_case(
+        **NO_JUMPS,
+        models={"shy": Shy},
+        champion="shy",
+        warmup=0,
+        segments=None,
+        features=CALM.event.fields("weight"),
+    )
+    records = [
+        record
+        for n in range(8)
+        for record in (
+            _given(EVENTS, ("a", order(f"e{n}", n * 10))),
+            _given(OUTCOMES, ("a", delivery(f"e{n}", n * 10 + 5))),
+        )
+    ]
+    whole = Run(case)
+    whole.give(records[:10])
+    parts, ids = deepcopy((parts_of(whole.task), whole.task.ledger.entries))
+    restored = Run(case)
+    take_parts(restored.task, parts, ids)
+    restored.offsets = list(whole.offsets)
+    assert timeless(restored.give(records[10:])) == timeless(whole.give(records[10:]))
 
 
 @given(given_=inputs(shops="abcdefg"), partitions=st.sampled_from((2, 3, 5)))

@@ -14,7 +14,10 @@ import typer
 
 from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
 from streams.cli import (
+    authoring,
     backfilling,
+    backtesting,
+    catalogue,
     commanding,
     demo,
     looking,
@@ -37,6 +40,9 @@ for group in (
     servers,
     working,
     demo,
+    authoring,
+    backtesting,
+    catalogue,
     backfilling,
     verifying,
     registry,

@@ -61,11 +61,13 @@ def status(usecase: UseCaseName, prefix: Prefix = None, json: AsJson = False) ->
     """
     from streams import statuses
     from streams.operating import group_of
+    from streams.topics import partitions_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
     workers = asyncio.run(statuses.workers(group_of(loaded, settings), settings))
-    rows = statuses.partitions(workers, loaded.use_case.partitions)
+    count = asyncio.run(partitions_of(loaded.use_case, settings))
+    rows = statuses.partitions(workers, count)
     if json:
         as_json({"workers": workers, "partitions": rows})
     else:

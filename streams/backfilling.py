@@ -1,0 +1,328 @@
+"""Recorded events and outcomes onto the `history` topic: learnt before going live, not answered.
+
+Each record carries the recording's hash and its own number in it. A record of one key goes to one
+partition and a producer keeps its order there, so the last number on each partition says exactly
+what was written: the same call again goes on there and doubles nothing, whenever it was killed.
+
+The Kafka timestamp is the record's own time, so that the watermark believes a gap in old data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from pydantic import ValidationError
+
+from models.reading import HISTORY, KIND_HEADER, RECORD_BYTES_MAX, in_words
+from models.usecase import UseCase
+from schemas.errors import Incompatible, Misdeclared
+from schemas.inputs import Event, Outcome
+from schemas.partitioner import partition_of
+from schemas.topics import INPUTS
+from streams.log import KafkaLog
+from streams.settings import Settings
+from streams.tapes import Tapes
+
+RECORDING_HEADER, NUMBER_HEADER = "riverrun_recording", "riverrun_number"
+BLOCK = 1_000
+"""Records after which all that was sent is waited for."""
+REASONS_MAX = 5
+LIVE_TAIL = 200
+"""Last records of a partition that are looked at for how far its time has come."""
+
+Row = tuple[str, Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Backfilled:
+    """What a backfill did. Times are of the records on the topic by now, this call's or not."""
+
+    recording: str
+    events: int = 0
+    outcomes: int = 0
+    already: int = 0
+    skipped: int = 0
+    reasons: list[str] = field(default_factory=list)
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+
+    @property
+    def written(self) -> int:
+        """Records that this call wrote."""
+        return self.events + self.outcomes
+
+
+class _Ready(NamedTuple):
+    """One record as it is to be written."""
+
+    number: int
+    kind: str
+    partition: int
+    key: bytes
+    value: bytes
+    time: datetime
+
+
+class _Written(NamedTuple):
+    """The last record that a partition of the history topic holds."""
+
+    recording: str
+    number: int
+    value: bytes
+    time: datetime
+
+
+class Backfill:
+    """One recording on its way to one use case's history topic.
+
+    Memory: the key of each event whose outcome has not come.
+    """
+
+    def __init__(
+        self,
+        use_case: UseCase,
+        settings: Settings,
+        names: Mapping[str, str],
+        partitions: int,
+        on_progress: Callable[[int, datetime], None] = lambda count, time: None,
+    ) -> None:
+        self._use_case = use_case
+        self._settings = settings
+        self._names = names
+        self._partitions = partitions
+        self._on_progress = on_progress
+
+    async def run(self, recording: Iterable[Row], *, append: bool = False) -> Backfilled:
+        """Write what is not there yet. `recording` is read more than once, in its time order.
+
+        Raises `Incompatible`, with nothing written, if the topic holds another recording (unless
+        `append`) or if a partition has answered events later than what it would learn.
+        """
+        done = Backfilled(fingerprint(recording))
+        written, live = await self._state()
+        self._check_recording(done.recording, written, append)
+        if live:
+            self._check_time(recording, done.recording, written, live)
+        producer = AIOKafkaProducer(
+            **self._settings.kafka_client(),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            max_batch_size=262_144,
+            compression_type="lz4",
+        )
+        await producer.start()
+        try:
+            await self._write(producer, recording, written, done)
+        finally:
+            await producer.stop()
+        return done
+
+    async def _write(
+        self, producer: Any, recording: Iterable[Row], written: Mapping[int, _Written], done: Any
+    ) -> None:
+        sent: list[Any] = []
+        for ready in self._ready(recording, done):
+            done.first_time = done.first_time or ready.time
+            done.last_time = ready.time
+            if _is_written(ready, done.recording, written):
+                done.already += 1
+                continue
+            if ready.kind == "event":
+                done.events += 1
+            else:
+                done.outcomes += 1
+            sent.append(await self._send(producer, ready, done.recording))
+            if len(sent) >= BLOCK:
+                await asyncio.gather(*sent)
+                sent.clear()
+                self._on_progress(done.written, ready.time)
+        await asyncio.gather(*sent)
+
+    async def _send(self, producer: Any, ready: _Ready, recording: str) -> Any:
+        return await producer.send(
+            self._names["history"],
+            ready.value,
+            key=ready.key,
+            partition=ready.partition,
+            timestamp_ms=int(ready.time.timestamp() * 1000),
+            headers=[
+                (KIND_HEADER, ready.kind.encode()),
+                (RECORDING_HEADER, recording.encode()),
+                (NUMBER_HEADER, str(ready.number).encode()),
+            ],
+        )
+
+    # What can be written.
+
+    def _ready(self, recording: Iterable[Row], done: Backfilled | None = None) -> Iterator[_Ready]:
+        keys: dict[str, bytes] = {}
+        last: datetime | None = None
+        for number, (kind, fields) in enumerate(recording):
+            ready = self._read(number, kind, fields, keys)
+            if not isinstance(ready, str) and last is not None and ready.time < last:
+                ready = f"its time {ready.time} is before that of the record before it, {last}"
+            if isinstance(ready, str):
+                if done is not None:
+                    done.skipped += 1
+                    if len(done.reasons) < REASONS_MAX:
+                        done.reasons.append(f"record {number + 1}: {ready}")
+                continue
+            last = ready.time
+            yield ready
+
+    def _read(
+        self, number: int, kind: str, fields: Mapping[str, Any], keys: dict[str, bytes]
+    ) -> _Ready | str:
+        """The record, or why it cannot be used."""
+        use_case = self._use_case
+        model: type[Event | Outcome] = use_case.event if kind == "event" else use_case.outcome
+        try:
+            value = orjson.dumps(fields)
+            body = model.model_validate_json(value)
+        except ValidationError as error:
+            return in_words(error, model)
+        except TypeError as error:
+            return f"it cannot be written as JSON: {error}"
+        if len(value) > RECORD_BYTES_MAX:
+            return f"it has {len(value)} bytes; at most {RECORD_BYTES_MAX} are read"
+        if isinstance(body, Event):
+            key = keys[body.event_id] = str(getattr(body, use_case.key)).encode()
+            time = body.event_time
+        else:
+            given = fields.get(use_case.key)
+            found = keys.pop(body.event_id, None if given is None else str(given).encode())
+            if found is None:
+                return f"the outcome of {body.event_id!r} has no event before it"
+            key, time = found, body.outcome_time
+        return _Ready(number, kind, partition_of(key, self._partitions), key, value, time)
+
+    # What is there.
+
+    async def _state(self) -> tuple[dict[int, _Written], dict[int, datetime]]:
+        """The last history record of each partition, and the time up to which it is live."""
+        names = self._names
+        written: dict[int, _Written] = {}
+        live: dict[int, datetime] = {}
+        async with Tapes(
+            [names[k] for k in ("history", "features", "examples")], self._settings
+        ) as tapes:
+            for place in tapes.of(names["history"]):
+                for record in await tapes.last(place):
+                    written[place.partition] = _written(record)
+            for place in tapes.of(names["features"]):
+                for record in await tapes.last(place, LIVE_TAIL):
+                    _later(live, place.partition, orjson.loads(record.value)["event_time"])
+            for place in tapes.of(names["examples"]):
+                for record in await tapes.last(place, LIVE_TAIL):
+                    example = orjson.loads(record.value)
+                    if example["source"] != "history" and example["outcome_time"]:
+                        _later(live, place.partition, example["outcome_time"])
+        return written, live
+
+    def _check_recording(
+        self, recording: str, written: Mapping[int, _Written], append: bool
+    ) -> None:
+        others = [last for last in written.values() if last.recording != recording]
+        if others and not append:
+            raise Incompatible(
+                f"{self._names['history']} holds another recording already, up to "
+                f"{max(last.time for last in others)}. If this one comes after it, say --append; "
+                "else begin anew under another --prefix."
+            )
+
+    def _check_time(
+        self,
+        recording: Iterable[Row],
+        fingerprint: str,
+        written: Mapping[int, _Written],
+        live: Mapping[int, datetime],
+    ) -> None:
+        for ready in self._ready(recording):
+            reached = live.get(ready.partition)
+            if reached is None or _is_written(ready, fingerprint, written):
+                continue
+            if ready.time < reached:
+                raise Incompatible(
+                    f"{self._use_case.name} is live: partition {ready.partition} has come to "
+                    f"{reached}, and this recording would have it learn {ready.time} after that. "
+                    "Its windows and models cannot go back in time: such records would be dead "
+                    "letters. Backfill before the first event is published, or begin anew under "
+                    "another --prefix."
+                )
+            if reached <= ready.time:
+                live = {p: t for p, t in live.items() if p != ready.partition}
+                if not live:
+                    return
+
+
+def fingerprint(recording: Iterable[Row]) -> str:
+    """What names a recording: the hash of its first record, 12 hex digits."""
+    first = next(iter(recording), None)
+    if first is None:
+        raise Misdeclared("There are no records in it.", mend="Name another FILE or TOPIC.")
+    return hashlib.sha256(orjson.dumps(first)).hexdigest()[:12]
+
+
+def _is_written(ready: _Ready, recording: str, written: Mapping[int, _Written]) -> bool:
+    last = written.get(ready.partition)
+    if last is None:
+        return False
+    if last.recording != recording:
+        if ready.time < last.time:
+            raise Incompatible(
+                f"partition {ready.partition} of the history has come to {last.time}, and this "
+                f"recording goes back to {ready.time}. Backfill in the order of time."
+            )
+        return False
+    if ready.number == last.number and ready.value != last.value:
+        raise Incompatible(
+            f"the recording has changed since a part of it was written: its record "
+            f"{ready.number + 1} is another. Begin anew under another --prefix."
+        )
+    return ready.number <= last.number
+
+
+def _written(record: Any) -> _Written:
+    headers = dict(record.headers)
+    return _Written(
+        headers.get(RECORDING_HEADER, b"").decode(),
+        int(headers.get(NUMBER_HEADER, b"-1")),
+        record.value,
+        datetime.fromtimestamp(record.timestamp / 1000, UTC),
+    )
+
+
+def _later(times: dict[int, datetime], partition: int, text: str) -> None:
+    time = datetime.fromisoformat(text)
+    times[partition] = max(time, times.get(partition, time))
+
+
+async def applied(settings: Settings, names: Mapping[str, str], partitions: int) -> tuple[int, int]:
+    """How many history records the journal holds as applied, of how many there are."""
+    done = total = 0
+    async with Tapes([names["history"]], settings) as tapes:
+        bounds = await tapes.bounds()
+    for number in range(partitions):
+        start, end = next(b for place, b in bounds.items() if place.partition == number)
+        log = KafkaLog(
+            settings.kafka_client(),
+            journal=names["journal"],
+            inputs=[names[kind] for kind in INPUTS],
+            partition=number,
+        )
+        await log.start()
+        try:
+            last = await log.last()
+        finally:
+            await log.close()
+        total += end - start
+        done += 0 if last is None else max(0, min(last.next[HISTORY], end) - start)
+    return done, total

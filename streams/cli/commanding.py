@@ -1,0 +1,134 @@
+"""`riverrun promote`, `rollback`, `freeze`, `unfreeze`: what operators tell the models."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from typing import Annotated
+
+import typer
+
+from schemas.errors import Misdeclared, RiverrunError
+from schemas.inputs import Command
+from streams.cli.options import AsJson, Prefix, UseCaseName
+from streams.cli.progress import Progress
+from streams.cli.terminal import as_json, complain, data
+from streams.loading import load
+from streams.ordering import Obeyed, command, order
+from streams.servers import running
+from streams.settings import Settings
+from streams.topics import names_of
+
+Who = Annotated[
+    str | None, typer.Option("--who", help="Who asks, for the audit trail. Default: your login.")
+]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the audit trail.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for it.")]
+TIMEOUT_S = 30.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command()(promote)
+    app.command()(rollback)
+    app.command()(freeze)
+    app.command()(unfreeze)
+
+
+def promote(
+    usecase: UseCaseName,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The new champion.")],
+    why: Why,
+    who: Who = None,
+    timeout: Timeout = TIMEOUT_S,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Make a model the champion in every partition.
+
+    Exit code 1 unless all partitions have done it. Example:
+    `riverrun promote flight_eta trees --why "2 % better for a week"`
+    """
+    models = load(usecase).use_case.models
+    if model not in models:
+        raise Misdeclared(
+            f"{usecase} has no model {model!r}.", mend=f"It has: {', '.join(models)}."
+        )
+    _order(usecase, command("promote", who=_who(who), why=why, model=model), timeout, prefix, json)
+
+
+def rollback(
+    usecase: UseCaseName,
+    why: Why,
+    who: Who = None,
+    timeout: Timeout = TIMEOUT_S,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Return to the champion before, in every partition.
+
+    Example: `riverrun rollback flight_eta --why "the trees left their limits"`
+    """
+    _order(usecase, command("rollback", who=_who(who), why=why), timeout, prefix, json)
+
+
+def freeze(
+    usecase: UseCaseName,
+    why: Why,
+    who: Who = None,
+    timeout: Timeout = TIMEOUT_S,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Let nobody and no rule promote a model until `unfreeze`.
+
+    Example: `riverrun freeze flight_eta --why "holiday traffic"`
+    """
+    _order(usecase, command("freeze", who=_who(who), why=why), timeout, prefix, json)
+
+
+def unfreeze(
+    usecase: UseCaseName,
+    why: Why,
+    who: Who = None,
+    timeout: Timeout = TIMEOUT_S,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Allow promotions again.
+
+    Example: `riverrun unfreeze flight_eta --why "holidays are over"`
+    """
+    _order(usecase, command("unfreeze", who=_who(who), why=why), timeout, prefix, json)
+
+
+def _who(given: str | None) -> str:
+    return given or getpass.getuser()
+
+
+def _order(usecase: str, wish: Command, timeout: float, prefix: str | None, json: bool) -> None:
+    settings = running(Settings.load(riverrun_topic_prefix=prefix))
+    names = names_of(load(usecase).use_case, settings)
+    progress = Progress("partitions that have answered")
+
+    def show(obeyed: Obeyed) -> None:
+        progress(obeyed.partitions - len(obeyed.waiting), obeyed.partitions)
+
+    obeyed = asyncio.run(order(wish, settings, names, timeout_s=timeout, on_progress=show))
+    progress.done()
+    if json:
+        as_json(obeyed.as_json())
+    else:
+        data.print(f"{wish.verb}: {obeyed.summary}  ({wish.command_id})", markup=False)
+    for number, reason in sorted(obeyed.refused.items()):
+        complain(RiverrunError(f"partition {number} refused: {reason}"))
+    if obeyed.waiting:
+        complain(
+            RiverrunError(
+                f"partitions {obeyed.waiting} did not answer within {timeout:g} s. The command "
+                "stays on its topic and is applied once a worker takes it: see `riverrun status "
+                f"{usecase}` and `riverrun history {usecase}`."
+            )
+        )
+    if len(obeyed.applied) < obeyed.partitions:
+        raise typer.Exit(1)

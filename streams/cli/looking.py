@@ -1,0 +1,194 @@
+"""`riverrun tail` and `riverrun dead-letters`: what is on the topics, and what was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.table import Table
+
+from schemas.errors import Misdeclared
+from streams.cli.options import AsJson, Prefix, UseCaseName
+from streams.cli.terminal import as_json, data, talk
+from streams.dead_letters import ATTEMPTS_MAX, Letter, letters
+from streams.dead_letters import redrive as send_again
+from streams.loading import load
+from streams.servers import running
+from streams.settings import Settings
+from streams.tailing import Test, filter_of
+from streams.tailing import tail as rows
+from streams.topics import names_of
+
+dead_letters = typer.Typer(no_args_is_help=True, help="What could not be used: look, send again.")
+
+Places = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PLACE]...", help="As `list` shows them: partition/offset."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command()(tail)
+    dead_letters.command("list")(list_letters)
+    dead_letters.command()(show)
+    dead_letters.command()(redrive)
+    app.add_typer(dead_letters, name="dead-letters")
+
+
+def tail(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Such as flight_eta.predictions.")],
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Only such; may be repeated.")
+    ] = None,
+    beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Also what is there already.")
+    ] = False,
+    end: Annotated[bool, typer.Option("--to-end", help="Stop at what is the end now.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Print the records of a topic as they are committed, one JSON object a line.
+
+    With --json each comes with its key, headers and place. Example:
+    `riverrun tail flight_eta.predictions --where segment=UA --limit 5`
+    """
+    settings = running(Settings.load(riverrun_topic_prefix=prefix))
+    tests = [filter_of(text) for text in where or ()]
+    name = settings.riverrun_topic_prefix + topic
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        asyncio.run(_tail(name, settings, tests, beginning, not end, limit, json))
+
+
+async def _tail(
+    topic: str,
+    settings: Settings,
+    tests: Sequence[Test],
+    beginning: bool,
+    follow: bool,
+    limit: int | None,
+    json: bool,
+) -> None:
+    found = rows(topic, settings, tests, beginning=beginning, follow=follow, limit=limit)
+    async for row in found:
+        sys.stdout.write(orjson.dumps(row if json else row["value"]).decode() + "\n")
+        sys.stdout.flush()
+
+
+def list_letters(
+    usecase: UseCaseName,
+    error_class: Annotated[str | None, typer.Option("--class", help="Only of this class.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest N.")] = 20,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """List what could not be used, by its place, and how many of each class there are.
+
+    Example: `riverrun dead-letters list flight_eta --class late`
+    """
+    settings, topic, _ = _place(usecase, prefix)
+    found = _found(topic, settings, (), error_class)
+    classes = Counter(letter.body["error_class"] for letter in found)
+    newest = sorted(found, key=lambda letter: letter.timestamp_ms)[-limit:]
+    if json:
+        as_json({"classes": classes, "letters": [letter.as_json() for letter in newest]})
+        return
+    table = Table("place", "when", "class", "from", "try", "error", box=None)
+    for letter in newest:
+        body, when = letter.body, datetime.fromtimestamp(letter.timestamp_ms / 1000, UTC)
+        source = f"{body['topic']}[{body['partition']}] {body['offset']}"
+        table.add_row(
+            letter.place,
+            f"{when:%Y-%m-%d %H:%M:%S}",
+            body["error_class"],
+            source,
+            str(letter.attempt),
+            body["error"],
+        )
+    data.print(table)
+    talk.print(", ".join(f"{n:,} {word}" for word, n in classes.most_common()) or "none")
+
+
+def show(
+    usecase: UseCaseName,
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="partition/offset, as listed.")],
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Show one dead letter: what is wrong, where it came from, the original bytes.
+
+    Example: `riverrun dead-letters show flight_eta 3/17`
+    """
+    settings, topic, _ = _place(usecase, prefix)
+    letter = _found(topic, settings, (place,), None)[0]
+    if json:
+        as_json(letter.as_json())
+        return
+    for name, value in letter.as_json().items():
+        data.print(f"{name:14} {value}", markup=False)
+
+
+def redrive(
+    usecase: UseCaseName,
+    places: Places = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are listed.")] = False,
+    error_class: Annotated[str | None, typer.Option("--class", help="Only of this class.")] = None,
+    attempts_max: Annotated[
+        int, typer.Option("--attempts", min=1, help="Leave what was sent again so often.")
+    ] = ATTEMPTS_MAX,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Send the original bytes to the original topic again, once their cause is mended.
+
+    Exit code 1 if some could not be. Example:
+    `riverrun dead-letters redrive flight_eta --all --class malformed`
+    """
+    if bool(places) == everything:
+        raise typer.BadParameter("give places, or --all")
+    settings, topic, names = _place(usecase, prefix)
+    chosen = _found(topic, settings, tuple(places or ()), error_class)
+    done = asyncio.run(send_again(chosen, settings, names, attempts_max=attempts_max))
+    if json:
+        as_json({"sent": done.sent, "left": done.left})
+    else:
+        data.print(f"{len(done.sent):,} sent again")
+        for place, reason in done.left.items():
+            talk.print(f"{place} was left: {reason}", markup=False)
+    if done.left:
+        raise typer.Exit(1)
+
+
+def _place(usecase: str, prefix: str | None) -> tuple[Settings, str, Any]:
+    settings = running(Settings.load(riverrun_topic_prefix=prefix))
+    names = names_of(load(usecase).use_case, settings)
+    return settings, names["dead-letter"], names
+
+
+def _found(
+    topic: str, settings: Settings, places: Sequence[str], error_class: str | None
+) -> list[Letter]:
+    async def read() -> list[Letter]:
+        return [
+            letter
+            async for letter in letters(topic, settings)
+            if (not places or letter.place in places)
+            and error_class in (None, letter.body["error_class"])
+        ]
+
+    found = asyncio.run(read())
+    missing = set(places) - {letter.place for letter in found}
+    if missing:
+        raise Misdeclared(
+            f"{topic} has no record at {', '.join(sorted(missing))}.",
+            mend="`riverrun dead-letters list` shows the places.",
+        )
+    return found

@@ -1,0 +1,93 @@
+"""What is known of one partition's newest snapshot, and when the next is due."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.task import PartitionTask
+from streams.snapshots.parts import Base
+from streams.snapshots.sealed import Header
+
+SHARE = 0.02
+"""Snapshots take at most this share of the time, on all processors together."""
+
+INTERVAL_S_MIN = 2.0
+AGAIN_S = 10.0
+
+
+@dataclass(slots=True)
+class Keeper:
+    """One partition's. `head` is what is thought to be stored, `header` what it says if usable."""
+
+    head: bytes | None = None
+    header: Header | None = None
+    due_s: float = 0.0
+    interval_s: float = INTERVAL_S_MIN
+    cost_s: float = 0.0
+    forked_s_max: float = 0.0
+    seq: int | None = None
+    written_s: float | None = None
+    size: int = 0
+    source: str = ""
+    error: str | None = None
+    archived_s: float | None = None
+    _task: Callable[[], PartitionTask | None] = field(default=lambda: None)
+
+    def begin(self, task: PartitionTask, head: bytes | None, header: Header | None) -> None:
+        """Keep that task from now on, from what is stored on."""
+        self.head, self.header = head, header
+        self.due_s = time.monotonic() + self.interval_s
+        self._task = weakref.ref(task)
+        task.ledger.changed = set()
+        if header is not None:
+            self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
+
+    def keeps(self, task: PartitionTask) -> bool:
+        """Whether its changes were tracked since what is stored."""
+        return self._task() is task
+
+    def base(self, task: PartitionTask) -> Base | None:
+        """What a snapshot can build on; None: all is to be written."""
+        if self.header is None or task.ledger.changed is None:
+            return None
+        return Base(self.header, frozenset(task.ledger.changed))
+
+    def taken(self, task: PartitionTask) -> None:
+        """A child has the changes: tracking starts anew."""
+        task.ledger.changed = set()
+        for slot in task.roster.slots():
+            slot.changed = False
+
+    def written(self, head: bytes, header: Header) -> None:
+        """It is stored."""
+        self.head, self.header, self.error = head, header, None
+        self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
+
+    def failed(self, error: str) -> None:
+        """It is not: the next one writes all."""
+        self.header, self.error = None, error
+        self.due_s = max(self.due_s, time.monotonic() + AGAIN_S)
+
+    def paced(self, cost_s: float, all_s: float) -> None:
+        """The next is due when this worker's snapshots, of `all_s`, are less than their share."""
+        self.cost_s = cost_s
+        self.interval_s = max(INTERVAL_S_MIN, all_s / SHARE)
+        self.due_s = time.monotonic() + self.interval_s
+
+    def status(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "seq": self.seq,
+            "age_s": None if self.written_s is None else round(time.time() - self.written_s, 1),
+            "bytes": self.size,
+            "interval_s": round(self.interval_s, 1),
+            "cost_s": round(self.cost_s, 4),
+            "held_up_ms_max": round(self.forked_s_max * 1000, 1),
+            "recovered_from": self.source,
+            "archived_at": self.archived_s,
+            "error": self.error,
+        }

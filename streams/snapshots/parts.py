@@ -1,0 +1,141 @@
+"""What of a task goes into a snapshot, and back.
+
+Each part of `models.state` is one pickle. A slot that did not change since the base is carried
+over. Ids go as a delta: {id: entry, or None where it was forgotten}; once the deltas outweigh what
+is alive, all ids are written anew.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple
+
+from models.slot import Slot
+from models.state import parts_of, take_parts
+from models.task import PartitionTask
+from streams.loading import versions
+from streams.snapshots.sealed import FORM, Header, Part, Unusable, Writer, sign
+from streams.unpickling import Allowed, Refused, unpickle
+
+IDS_AT_ONCE = 20_000
+"""Ids of one part: a few megabytes."""
+
+DELTAS_MAX = 200
+PROTOCOL = 5
+
+
+class Base(NamedTuple):
+    """The snapshot that a new one builds on, and the ids that changed since."""
+
+    header: Header
+    changed: frozenset[str]
+
+
+def write(task: PartitionTask, file: BinaryIO, base: Base | None, key: bytes, now_s: float) -> None:
+    """Write what changed since `base`, or everything; the task's slots are marked as kept."""
+    writer = Writer(file)
+    parts: dict[str, Part] = {}
+    for name, part in parts_of(task).items():
+        known = base.header.parts.get(name) if base is not None else None
+        if isinstance(part, Slot):
+            if known is not None and not part.changed:
+                parts[name] = known
+                continue
+            part.changed = False
+        parts[name] = _dump(writer, name, part)
+    ids = [] if base is None or _outgrown(task, base) else list(base.header.ids)
+    if base is not None:
+        parts.update((name, base.header.parts[name]) for name, _ in ids)
+    entries = task.ledger.entries
+    due: Collection[str] = entries if not ids or base is None else base.changed
+    for number, some in enumerate(_chunks(due)):
+        name = f"ids/{task.seq}/{number}"
+        parts[name] = _dump(writer, name, {event_id: entries.get(event_id) for event_id in some})
+        ids.append((name, len(some)))
+    header = Header(
+        form=FORM,
+        use_case=task.use_case.name,
+        partition=task.partition,
+        partitions=task.partitions,
+        definition=task.definition,
+        seq=task.seq,
+        step=task.step,
+        written_s=now_s,
+        parts=parts,
+        ids=tuple(ids),
+        **versions(),
+    )
+    writer.finish(sign(header, key))
+
+
+def _outgrown(task: PartitionTask, base: Base) -> bool:
+    kept = base.header.ids
+    written = sum(count for _, count in kept) + len(base.changed)
+    return len(kept) >= DELTAS_MAX or written > 2 * len(task.ledger.entries) + IDS_AT_ONCE
+
+
+def _dump(writer: Writer, name: str, part: Any) -> Part:
+    writer.begin(name)
+    pickle.Pickler(writer, PROTOCOL).dump(part)
+    return writer.end()
+
+
+def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
+    rest = iter(ids)
+    while some := list(islice(rest, IDS_AT_ONCE)):
+        yield some
+
+
+def check_fits(header: Header, task: PartitionTask) -> None:
+    """Raise `Unusable` if it is another's: use case, partition, definition, Python or River."""
+    mine = versions()
+    found = {
+        "use case": (header.use_case, task.use_case.name),
+        "partition": (header.partition, task.partition),
+        "number of partitions": (header.partitions, task.partitions),
+        "definition": (header.definition, task.definition),
+        "River": (header.river, mine["river"]),
+        "Python": (_minor(header.python), _minor(mine["python"])),
+    }
+    wrong = [f"{name} is {was}, not {now}" for name, (was, now) in found.items() if was != now]
+    if wrong:
+        raise Unusable(f"its {', its '.join(wrong)}")
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def restore(
+    header: Header, blob: Callable[[str], bytes | memoryview], task: PartitionTask, allowed: Allowed
+) -> None:
+    """Put it into a fresh task. `blob` gives a part by its name, checked. Raises `Unusable`; the
+    task is then of no use.
+    """
+    try:
+        ids: dict[str, Any] = {}
+        for name, _ in header.ids:
+            _merge(ids, unpickle(blob(name), allowed))
+        of_ids = {name for name, _ in header.ids}
+        parts = {name: unpickle(blob(name), allowed) for name in header.parts if name not in of_ids}
+        take_parts(task, parts, ids)
+    except Refused as error:
+        raise Unusable(str(error)) from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise Unusable(
+            f"its parts do not fit this riverrun: {type(error).__name__}: {error}"
+        ) from error
+    if (task.seq, task.step) != (header.seq, header.step):
+        raise Unusable(f"it says entry {header.seq} and holds {task.seq}")
+    for slot in task.roster.slots():
+        slot.changed = False
+
+
+def _merge(ids: dict[str, Any], delta: dict[str, Any]) -> None:
+    for event_id, entry in delta.items():
+        if entry is None:
+            ids.pop(event_id, None)
+        else:
+            ids[event_id] = entry

@@ -1,0 +1,101 @@
+"""One Redis hash a partition: the signed header, and the parts in pieces.
+
+    riverrun:snapshot:{<group>/<partition>}    head, 0:<part>, 1:<part> …
+
+Written in one MULTI/EXEC under WATCH: compare-and-set on the header that the writer knows of. The
+braces make it one slot of a cluster. Everything here blocks, and runs in threads of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+from redis.exceptions import WatchError
+
+from streams.snapshots.sealed import Header, Unusable
+
+PIECE = 64 << 20
+"""Bytes of one field at most; Redis takes 512 MB."""
+
+HEAD = b"head"
+TIMEOUT_S = 10.0
+CONNECT_S = 3.0
+
+
+class Outrun(Exception):
+    """Something else is stored than what the writer knows of; `head` is it."""
+
+    def __init__(self, head: bytes | None) -> None:
+        super().__init__("another snapshot is stored")
+        self.head = head
+
+
+def connect(redis_url: str) -> Any:
+    """A client that gives up rather than waits."""
+    return redis.Redis.from_url(
+        redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=CONNECT_S
+    )
+
+
+class RedisHash:
+    """The stored snapshot of one partition."""
+
+    def __init__(self, client: Any, group: str, partition: int) -> None:
+        self._client = client
+        self.key = f"riverrun:snapshot:{{{group}/{partition}}}"
+
+    def head(self) -> bytes | None:
+        """The signed header; None if there is none."""
+        found: bytes | None = self._client.hget(self.key, HEAD)
+        return found
+
+    def part(self, header: Header, name: str) -> bytes:
+        """One part, unchecked."""
+        fields = _fields(name, header.parts[name].size)
+        found = self._client.hmget(self.key, fields)
+        if None in found:
+            raise Unusable(f"its part {name} is missing")
+        return b"".join(found) if len(found) > 1 else bytes(found[0])
+
+    def write(
+        self,
+        signed: bytes,
+        header: Header,
+        blobs: Mapping[str, memoryview],
+        *,
+        over: bytes | None,
+        base: Header | None,
+    ) -> None:
+        """Store it over the head `over`, or raise `Outrun` and change nothing.
+
+        `base` is what that head says, if parts of it are kept; None: nothing of it is.
+        """
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.watch(self.key)
+            found = pipe.hget(self.key, HEAD)
+            if found != over:
+                raise Outrun(found)
+            pipe.multi()
+            if base is None:
+                pipe.delete(self.key)
+            elif gone := _all_fields(base) - _all_fields(header):
+                pipe.hdel(self.key, *gone)
+            for name, blob in blobs.items():
+                for number, field in enumerate(_fields(name, len(blob))):
+                    piece = blob[number * PIECE : (number + 1) * PIECE]
+                    pipe.hset(self.key, field, piece)
+            pipe.hset(self.key, HEAD, signed)
+            try:
+                pipe.execute()
+            except WatchError:
+                raise Outrun(self.head()) from None
+
+
+def _all_fields(header: Header) -> set[str]:
+    return {field for name, part in header.parts.items() for field in _fields(name, part.size)}
+
+
+def _fields(name: str, size: int) -> list[str]:
+    return [f"{number}:{name}" for number in range(max(1, -(-size // PIECE)))]

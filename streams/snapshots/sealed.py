@@ -1,0 +1,177 @@
+"""The form of a snapshot: parts as blobs, a header that lists the digest of each, a signature.
+
+The header is signed (HMAC with BLAKE2b), the header vouches for the parts: so everything is signed,
+and a part that did not change is carried over by its digest alone. All parts of one header are
+of one entry. As a file:
+
+    magic, blobs, signed header, places (JSON: part → offset), both lengths (8 bytes each)
+
+The places are not signed, they need not be: what is found there has the digest or is refused. Only
+what this repository brings is used to sign and digest (no OpenSSL), since a forked child does it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+from models.state import FORMAT
+from schemas.errors import Incompatible
+
+FORM = f"1.{FORMAT}"
+"""Of this file, and of the parts."""
+
+MAGIC = b"riverrun snapshot\n"
+_LENGTHS = struct.Struct(">QQ")
+_SIGNATURE = hashlib.blake2b().digest_size
+
+
+class Unusable(Incompatible):
+    """A snapshot that is not used, and why; the state is to be had from the log."""
+
+
+class Part(NamedTuple):
+    """One blob: its digest (hex), and its size in bytes."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a snapshot is of. `ids` names its parts of ids, oldest first: later ones overrule."""
+
+    form: str
+    use_case: str
+    partition: int
+    partitions: int
+    definition: str
+    python: str
+    river: str
+    riverrun: str
+    seq: int
+    step: int
+    written_s: float
+    parts: Mapping[str, Part]
+    ids: tuple[tuple[str, int], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.size for part in self.parts.values())
+
+
+def digest_of(blob: bytes | memoryview) -> str:
+    """Of one part."""
+    return hashlib.blake2b(blob, digest_size=32).hexdigest()
+
+
+def sign(header: Header, key: bytes) -> bytes:
+    """The header as it is kept: its signature, then JSON."""
+    text = orjson.dumps(asdict(header))
+    return _signature(text, key) + text
+
+
+def opened(signed: bytes, key: bytes) -> Header:
+    """The header, if its signature holds; else raises `Unusable`."""
+    signature, text = signed[:_SIGNATURE], signed[_SIGNATURE:]
+    if not hmac.compare_digest(signature, _signature(text, key)):
+        raise Unusable(
+            "its signature does not hold: it was written with another RIVERRUN_SNAPSHOT_KEY, or "
+            "it was forged"
+        )
+    try:
+        raw: dict[str, Any] = orjson.loads(text)
+        if raw["form"] != FORM:
+            raise Unusable(f"its form is {raw['form']}, and {FORM} is read here")
+        raw["parts"] = {name: Part(*part) for name, part in raw["parts"].items()}
+        raw["ids"] = tuple((name, count) for name, count in raw["ids"])
+        return Header(**raw)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unusable(f"its header cannot be read: {error}") from error
+
+
+def peeked(signed: bytes | None) -> int:
+    """The entry that a header claims to be of; -1 if it says none. Nothing else is to be believed
+    of a header whose signature was not looked at.
+    """
+    try:
+        return int(orjson.loads((signed or b"")[_SIGNATURE:])["seq"])
+    except (KeyError, TypeError, ValueError):
+        return -1
+
+
+def checked(header: Header, name: str, blob: bytes | memoryview) -> bytes | memoryview:
+    """The part, if it has its digest; else raises `Unusable`."""
+    if digest_of(blob) != header.parts[name].digest:
+        raise Unusable(f"its part {name} is damaged")
+    return blob
+
+
+def _signature(text: bytes, key: bytes) -> bytes:
+    return hmac.new(key, b"riverrun snapshot\0" + text, hashlib.blake2b).digest()
+
+
+class Writer:
+    """Writes the file form: `begin` a part, `write` to it, `end` it; `finish` at last."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._at = file.write(MAGIC)
+        self._start = self._at
+        self._digest = hashlib.blake2b(digest_size=32)
+        self._places: dict[str, int] = {}
+
+    def begin(self, name: str) -> None:
+        """What is written from now on is that part."""
+        self._start = self._places[name] = self._at
+        self._digest = hashlib.blake2b(digest_size=32)
+
+    def write(self, data: Any) -> int:
+        """Add to the part."""
+        self._digest.update(data)
+        size = memoryview(data).nbytes
+        self._file.write(data)
+        self._at += size
+        return size
+
+    def end(self) -> Part:
+        """The part that was written."""
+        return Part(self._digest.hexdigest(), self._at - self._start)
+
+    def finish(self, signed: bytes) -> None:
+        """Close the file with its header."""
+        places = orjson.dumps(self._places)
+        self._file.write(signed + places + _LENGTHS.pack(len(signed), len(places)))
+        self._file.flush()
+
+
+class Reader:
+    """The file form, read from memory (a map of the file). Raises `Unusable` if it is none."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = memoryview(data)
+        end = len(self._data) - _LENGTHS.size
+        if bytes(self._data[: len(MAGIC)]) != MAGIC or end < len(MAGIC):
+            raise Unusable("it is no snapshot, or cut off")
+        signed, places = _LENGTHS.unpack(self._data[end:])
+        if signed + places > end:
+            raise Unusable("it is cut off")
+        self.signed = bytes(self._data[end - places - signed : end - places])
+        try:
+            self.places: dict[str, int] = orjson.loads(bytes(self._data[end - places : end]))
+        except ValueError as error:
+            raise Unusable("it is damaged at its end") from error
+
+    def blob(self, header: Header, name: str) -> memoryview:
+        """One part, unchecked."""
+        start = self.places.get(name)
+        if start is None or not isinstance(start, int):
+            raise Unusable(f"its part {name} is missing")
+        return self._data[start : start + header.parts[name].size]

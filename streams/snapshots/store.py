@@ -1,0 +1,276 @@
+"""The snapshot store of a worker: Redis, and behind it an archive, where there is one.
+
+load    newest first, of Redis and archive, until one is whole, signed and fits
+offer   when due, and one at a time: fork, then a thread writes what the child has pickled
+
+Nothing here stops a worker or makes a prediction wait: a store that is slow, down or full is told
+of in the status, and tried again. Fencing: a write says over which head it goes, and goes nowhere
+else. The state at an entry is the same whoever wrote it, so of two writers the one ahead is right.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from redis.exceptions import RedisError
+
+from models.task import PartitionTask
+from schemas.errors import Unavailable
+from streams.snapshots.archive import Archive, Kept
+from streams.snapshots.forking import Child, fork
+from streams.snapshots.keeper import Keeper
+from streams.snapshots.parts import check_fits, restore, write
+from streams.snapshots.redis_hash import Outrun, RedisHash
+from streams.snapshots.sealed import Header, Reader, Unusable, checked, opened, peeked
+from streams.snapshots.threads import awaited, beside
+from streams.unpickling import Allowed
+
+log = logging.getLogger("riverrun.snapshots")
+
+PATIENCE_S = 10.0
+"""How long recovery waits for a Redis that does not answer, before it folds the log."""
+
+TRIES = 5
+FAILURES = (RedisError, OSError, Unavailable, Unusable, Outrun)
+
+
+class Loaded(NamedTuple):
+    """What recovery starts from; `head` is what Redis has, whether it is usable or not."""
+
+    task: PartitionTask
+    head: bytes | None
+    header: Header | None
+    source: str
+    problems: list[str]
+
+
+class Outcome(NamedTuple):
+    """What became of one snapshot: what is stored now, or why it is not."""
+
+    head: bytes | None
+    header: Header | None
+    cpu_s: float
+    error: str | None
+    archived: bool = False
+
+
+class Snapshots:
+    """wiring.SnapshotStore. `make` gives a fresh task of a partition."""
+
+    def __init__(
+        self,
+        client: Any,
+        group: str,
+        make: Callable[[int], PartitionTask],
+        *,
+        key: bytes,
+        allowed: Allowed,
+        archive: Archive | None = None,
+    ) -> None:
+        self._client = client
+        self._group = group
+        self._make = make
+        self._key = key
+        self._allowed = allowed
+        self._archive = archive
+        self._keepers: defaultdict[int, Keeper] = defaultdict(Keeper)
+        self._busy = False
+        self._tried: dict[int, set[str]] = {}
+
+    # Recovery.
+
+    async def load(self, partition: int) -> PartitionTask:
+        """The newest usable state; a fresh task if there is none."""
+        self._tried[partition] = set()
+        return await self._begin(partition)
+
+    async def fresh(self, partition: int, because: str) -> PartitionTask:
+        """The next older state that was not tried, or a task at the beginning."""
+        return await self._begin(partition, because)
+
+    async def _begin(self, partition: int, because: str | None = None) -> PartitionTask:
+        found = await awaited(partial(self._load, partition, because is not None))
+        keeper = self._keepers[partition]
+        keeper.begin(found.task, found.head, found.header)
+        problems = [because, *found.problems] if because else found.problems
+        keeper.source = "; ".join([found.source, *problems])
+        for problem in problems:
+            log.warning("partition %d: %s; going on from %s", partition, problem, found.source)
+        log.info("partition %d: recovering from %s", partition, found.source)
+        return found.task
+
+    def _load(self, partition: int, again: bool) -> Loaded:
+        problems: list[str] = []
+        head = self._head(partition, problems)
+        kept = self._kept(partition, problems)
+        found = None if again else self._from_redis(partition, head, kept, problems)
+        if found is None:
+            found = self._from_archive(partition, head, kept, problems)
+        return found or Loaded(self._make(partition), head, None, "the log", problems)
+
+    def _head(self, partition: int, problems: list[str]) -> bytes | None:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._hash(partition).head()
+            except FAILURES as error:
+                if time.monotonic() > deadline:
+                    problems.append(f"Redis does not answer ({error})")
+                    return None
+                time.sleep(0.2)
+
+    def _kept(self, partition: int, problems: list[str]) -> list[Kept]:
+        if self._archive is None:
+            return []
+        try:
+            kept = self._archive.of(partition)
+        except Exception as error:  # whatever a file system raises
+            problems.append(f"the archive cannot be read ({error})")
+            return []
+        return [found for found in kept if found.path not in self._tried[partition]][:TRIES]
+
+    def _from_redis(
+        self, partition: int, head: bytes | None, kept: list[Kept], problems: list[str]
+    ) -> Loaded | None:
+        stored = self._hash(partition)
+        for _ in range(TRIES):
+            if head is None or (kept and kept[0].seq > peeked(head)):
+                return None
+            task = self._make(partition)
+            try:
+                header = opened(head, self._key)
+                check_fits(header, task)
+                restore(header, partial(_checked_part, header, stored), task, self._allowed)
+                return Loaded(task, head, header, f"Redis, entry {header.seq}", problems)
+            except Unusable as error:
+                before, head = head, self._head(partition, problems)
+                if head == before:
+                    problems.append(f"the snapshot in Redis is not used: {error}")
+                    return None
+            except FAILURES as error:
+                problems.append(f"the snapshot in Redis cannot be read: {error}")
+                return None
+        return None
+
+    def _from_archive(
+        self, partition: int, head: bytes | None, kept: list[Kept], problems: list[str]
+    ) -> Loaded | None:
+        assert self._archive is not None or not kept
+        for found in kept:
+            self._tried[partition].add(found.path)
+            task = self._make(partition)
+            try:
+                assert self._archive is not None
+                self._archive.restore(found, task, self._allowed)
+            except Unusable as error:
+                problems.append(f"the snapshot {found.path} is not used: {error}")
+                continue
+            except Exception as error:  # whatever a file system raises
+                problems.append(f"the snapshot {found.path} cannot be read: {error}")
+                continue
+            return Loaded(task, head, None, f"the archive, entry {found.seq}", problems)
+        return None
+
+    def _hash(self, partition: int) -> RedisHash:
+        return RedisHash(self._client, self._group, partition)
+
+    # Writing.
+
+    def offer(self, partition: int, task: PartitionTask) -> None:
+        """Take a snapshot if one is due and none is under way. Milliseconds at most."""
+        keeper = self._keepers[partition]
+        if self._busy or time.monotonic() < keeper.due_s:
+            return
+        if not keeper.keeps(task):
+            keeper.begin(task, keeper.head, None)
+        archives = self._archive is not None and self._archive.due(partition)
+        base = None if archives else keeper.base(task)
+        try:
+            child = fork(lambda file: write(task, file, base, self._key, time.time()))
+        except OSError as error:
+            self._fail(partition, f"no process for it: {error}")
+            return
+        keeper.taken(task)
+        keeper.forked_s_max = max(keeper.forked_s_max, child.forked_s)
+        self._busy = True
+        header = None if base is None else base.header
+        work = partial(self._store, partition, child, keeper.head, header, archives)
+        beside(work, partial(self._done, partition, keeper, child.forked_s))
+
+    def _store(
+        self, partition: int, child: Child, over: bytes | None, base: Header | None, archives: bool
+    ) -> Outcome:
+        """In a thread: wait for the child, write what it wrote. Never raises."""
+        cpu_s, began, archived = 0.0, time.thread_time(), False
+        head: bytes | None = None
+        try:
+            with child.file as file:
+                cpu_s = child.wait()
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    reader = Reader(data)
+                    head, header = reader.signed, opened(reader.signed, self._key)
+                    if archives and self._archive is not None:
+                        self._archive.put(header, data)
+                        archived = True
+                    blobs = {name: reader.blob(header, name) for name in reader.places}
+                    try:
+                        self._hash(partition).write(head, header, blobs, over=over, base=base)
+                    finally:
+                        del reader
+                        for blob in blobs.values():
+                            blob.release()
+            error = None
+        except Outrun as outrun:
+            head, error = self._outrun(outrun.head, over, header)
+            header = None
+        except Exception as failure:  # nothing of a snapshot may stop a worker
+            head, header, error = over, None, f"{type(failure).__name__}: {failure}"
+        return Outcome(head, header, cpu_s + time.thread_time() - began, error, archived)
+
+    def _outrun(
+        self, found: bytes | None, over: bytes | None, mine: Header
+    ) -> tuple[bytes | None, str]:
+        """(the head to go over next time, why it was not written)."""
+        if found is None:
+            return None, "Redis has lost the snapshot; the next one is whole"
+        try:
+            header = opened(found, self._key)
+        except Unusable as error:
+            return found, f"another snapshot is stored, and {error}; the next one replaces it"
+        if header.seq > mine.seq:
+            return over, f"another worker's snapshot is ahead, at entry {header.seq}"
+        return found, f"an older snapshot is stored, of entry {header.seq}; it is replaced"
+
+    def _done(self, partition: int, keeper: Keeper, forked_s: float, outcome: Outcome) -> None:
+        self._busy = False
+        keeper.cost_s = forked_s + outcome.cpu_s
+        keeper.paced(keeper.cost_s, sum(k.cost_s for k in self._keepers.values()))
+        if outcome.archived and self._archive is not None:
+            keeper.archived_s = self._archive.done(partition)
+        if outcome.header is not None and outcome.head is not None:
+            if keeper.error:
+                log.warning("partition %d: snapshots are written again", partition)
+            keeper.written(outcome.head, outcome.header)
+            return
+        keeper.head = outcome.head
+        self._fail(partition, outcome.error or "unknown")
+
+    def _fail(self, partition: int, error: str) -> None:
+        keeper = self._keepers[partition]
+        if keeper.error != error:
+            log.warning("partition %d: no snapshot: %s", partition, error)
+        keeper.failed(error)
+
+    def status(self, partition: int) -> Mapping[str, Any]:
+        """Age, size and cost of the newest snapshot, what recovery began with, the last error."""
+        return self._keepers[partition].status()
+
+
+def _checked_part(header: Header, stored: RedisHash, name: str) -> Any:
+    return checked(header, name, stored.part(header, name))

@@ -1,0 +1,103 @@
+"""Records of a topic as people look at them: decoded, filtered by their fields."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from schemas.errors import Misdeclared, Unavailable
+from streams.settings import Settings
+from streams.tapes import Tapes
+
+Test = Callable[[Any], bool]
+
+
+def filter_of(text: str) -> Test:
+    """The filter that `field=value` stands for; a dot leads into a record, `key` is its key.
+
+    >>> filter_of("features.carrier=UA")({"value": {"features": {"carrier": "UA"}}})
+    True
+    >>> filter_of("learnt=true")({"value": {"learnt": False}})
+    False
+    """
+    name, found, wanted = text.partition("=")
+    if not found or not name:
+        raise Misdeclared(f"--where {text!r} is no filter.", mend="Write FIELD=VALUE.")
+    path = name.split(".")
+
+    def test(row: Any) -> bool:
+        value = row["key"] if name == "key" else row["value"]
+        for part in path if name != "key" else ():
+            value = value.get(part) if isinstance(value, dict) else None
+        return value == wanted or (value is not None and _written(value) == wanted)
+
+    return test
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def row_of(record: Any) -> dict[str, Any]:
+    """A record as plain data; what is not text, or not JSON, is given as base64."""
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "time": datetime.fromtimestamp(record.timestamp / 1000, UTC).isoformat(),
+        "key": _text(record.key),
+        "headers": {name: _text(value) for name, value in record.headers},
+        "value": _decoded(record.value),
+    }
+
+
+def _text(raw: bytes | None) -> str | None:
+    if raw is None:
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return b64encode(raw).decode()
+
+
+def _decoded(raw: bytes | None) -> Any:
+    try:
+        return None if raw is None else orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return _text(raw)
+
+
+async def tail(
+    topic: str,
+    settings: Settings,
+    tests: Sequence[Test],
+    *,
+    beginning: bool,
+    follow: bool,
+    limit: int | None,
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Rows that pass all tests, at most `limit`; without `follow` up to what is the end now."""
+    async with Tapes([topic], settings) as tapes:
+        if not tapes.places:
+            raise Unavailable(f"There is no topic {topic}. `riverrun topics` names them.")
+        bounds = await tapes.bounds()
+        starts = {place: start if beginning else end for place, (start, end) in bounds.items()}
+        ends = {place.partition: end for place, (_, end) in bounds.items()}
+        left, silent = limit, 0
+        async for records in tapes.follow(starts):
+            for record in records:
+                if not follow and record.offset >= ends[record.partition]:
+                    continue
+                row = row_of(record)
+                if all(test(row) for test in tests):
+                    yield row
+                    left = None if left is None else left - 1
+                    if left == 0:
+                        return
+            silent = 0 if records else silent + 1
+            if not follow and (silent >= 2 or not beginning):
+                return

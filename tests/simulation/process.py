@@ -1,0 +1,182 @@
+"""One worker process: the real `_Worker` without Faust, that can be killed, stopped and continued.
+
+Everything that it asks of a server passes `io`: there it dies, hangs, is slow or fails. A killed
+process has no more effect from that moment; its coroutines are cancelled only to be rid of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
+from faust.types import TP
+
+from models.task import PartitionTask
+from schemas.topics import INPUTS
+from streams.log import KafkaLog
+from streams.wiring import Wiring
+from streams.worker import _Worker
+from streams.writer import Limits
+from tests.simulation.clients import Member
+from tests.simulation.group import HEARTBEAT_S
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
+
+
+def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **given: Any) -> asyncio.Task[Any]:
+    """A loop's task factory: a task belongs to the process that makes it, and dies with it."""
+    task = asyncio.Task(coroutine, loop=loop, **given)
+    process = CURRENT.get()
+    if process is not None:
+        process.tasks.append(task)
+    return task
+
+
+class Process:
+    """One incarnation of a worker under its instance id."""
+
+    def __init__(self, world: World, instance: str) -> None:
+        self.world = world
+        self.instance = instance
+        self.alive = True
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.generation = -1
+        self._running = asyncio.Event()
+        self._running.set()
+        self.member = Member(self)
+        self.store = world.plants.store(self)
+        self.worker = _Worker(self._wiring(), {}, world.group_id, instance, None)
+        self.worker.app = SimpleNamespace(consumer=self.member, consumer_generation_id=-1)
+        token = CURRENT.set(self)
+        self._main = asyncio.ensure_future(self._live())
+        CURRENT.reset(token)
+
+    def _wiring(self) -> Wiring:
+        world, limits = self.world, Limits()
+        client = {"process": self}
+        return Wiring(
+            inputs=tuple(world.topics[kind] for kind in INPUTS),
+            store=self.store,
+            open_log=lambda n: KafkaLog(
+                client,
+                journal=world.topics["journal"],
+                inputs=tuple(world.topics[kind] for kind in INPUTS),
+                partition=n,
+            ),
+            open_writer=lambda n: world.plants.writer(
+                client,
+                transactional_id=f"{world.group_id}-{n}",
+                partition=n,
+                topics=world.topics,
+                limits=limits,
+            ),
+            pace=world.pace,
+        )
+
+    def fresh(self, partition: int) -> PartitionTask:
+        """A task at its beginning, in which this process may die."""
+        task: PartitionTask = self.world.plants.task(
+            self.world.case,
+            partition=partition,
+            partitions=self.world.partitions,
+            definition="d1",
+        )
+        task.reach = self.reach  # type: ignore[attr-defined]
+        return task
+
+    # Its life.
+
+    async def _live(self) -> None:
+        asyncio.ensure_future(self.member.fetch())
+        asyncio.ensure_future(self._be_member())
+        asyncio.ensure_future(self.worker._watch())
+        await self.worker.ending.wait()
+        await self.worker._stop_all()
+        self.world.exited(self, self.worker.code, self.worker.failure)
+        self.end()
+
+    async def _be_member(self) -> None:
+        group = self.world.group
+        while True:
+            self.generation, numbers = await group.join(self.instance, self)
+            tps = {TP(self.world.topics[kind], n) for kind in INPUTS for n in numbers}
+            await self._hang()
+            self.member.assign(tps)
+            self.worker.app.consumer_generation_id = self.generation
+            await self.worker._on_assigned(None, tps)
+            await self._heartbeats()
+            await self.worker._on_revoked(None, tps)
+
+    async def _heartbeats(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                await self.io(None)
+            except KafkaError:
+                continue
+            if not self.beats(self.generation):
+                return
+
+    def beats(self, generation: int) -> bool:
+        """One heartbeat that arrived."""
+        return self.world.group.heartbeat(self.instance, self, generation)
+
+    # Its faults.
+
+    async def io(self, step: str | None, *, fails: bool = True) -> None:
+        """One request: the process may die here, hang, or get no answer."""
+        if not self.alive:
+            raise asyncio.CancelledError
+        if step is not None:
+            self.reach(step)
+        fate, rng = self.world.fate, self.world.rng
+        slow = fate.strikes("request is slow")
+        await asyncio.sleep(rng.uniform(0.1, 2.0) if slow else rng.expovariate(1_000))
+        await self._hang()
+        while self.world.kafka.down:
+            await asyncio.sleep(0.2)
+            if fails:
+                raise KafkaConnectionError("down")
+        if fails and fate.strikes("request fails"):
+            raise rng.choice((NodeNotReadyError, KafkaConnectionError, ConnectionError))("told to")
+
+    async def _hang(self) -> None:
+        while not self._running.is_set():
+            await self._running.wait()
+        if not self.alive:
+            raise asyncio.CancelledError
+
+    def reach(self, step: str) -> None:
+        """Be at a numbered step; perhaps die there."""
+        if self.alive and self.world.fate.crashes(step):
+            self.world.died(self)
+            self.end()
+        if not self.alive:
+            raise asyncio.CancelledError
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        self._running.clear()
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._running.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it hangs."""
+        return not self._running.is_set()
+
+    def end(self) -> None:
+        """kill -9, or the end after an exit."""
+        self.alive = False
+        self._running.set()
+        self.world.kafka.listeners.remove(self.member.kick)
+        for task in self.tasks:
+            task.cancel()

@@ -1,0 +1,205 @@
+"""What operators do: commands to all partitions, registry, tails, dead letters, repartition."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from loop import SOURCE, Loop, parcels
+
+from schemas.errors import Incompatible
+from schemas.inputs import Verb
+from streams.dead_letters import ATTEMPT_HEADER, letters, redrive
+from streams.embedded import Endpoints
+from streams.model_card import card, markdown
+from streams.ordering import Obeyed, command, order
+from streams.registry import changes, gather, together
+from streams.repartitioning import repartition
+from streams.tailing import filter_of, tail
+
+pytestmark = pytest.mark.integration
+
+ROWS = parcels(200)
+IDS = [str(fields["event_id"]) for kind, fields in ROWS if kind == "event"]
+
+
+@pytest.fixture(scope="module")
+def loop(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    """A use case whose worker runs and has answered and learnt everything."""
+    loop = Loop(stack, tmp_path_factory.mktemp("parcels"))
+    try:
+        asyncio.run(loop.publish(ROWS))
+        loop.start()
+        asyncio.run(loop.wait_for("examples", IDS))
+        yield loop
+    finally:
+        loop.close()
+
+
+async def tell(loop: Loop, verb: Verb, model: str | None = None) -> Obeyed:
+    """Send a command and wait for what becomes of it."""
+    wish = command(verb, who="eve@example.com", why="a test", model=model)
+    return await order(wish, loop.settings, loop.names, timeout_s=20)
+
+
+async def test_a_promotion_is_applied_in_every_partition_and_rolled_back(loop: Loop) -> None:
+    """One id for all; the audit trail has it as one line with who and why."""
+    done = await tell(loop, "promote", "brisk")
+    assert done.summary == "applied in 2 of 2"
+    back = await tell(loop, "rollback")
+    assert sorted(back.applied) == [0, 1]
+    trail = together(await changes(loop.settings, loop.names["lifecycle"]))
+    acts = [c for c in trail if c["command_id"] == done.command.command_id]
+    assert [(c["model"], c["to_state"], sorted(c["partitions"])) for c in acts] == [
+        ("linear", "shadow", [0, 1]),
+        ("brisk", "champion", [0, 1]),
+    ]
+    assert {(c["who"], c["why"]) for c in acts} == {("eve@example.com", "a test")}
+
+
+async def test_a_command_that_cannot_be_is_refused_with_the_reason(loop: Loop) -> None:
+    """Each partition says why, and nothing has changed."""
+    done = await tell(loop, "promote", "linear")
+    assert done.applied == []
+    assert set(done.refused) == {0, 1}
+    assert "champion already" in done.refused[0]
+    assert (await tell(loop, "freeze")).summary == "applied in 2 of 2"
+    frozen = await tell(loop, "promote", "brisk")
+    assert "unfreeze" in frozen.refused[1]
+    assert (await tell(loop, "unfreeze")).summary == "applied in 2 of 2"
+
+
+async def test_without_a_worker_a_command_waits_and_says_so(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    """Nobody answers: after the time-out it is named who did not."""
+    idle = Loop(stack, tmp_path)
+    await idle.publish(ROWS[:1])
+    wish = command("freeze", who="eve", why="a test")
+    done = await order(wish, idle.settings, idle.names, timeout_s=0.5)
+    assert (done.waiting, done.summary) == ([0, 1], "applied in 0 of 2, no answer from 2")
+
+
+def test_promote_says_what_models_there_are(loop: Loop) -> None:
+    """A name that is no model is refused before anything is sent: exit code 5."""
+    said = loop.run("promote", str(loop.file), "best", "--why", "it is", code=5)
+    assert "linear, brisk" in said
+    done = loop.run("freeze", str(loop.file), "--why", "tests", "--who", "eve", "--json")
+    assert (done["applied"], done["waiting"]) == ([0, 1], [])
+    loop.run("unfreeze", str(loop.file), "--why", "tests", "--json")
+
+
+async def test_the_registry_counts_what_each_model_has_learnt(loop: Loop) -> None:
+    """As many examples as there are; state, definition, journal place and worker are known."""
+    registry = await gather(loop.loaded, loop.settings, loop.names)
+    assert {(e.model, e.partition) for e in registry.entries} == {
+        (model, partition) for model in ("linear", "brisk") for partition in (0, 1)
+    }
+    for model in ("linear", "brisk"):
+        assert sum(e.learnt for e in registry.of(model)) == len(IDS)
+    entry = registry.of("linear")[0]
+    assert (entry.state, entry.definition) == ("champion", loop.loaded.definition)
+    assert entry.journal_step is not None
+    assert entry.worker is not None
+    assert "declared by definition" in entry.why
+
+
+async def test_a_model_card_has_data_metrics_limits_and_lineage(loop: Loop) -> None:
+    """As data and as Markdown, from the topics alone."""
+    registry = await gather(loop.loaded, loop.settings, loop.names)
+    found = card(registry, "linear")
+    assert found["data"]["examples"] == len(IDS)
+    assert found["metrics"]["scores"]["linear"]["n"] == len(IDS)
+    assert found["lineage"]["definitions"][0]["definition"] == loop.loaded.definition
+    assert orjson.dumps(found, default=str, option=orjson.OPT_NON_STR_KEYS)
+    text = markdown(found)
+    for heading in ("# linear of parcels", "## Data", "## Metrics", "## Limits", "## Lineage"):
+        assert heading in text
+
+
+async def test_a_tail_gives_what_passes_its_filters(loop: Loop) -> None:
+    """Fields by their paths, from the beginning to what is the end."""
+    tests = [filter_of("event_id=p7")]
+    topic = loop.names["predictions"]
+    found = [
+        row
+        async for row in tail(topic, loop.settings, tests, beginning=True, follow=False, limit=None)
+    ]
+    assert [row["value"]["event_id"] for row in found] == ["p7"]
+    assert found[0]["headers"]["ce_type"] == "riverrun.predictions"
+    some = tail(topic, loop.settings, [], beginning=True, follow=True, limit=3)
+    assert len([row async for row in some]) == 3
+
+
+async def test_dead_letters_are_sent_again_and_not_for_ever(loop: Loop) -> None:
+    """The original bytes, on the partition of their key, with an attempt header and a cap."""
+    body = {"event_id": "heavy", "event_time": "2024-05-03T00:00:00Z", "depot": "north"}
+    async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
+        await producer.send_and_wait(
+            loop.names["events"], orjson.dumps(body), key=b"north", headers=[("trace", b"1")]
+        )
+    topic = loop.names["dead-letter"]
+    for attempt in (1, 2):
+        await until_letters(loop, "heavy", attempt)
+        newest = (await about(loop, "heavy"))[-1]
+        assert newest.attempt == attempt - 1
+        done = await redrive([newest], loop.settings, loop.names, attempts_max=2)
+        assert done.sent == [newest.place]
+    await until_letters(loop, "heavy", 3)
+    newest = (await about(loop, "heavy"))[-1]
+    assert dict(newest.headers) == {"trace": b"1", ATTEMPT_HEADER: b"2"}
+    assert newest.value == orjson.dumps(body)
+    done = await redrive([newest], loop.settings, loop.names, attempts_max=2)
+    assert (done.sent, list(done.left)) == ([], [newest.place])
+    assert len([letter async for letter in letters(topic, loop.settings)]) >= 3
+
+
+async def about(loop: Loop, word: str) -> list[Any]:
+    """Dead letters whose bytes hold a word."""
+    topic = loop.names["dead-letter"]
+    return [x async for x in letters(topic, loop.settings) if word.encode() in x.value]
+
+
+async def until_letters(loop: Loop, word: str, count: int) -> None:
+    """Wait until so many are there."""
+    topic = loop.names["dead-letter"]
+    found = tail(topic, loop.settings, [], beginning=True, follow=True, limit=None)
+    seen = 0
+    async with asyncio.timeout(30):
+        async for row in found:
+            seen += word.encode() in b64decode(row["value"]["value_base64"])
+            if seen == count:
+                break
+    await found.aclose()
+
+
+async def test_a_use_case_is_replayed_on_another_number_of_partitions(
+    loop: Loop, tmp_path: Path, stack: Endpoints
+) -> None:
+    """Every event and outcome is there once, on its key's partition, in the order of time; new
+    workers answer and learn all of it.
+    """
+    target = Loop(stack, tmp_path, SOURCE)
+    copied = await repartition(loop.loaded.use_case, loop.settings, target.settings, 3)
+    assert copied.outcomes == len(IDS)
+    assert copied.events == len(await loop.records("events"))
+    events = await target.records("events")
+    assert {r.partition for r in events} <= {0, 1, 2}
+    for key in {r.key for r in events}:
+        before = [r.value for r in await loop.records("events") if r.key == key]
+        assert [r.value for r in events if r.key == key] == before
+    with pytest.raises(Incompatible, match="hold records already"):
+        await repartition(loop.loaded.use_case, loop.settings, target.settings, 3)
+    try:
+        target.start()
+        await target.wait_for("examples", IDS)
+        said = [value["event_id"] for value in await target.values("predictions")]
+        assert sorted(said) == sorted(IDS)
+    finally:
+        target.close()

@@ -1,0 +1,123 @@
+"""The registry, the audit trail and filters, as far as they need no server."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from schemas.errors import Misdeclared
+from streams.dead_letters import Letter
+from streams.registry import folded, together
+from streams.tailing import filter_of
+from streams.verification import differing
+
+
+def change(model: str, to: str, **rest: Any) -> dict[str, Any]:
+    """A lifecycle record."""
+    given = {
+        "partition": 0,
+        "segment": None,
+        "from_state": None,
+        "cause": "definition",
+        "who": "riverrun",
+        "why": "declared",
+        "command_id": None,
+        "evidence": None,
+        "event_time": None,
+        "time": "2024-05-01T00:00:00+00:00",
+        "step": 1,
+    }
+    return given | {"model": model, "to_state": to} | rest
+
+
+def test_lifecycle_records_lead_to_the_state_of_each_model() -> None:
+    """The last change counts; the first says when and why it began."""
+    entries = folded(
+        [
+            change("linear", "champion"),
+            change("trees", "shadow"),
+            change("linear", "shadow", cause="operator", who="eve", step=9),
+            change("trees", "champion", cause="operator", who="eve", step=9),
+            change("trees", "withheld", cause="safeguard", why="it left its limits"),
+            change("trees", "frozen", cause="operator"),
+        ]
+    )
+    states = {e.model: (e.state, e.who, e.began_step, e.withheld, e.frozen) for e in entries}
+    assert states == {
+        "linear": ("shadow", "eve", 1, None, True),
+        "trees": ("champion", "eve", 1, "it left its limits", True),
+    }
+
+
+def test_a_segment_that_came_back_began_again() -> None:
+    """What was retired and begins once more is a new model."""
+    entries = folded(
+        [
+            change("linear", "shadow", segment="UA", step=5),
+            change("linear", "retired", segment="UA", cause="limit", step=8),
+            change("linear", "shadow", segment="UA", step=12),
+        ]
+    )
+    assert [(e.state, e.began_step) for e in entries] == [("shadow", 12)]
+
+
+def test_one_command_in_many_partitions_is_one_line() -> None:
+    """What a partition's own rule did stays apart from what another's did."""
+    found = together(
+        [
+            change("trees", "champion", command_id="c1", partition=0, cause="operator"),
+            change("trees", "champion", command_id="c1", partition=1, cause="operator", step=7),
+            change("trees", "champion", segment="UA", partition=0, cause="rule"),
+            change("trees", "champion", segment="UA", partition=1, cause="rule"),
+        ]
+    )
+    assert [group["partitions"] for group in found] == [[0, 1], [0], [1]]
+
+
+def test_filters_look_into_records() -> None:
+    """By path and key; numbers and booleans as JSON writes them; a mistake says how."""
+    row = {"key": "JFK", "value": {"a": {"b": 1.5}, "learnt": True, "none": None}}
+    for text in ("a.b=1.5", "learnt=true", "key=JFK"):
+        assert filter_of(text)(row), text
+    for text in ("a.b=1", "a.c=1", "none=null", "learnt=True", "key=LGA"):
+        assert not filter_of(text)(row), text
+    with pytest.raises(Misdeclared, match="FIELD=VALUE"):
+        filter_of("carrier")
+
+
+def test_the_first_differing_field_is_named() -> None:
+    """By its path; an int that became a float is a difference, too."""
+    said = {"value": 1.0, "shadows": {"a": 1.0, "b": 2.0}, "interval": [0.0, 1.0]}
+    assert list(differing(said, said)) == []
+    again = said | {"shadows": {"a": 1.0, "b": 2.0 + 2**-51}}
+    assert next(differing(said, again))[0] == "shadows.b"
+    assert next(differing(said, said | {"value": 1}))[0] == "value"
+    assert next(differing(None, said)) == ("the prediction", None, said)
+
+
+def letter(**rest: Any) -> Letter:
+    """A dead letter of an event."""
+    body = {
+        "topic": "events",
+        "key_base64": b64encode(b"JFK").decode(),
+        "value_base64": b64encode(b"{}").decode(),
+        "value_bytes": 2,
+        "headers": [],
+    }
+    return Letter("0/1", 0, body | rest)
+
+
+def test_what_cannot_be_sent_again_says_why() -> None:
+    """Cut bytes, no key, a command, too many attempts."""
+    tried = [("riverrun_attempt", b64encode(b"3").decode())]
+    assert letter().why_not(3, "commands") is None
+    assert letter(headers=tried).why_not(4, "commands") is None
+    for mistake, word in (
+        ({"value_bytes": 9}, "bytes were kept"),
+        ({"key_base64": None}, "no key"),
+        ({"topic": "commands"}, "give it anew"),
+        ({"headers": tried}, "3 times"),
+    ):
+        assert word in str(letter(**mistake).why_not(3, "commands"))
