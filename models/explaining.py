@@ -6,6 +6,7 @@ on demand only. Everything adds up: reference + contributions + rest = what the 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from models.evidence.contributions import Means, explain
@@ -49,4 +50,6 @@ class Explainer:
             self.mute.add(name)
             self.means.pop(name, None)
             return None
-        return Reasons(base + found.reference, dict(found.top), found.rest)
+        reasons = Reasons(base + found.reference, dict(found.top), found.rest)
+        numbers = (reasons.reference, reasons.rest, *reasons.top.values())
+        return reasons if all(map(math.isfinite, numbers)) else None

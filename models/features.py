@@ -8,7 +8,6 @@ string, else the record is rejected by name.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -91,8 +90,10 @@ class Featurizer:
                 continue
             kind = type(value)
             if kind is float:
-                if not math.isfinite(value):
-                    raise Malformed(f"feature {name!r} is {value}; only finite numbers are learnt")
+                if not -AMOUNT_MAX <= value <= AMOUNT_MAX:
+                    raise Malformed(
+                        f"feature {name!r} is {value}; it must be finite and at most {AMOUNT_MAX:g}"
+                    )
             elif kind is int:
                 if not INT_LEAST <= value <= INT_MOST:
                     raise Malformed(f"feature {name!r} is {value}; a whole number has 64 bits")
