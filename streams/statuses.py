@@ -30,7 +30,8 @@ def partitions(workers: list[dict[str, Any]], count: int) -> list[dict[str, Any]
     rows = {number: _nobody(number) for number in range(count)}
     for worker in workers:
         for row in worker["partitions"]:
-            rows[row["partition"]] = row | {"worker": worker["worker"], "pid": worker["pid"]}
+            owner = {"worker": worker["worker"], "pid": worker["pid"]}
+            rows[row["partition"]] = row | (row.pop("counts", None) or {}) | owner
     return [rows[number] for number in sorted(rows)]
 
 

@@ -216,3 +216,35 @@ async def test_nonsense_stops_nobody(settings: Settings, crew: Workers) -> None:
     words = {orjson.loads(value)["error"] for found in letters.values() for _, value in found}
     assert any("10000002 bytes" in text for text in words)
     assert any("send 'origin' as its key" in text for text in words)
+
+
+async def test_several_processes_under_one_command_end_on_one_signal(
+    settings: Settings, stack: Endpoints, tmp_path: Path
+) -> None:
+    """`riverrun worker --processes 2` shares the partitions; SIGTERM ends all, cleanly, soon."""
+    loaded = load("flight_eta")
+    await topics.ensure(loaded.use_case, settings)
+    names = topics.names_of(loaded.use_case, settings)
+    await Sender(loaded.use_case, settings, names).run(nycflights.flights(limit=300))
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+        "REDIS_URL": stack.redis_url,
+        "RIVERRUN_HOME": str(tmp_path),
+    }
+    command = [sys.executable, "-P", "-m", "streams.cli", "worker", "flight_eta"]
+    command += ["--processes", "2", "--prefix", settings.riverrun_topic_prefix]
+    workers = subprocess.Popen(command, env=environment)  # noqa: ASYNC220 - it is waited for
+    try:
+        count = Count(loaded.use_case, names)
+        async with Committed([names["predictions"]], settings) as reader:
+            async with asyncio.timeout(90):
+                while count.answered < 300:
+                    count.take(await reader.some())
+                    assert workers.poll() is None
+        workers.terminate()
+        assert await asyncio.to_thread(workers.wait, 20) == 0
+    finally:
+        if workers.poll() is None:
+            workers.kill()
+    assert count.duplicates == 0
