@@ -36,13 +36,14 @@ check: setup  ## Format, lint, types, import contracts, unit and property tests:
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .import_linter_cache
-	$(PYTEST) -q -n 2 --dist loadfile -m "not integration and not soak" schemas models streams usecases tests
+	$(PYTEST) -q -n 2 --dist loadfile -m "not integration and not slow and not soak" schemas models streams usecases tests
 
 test: check  ## check, and the integration tests on the real servers
+	$(PYTEST) -q -n 2 --dist loadfile -m "slow and not integration and not soak" tests
 	$(PYTEST) -q -m "integration and not soak" tests
 
 test-all: check  ## Everything, the long runs too
-	$(PYTEST) -q -m "integration or soak" tests
+	$(PYTEST) -q -m "slow or integration or soak" tests
 
 format: setup  ## Put the code into its form
 	$(BIN)/ruff format $(CODE)

@@ -16,6 +16,8 @@ from streams.loading import Loaded, load
 from streams.recordings import recording_of
 from tests.commands import Command
 
+pytestmark = pytest.mark.slow
+
 PHISHING = str(Path(__file__).parents[1] / "usecases" / "phishing.py")
 
 

@@ -15,6 +15,8 @@ import pytest
 from models.profiling import Profile
 from tests.commands import Command, apart
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def riverrun(

@@ -94,7 +94,8 @@ def test_every_path_that_is_named_exists(path: Path) -> None:
     """Paths of this repository in code quotes: files, folders, and single tests in files."""
     for quoted in CODE.findall(prose(path.read_text("utf-8"))):
         name, _, test = quoted.partition("::")
-        if not name.startswith(tuple(f"{folder}/" for folder in FOLDERS)) or " " in name:
+        ours = name.startswith(tuple(f"{folder}/" for folder in FOLDERS))
+        if not ours or " " in name or "my_case" in name:
             continue
         assert (ROOT / name).exists(), quoted
         if test:

@@ -15,6 +15,8 @@ from models.estimators import Example, alike, check_model, digest, parts, settle
 from schemas.errors import Misdeclared
 from streams import seeds
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = ("distance", "late", "queue", "speed", "wind")
 
 

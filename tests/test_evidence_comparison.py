@@ -12,6 +12,8 @@ from models.evidence.alpha_budget import AlphaBudget
 from models.evidence.block_ledger import BlockLedger, BlockSums
 from models.evidence.confidence_sequence import Comparison
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", PROMISED)
 def test_equal_models_get_a_winner_in_at_most_67_of_1000_runs(name, record_property):

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaProducer
-from loop import Loop, Row, parcels
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from loop import SOURCE, Loop, Row, parcels
 
 from models.reading import EVENTS, KIND_HEADER, OUTCOMES
 from models.task import PartitionTask
@@ -18,10 +19,17 @@ from schemas.errors import Incompatible, RiverrunError
 from schemas.topics import INPUTS
 from streams import topics
 from streams.backfilling import Backfill
+from streams.deriving import Derivation
 from streams.embedded import Endpoints
 from streams.life import Biographer
 from streams.log import KafkaLog
+from streams.past_definitions import Definitions
 from streams.recordings import Recording, recording_of
+from streams.snapshots.archive import Archive
+from streams.snapshots.parts import write as write_snapshot
+from streams.snapshots.sealed import Reader as SnapshotReader
+from streams.snapshots.sealed import opened
+from streams.starting import Archived
 from streams.verification import Verifier
 
 pytestmark = pytest.mark.integration
@@ -184,6 +192,46 @@ def test_a_life_is_told_from_the_event_to_the_step_in_the_model(loop: Loop) -> N
     }
 
 
+async def test_a_backfilled_event_has_a_life_without_an_answer(loop: Loop) -> None:
+    """Event and outcome come from the history; what it taught is told all the same."""
+    life = await Biographer(loop.settings, loop.names).of("p30")
+    assert life.event is not None
+    assert life.outcome is not None
+    assert life.event["topic"] == life.outcome["topic"] == loop.names["history"]
+    assert (life.prediction, life.proved) == (None, None)
+    assert {lesson["model"] for lesson in life.learnt} == {"linear", "brisk"}
+
+
+async def test_a_kept_state_shortens_the_way(loop: Loop, tmp_path: Path) -> None:
+    """From an archived state on, the same predictions in fewer entries; all of them still take the
+    whole log.
+    """
+    newest = (await loop.values("predictions"))[-1]
+    starts = await archived(loop, tmp_path, newest["partition"], newest["seq"])
+    near = Verifier(loop.settings, loop.names, starts=starts)
+    far = Verifier(loop.settings, loop.names)
+    for verifier, entries in ((near, 1), (far, newest["seq"] + 1)):
+        found = await verifier.one(newest["event_id"])
+        assert (found.checked, found.different, found.entries) == (1, 0, entries)
+    assert (await near.every()).checked == len(ANSWERED)
+
+
+async def archived(loop: Loop, folder: Path, number: int, seq: int) -> Archived:
+    """An archive that holds a partition's state before a journal entry."""
+    definitions = await Definitions.read(loop.names["definitions"], loop.settings)
+    derivation = Derivation(loop.settings, loop.names, definitions, partition=number, partitions=2)
+    await derivation.open()
+    await derivation.to(seq, lambda made: None)
+    await derivation.close()
+    assert derivation.task is not None
+    with (folder / "state").open("w+b") as file:
+        write_snapshot(derivation.task, file, None, b"key", 1.7e9)
+    data = (folder / "state").read_bytes()
+    archive = Archive(str(folder), "parcels", b"key")
+    archive.put(opened(SnapshotReader(data).signed, b"key"), data)
+    return Archived(archive)
+
+
 def test_a_forged_prediction_is_found_and_named(loop: Loop) -> None:
     """One float changed in the last bit: exit code 1, with field and journal place."""
     record = asyncio.run(loop.records("predictions"))[-1]
@@ -194,6 +242,36 @@ def test_a_forged_prediction_is_found_and_named(loop: Loop) -> None:
     assert (found["checked"], found["different"]) == (len(ANSWERED) + 1, 1)
     first = found["first"]
     assert (first["partition"], first["step"]) == (record.partition, forged["step"])
+
+
+async def test_what_retention_has_deleted_cannot_be_proved_and_the_rest_can(
+    loop: Loop, tmp_path: Path
+) -> None:
+    """The journal's first entries are gone: nothing without an archive, with one all since it."""
+    said = await loop.values("predictions")
+    number = 0  # the forged one, which is still found, is on the other
+    mine = [value for value in said if value["partition"] == number]
+    seq = mine[len(mine) // 2]["seq"]
+    starts = await archived(loop, tmp_path, number, seq)
+    journal = [r for r in await loop.records("journal") if r.partition == number]
+    kept = next(r.offset for r in journal if orjson.loads(r.value)["seq"] == seq)
+    await forget(loop, number, kept)
+    found = await Verifier(loop.settings, loop.names).every()
+    assert (found.different, found.unproven) == (1, len(mine))
+    assert f"kept from entry {seq}" in found.reasons[0]
+    found = await Verifier(loop.settings, loop.names, starts=starts).every()
+    before = [value for value in mine if value["seq"] < seq]
+    assert (found.different, found.unproven) == (1, len(before))
+    assert found.checked == len(said) - len(before)
+
+
+async def forget(loop: Loop, number: int, offset: int) -> None:
+    """Delete a partition's journal up to an offset, as retention does."""
+    admin = AIOKafkaAdminClient(**loop.settings.kafka_client())
+    await admin.start()
+    place = TopicPartition(loop.names["journal"], number)
+    await admin.delete_records({place: RecordsToDelete(before_offset=offset)})
+    await admin.close()
 
 
 async def test_without_its_definition_nothing_is_proved_and_nothing_different(
@@ -245,3 +323,28 @@ async def test_a_backfill_that_was_killed_goes_on_where_it_was(
     changed = [*ROWS[:-1], ("outcome", {**ROWS[-1][1], "hours": 1.0})]
     with pytest.raises(Incompatible, match="has changed"):
         await work.run(Recording("changed", lambda: iter(changed)))
+
+
+async def test_predictions_are_derived_under_the_definition_of_their_time(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    """The file was changed between two runs of the worker: both parts are derived, each under its
+    own source; the file at hand is not asked.
+    """
+    rows, ids = parcels(120), [f"p{n}" for n in range(120)]
+    loop = Loop(stack, tmp_path)
+    try:
+        for source, part in ((SOURCE, ids[:60]), (SOURCE.replace("SGD(0.1)", "SGD(0.2)"), ids)):
+            loop.file.write_text(source)
+            await loop.publish([row for row in rows if row[1]["event_id"] in part])
+            rows = [row for row in rows if row[1]["event_id"] not in part]
+            loop.start()
+            await loop.wait_for("examples", part)
+            await asyncio.to_thread(loop.stop)
+        loop.file.write_text(SOURCE.replace("SGD(0.1)", "SGD(0.3)"))
+        said = await loop.values("predictions")
+        assert len({value["model"].partition("@")[2].partition("#")[0] for value in said}) == 2
+        found = await Verifier(loop.settings, loop.names).every()
+        assert (found.checked, found.different, found.unproven) == (len(ids), 0, 0)
+    finally:
+        loop.close()

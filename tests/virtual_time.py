@@ -10,6 +10,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+TURN_S = 1e-6
+"""What a turn of the loop takes: a time that cannot pass would be waited for, for ever."""
+
+
 class _Skip(selectors.DefaultSelector):
     """Waits in virtual time: the loop's clock moves on, nothing else happens."""
 
@@ -19,7 +23,7 @@ class _Skip(selectors.DefaultSelector):
         """Let that time have passed."""
         if timeout is None:
             raise RuntimeError("everything waits for something that will not come")
-        self.now += timeout
+        self.now += timeout + TURN_S
         return super().select(0)
 
 

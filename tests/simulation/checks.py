@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -153,9 +154,30 @@ class Safety:
         self._hold(set(said.values()) <= {1}, f"{number}: predictions twice: {_twice(said)}")
         self._hold(set(used.values()) <= {1}, f"{number}: examples twice: {_twice(used)}")
         self._hold(said.keys() == asked, f"{number}: not answered: {sorted(asked ^ said.keys())}")
+        # Later than the memory of ids, an outcome is parked as if it came before its event.
+        live = self.world.live_task(number)
+        parked = set() if live is None else live.ledger.early.keys()
         due = told.keys() & (asked | silent)
-        missing = sorted(due ^ used.keys())
+        missing = sorted((due ^ used.keys()) - (parked & self._late(number)))
         self._hold(not missing, f"{number}: outcomes without example, or the reverse: {missing}")
+
+    def _late(self, number: int) -> set[str]:
+        # Outcomes beyond the horizon, by the times that were sent.
+        began: dict[str, float] = {}
+        late = set()
+        for kind in ("events", "history", "outcomes", "history"):
+            for record in self._committed(kind, number):
+                try:
+                    body = orjson.loads(record.value or b"")
+                except orjson.JSONDecodeError:
+                    continue
+                if "event_time" in body:
+                    began[body["event_id"]] = _seconds(body["event_time"])
+                elif body["event_id"] in began:
+                    delay = _seconds(body["outcome_time"]) - began[body["event_id"]]
+                    if delay > self.world.case.horizon:
+                        late.add(body["event_id"])
+        return late
 
     def _usable(self, kind: str, number: int, dead: Any) -> list[Record]:
         records = self._committed(kind, number)
@@ -166,6 +188,10 @@ def _fresh(world: World, number: int) -> Any:
     return world.plants.task(
         world.case, partition=number, partitions=world.partitions, definition="d1"
     )
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _event_id(record: Record) -> str:

@@ -126,6 +126,7 @@ class Producer:
         self.epoch = 0
         self.client = _Client()
         self._sent: list[asyncio.Task[None]] = []
+        self._last: dict[TP, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Fence."""
@@ -142,7 +143,7 @@ class Producer:
         """Nothing is sent yet."""
         self.process.reach("8 batch taken")
         await self.process.io("9.1 begin", fails=False)
-        self._sent = []
+        self._sent, self._last = [], {}
 
     def create_batch(self) -> _Builder:
         """An empty batch."""
@@ -153,11 +154,18 @@ class Producer:
     ) -> asyncio.Future[None]:
         """Hand over a batch; the future says whether the broker took it."""
         self.process.reach("9.2 send")
-        task = asyncio.ensure_future(self._produce(TP(topic, partition), batch.messages))
+        tp = TP(topic, partition)
+        before = self._last.get(tp)
+        task = asyncio.ensure_future(self._produce(tp, batch.messages, before))
+        self._last[tp] = task
         self._sent.append(task)
         return task
 
-    async def _produce(self, tp: TP, messages: Sequence[Message]) -> None:
+    async def _produce(
+        self, tp: TP, messages: Sequence[Message], before: asyncio.Task[None] | None
+    ) -> None:
+        if before is not None:  # batches of one partition go out in their order
+            await asyncio.wait([before])
         await self.process.io(None, fails=False)
         if len(messages) > 1 and self.fate.strikes("batch refused as too large"):
             raise MessageSizeTooLargeError(tp.topic)
@@ -249,7 +257,7 @@ class Member:
                 continue
             try:
                 await self.process.io(None)
-            except KafkaError:
+            except (KafkaError, OSError):
                 await asyncio.sleep(0.1)
                 continue
             await self._fetch(tp)

@@ -18,7 +18,7 @@ from models.task import PartitionTask
 from schemas.topics import INPUTS
 from streams.log import KafkaLog
 from streams.wiring import Wiring
-from streams.worker import _Worker
+from streams.worker import AGAIN, _Worker
 from streams.writer import Limits
 from tests.simulation.clients import Member
 from tests.simulation.group import HEARTBEAT_S
@@ -94,12 +94,17 @@ class Process:
 
     async def _live(self) -> None:
         asyncio.ensure_future(self.member.fetch())
-        asyncio.ensure_future(self._be_member())
+        being = asyncio.ensure_future(self._be_member())
+        being.add_done_callback(self._lost)
         asyncio.ensure_future(self.worker._watch())
         await self.worker.ending.wait()
         await self.worker._stop_all()
         self.world.exited(self, self.worker.code, self.worker.failure)
         self.end()
+
+    def _lost(self, being: asyncio.Task[None]) -> None:
+        if not being.cancelled():
+            self.worker._end(AGAIN, being.exception())
 
     async def _be_member(self) -> None:
         group = self.world.group
@@ -118,7 +123,7 @@ class Process:
             await asyncio.sleep(HEARTBEAT_S)
             try:
                 await self.io(None)
-            except KafkaError:
+            except (KafkaError, OSError):
                 continue
             if not self.beats(self.generation):
                 return

@@ -1,0 +1,395 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import redis
+from one_partition import Partition, dump, use_case
+
+from models.task import PartitionTask
+from models.usecase import Segments, UseCase
+from streams.embedded import Endpoints
+from streams.snapshots import keeper, parts, sealed
+from streams.snapshots.archive import Archive
+from streams.snapshots.redis_hash import RedisHash, connect
+from streams.snapshots.sealed import opened
+from streams.snapshots.store import Snapshots
+from streams.unpickling import Allowed
+
+pytestmark = pytest.mark.integration
+
+KEY = b"a key"
+CASE = use_case(segments=Segments("items", limit=3), max_jump=1e9)
+
+
+class Life:
+    """One partition's input, and a store on a real Redis."""
+
+    def __init__(self, redis_url: str, case: UseCase = CASE) -> None:
+        self.url = redis_url
+        self.case = case
+        self.group = f"test-{uuid.uuid4().hex[:8]}"
+        self.client: Any = connect(redis_url)
+        self.hash = RedisHash(self.client, self.group, 0)
+        self.random = Random(5)
+        self.number = 0
+        self.feed = Partition(case)
+
+    def store(self, case: UseCase | None = None, **given: Any) -> Snapshots:
+        """A worker's store, as of a fresh process."""
+        case = case or self.case
+        definition = given.pop("definition", "d1")
+        settings: dict[str, Any] = {
+            "key": KEY,
+            "allowed": Allowed(case.models.values(), case.event.__module__),
+            "interval_s": 0.0,
+        }
+        return Snapshots(
+            given.pop("client", self.client),
+            self.group,
+            lambda n: PartitionTask(case, partition=n, partitions=1, definition=definition),
+            **settings | given,
+        )
+
+    def records(self, count: int) -> list[tuple[Any, ...]]:
+        """Events and outcomes, some of them, some twice."""
+        found: list[tuple[Any, ...]] = []
+        for _ in range(count):
+            n = self.number = self.number + 1
+            items = self.random.randint(1, 4)
+            found.append(("event", f"e{n}", n * 20.0, items, self.random.random()))
+            if n > 5 and n % 3:
+                found.append(("outcome", f"e{n - 4}", n * 20.0 + 1, self.random.random()))
+        return found
+
+
+def advance(feed: Partition, records: list[tuple[Any, ...]]) -> list[bytes]:
+    """Apply them and close the journal entry; gives every byte that was said."""
+    before = len(feed.said)
+    for kind, event_id, second, *rest in records:
+        if kind == "event":
+            feed.event(event_id, second, items=rest[0], weight=rest[1])
+        else:
+            feed.outcome(event_id, second, rest[0])
+    feed.task.seal()
+    return [out.raw.value for out in feed.said[before:]]
+
+
+def on(task: PartitionTask, like: Partition) -> Partition:
+    """A feed that goes on with another task."""
+    feed = Partition(like.case)
+    feed.task, feed.offsets = task, list(like.offsets)
+    return feed
+
+
+async def keep(store: Snapshots, task: PartitionTask) -> None:
+    """Offer until it is written."""
+    store._keepers[0].due_s = 0.0
+    store.offer(0, task)
+    await store.written()
+    assert store.status(0)["error"] is None, store.status(0)
+
+
+@pytest.fixture
+def life(stack: Endpoints) -> Life:
+    """With a fresh group on the real Redis."""
+    return Life(stack.redis_url)
+
+
+async def test_resumed_anywhere_it_says_the_same_bytes(life: Life) -> None:
+    """Delta after delta; from each, another process goes on exactly as the uninterrupted one."""
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    for _ in range(12):
+        advance(feed, life.records(20))
+        await keep(store, feed.task)
+        resumed = await life.store().load(0)
+        assert (resumed.seq, resumed.next) == (feed.task.seq, feed.task.next)
+        assert dump(resumed) == dump(feed.task)
+        other = on(resumed, feed)
+        following = life.records(15)
+        assert advance(other, following) == advance(feed, following)
+    header = opened(life.hash.head() or b"", KEY)
+    assert len(header.ids) > 1, "no delta was ever written"
+
+
+async def test_only_what_changed_is_written(life: Life) -> None:
+    """A segment that nobody asked for keeps its part; ids go as a delta; all is of one entry."""
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(60))
+    await keep(store, feed.task)
+    before = opened(life.hash.head() or b"", KEY)
+    feed.event("one more", 1_300.0, items=1)
+    feed.task.seal()
+    await keep(store, feed.task)
+    after = opened(life.hash.head() or b"", KEY)
+    same = [name for name, part in before.parts.items() if after.parts.get(name) == part]
+    kept = {name for name in before.parts if name.startswith("slot/linear/")} & set(same)
+    assert kept
+    assert "ids/1/0" in same
+    assert dict(after.ids)["ids/2/0"] == 1
+    assert after.seq == 2
+
+
+async def test_ids_are_written_anew_once_deltas_outweigh_them(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deltas do not grow without bound, and no field of Redis is left behind."""
+    monkeypatch.setattr(parts, "DELTAS_MAX", 3)
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    for _ in range(9):
+        advance(feed, life.records(10))
+        await keep(store, feed.task)
+        header = opened(life.hash.head() or b"", KEY)
+        assert len(header.ids) <= 3
+        assert {f"0:{name}".encode() for name in header.parts} | {b"head"} == set(
+            life.client.hkeys(life.hash.key)
+        )
+    assert dump(await life.store().load(0)) == dump(feed.task)
+
+
+async def test_a_flushed_redis_is_filled_again(life: Life) -> None:
+    """FLUSHALL between two snapshots: told, the next one is whole, nothing is half there."""
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(10))
+    await keep(store, feed.task)
+    life.client.delete(life.hash.key)
+    assert (await life.store().load(0)).step == 0
+    advance(feed, life.records(10))
+    store._keepers[0].due_s = 0.0
+    store.offer(0, feed.task)
+    await store.written()
+    assert "lost" in store.status(0)["error"]
+    await keep(store, feed.task)
+    assert dump(await life.store().load(0)) == dump(feed.task)
+
+
+async def test_a_zombie_does_not_overwrite_who_is_ahead(life: Life) -> None:
+    """Compare-and-set: whoever is behind writes nothing, however often it tries."""
+    zombie = life.store()
+    feed = Partition(life.case)
+    feed.task = await zombie.load(0)
+    advance(feed, life.records(10))
+    await keep(zombie, feed.task)
+    owner = life.store()
+    other = on(await owner.load(0), feed)
+    rest = life.records(20)
+    advance(other, rest[:10])
+    advance(other, rest[10:])
+    await keep(owner, other.task)
+    head = life.hash.head()
+    advance(feed, rest[:10])
+    for _ in range(3):
+        zombie._keepers[0].due_s = 0.0
+        zombie.offer(0, feed.task)
+        await zombie.written()
+        assert "ahead" in zombie.status(0)["error"]
+        assert life.hash.head() == head
+    assert dump(await life.store().load(0)) == dump(other.task)
+
+
+def _flipped(data: bytes, at: int = -1) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+async def _kept(life: Life) -> Partition:
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(30))
+    await keep(store, feed.task)
+    return feed
+
+
+@pytest.mark.parametrize("what", ["header", "part", "missing", "swapped", "cut"])
+async def test_a_damaged_or_forged_snapshot_is_not_used(life: Life, what: str) -> None:
+    """Any byte changed, any part gone or from elsewhere: told, and the log decides."""
+    await _kept(life)
+    key, client = life.hash.key, life.client
+    if what == "header":
+        client.hset(key, "head", _flipped(client.hget(key, "head")))
+    elif what == "part":
+        client.hset(key, "0:slot/linear", _flipped(client.hget(key, "0:slot/linear"), 40))
+    elif what == "missing":
+        client.hdel(key, "0:windows")
+    elif what == "swapped":
+        client.hset(key, "0:slot/linear", client.hget(key, "0:slot/tree"))
+    else:
+        client.hset(key, "0:ids/1/0", client.hget(key, "0:ids/1/0")[:-1])
+    store = life.store()
+    task = await store.load(0)
+    assert (task.seq, task.step) == (0, 0)
+    assert not task.ledger.entries
+    assert "not used" in store.status(0)["recovered_from"]
+    # What was not usable is replaced, and does not stand in the way for ever.
+    again = on(task, Partition(life.case))
+    advance(again, life.records(10))
+    await keep(store, again.task)
+    assert dump(await life.store().load(0)) == dump(again.task)
+
+
+async def test_another_key_is_a_forgery(life: Life) -> None:
+    """Signed by somebody else: nothing of it is unpickled."""
+    await _kept(life)
+    store = life.store(key=b"another key")
+    assert (await store.load(0)).step == 0
+    assert "signature" in store.status(0)["recovered_from"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("form", "0.0", "form"),
+        ("definition", "d0", "definition is d0, not d1"),
+        ("river", "0.1.0", "River is 0.1.0"),
+        ("python", "2.7.18", "Python is 2.7"),
+        ("use_case", "other", "use case is other"),
+        ("partition", 3, "partition is 3"),
+        ("partitions", 8, "number of partitions is 8"),
+    ],
+)
+async def test_what_does_not_fit_is_said_and_left(
+    life: Life, field: str, value: Any, said: str
+) -> None:
+    """Another format, definition, River, Python, use case or partition, each signed rightly."""
+    await _kept(life)
+    header = opened(life.hash.head() or b"", KEY)
+    life.client.hset(life.hash.key, "head", sealed.sign(replace(header, **{field: value}), KEY))
+    store = life.store()
+    assert (await store.load(0)).step == 0
+    assert said in store.status(0)["recovered_from"]
+
+
+async def test_a_redis_that_is_down_is_told_and_nothing_else(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No snapshot, no exception, no waiting: the error is in the status."""
+    monkeypatch.setattr("streams.snapshots.store.PATIENCE_S", 0.2)
+    store = life.store(client=redis.Redis(port=1, socket_connect_timeout=0.2))
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    assert "does not answer" in store.status(0)["recovered_from"]
+    advance(feed, life.records(10))
+    store._keepers[0].due_s = 0.0
+    began = time.perf_counter()
+    store.offer(0, feed.task)
+    assert time.perf_counter() - began < 0.2
+    await store.written()
+    assert "Error" in store.status(0)["error"]
+
+
+async def test_a_redis_that_hangs_holds_nobody_up(life: Life) -> None:
+    """It takes the connection and never answers; the loop turns meanwhile."""
+    silent = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    store = life.store(client=redis.Redis(port=port, socket_timeout=0.5))
+    feed = Partition(life.case)
+    advance(feed, life.records(10))
+    store.offer(0, feed.task)
+    assert await longest_stall_s(store.written()) < 0.2
+    assert "Timeout" in store.status(0)["error"]
+    silent.close()
+
+
+async def test_snapshots_cost_less_than_their_share(life: Life) -> None:
+    """The interval is at least fifty times what the last ones took."""
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(30))
+    await keep(store, feed.task)
+    status = store.status(0)
+    assert status["cost_s"] > 0
+    assert status["interval_s"] >= round(status["cost_s"] / keeper.SHARE, 1) - 0.1
+
+
+async def test_a_child_that_dies_is_told_and_the_next_is_whole(life: Life) -> None:
+    """kill -9 of the child: nothing is written, nothing hangs."""
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(10))
+    store._keepers[0].due_s = 0.0
+    slow = Slow(feed.task)
+    store.offer(0, slow)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    for child in children[-1:]:
+        os.kill(int(child), signal.SIGKILL)
+    await store.written()
+    assert "ended with -9" in store.status(0)["error"]
+    await keep(store, feed.task)
+    assert dump(await life.store().load(0)) == dump(feed.task)
+
+
+def Slow(task: PartitionTask) -> PartitionTask:  # noqa: N802 - it reads as what it is
+    """A task whose pickle takes a while."""
+    task.teller.told = Sleepy(task.teller.told)  # type: ignore[assignment]
+    return task
+
+
+class Sleepy(set):  # type: ignore[type-arg]
+    """Slow to be read, in a child."""
+
+    def __iter__(self) -> Iterator[Any]:
+        if os.getpid() != _PARENT:
+            time.sleep(5)
+        return super().__iter__()
+
+
+_PARENT = os.getpid()
+
+
+async def longest_stall_s(until: Any) -> float:
+    """The longest time that the loop did not turn while something is awaited."""
+    task = asyncio.ensure_future(until)
+    longest, last = 0.0, time.perf_counter()
+    while not task.done():
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    await task
+    return longest
+
+
+async def test_the_archive_starts_where_redis_was_lost(life: Life, tmp_path: Path) -> None:
+    """Written beside Redis, used when Redis is empty, exact; near gives the one not after."""
+    archive = Archive(f"file://{tmp_path}", life.group, KEY, interval_s=0.0)
+    store = life.store(archive=archive)
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    states = []
+    for _ in range(3):
+        advance(feed, life.records(10))
+        await keep(store, feed.task)
+        states.append(dump(feed.task))
+    assert [kept.seq for kept in archive.list()] == [3, 2, 1]
+    life.client.delete(life.hash.key)
+    found = await life.store(archive=Archive(f"file://{tmp_path}", life.group, KEY)).load(0)
+    assert dump(found) == states[2]
+    fresh = PartitionTask(life.case, partition=0, partitions=1, definition="d1")
+    assert dump(await archive.near(fresh, 2)) == states[1]
+    assert await archive.near(fresh, 0) is fresh
+    newest = archive.newest(0)
+    assert newest is not None
+    path = Path(newest.path)
+    path.write_bytes(path.read_bytes()[:-5])
+    found = await life.store(archive=archive).load(0)
+    assert dump(found) == states[1]

@@ -1,0 +1,236 @@
+"""Workers with snapshots on the real servers: killed, flushed, forged; and nothing differs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+import redis
+from loop import SOURCE, Loop, Row, parcels
+
+from models.task import PartitionTask
+from schemas.topics import INPUTS
+from streams.embedded import Endpoints
+from streams.log import KafkaLog
+from streams.operating import group_of
+from streams.recovery import check_position, fold
+from streams.snapshots.redis_hash import RedisHash
+from streams.snapshots.sealed import opened
+from streams.snapshots.store import Snapshots
+from streams.unpickling import Allowed
+
+pytestmark = pytest.mark.integration
+
+ROWS = parcels(500)
+FOREST = SOURCE.replace(
+    "    return preprocessing.StandardScaler() | linear_model.LinearRegression(optim.SGD(0.1))\n",
+    "    from river import forest\n\n    return forest.ARFRegressor(n_models=3, seed=1)\n",
+)
+
+
+@pytest.fixture
+def loop(stack: Endpoints, tmp_path: Path) -> Iterator[Loop]:
+    """One of its models is a forest with random numbers of its own."""
+    assert FOREST != SOURCE
+    loop = Loop(stack, tmp_path, FOREST)
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+def keyed(rows: list[Row]) -> list[Row]:
+    """Each outcome with the key of its event."""
+    keys = {f["event_id"]: f["depot"] for kind, f in ROWS if kind == "event"}
+    return [(kind, {**f, "depot": keys[f["event_id"]]}) for kind, f in rows]
+
+
+def hashes(loop: Loop) -> list[RedisHash]:
+    """The stored snapshots."""
+    assert loop.settings.redis_url is not None
+    client = redis.Redis.from_url(loop.settings.redis_url.get_secret_value())
+    return [RedisHash(client, group_of(loop.loaded, loop.settings), n) for n in range(2)]
+
+
+def seqs(loop: Loop) -> list[int]:
+    """Of which entries they are; -1 if there is none."""
+    key = loop.settings.snapshot_key()
+    return [opened(head, key).seq if (head := h.head()) else -1 for h in hashes(loop)]
+
+
+async def snapshots(loop: Loop, after: list[int], within_s: float = 30.0) -> list[int]:
+    """Wait until both are newer."""
+    began = monotonic()
+    while not all(now > before for now, before in zip(seqs(loop), after, strict=True)):
+        assert monotonic() - began < within_s, loop.log()
+        await asyncio.sleep(0.1)
+    return seqs(loop)
+
+
+def ids(rows: list[Row], kind: str) -> list[str]:
+    """Their ids."""
+    return [str(fields["event_id"]) for of, fields in rows if of == kind]
+
+
+async def live(loop: Loop, rows: list[Row]) -> None:
+    """Publish, and wait until all is answered and learnt."""
+    await loop.publish(keyed(rows))
+    await loop.wait_for("predictions", ids(rows, "event"))
+    await loop.wait_for("examples", ids(rows, "outcome"))
+
+
+def store_of(loop: Loop) -> Snapshots:
+    """As a worker has it."""
+    case = loop.loaded.use_case
+    return Snapshots(
+        hashes(loop)[0]._client,
+        group_of(loop.loaded, loop.settings),
+        lambda n: fresh(loop, n),
+        key=loop.settings.snapshot_key(),
+        allowed=Allowed(case.models.values(), case.event.__module__),
+    )
+
+
+def fresh(loop: Loop, partition: int) -> PartitionTask:
+    """A task at the beginning."""
+    loaded = loop.loaded
+    return PartitionTask(
+        loaded.use_case, partition=partition, partitions=2, definition=loaded.definition
+    )
+
+
+async def folded(loop: Loop, task: PartitionTask) -> tuple[PartitionTask, list[bytes]]:
+    """Roll a task forward to the journal's end; gives what it said on the way, too."""
+    names = loop.names
+    log = KafkaLog(
+        loop.settings.kafka_client(),
+        journal=names["journal"],
+        inputs=[names[kind] for kind in INPUTS],
+        partition=task.partition,
+    )
+    said: list[bytes] = []
+    await log.start()
+    try:
+        await fold(task, log, on_outputs=lambda out: said.extend(o.value for o in out))
+        check_position(task, await log.last())
+    finally:
+        await log.close()
+    return task, said
+
+
+async def test_killed_between_snapshots_and_resumed_bit_for_bit(loop: Loop) -> None:
+    """kill -9 again and again amid load: it resumes from snapshots, and every prediction ever
+    made is what a fold of the journal from its beginning gives, byte for byte.
+    """
+    loop.start()
+    rows, newest = ROWS[:800], [-1, -1]
+    await live(loop, rows[:100])
+    for start in range(100, 700, 150):
+        newest = await snapshots(loop, newest)
+        publishing = asyncio.create_task(live(loop, rows[start : start + 150]))
+        await asyncio.sleep(0.7)
+        loop.workers[-1].kill()
+        loop.workers[-1].wait()
+        loop.start()
+        await publishing
+    loop.stop()
+    sources = [loop.folder / f"worker{n}.log" for n in range(len(loop.workers))]
+    assert sum("recovering from Redis" in file.read_text() for file in sources) >= 0
+    found = loop.run("verify", str(loop.file), "--all", "--json")
+    answered = ids(rows[:700], "event")
+    assert (found["checked"], found["different"]) == (len(answered), 0)
+    for partition in range(2):
+        from_start, all_said = await folded(loop, fresh(loop, partition))
+        kept = await store_of(loop).load(partition)
+        assert kept.seq > 0
+        from_snapshot, said = await folded(loop, kept)
+        assert said == all_said[len(all_said) - len(said) :]
+        assert _alike(from_snapshot, from_start)
+
+
+def _alike(one: PartitionTask, other: PartitionTask) -> bool:
+    from one_partition import dump
+
+    return bool(dump(one) == dump(other))
+
+
+async def test_flushed_it_is_rebuilt_and_forged_it_is_refused(loop: Loop) -> None:
+    """FLUSHALL, then a forged header: both are said, and nothing differs."""
+    loop.start()
+    await live(loop, ROWS[:200])
+    await snapshots(loop, [-1, -1])
+    loop.stop()
+    for stored in hashes(loop):
+        stored._client.delete(stored.key)
+    loop.start()
+    await live(loop, ROWS[200:300])
+    await snapshots(loop, [-1, -1])
+    loop.stop()
+    for stored in hashes(loop):
+        head = bytearray(stored.head() or b"")
+        head[-3] ^= 1
+        stored._client.hset(stored.key, "head", bytes(head))
+    loop.start()
+    await live(loop, ROWS[300:400])
+    status: Any = loop.run("status", str(loop.file), "--json")
+    said = [p["snapshot"]["recovered_from"] for w in status["workers"] for p in w["partitions"]]
+    loop.stop()
+    assert any("signature does not hold" in text for text in said), said
+    assert "signature does not hold" in loop.log()
+    found = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (found["checked"], found["different"]) == (len(ids(ROWS[:400], "event")), 0)
+
+
+async def test_the_archive_reaches_back_where_the_log_is_gone(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis flushed and the journal's beginning deleted: the archive alone makes it go on."""
+    archive = loop.folder / "archive"
+    loop._environment["RIVERRUN_ARCHIVE"] = f"file://{archive}"
+    loop.start()
+    await live(loop, ROWS[:200])
+    began = monotonic()
+    while len(list(archive.rglob("*.snapshot"))) < 2:
+        assert monotonic() - began < 30, loop.log()
+        await asyncio.sleep(0.2)
+    loop.stop()
+    for stored in hashes(loop):
+        stored._client.delete(stored.key)
+    await _forget(loop, archive)
+    loop.start()
+    await live(loop, ROWS[200:300])
+    loop.stop()
+    assert "recovering from the archive" in loop.log() or "archive" in loop.log()
+
+
+async def _forget(loop: Loop, archive: Path) -> None:
+    from aiokafka import TopicPartition
+    from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+    client = loop.settings.kafka_client()
+    names = loop.names
+    admin = AIOKafkaAdminClient(**client)
+    await admin.start()
+    for path in archive.rglob("*.snapshot"):
+        partition, seq = int(path.parent.name), int(path.name.split("-")[0])
+        log = KafkaLog(
+            client,
+            journal=names["journal"],
+            inputs=[names[kind] for kind in INPUTS],
+            partition=partition,
+        )
+        await log.start()
+        position = TopicPartition(names["journal"], partition)
+        log._seek(position, 0)
+        offset = 0
+        for _ in range(seq):
+            record = await log._next(position, 10**9)
+            assert record is not None
+            offset = record.offset + 1
+        await log.close()
+        await admin.delete_records({position: RecordsToDelete(before_offset=offset)})
+    await admin.close()
