@@ -127,7 +127,7 @@ class Drift(Published):
     use_case: str
     partition: int
     detector: str
-    subject: str = Field(description="A feature's name, `error:<model>` or `prediction:<model>`.")
+    subject: str = Field(description="A feature's name, `missing:<feature>`, `prediction` or `error:<model>`.")
     was: str
     now: str
     since: AwareDatetime

@@ -443,7 +443,7 @@ def test_outcomes_that_come_long_after_are_found_too() -> None:
 BROKEN = [
     ("lambda event: event.event_time.hour", "lambda event: event.hour", "feature 'hour' failed"),
     ("lambda event: event.event_time.hour", "lambda event, x: x['usual']", "KeyError: 'usual'"),
-    ("lambda event: event.event_time.hour", 'lambda event: float("nan")', "only finite"),
+    ("lambda event: event.event_time.hour", 'lambda event: float("nan")', "must be finite"),
     ("lambda event: event.price", "lambda event: None", "the baseline failed"),
     ("lambda event, outcome: outcome.amount", "lambda event, outcome: None", "nothing can be"),
     ("abs(said - outcome.amount)", "None", "KPI's cost of event 'e0' is None"),

@@ -54,6 +54,7 @@ def demo(
     from usecases.data import nycflights
 
     logging.basicConfig(level=logging.ERROR)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = started(Settings.load(), lambda text: talk.print(text, markup=False))
     run_id = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     prefix = f"{settings.riverrun_topic_prefix}demo-{run_id}."
@@ -116,7 +117,10 @@ class Screen:
             ("day", (count.time or "")[:10]),
             ("seconds", f"{seconds:.0f}"),
             ("events", f"{sender.events:,}"),
-            ("predictions", f"{count.answered:,} ({rate:,.0f}/s)"),
+            (
+                "predictions",
+                f"{count.answered:,} ({rate:,.0f}/s)" if count.answered else "workers are starting",
+            ),
             ("lag", f"{sender.events - count.answered:,}"),
             ("learnt", f"{count.learnt:,}"),
             ("unlabelled", f"{waiting:,} ({waiting / max(count.answered, 1):.1%})"),
@@ -138,7 +142,9 @@ def _table(rows: list[tuple[str, str]]) -> Table:
 
 def _print(result: Mapping[str, Any]) -> None:
     def shown(value: Any) -> str:
-        return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}"
+        if isinstance(value, float):
+            return f"{value:,.3f}" if abs(value) < 1_000 else f"{value:,.0f}"
+        return f"{value:,}"
 
     hidden = {"models", "complete", "prefix"}
     for name, value in result.items():

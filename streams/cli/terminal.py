@@ -13,7 +13,7 @@ from schemas.errors import Misdeclared, RiverrunError
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 """For people: progress, explanations, errors. Respects NO_COLOR; plain off a terminal."""
 
-data = Console(highlight=False, soft_wrap=True)
+data = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 """For results: tables, values."""
 
 

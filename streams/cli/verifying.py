@@ -58,11 +58,18 @@ def verify(
     if (event_id is not None) + (sample is not None) + everything > 1:
         raise typer.BadParameter("give one of EVENT_ID, --sample and --all")
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
+    from streams.starting import starts_of
     from streams.verification import Verifier  # River comes with it, which takes seconds
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     progress = Progress("journal entries derived")
-    verifier = Verifier(settings, names_of(load(usecase).use_case, settings), on_progress=progress)
+    loaded = load(usecase)
+    verifier = Verifier(
+        settings,
+        names_of(loaded.use_case, settings),
+        starts=starts_of(loaded, settings),
+        on_progress=progress,
+    )
     seed = random.randrange(2**32) if seed is None else seed
     if everything:
         work = verifier.every()
@@ -113,12 +120,15 @@ def explain(
     """
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
     from streams.life import Biographer
+    from streams.starting import starts_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
-    use_case = load(usecase).use_case
+    loaded = load(usecase)
     progress = Progress("journal entries derived")
-    names = names_of(use_case, settings)
-    life = asyncio.run(Biographer(settings, names, on_progress=progress).of(event_id))
+    names = names_of(loaded.use_case, settings)
+    starts = starts_of(loaded, settings)
+    biographer = Biographer(settings, names, starts=starts, on_progress=progress)
+    life = asyncio.run(biographer.of(event_id))
     progress.done()
     if not life.known:
         raise RiverrunError(
@@ -141,6 +151,8 @@ def _page(life: Life) -> None:
         _fields(life.features)
     if life.prediction is not None:
         _prediction(life, life.prediction)
+    elif life.example is not None and life.example["source"] == "history":
+        _section("Prediction", "none; it was backfilled: learnt, not answered")
     elif life.event is not None:
         _section("Prediction", "none; it was not answered")
     for letter in life.dead_letters:

@@ -48,6 +48,9 @@ def worker(
     reexec_if_unsafe([*arguments, "--health-port", str(health_port)])
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
+    if not verbose:
+        # What a client retries by itself is no news; what it gives up on is raised.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
     talk.print(f"worker of {loaded.use_case.name}, definition {loaded.definition}", markup=False)
