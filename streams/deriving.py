@@ -9,30 +9,16 @@ part of the log, this River) ends in `Unprovable`: that says nothing about the p
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
 from models.task import PartitionTask
-from schemas.errors import Incompatible, Misdeclared, RiverrunError
-from schemas.records import Definition
+from schemas.errors import Incompatible
 from schemas.topics import INPUTS
-from streams.loading import Loaded, definition_of, load, lock, runtime, versions
 from streams.log import KafkaLog
+from streams.past_definitions import Definitions, Unprovable
 from streams.recovery import Diverged, Entry, Log, fold
 from streams.settings import Settings
-from streams.tapes import Tapes
-
-FLOATS_FROM = ("numpy", "scipy", "river", "orjson", "pydantic", "pydantic-core")
-"""Distributions whose version may change a float, or how one is written."""
-
-
-class Unprovable(RiverrunError):
-    """What is needed to derive it again is not to be had; it may well be right."""
 
 
 class Starts(Protocol):
@@ -43,100 +29,16 @@ class Starts(Protocol):
         entries; `fresh` itself where there is none.
         """
 
-
-class Definitions:
-    """Every definition that ever ran, from its topic. Loads each at most once, in this process."""
-
-    def __init__(
-        self, records: Mapping[str, Definition], unread: Collection[str] = frozenset()
-    ) -> None:
-        self.records = dict(records)
-        self._unread = unread
-        self._loaded: dict[str, Loaded] = {}
-        self._differences: dict[str, list[str]] = {}
-
-    @classmethod
-    async def read(cls, topic: str, settings: Settings) -> Definitions:
-        """All that the topic holds; of one hash the newest record counts."""
-        found: dict[str, Definition] = {}
-        unread = set()
-        async with Tapes([topic], settings) as tapes:
-            for place in tapes.places:
-                async for record in tapes.records(place):
-                    try:
-                        definition = Definition.model_validate_json(record.value or b"")
-                        found[definition.definition] = definition
-                    except ValidationError:
-                        unread.add((record.key or b"").decode(errors="replace"))
-        return cls(found, unread)
-
-    def loaded(self, definition: str) -> Loaded:
-        """Run its source as it was; raises `Unprovable` if that is not to be had or fails here."""
-        found = self._loaded.get(definition)
-        if found is None:
-            found = self._loaded[definition] = self._load(definition)
-        return found
-
-    def _load(self, definition: str) -> Loaded:
-        record = self.records.get(definition)
-        if record is None and definition in self._unread:
-            raise Unprovable(
-                f"definition {definition} was published by another version of riverrun, in a form "
-                "that this one does not read."
-            )
-        if record is None:
-            raise Unprovable(
-                f"definition {definition} is not on the definitions topic: it was never published, "
-                "or deleted."
-            )
-        if definition_of(record.source, record.runtime) != definition:
-            raise Unprovable(f"the source on the definitions topic is not that of {definition}.")
-        # Not removed: a traceback, and a pickled class, look for the file.
-        path = Path(tempfile.mkdtemp(prefix=f"riverrun-{definition}-")) / Path(record.file).name
-        path.write_text(record.source, "utf-8")
-        try:
-            return load(str(path))
-        except Misdeclared as error:
-            raise Unprovable(
-                f"definition {definition} does not run here any more: {error}"
-            ) from error
-
-    def differences(self, definition: str) -> list[str]:
-        """What differs between the versions that it ran on and those of this process."""
-        if definition not in self._differences:
-            self._differences[definition] = self._compared(definition)
-        return self._differences[definition]
-
-    def _compared(self, definition: str) -> list[str]:
-        record = self.records.get(definition)
-        if record is None:
-            return []
-        if record.runtime != runtime():
-            return [f"{record.runtime} then, {runtime()} now"]
-        was = _pinned(record.lock) | {
-            "python": record.python,
-            "river": record.river,
-            "riverrun": record.riverrun,
-        }
-        now = _pinned(lock()) | versions()
-        names = ("python", "riverrun", *FLOATS_FROM)
-        return [
-            f"{name} {was.get(name, 'none')} then, {now.get(name, 'none')} now"
-            for name in names
-            if was.get(name) != now.get(name)
-        ]
-
-
-def _pinned(text: str) -> dict[str, str]:
-    pairs = (line.partition("==") for line in text.splitlines())
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in pairs}
+    async def oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:
+        """The oldest kept state of at least `seq` closed entries; `fresh` where there is none."""
 
 
 class Derivation:
     """One partition, derived entry by entry. open → to(...) again and again → close.
 
-    `watch(task, taken)` is called around each record: it gets the task as it was before, and gives
-    what is to be called after with the outputs, or None.
+    With `jumps` it goes on from the nearest kept state, else through every entry that the log still
+    has; `began` is the first of them. `watch(task, taken)` is called around each record: it gets
+    the task as it was before, and gives what is to be called after with the outputs, or None.
     """
 
     def __init__(
@@ -148,17 +50,20 @@ class Derivation:
         partition: int,
         partitions: int,
         starts: Starts | None = None,
+        jumps: bool = True,
         watch: Watch | None = None,
         redefine: Redefine | None = None,
     ) -> None:
         self.partition = partition
         self.task: PartitionTask | None = None
+        self.began = 0
         self.on_entry: Callable[[int], None] = lambda seq: None
         self._partitions = partitions
         self._definitions = definitions
         self._starts = starts
+        self._jumps = jumps
         self._watch = watch
-        self._redefine = redefine or _not_redefined
+        self._redefine = redefine or warmed_from_the_log
         self._log = KafkaLog(
             settings.kafka_client(),
             journal=names["journal"],
@@ -193,19 +98,43 @@ class Derivation:
                 raise Unprovable(str(error)) from error
             if era.next is None:
                 return
-            task = self._redefine(task, self.fresh(era.next.definition), era.next)
+            task = await self._redefine(self, task, era.next)
+
+    async def warm(self, task: PartitionTask, until: int) -> None:
+        """Fold the first `until` entries into a fresh task, whatever they were applied under."""
+        first = await self.entry(0)
+        if first.seq > 0:
+            raise Unprovable(
+                f"definition {task.definition} began with the whole log, which is kept from entry "
+                f"{first.seq} on."
+            )
+        try:
+            await fold(task, self._log, until=until)
+        except Diverged:
+            raise
+        except Incompatible as error:
+            raise Unprovable(str(error)) from error
 
     async def _near(self, until: int) -> PartitionTask:
         """The state to go on from: the one at hand, unless a kept one is nearer."""
         at = self.task
         if at is not None and at.seq >= until:
             at = None  # it cannot go back
-        if self._starts is not None:
+        if self._starts is not None and self._jumps:
             newest = (await self.entry(max(until - 1, 0))).definition
             kept = await self._starts.near(self.fresh(newest), until - 1)
             if kept.seq > (0 if at is None else at.seq):
                 return kept
-        return at or self.fresh((await self.entry(0)).definition)
+        return at or await self._first()
+
+    async def _first(self) -> PartitionTask:
+        """The state before all that the log still has."""
+        first = await self.entry(0)
+        task = self.fresh(first.definition)
+        if first.seq > 0 and self._starts is not None:
+            task = await self._starts.oldest(task, first.seq)
+            self.began = task.seq
+        return task
 
     def fresh(self, definition: str) -> PartitionTask:
         """A task that has seen nothing."""
@@ -231,16 +160,18 @@ class Derivation:
 
 
 Watch = Callable[[PartitionTask, Any], Callable[[Sequence[Any]], None] | None]
-Redefine = Callable[[PartitionTask, PartitionTask, Entry], PartitionTask]
-"""The state under an older definition, a fresh task of the newer, the newer's first entry → the
-state that the newer went on from."""
+Redefine = Callable[[Derivation, PartitionTask, Entry], Awaitable[PartitionTask]]
+"""The state under an older definition, and the first entry of the next one → the state that the
+next one went on from."""
 
 
-def _not_redefined(old: PartitionTask, new: PartitionTask, entry: Entry) -> PartitionTask:
-    raise Unprovable(
-        f"entry {entry.seq} was applied under definition {new.definition}, and the state before it "
-        f"under {old.definition}; how it was carried over is not known here."
-    )
+async def warmed_from_the_log(
+    derivation: Derivation, old: PartitionTask, entry: Entry
+) -> PartitionTask:
+    """What a worker does that is started under another definition: it folds the whole log anew."""
+    task = derivation.fresh(entry.definition)
+    await derivation.warm(task, entry.seq)
+    return task
 
 
 class _Watched:

@@ -18,19 +18,22 @@ from aiokafka import TopicPartition
 
 from models.estimators import final
 from models.kinds import KINDS
+from models.reading import KIND_HEADER
 from models.slot import Slot
 from models.task import PartitionTask
 from schemas.topics import INPUTS
-from streams.deriving import Definitions, Derivation, Redefine, Starts, Unprovable
+from streams.deriving import Derivation, Redefine, Starts
+from streams.past_definitions import Definitions, Unprovable
+from streams.picking import find
 from streams.recovery import Diverged
 from streams.settings import Settings
 from streams.tapes import Tapes
-from streams.verification import differing, find
+from streams.verification import differing
 
 WEIGHTS_MAX = 10
 """So many of the weights that moved most are kept."""
 
-READ = ("predictions", "examples", "features", "dead-letter", "events", "outcomes")
+READ = ("predictions", "examples", "features", "dead-letter", "events", "outcomes", "history")
 
 
 @dataclass(slots=True)
@@ -84,22 +87,24 @@ class Biographer:
     async def _look_up(self, tapes: Tapes, life: Life) -> None:
         names, event_id = self.names, life.event_id
 
-        async def one(kind: str) -> Any | None:
+        async def one(kind: str, of: str | None = None) -> Any | None:
             places = tapes.of(names[kind])
             if life.partition is not None:
                 places = [TopicPartition(names[kind], life.partition)]
-            record = await find(tapes, places, event_id)
+            record = await find(tapes, places, event_id, partial(_is_of, of))
             if record is not None:
                 life.partition = record.partition
             return record
 
         said, event = await one("predictions"), await one("events")
-        life.event, life.prediction = _body(event), _value(said)
+        past = await one("history", "event") if event is None else None
+        life.event, life.prediction = _body(event or past), _value(said)
         features = await one("features")
         life.features = None if features is None else _value(features)["features"]
         if said is not None and event is not None:
             life.answered_ms = said.timestamp - event.timestamp
-        life.outcome, life.example = _body(await one("outcomes")), _value(await one("examples"))
+        outcome = await one("outcomes") or await one("history", "outcome")
+        life.outcome, life.example = _body(outcome), _value(await one("examples"))
         await self._look_up_dead_letters(tapes, life)
 
     async def _look_up_dead_letters(self, tapes: Tapes, life: Life) -> None:
@@ -247,6 +252,11 @@ def _weights(model: Any) -> dict[str, float] | None:
     named = {str(name): float(value) for name, value in weights.items()}
     intercept = getattr(last, "intercept", None)
     return named if intercept is None else named | {"(intercept)": float(intercept)}
+
+
+def _is_of(kind: str | None, record: Any) -> bool:
+    """Whether a history record is an event or an outcome; others are not asked."""
+    return kind is None or (KIND_HEADER, kind.encode()) in record.headers
 
 
 def _value(record: Any | None) -> Any:

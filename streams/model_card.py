@@ -12,7 +12,7 @@ from typing import Any
 from models.durations import spoken
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
-from streams.deriving import Unprovable
+from streams.past_definitions import Unprovable
 from streams.registry import Registry
 
 

@@ -6,6 +6,7 @@ import asyncio
 
 from models.task import PartitionTask
 from streams import definitions, topics
+from streams.garbage import bound_pauses
 from streams.loading import Loaded
 from streams.settings import Settings
 from streams.snapshots.archive import archive_of
@@ -33,6 +34,7 @@ def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> i
             definition=loaded.definition,
         )
 
+    bound_pauses()
     group = group_of(loaded, settings)
     use_case = loaded.use_case
     store = None

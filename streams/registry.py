@@ -20,10 +20,10 @@ from models.usecase import UseCase
 from schemas.errors import Unavailable
 from schemas.topics import INPUTS
 from streams import statuses
-from streams.deriving import Definitions
 from streams.loading import Loaded
 from streams.log import KafkaLog
 from streams.operating import group_of
+from streams.past_definitions import Definitions
 from streams.settings import Settings
 from streams.tapes import Tapes
 

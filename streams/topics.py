@@ -6,6 +6,7 @@ the same number of each. A change of it under a running use case is refused, nev
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from schemas.errors import Incompatible, Unavailable
 from schemas.topics import CATALOGUE, Topic, topic_names
 from streams.settings import Settings
 
+LEADERS_S_MAX = 30.0
 EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
 COMPACT = {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"}
 
@@ -44,8 +46,9 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
         missing = [topic for topic in CATALOGUE if topic.kind not in found]
         if missing:
             await _create(admin, names, missing, partitions, await _replicas(admin))
+            await _led(admin, [names[topic.kind] for topic in missing])
         return partitions
-    except (KafkaConnectionError, OSError) as error:
+    except (KafkaConnectionError, OSError, TimeoutError) as error:
         raise _no_answer(settings, error) from error
     finally:
         await admin.close()
@@ -123,6 +126,19 @@ async def _create(
             raise Unavailable(
                 f"Topic {name} could not be created: {for_code(code).__name__} {message}"
             )
+
+
+async def _led(admin: Any, names: list[str]) -> None:
+    """Wait until every partition of new topics has a leader, so that no client meets one without."""
+    async with asyncio.timeout(LEADERS_S_MAX):
+        while True:
+            described = await admin.describe_topics(names)
+            if not any(
+                topic["error_code"] or any(p["error_code"] for p in topic["partitions"])
+                for topic in described
+            ):
+                return
+            await asyncio.sleep(0.05)
 
 
 def _config(topic: Topic, replicas: int) -> dict[str, str]:

@@ -66,6 +66,7 @@ _OURS = {
     "models.evidence.conformal": "IntervalTracker Offsets SetTracker",
     "models.evidence.contributions": "Means",
     "models.evidence.drift": "DriftMonitor Watch",
+    "models.evidence.mean_detector": "MeanDetector",
     "models.evidence.rank_detector": "RankDetector",
     "models.slot": "Slot",
     "models.tally": "Cell",
@@ -126,7 +127,10 @@ class Allowed:
 
     def _method(self, owner: Any, name: str) -> Any:
         kind = owner if inspect.isclass(owner) else type(owner)
-        known = (kind.__module__, kind.__qualname__) in self.names
+        name_of = (kind.__module__, kind.__qualname__)
+        known = name_of in self.names and kind.__module__ not in _NO_METHODS
+        if owner is str and name == "lower":
+            return str.lower
         found = inspect.getattr_static(kind, name, None) if known and type(name) is str else None
         if type(found) not in _METHODS or (name.startswith("__") and name not in _DUNDERS):
             raise Refused(f"a snapshot asks {kind.__qualname__} for {name!r}: it is not loaded")
@@ -140,6 +144,7 @@ _METHODS = (
     staticmethod,
     classmethod,
 )
+_NO_METHODS = ("builtins", "datetime", "functools", "numpy")
 _DUNDERS = ("__getitem__", "__contains__", "__len__", "__call__")
 
 

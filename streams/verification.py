@@ -17,13 +17,13 @@ import orjson
 from aiokafka import TopicPartition
 
 from schemas.errors import RiverrunError
-from streams.deriving import Definitions, Derivation, Redefine, Starts, Unprovable
+from streams.deriving import Derivation, Redefine, Starts
+from streams.past_definitions import Definitions, Unprovable
+from streams.picking import Published, drawn, find
 from streams.recovery import Diverged
 from streams.settings import Settings
 from streams.tapes import Bounds, Tapes
 
-SEEK_MAX = 200
-"""A larger sample is taken while reading the topic from end to end."""
 _END = object()
 
 
@@ -87,16 +87,16 @@ class Verifier:
         async with Tapes([self.names["predictions"]], self.settings) as tapes:
             run = await _Run.of(self, tapes)
             for place in tapes.places:
-                await run.partition(_Published(tapes, place), None)
+                await run.partition(Published(tapes, place), None)
             return run.found
 
     async def sample(self, count: int, seed: int) -> Verified:
         """So many of them, drawn evenly."""
         async with Tapes([self.names["predictions"]], self.settings) as tapes:
             run = await _Run.of(self, tapes)
-            picked = await _drawn(tapes, count, random.Random(seed))
+            picked = await drawn(tapes, count, random.Random(seed))
             for place, records in picked.items():
-                await run.partition(_Published(tapes, place, records), records)
+                await run.partition(Published(tapes, place, records), records)
             return run.found
 
     async def one(self, event_id: str) -> Verified:
@@ -110,7 +110,7 @@ class Verifier:
                     "`riverrun explain` looks in the other topics, too."
                 )
             place = TopicPartition(record.topic, record.partition)
-            await run.partition(_Published(tapes, place, [record]), [record])
+            await run.partition(Published(tapes, place, [record]), [record])
             return run.found
 
 
@@ -137,7 +137,7 @@ class _Run:
         definitions = await Definitions.read(names["definitions"], settings)
         return cls(verifier, definitions, await tapes.bounds(), len(tapes.places))
 
-    async def partition(self, published: _Published, wanted: Sequence[Any] | None) -> None:
+    async def partition(self, published: Published, wanted: Sequence[Any] | None) -> None:
         """Compare one partition; `wanted` are the predictions to look at, None all of them."""
         verifier = self._verifier
         derivation = Derivation(
@@ -146,8 +146,8 @@ class _Run:
             self._definitions,
             partition=published.place.partition,
             partitions=self._partitions,
-            # All of them: nothing may be jumped over.
-            starts=None if wanted is None else verifier.starts,
+            starts=verifier.starts,
+            jumps=wanted is not None,  # of all of them, nothing may be jumped over
             redefine=verifier.redefine,
         )
         try:
@@ -165,7 +165,7 @@ class _Run:
     async def _fold(
         self,
         derivation: Derivation,
-        published: _Published,
+        published: Published,
         goals: list[int],
         wanted: Collection[int] | None,
         end: int,
@@ -186,7 +186,7 @@ class _Run:
 
         derivation.on_entry = entry
         self._stopped = False
-        comparing = asyncio.create_task(self._compare(derived, published, end))
+        comparing = asyncio.create_task(self._compare(derivation, derived, published, end))
         try:
             for goal in goals:
                 await derivation.to(goal, outputs)
@@ -217,6 +217,15 @@ class _Run:
         self._stopped = True
         self.found.reasons.append(f"partition {derivation.partition}: {reason}")
 
+    def _before_the_log(self, derivation: Derivation) -> None:
+        self.found.unproven += 1
+        reason = (
+            f"partition {derivation.partition}: log and archive reach back to entry "
+            f"{derivation.began}; what was said before cannot be derived."
+        )
+        if reason not in self.found.reasons:
+            self.found.reasons.append(reason)
+
     def _note_versions(self, derivation: Derivation) -> None:
         if derivation.task is None:
             return
@@ -226,7 +235,13 @@ class _Run:
 
     # Two streams in the order of steps, compared as they come.
 
-    async def _compare(self, derived: asyncio.Queue[Any], published: _Published, end: int) -> None:
+    async def _compare(
+        self,
+        derivation: Derivation,
+        derived: asyncio.Queue[Any],
+        published: Published,
+        end: int,
+    ) -> None:
         """Compare until the derived ones end; of the published, those before entry `end`."""
         partition = published.place.partition
         seen = not self._bounds[published.place][0]
@@ -245,6 +260,9 @@ class _Run:
             if said is not None and said["step"] <= again["step"]:
                 seen = True
                 record = await published.next()
+                if said["seq"] < derivation.began:
+                    self._before_the_log(derivation)
+                    continue
                 if said["step"] < again["step"]:
                     self._differs(said, None, partition)
                     continue
@@ -283,30 +301,6 @@ class _Run:
         self.found.first = self.found.first or difference
 
 
-class _Published:
-    """Predictions of one partition in their order: those given, else all on the topic."""
-
-    def __init__(
-        self, tapes: Tapes, place: TopicPartition, given: Sequence[Any] | None = None
-    ) -> None:
-        self.place = place
-        self._tapes = tapes
-        self._given = None if given is None else iter(given)
-        self._records = tapes.records(place)
-        self._after = 0
-
-    async def next(self) -> Any | None:
-        """The next one; None if there is none by now, though there may be one later."""
-        if self._given is not None:
-            return next(self._given, None)
-        record = await anext(self._records, None)
-        if record is None:
-            self._records = self._tapes.records(self.place, self._after)
-        else:
-            self._after = record.offset + 1
-        return record
-
-
 def differing(said: Any, again: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
     """The fields in which two values differ, as (path, published, derived).
 
@@ -318,55 +312,6 @@ def differing(said: Any, again: Any, at: str = "") -> Iterator[tuple[str, Any, A
             yield from differing(said.get(name), again.get(name), f"{at}.{name}" if at else name)
     elif said != again or type(said) is not type(again):
         yield at or "the prediction", said, again
-
-
-async def find(tapes: Tapes, places: Collection[TopicPartition], event_id: str) -> Any | None:
-    """The first record that is about an event, in whichever of those partitions it is."""
-    mark = orjson.dumps(event_id)
-    for place in places:
-        async for record in tapes.records(place):
-            value = record.value
-            if value is not None and mark in value and _decoded(value).get("event_id") == event_id:
-                return record
-    return None
-
-
-async def _drawn(tapes: Tapes, count: int, draw: random.Random) -> dict[TopicPartition, list[Any]]:
-    bounds = await tapes.bounds()
-    sizes = {place: end - start for place, (start, end) in bounds.items()}
-    total = sum(sizes.values())
-    numbers = sorted(draw.sample(range(total), min(count, total)))
-    picked: dict[TopicPartition, list[Any]] = {}
-    before = 0
-    for place, size in sizes.items():
-        start = bounds[place][0]
-        offsets = [start + n - before for n in numbers if before <= n < before + size]
-        before += size
-        records = await _at(tapes, place, offsets)
-        if records:
-            picked[place] = records
-    return picked
-
-
-async def _at(tapes: Tapes, place: TopicPartition, offsets: list[int]) -> list[Any]:
-    """The records at those offsets, or the next visible ones."""
-    found: dict[int, Any] = {}
-    if len(offsets) > SEEK_MAX:
-        due = iter(offsets)
-        wanted: int | None = next(due)
-        async for record in tapes.records(place, offsets[0]):
-            if wanted is None:
-                break
-            if record.offset >= wanted:
-                found[record.offset] = record
-                while wanted is not None and wanted <= record.offset:
-                    wanted = next(due, None)
-    else:
-        for offset in offsets:
-            async for record in tapes.records(place, offset):
-                found[record.offset] = record
-                break
-    return [found[offset] for offset in sorted(found)]
 
 
 def _place(record: Any) -> tuple[int, int]:

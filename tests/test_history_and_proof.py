@@ -71,15 +71,14 @@ async def live(loop: Loop) -> None:
 
 
 async def test_backfilled_then_live_is_as_if_all_had_been_live(loop: Loop) -> None:
-    """The same records in the same order, the history as events and outcomes: equal floats."""
+    """The same records in the same order, the history as events and outcomes: equal in all."""
     said = {value["event_id"]: value for value in await loop.values("predictions")}
     assert sorted(said) == sorted(ANSWERED)
     for number in range(2):
         for value in await all_live(loop, number):
             if value["event_id"] in said:
                 found = said.pop(value["event_id"])
-                for name in ("value", "shadows", "model", "answered_by", "step"):
-                    assert found[name] == value[name], f"{value['event_id']}: {name}"
+                assert found | {"seq": 0} == value | {"seq": 0}, value["event_id"]
     assert not said
 
 
