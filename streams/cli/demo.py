@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -154,11 +153,13 @@ def _print(result: Mapping[str, Any]) -> None:
     data.print(f"{'saved':14} {saved:,.0f} {result['kpi_unit']} against the naive answer")
     prefix = result["prefix"]
     talk.print("\nLook further:", style="bold")
-    for line in itertools.chain(
-        (f"riverrun topics flight_eta --prefix {prefix}",),
-        (f"riverrun worker flight_eta --prefix {prefix}    # go on where it stopped",),
-        ("riverrun backtest flight_eta --limit 50000    # the same without Kafka",),
-        ("riverrun new my_case    # your own use case",),
-        ("riverrun down    # stop the servers",),
+    for line in (
+        f"riverrun verify flight_eta --sample 20 --prefix {prefix}    # derived again from the log",
+        f"riverrun models list flight_eta --prefix {prefix}",
+        f"riverrun tail flight_eta.predictions --from-beginning --limit 3 --prefix {prefix}",
+        f"riverrun worker flight_eta --prefix {prefix}    # go on where it stopped",
+        "riverrun backtest flight_eta --limit 50000    # the same without Kafka",
+        "riverrun new my_case    # your own use case",
+        "riverrun down    # stop the servers",
     ):
         talk.print(f"  {line}", markup=False)
