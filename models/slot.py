@@ -12,6 +12,13 @@ from models.estimators import settled
 from models.kinds import Kind, Said
 
 
+UNSTEADY = (RecursionError, MemoryError)
+"""What a model may not be excused for: when it comes depends on the caller and the machine, so
+that a fold would learn something else. Workers, backtests and proofs recurse deeply instead
+(`streams.processes.recurse_deeply`; River's search-tree splitters go one call deeper a value).
+"""
+
+
 class Slot:
     """A model by its name, what it has learnt and how often it failed."""
 
@@ -31,6 +38,8 @@ class Slot:
         self.changed = True  # some estimators draw random numbers, or cache, to say something
         try:
             return kind.ask(self.model, x)
+        except UNSTEADY:
+            raise
         except Exception as error:  # whatever an estimator raises is its own fault, not the loop's
             self._fault(error)
             return None
@@ -43,6 +52,8 @@ class Slot:
                 self.model.learn_one(x, y)
             else:
                 self.model.learn_one(x, y, w=weight)
+        except UNSTEADY:
+            raise
         except Exception as error:  # as above
             self._fault(error)
             return

@@ -17,6 +17,9 @@ from typing import IO
 from schemas.errors import Incompatible
 
 
+RECURSION_MAX = 200_000
+
+
 @contextlib.contextmanager
 def claim_instance(group_id: str, wanted: str | None = None) -> Iterator[str]:
     """A static member id that a restarted worker finds again and no second one shares.
@@ -44,6 +47,15 @@ def _lock(path: Path) -> IO[str] | None:
         file.close()
         return None
     return file
+
+
+def recurse_deeply() -> None:
+    """Let Python code recurse as deep as memory allows.
+
+    River's EBST and TEBST splitters recurse once per distinct value of a growing feature; at the
+    usual limit they fail at an example that depends on the caller's own depth.
+    """
+    sys.setrecursionlimit(RECURSION_MAX)
 
 
 def reexec_if_unsafe(arguments: Sequence[str]) -> None:
