@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -P -m pytest
 CODE := schemas models streams usecases tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all format golden lock clean
+.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long format golden lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,22 @@ test-all: check  ## Everything, the long runs too
 format: setup  ## Put the code into its form
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
+
+# Proofs, each from one command, each printing a table; a failure prints the seed that replays it.
+SEED ?= 0
+N ?= 500
+
+simulate: setup  ## The real core and recovery under a seeded scheduler: SEED=0 N=500
+	$(BIN)/python -P -m tests.simulation --seed $(SEED) --runs $(N) --jobs 2
+
+simulate-long: setup  ## The same, 10,000 seeds
+	$(BIN)/python -P -m tests.simulation --seed $(SEED) --runs 10000 --jobs 2
+
+chaos: setup  ## Three workers on a real Kafka and Redis, with faults: 50,000 events
+	$(BIN)/python -P -m tests.chaos --events 50000 --faults 10 --seed $(SEED)
+
+chaos-long: setup  ## The same, a million events and 150 faults
+	$(BIN)/python -P -m tests.chaos --events 1000000 --faults 150 --seed $(SEED)
 
 golden: setup  ## Write the golden files anew (the only way to change them)
 	$(BIN)/riverrun schema --to tests/golden

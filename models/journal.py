@@ -50,3 +50,7 @@ class Journal:
         self.seq += 1
         self.runs = []
         return entry
+
+    def skip(self) -> None:
+        """Pass over an entry in which nothing was applied: a change of definition."""
+        self.seq += 1

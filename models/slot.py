@@ -11,7 +11,6 @@ from typing import Any
 from models.estimators import settled
 from models.kinds import Kind, Said
 
-
 UNSTEADY = (RecursionError, MemoryError)
 """What a model may not be excused for: when it comes depends on the caller and the machine, so
 that a fold would learn something else. Workers, backtests and proofs recurse deeply instead

@@ -68,6 +68,10 @@ class PartitionTask(Parts):
         entry = self.journal.seal(self.definition)
         return None if entry is None else orjson.dumps(entry)
 
+    def skip(self) -> None:
+        """Pass over a journal entry in which nothing was applied: a change of definition."""
+        self.journal.skip()
+
     def report(self) -> list[Output]:
         """Metric records of what changed since the last report: a read of the state."""
         rows = self.tally.report(self.partition, self.definition, self.step)

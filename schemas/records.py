@@ -127,7 +127,9 @@ class Drift(Published):
     use_case: str
     partition: int
     detector: str
-    subject: str = Field(description="A feature's name, `missing:<feature>`, `prediction` or `error:<model>`.")
+    subject: str = Field(
+        description="A feature's name, `missing:<feature>`, `prediction` or `error:<model>`."
+    )
     was: str
     now: str
     since: AwareDatetime
@@ -170,6 +172,16 @@ class DeadLetter(Published):
     step: int
 
 
+class Redefined(Published):
+    """A new definition was begun, deliberately: how, by whom and why."""
+
+    before: str = Field(description="The definition until then.")
+    how: Literal["warm", "keep", "clean"] = Field(description="What became of the state.")
+    who: str
+    why: str
+    time: AwareDatetime = Field(description="When it was asked, UTC.")
+
+
 class JournalEntry(Published):
     """One committed batch: which runs of which input were applied, in which order."""
 
@@ -180,6 +192,9 @@ class JournalEntry(Published):
     )
     next: list[int] = Field(description="Offset of the next record of each input; -1: none yet.")
     definition: str = Field(description="Hash of the use case's definition that applied them.")
+    redefined: Redefined | None = Field(
+        default=None, description="This entry began that definition; it has no runs."
+    )
 
 
 class Definition(Published):

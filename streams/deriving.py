@@ -9,15 +9,17 @@ part of the log, this River) ends in `Unprovable`: that says nothing about the p
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from models.task import PartitionTask
 from schemas.errors import Incompatible
 from schemas.topics import INPUTS
+from streams.eras import Era
 from streams.log import KafkaLog
 from streams.past_definitions import Definitions, Unprovable
-from streams.recovery import Diverged, Entry, Log, fold
+from streams.recovery import Diverged, Entry, fold
+from streams.redefining import redefined
 from streams.settings import Settings
 
 
@@ -63,7 +65,7 @@ class Derivation:
         self._starts = starts
         self._jumps = jumps
         self._watch = watch
-        self._redefine = redefine or warmed_from_the_log
+        self._redefine = redefine or carried_over
         self._log = KafkaLog(
             settings.kafka_client(),
             journal=names["journal"],
@@ -89,14 +91,14 @@ class Derivation:
         while True:
             self.task = task
             watched = _Watched(task, self._watch) if self._watch is not None else task
-            era = _Era(self._log, task.definition)
+            era = Era(self._log, task.definition)
             try:
                 await fold(watched, era, until=until, on_outputs=outputs, on_progress=self.on_entry)
             except Diverged:
                 raise
             except Incompatible as error:
                 raise Unprovable(str(error)) from error
-            if era.next is None:
+            if era.next is None or era.next.seq >= until:
                 return
             task = await self._redefine(self, task, era.next)
 
@@ -165,6 +167,18 @@ Redefine = Callable[[Derivation, PartitionTask, Entry], Awaitable[PartitionTask]
 next one went on from."""
 
 
+async def carried_over(derivation: Derivation, old: PartitionTask, entry: Entry) -> PartitionTask:
+    """What `riverrun redefine` has written into the journal, done again."""
+    if entry.redefined is None:
+        return await warmed_from_the_log(derivation, old, entry)
+    try:
+        return await redefined(derivation, old, entry)
+    except Diverged:
+        raise
+    except Incompatible as error:
+        raise Unprovable(str(error)) from error
+
+
 async def warmed_from_the_log(
     derivation: Derivation, old: PartitionTask, entry: Entry
 ) -> PartitionTask:
@@ -206,31 +220,5 @@ class _Watched:
     def seal(self) -> bytes | None:
         return self._task.seal()
 
-
-class _Era:
-    """A log up to where its definition changes: `next` is the first entry of the next one."""
-
-    def __init__(self, log: Log, definition: str) -> None:
-        self.next: Entry | None = None
-        self._log = log
-        self._definition = definition
-
-    async def last(self) -> Entry | None:
-        return await self._log.last()
-
-    async def entries(self, seq: int) -> AsyncIterator[Entry]:
-        first = True
-        async for entry in self._log.entries(seq):
-            if first and entry.seq > seq:
-                raise Unprovable(
-                    f"the journal is kept from entry {entry.seq} on, and {seq} was needed. Keep "
-                    "snapshots in an archive (RIVERRUN_ARCHIVE) to prove what retention deletes."
-                )
-            first = False
-            if entry.definition != self._definition:
-                self.next = entry
-                return
-            yield entry
-
-    async def run(self, input: int, first: int, count: int) -> Sequence[Any]:
-        return await self._log.run(input, first, count)
+    def skip(self) -> None:
+        self._task.skip()

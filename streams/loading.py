@@ -1,8 +1,8 @@
 """A use case's file, loaded: the object in it, its source and the hash that names its definition.
 
 USECASE is a file's path, or a bare name: `flight_eta` is `usecases/flight_eta.py` here, or the one
-that riverrun brings. The definition is a SHA-256, cut to 12 hex digits, of all that its floats depend
-on: the file's text without trailing white space (any other change, a comment too, is a new
+that riverrun brings. The definition is a SHA-256, cut to 12 hex digits, of all that its floats
+depend on: the file's text without trailing white space (any other change, a comment too, is a new
 definition) and the runtime: Python's minor version, River's version, and riverrun's own core.
 """
 
@@ -14,9 +14,13 @@ import importlib.util
 import platform
 import sys
 import traceback
+import types
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
@@ -105,6 +109,32 @@ def load(name: str) -> Loaded:
             f"{path.name} makes {len(found)} use cases.", mend="Make one `UseCase(...)` in a file."
         )
     return Loaded(found[0], path, source, definition_of(source))
+
+
+@contextmanager
+def standing_in(module: str, namespace: dict[str, Any]) -> Iterator[None]:
+    """While it lasts, `module` is what holds these names: pickles of an older definition's classes
+    and functions are by the same module's name as the newer one's.
+    """
+    stand_in, current = types.ModuleType(module), sys.modules.get(module)
+    vars(stand_in).update(namespace)
+    sys.modules[module] = stand_in
+    try:
+        yield
+    finally:
+        if current is None:
+            del sys.modules[module]
+        else:
+            sys.modules[module] = current
+
+
+def namespace_of(module: str, functions: Iterable[Any]) -> dict[str, Any]:
+    """The names of the module that a use case's functions were written in."""
+    for function in functions:
+        if getattr(function, "__module__", None) == module and hasattr(function, "__globals__"):
+            found: dict[str, Any] = function.__globals__
+            return found
+    return vars(sys.modules[module])
 
 
 def versions() -> dict[str, str]:

@@ -63,16 +63,23 @@ class KafkaLog:
         return await self._offsets(self._consumer.end_offsets)
 
     async def last(self) -> Entry | None:
-        """The newest journal entry; None if there never was one."""
+        """The newest journal entry; None if there never was one.
+
+        Raises `Incompatible` if there were some and all are deleted: nobody knows the position.
+        """
         start, end = await self._bounds()
-        for back in TAIL:
+        for back in (*TAIL, end):
             records = await self._read(self.journal, max(start, end - back), end)
             if records:
                 return Entry.decode(records[-1].value)
             if end - back <= start:
-                return None
-        records = await self._read(self.journal, start, end)
-        return Entry.decode(records[-1].value) if records else None
+                break
+        if start > 0:
+            raise Incompatible(
+                f"{self.journal.topic}[{self.journal.partition}] had entries and all of them were "
+                "deleted, so the position is not known. Keep the journal for ever: retention.ms=-1"
+            )
+        return None
 
     async def entries(self, seq: int) -> AsyncIterator[Entry]:
         """Journal entries from that number on, to the end that the journal has now."""

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from models.task import PartitionTask
+from schemas.errors import Incompatible
+from schemas.topics import INPUTS
 from streams import definitions, topics
 from streams.garbage import bound_pauses
 from streams.loading import Loaded
+from streams.log import KafkaLog
+from streams.past_definitions import Definitions
+from streams.redefining import Eras, explained
+from streams.retention import refuse_gap
 from streams.settings import Settings
 from streams.snapshots.archive import archive_of
 from streams.snapshots.redis_hash import connect
@@ -24,6 +32,8 @@ def group_of(loaded: Loaded, settings: Settings) -> str:
 def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> int:
     """See to the topics, publish the definition, work until stopped; returns the exit code."""
     partitions = asyncio.run(topics.ensure(loaded.use_case, settings))
+    asyncio.run(refuse_gap(topics.names_of(loaded.use_case, settings), settings))
+    asyncio.run(refuse_another(loaded, settings, partitions))
     asyncio.run(definitions.publish(loaded, settings))
 
     def fresh(partition: int) -> PartitionTask:
@@ -37,21 +47,11 @@ def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> i
     bound_pauses()
     group = group_of(loaded, settings)
     use_case = loaded.use_case
-    store = None
-    if settings.redis_url is not None:
-        key = settings.snapshot_key()
-        url = settings.riverrun_archive.get_secret_value() if settings.riverrun_archive else None
-        store = Snapshots(
-            connect(settings.redis_url.get_secret_value()),
-            group,
-            fresh,
-            key=key,
-            allowed=Allowed(use_case.models.values(), use_case.event.__module__),
-            archive=archive_of(url, group, key),
-        )
+    store = store_of(loaded, settings, fresh) if settings.redis_url is not None else None
     return run_worker(
         fresh,
         store=store,
+        roll=Eras(loaded, settings, topics.names_of(use_case, settings), partitions).roll,
         client=settings.kafka_client(),
         topics=topics.names_of(loaded.use_case, settings),
         group_id=group,
@@ -60,3 +60,43 @@ def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> i
         health_host=settings.riverrun_http_host,
         health_port=health_port,
     )
+
+
+def store_of(
+    loaded: Loaded, settings: Settings, make: Callable[[int], PartitionTask], **given: Any
+) -> Snapshots:
+    """The snapshots of a use case, in Redis and in the archive that is set; `make`: fresh tasks."""
+    assert settings.redis_url is not None
+    group, key, use_case = group_of(loaded, settings), settings.snapshot_key(), loaded.use_case
+    url = settings.riverrun_archive.get_secret_value() if settings.riverrun_archive else None
+    return Snapshots(
+        connect(settings.redis_url.get_secret_value()),
+        group,
+        make,
+        key=key,
+        allowed=Allowed(use_case.models.values(), use_case.event.__module__),
+        archive=archive_of(url, group, key),
+        **given,
+    )
+
+
+def log_of(settings: Settings, names: Mapping[str, str], partition: int) -> KafkaLog:
+    """A partition's journal and inputs."""
+    inputs = [names[kind] for kind in INPUTS]
+    client = settings.kafka_client()
+    return KafkaLog(client, journal=names["journal"], inputs=inputs, partition=partition)
+
+
+async def refuse_another(loaded: Loaded, settings: Settings, partitions: int) -> None:
+    """Raise `Incompatible`, with the ways on, if a partition runs under another definition."""
+    names = topics.names_of(loaded.use_case, settings)
+    for partition in range(partitions):
+        log = log_of(settings, names, partition)
+        try:
+            await log.start()
+            last = await log.last()
+        finally:
+            await log.close()
+        if last is not None and last.definition != loaded.definition:
+            past = await Definitions.read(names["definitions"], settings)
+            raise Incompatible(explained(loaded, last, past))

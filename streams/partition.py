@@ -32,7 +32,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from schemas.errors import Incompatible, RiverrunError, Unavailable
 from streams.intake import NEVER, Intake, Watchdog
-from streams.recovery import Diverged, Entry, check_position, fold
+from streams.recovery import Diverged, Entry, check_position
 from streams.transport import Batch
 from streams.wiring import PartitionLog, PartitionTask, Source, TransactionWriter, Wiring
 from streams.writer import Fenced, Limits, TooLarge
@@ -175,14 +175,14 @@ class Partition:
         # A snapshot that does not fit the log is said so and left, once; the log itself decides.
         loaded_at = task.seq
         try:
-            await fold(task, reader, on_progress=self._progressed)
+            task = await self.wiring.roll(task, reader, self._progressed)
             check_position(task, last)
         except Diverged as error:
             if not loaded_at:
                 raise
             log.error("partition %d: snapshot at entry %d: %s", self.number, loaded_at, error)
             task = await self.wiring.store.fresh(self.number, str(error))
-            await fold(task, reader, on_progress=self._progressed)
+            task = await self.wiring.roll(task, reader, self._progressed)
             check_position(task, last)
         return task
 

@@ -16,7 +16,6 @@ from typing import IO
 
 from schemas.errors import Incompatible
 
-
 RECURSION_MAX = 200_000
 
 

@@ -29,13 +29,16 @@ class Entry(NamedTuple):
     runs: list[tuple[int, int, int, int]]
     next: list[int]
     definition: str
+    redefined: dict[str, Any] | None = None  # schemas.records.Redefined; it has no runs then
 
     @classmethod
     def decode(cls, value: bytes) -> Entry:
         """Read a journal record's value."""
         raw = orjson.loads(value)
         runs = [(run[0], run[1], run[2], run[3]) for run in raw["runs"]]
-        return cls(raw["seq"], raw["step"], runs, raw["next"], raw["definition"])
+        return cls(
+            raw["seq"], raw["step"], runs, raw["next"], raw["definition"], raw.get("redefined")
+        )
 
 
 class Task(Protocol):
@@ -50,6 +53,7 @@ class Task(Protocol):
     def read(self, input: int, record: Any) -> Any: ...  # noqa: D102 - models/task.py says it
     def apply(self, taken: Any) -> Sequence[Any]: ...  # noqa: D102
     def seal(self) -> bytes | None: ...  # noqa: D102
+    def skip(self) -> None: ...  # noqa: D102
 
 
 class Log(Protocol):
@@ -100,9 +104,18 @@ async def fold(
                 if clock() > breath:
                     await asyncio.sleep(0)
                     breath = clock() + BREATH_S
-        _compare(task, entry)
+        if entry.runs:
+            _compare(task, entry)
+        else:
+            task.skip()
         if on_progress is not None:
             on_progress(entry.seq)
+
+
+async def rolled(task: Task, log: Log, on_progress: Callable[[int], None]) -> Any:
+    """The task at the journal's end, where one definition made all of it."""
+    await fold(task, log, on_progress=on_progress)
+    return task
 
 
 def _compare(task: Task, entry: Entry) -> None:

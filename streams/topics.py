@@ -129,7 +129,7 @@ async def _create(
 
 
 async def _led(admin: Any, names: list[str]) -> None:
-    """Wait until every partition of new topics has a leader, so that no client meets one without."""
+    """Wait until every partition of new topics has a leader, so that clients find one."""
     async with asyncio.timeout(LEADERS_S_MAX):
         while True:
             described = await admin.describe_topics(names)

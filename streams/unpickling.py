@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from schemas.errors import Incompatible
+from streams.loading import namespace_of, standing_in
 from streams.snapshots import river_names
 
 Name = tuple[str, str]
@@ -91,24 +92,25 @@ class Refused(Incompatible):
 
 
 class Allowed:
-    """The names that the snapshots of one use case may hold.
-
-    Made while the use case's own module is the loaded one; its names are found there ever after.
+    """The names that the snapshots of one use case may hold: `factories` are its models, `module`
+    is where they were written.
     """
 
     def __init__(self, factories: Iterable[Callable[[], Any]] = (), module: str | None = None):
+        makes = list(factories)
         self._own: Mapping[str, Any] = {}
         self._module = module
         names = set(EVERYBODY)
         if module is not None:
-            self._own = vars(sys.modules[module])
+            own = self._own = namespace_of(module, makes)
             names.update(
                 (module, value.__qualname__)
-                for value in self._own.values()
+                for value in own.values()
                 if inspect.isclass(value) and value.__module__ == module
             )
-        for make in factories:
-            names.update(names_in(pickle.dumps(make(), pickle.HIGHEST_PROTOCOL)))
+            with standing_in(module, own):
+                for make in makes:
+                    names.update(names_in(pickle.dumps(make(), pickle.HIGHEST_PROTOCOL)))
         self.names = frozenset(names - {("builtins", "getattr")})
 
     def find(self, module: str, name: str) -> Any:

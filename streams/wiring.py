@@ -5,7 +5,7 @@ Kafka's side of each is named in its docstring; tests/memory.py has all of them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from faust.types import TP
 
 from models.alignment import ALIGNED, choose
 from streams.intake import Ends
-from streams.recovery import Log, Task
+from streams.recovery import Log, Task, rolled
 from streams.writer import Limits
 
 
@@ -94,4 +94,6 @@ class Wiring:
     aligned: Collection[int] = ALIGNED  # inputs that are waited for while they are empty
     pace: Pace = Pace()
     # A record that no broker takes is left out, or what this makes of it takes its place.
+    # From a state and its log to the state at the log's end; through changes of definition, too.
+    roll: Callable[[Any, PartitionLog, Callable[[int], None]], Awaitable[Any]] = rolled
     shorten: Callable[[Any, int], Any | None] = lambda output, limit_bytes: None

@@ -21,7 +21,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from faust.types import TP
@@ -33,7 +33,7 @@ from streams.intake import ApplyFailed
 from streams.log import KafkaLog
 from streams.partition import Partition, State
 from streams.processes import claim_instance
-from streams.recovery import Diverged
+from streams.recovery import Diverged, rolled
 from streams.status import publish, status_key
 from streams.transport import App, Batch, Consumer, make_app
 from streams.wiring import Pace, PartitionTask, SnapshotStore, Wiring
@@ -85,6 +85,7 @@ def run_worker(
     health_port: int | None = 0,
     metrics: Callable[[], bytes] | None = None,
     shorten: Callable[[Any, int], Any | None] | None = None,
+    roll: Callable[..., Awaitable[Any]] | None = None,
 ) -> int:
     """Run one worker until it is told to stop; gives the exit code.
 
@@ -110,6 +111,7 @@ def run_worker(
         ),
         pace=pace or Pace(),
         shorten=shorten or (lambda output, limit_bytes: None),
+        roll=roll or rolled,
     )
     with claim_instance(group_id, instance) as member:
         worker = _Worker(wiring, client, group_id, member, redis_url)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -298,8 +299,8 @@ async def test_a_redis_that_is_down_is_told_and_nothing_else(
 
 async def test_a_redis_that_hangs_holds_nobody_up(life: Life) -> None:
     """It takes the connection and never answers; the loop turns meanwhile."""
-    silent = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
+    silent = socket.create_server(("127.0.0.1", 0))
+    port = silent.getsockname()[1]
     store = life.store(client=redis.Redis(port=port, socket_timeout=0.5))
     feed = Partition(life.case)
     advance(feed, life.records(10))
@@ -328,21 +329,18 @@ async def test_a_child_that_dies_is_told_and_the_next_is_whole(life: Life) -> No
     feed.task = await store.load(0)
     advance(feed, life.records(10))
     store._keepers[0].due_s = 0.0
-    slow = Slow(feed.task)
-    store.offer(0, slow)
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    for child in children[-1:]:
-        os.kill(int(child), signal.SIGKILL)
+    feed.task.teller.told = Sleepy(feed.task.teller.told)
+    store.offer(0, feed.task)
+    os.kill(_newest_child(), signal.SIGKILL)
     await store.written()
     assert "ended with -9" in store.status(0)["error"]
     await keep(store, feed.task)
     assert dump(await life.store().load(0)) == dump(feed.task)
 
 
-def Slow(task: PartitionTask) -> PartitionTask:  # noqa: N802 - it reads as what it is
-    """A task whose pickle takes a while."""
-    task.teller.told = Sleepy(task.teller.told)  # type: ignore[assignment]
-    return task
+def _newest_child() -> int:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return int(children[-1])
 
 
 class Sleepy(set):  # type: ignore[type-arg]
@@ -389,7 +387,6 @@ async def test_the_archive_starts_where_redis_was_lost(life: Life, tmp_path: Pat
     assert await archive.near(fresh, 0) is fresh
     newest = archive.newest(0)
     assert newest is not None
-    path = Path(newest.path)
-    path.write_bytes(path.read_bytes()[:-5])
+    os.truncate(newest.path, 5_000)
     found = await life.store(archive=archive).load(0)
     assert dump(found) == states[1]

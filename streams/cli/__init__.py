@@ -21,6 +21,7 @@ from streams.cli import (
     commanding,
     demo,
     looking,
+    redefining,
     registry,
     repartitioning,
     servers,
@@ -28,6 +29,7 @@ from streams.cli import (
     working,
 )
 from streams.cli.terminal import complain
+from streams.processes import recurse_deeply
 
 app = typer.Typer(
     name="riverrun",
@@ -45,6 +47,7 @@ for group in (
     catalogue,
     backfilling,
     verifying,
+    redefining,
     registry,
     commanding,
     looking,
@@ -55,6 +58,7 @@ for group in (
 
 def main() -> None:
     """Run a command; a foreseen failure is one line that says what to do, and an exit code."""
+    recurse_deeply()
     try:
         app()
     except RiverrunError as error:

@@ -21,12 +21,16 @@ AGAIN_S = 10.0
 
 @dataclass(slots=True)
 class Keeper:
-    """One partition's. `head` is what is thought to be stored, `header` what it says if usable."""
+    """One partition's. `head` is what is thought to be stored, `header` what it says if usable.
 
+    `least_s` is the shortest time between two.
+    """
+
+    least_s: float = INTERVAL_S_MIN
     head: bytes | None = None
     header: Header | None = None
     due_s: float = 0.0
-    interval_s: float = INTERVAL_S_MIN
+    interval_s: float = 0.0
     cost_s: float = 0.0
     forked_s_max: float = 0.0
     seq: int | None = None
@@ -35,16 +39,31 @@ class Keeper:
     source: str = ""
     error: str | None = None
     archived_s: float | None = None
+    looked_for: bool = False
+    _offered: tuple[Callable[[], PartitionTask | None], int] | None = None
     _task: Callable[[], PartitionTask | None] = field(default=lambda: None)
 
     def begin(self, task: PartitionTask, head: bytes | None, header: Header | None) -> None:
         """Keep that task from now on, from what is stored on."""
         self.head, self.header = head, header
-        self.due_s = time.monotonic() + self.interval_s
+        self.due_s = time.monotonic() + max(self.interval_s, self.least_s)
         self._task = weakref.ref(task)
         task.ledger.changed = set()
         if header is not None:
             self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
+
+    def offered(self, task: PartitionTask) -> None:
+        """The task has just committed."""
+        self._offered = weakref.ref(task), task.seq
+
+    def standing(self) -> PartitionTask | None:
+        """The task, if it still stands at what it last committed and that is not kept yet."""
+        if self._offered is None:
+            return None
+        task, seq = self._offered[0](), self._offered[1]
+        if task is None or task.seq != seq or task.journal.runs:
+            return None
+        return None if self.keeps(task) and self.header is not None and seq == self.seq else task
 
     def keeps(self, task: PartitionTask) -> bool:
         """Whether its changes were tracked since what is stored."""
@@ -75,7 +94,7 @@ class Keeper:
     def paced(self, cost_s: float, all_s: float) -> None:
         """The next is due when this worker's snapshots, of `all_s`, are less than their share."""
         self.cost_s = cost_s
-        self.interval_s = max(INTERVAL_S_MIN, all_s / SHARE)
+        self.interval_s = max(self.least_s, all_s / SHARE)
         self.due_s = time.monotonic() + self.interval_s
 
     def status(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ is alive, all ids are written anew.
 
 from __future__ import annotations
 
+import mmap
 import pickle
 from collections.abc import Callable, Collection, Iterator
 from itertools import islice
@@ -16,7 +17,7 @@ from models.slot import Slot
 from models.state import parts_of, take_parts
 from models.task import PartitionTask
 from streams.loading import versions
-from streams.snapshots.sealed import FORM, Header, Part, Unusable, Writer, sign
+from streams.snapshots.sealed import FORM, Header, Part, Reader, Unusable, Writer, opened, sign
 from streams.unpickling import Allowed, Refused, unpickle
 
 IDS_AT_ONCE = 20_000
@@ -86,6 +87,18 @@ def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
     rest = iter(ids)
     while some := list(islice(rest, IDS_AT_ONCE)):
         yield some
+
+
+def prove(file: BinaryIO, key: bytes, allowed: Allowed) -> None:
+    """Load what was just written, so that it is known at once and not at the next recovery if it
+    cannot be. Raises `Refused`.
+    """
+    file.flush()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        reader = Reader(bytes(data))
+        header = opened(reader.signed, key)
+        for name in reader.places:
+            unpickle(reader.blob(header, name), allowed)
 
 
 def check_fits(header: Header, task: PartitionTask) -> None:

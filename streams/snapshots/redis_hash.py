@@ -20,7 +20,7 @@ PIECE = 64 << 20
 """Bytes of one field at most; Redis takes 512 MB."""
 
 HEAD = b"head"
-TIMEOUT_S = 10.0
+TIMEOUT_S = 3.0
 CONNECT_S = 3.0
 
 

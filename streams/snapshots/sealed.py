@@ -74,7 +74,8 @@ def digest_of(blob: bytes | memoryview) -> str:
 
 def sign(header: Header, key: bytes) -> bytes:
     """The header as it is kept: its signature, then JSON."""
-    text = orjson.dumps(asdict(header))
+    plain = asdict(header) | {"parts": {n: list(part) for n, part in header.parts.items()}}
+    text = orjson.dumps(plain)
     return _signature(text, key) + text
 
 

@@ -10,13 +10,14 @@ else. The state at an entry is the same whoever wrote it, so of two writers the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import mmap
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -24,8 +25,8 @@ from models.task import PartitionTask
 from schemas.errors import Unavailable
 from streams.snapshots.archive import Archive, Kept
 from streams.snapshots.forking import Child, fork
-from streams.snapshots.keeper import Keeper
-from streams.snapshots.parts import check_fits, restore, write
+from streams.snapshots.keeper import INTERVAL_S_MIN, Keeper
+from streams.snapshots.parts import Base, check_fits, prove, restore, write
 from streams.snapshots.redis_hash import Outrun, RedisHash
 from streams.snapshots.sealed import Header, Reader, Unusable, checked, opened, peeked
 from streams.snapshots.threads import awaited, beside
@@ -33,7 +34,7 @@ from streams.unpickling import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
 
-PATIENCE_S = 10.0
+PATIENCE_S = 2.0
 """How long recovery waits for a Redis that does not answer, before it folds the log."""
 
 TRIES = 5
@@ -72,6 +73,7 @@ class Snapshots:
         key: bytes,
         allowed: Allowed,
         archive: Archive | None = None,
+        interval_s: float = INTERVAL_S_MIN,
     ) -> None:
         self._client = client
         self._group = group
@@ -79,8 +81,9 @@ class Snapshots:
         self._key = key
         self._allowed = allowed
         self._archive = archive
-        self._keepers: defaultdict[int, Keeper] = defaultdict(Keeper)
-        self._busy = False
+        self._keepers: defaultdict[int, Keeper] = defaultdict(lambda: Keeper(interval_s))
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._tried: dict[int, set[str]] = {}
 
     # Recovery.
@@ -182,26 +185,51 @@ class Snapshots:
 
     # Writing.
 
-    def offer(self, partition: int, task: PartitionTask) -> None:
-        """Take a snapshot if one is due and none is under way. Milliseconds at most."""
+    def offer(self, partition: int, task: Any) -> None:
+        """Take a snapshot now if one is due and none is under way, else as soon as that is so and
+        the task still stands where it does now. Milliseconds at most.
+        """
+        self._keepers[partition].offered(task)
+        self._look(partition)
+
+    def _look(self, partition: int) -> None:
         keeper = self._keepers[partition]
-        if self._busy or time.monotonic() < keeper.due_s:
+        task = keeper.standing()
+        if task is None or not self._idle.is_set():
             return
+        wait_s = keeper.due_s - time.monotonic()
+        if wait_s <= 0:
+            self._take(partition, keeper, task)
+        elif not keeper.looked_for:
+            keeper.looked_for = True
+            asyncio.get_running_loop().call_later(wait_s, self._look_again, partition)
+
+    def _look_again(self, partition: int) -> None:
+        self._keepers[partition].looked_for = False
+        self._look(partition)
+
+    def _take(self, partition: int, keeper: Keeper, task: PartitionTask) -> None:
         if not keeper.keeps(task):
             keeper.begin(task, keeper.head, None)
         archives = self._archive is not None and self._archive.due(partition)
         base = None if archives else keeper.base(task)
         try:
-            child = fork(lambda file: write(task, file, base, self._key, time.time()))
+            child = fork(partial(self._write, task, base, keeper.seq is None))
         except OSError as error:
             self._fail(partition, f"no process for it: {error}")
             return
         keeper.taken(task)
         keeper.forked_s_max = max(keeper.forked_s_max, child.forked_s)
-        self._busy = True
+        self._idle.clear()
         header = None if base is None else base.header
         work = partial(self._store, partition, child, keeper.head, header, archives)
         beside(work, partial(self._done, partition, keeper, child.forked_s))
+
+    def _write(self, task: PartitionTask, base: Base | None, first: bool, file: BinaryIO) -> None:
+        """In the child."""
+        write(task, file, base, self._key, time.time())
+        if first:
+            prove(file, self._key, self._allowed)
 
     def _store(
         self, partition: int, child: Child, over: bytes | None, base: Header | None, archives: bool
@@ -212,19 +240,15 @@ class Snapshots:
         try:
             with child.file as file:
                 cpu_s = child.wait()
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    reader = Reader(data)
-                    head, header = reader.signed, opened(reader.signed, self._key)
-                    if archives and self._archive is not None:
-                        self._archive.put(header, data)
-                        archived = True
-                    blobs = {name: reader.blob(header, name) for name in reader.places}
-                    try:
-                        self._hash(partition).write(head, header, blobs, over=over, base=base)
-                    finally:
-                        del reader
-                        for blob in blobs.values():
-                            blob.release()
+                # Closed with its last view; a failure holds on to some.
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            reader = Reader(data)
+            head, header = reader.signed, opened(reader.signed, self._key)
+            if archives and self._archive is not None:
+                self._archive.put(header, data)
+                archived = True
+            blobs = {name: reader.blob(header, name) for name in reader.places}
+            self._hash(partition).write(head, header, blobs, over=over, base=base)
             error = None
         except Outrun as outrun:
             head, error = self._outrun(outrun.head, over, header)
@@ -248,7 +272,7 @@ class Snapshots:
         return found, f"an older snapshot is stored, of entry {header.seq}; it is replaced"
 
     def _done(self, partition: int, keeper: Keeper, forked_s: float, outcome: Outcome) -> None:
-        self._busy = False
+        self._idle.set()
         keeper.cost_s = forked_s + outcome.cpu_s
         keeper.paced(keeper.cost_s, sum(k.cost_s for k in self._keepers.values()))
         if outcome.archived and self._archive is not None:
@@ -257,15 +281,21 @@ class Snapshots:
             if keeper.error:
                 log.warning("partition %d: snapshots are written again", partition)
             keeper.written(outcome.head, outcome.header)
-            return
-        keeper.head = outcome.head
-        self._fail(partition, outcome.error or "unknown")
+        else:
+            keeper.head = outcome.head
+            self._fail(partition, outcome.error or "unknown")
+        for other in sorted(self._keepers, key=lambda n: self._keepers[n].due_s):
+            self._look(other)
 
     def _fail(self, partition: int, error: str) -> None:
         keeper = self._keepers[partition]
         if keeper.error != error:
             log.warning("partition %d: no snapshot: %s", partition, error)
         keeper.failed(error)
+
+    async def written(self) -> None:
+        """Wait for the one under way."""
+        await self._idle.wait()
 
     def status(self, partition: int) -> Mapping[str, Any]:
         """Age, size and cost of the newest snapshot, what recovery began with, the last error."""

@@ -79,7 +79,8 @@ class Log:
         """Add one record."""
         offset = len(self.entries)
         key, value, headers, timestamp = message
-        record = Record(*self.tp, offset, timestamp, key, value, headers)
+        tp = self.tp
+        record = Record(tp.topic, tp.partition, offset, timestamp, key, value, headers)
         self.entries.append((record, transaction))
         if transaction is not None and transaction not in self._open:
             self._open[transaction] = offset

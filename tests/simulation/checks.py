@@ -154,12 +154,18 @@ class Safety:
         self._hold(set(said.values()) <= {1}, f"{number}: predictions twice: {_twice(said)}")
         self._hold(set(used.values()) <= {1}, f"{number}: examples twice: {_twice(used)}")
         self._hold(said.keys() == asked, f"{number}: not answered: {sorted(asked ^ said.keys())}")
-        # Later than the memory of ids, an outcome is parked as if it came before its event.
-        live = self.world.live_task(number)
-        parked = set() if live is None else live.ledger.early.keys()
         due = told.keys() & (asked | silent)
-        missing = sorted((due ^ used.keys()) - (parked & self._late(number)))
+        missing = sorted((due ^ used.keys()) - self._parked(number))
         self._hold(not missing, f"{number}: outcomes without example, or the reverse: {missing}")
+
+    def _parked(self, number: int) -> set[str]:
+        # Too far ahead of all others, it is set aside until others agree; and beyond the memory of
+        # ids, it waits as if it had come before its event.
+        live = self.world.live_task(number)
+        if live is None:
+            return set()
+        aside = {held.body.event_id for held in live.watermark.aside}
+        return aside | (live.ledger.early.keys() & self._late(number))
 
     def _late(self, number: int) -> set[str]:
         # Outcomes beyond the horizon, by the times that were sent.

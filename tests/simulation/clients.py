@@ -75,9 +75,7 @@ class Reader:
         """Offset of what comes next."""
         return self.positions[tp]
 
-    async def getmany(
-        self, tp: TP, *, timeout_ms: int, max_records: int
-    ) -> dict[TP, list[Record]]:
+    async def getmany(self, tp: TP, *, timeout_ms: int, max_records: int) -> dict[TP, list[Record]]:
         """Committed records from the position on; without any, wait."""
         await self.process.io("4 fold")
         log = self.kafka.log(tp)
@@ -288,4 +286,3 @@ class Member:
         if self.fate.strikes("fetched batch comes again"):
             start = max(0, start - self.rng.randint(0, 4))
             route(batch._replace(start=start, records=log.committed(start, end)))
-

@@ -44,10 +44,11 @@ class Group:
             member.token, member.expires_at = token, now + SESSION_S
             return self.generation, list(member.numbers)
         member.token = token
-        member.joining = asyncio.get_running_loop().create_future()
+        joining: asyncio.Future[tuple[int, list[int]]]
+        joining = member.joining = asyncio.get_running_loop().create_future()
         self._begin()
         self._try()
-        return await member.joining
+        return await joining
 
     def heartbeat(self, instance: str, token: object, generation: int) -> bool:
         """Whether the member is one in that generation, with no rebalance under way."""

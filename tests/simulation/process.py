@@ -52,7 +52,8 @@ class Process:
         self.member = Member(self)
         self.store = world.plants.store(self)
         self.worker = _Worker(self._wiring(), {}, world.group_id, instance, None)
-        self.worker.app = SimpleNamespace(consumer=self.member, consumer_generation_id=-1)
+        app: Any = SimpleNamespace(consumer=self.member, consumer_generation_id=-1)
+        self.worker.app = app
         token = CURRENT.set(self)
         self._main = asyncio.ensure_future(self._live())
         CURRENT.reset(token)
@@ -93,10 +94,10 @@ class Process:
     # Its life.
 
     async def _live(self) -> None:
-        asyncio.ensure_future(self.member.fetch())
+        asyncio.create_task(self.member.fetch())  # noqa: RUF006 - `make_task` keeps it
         being = asyncio.ensure_future(self._be_member())
         being.add_done_callback(self._lost)
-        asyncio.ensure_future(self.worker._watch())
+        asyncio.create_task(self.worker._watch())  # noqa: RUF006
         await self.worker.ending.wait()
         await self.worker._stop_all()
         self.world.exited(self, self.worker.code, self.worker.failure)

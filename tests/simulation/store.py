@@ -73,7 +73,8 @@ class Store:
         now = asyncio.get_running_loop().time()
         if now - self._written_at.get(partition, -INTERVAL_S) >= INTERVAL_S:
             self._written_at[partition] = now
-            asyncio.ensure_future(self._write(partition, task.seq, self.save(task)))
+            writing = self._write(partition, task.seq, self.save(task))
+            asyncio.create_task(writing)  # noqa: RUF006 - its process keeps it
 
     def save(self, task: PartitionTask) -> bytes:
         """The state as bytes."""

@@ -1,4 +1,4 @@
-"""One run: a Kafka, a group, worker processes, what goes in, what goes wrong, and what must hold."""
+"""One run: a Kafka, a group, processes, what goes in, what goes wrong, and what must hold."""
 
 from __future__ import annotations
 
@@ -83,6 +83,7 @@ class World:
             report_interval_s=1.0,
             stop_s_max=5.0,
         )
+        self.all_sent = False
         self._ending = False
 
     def fail(self, what: str) -> None:
@@ -136,7 +137,6 @@ class World:
         drained_s = await self._drain()
         safety = Safety(self)
         if drained_s is not None:
-            await self._quiet()
             safety.check()
         for task in side:
             task.cancel()
@@ -173,7 +173,6 @@ class World:
     async def _send(self) -> None:
         clock = asyncio.get_running_loop().time
         rng, pending = self.rng, list(reversed(self.sent))
-        transactions: list[Transaction] = []
         while pending:
             await asyncio.sleep(max(0.0, pending[-1].at - clock()))
             block = [pending.pop() for _ in range(min(len(pending), rng.randint(1, 3)))]
@@ -184,7 +183,7 @@ class World:
                 self._send_and_abort(block)
             for sending in block:
                 self._append(sending, None)
-        del transactions
+        self.all_sent = True
 
     def _append(self, sending: Sending, transaction: Transaction | None) -> None:
         tp = TP(self.topics[sending.kind], sending.partition)
@@ -271,13 +270,19 @@ class World:
         began, exits = clock(), self.exits[AGAIN]
         while clock() - began < DRAIN_S_MAX:
             await asyncio.sleep(0.25)
-            if all(self._drained(n) for n in range(self.partitions)):
+            if self._quiet() and all(self._drained(n) for n in range(self.partitions)):
                 return clock() - began
         self.fail(
             f"liveness: not drained {DRAIN_S_MAX:.0f} s after the last fault, "
             f"{self.exits[AGAIN] - exits} exits since; {self._standing()}"
         )
         return None
+
+    def _quiet(self) -> bool:
+        # All is sent, and no transaction is open.
+        return self.all_sent and all(
+            log.stable == len(log.entries) for log in self.kafka.logs.values()
+        )
 
     def _drained(self, number: int) -> bool:
         last = self.last_entry(number)
@@ -288,13 +293,6 @@ class World:
                 return False
         task = self.live_task(number)
         return task is not None and task.seq == (0 if last is None else last.seq + 1)
-
-    async def _quiet(self) -> None:
-        # Reports and the last markers: nothing is open any more.
-        for _ in range(40):
-            await asyncio.sleep(0.1)
-            if all(log.stable == len(log.entries) for log in self.kafka.logs.values()):
-                return
 
     def last_entry(self, number: int) -> Entry | None:
         """The newest committed journal entry."""
@@ -330,7 +328,7 @@ class World:
         return f"down {self.kafka.down}; " + "; ".join(said)
 
 
-def simulate(seed: int, *, events: int = 40, plants: Plants | None = None) -> Result:
+def simulate(seed: int, *, events: int = 24, plants: Plants | None = None) -> Result:
     """Run one seed in virtual time."""
     chosen = plants or Plants()
 

@@ -1,0 +1,201 @@
+"""A new definition under a running state: refused, explained, and done as a deliberate act.
+
+The act is one journal entry in each partition, without runs, that names the new definition, how the
+state is carried over (`models.carrying`), by whom and why. So every fold comes to it at the same
+place and does the same, and what was said before is verified under the definition of then.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from models.carrying import carry, carry_position
+from models.task import PartitionTask
+from models.usecase import UseCase
+from schemas.errors import Incompatible
+from streams.eras import Era
+from streams.loading import Loaded, namespace_of, runtime, standing_in
+from streams.past_definitions import Definitions, Unprovable
+from streams.recovery import Entry, Log, fold
+from streams.settings import Settings
+
+DIFF_LINES = 60
+
+
+class Past(Protocol):
+    """What a change of definition is derived with (deriving.Derivation)."""
+
+    def fresh(self, definition: str) -> PartitionTask:
+        """A task of any definition that ever ran."""
+
+    async def warm(self, task: PartitionTask, until: int) -> None:
+        """Fold the first `until` entries into it, whatever they were applied under."""
+
+
+async def redefined(past: Past, old: PartitionTask, entry: Entry) -> PartitionTask:
+    """The state after an entry that begins a definition; `old` is of no use after."""
+    assert entry.redefined is not None
+    new, how = past.fresh(entry.definition), entry.redefined["how"]
+    if how == "clean":
+        carry_position(old, new)
+    else:
+        warmed = None
+        if how == "warm":
+            warmed = past.fresh(entry.definition)
+            await past.warm(warmed, entry.seq)
+        carry(old, new, warmed)
+        if warmed is None:
+            _adopt(old.use_case, new)
+    new.teller.told.add("beginning")  # the act itself tells of it
+    new.skip()
+    return new
+
+
+def _adopt(before: UseCase, task: PartitionTask) -> None:
+    # Classes and functions of the author's own, in kept models, become those of the new file.
+    module, after = task.use_case.event.__module__, task.use_case
+    old, new = (
+        namespace_of(module, [*case.models.values(), case.label]) for case in (before, after)
+    )
+    for slot in task.roster.slots():
+        with standing_in(module, old):
+            data = pickle.dumps(slot.model)
+        with standing_in(module, new):
+            slot.model = pickle.loads(data)
+
+
+class Eras:
+    """Recovery through changes of definition, as a worker does it (wiring.Wiring.roll)."""
+
+    def __init__(
+        self, loaded: Loaded, settings: Settings, names: Mapping[str, str], partitions: int
+    ) -> None:
+        self.loaded = loaded
+        self.settings = settings
+        self.names = names
+        self.partitions = partitions
+
+    async def roll(
+        self, task: PartitionTask, log: Log, on_progress: Callable[[int], None]
+    ) -> PartitionTask:
+        """The task at the journal's end. Raises `Incompatible` if that is of another definition."""
+        last = await log.last()
+        if last is None:
+            return task
+        past = self.past(log, task.partition)
+        if last.definition != self.loaded.definition:
+            await past.read()
+            raise Incompatible(explained(self.loaded, last, past.definitions))
+        return await past.roll(task, on_progress)
+
+    def past(self, log: Log, partition: int) -> LogsPast:
+        """Of one partition."""
+        return LogsPast(self, log, partition)
+
+
+class LogsPast:
+    """A partition's past, with definitions from their topic and records from a log."""
+
+    def __init__(self, eras: Eras, log: Log, partition: int) -> None:
+        self.definitions = Definitions({})
+        self._eras = eras
+        self._log = log
+        self._partition = partition
+
+    async def read(self) -> None:
+        """Read the definitions, once."""
+        eras = self._eras
+        if not self.definitions.records:
+            self.definitions = await Definitions.read(eras.names["definitions"], eras.settings)
+
+    async def roll(self, task: PartitionTask, on_progress: Callable[[int], None]) -> PartitionTask:
+        """Roll a task forward to the log's end, through every change of definition."""
+        try:
+            async for first in self._log.entries(task.seq):
+                if not task.step and first.definition != task.definition:
+                    await self.read()
+                    task = self.fresh(first.definition)
+                break
+            while True:
+                era = Era(self._log, task.definition)
+                await fold(task, era, on_progress=on_progress)
+                if era.next is None:
+                    return task
+                if era.next.redefined is None:
+                    raise Incompatible(
+                        f"entry {era.next.seq} is of definition {era.next.definition}, and the one "
+                        f"before of {task.definition}; the journal does not say how it was begun"
+                    )
+                await self.read()
+                task = await redefined(self, task, era.next)
+        except Unprovable as error:
+            raise Incompatible(str(error)) from error
+
+    def fresh(self, definition: str) -> PartitionTask:
+        """A task of any definition that ever ran."""
+        loaded = self.loaded(definition)
+        return PartitionTask(
+            loaded.use_case,
+            partition=self._partition,
+            partitions=self._eras.partitions,
+            definition=definition,
+        )
+
+    def loaded(self, definition: str) -> Loaded:
+        """Any definition that ever ran; the module that is in place stays in place."""
+        current = self._eras.loaded
+        if definition == current.definition:
+            return current
+        module = current.use_case.event.__module__
+        with standing_in(module, vars(sys.modules[module])):
+            return self.definitions.loaded(definition)
+
+    async def warm(self, task: PartitionTask, until: int) -> None:
+        """Fold the first `until` entries into it, whatever they were applied under."""
+        await fold(task, self._log, until=until)
+
+
+def explained(loaded: Loaded, last: Entry, definitions: Definitions) -> str:
+    """Why a file is not run on a state of another definition, what changed, and the ways on."""
+    name = loaded.use_case.name
+    command = f"riverrun redefine {name} --why '…' --how"
+    return (
+        f"{name} runs under definition {last.definition}, and this file is {loaded.definition}. "
+        "Nothing was applied.\n\n"
+        f"{changes(loaded, last.definition, definitions)}\n\n"
+        "A new definition is a deliberate act, and is written into the journal. Stop all workers, "
+        "then one of\n"
+        f"    {command} keep    windows, waiting predictions and unchanged models stay; what is "
+        "new begins beside them\n"
+        f"    {command} warm    as keep, but windows and models as if the new definition had seen "
+        "the whole log\n"
+        f"    {command} clean   nothing stays but the position\n"
+        "or go back to the file as it was."
+    )
+
+
+def changes(loaded: Loaded, before: str, definitions: Definitions) -> str:
+    """What differs between the running definition and a file, as a diff or in words."""
+    record = definitions.records.get(before)
+    if record is None:
+        return f"The source of {before} is not on the definitions topic."
+    found: list[Any] = []
+    if record.runtime != runtime():
+        found.append(f"It ran on {record.runtime}; here is {runtime()}.")
+    diff = list(
+        difflib.unified_diff(
+            record.source.splitlines(),
+            loaded.source.splitlines(),
+            f"{record.file} ({before})",
+            f"{loaded.path.name} ({loaded.definition})",
+            lineterm="",
+            n=1,
+        )
+    )
+    if len(diff) > DIFF_LINES:
+        diff[DIFF_LINES:] = [f"… and {len(diff) - DIFF_LINES} lines more"]
+    return "\n".join([*found, *(diff or ["The file is the same."])])

@@ -1,0 +1,78 @@
+"""No gap between what the log still has and what the archive begins with: checked at start.
+
+State is folded from the journal and the inputs. What they delete must be in an archived snapshot by
+then. So: the journal is kept for ever (110 bytes a batch, and without its end nobody knows the
+position); inputs are kept for ever, or there is an archive and they outlive several of its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from models.durations import spoken
+from schemas.errors import Incompatible
+from schemas.topics import INPUTS
+from streams.settings import Settings
+from streams.snapshots.archive import INTERVAL_S
+
+OUTLIVED = 4
+"""So many of the archive's intervals must an input be kept."""
+
+FOR_EVER = "-1"
+
+
+async def refuse_gap(names: Mapping[str, str], settings: Settings) -> None:
+    """Raise `Incompatible` that names each topic and what to do."""
+    kinds = ("journal", *INPUTS)
+    configs = await _configs([names[kind] for kind in kinds], settings)
+    archived = settings.riverrun_archive is not None
+    wrong = [
+        found
+        for kind in kinds
+        if (found := fault(kind, names[kind], configs.get(names[kind], {}), archived=archived))
+    ]
+    if wrong:
+        raise Incompatible("State could not be rebuilt from the log:\n" + "\n".join(wrong))
+
+
+def fault(kind: str, topic: str, config: Mapping[str, str], *, archived: bool) -> str | None:
+    """What is wrong with one topic's retention, and how to mend it.
+
+    >>> fault("journal", "t", {"retention.ms": "-1", "cleanup.policy": "delete"}, archived=False)
+    >>> print(fault("events", "t", {"retention.ms": "172800000"}, archived=False))
+    t keeps its records for 2 days. Set retention.ms=-1, or RIVERRUN_ARCHIVE for snapshots.
+    """
+    if "compact" in config.get("cleanup.policy", "delete"):
+        return (
+            f"{topic} is compacted, which deletes records amid others. Set cleanup.policy=delete."
+        )
+    kept_ms, size = config.get("retention.ms", FOR_EVER), config.get("retention.bytes", FOR_EVER)
+    if kept_ms == size == FOR_EVER:
+        return None
+    kept = f"{topic} keeps its records for {spoken(int(kept_ms) / 1000)}"
+    if kept_ms == FOR_EVER or (size != FOR_EVER and archived):
+        return f"{topic} keeps {size} bytes, whatever time that is. Set retention.bytes=-1."
+    if kind == "journal":
+        return f"{kept}. Set retention.ms=-1: it is small, and the position is in it."
+    if not archived:
+        return f"{kept}. Set retention.ms=-1, or RIVERRUN_ARCHIVE for snapshots."
+    if int(kept_ms) < OUTLIVED * INTERVAL_S * 1000:
+        return f"{kept}, and the archive needs {spoken(OUTLIVED * INTERVAL_S)}. Raise retention.ms."
+    return None
+
+
+async def _configs(topics: list[str], settings: Settings) -> dict[str, dict[str, str]]:
+    admin = AIOKafkaAdminClient(**settings.kafka_client())
+    await admin.start()
+    try:
+        asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in dict.fromkeys(topics)]
+        found: dict[str, dict[str, str]] = {}
+        for response in await admin.describe_configs(asked):
+            for _, _, _, name, entries in response.resources:
+                found[name] = {entry[0]: entry[1] for entry in entries}
+        return found
+    finally:
+        await admin.close()

@@ -1,0 +1,213 @@
+"""`python -P -m tests.chaos --events N --faults N --seed S`: a table, exit code 1 if not exact."""
+
+# ruff: noqa: T201 - it prints its table.
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import random
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from streams import topics
+from streams.embedded import Stack
+from streams.loading import load
+from streams.settings import Settings
+from tests.chaos.crew import Crew, environment
+from tests.chaos.faults import Faults, Struck
+from tests.chaos.folding import USE_CASE, differing
+from tests.chaos.proxy import Proxy
+from tests.chaos.publisher import Publisher
+from tests.chaos.verifier import Found, records, verify
+
+WORKERS = 3
+CALM_S = 3.0
+DRAIN_S_MAX = 90.0
+KILLED_S_MAX = 10.0
+STALL_S = 30.0
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--faults", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=500.0, help="events a second")
+    parser.add_argument("--pause", type=float, default=3.0, help="seconds between faults, at most")
+    parser.add_argument("--rest", type=float, default=8.0, help="age of workers that are struck")
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--only", nargs="*", help="only these kinds of faults")
+    parser.add_argument("--logs", type=Path, help="keep the workers' logs there")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+async def run(given: argparse.Namespace, folder: Path) -> int:
+    """Start everything, do it harm, and verify."""
+    stack = Stack(folder / "servers", brokers=given.brokers)
+    endpoints = await asyncio.to_thread(stack.up)
+    proxy = Proxy(int(endpoints.redis_url.split(":")[2].split("/")[0]))
+    await proxy.start()
+    prefix = f"chaos{uuid.uuid4().hex[:6]}."
+    settings = Settings(
+        kafka_bootstrap_servers=endpoints.bootstrap_servers,
+        redis_url=endpoints.redis_url,
+        riverrun_home=folder / "servers",
+        riverrun_topic_prefix=prefix,
+    )
+    loaded = load(str(USE_CASE))
+    await topics.ensure(loaded.use_case, settings)
+    names = topics.names_of(loaded.use_case, settings)
+    client = {"bootstrap_servers": endpoints.bootstrap_servers}
+    logs = given.logs or folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    redis_url = f"redis://127.0.0.1:{proxy.port}/0"
+    home = folder / "servers"
+    crew = Crew(environment(endpoints.bootstrap_servers, redis_url, prefix, home), logs)
+    faults = Faults(stack, crew, proxy, random.Random(given.seed), brokers=given.brokers)
+    if given.only:
+        faults.kinds = {kind: faults.kinds[kind] for kind in given.only}
+    supervising = asyncio.create_task(crew.supervise())
+    try:
+        publisher = Publisher(client, names, given.rate, given.seed)
+        took = await harm(given, crew, faults, publisher, client, names)
+        drained_s = await drained(client, names, publisher.sent)
+        supervising.cancel()
+        await asyncio.to_thread(crew.stop)
+        found = await verify(client, names)
+        differ = await differing(client, names, found.digests)
+    finally:
+        supervising.cancel()
+        await asyncio.to_thread(crew.stop)
+        await proxy.close()
+        await asyncio.to_thread(stack.down, True)
+    good = report(faults.struck, found, differ, crew, drained_s, took)
+    if not good:
+        print(crew.log_tails(), file=sys.stderr)
+    return 0 if good else 1
+
+
+async def harm(
+    given: argparse.Namespace,
+    crew: Crew,
+    faults: Faults,
+    publisher: Publisher,
+    client: Mapping[str, Any],
+    names: Mapping[str, str],
+) -> float:
+    """Publish, and meanwhile strike; gives the seconds that it took."""
+    for n in range(WORKERS):
+        crew.start(f"worker{n}")
+    began = monotonic()
+    over = asyncio.Event()
+    publishing = asyncio.create_task(publisher.run(given.events, over))
+    await answering(client, names)
+    await asyncio.sleep(CALM_S)
+    for number, kind in enumerate(faults.plan(given.faults, given.kills), 1):
+        await crew.rested(given.rest, 2 * given.rest)
+        at = monotonic() - began
+        await faults.strike(kind)
+        struck = faults.struck[-1]
+        said = f"{at:6.1f} s  fault {number}: {kind} ({struck.whom})"
+        print(said, file=sys.stderr, flush=True)
+        await asyncio.sleep(faults.rng.uniform(given.pause / 2, given.pause))
+    over.set()
+    await publishing
+    return monotonic() - began
+
+
+async def answering(client: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Wait until every partition answers."""
+    count = load(str(USE_CASE)).use_case.partitions
+    async with asyncio.timeout(90):
+        places: set[int] = set()
+        while len(places) < count:
+            places = {record.partition async for record in records(client, names["predictions"])}
+            await asyncio.sleep(0.2)
+
+
+async def drained(client: Mapping[str, Any], names: Mapping[str, str], events: int) -> float | None:
+    """Wait until every event has a prediction and an example; None: they do not come."""
+    began = monotonic()
+    for kind in ("predictions", "examples"):
+        ids: set[bytes] = set()
+        while len(ids) < events:
+            ids = {bytes(_id(record)) async for record in records(client, names[kind])}
+            if monotonic() - began > DRAIN_S_MAX:
+                return None
+            await asyncio.sleep(1)
+    return monotonic() - began
+
+
+def _id(record: Any) -> bytes:
+    return next((value for name, value in record.headers if name == "ce_id"), b"")
+
+
+def report(
+    struck: list[Struck],
+    found: Found,
+    differ: list[str],
+    crew: Crew,
+    drained_s: float | None,
+    took: float,
+) -> bool:
+    """Print the table; True if everything is as promised."""
+    silences = found.silences()
+    print(f"{'at':>7}  {'fault':<26}{'whom':<34}{'longest silence':>16}  partitions above 1 s")
+    start = struck[0].began if struck else 0.0
+    worst_kill = 0.0
+    for at, one in enumerate(struck):
+        until = struck[at + 1].began if at + 1 < len(struck) else one.ended + 60
+        mine = [(gap, n) for began, gap, n in silences if one.began - 1 <= began < until]
+        worst = max((gap for gap, _ in mine), default=0.0)
+        if one.kind.startswith("kill"):
+            worst_kill = max(worst_kill, worst)
+        places = len({n for _, n in mine})
+        print(f"{one.began - start:6.1f}s  {one.kind:<26}{one.whom:<34}{worst:>14.1f} s  {places}")
+    stall = max((gap for _, gap, _ in silences), default=0.0)
+    bugs = {code: count for code, count in crew.exits.items() if code in (70, 78)}
+    rows = [
+        ("events", f"{found.events:,}"),
+        ("outcomes", f"{found.outcomes:,}"),
+        ("seconds", f"{took:.0f}"),
+        ("faults", str(len(struck))),
+        ("kill -9", str(crew.kills)),
+        ("exits by themselves, code: count", str(dict(crew.exits))),
+        ("drained after the last event", "never" if drained_s is None else f"{drained_s:.1f} s"),
+        ("duplicates", str(found.duplicates)),
+        ("lost", str(found.lost)),
+        ("wrong", str(found.wrong)),
+        ("identical to a fresh fold", "yes" if not differ else "NO: " + "; ".join(differ[:5])),
+        ("longest silence after a kill -9", f"{worst_kill:.1f} s (target {KILLED_S_MAX:.0f})"),
+        ("longest silence of all", f"{stall:.1f} s (a stall is {STALL_S:.0f})"),
+    ]
+    for name, value in rows:
+        print(f"{name:<34}{value}")
+    for text in found.examples_of_wrong:
+        print(f"  {text}")
+    exact = not (found.duplicates or found.lost or found.wrong or differ)
+    return exact and drained_s is not None and stall < STALL_S and not bugs
+
+
+def main() -> int:
+    """Run in a folder of its own."""
+    given = arguments()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says so at each retry
+    with tempfile.TemporaryDirectory(prefix="riverrun-chaos-") as folder:
+        return asyncio.run(run(given, Path(folder)))
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the fold must sum as the workers did
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "tests.chaos", *sys.argv[1:]])
+    sys.exit(main())

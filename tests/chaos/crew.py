@@ -1,0 +1,114 @@
+"""Worker processes under a supervisor: whoever ends is started again, under its own id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from tests.chaos.folding import USE_CASE
+
+ROOT = Path(__file__).parents[2]
+AGAIN_S = 0.5
+
+
+class Crew:
+    """Workers by name. `exits` counts the codes of those that ended by themselves."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self.environment = {**os.environ, **environment, "PYTHONHASHSEED": "0"}
+        self.folder = folder
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.wanted: set[str] = set()
+        self.exits: Counter[int] = Counter()
+        self.kills = 0
+        self._started: dict[str, float] = {}
+
+    def start(self, name: str) -> None:
+        """Start a worker and keep it running."""
+        self.wanted.add(name)
+        self._started[name] = monotonic()
+        command = [sys.executable, "-P", "-m", "streams.cli", "worker", str(USE_CASE), "-v"]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                command, env=self.environment, cwd=ROOT, stderr=log, stdout=log
+            )
+
+    async def rested(self, age_s: float, within_s: float) -> None:
+        """Wait until every wanted worker has run for that long, but not for ever."""
+        until = monotonic() + within_s
+        while monotonic() < until:
+            now = monotonic()
+            young = [n for n in self.wanted if now - self._started[n] < age_s]
+            if not young and self.wanted <= self.running.keys():
+                return
+            await asyncio.sleep(0.2)
+
+    def kill(self, name: str) -> None:
+        """kill -9; the supervisor starts it again."""
+        self.running[name].kill()
+        self.kills += 1
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """SIGSTOP, SIGCONT, SIGTERM."""
+        if self.running[name].poll() is None:
+            self.running[name].send_signal(number)
+
+    def leave(self, name: str) -> None:
+        """End it for good."""
+        self.wanted.discard(name)
+        self.signal(name, signal.SIGTERM)
+
+    async def supervise(self) -> None:
+        """For ever."""
+        while True:
+            for name, worker in list(self.running.items()):
+                code = worker.poll()
+                if code is None:
+                    continue
+                if code != -signal.SIGKILL:
+                    self.exits[code] += 1
+                del self.running[name]
+                if name in self.wanted:
+                    asyncio.get_running_loop().call_later(AGAIN_S, self._start_again, name)
+            await asyncio.sleep(0.2)
+
+    def _start_again(self, name: str) -> None:
+        if name in self.wanted and name not in self.running:
+            self.start(name)
+
+    def stop(self) -> None:
+        """End all that still run."""
+        self.wanted.clear()
+        for worker in self.running.values():
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.terminate()
+        for worker in self.running.values():
+            try:
+                worker.wait(15)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+    def log_tails(self, size: int = 3_000) -> str:
+        """What the workers said last."""
+        files = sorted(self.folder.glob("*.log"))
+        return "\n".join(f"== {file.name}\n{file.read_text()[-size:]}" for file in files)
+
+
+def environment(servers: str, redis: str, prefix: str, home: Path) -> dict[str, Any]:
+    """A worker's."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
+        "REDIS_URL": redis,
+        "RIVERRUN_TOPIC_PREFIX": prefix,
+        "RIVERRUN_HOME": str(home),
+    }

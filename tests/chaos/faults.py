@@ -1,0 +1,153 @@
+"""What is done to the servers and workers, one after another, drawn from a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import time
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from streams.embedded import Stack
+from tests.chaos.crew import Crew
+from tests.chaos.proxy import Proxy
+
+SESSION_S = 6.0
+
+
+@dataclass
+class Struck:
+    """One fault: what, whom, and from when to when (seconds since 1970)."""
+
+    kind: str
+    whom: str
+    began: float
+    ended: float = 0.0
+
+
+class Faults:
+    """All faults by name; each returns once it is over, but for what follows from it."""
+
+    def __init__(
+        self, stack: Stack, crew: Crew, proxy: Proxy, rng: random.Random, *, brokers: int = 1
+    ) -> None:
+        self.stack = stack
+        self.crew = crew
+        self.proxy = proxy
+        self.rng = rng
+        self.brokers = brokers
+        self.struck: list[Struck] = []
+        self._guests = 0
+        self.kinds: dict[str, Callable[[], Awaitable[str]]] = {
+            "kill -9": self._kill,
+            "kill -9 of two": self._kill_two,
+            "SIGSTOP past the session": self._hang,
+            "broker killed": self._broker_killed,
+            "broker hangs": self._broker_hangs,
+            "Redis killed": self._redis_killed,
+            "Redis FLUSHALL": self._redis_flushed,
+            "Redis half open": self._redis_half_open,
+            "rebalance storm": self._storm,
+        }
+
+    def plan(self, count: int, kills: int) -> list[str]:
+        """Every kind once, then kills until there are enough, then any; in a drawn order."""
+        plan = list(self.kinds)
+        while sum(1 + name.endswith("two") for name in plan if name.startswith("kill")) < kills:
+            plan.append(self.rng.choice(("kill -9", "kill -9", "kill -9 of two")))
+        while len(plan) < count:
+            plan.append(self.rng.choice(list(self.kinds)))
+        self.rng.shuffle(plan)
+        return plan
+
+    async def strike(self, kind: str) -> None:
+        """Do one."""
+        struck = Struck(kind, "", time())
+        self.struck.append(struck)
+        struck.whom = await self.kinds[kind]()
+        struck.ended = time()
+
+    def _somebody(self, count: int = 1) -> list[str]:
+        names = [n for n, worker in self.crew.running.items() if worker.poll() is None]
+        return self.rng.sample(sorted(names), min(count, len(names)))
+
+    async def _kill(self) -> str:
+        return self._kill_some(1)
+
+    async def _kill_two(self) -> str:
+        return self._kill_some(2)
+
+    def _kill_some(self, count: int) -> str:
+        names = self._somebody(count)
+        for name in names:
+            self.crew.kill(name)
+        return " ".join(names)
+
+    async def _hang(self) -> str:
+        names = self._somebody()
+        for name in names:
+            self.crew.signal(name, signal.SIGSTOP)
+        await asyncio.sleep(SESSION_S + self.rng.uniform(2, 4))
+        for name in names:
+            if name in self.crew.running:
+                self.crew.signal(name, signal.SIGCONT)
+        return " ".join(names)
+
+    async def _broker_killed(self) -> str:
+        node = self.rng.randint(1, self.brokers)
+        broker = self.stack.broker(node)
+        await asyncio.to_thread(broker.kill)
+        await asyncio.sleep(self.rng.uniform(0, 1))
+        await asyncio.to_thread(broker.start)
+        return f"broker {node}"
+
+    async def _broker_hangs(self) -> str:
+        node = self.rng.randint(1, self.brokers)
+        broker = self.stack.broker(node)
+        broker.signal(signal.SIGSTOP)
+        await asyncio.sleep(self.rng.uniform(3, 8))
+        broker.signal(signal.SIGCONT)
+        return f"broker {node}"
+
+    async def _redis_killed(self) -> str:
+        server = self.stack.redis()
+        await asyncio.to_thread(server.kill)
+        await asyncio.sleep(self.rng.uniform(0, 2))
+        await asyncio.to_thread(server.start)
+        return "redis"
+
+    async def _redis_flushed(self) -> str:
+        found = self.stack.find()
+        if found is None:
+            return "not there"
+        try:
+            async with redis.asyncio.from_url(found.redis_url) as client:
+                await client.flushall()
+        except RedisError as error:
+            return type(error).__name__
+        # Nothing shows it until somebody has to recover.
+        return "redis, then " + self._kill_some(1)
+
+    async def _redis_half_open(self) -> str:
+        self.proxy.hang()
+        whom = self._kill_some(1)
+        await asyncio.sleep(self.rng.uniform(3, 8))
+        self.proxy.go_on()
+        return f"redis, and {whom} recovers without"
+
+    async def _storm(self) -> str:
+        names = []
+        for _ in range(3):
+            self._guests += 1
+            name = f"guest{self._guests}"
+            names.append(name)
+            self.crew.start(name)
+            await asyncio.sleep(self.rng.uniform(1, 2.5))
+        for name in names:
+            self.crew.leave(name)
+            await asyncio.sleep(self.rng.uniform(0.2, 1))
+        return f"{len(names)} guests"

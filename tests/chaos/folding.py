@@ -1,0 +1,93 @@
+"""The model check: the inputs folded anew in the journal's order give every byte again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from models.task import PartitionTask
+from schemas.topics import INPUTS
+from streams.loading import load
+from streams.log import KafkaLog
+from streams.recovery import fold
+from tests.chaos.verifier import digest, records
+
+USE_CASE = Path(__file__).with_name("shipments.py")
+KINDS = ("features", "predictions", "examples")
+
+
+async def differing(
+    client: Mapping[str, Any],
+    topics: Mapping[str, str],
+    digests: Mapping[tuple[str, int], Sequence[bytes]],
+) -> list[str]:
+    """Where what was published is not what a fresh fold publishes."""
+    loaded = load(str(USE_CASE))
+    count = loaded.use_case.partitions
+    found = []
+    for number in range(count):
+        log = KafkaLog(
+            client,
+            journal=topics["journal"],
+            inputs=tuple(topics[kind] for kind in INPUTS),
+            partition=number,
+        )
+        task = PartitionTask(
+            loaded.use_case, partition=number, partitions=count, definition=loaded.definition
+        )
+        again: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
+
+        first: dict[str, tuple[int, bytes]] = {}
+
+        def take(
+            outputs: Sequence[Any],
+            number: int = number,
+            again: dict[str, list[bytes]] = again,
+            first: dict[str, tuple[int, bytes]] = first,
+        ) -> None:
+            for output in outputs:
+                if output.kind in again:
+                    rows, at = again[output.kind], len(again[output.kind])
+                    rows.append(digest(output.key, output.value))
+                    published = digests.get((output.kind, number), ())
+                    if at < len(published) and published[at] != rows[at]:
+                        first.setdefault(output.kind, (at, output.value))
+
+        await log.start()
+        try:
+            await fold(task, log, on_outputs=take)
+        finally:
+            await log.close()
+        for kind in KINDS:
+            count_then, count_now = len(digests.get((kind, number), ())), len(again[kind])
+            if kind in first:
+                at, value = first[kind]
+                other = await _nth(client, topics[kind], number, at)
+                differs = sum(
+                    a != b for a, b in zip(digests[kind, number], again[kind], strict=False)
+                )
+                found.append(f"{kind}[{number}] {at}, {differs} in all: {_fields(other, value)}")
+            elif count_then != count_now:
+                found.append(f"{kind}[{number}] has {count_then}, the fold gives {count_now}")
+    return found
+
+
+async def _nth(client: Mapping[str, Any], topic: str, partition: int, at: int) -> bytes:
+    count = 0
+    async for record in records(client, topic):
+        if record.partition == partition:
+            if count == at:
+                return bytes(record.value)
+            count += 1
+    return b"{}"
+
+
+def _fields(published: bytes, folded: bytes) -> str:
+    one, other = orjson.loads(published), orjson.loads(folded)
+    differ = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
+    return f"step {one.get('step')}: " + ", ".join(
+        f"{name} was {one.get(name)}, is {other.get(name)}" for name in sorted(differ)
+    )

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from one_partition import FEATURES, Order, Partition, dump, linear, use_case
+from river import forest, linear_model, optim, preprocessing, tree
+
+from models.carrying import carry, carry_position, kept_models
+from models.durations import hours, minutes
+from models.likeness import alike
+from models.task import PartitionTask
+from models.usecase import Segments, UseCase
+from models.windows import over_events
+from schemas.errors import Incompatible
+
+CASE = use_case(max_jump=1e9, segments=Segments("items", limit=3), interval=0.9, window=600.0)
+RATE = 0.1
+
+
+def with_rate() -> Any:
+    """A model that reads a constant of its file."""
+    return linear_model.LinearRegression(optim.SGD(RATE))
+
+
+def task_of(case: UseCase, definition: str = "d2") -> PartitionTask:
+    """A fresh one."""
+    return PartitionTask(case, partition=0, partitions=1, definition=definition)
+
+
+def lived(case: UseCase = CASE, count: int = 150) -> Partition:
+    """One that has lived: segments, drift, breaker, waiting predictions, an early outcome."""
+    feed = Partition(case)
+    draw = Random(3)
+    for n in range(count):
+        feed.event(f"e{n}", n * 30.0, items=draw.randint(1, 4), weight=draw.random())
+        if n > 3 and n % 4:
+            feed.outcome(f"e{n - 3}", n * 30.0 + 10, draw.random())
+    feed.outcome("early", count * 30.0)
+    feed.task.seal()
+    return feed
+
+
+def going_on(feed: Partition, task: PartitionTask) -> Partition:
+    """Another task at the same place."""
+    other = Partition(task.use_case)
+    other.task, other.offsets = task, list(feed.offsets)
+    return other
+
+
+def more(feed: Partition, start: int = 150, count: int = 60) -> list[bytes]:
+    """Go on; what it says."""
+    draw = Random(4)
+    before = len(feed.said)
+    for n in range(start, start + count):
+        feed.event(f"e{n}", n * 30.0, items=draw.randint(1, 4), weight=draw.random())
+        feed.outcome(f"e{n - 3}", n * 30.0 + 10, draw.random())
+    feed.event("early", (start + count) * 30.0)
+    return [out.raw.value for out in feed.said[before:]]
+
+
+def test_under_the_same_declaration_nothing_is_forgotten() -> None:
+    """keep, to a definition of other text and the same meaning: it says the same bytes, but for
+    the definition's name. So no part of the state is left out.
+    """
+    feed = lived()
+    new = task_of(CASE)
+    carry(lived().task, new)
+    assert [said.replace(b"@d2#", b"@d1#").replace(b'"d2"', b'"d1"')
+            for said in more(going_on(feed, new))] == more(feed)  # fmt: skip
+    left, right = dump(feed.task), dump(new)
+    for parts in (left, right):
+        parts.pop("told")
+    assert left == right
+
+
+def test_unchanged_models_go_on_and_changed_ones_begin_beside() -> None:
+    """Trained examples of the one are kept, of the other none; what waits has no answer of it."""
+    case = use_case(
+        max_jump=1e9, models={"linear": linear, "tree": lambda: forest.ARFRegressor(seed=1)}
+    )
+    feed = lived(use_case(max_jump=1e9))
+    learnt = feed.task.roster.pooled["linear"].trained_on
+    new = task_of(case)
+    assert kept_models(feed.task, new) == ["linear"]
+    carry(feed.task, new)
+    assert new.roster.pooled["linear"].trained_on == learnt > 50
+    assert new.roster.pooled["tree"].trained_on == 0
+    waiting = [e for e in new.ledger.entries.values() if not isinstance(e, bytes)]
+    assert waiting
+    assert all(entry.said[1][0] is not None and entry.said[1][1] is None for entry in waiting)
+    assert "tree" not in {n for cell in new.tally.cells.values() for n in cell.scores}
+    more(going_on(feed, new))
+    assert new.roster.pooled["tree"].trained_on > 20
+
+
+def test_windows_stay_where_they_are_declared_as_before() -> None:
+    """One is unchanged, one counts over another time; a new feature is there for what waits."""
+    features = FEATURES | {
+        "recent": over_events(by="shop", last=minutes(20)).count(),
+        "double": lambda e: 2 * e.weight,
+    }
+    feed = lived()
+    new = task_of(use_case(max_jump=1e9, features=features))
+    before = feed.task.featurizer.states
+    carry(feed.task, new)
+    assert new.featurizer.states["usual"].cells == before["usual"].cells
+    assert not new.featurizer.states["recent"].cells
+    assert kept_models(feed.task, new) == []
+    entry = next(e for e in new.ledger.entries.values() if not isinstance(e, bytes))
+    assert b'"double"' in entry.features
+    more(going_on(feed, new))
+
+
+def test_warmed_it_is_as_if_it_had_always_been_there() -> None:
+    """The models of the new definition are those that it would have; what was said stays said."""
+    case = use_case(max_jump=1e9, models={"linear": linear, "tree": lambda: with_rate()})
+    feed, always = lived(use_case(max_jump=1e9)), lived(case)
+    new = task_of(case)
+    carry(feed.task, new, lived(case).task)
+    left, right = dump(new), dump(always.task)
+    for part in ("slot/linear", "slot/tree", "windows", "earning", "breaker", "drift"):
+        assert left[part] == right[part]
+    mine = [e.said[3] for e in new.ledger.entries.values() if not isinstance(e, bytes)]
+    theirs = [e.said[3] for e in feed.task.ledger.entries.values() if not isinstance(e, bytes)]
+    assert mine == theirs
+    more(going_on(feed, new))
+
+
+def test_clean_keeps_the_place_and_what_was_obeyed() -> None:
+    """Nothing that was learnt or waits; the next entry is the next entry."""
+    feed = lived()
+    feed.command("c1", "freeze")
+    feed.task.seal()
+    new = task_of(CASE)
+    carry_position(feed.task, new)
+    assert (new.seq, new.step, new.next) == (feed.task.seq, feed.task.step, feed.task.next)
+    assert "c1" in new.roster.obeyed
+    assert not new.ledger.entries
+    assert not any(slot.trained_on for slot in new.roster.slots())
+    assert new.watermark.time is None
+
+
+class Stricter(Order):
+    """Another event, that what waits cannot be read as."""
+
+    insured: bool
+
+
+class Laxer(Order):
+    """Another event, whose new field has a default."""
+
+    insured: bool = False
+
+
+def test_what_waits_must_be_readable() -> None:
+    """A new mandatory field, or another kind of label: said before anything happens."""
+    with pytest.raises(Incompatible, match="insured"):
+        carry(lived().task, task_of(use_case(max_jump=1e9, event=Stricter)))
+    carry(lived().task, task_of(use_case(max_jump=1e9, event=Laxer)))
+    other = use_case(max_jump=1e9, learns="label - baseline")
+    with pytest.raises(Incompatible, match="learns something else"):
+        carry(lived().task, task_of(other))
+
+
+def _other(source: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(source, names)
+    return names
+
+
+HELPED = """
+from river import linear_model, optim
+RATE = {rate}
+def helper(e): return e.weight * {factor}
+def model(): return linear_model.LinearRegression(optim.SGD(RATE))
+feature = lambda e: helper(e) + 1
+"""
+
+
+def test_likeness_sees_through_what_a_function_refers_to() -> None:
+    """A constant or a helper that changed is a change; the same text in another file is none."""
+    one, same = _other(HELPED.format(rate=0.1, factor=2)), _other(HELPED.format(rate=0.1, factor=2))
+    rate, helper = (
+        _other(HELPED.format(rate=0.2, factor=2)),
+        _other(HELPED.format(rate=0.1, factor=3)),
+    )
+    assert alike(one["feature"], same["feature"])
+    assert not alike(one["feature"], helper["feature"])
+    assert alike(one["model"](), same["model"]())
+    assert not alike(one["model"](), rate["model"]())
+    assert not alike(one["model"], rate["model"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        linear,
+        lambda: forest.ARFRegressor(seed=1),
+        lambda: preprocessing.OneHotEncoder() | tree.HoeffdingTreeClassifier(),
+        lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(optim.Adam(0.1)),
+    ],
+)
+def test_a_model_made_twice_is_alike(make: Any) -> None:
+    """And another seed, rate or step is not."""
+    assert alike(make(), make())
+    assert not alike(make(), with_rate())
+
+
+def test_parameters_tell_models_apart() -> None:
+    """Deep inside, too."""
+    assert not alike(forest.ARFRegressor(seed=1), forest.ARFRegressor(seed=2))
+    assert not alike(
+        linear_model.LinearRegression(optim.SGD(0.1)), linear_model.LinearRegression(optim.SGD(0.2))
+    )
+    assert not alike(over_events(by="a", last=hours(1)), over_events(by="a", last=hours(2)))
+    assert alike(
+        over_events(by="a", last=hours(1)).count(), over_events(by="a", last=hours(1)).count()
+    )

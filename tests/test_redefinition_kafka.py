@@ -1,0 +1,109 @@
+"""A changed use case under a running state: refused, explained, and begun deliberately."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loop import SOURCE, Loop
+from test_snapshots_kafka import ROWS, _flush, ids, keyed, live
+
+from schemas.records import JournalEntry
+from streams.embedded import Endpoints
+
+pytestmark = pytest.mark.integration
+
+ANOTHER = SOURCE.replace("optim.SGD(0.1)", "optim.SGD(0.2)").replace(
+    '        **Parcel.fields("weight", "miles"),',
+    '        **Parcel.fields("weight", "miles"),\n        "heavy": lambda e: e.weight > 10,',
+)
+FASTER = SOURCE.replace("optim.SGD(0.1)", "optim.SGD(0.2)")
+
+
+@pytest.fixture
+def loop(stack: Endpoints, tmp_path: Path) -> Iterator[Loop]:
+    """A use case that ran, and stopped."""
+    loop = Loop(stack, tmp_path)
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+async def ran(loop: Loop) -> str:
+    """Run it for a while; gives its definition."""
+    loop.start()
+    await live(loop, ROWS[:200])
+    loop.stop()
+    return loop.loaded.definition
+
+
+async def test_a_changed_file_is_refused_with_the_ways_on(loop: Loop) -> None:
+    """Exit code 4, what changed, what can be done; and the state is as it was."""
+    before = await ran(loop)
+    loop.file.write_text(FASTER)
+    loop.start()
+    assert loop.workers[-1].wait(60) == 4
+    said = " ".join(loop.log().split())
+    assert f"runs under definition {before}" in said
+    assert "- return preprocessing.StandardScaler() | linear_model" in said
+    assert "SGD(0.2)" in said
+    for how in ("keep", "warm", "clean"):
+        assert f"--how {how}" in said
+    loop.file.write_text(SOURCE)
+    loop.start()
+    await live(loop, ROWS[200:260])
+
+
+@pytest.mark.parametrize("how", ["keep", "warm", "clean"])
+@pytest.mark.parametrize("source", [FASTER, ANOTHER], ids=["model", "feature"])
+async def test_a_new_definition_is_begun_and_all_is_verified(
+    loop: Loop, how: str, source: str
+) -> None:
+    """The choice is in the journal; predictions before and after it are derived again, byte for
+    byte, without a snapshot; Redis flushed, a worker comes through it by the log.
+    """
+    before = await ran(loop)
+    loop.file.write_text(source)
+    done = loop.run(
+        "redefine", str(loop.file), "--how", how, "--why", "a test", "--who", "ann", "--json"
+    )
+    kept = {"linear"} if how != "clean" and source == FASTER else set()
+    assert [set(row["kept_models"]) for row in done["partitions"]] == [kept, kept]
+    entries = [JournalEntry.model_validate_json(r.value) for r in await loop.records("journal")]
+    begun = [entry for entry in entries if entry.redefined is not None]
+    assert len(begun) == 2
+    for entry in begun:
+        assert entry.redefined is not None
+        assert (entry.redefined.before, entry.redefined.how) == (before, how)
+        assert (entry.redefined.who, entry.redefined.why) == ("ann", "a test")
+        assert entry.runs == []
+        assert entry.definition == done["definition"]
+    loop.start()
+    unanswered = set(ids(ROWS[:200], "event")) - set(ids(ROWS[:200], "outcome"))
+    await loop.publish(keyed(ROWS[200:300]))
+    await loop.wait_for("predictions", ids(ROWS[200:300], "event"))
+    learnt = set(ids(ROWS[200:300], "outcome"))
+    await loop.wait_for("examples", learnt - unanswered if how == "clean" else learnt)
+    loop.stop()
+    _flush(loop)
+    loop.start()
+    await loop.publish(keyed(ROWS[300:330]))
+    await loop.wait_for("predictions", ids(ROWS[300:330], "event"))
+    loop.stop()
+    found = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (found["checked"], found["different"]) == (len(ids(ROWS[:330], "event")), 0)
+    told = [v for v in await loop.values("lifecycle") if v["who"] == "ann"]
+    assert {row["model"] for row in told} == {"linear", "brisk"}
+    again = loop.run("redefine", str(loop.file), "--how", how, "--why", "again", "--json")
+    assert [row["entry"] for row in again["partitions"]] == [None, None]
+
+
+async def test_workers_that_run_are_not_redefined_under(loop: Loop) -> None:
+    """Exit code 4: stop them first."""
+    loop.start()
+    await live(loop, ROWS[:60])
+    loop.file.write_text(FASTER)
+    said = loop.run("redefine", str(loop.file), "--how", "keep", "--why", "a test", code=4)
+    assert "Stop them" in said
