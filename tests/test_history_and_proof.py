@@ -337,6 +337,8 @@ async def test_predictions_are_derived_under_the_definition_of_their_time(
             loop.file.write_text(source)
             await loop.publish([row for row in rows if row[1]["event_id"] in part])
             rows = [row for row in rows if row[1]["event_id"] not in part]
+            if source != SOURCE:
+                loop.run("redefine", str(loop.file), "--how", "keep", "--why", "a test", "--json")
             loop.start()
             await loop.wait_for("examples", part)
             await asyncio.to_thread(loop.stop)
