@@ -51,6 +51,7 @@ def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> i
     return run_worker(
         fresh,
         store=store,
+        on_stopped=None if store is None else store.close,
         roll=Eras(loaded, settings, topics.names_of(use_case, settings), partitions).roll,
         client=settings.kafka_client(),
         topics=topics.names_of(loaded.use_case, settings),

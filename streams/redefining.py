@@ -8,6 +8,7 @@ place and does the same, and what was said before is verified under the definiti
 from __future__ import annotations
 
 import difflib
+import logging
 import pickle
 import sys
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ from streams.loading import Loaded, namespace_of, runtime, standing_in
 from streams.past_definitions import Definitions, Unprovable
 from streams.recovery import Entry, Log, fold
 from streams.settings import Settings
+
+log = logging.getLogger("riverrun.redefining")
 
 DIFF_LINES = 60
 
@@ -98,9 +101,13 @@ class Eras:
 
 
 class LogsPast:
-    """A partition's past, with definitions from their topic and records from a log."""
+    """A partition's past, with definitions from their topic and records from a log.
+
+    `exact`: what ran on another runtime is refused, else warned of.
+    """
 
     def __init__(self, eras: Eras, log: Log, partition: int) -> None:
+        self.exact = True
         self.definitions = Definitions({})
         self._eras = eras
         self._log = log
@@ -121,8 +128,10 @@ class LogsPast:
                     task = self.fresh(first.definition)
                 break
             while True:
-                era = Era(self._log, task.definition)
+                era, began = Era(self._log, task.definition), task.seq
                 await fold(task, era, on_progress=on_progress)
+                if task.seq > began:
+                    self._check_runtime(task.definition, task.seq - began)
                 if era.next is None:
                     return task
                 if era.next.redefined is None:
@@ -134,6 +143,21 @@ class LogsPast:
                 task = await redefined(self, task, era.next)
         except Unprovable as error:
             raise Incompatible(str(error)) from error
+
+    def _check_runtime(self, definition: str, entries: int) -> None:
+        # Its source is at hand, the River or the riverrun that ran it is not.
+        record = self.definitions.records.get(definition)
+        if record is None or record.runtime == runtime():
+            return
+        said = (
+            f"{entries} entries of definition {definition} ran on {record.runtime}, not {runtime()}"
+        )
+        if self.exact:
+            raise Incompatible(
+                f"{said}: folded here they may give other numbers. Restore a snapshot of after "
+                "them (Redis, RIVERRUN_ARCHIVE)"
+            )
+        log.warning("%s; the state may differ in what they taught", said)
 
     def fresh(self, definition: str) -> PartitionTask:
         """A task of any definition that ever ran."""

@@ -112,6 +112,7 @@ class Redefinition:
         if last is None or last.definition == self._loaded.definition:
             return Begun(partition, None, [], None)
         past = eras.past(log, partition)
+        past.exact = False  # an upgrade: what the last snapshot lacks is learnt by the new core
         await past.read()
         old = last.definition
         store = store_of(past.loaded(old), self._settings, lambda _: past.fresh(old))

@@ -12,12 +12,13 @@ what a leaked key or a mistake in the first wall costs.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import io
 import pickle
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from schemas.errors import Incompatible
@@ -25,6 +26,8 @@ from streams.loading import namespace_of, standing_in
 from streams.snapshots import river_names
 
 Name = tuple[str, str]
+
+FRAMES_ASIDE = 64
 
 _PLAIN = {
     "builtins": "bool bytearray complex dict float frozenset int iter list range set slice str "
@@ -155,8 +158,8 @@ def _imported(module: str) -> types.ModuleType:
     return sys.modules[module]
 
 
-def unpickle(data: bytes | memoryview, allowed: Allowed) -> Any:
-    """Load one pickle. Raises `Refused`, whatever is wrong with it.
+def unpickle(data: Sequence[bytes | memoryview], allowed: Allowed) -> Any:
+    """Load one pickle, given in pieces. Raises `Refused`, whatever is wrong with it.
 
     It is read through a file of Python's own, so that in a thread it lets others run at every
     frame (64 kB): a forest of 100 MB would hold the interpreter for seconds.
@@ -196,21 +199,38 @@ class _Spy(pickle.Unpickler):
 
 
 class _Frames:
-    def __init__(self, data: bytes | memoryview) -> None:
-        self._data = memoryview(data)
-        self._at = 0
+    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
+        self._rest = [memoryview(piece) for piece in reversed(pieces)]
+        self._frames = 0
 
     def read(self, size: int) -> bytes:
-        found = bytes(self._data[self._at : self._at + size])
-        self._at += len(found)
+        self._breathe()
+        found = self._some(size)
+        while len(found) < size and self._rest:
+            found += self._some(size - len(found))
         return found
 
     def readinto(self, into: Any) -> int:
-        found = self._data[self._at : self._at + len(into)]
+        found = self.read(len(into))
         into[: len(found)] = found
-        self._at += len(found)
         return len(found)
 
     def readline(self) -> bytes:
-        end = self._data[self._at :].tobytes().find(b"\n") + 1
-        return self.read(end or len(self._data) - self._at)
+        found = b""
+        while self._rest and not found.endswith(b"\n"):
+            found += self._some(1)
+        return found
+
+    def _some(self, size: int) -> bytes:
+        if not self._rest:
+            return b""
+        piece = self._rest.pop()
+        if len(piece) > size:
+            self._rest.append(piece[size:])
+        return bytes(piece[:size])
+
+    def _breathe(self) -> None:
+        # What a large pickle makes is set aside as it comes: see streams.garbage.
+        self._frames += 1
+        if self._frames % FRAMES_ASIDE == 0:
+            gc.freeze()

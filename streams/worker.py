@@ -86,6 +86,7 @@ def run_worker(
     metrics: Callable[[], bytes] | None = None,
     shorten: Callable[[Any, int], Any | None] | None = None,
     roll: Callable[..., Awaitable[Any]] | None = None,
+    on_stopped: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Run one worker until it is told to stop; gives the exit code.
 
@@ -114,7 +115,7 @@ def run_worker(
         roll=roll or rolled,
     )
     with claim_instance(group_id, instance) as member:
-        worker = _Worker(wiring, client, group_id, member, redis_url)
+        worker = _Worker(wiring, client, group_id, member, redis_url, on_stopped)
         health = None if health_port is None else (health_host, health_port)
         return asyncio.run(worker.main(health, metrics))
 
@@ -127,12 +128,14 @@ class _Worker:
         group_id: str,
         instance: str,
         redis_url: str | None,
+        on_stopped: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.wiring = wiring
         self.client = client
         self.group_id = group_id
         self.instance = instance
         self.redis_url = redis_url
+        self.on_stopped = on_stopped
         self.partitions: dict[int, Partition] = {}
         self.runs: dict[int, asyncio.Task[None]] = {}
         self.parked: dict[int, PartitionTask] = {}
@@ -160,6 +163,8 @@ class _Worker:
         for task in side:
             task.cancel()
         await self._stop_app(starting)
+        if self.on_stopped is not None:
+            await self.on_stopped()  # bounded as all of the shutdown
         if health is not None:
             await health.close()
         bound.cancel()

@@ -149,7 +149,7 @@ class Archive:
         header = opened(reader.signed, self._key)
         check_fits(header, task)
         restore(
-            header, lambda name: checked(header, name, reader.blob(header, name)), task, allowed
+            header, lambda name: checked(header, name, [reader.blob(header, name)]), task, allowed
         )
 
     async def near(self, fresh: PartitionTask, seq: int) -> PartitionTask:

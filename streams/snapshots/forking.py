@@ -10,7 +10,7 @@ the child, for seconds, pickles a state that stands still. Rules of the child:
 3. It is nice to the parent, and the alarm ends it if it takes too long.
 4. It leaves by `os._exit`: nothing of the parent's is cleaned up twice.
 
-docs/adr/0011-snapshots-are-written-by-a-forked-child.md has the figures.
+docs/adr/0010-snapshots-are-written-by-a-forked-child.md has the figures.
 """
 
 from __future__ import annotations

@@ -17,7 +17,17 @@ from models.slot import Slot
 from models.state import parts_of, take_parts
 from models.task import PartitionTask
 from streams.loading import versions
-from streams.snapshots.sealed import FORM, Header, Part, Reader, Unusable, Writer, opened, sign
+from streams.snapshots.sealed import (
+    FORM,
+    Blob,
+    Header,
+    Part,
+    Reader,
+    Unusable,
+    Writer,
+    opened,
+    sign,
+)
 from streams.unpickling import Allowed, Refused, unpickle
 
 IDS_AT_ONCE = 20_000
@@ -98,7 +108,7 @@ def prove(file: BinaryIO, key: bytes, allowed: Allowed) -> None:
         reader = Reader(bytes(data))
         header = opened(reader.signed, key)
         for name in reader.places:
-            unpickle(reader.blob(header, name), allowed)
+            unpickle([reader.blob(header, name)], allowed)
 
 
 def check_fits(header: Header, task: PartitionTask) -> None:
@@ -122,7 +132,7 @@ def _minor(version: str) -> str:
 
 
 def restore(
-    header: Header, blob: Callable[[str], bytes | memoryview], task: PartitionTask, allowed: Allowed
+    header: Header, blob: Callable[[str], Blob], task: PartitionTask, allowed: Allowed
 ) -> None:
     """Put it into a fresh task. `blob` gives a part by its name, checked. Raises `Unusable`; the
     task is then of no use.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, NamedTuple
 
@@ -67,9 +67,16 @@ class Header:
         return sum(part.size for part in self.parts.values())
 
 
-def digest_of(blob: bytes | memoryview) -> str:
+Blob = Sequence[bytes | memoryview]
+"""A part in its pieces; joined, it would be one more copy."""
+
+
+def digest_of(blob: Blob) -> str:
     """Of one part."""
-    return hashlib.blake2b(blob, digest_size=32).hexdigest()
+    digest = hashlib.blake2b(digest_size=32)
+    for piece in blob:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def sign(header: Header, key: bytes) -> bytes:
@@ -108,7 +115,7 @@ def peeked(signed: bytes | None) -> int:
         return -1
 
 
-def checked(header: Header, name: str, blob: bytes | memoryview) -> bytes | memoryview:
+def checked(header: Header, name: str, blob: Blob) -> Blob:
     """The part, if it has its digest; else raises `Unusable`."""
     if digest_of(blob) != header.parts[name].digest:
         raise Unusable(f"its part {name} is damaged")
