@@ -155,6 +155,120 @@ class Lifecycle(Published):
     step: int
 
 
+class Arm(Published):
+    """One arm of an experiment in one block: sums over what its randomised units brought.
+
+    A unit (a user, a flight) keeps its arm; `units` and the squares are over units whose first
+    outcome is in this block, so that each unit is evidence once.
+    """
+
+    n: int = Field(description="Labelled predictions served in the arm.")
+    kpi: float = Field(description="Their KPI together, in its unit.")
+    units: int = Field(description="Randomised units first heard of in this block.")
+    mean: float = Field(description="Sum over those units of their mean KPI in this block.")
+    squares: float = Field(description="Sum over those units of the squares of those means.")
+
+
+class Evidence(Published):
+    """What one settled block of event time says of every model: sums that partitions add up.
+
+    Settled: all its predictions have their outcome or are expired, so nothing in it can change.
+    """
+
+    use_case: str
+    partition: int
+    block_start: AwareDatetime = Field(description="Start of the block, event time.")
+    block_s: float = Field(description="Its length, seconds.")
+    settled_before: AwareDatetime = Field(
+        description="Every block of this partition that ends by then is settled."
+    )
+    segment: str | None = Field(default=None, description="null: the whole partition.")
+    slice: str | None = Field(default=None, description="A declared group, as `name=value`.")
+    predictions: int = Field(description="Events that were answered.")
+    missing: int = Field(description="Of those, how many never got an outcome.")
+    kpi_n: int = Field(description="Outcomes that have a KPI.")
+    kpi: dict[str, float] = Field(
+        description="KPI sums over them of what was `served` and of the `baseline`."
+    )
+    paired_n: int = Field(description="Of those, how many every model predicted.")
+    paired: dict[str, float] = Field(
+        description="KPI sums over these of the `baseline` and of each model, by name."
+    )
+    sums: dict[str, dict[str, float]] = Field(
+        description="The metric's mergeable sums of `served`, `baseline` and each model."
+    )
+    arms: dict[str, Arm] = Field(description="Of a running experiment, by model; else empty.")
+    champion: str = Field(description="Who was champion when the block settled.")
+    champion_since: AwareDatetime | None = Field(
+        description="Watermark when that champion began; null: from the start."
+    )
+    definition: str
+    step: int
+
+
+class Standing(Published):
+    """What the evidence of all partitions says by now of one model against another."""
+
+    use_case: str
+    question: Literal["shadow", "experiment", "worth"] = Field(
+        description="A model in shadow against the champion; an experiment's arms; what was "
+        "served against the baseline."
+    )
+    model: str
+    against: str
+    segment: str | None = None
+    block_start: AwareDatetime = Field(description="The last block that was taken in.")
+    blocks: int
+    labelled: int
+    missing: int
+    gain: float = Field(description="Mean gain per prediction, in the KPI's unit; above 0: better.")
+    lower: float = Field(description="Lower bound of the gain, valid at any time.")
+    upper: float
+    worst_lower: float = Field(description="Lower bound with missing outcomes at their worst.")
+    worst_upper: float
+    alpha: float = Field(description="This comparison's share of the error budget.")
+    kpi_unit: str
+    verdict: Literal["better", "worse", "undecided"]
+    strictly: Literal["better", "worse", "undecided"] = Field(
+        description="The same by bets that assume nothing but the declared range."
+    )
+    decided_at: AwareDatetime | None = Field(description="The block that decided it.")
+    blocks_needed: int | None = Field(
+        description="About how many further blocks decide it, if all goes on as it does."
+    )
+    recommendation: str = Field(description="What to do now, in words.")
+    command_id: str | None = Field(default=None, description="The command that a rule sent.")
+    definition: str
+
+
+class Alert(Published):
+    """Something an operator should know: opened once, closed by itself."""
+
+    alert_id: str = Field(description="The same for its opening and its closing.")
+    use_case: str
+    rule: str = Field(description="Which rule raised it.")
+    subject: str = Field(description="What it is about: a partition, feature, model or target.")
+    state: Literal["open", "closed"]
+    severity: Literal["notice", "warning", "alarm"]
+    cause: str = Field(description="What was seen, with its figures.")
+    command: str = Field(description="The command that looks further or answers it.")
+    opened_at: AwareDatetime = Field(description="By the monitor's clock, UTC.")
+    closed_at: AwareDatetime | None = None
+
+
+class Delays(Published):
+    """How long labels take, as counts that partitions add up: a survival curve in the making."""
+
+    use_case: str
+    partition: int
+    segment: str | None = None
+    edges_s: list[float] = Field(description="Upper edges of the ages, seconds.")
+    labelled: list[int] = Field(description="Labels that came at an age up to that edge.")
+    exposed: list[int] = Field(description="Predictions that reached that age without a label.")
+    definition: str
+    step: int
+
+
 class DeadLetter(Published):
     """A record that could not be used, as it came; the cause is in the record's headers too."""
 

@@ -45,8 +45,33 @@ CATALOGUE: tuple[Topic, ...] = (
         "out",
         cleanup="compact",
     ),
+    Topic("evidence", records.Evidence, "block", "KPI sums of each settled block", "out"),
+    Topic(
+        "verdicts",
+        records.Standing,
+        "model",
+        "who is better, by how much, how sure; written by the decider",
+        "out",
+        partitioned=False,
+    ),
+    Topic(
+        "delays",
+        records.Delays,
+        "segment",
+        "how long labels take; the newest record of a key counts",
+        "out",
+        cleanup="compact",
+    ),
     Topic("drift", records.Drift, "subject", "what changed, from what to what", "out"),
     Topic("lifecycle", records.Lifecycle, "model", "who promoted what and why", "out"),
+    Topic(
+        "alerts",
+        records.Alert,
+        "alert id",
+        "what operators should know; written by the monitor",
+        "out",
+        partitioned=False,
+    ),
     Topic(
         "dead-letter", records.DeadLetter, "as it came", "what could not be used, and why", "out"
     ),
