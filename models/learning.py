@@ -9,6 +9,7 @@ from __future__ import annotations
 import orjson
 
 from models.certainty import kept
+from models.features import Entries
 from models.parts import Parts, Question, digest
 from models.publishing import Learnt, Output
 from models.reading import Taken
@@ -65,8 +66,8 @@ class Learning:
                 parts.tally.late(waiting.time, asked.groups)
             self._example(asked, waiting, Learnt(outcome, judged.label, delay, False), out)
             return
-        self._learn(asked, waiting, judged, out)
-        parts.featurizer.enter(entries, taken.time)
+        self._score(asked, waiting, judged)
+        self.teach(asked, waiting, judged, entries, taken.time, out)
         learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight)
         self._example(asked, waiting, learnt, out)
 
@@ -95,13 +96,29 @@ class Learning:
         for given_up in parts.ledger.hold_early(event_id, taken, parts.use_case.early_limit):
             parts.refuse(given_up, _unmatched(given_up), out)
 
-    def _learn(self, asked: Question, waiting: Waiting, judged: Judged, out: list[Output]) -> None:
-        """Score every answer that was made, then learn."""
-        parts, segment = self._parts, asked.segment
-        baseline, served, given = waiting.said[0], waiting.said[3], waiting.said[5]
+    def _score(self, asked: Question, waiting: Waiting, judged: Judged) -> None:
+        """Score every answer that was made: what nothing that is said later depends on."""
+        parts = self._parts
         if not waiting.silent:
-            within = kept(given, judged.label)
+            within = kept(waiting.said[5], judged.label)
             parts.tally.scored(waiting.time, asked.groups, judged.scores, within)
+        parts.watcher.errors(judged.scores)
+
+    def teach(
+        self,
+        asked: Question,
+        waiting: Waiting,
+        judged: Judged,
+        entries: Entries,
+        time: float,
+        out: list[Output],
+    ) -> None:
+        """Learn from one scored example: all that it changes in what is said later.
+
+        `entries` are what it brings to windows over outcomes.
+        """
+        parts, segment = self._parts, asked.segment
+        baseline, served = waiting.said[0], waiting.said[3]
         parts.certainty.learn(served, judged.label, segment)
         if judged.own is not None and segment is not None:
             earning = parts.roster.earning.get(segment)
@@ -109,10 +126,10 @@ class Learning:
                 parts.teller.earned(out, segment)
         if parts.roster.safeguard.learnt(judged, parts.roster.champion, baseline):
             parts.teller.breaker(out)
-        parts.watcher.errors(judged.scores)
         target = judged.label - baseline if parts.corrects else judged.label
         parts.roster.learn(segment, parts.featurizer.shown(asked.x), target, judged.weight)
         parts.counts["learnt"] += 1
+        parts.featurizer.enter(entries, time)
 
     def _example(
         self, asked: Question, waiting: Waiting, learnt: Learnt, out: list[Output]
@@ -150,7 +167,8 @@ class Learning:
         if parts.use_case.never is None:
             return
         judged = parts.judge.default(asked.event, waiting.said, parts.roster.champion)
-        self._learn(asked, waiting, judged, out)
+        self._score(asked, waiting, judged)
+        self.teach(asked, waiting, judged, [], now, out)
         learnt = Learnt(None, judged.label, now - waiting.time, True)
         self._example(asked, waiting, learnt, out)
 

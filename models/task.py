@@ -33,13 +33,15 @@ from schemas.inputs import Command, Event, Outcome
 class PartitionTask(Parts):
     """All state of one use case on one partition, and the only code that changes it."""
 
+    learns: type[Learning] = Learning
+
     def __init__(
         self, use_case: UseCase, *, partition: int, partitions: int, definition: str
     ) -> None:
         super().__init__(use_case, partition, definition)
         self.partitions = partitions
         self._reader = Reader(use_case, partitions)
-        self._learning = Learning(self)
+        self._learning = self.learns(self)
         self._answering = Answering(self, self._learning)
 
     # What the journal and its keepers ask for.

@@ -1,0 +1,79 @@
+"""Targets: the standards that a use case is held to, and whether it keeps them.
+
+A target is kept, missed, or not known while there is too little to say. Nothing here chooses a
+window: whoever asks gives the sums (of a window, of settled blocks, of all partitions together).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from models.durations import spoken
+from models.kinds import BETTER, metric_value
+from models.usecase import UseCase
+
+LEAST = 100
+"""Labels that a metric or KPI needs before its target is judged."""
+
+
+class Held(NamedTuple):
+    """One target and what was measured of it. `met` is None where that is not known yet.
+
+    `bound` and `value` are in `unit`; `better` says on which side of the bound it is met.
+    """
+
+    name: str
+    bound: float
+    better: str
+    unit: str
+    value: float | None
+    n: int
+    met: bool | None
+
+    def __str__(self) -> str:
+        side = "at most" if self.better == "lower" else "at least"
+        word = {None: "not known yet", True: "met", False: "missed"}[self.met]
+        value = "" if self.value is None else f": {self._amount(self.value)}"
+        return f"{self.name} {side} {self._amount(self.bound)}, {word}{value}"
+
+    def _amount(self, value: float) -> str:
+        if self.name == "freshness":
+            return spoken(round(value))
+        return f"{value:.4g} {self.unit}".rstrip()
+
+
+def judged(
+    use_case: UseCase,
+    sums: Mapping[str, float],
+    *,
+    kpi_sum: float = 0.0,
+    kpi_n: int = 0,
+    freshness_s: float | None = None,
+    least: int = LEAST,
+) -> list[Held]:
+    """Every target of the use case, in its order, against what was served.
+
+    `sums` are the metric's mergeable sums of `served`, with `n`, as on `metrics` and `evidence`;
+    `freshness_s` is the age of the newest outcome that was learnt, by the asker's clock.
+    """
+    found = []
+    n = int(sums.get("n", 0))
+    for name, bound in use_case.targets.items():
+        if name == "freshness":
+            found.append(_held(name, bound, "lower", "s", freshness_s, 1))
+        elif name == "kpi":
+            value = kpi_sum / kpi_n if kpi_n >= least else None
+            unit = f"{use_case.kpi.unit} an event"
+            found.append(_held(name, bound, use_case.kpi.better, unit, value, kpi_n))
+        else:
+            value = metric_value(name, n, sums) if n >= least else None
+            found.append(_held(name, bound, BETTER[name], "", value, n))
+    return found
+
+
+def _held(name: str, bound: float, better: str, unit: str, value: float | None, n: int) -> Held:
+    met = None
+    if value is not None:
+        met = value <= bound if better == "lower" else value >= bound
+    return Held(name, bound, better, unit, value, n, met)
