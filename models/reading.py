@@ -17,6 +17,7 @@ from models.usecase import UseCase
 from schemas.errors import Malformed, Rejected
 from schemas.inputs import Command, Event, Outcome
 from schemas.partitioner import partition_of
+from schemas.personal import MASK, personal_paths
 from schemas.topics import INPUTS
 
 EVENTS, OUTCOMES, COMMANDS, HISTORY = range(len(INPUTS))
@@ -102,6 +103,7 @@ class Reader:
     def __init__(self, use_case: UseCase, partitions: int) -> None:
         self._use_case = use_case
         self._partitions = partitions
+        self._personal_key = (use_case.key,) in personal_paths(use_case.event)
 
     def read(self, index: int, record: Record) -> Taken:
         """The record as an event, outcome or command; a tombstone has neither body nor error."""
@@ -155,16 +157,21 @@ class Reader:
             raise Malformed(f"the Kafka key has {len(key)} bytes; at most {KEY_BYTES_MAX} are read")
         if key != due:
             raise Malformed(
-                f"the Kafka key is {_shown(key)} but the field {self._use_case.key!r} is "
-                f"{_shown(due)}; they must be equal."
+                f"the Kafka key is {self._shown(key)} but the field {self._use_case.key!r} is "
+                f"{self._shown(due)}; they must be equal."
             )
         placed = partition_of(key, self._partitions)
         if placed != record.partition:
             raise Malformed(
-                f"key {_shown(key)} came on partition {record.partition}, but Kafka's default "
+                f"key {self._shown(key)} came on partition {record.partition}, but Kafka's default "
                 f"partitioner puts it on {placed} of {self._partitions}. In librdkafka clients "
                 "set partitioner=murmur2_random."
             )
+
+    def _shown(self, key: bytes | None) -> str:
+        if key is None or self._personal_key:
+            return "none" if key is None else MASK
+        return repr(key[:100].decode("utf-8", "replace"))
 
 
 def _command(value: bytes) -> Command:
@@ -187,21 +194,26 @@ def _parsed(model: type[Any], value: bytes) -> Any:
 
 
 def in_words(error: ValidationError, model: type[BaseModel]) -> str:
-    """What pydantic found, as one line that a producer can act on."""
-    found = []
+    """What pydantic found, as one line that a producer can act on, without personal values."""
+    found, personal = [], {path[0] for path in personal_paths(model)}
     for item in error.errors(include_url=False, include_context=False)[:5]:
         place = ".".join(str(part) for part in item["loc"])
         if item["type"] == "json_invalid":
             return f"the value is not JSON: {item['msg']}. Send one {model.__name__} as JSON."
+        if personal and (not place or item["loc"][0] in personal):
+            found.append(f"{place or 'record'}: {_cause(item)} (given: {MASK})")
+            continue
         given = "" if item["type"] == "missing" else f" (given: {_short(item['input'])})"
         found.append(f"{place or 'record'}: {item['msg'].lower()}{given}")
     return f"not a {model.__name__}: " + "; ".join(found)
 
 
+def _cause(item: Any) -> str:
+    """What is wrong in pydantic's own words; an author's validator may quote the value."""
+    ours = item["type"] in ("value_error", "assertion_error")
+    return "its validator refuses it" if ours else item["msg"].lower()
+
+
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _shown(key: bytes | None) -> str:
-    return "none" if key is None else repr(key[:100].decode("utf-8", "replace"))

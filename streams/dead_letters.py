@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 
+from models.personal import Masking
 from schemas.partitioner import partition_of
 from streams.settings import Settings
 from streams.tapes import Tapes
@@ -65,17 +66,18 @@ class Letter:
             return f"it was sent again {self.attempt} times"
         return None
 
-    def as_json(self) -> dict[str, Any]:
-        """All of it as plain data, the value as text where it is text."""
+    def as_json(self, masking: Masking) -> dict[str, Any]:
+        """All of it as plain data, the value as text where it is text; personal data masked."""
         body = {name: value for name, value in self.body.items() if "base64" not in name}
         key = self.key
-        return body | {
+        plain = body | {
             "place": self.place,
             "attempt": self.attempt,
             "key": None if key is None else key.decode("utf-8", "replace"),
             "value": self.value.decode("utf-8", "replace"),
             "headers": [(n, v.decode("utf-8", "replace")) for n, v in self.headers],
         }
+        return masking.letter(plain)
 
 
 async def letters(topic: str, settings: Settings) -> AsyncIterator[Letter]:

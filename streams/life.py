@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,11 @@ from aiokafka import TopicPartition
 
 from models.estimators import final
 from models.kinds import KINDS
+from models.personal import Masking
 from models.reading import KIND_HEADER
 from models.slot import Slot
 from models.task import PartitionTask
+from schemas.personal import MASK
 from schemas.topics import INPUTS
 from streams.deriving import Derivation, Redefine, Starts
 from streams.past_definitions import Definitions, Unprovable
@@ -59,6 +61,26 @@ class Life:
         """Any topic has something about it."""
         found = (self.event, self.prediction, self.outcome, self.example)
         return any(part is not None for part in found) or bool(self.dead_letters)
+
+    def masked(self, masking: Masking) -> Life:
+        """The same without personal data."""
+        if not masking:
+            return self
+
+        def of(kind: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
+            return body and body | {"value": masking.value(kind, body["value"])}
+
+        example = masking.value("examples", self.example)
+        return replace(
+            self,
+            event=of("events", self.event),
+            outcome=of("outcomes", self.outcome),
+            features=masking.value("features", {"features": self.features})["features"],
+            prediction=masking.value("predictions", self.prediction),
+            example=example,
+            learnt=[_masked_lesson(lesson, masking) for lesson in self.learnt],
+            dead_letters=[masking.letter(letter) for letter in self.dead_letters],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +250,13 @@ def _lesson(task: PartitionTask, example: dict[str, Any], old: Slot, new: Slot) 
         "after": answer(new),
         "weights": _moved(old.model, new.model),
     }
+
+
+def _masked_lesson(lesson: dict[str, Any], masking: Masking) -> dict[str, Any]:
+    weights = lesson["weights"]
+    shown = [weight | {"name": masking.name(weight["name"])} for weight in weights or ()]
+    label = MASK if masking.label else lesson["label"]
+    return lesson | {"weights": weights and shown, "label": label}
 
 
 def _moved(old: Any, new: Any) -> list[dict[str, Any]] | None:

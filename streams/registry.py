@@ -24,6 +24,7 @@ from streams.loading import Loaded
 from streams.log import KafkaLog
 from streams.operating import group_of
 from streams.past_definitions import Definitions
+from streams.revealing import REVEALED
 from streams.settings import Settings
 from streams.tapes import Tapes
 
@@ -128,6 +129,8 @@ def folded(found: Iterable[Mapping[str, Any]]) -> list[Entry]:
     entries: dict[tuple[int, str | None, str], Entry] = {}
     frozen: dict[int, bool] = {}
     for change in found:
+        if change["to_state"] == REVEALED:
+            continue  # about no model
         if change["to_state"] in ("frozen", "open"):
             frozen[change["partition"]] = change["to_state"] == "frozen"
             continue

@@ -9,10 +9,12 @@ from typing import Any
 
 import orjson
 
+from models.personal import Masking
 from schemas.errors import Misdeclared, Unavailable
 from streams.settings import Settings
 from streams.tapes import Tapes
 
+CAUSE_HEADER = "__connect.errors.exception.message"
 Test = Callable[[Any], bool]
 
 
@@ -55,6 +57,20 @@ def row_of(record: Any) -> dict[str, Any]:
     }
 
 
+def masked_row(row: dict[str, Any], kind: str, masking: Masking) -> dict[str, Any]:
+    """A row of a kind of topic without personal data."""
+    if not masking:
+        return row
+    headers = row["headers"]
+    if kind == "dead-letter" and row["value"] is not None and CAUSE_HEADER in headers:
+        headers = headers | {CAUSE_HEADER: masking.value(kind, row["value"])["error"]}
+    return row | {
+        "key": masking.key_of(kind, row["key"]),
+        "headers": headers,
+        "value": masking.value(kind, row["value"]),
+    }
+
+
 def _text(raw: bytes | None) -> str | None:
     if raw is None:
         return None
@@ -79,8 +95,12 @@ async def tail(
     beginning: bool,
     follow: bool,
     limit: int | None,
+    shown: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row,
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Rows that pass all tests, at most `limit`; without `follow` up to what is the end now."""
+    """Rows that pass all tests, at most `limit`; without `follow` up to what is the end now.
+
+    The tests see what `shown` leaves of a row: nobody asks for what is masked by guessing it.
+    """
     async with Tapes([topic], settings) as tapes:
         if not tapes.places:
             raise Unavailable(f"There is no topic {topic}. `riverrun topics` names them.")
@@ -92,7 +112,7 @@ async def tail(
             for record in records:
                 if not follow and record.offset >= ends[record.partition]:
                     continue
-                row = row_of(record)
+                row = shown(row_of(record))
                 if all(test(row) for test in tests):
                     yield row
                     left = None if left is None else left - 1

@@ -139,12 +139,21 @@ class Loop:
 
     def run(self, *arguments: str, code: int = 0) -> Any:
         """Run `riverrun …`; what it printed on stdout, decoded if it is JSON."""
-        done = subprocess.run(
-            self._command(*arguments), env=self._environment, capture_output=True, timeout=120
-        )
-        talk = done.stderr.decode()
+        done = self.said(*arguments)
+        talk = done.stderr
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{talk}\n{done.stdout!r}"
         return json.loads(done.stdout) if "--json" in arguments and done.stdout else talk
+
+    def said(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `riverrun …`, whatever its exit code."""
+        return subprocess.run(
+            self._command(*arguments),
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     def start(self) -> None:
         """Start a worker."""

@@ -8,6 +8,7 @@ from typing import Any
 from models.declaration.finding import Findings, is_number, nearest, takes
 from models.kinds import OF_KIND
 from models.usecase import UseCase
+from schemas.personal import personal_paths
 
 
 def check_groups(use_case: UseCase, found: Findings) -> None:
@@ -43,6 +44,12 @@ def _check_by(
     use_case: UseCase, found: Findings, place: tuple[str, ...], what: str, by: Any
 ) -> None:
     if isinstance(by, str):
+        if found.sound("event") and (by,) in personal_paths(use_case.event):
+            found.add(
+                place,
+                f"{by!r}, which tells {what} apart, is personal, and groups are in metrics' names.",
+                "Group by something that many people share.",
+            )
         if found.sound("event") and by not in use_case.event.model_fields:
             found.add(
                 place,

@@ -6,23 +6,26 @@ import asyncio
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.markup import escape
 from rich.table import Table
 
+from models.usecase import UseCase
 from schemas.errors import Misdeclared
-from streams.cli.options import AsJson, Prefix, UseCaseName
+from streams.cli.options import AsJson, Prefix, Reveal, UseCaseName
 from streams.cli.terminal import as_json, data, talk
 from streams.dead_letters import ATTEMPTS_MAX, Letter, letters
 from streams.dead_letters import redrive as send_again
 from streams.loading import load
+from streams.revealing import masking_for, owner_of
 from streams.servers import running
 from streams.settings import Settings
-from streams.tailing import Test, filter_of
+from streams.tailing import filter_of, masked_row
 from streams.tailing import tail as rows
 from streams.topics import names_of
 
@@ -53,6 +56,10 @@ def tail(
     ] = False,
     end: Annotated[bool, typer.Option("--to-end", help="Stop at what is the end now.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    usecase: Annotated[
+        str | None, typer.Option(help="Whose topic it is, where its name does not tell.")
+    ] = None,
+    reveal: Reveal = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
@@ -63,21 +70,22 @@ def tail(
     """
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     tests = [filter_of(text) for text in where or ()]
-    name = settings.riverrun_topic_prefix + topic
+    owned = owner_of(topic, settings, usecase)
+    masking = masking_for(owned.use_case, settings, why=reveal, what=f"tail of {owned.topic}")
+    found = rows(
+        owned.topic,
+        settings,
+        tests,
+        beginning=beginning,
+        follow=not end,
+        limit=limit,
+        shown=lambda row: masked_row(row, owned.kind, masking),
+    )
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        asyncio.run(_tail(name, settings, tests, beginning, not end, limit, json))
+        asyncio.run(_tail(found, json))
 
 
-async def _tail(
-    topic: str,
-    settings: Settings,
-    tests: Sequence[Test],
-    beginning: bool,
-    follow: bool,
-    limit: int | None,
-    json: bool,
-) -> None:
-    found = rows(topic, settings, tests, beginning=beginning, follow=follow, limit=limit)
+async def _tail(found: AsyncIterator[dict[str, Any]], json: bool) -> None:
     async for row in found:
         sys.stdout.write(orjson.dumps(row if json else row["value"]).decode() + "\n")
         sys.stdout.flush()
@@ -87,6 +95,7 @@ def list_letters(
     usecase: UseCaseName,
     error_class: Annotated[str | None, typer.Option("--class", help="Only of this class.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest N.")] = 20,
+    reveal: Reveal = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
@@ -94,12 +103,15 @@ def list_letters(
 
     Example: `riverrun dead-letters list flight_eta --class late`
     """
-    settings, topic, _ = _place(usecase, prefix)
+    use_case, settings, names = _place(usecase, prefix)
+    topic = names["dead-letter"]
+    masking = masking_for(use_case, settings, why=reveal, what=topic)
     found = _found(topic, settings, (), error_class)
     classes = Counter(letter.body["error_class"] for letter in found)
     newest = sorted(found, key=lambda letter: letter.timestamp_ms)[-limit:]
     if json:
-        as_json({"classes": classes, "letters": [letter.as_json() for letter in newest]})
+        shown = [letter.as_json(masking) for letter in newest]
+        as_json({"classes": classes, "letters": shown})
         return
     table = Table("place", "when", "class", "from", "try", "error", box=None)
     for letter in newest:
@@ -111,7 +123,7 @@ def list_letters(
             body["error_class"],
             source,
             str(letter.attempt),
-            body["error"],
+            escape(letter.as_json(masking)["error"]),
         )
     data.print(table)
     talk.print(", ".join(f"{n:,} {word}" for word, n in classes.most_common()) or "none")
@@ -120,6 +132,7 @@ def list_letters(
 def show(
     usecase: UseCaseName,
     place: Annotated[str, typer.Argument(metavar="PLACE", help="partition/offset, as listed.")],
+    reveal: Reveal = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
@@ -127,12 +140,15 @@ def show(
 
     Example: `riverrun dead-letters show flight_eta 3/17`
     """
-    settings, topic, _ = _place(usecase, prefix)
+    use_case, settings, names = _place(usecase, prefix)
+    topic = names["dead-letter"]
     letter = _found(topic, settings, (place,), None)[0]
+    what = f"{topic} {place}"
+    shown = letter.as_json(masking_for(use_case, settings, why=reveal, what=what))
     if json:
-        as_json(letter.as_json())
+        as_json(shown)
         return
-    for name, value in letter.as_json().items():
+    for name, value in shown.items():
         data.print(f"{name:14} {value}", markup=False)
 
 
@@ -154,8 +170,8 @@ def redrive(
     """
     if bool(places) == everything:
         raise typer.BadParameter("give places, or --all")
-    settings, topic, names = _place(usecase, prefix)
-    chosen = _found(topic, settings, tuple(places or ()), error_class)
+    _, settings, names = _place(usecase, prefix)
+    chosen = _found(names["dead-letter"], settings, tuple(places or ()), error_class)
     done = asyncio.run(send_again(chosen, settings, names, attempts_max=attempts_max))
     if json:
         as_json({"sent": done.sent, "left": done.left})
@@ -167,10 +183,10 @@ def redrive(
         raise typer.Exit(1)
 
 
-def _place(usecase: str, prefix: str | None) -> tuple[Settings, str, Any]:
+def _place(usecase: str, prefix: str | None) -> tuple[UseCase, Settings, dict[str, str]]:
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
-    names = names_of(load(usecase).use_case, settings)
-    return settings, names["dead-letter"], names
+    use_case = load(usecase).use_case
+    return use_case, settings, names_of(use_case, settings)
 
 
 def _found(

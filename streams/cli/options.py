@@ -14,3 +14,9 @@ Prefix = Annotated[
     typer.Option("--prefix", help="Put before every topic's name (RIVERRUN_TOPIC_PREFIX)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Reveal = Annotated[
+    str | None,
+    typer.Option(
+        "--reveal", metavar="WHY", help="Show personal data, too; the reason is put on record."
+    ),
+]

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from schemas.errors import RiverrunError
-from streams.cli.options import AsJson, Prefix, UseCaseName
+from streams.cli.options import AsJson, Prefix, Reveal, UseCaseName
 from streams.cli.progress import Progress
 from streams.cli.terminal import as_json, data, talk
 from streams.loading import load
@@ -109,6 +109,7 @@ def _print(found: Verified) -> None:
 def explain(
     usecase: UseCaseName,
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="As the event has it.")],
+    reveal: Reveal = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
@@ -120,6 +121,7 @@ def explain(
     """
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
     from streams.life import Biographer
+    from streams.revealing import masking_for
     from streams.starting import starts_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
@@ -135,6 +137,8 @@ def explain(
             f"nothing is known of {event_id!r} under {names['events']}. Is the id right, and the "
             "--prefix?"
         )
+    what = f"the life of event {event_id}"
+    life = life.masked(masking_for(loaded.use_case, settings, why=reveal, what=what))
     if json:
         as_json(asdict(life))
     else:

@@ -1,0 +1,195 @@
+"""Personal data: what is found to be personal, and that nothing of it is shown."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Annotated, Any
+
+import orjson
+import pytest
+from one_partition import FEATURES, Delivery, Order, linear, order, use_case
+from pydantic import BaseModel, Field, field_validator
+
+from models.declaration import mistakes
+from models.durations import hours
+from models.features import Feature
+from models.personal import NOTHING, masking_of
+from models.reading import EVENTS, PlainRecord, Reader
+from models.usecase import Segments
+from models.windows import over_events
+from schemas.contract import Subject, json_schemas
+from schemas.partitioner import partition_of
+from schemas.personal import MASK, Personal, masked, personal_paths
+
+
+class Address(BaseModel):
+    """Where somebody lives."""
+
+    street: Annotated[str, Personal]
+    country: str
+
+
+class Ordered(Order):
+    """A parcel of a person."""
+
+    buyer: Annotated[str, Personal] = Field(default="", description="Who bought it.")
+    income: Annotated[float, Personal] | None = None
+    home: Address | None = None
+    others: list[Address] = Field(default_factory=list)
+
+    @field_validator("buyer")
+    @classmethod
+    def _no_shouting(cls, value: str) -> str:
+        if value.isupper():
+            raise ValueError(f"{value} is shouted")
+        return value
+
+
+class Handed(Delivery):
+    """It was handed over."""
+
+    signed_by: Annotated[str | None, Personal] = None
+
+
+def name_length(e: Ordered) -> int:
+    """A helper that reads a marked field."""
+    return len(e.buyer)
+
+
+FEATURES_OF_PERSONS: dict[str, Feature] = {
+    **FEATURES,
+    **Ordered.fields("buyer"),
+    "length": lambda e: name_length(e),
+    "twice": lambda e, x: 2 * x["length"],
+    "rich": over_events(by="shop", last=hours(1)).mean(lambda e, x: e.income, empty=0.0),
+    "street": lambda e: e.home.street if e.home else None,
+    "country": lambda e: e.home.country if e.home else None,
+}
+
+
+def people(**changes: Any) -> Any:
+    """A use case about persons."""
+    given = {"event": Ordered, "outcome": Handed, "features": FEATURES_OF_PERSONS}
+    return use_case(**(given | changes))
+
+
+EVENT = order("o1", 0, buyer="Ann Miller", income=51_000.5, country="NL") | {
+    "home": {"street": "Long Lane 1", "country": "NL"},
+    "others": [{"street": "Short Lane 2", "country": "BE"}],
+}
+
+
+def test_marked_fields_are_found_wherever_they_are() -> None:
+    """In unions, in models within, in lists of them, with and without a Field."""
+    assert personal_paths(Ordered) == (
+        ("buyer",), ("income",), ("home", "street"), ("others", "street"),
+    )  # fmt: skip
+    assert personal_paths(Handed) == (("signed_by",),)
+    assert personal_paths(Order) == ()
+
+
+def test_an_event_shows_nothing_personal_and_all_else() -> None:
+    """The mask is in the place of each marked value; the rest is as it was."""
+    shown = masking_of(people()).value("events", EVENT)
+    assert (shown["buyer"], shown["income"]) == (MASK, MASK)
+    assert shown["home"] == {"street": MASK, "country": "NL"}
+    assert shown["others"] == [{"street": MASK, "country": "BE"}]
+    assert {n: shown[n] for n in ("event_id", "shop", "weight")} == {
+        n: EVENT[n] for n in ("event_id", "shop", "weight")
+    }
+    assert masked({"home": "Long Lane 1"}, [("home", "street")]) == {"home": MASK}
+
+
+def test_what_is_made_of_personal_data_is_personal() -> None:
+    """Columns, functions and their helpers, windows, and features of such features; no others.
+
+    Whoever reads a model that holds something personal might pass it on: the safe side.
+    """
+    masking = masking_of(people(label=lambda e, o: len(o.signed_by or "")))
+    assert masking.features == {"buyer", "length", "twice", "rich", "street", "country"}
+    features = {"buyer": "Ann Miller", "length": 10, "weight": 2.0}
+    shown = masking.value("features", {"event_id": "o1", "features": features})
+    assert shown["features"] == {"buyer": MASK, "length": MASK, "weight": 2.0}
+    example = {"features": features, "label": 7, "said": 6.5}
+    assert masking.value("examples", example)["label"] == MASK
+    assert masking_of(people()).value("examples", example)["label"] == 7
+    said = {"contributions": {"buyer_Ann Miller": 1.0, "weight": 2.0}}
+    assert masking.value("predictions", said)["contributions"] == {"buyer_***": 1.0, "weight": 2.0}
+    drift = {"subject": "rich", "was": "mean: 51000.5", "now": "mean: 12"}
+    assert masking.value("drift", drift)["was"] == MASK
+
+
+def letter_of(value: bytes, key: bytes = b"a") -> dict[str, Any]:
+    """What becomes of a bad record, as the topic has it."""
+    record = PlainRecord("t", partition_of(key, 2), 0, 0, key, value)
+    error = Reader(people(), 2).read(EVENTS, record).error
+    return {"value_base64": b64encode(value).decode(), "key_base64": None, "error": str(error)}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        EVENT | {"weight": "heavy"},
+        EVENT | {"income": "fifty thousand"},
+        EVENT | {"buyer": "ANN MILLER"},
+        EVENT | {"home": "Long Lane 1"},
+        EVENT | {"others": [{"street": 17, "country": "NL"}]},
+        ["Ann Miller", "Long Lane 1"],
+    ],
+)
+def test_a_dead_letter_shows_nothing_personal(event: Any) -> None:
+    """Neither in its value nor in the words of its error, whatever is wrong with it."""
+    letter = letter_of(orjson.dumps(event))
+    assert letter["error"] != "None"
+    words = ("Ann", "ANN", "Lane", "fifty")
+    assert not any(word in letter["error"] for word in words), letter["error"]
+    shown = masking_of(people()).letter({**letter, "key": "a", "value": orjson.dumps(event)})
+    assert not any(word in str(shown["value"]) for word in words), shown
+    tailed = masking_of(people()).value("dead-letter", letter)
+    assert tailed["value_base64"] == MASK
+
+
+def test_an_error_that_quotes_the_record_is_masked_where_it_is_shown() -> None:
+    """A function of the author's own may have put anything into its message."""
+    shown = masking_of(people()).letter(
+        {"value": orjson.dumps(EVENT).decode(), "key": None, "error": "no discount for Ann Miller"}
+    )
+    assert shown["error"] == f"no discount for {MASK}"
+    broken = {"value": '{"buyer": "Ann', "key": None, "error": "the value is not JSON"}
+    assert masking_of(people()).letter(broken)["value"] == MASK
+
+
+def test_a_personal_key_is_masked_too() -> None:
+    """On every kind of record that it is the key of, and in what is said of a wrong one."""
+
+    class Bought(Order):
+        shop: Annotated[str, Personal]
+
+    case = people(event=Bought)
+    masking = masking_of(case)
+    assert masking.key_of("predictions", "ann@example.com") == MASK
+    assert masking.key_of("journal", None) is None
+    record = PlainRecord("t", 0, 0, 0, b"ann@example.com", orjson.dumps(order("o", 0, shop="bob")))
+    assert "ann" not in str(Reader(case, 2).read(EVENTS, record).error)
+    assert "bob" not in str(Reader(case, 2).read(EVENTS, record).error)
+
+
+def test_groups_by_personal_data_are_a_mistake() -> None:
+    """A segment is in metrics, keys and model names, which are not masked."""
+    case = people(segments=Segments("buyer"), slices={"buyer": "buyer"}, models={"linear": linear})
+    found = [m.reason for m in mistakes(case) if "personal" in m.reason]
+    assert len(found) == 2, found
+
+
+def test_nothing_marked_is_nothing_masked() -> None:
+    """And costs nothing: the same object comes back."""
+    assert masking_of(use_case()) is NOTHING
+    assert not NOTHING
+    assert NOTHING.value("events", EVENT) is EVENT
+
+
+def test_the_contract_says_what_is_personal() -> None:
+    """So that consumers in other languages can mask it as well."""
+    schema = json_schemas(Subject(name="parcels", event=Ordered, outcome=Handed))["events"]
+    assert schema["properties"]["buyer"]["x-personal"] is True
+    assert "x-personal" not in schema["properties"]["shop"]

@@ -1,0 +1,102 @@
+"""Personal data on the real servers: masked by every command, shown for a reason on record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from loop import SOURCE, Loop, parcels
+
+from schemas.partitioner import partition_of
+from streams.embedded import Endpoints
+
+pytestmark = pytest.mark.integration
+
+MARKED = (
+    SOURCE.replace("from river import", "from typing import Annotated\n\nfrom river import", 1)
+    .replace("    miles: int\n", '    miles: int\n    sender: Annotated[str, Personal] = ""\n')
+    .replace("import Event, Outcome", "import Event, Outcome\nfrom schemas.personal import Personal")
+    .replace('fields("weight", "miles")', 'fields("weight", "miles", "sender")')
+)  # fmt: skip
+ROWS = [
+    (kind, {**fields, "sender": f"Ann Miller {fields['event_id']}"} if kind == "event" else fields)
+    for kind, fields in parcels(60)
+]
+IDS = [str(fields["event_id"]) for kind, fields in ROWS if kind == "event"]
+
+
+@pytest.fixture(scope="module")
+def loop(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    """A use case about persons, one of whose records was refused."""
+    loop = Loop(stack, tmp_path_factory.mktemp("persons"), MARKED)
+    try:
+        asyncio.run(loop.publish(ROWS))
+        asyncio.run(bad(loop))
+        loop.start()
+        asyncio.run(loop.wait_for("examples", IDS))
+        yield loop
+    finally:
+        loop.close()
+
+
+async def bad(loop: Loop) -> None:
+    """An event whose personal field is of a wrong type."""
+    event = {"event_id": "bad", "event_time": "2024-05-01T00:00:00Z", "depot": "north"}
+    event |= {"weight": 1.0, "miles": 1, "sender": ["Ann Miller"]}
+    async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
+        place = partition_of(b"north", 2)
+        value = orjson.dumps(event)
+        await producer.send_and_wait(loop.names["events"], value, key=b"north", partition=place)
+
+
+def printed(loop: Loop, *arguments: str) -> str:
+    """All that a command says, on both channels."""
+    done: Any = loop.said(*arguments)
+    return str(done.stdout + done.stderr)
+
+
+def test_no_command_shows_it_and_with_a_reason_each_does(loop: Loop) -> None:
+    """Tail, explain and dead letters; then the audit trail has who, why and what."""
+    file = str(loop.file)
+    to_end = ("--from-beginning", "--to-end", "--usecase", file)
+    commands = [
+        ("tail", "parcels.events", *to_end),
+        ("tail", "parcels.features", *to_end, "--json"),
+        ("tail", "parcels.examples", *to_end),
+        ("explain", file, "p7"),
+        ("explain", file, "p7", "--json"),
+    ]
+    for command in commands:
+        text = printed(loop, *command)
+        assert "***" in text, command
+        assert "Miller" not in text, command
+        assert "Ann Miller p7" in printed(loop, *command, "--reveal", f"case {command[1]}")
+    for command in (
+        ("dead-letters", "list", file),
+        ("dead-letters", "list", file, "--json"),
+        ("tail", "parcels.dead-letter", *to_end, "--json"),
+    ):
+        text = printed(loop, *command)
+        assert "Miller" not in text, command
+    trail = loop.run("history", file, "--acts", "--json")
+    acts = [change for change in trail if change["to_state"] == "revealed"]
+    assert len(acts) == len(commands)
+    assert acts[0]["why"] == "case parcels.events"
+    assert acts[0]["evidence"]["fields"] == ["sender", "features.sender"]
+    assert acts[0]["who"]
+
+
+def test_nobody_finds_it_by_asking_for_it(loop: Loop) -> None:
+    """A filter sees what is shown; a topic of nobody is not shown at all; nor without a reason."""
+    where = ("--where", "sender=Ann Miller p7", "--from-beginning", "--to-end")
+    file = str(loop.file)
+    assert "p7" not in printed(loop, "tail", "parcels.events", *where, "--usecase", file)
+    assert "p7" in printed(
+        loop, "tail", "parcels.events", *where, "--usecase", file, "--reveal", "case 8"
+    )
+    assert "--usecase" in loop.run("tail", "parcels.events", "--to-end", code=5)
+    loop.run("explain", file, "p7", "--reveal", " ", code=5)
