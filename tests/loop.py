@@ -126,7 +126,7 @@ class Loop:
         )
         self.names = topics.names_of(self.loaded.use_case, self.settings)
         self.workers: list[subprocess.Popen[bytes]] = []
-        self._environment = {
+        self.environment = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
             "REDIS_URL": stack.redis_url,
@@ -148,7 +148,7 @@ class Loop:
         """Run `riverrun …`, whatever its exit code."""
         return subprocess.run(
             self._command(*arguments),
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=120,
@@ -160,7 +160,7 @@ class Loop:
         log = (self.folder / f"worker{len(self.workers)}.log").open("wb")
         with log:
             worker = subprocess.Popen(
-                self._command("worker", str(self.file)), env=self._environment, stderr=log
+                self._command("worker", str(self.file)), env=self.environment, stderr=log
             )
         self.workers.append(worker)
 
