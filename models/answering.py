@@ -51,8 +51,9 @@ class Answering:
         if segment is not None:
             parts.teller.segment(out, segment)
         shown = parts.featurizer.shown(x)
-        asked = parts.roster.ask(segment, shown, baseline)
-        self._answer(taken, question, asked, shown, out)
+        paired = parts.assignment.in_shadow(event_id)
+        asked = parts.roster.ask(segment, shown, baseline, everybody=paired)
+        self._answer(taken, question, asked, shown, paired, out)
         parts.featurizer.enter(entries, time)
         parts.counts["events"] += 1
         served = parts.kind.value(asked.answer.said)
@@ -62,13 +63,19 @@ class Answering:
         return early
 
     def _answer(
-        self, taken: Taken, question: Question, asked: Asked, shown: Vector, out: list[Output]
+        self,
+        taken: Taken,
+        question: Question,
+        asked: Asked,
+        shown: Vector,
+        paired: bool,
+        out: list[Output],
     ) -> None:
         """Remember what was said, and publish it unless the event is history."""
         parts, record, event = self._parts, taken.record, question.event
         answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
         given = parts.certainty.give(answer.said, question.segment)
-        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given)
+        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, paired)
         features = orjson.dumps(
             {
                 "event_id": event.event_id,

@@ -41,11 +41,20 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
     else:
         _take_warmed(old, new, warmed)
     new.tally.cells, new.tally.closed = old.tally.cells, old.tally.closed
-    changed = set(old.roster.names) - set(kept if warmed is None else ())
+    changed = {*old.roster.names, *new.roster.names} - set(kept if warmed is None else ())
     for cell in (*new.tally.cells.values(), *new.tally.closed.values()):
         for name in changed:
             cell.scores.pop(name, None)
             cell.guarded.pop(name, None)
+    if old.tally.window == new.tally.window:
+        new.tally.open, new.tally.settled = old.tally.open, old.tally.settled
+    # What a changed model says is compared from here on.
+    began = {name: old.roster.began[name] for name in kept if name in old.roster.began}
+    if old.watermark.time is not None:
+        began |= {name: old.watermark.time for name in new.roster.names if name in changed}
+    new.roster.began = began
+    same = new.roster.champion == old.roster.champion
+    new.roster.since = old.roster.since if same else old.watermark.time
     new.tally.touch()
     _carry_waiting(old, new, [*kept], warmed)
 

@@ -101,7 +101,9 @@ class Learning:
         parts = self._parts
         if not waiting.silent:
             within = kept(waiting.said[5], judged.label)
-            parts.tally.scored(waiting.time, asked.groups, judged.scores, within)
+            parts.tally.scored(
+                waiting.time, asked.groups, judged.scores, within, paired=judged.paired
+            )
         parts.watcher.errors(judged.scores)
 
     def teach(
@@ -151,6 +153,9 @@ class Learning:
         if ledger.early:
             for given_up in ledger.stale_early(now):
                 parts.refuse(given_up, _unmatched(given_up), out)
+        if parts.settling.due(now):
+            rows = parts.settling.settle(now, parts.journal.step)
+            out.extend(map(parts.publish.evidence, rows))
         before = now - ledger.memory
         if parts.tally.closes(before):
             place = parts.partition, parts.definition, parts.journal.step

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from models.assignment import Assignment
 from models.certainty import Certainty
 from models.explaining import Explainer
 from models.features import Featurizer, Vector
@@ -21,6 +22,7 @@ from models.publishing import Output, Publisher
 from models.reading import Taken
 from models.roster import Roster
 from models.scoring import Judge
+from models.settling import Settling
 from models.tally import Group, Tally
 from models.telling import Teller
 from models.usecase import UseCase
@@ -65,6 +67,8 @@ class Parts:
         self.featurizer = Featurizer(use_case.features, use_case.hidden)
         self.roster = Roster(use_case, kind, definition)
         self.tally = Tally(use_case, kind)
+        self.settling = Settling(use_case, kind, self.tally, self.roster, (partition, definition))
+        self.assignment = Assignment(use_case)
         self.counts = dict.fromkeys(COUNTED, 0)
         self.grouping = Grouping(use_case)
         self.publish = Publisher(use_case.name, partition, kind, self.roster.names)

@@ -120,7 +120,7 @@ class Publisher:
     ) -> Output:
         """Features joined to their label."""
         kind, outcome = self._kind, learnt.outcome
-        baseline, pooled, own, served, by, _ = waiting.said
+        baseline, pooled, own, served, by, *_ = waiting.said
         body = {
             "event_id": event.event_id,
             "event_time": event.event_time,
@@ -197,6 +197,12 @@ class Publisher:
         start = value["window_start"].isoformat()
         key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}|{value['model']}"
         return self._record("metrics", key.encode(), value, f"{key}|{value['step']}")
+
+    def evidence(self, value: dict[str, Any]) -> Output:
+        """What one settled block says; its key is the block."""
+        start = value["block_start"].isoformat()
+        key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}"
+        return self._record("evidence", key.encode(), value, key)
 
     def drift(self, value: dict[str, Any], step: int) -> Output:
         """Something changed: what it was, what it is, since when."""

@@ -53,6 +53,9 @@ class Roster:
         self._definition = definition
         self.champion = use_case.champion
         self.before: list[str] = []
+        # Watermarks: when this champion began, and models that are not as they were at the start.
+        self.since: float | None = None
+        self.began: dict[str, float] = {}
         self.obeyed: dict[str, None] = {}
         self.frozen = False
         self.safeguard = Safeguard(kind, on=use_case.breaker)
@@ -88,14 +91,22 @@ class Roster:
         self.earning[segment] = Earning()
         return True, dropped
 
-    def ask(self, segment: str | None, x: dict[str, Any], baseline: Any) -> Asked:
-        """Everybody's answer; `baseline` is its value, already known to be usable."""
+    def ask(
+        self, segment: str | None, x: dict[str, Any], baseline: Any, *, everybody: bool = True
+    ) -> Asked:
+        """Everybody's answer; `baseline` is its value, already known to be usable.
+
+        Without `everybody`, challengers are not asked, and say nothing.
+        """
         kind, use_case = self._kind, self._use_case
         corrects = use_case.learns != "label"
         base = kind.said_of(baseline)
         withheld: list[str] = []
-        pooled = []
+        pooled: list[Said | None] = []
         for name, slot in self.pooled.items():
+            if not everybody and name != self.champion:
+                pooled.append(None)
+                continue
             said = slot.ask(kind, x)
             if said is not None and corrects:
                 said = base + said

@@ -35,7 +35,7 @@ class Safeguard:
             return False
         losses = {name: losses for name, _, losses in judged.scores}
         error = self._kind.error
-        mine, naive = error(losses[champion]), error(losses["baseline"])
+        mine, naive = error(judged.champion), error(losses["baseline"])
         label: Any = judged.label
         if isinstance(baseline, int | float) and isinstance(label, int | float):
             agrees = self.breaker.usual.agrees(baseline, label)

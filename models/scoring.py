@@ -19,12 +19,17 @@ Score = tuple[str, float | None, tuple[float, ...]]
 
 
 class Judged(NamedTuple):
-    """One labelled prediction; `own_gain` is (own model's loss, pooled champion's loss)."""
+    """One labelled prediction; `own` is (own model's loss, pooled champion's loss).
+
+    `champion` are the losses of what the champion said of it; `paired` as in `Tally.scored`.
+    """
 
     label: Any
     weight: float | None
     scores: list[Score]
     own: tuple[float, float] | None
+    champion: tuple[float, ...]
+    paired: bool
 
     @property
     def kpi(self) -> float | None:
@@ -65,9 +70,13 @@ class Judge:
         champion: str,
     ) -> Judged:
         kind, limits = self._kind, self._use_case.limits
-        baseline, pooled, own, served, *_ = said
+        baseline, pooled, own, served, _, _, paired, *_ = said
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
-        for name, value in zip(self._names, pooled, strict=True):
+        first = pooled[self._names.index(champion)]
+        if not paired:
+            # Only the champion is followed on every event: by the breaker.
+            pooled = ()
+        for name, value in zip(self._names, pooled, strict=bool(pooled)):
             # What could not have been served is scored as what would have been.
             usable = value is not None and kind.usable(value, limits)
             answers.append((name, value if usable else baseline))
@@ -77,11 +86,15 @@ class Judge:
             (name, kpi, losses(label, answer))
             for (name, answer), kpi in zip(answers, kpis, strict=True)
         ]
+        if paired:
+            beaten = scores[2 + self._names.index(champion)][2]
+        else:
+            usable = first is not None and kind.usable(first, limits)
+            beaten = losses(label, first if usable else baseline)
         gain = None
         if own is not None:
-            beaten = scores[2 + self._names.index(champion)][2]
             gain = (kind.error(kind.losses(label, own)), kind.error(beaten))
-        return Judged(label, weight, scores, gain)
+        return Judged(label, weight, scores, gain, beaten, paired)
 
     def _kpis(self, event: Any, outcome: Any, values: list[Any]) -> list[float | None]:
         if outcome is None:

@@ -16,7 +16,7 @@ from models.slot import Slot
 from models.task import PartitionTask
 from models.windows import Sliding
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -31,7 +31,8 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "windows": {name: _cells(state) for name, state in task.featurizer.states.items()},
         "roster": (roster.champion, roster.before, roster.frozen, roster.obeyed, list(roster.own)),
         "earning": roster.earning,
-        "tally": (task.tally.cells, task.tally.closed),
+        "since": (roster.since, roster.began),
+        "tally": (task.tally.cells, task.tally.closed, task.tally.open, task.tally.settled),
         "breaker": roster.safeguard.breaker,
         "certainty": task.certainty.tracker,
         "means": (task.explainer.means, sorted(task.explainer.mute)),
@@ -67,7 +68,9 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     roster.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
     own = {slot.segment: slot for slot in slots if slot.segment is not None}
     roster.own = {segment: own[segment] for segment in segments}
-    task.tally.cells, task.tally.closed = parts["tally"]
+    roster.since, roster.began = parts["since"]
+    tally = task.tally
+    tally.cells, tally.closed, tally.open, tally.settled = parts["tally"]
     task.tally.touch()
     task.certainty.tracker = parts["certainty"]
     task.explainer.means, mute = parts["means"]

@@ -18,6 +18,8 @@ Group = tuple[str | None, str | None]
 """(segment, slice): both None is the whole partition."""
 
 GROUPS_MAX = 1_000
+ALL = ("served", "baseline")
+"""What is scored on every event; models are on those that all of them predicted."""
 Row = dict[str, Any]
 
 
@@ -25,11 +27,13 @@ class Cell:
     """One window of one group: what was answered, and each model's sums over what has a label."""
 
     __slots__ = (
+        "arms",
         "expired",
         "guarded",
         "kpis",
         "late",
         "outcomes",
+        "paired",
         "predictions",
         "scores",
         "within",
@@ -44,6 +48,10 @@ class Cell:
         # Of served predictions: with an interval or set, right within it, widths together.
         self.within = [0.0, 0.0, 0.0]
         self.guarded: dict[str, int] = {}
+        # Of outcomes with a KPI that every model predicted: how many, the baseline's KPI.
+        self.paired = [0.0, 0.0]
+        # arm → its groups of units: [predictions, labelled, KPI, then the kind's sums]
+        self.arms: dict[str, list[list[float]]] = {}
         # model → [examples, KPI sum, then the kind's sums]
         self.scores: dict[str, list[float]] = {}
 
@@ -55,6 +63,7 @@ class Cell:
         self.late += other.late
         self.kpis += other.kpis
         self.within = [a + b for a, b in zip(self.within, other.within, strict=True)]
+        self.paired = [a + b for a, b in zip(self.paired, other.paired, strict=True)]
         for name, count in other.guarded.items():
             self.guarded[name] = self.guarded.get(name, 0) + count
         for name, row in other.scores.items():
@@ -65,7 +74,16 @@ class Cell:
 class Tally:
     """All cells of one partition. Call order for each event: `asked`, then at most one other."""
 
-    __slots__ = ("_changed", "_kind", "_use_case", "cells", "closed", "window")
+    __slots__ = (
+        "_changed",
+        "_kind",
+        "_use_case",
+        "cells",
+        "closed",
+        "open",
+        "settled",
+        "window",
+    )
 
     def __init__(self, use_case: UseCase, kind: Kind) -> None:
         self._use_case = use_case
@@ -74,9 +92,16 @@ class Tally:
         self.cells: dict[tuple[float, Group], Cell] = {}
         self.closed: dict[Group, Cell] = {(None, None): Cell()}
         self._changed: set[tuple[float, Group]] = set()
+        # Blocks whose evidence is still to be said, and the time before which all are.
+        self.open: dict[float, list[Group]] = {}
+        self.settled: float | None = None
+
+    def start_of(self, time: float) -> float:
+        """Where that time's window starts."""
+        return time - time % self.window
 
     def _cells(self, time: float, groups: list[Group]) -> list[Cell]:
-        start = time - time % self.window
+        start = self.start_of(time)
         found = []
         for group in groups:
             if group not in self.closed:
@@ -87,6 +112,8 @@ class Tally:
             cell = self.cells.get(place)
             if cell is None:
                 cell = self.cells[place] = Cell()
+                if self.settled is None or start >= self.settled:
+                    self.open.setdefault(start, []).append(group)
             self._changed.add(place)
             found.append(cell)
         return found
@@ -104,12 +131,21 @@ class Tally:
         groups: list[Group],
         scores: list[tuple[str, float | None, tuple[float, ...]]],
         within: tuple[float, float] | None = None,
+        *,
+        paired: bool = True,
     ) -> None:
-        """Its outcome came: (model, KPI, losses) of every answer; (within its interval, width)."""
+        """Its outcome came: (model, KPI, losses) of every answer; (within its interval, width).
+
+        `paired`: every model had predicted it; else `scores` are of what was served and the
+        baseline, which come first in any case.
+        """
         for cell in self._cells(time, groups):
             cell.outcomes += 1
             # A default label has no KPI.
             cell.kpis += scores[0][1] is not None
+            if paired and scores[1][1] is not None:
+                cell.paired[0] += 1.0
+                cell.paired[1] += scores[1][1]
             if within is not None:
                 cell.within[0] += 1.0
                 cell.within[1] += within[0]
@@ -209,7 +245,7 @@ class Tally:
                     "sums": sums,
                     "value": metric_value(use_case.metric, row[0], sums),
                     "kpi_sum": row[1],
-                    "kpi_n": cell.kpis,
+                    "kpi_n": cell.kpis if name in ALL else int(cell.paired[0]),
                     "guarded": cell.guarded.get(name, 0),
                 }
             )

@@ -117,10 +117,13 @@ class PartitionTask(Parts):
         if self.roster.heard(command.command_id):
             self.counts["repeats"] += 1
             return
+        champion = self.roster.champion
         try:
             obey(command, self.roster, self.teller, out)
         except Rejected as error:
             self.refuse(taken, error, out)
+        if self.roster.champion != champion:
+            self.roster.since = self.watermark.time
 
     def _doubted(self, taken: Taken, out: list[Output]) -> None:
         if self.watermark.holds(taken):

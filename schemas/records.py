@@ -156,17 +156,20 @@ class Lifecycle(Published):
 
 
 class Arm(Published):
-    """One arm of an experiment in one block: sums over what its randomised units brought.
+    """One arm of an experiment in one block: sums over all that its units brought.
 
-    A unit (a user, a flight) keeps its arm; `units` and the squares are over units whose first
-    outcome is in this block, so that each unit is evidence once.
+    A unit (a user, a flight) keeps its arm and, in it, its group, by hash. The groups are the unit
+    of evidence: what units are like, once and for all, differs between groups of one arm as it does
+    between arms, on whatever partitions and in however many blocks they appear.
     """
 
-    n: int = Field(description="Labelled predictions served in the arm.")
+    predictions: int = Field(description="Events of the arm that were answered.")
+    n: int = Field(description="Of those, how many have a KPI.")
     kpi: float = Field(description="Their KPI together, in its unit.")
-    units: int = Field(description="Randomised units first heard of in this block.")
-    mean: float = Field(description="Sum over those units of their mean KPI in this block.")
-    squares: float = Field(description="Sum over those units of the squares of those means.")
+    sums: dict[str, float] = Field(description="The metric's mergeable sums of what was served.")
+    groups: list[tuple[int, float]] = Field(
+        description="Of each group of units: predictions with a KPI, their KPI together."
+    )
 
 
 class Evidence(Published):
@@ -197,10 +200,16 @@ class Evidence(Published):
     sums: dict[str, dict[str, float]] = Field(
         description="The metric's mergeable sums of `served`, `baseline` and each model."
     )
-    arms: dict[str, Arm] = Field(description="Of a running experiment, by model; else empty.")
+    arms: dict[str, Arm] = Field(
+        description="What was served in each arm of an experiment: `champion`, each challenger by "
+        "name, `holdout`. Of the whole partition only; else empty."
+    )
     champion: str = Field(description="Who was champion when the block settled.")
     champion_since: AwareDatetime | None = Field(
         description="Watermark when that champion began; null: from the start."
+    )
+    began: dict[str, AwareDatetime] = Field(
+        description="Watermark when a model began anew; those from the start are left out."
     )
     definition: str
     step: int

@@ -28,6 +28,7 @@ RECORDS: dict[str, type[records.Published]] = {
     "predictions": records.Prediction,
     "examples": records.Example,
     "metrics": records.Metric,
+    "evidence": records.Evidence,
     "lifecycle": records.Lifecycle,
     "dead-letter": records.DeadLetter,
 }
@@ -199,8 +200,9 @@ def letters(said: list[Out]) -> list[dict[str, Any]]:
 
 
 def kinds(said: list[Out]) -> list[str]:
-    """The kinds of the outputs in their order, lifecycle and metrics left out."""
-    return [out.kind for out in said if out.kind not in ("lifecycle", "metrics")]
+    """The kinds of the outputs in their order, lifecycle and what sums up left out."""
+    summed = ("lifecycle", "metrics", "evidence")
+    return [out.kind for out in said if out.kind not in summed]
 
 
 def dump(task: PartitionTask) -> dict[str, Any]:

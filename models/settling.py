@@ -1,0 +1,103 @@
+"""What a settled block says of every model, for whoever decides over all partitions.
+
+A block is a window of event time (`UseCase.window`). It is settled once the watermark is a horizon
+past its end: each of its predictions has its outcome or is expired, so nothing in it can change,
+and how fast labels came cannot have changed what is compared. It is said once, for the whole
+partition and for each segment and slice; a block without predictions is not said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from models.kinds import Kind
+from models.roster import Roster
+from models.tally import Cell, Group, Row, Tally
+from models.usecase import UseCase
+
+
+class Settling:
+    """Says what settled, of one partition. Call `due` at each step, `settle` where it is true.
+
+    Memory: none of its own; what is open is in `Tally.open`, at most horizon / window + 2 blocks.
+    """
+
+    def __init__(
+        self, use_case: UseCase, kind: Kind, tally: Tally, roster: Roster, place: tuple[int, str]
+    ) -> None:
+        self._use_case = use_case
+        self._kind = kind
+        self._tally = tally
+        self._roster = roster
+        self._partition, self._definition = place
+
+    def due(self, now: float) -> bool:
+        """True if a block may have settled by that watermark."""
+        settled = self._tally.settled
+        return settled is None or now - self._use_case.horizon >= settled + self._tally.window
+
+    def settle(self, now: float, step: int) -> list[Row]:
+        """The Evidence records of the blocks that settled, in the order of time."""
+        tally = self._tally
+        frontier = tally.start_of(now - self._use_case.horizon)
+        tally.settled = frontier
+        rows: list[Row] = []
+        for start in sorted(start for start in tally.open if start < frontier):
+            for group in sorted(tally.open.pop(start), key=_whole_first):
+                cell = tally.cells.get((start, group))
+                if cell is not None and cell.predictions:
+                    rows.append(self._row(start, group, cell) | {"step": step})
+        return rows
+
+    def _row(self, start: float, group: Group, cell: Cell) -> Row:
+        scores, roster = cell.scores, self._roster
+        sums = self._kind.sums
+        settled = self._tally.settled
+        assert settled is not None
+        paired = {"baseline": cell.paired[1]}
+        paired |= {name: scores[name][1] for name in roster.names if name in scores}
+        return {
+            "use_case": self._use_case.name,
+            "partition": self._partition,
+            "block_start": datetime.fromtimestamp(start, UTC),
+            "block_s": self._tally.window,
+            "settled_before": datetime.fromtimestamp(settled, UTC),
+            "segment": group[0],
+            "slice": group[1],
+            "predictions": cell.predictions,
+            "missing": cell.expired,
+            "kpi_n": cell.kpis,
+            "kpi": {name: scores[name][1] for name in ("served", "baseline") if name in scores},
+            "paired_n": int(cell.paired[0]),
+            "paired": paired if cell.paired[0] else {},
+            "sums": {
+                name: {"n": row[0], **dict(zip(sums, row[2:], strict=True))}
+                for name, row in scores.items()
+            },
+            "arms": {name: self._arm(arm) for name, arm in cell.arms.items()},
+            "champion": roster.champion,
+            "champion_since": _moment(roster.since),
+            "began": {name: _moment(time) for name, time in roster.began.items()},
+            "definition": self._definition,
+        }
+
+    def _arm(self, arm: list[list[float]]) -> Mapping[str, Any]:
+        """Groups of [predictions, labelled, KPI, then the kind's sums]."""
+        total = [sum(column) for column in zip(*arm, strict=True)]
+        return {
+            "predictions": int(total[0]),
+            "n": int(total[1]),
+            "kpi": total[2],
+            "sums": {"n": total[1], **dict(zip(self._kind.sums, total[3:], strict=True))},
+            "groups": [(int(row[1]), row[2]) for row in arm],
+        }
+
+
+def _whole_first(group: Group) -> tuple[str, str]:
+    return group[0] or "", group[1] or ""
+
+
+def _moment(time: float | None) -> datetime | None:
+    return None if time is None else datetime.fromtimestamp(time, UTC)
