@@ -1,7 +1,8 @@
 """What each worker tells about itself, in Redis, for `riverrun status`.
 
 One key a worker, `riverrun:status:<group>:<worker>`, rewritten about once a second, gone ten
-seconds after the worker. Without Redis nobody is told and nothing stops.
+seconds after the worker, and one set of their names, so that nobody searches all of Redis. Without
+Redis nobody is told and nothing stops.
 """
 
 from __future__ import annotations
@@ -20,31 +21,70 @@ STATUS_S = 1.0
 STATUS_TTL_S = 10
 
 
-def status_key(group_id: str, worker: str = "*") -> str:
-    """The key of a worker's status; with no worker the pattern of all of the group."""
+def status_key(group_id: str, worker: str) -> str:
+    """The key of a worker's status."""
     return f"riverrun:status:{group_id}:{worker}"
 
 
-async def publish(redis_url: str, key: str, status: Callable[[], dict[str, Any]]) -> None:
+def names_key(group_id: str) -> str:
+    """The key of the set of a group's workers."""
+    return f"riverrun:status:{group_id}"
+
+
+async def publish(
+    redis_url: str, group_id: str, worker: str, status: Callable[[], dict[str, Any]]
+) -> None:
     """Tell the status about once a second, until cancelled."""
     client = redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
-    taken_before, before = 0, monotonic()
+    speeds = Speeds(monotonic())
     while True:
         await asyncio.sleep(STATUS_S)
-        told, now = status(), monotonic()
-        taken = sum(partition["records"] for partition in told["partitions"])
-        told["records_per_s"] = max(0, taken - taken_before) / (now - before)
-        taken_before, before = taken, now
+        told = status()
+        speeds.add_to(told, monotonic())
         with contextlib.suppress(RedisError, OSError, TimeoutError):
-            await client.set(key, orjson.dumps(told), ex=STATUS_TTL_S)
+            pipe = client.pipeline(transaction=False)
+            pipe.set(status_key(group_id, worker), orjson.dumps(told), ex=STATUS_TTL_S)
+            pipe.sadd(names_key(group_id), worker)
+            await pipe.execute()
+
+
+class Speeds:
+    """How fast a worker and its partitions go, between two looks at their counts."""
+
+    def __init__(self, now: float) -> None:
+        self._before = now
+        self._counts: dict[int, tuple[int, int]] = {}
+
+    def add_to(self, told: dict[str, Any], now: float) -> None:
+        """Write `records_per_s` and `events_per_s` into a status; what is new counts from now."""
+        passed, self._before = max(now - self._before, 1e-3), now
+        before, self._counts = self._counts, {}
+        for row in told["partitions"]:
+            counts = row["records"], (row["counts"] or {}).get("events", 0)
+            self._counts[row["partition"]] = counts
+            records, events = before.get(row["partition"], counts)
+            row["records_per_s"] = max(0, counts[0] - records) / passed
+            row["events_per_s"] = max(0, counts[1] - events) / passed
+        for name in ("records_per_s", "events_per_s"):
+            told[name] = sum(row[name] for row in told["partitions"])
 
 
 async def read(redis_url: str, group_id: str) -> list[dict[str, Any]]:
     """What the group's workers told last, by worker."""
     client = redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5)
     try:
-        keys = sorted([key async for key in client.scan_iter(status_key(group_id))])
-        values = await client.mget(keys) if keys else []
-        return [orjson.loads(value) for value in values if value is not None]
+        return await told(client, group_id)
     finally:
         await client.aclose()
+
+
+async def told(client: Any, group_id: str) -> list[dict[str, Any]]:
+    """The same with a client at hand; who fell silent is forgotten."""
+    names = sorted(name.decode() for name in await client.smembers(names_key(group_id)))
+    if not names:
+        return []
+    values = await client.mget([status_key(group_id, name) for name in names])
+    silent = [name for name, value in zip(names, values, strict=True) if value is None]
+    if silent:
+        await client.srem(names_key(group_id), *silent)
+    return [orjson.loads(value) for value in values if value is not None]

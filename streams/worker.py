@@ -34,7 +34,7 @@ from streams.log import KafkaLog
 from streams.partition import Partition, State
 from streams.processes import claim_instance
 from streams.recovery import Diverged, rolled
-from streams.status import publish, status_key
+from streams.status import publish
 from streams.transport import App, Batch, Consumer, make_app
 from streams.wiring import Pace, PartitionTask, SnapshotStore, Wiring
 from streams.writer import Limits, Writer
@@ -338,5 +338,5 @@ class _Worker:
     def _telling(self) -> list[asyncio.Task[None]]:
         if self.redis_url is None:
             return []
-        key = status_key(self.group_id, self.instance)
-        return [asyncio.create_task(publish(self.redis_url, key, self.status))]
+        telling = publish(self.redis_url, self.group_id, self.instance, self.status)
+        return [asyncio.create_task(telling)]

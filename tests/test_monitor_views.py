@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from loop import SOURCE
+
+from streams.loading import load
+from streams.monitor import changes, summing, views
+from streams.monitor.rows import GROUP_WINDOWS, ROWS, WINDOWS, Row, newest, rows_of
+from streams.monitor.shelves import MemoryShelves
+from streams.monitor.views import Board
+
+
+def metric(partition: int, window: str, model: str, n: int, **more: Any) -> dict[str, Any]:
+    """A metric record of a regression, with an error of 2 for `served` and 3 for others."""
+    error = 2.0 if model == "served" else 3.0
+    sums = {"n": float(n), "abs": error * n, "sq": error * error * n, "bias": 0.5 * n}
+    if model == "served":
+        sums |= {"intervals": float(n), "covered": 0.9 * n, "width": 4.0 * n}
+    return {
+        "partition": partition,
+        "window_start": window,
+        "window_s": 86_400.0,
+        "segment": None,
+        "slice": None,
+        "model": model,
+        "predictions": 2 * n,
+        "outcomes": n,
+        "sums": sums,
+        "kpi_sum": error * n,
+        "kpi_n": n,
+        "guarded": 0,
+        "expired": 0,
+        "late": 0,
+        "definition": "d",
+        "step": n,
+        **more,
+    }
+
+
+def rows(kind: str, records: list[dict[str, Any]]) -> list[Row]:
+    """What records put, at offsets and times of their order."""
+    return [
+        row
+        for n, record in enumerate(records)
+        for row in rows_of(kind, record.get("partition", 0), n, n, json.dumps(record).encode())
+    ]
+
+
+def board(tmp_path: Any, shelves: MemoryShelves, count: int = 2) -> Board:
+    """A board of the small use case."""
+    file = tmp_path / "parcels.py"
+    file.write_text(SOURCE)
+    return Board(load(str(file)).use_case, count, shelves)
+
+
+DAYS = [f"2024-05-{day:02d}T00:00:00+00:00" for day in range(1, 11)]
+
+
+def told() -> list[dict[str, Any]]:
+    """Ten days on two partitions, of which the second has three times as many."""
+    return [
+        metric(partition, day, model, n)
+        for partition, n in ((0, 10), (1, 30))
+        for day in DAYS
+        for model in ("served", "baseline", "linear")
+    ]
+
+
+async def test_partitions_are_added_up_as_counts_and_sums(tmp_path: Any) -> None:
+    """Values come from the sums of all partitions, weighed by what each has; so does the KPI."""
+    records = told()
+    records[0]["sums"]["abs"] = 100.0  # day one, partition 0: an error of 10 over 10 labels
+    shelves = MemoryShelves()
+    shelves.put(rows("metrics", records))
+    found = await views.quality(board(tmp_path, shelves))
+    assert [point.start for point in found.points] == DAYS
+    served = found.points[0].scores["served"]
+    assert (served.predictions, served.outcomes, served.n) == (80, 40, 40)
+    assert served.value == (100.0 + 60.0) / 40
+    assert served.kpi == 2.0
+    assert served.coverage == 0.9
+    assert served.maturity == 0.5
+    assert found.total["served"].n == 400
+    since = await views.quality(board(tmp_path, shelves), since="2024-05-09", until=DAYS[9])
+    assert [point.start for point in since.points] == [DAYS[8]]
+
+
+async def test_a_record_taken_again_or_in_any_number_of_pieces_changes_nothing(
+    tmp_path: Any,
+) -> None:
+    """Rows are put under their keys: repetitions, and stopping anywhere between, give the same."""
+    once, often = MemoryShelves(), MemoryShelves()
+    found = rows("metrics", told())
+    once.put(found)
+    draw = random.Random(3)
+    at = 0
+    while at < len(found):
+        back = max(0, at - draw.randrange(20))
+        step = draw.randrange(1, 30)
+        often.put(found[back : at + step])
+        at += step
+    assert await views.quality(board(tmp_path, once)) == await views.quality(board(tmp_path, often))
+
+
+async def test_what_counts_is_bounded_and_does_not_depend_on_tidying() -> None:
+    """The newest windows of each shelf count, however many rows still lie there."""
+    shelves = MemoryShelves()
+    shelves.put(
+        Row(f"metrics:0:{group}", f"{n:05d}|{model}", b"{}")
+        for n in range(1_000)
+        for model in ("served", "baseline")
+        for group in ("whole", "segment:UA")
+    )
+    whole, segment = await shelves.shelves(["metrics:0:whole", "metrics:0:segment:UA"])
+    assert len(whole) == 2 * WINDOWS
+    assert min(whole) == f"{1_000 - WINDOWS:05d}|baseline"
+    assert len(segment) == 2 * GROUP_WINDOWS
+    assert len(newest((str(n) for n in range(10_000)), ROWS)) == ROWS
+
+
+async def test_segments_come_with_their_gap_the_worst_first(tmp_path: Any) -> None:
+    """The gap is to the use case as a whole, in the metric's unit, above zero: worse."""
+    shelves = MemoryShelves()
+    records = told()
+    for segment, error in (("good", 1.0), ("bad", 6.0)):
+        record = metric(0, DAYS[9], "served", 10, segment=segment)
+        record["sums"]["abs"] = error * 10
+        records.append(record)
+    shelves.put(rows("metrics", records))
+    found = await views.segments(board(tmp_path, shelves))
+    assert [(group.name, group.gap) for group in found] == [("bad", 4.0), ("good", -1.0)]
+
+
+async def test_an_overview_says_what_it_knows_and_no_more(tmp_path: Any) -> None:
+    """Without a worker the state is `stopped` and speed, lag and freshness are not known."""
+    shelves = MemoryShelves()
+    shelves.put(rows("metrics", told()))
+    found = await views.overview(board(tmp_path, shelves))
+    assert found.state == "stopped"
+    assert (found.events_per_s, found.lag, found.freshness_s) == (None, None, None)
+    assert found.kpi_gain == 1.0
+    assert found.windows == views.RECENT
+
+
+async def test_dead_letters_are_grouped_by_cause_not_by_their_words() -> None:
+    """Quoted values and numbers do not make two causes of one."""
+    shelves = MemoryShelves()
+    letter = {
+        "topic": "events",
+        "offset": 1,
+        "stage": "event",
+        "error_class": "malformed",
+        "value_bytes": 9,
+    }
+    texts = [f"field 'f{n}' is {n}.5, not a number" for n in range(5)] + ["no key"]
+    shelves.put(rows("dead-letter", [letter | {"error": text} for text in texts]))
+    found = await changes.dead_letters(shelves, 1)
+    assert [group.count for group in found] == [5, 1]
+    assert found[0].example == texts[4]
+
+
+async def test_an_alert_is_its_newest_record() -> None:
+    """Closing replaces opening; the open ones come first, the gravest at their head."""
+    shelves = MemoryShelves()
+
+    def alert(name: str, severity: str, state: str) -> dict[str, Any]:
+        return {
+            "alert_id": name,
+            "rule": "lag",
+            "subject": "p0",
+            "state": state,
+            "severity": severity,
+            "cause": "c",
+            "command": "riverrun status x",
+            "opened_at": "2024-05-01T00:00:00Z",
+            "closed_at": None,
+        }
+
+    told = [alert("a", "warning", "open"), alert("b", "alarm", "open"), alert("c", "alarm", "open")]
+    shelves.put(rows("alerts", [*told, alert("c", "alarm", "closed")]))
+    found = await changes.alerts(shelves)
+    assert [(row.alert_id, row.state) for row in found] == [
+        ("b", "open"),
+        ("a", "open"),
+        ("c", "closed"),
+    ]
+
+
+def test_the_interval_of_a_mean_error_narrows_with_its_root() -> None:
+    """Four times the labels: half the interval."""
+
+    def half(n: int) -> float:
+        lower, upper = summing._interval("mae", n, {"abs": 2.0 * n, "sq": 5.0 * n})
+        assert lower is not None
+        assert upper is not None
+        return (upper - lower) / 2
+
+    assert abs(half(401) / half(101) - 0.5) < 1e-9
