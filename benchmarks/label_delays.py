@@ -9,26 +9,29 @@ import random
 import time
 
 from benchmarks.flights_stream import Flight, stream
-from models.evidence.maturity import DelayCurve, Stopped
+from models.evidence.arrivals import Arrivals, Stopped
+from models.evidence.maturity import DelayCurve, Survival
 
 
 def play(
     events: list[tuple[str, int, Flight]], share: float, stop_at: int
-) -> tuple[DelayCurve, list[tuple[float, Stopped]]]:
+) -> tuple[Survival, list[tuple[float, Stopped]]]:
     """Flights of which 2 % never get a label, and after `stop_at` only `share` of labels arrive."""
-    curve, rng, alarms, stopped = DelayCurve(age_max_s=2 * 86_400.0), random.Random(1), [], 0.0
+    arrivals = Arrivals(DelayCurve(age_max_s=2 * 86_400.0))
+    rng, alarms, stopped = random.Random(1), [], 0.0
     for kind, i, f in events:
         now = f.event_time if kind == "event" else f.outcome_time
-        alarm = curve.advance(now)
+        alarm = arrivals.advance(now)
         if i >= stop_at and not stopped:
             stopped = now
-        if alarm:
+        if isinstance(alarm, Stopped):
             alarms.append(((now - stopped) / 3600, alarm))
         if kind == "event":
-            curve.issued(f.event_time)
+            arrivals.issued(f.event_time)
         elif i % 50 and (not stopped or rng.random() < share):
-            curve.labelled(f.event_time)
-    return curve, alarms
+            arrivals.labelled(f.event_time)
+    assert arrivals.watermark is not None
+    return arrivals.curve.survival(arrivals.watermark), alarms
 
 
 def main() -> None:

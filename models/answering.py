@@ -96,6 +96,7 @@ class Answering:
         if taken.silent:
             return
         parts.tally.asked(taken.time, question.groups, asked.withheld)
+        parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:
             parts.teller.withheld(out, asked.withheld)
         more = More(question.segment, given, reasons, seq, step)

@@ -56,6 +56,10 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
     same = new.roster.champion == old.roster.champion
     new.roster.since = old.roster.since if same else old.watermark.time
     new.tally.touch()
+    if old.use_case.memory_s == new.use_case.memory_s:
+        new.maturity.arrivals = old.maturity.arrivals
+        if alike(old.use_case.segments, new.use_case.segments):
+            new.maturity.segments = old.maturity.segments
     _carry_waiting(old, new, [*kept], warmed)
 
 

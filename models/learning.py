@@ -60,6 +60,8 @@ class Learning:
             parts.ledger.settle(event_id, after, digest(asked.event), digest(outcome))
         parts.live.pop(event_id, None)
         delay = now - waiting.time
+        if not waiting.silent:
+            parts.maturity.labelled(waiting.time, asked.segment)
         if after is None or (isinstance(after, Waiting) and after.expired):
             parts.counts["late"] += 1
             if after is not None and not waiting.silent:
@@ -146,6 +148,9 @@ class Learning:
         """Move the watermark, and let pass what is over by then; returns the watermark."""
         parts = self._parts
         now, ledger = parts.watermark.advance(time), parts.ledger
+        stopped = parts.maturity.advance(now)
+        if stopped is not None:
+            out.append(parts.publish.drift(stopped, parts.journal.step))
         if ledger.due(now):
             for event_id, waiting in ledger.overdue(now):
                 self._expire(event_id, waiting, now, out)

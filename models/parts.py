@@ -18,6 +18,7 @@ from models.features import Featurizer, Vector
 from models.grouping import Grouping
 from models.journal import Journal
 from models.kinds import KINDS
+from models.maturing import Maturity
 from models.publishing import Output, Publisher
 from models.reading import Taken
 from models.roster import Roster
@@ -72,6 +73,7 @@ class Parts:
         self.counts = dict.fromkeys(COUNTED, 0)
         self.grouping = Grouping(use_case)
         self.publish = Publisher(use_case.name, partition, kind, self.roster.names)
+        self.maturity = Maturity(use_case)
         self.certainty = Certainty(use_case)
         self.explainer = Explainer(use_case.explain)
         self.watcher = Watcher(use_case, self.roster.names)

@@ -204,6 +204,12 @@ class Publisher:
         key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}"
         return self._record("evidence", key.encode(), value, key)
 
+    def delays(self, value: dict[str, Any]) -> Output:
+        """A delay curve; a later record of the same segment replaces it."""
+        segment = value["segment"] or ""
+        body = value | {"partition": self.partition}
+        return self._record("delays", segment.encode(), body, f"{segment}-{value['step']}")
+
     def drift(self, value: dict[str, Any], step: int) -> Output:
         """Something changed: what it was, what it is, since when."""
         subject = value["subject"]

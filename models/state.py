@@ -34,6 +34,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "since": (roster.since, roster.began),
         "tally": (task.tally.cells, task.tally.closed, task.tally.open, task.tally.settled),
         "breaker": roster.safeguard.breaker,
+        "maturity": (task.maturity.arrivals, task.maturity.segments),
         "certainty": task.certainty.tracker,
         "means": (task.explainer.means, sorted(task.explainer.mute)),
         "drift": task.watcher.monitor,
@@ -72,6 +73,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     tally = task.tally
     tally.cells, tally.closed, tally.open, tally.settled = parts["tally"]
     task.tally.touch()
+    task.maturity.arrivals, task.maturity.segments = parts["maturity"]
     task.certainty.tracker = parts["certainty"]
     task.explainer.means, mute = parts["means"]
     task.explainer.mute = set(mute)

@@ -75,9 +75,10 @@ class PartitionTask(Parts):
         self.journal.skip()
 
     def report(self) -> list[Output]:
-        """Metric records of what changed since the last report: a read of the state."""
+        """Metrics and delays that changed since the last report: a read of the state."""
         rows = self.tally.report(self.partition, self.definition, self.step)
-        return [self.publish.metric(row) for row in rows]
+        delays = self.maturity.report(self.definition, self.step)
+        return [*map(self.publish.metric, rows), *map(self.publish.delays, delays)]
 
     # One step.
 

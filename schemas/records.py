@@ -271,9 +271,12 @@ class Delays(Published):
     use_case: str
     partition: int
     segment: str | None = None
-    edges_s: list[float] = Field(description="Upper edges of the ages, seconds.")
-    labelled: list[int] = Field(description="Labels that came at an age up to that edge.")
-    exposed: list[int] = Field(description="Predictions that reached that age without a label.")
+    edges_s: list[float] = Field(description="Upper edges of the bins of ages, seconds.")
+    labelled: list[int] = Field(description="Labels that came at an age within the bin.")
+    exposed: list[float] = Field(
+        description="Predictions that reached the bin without a label; those that still wait "
+        "within it count half."
+    )
     definition: str
     step: int
 

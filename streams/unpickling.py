@@ -65,11 +65,13 @@ _RIVER_FUNCTIONS = {
 _OURS = {
     "models.earning": "Earning",
     "models.estimators": "SettledSelect",
+    "models.evidence.arrivals": "Arrivals",
     "models.evidence.block_summary": "CategorySummary MeanSummary MissingSummary NumericSummary",
     "models.evidence.breaker": "Breaker Usual",
     "models.evidence.conformal": "IntervalTracker Offsets SetTracker",
     "models.evidence.contributions": "Means",
     "models.evidence.drift": "DriftMonitor Watch",
+    "models.evidence.maturity": "DelayCurve",
     "models.evidence.mean_detector": "MeanDetector",
     "models.evidence.rank_detector": "RankDetector",
     "models.slot": "Slot",

@@ -29,6 +29,8 @@ RECORDS: dict[str, type[records.Published]] = {
     "examples": records.Example,
     "metrics": records.Metric,
     "evidence": records.Evidence,
+    "delays": records.Delays,
+    "drift": records.Drift,
     "lifecycle": records.Lifecycle,
     "dead-letter": records.DeadLetter,
 }

@@ -76,6 +76,16 @@ async def test_a_command_that_cannot_be_is_refused_with_the_reason(loop: Loop) -
     assert (await tell(loop, "unfreeze")).summary == "applied in 2 of 2"
 
 
+async def test_the_delays_of_all_partitions_are_shown_together(loop: Loop) -> None:
+    """Parcels take 1 to 11 hours: the curve, its plateau and a horizon far below 48 hours."""
+    said = loop.run("delays", str(loop.file), "--json")
+    assert said[0]["segment"] is None
+    assert said[0]["labels"] >= 190, "but for the 2 % that may be unreported"
+    assert 0.97 < said[0]["plateau"] <= 1.0
+    assert 4 * 3_600 < said[0]["quantiles_s"]["0.5"] < 8 * 3_600
+    loop.run("delays", str(loop.file), "--segment", "nobody", code=5)
+
+
 async def test_without_a_worker_a_command_waits_and_says_so(
     stack: Endpoints, tmp_path: Path
 ) -> None:

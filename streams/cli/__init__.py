@@ -19,6 +19,7 @@ from streams.cli import (
     backtesting,
     catalogue,
     commanding,
+    delays,
     demo,
     looking,
     redefining,
@@ -50,6 +51,7 @@ for group in (
     redefining,
     registry,
     commanding,
+    delays,
     looking,
     repartitioning,
 ):

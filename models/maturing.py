@@ -1,0 +1,102 @@
+"""How long labels take in one partition, whole and per segment; and whether they have stopped.
+
+An id is known for `UseCase.memory_s`, so that is the longest age told apart. Backfilled history is
+left out, since its labels are chosen. At most `Segments.limit` segments have a curve: the least
+recently used makes room.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from models.evidence.arrivals import Arrivals, Resumed, Stopped
+from models.evidence.maturity import DelayCurve
+from models.usecase import UseCase
+
+CHANGED = 1.02
+"""A curve is reported again once its predictions and labels grew by this."""
+Row = dict[str, Any]
+
+
+class Maturity:
+    """The delay curves of a partition. Call order: `advance`, then `issued` or `labelled`.
+
+    Memory: 500 numbers a curve.
+    """
+
+    def __init__(self, use_case: UseCase) -> None:
+        self._use_case = use_case
+        self._limit = use_case.segments.limit if use_case.segments is not None else 0
+        self.arrivals = Arrivals(self._fresh())
+        self.segments: dict[str, DelayCurve] = {}
+        # What was reported at which size; nobody knows after a restart, and then all is again.
+        self._reported: dict[str | None, float] = {}
+
+    def _fresh(self) -> DelayCurve:
+        age_max = self._use_case.memory_s
+        return DelayCurve(age_max, min(1.0, age_max / 1_000))
+
+    def issued(self, time: float, segment: str | None) -> None:
+        """A prediction was made for an event of this time."""
+        self.arrivals.curve.issued(time)
+        if segment is not None and self._limit:
+            curve = self.segments.pop(segment, None)
+            if curve is None:
+                curve = self._fresh()
+                if len(self.segments) >= self._limit:
+                    dropped = next(iter(self.segments))
+                    del self.segments[dropped]
+                    self._reported.pop(dropped, None)
+            self.segments[segment] = curve
+            curve.issued(time)
+
+    def labelled(self, time: float, segment: str | None) -> None:
+        """The first outcome of an event of this time arrives now."""
+        delay = self.arrivals.labelled(time)
+        curve = self.segments.get(segment) if segment is not None else None
+        if curve is not None:
+            curve.labelled(time, delay)
+
+    def advance(self, now: float) -> Row | None:
+        """Move the watermark; a drift record where labels stopped, or come again."""
+        told = self.arrivals.advance(now)
+        return None if told is None else self._told(told)
+
+    def report(self, definition: str, step: int) -> list[Row]:
+        """One `delays` record for each curve that changed: a read of the state."""
+        now = self.arrivals.watermark
+        if now is None:
+            return []
+        curves = [(None, self.arrivals.curve), *sorted(self.segments.items())]
+        rows = []
+        for segment, curve in curves:
+            size = curve.predictions + curve.labels
+            if size < max(1.0, self._reported.get(segment, 0.0) * CHANGED):
+                continue
+            self._reported[segment] = size
+            survival = curve.survival(now)
+            rows.append(
+                {
+                    "use_case": self._use_case.name,
+                    "segment": segment,
+                    "edges_s": survival.edges_s,
+                    "labelled": survival.labelled,
+                    "exposed": survival.exposed,
+                    "definition": definition,
+                    "step": step,
+                }
+            )
+        return rows
+
+    def _told(self, told: Stopped | Resumed) -> Row:
+        stopped = isinstance(told, Stopped)
+        return {
+            "use_case": self._use_case.name,
+            "detector": "labels: arrivals against the delay curve",
+            "subject": "labels",
+            "was": f"{told.expected:.0f} outcomes due" if isinstance(told, Stopped) else "stopped",
+            "now": f"{told.arrived} came" if isinstance(told, Stopped) else "come as expected",
+            "since": datetime.fromtimestamp(told.since, UTC),
+            "severity": "alarm" if stopped else "notice",
+        }
