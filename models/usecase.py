@@ -77,6 +77,14 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What running it costs, in the KPI's unit: an hour of CPU, and a day whatever it does."""
+
+    per_cpu_hour: float = 0.0
+    per_day: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UseCase:
     """One loop around one question. All fields are documented in docs/USECASE.md.
 
@@ -109,6 +117,7 @@ class UseCase:
     contest: Contest = Contest()
     promotion: Promotion = Promotion()
     targets: Mapping[str, float] = field(default_factory=dict)
+    price: Price | None = None
     topics: Mapping[str, str] = field(default_factory=dict)
     partitions: int = 4
     window: float = days(1)
@@ -137,4 +146,4 @@ class UseCase:
         return self.max_jump if self.max_jump is not None else min(days(2), self.horizon / 2)
 
 
-__all__ = ["Contest", "Kpi", "Promotion", "Segments", "UseCase", "days", "hours"]
+__all__ = ["Contest", "Kpi", "Price", "Promotion", "Segments", "UseCase", "days", "hours"]

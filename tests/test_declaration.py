@@ -20,7 +20,7 @@ SOURCE = """
 from __future__ import annotations
 from river import compose, linear_model, multiclass, neighbors, optim, preprocessing, tree
 from models.durations import days, hours, minutes
-from models.usecase import Contest, Kpi, Promotion, Segments, UseCase
+from models.usecase import Contest, Kpi, Price, Promotion, Segments, UseCase
 from models.windows import over_events, over_outcomes
 from schemas.inputs import Event, Outcome
 
@@ -337,6 +337,7 @@ FIELDS = [
     ("promotion=Promotion(after=0)", "after=0"),
     ("promotion=Promotion(margin=-1)", "margin=-1"),
     ('promotion=Promotion(guard="f1")', "does not have"),
+    ("price=Price(per_day=-1)", "per_day is -1"),
     ('targets={"accuracy": 0.9}', "not measured"),
     ('targets={"freshness": 0}', "freshness is 0"),
     ('topics={"event": "visits"}', "no topic of a use case"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from models.usecase import Contest, Kpi, Promotion, Segments, UseCase
+from models.usecase import Contest, Kpi, Price, Promotion, Segments, UseCase
 from models.windows import Window, over_events, over_outcomes
 from schemas.topics import CATALOGUE, Topic
 from streams import worker
@@ -204,7 +204,7 @@ def test_every_make_target_is_told_and_no_other() -> None:
 # The use case.
 
 
-@pytest.mark.parametrize("made", [UseCase, Kpi, Segments, Contest, Promotion])
+@pytest.mark.parametrize("made", [UseCase, Kpi, Segments, Contest, Promotion, Price])
 def test_every_field_of_a_use_case_is_documented(made: type[Any]) -> None:
     """In the order of the code, with its default."""
     rows = table(section(page("docs/USECASE.md"), made.__name__))

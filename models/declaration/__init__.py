@@ -28,6 +28,7 @@ _CHECKS = (
     judging.check_contest,
     judging.check_promotion,
     judging.check_targets,
+    judging.check_price,
     judging.check_chosen,
     judging.check_bounds,
 )

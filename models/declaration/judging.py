@@ -168,6 +168,21 @@ def check_targets(use_case: UseCase, found: Findings) -> None:
             )
 
 
+def check_price(use_case: UseCase, found: Findings) -> None:
+    """Prices are amounts, and nothing is paid for running it."""
+    price = use_case.price
+    if price is None or not found.sound("price"):
+        return
+    for name in ("per_cpu_hour", "per_day"):
+        value = getattr(price, name)
+        if not is_number(value) or value < 0:
+            found.add(
+                ("price", name),
+                f"the price {name} is {value!r}.",
+                f"Give an amount in the KPI's unit, {use_case.kpi.unit}: 0 or more.",
+            )
+
+
 def check_chosen(use_case: UseCase, found: Findings) -> None:
     """What is hidden from the models or watched for drift are features; and some are shown."""
     for field in ("hidden", "watch"):

@@ -12,11 +12,11 @@ import ast
 from dataclasses import fields
 from typing import Any
 
-from models.usecase import Contest, Kpi, Promotion, Segments
+from models.usecase import Contest, Kpi, Price, Promotion, Segments
 
 _POSITIONS = {
     made.__name__: tuple(field.name for field in fields(made))
-    for made in (Contest, Kpi, Promotion, Segments)
+    for made in (Contest, Kpi, Price, Promotion, Segments)
 }
 Step = tuple[int, ast.expr | None]
 """A line, and the expression there if it can be looked into."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin
 
 from models.declaration.finding import Findings, is_number, nearest
-from models.usecase import Contest, Kpi, Promotion, Segments, UseCase
+from models.usecase import Contest, Kpi, Price, Promotion, Segments, UseCase
 from schemas.inputs import Event, Outcome
 from schemas.topics import BY_KIND, topic_names
 
@@ -70,6 +70,7 @@ SHAPES: Mapping[str, Shape] = {
     "contest": (_one_of(Contest), "a Contest(...)"),
     "promotion": (_one_of(Promotion), "a Promotion(...)"),
     "targets": _MAP,
+    "price": _maybe((_one_of(Price), "a Price(...)")),
     "topics": _MAP,
     "partitions": _WHOLE,
     "window": _NUMBER,

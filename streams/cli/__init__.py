@@ -27,6 +27,7 @@ from streams.cli import (
     repartitioning,
     servers,
     verifying,
+    weighing,
     working,
 )
 from streams.cli.terminal import complain
@@ -45,6 +46,7 @@ for group in (
     demo,
     authoring,
     backtesting,
+    weighing,
     catalogue,
     backfilling,
     verifying,

@@ -13,7 +13,7 @@ from streams.cli.options import AsJson, UseCaseName
 from streams.cli.progress import Progress
 from streams.cli.terminal import as_json, data, talk
 from streams.loading import Loaded, load
-from streams.recordings import Recording, recording_of
+from streams.recordings import Recording, TopicReader, recording_of
 
 if TYPE_CHECKING:
     from streams.backtests import Result, Verdict
@@ -58,9 +58,7 @@ def backtest_command(
     counts = _counts(partitions, loaded)
     if outcomes is not None and source is None:
         raise Misdeclared("--outcomes is given without --source.", mend="Name both.")
-    recording = recording_of(
-        loaded.use_case, source, outcomes, lambda topic: _topic(topic, limit), limit
-    )
+    recording = recording_of(loaded.use_case, source, outcomes, topic_reader(limit), limit)
     old = None if against is None else judged_alike(load(against), loaded)
     results, verdicts = [], []
     for count in counts:
@@ -89,15 +87,19 @@ def _counts(text: str, loaded: Loaded) -> list[int]:
     return counts
 
 
-def _topic(topic: str, limit: int | None) -> Any:
+def topic_reader(limit: int | None) -> TopicReader:
+    """What reads a topic's JSON objects, at most `limit`, and says what it left out."""
     from streams.servers import running
     from streams.settings import Settings
     from streams.topic_reading import read_topic
 
-    def broken(count: int) -> None:
-        talk.print(f"{topic}: {count} records are not JSON objects and were left out.")
+    def read(topic: str) -> Any:
+        def broken(count: int) -> None:
+            talk.print(f"{topic}: {count} records are not JSON objects and were left out.")
 
-    return read_topic(topic, running(Settings.load()), limit, broken)
+        return read_topic(topic, running(Settings.load()), limit, broken)
+
+    return read
 
 
 def _run(loaded: Loaded, recording: Recording, partitions: int, which: str) -> Result:

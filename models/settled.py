@@ -1,0 +1,125 @@
+"""Settled blocks of event time, with all partitions added up: what every report of worth rests on.
+
+A block counts once *every* partition that has said anything has settled it, and blocks come in the
+order of event time, so that neither quick labels nor a quick partition can colour what is reported.
+Partitions of one block are added in their order: the same records give the same floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from models.tally import Group
+
+Sums = dict[str, float]
+
+
+@dataclass(slots=True)
+class Block:
+    """One block of one group. Amounts are sums in the KPI's unit, by who would have answered.
+
+    `kpi` is of what was `served` and of the `baseline`, over `kpi_n` outcomes; `paired` is of the
+    `baseline` and each model, over `paired_n` outcomes that every model predicted.
+    """
+
+    start: float
+    length_s: float
+    predictions: int = 0
+    missing: int = 0
+    kpi_n: int = 0
+    paired_n: int = 0
+    kpi: Sums = field(default_factory=dict)
+    paired: Sums = field(default_factory=dict)
+    sums: dict[str, Sums] = field(default_factory=dict)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Add one partition's evidence of the same block."""
+        self.predictions += record["predictions"]
+        self.missing += record["missing"]
+        self.kpi_n += record["kpi_n"]
+        self.paired_n += record["paired_n"]
+        _add(self.kpi, record["kpi"])
+        _add(self.paired, record["paired"])
+        for name, sums in record["sums"].items():
+            _add(self.sums.setdefault(name, {}), sums)
+
+
+class Settled:
+    """Evidence records of one use case, as they come; blocks of any group, as they settle.
+
+    A later record of the same partition, block and group replaces an earlier one. Memory: one
+    record for each of these.
+    """
+
+    def __init__(self) -> None:
+        self._records: dict[Group, dict[float, dict[int, Mapping[str, Any]]]] = {}
+        self._frontiers: dict[int, float] = {}
+        self.definitions: dict[str, None] = {}
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take one record of `evidence`, as JSON has it."""
+        group = record["segment"], record["slice"]
+        start, partition = seconds(record["block_start"]), record["partition"]
+        self._records.setdefault(group, {}).setdefault(start, {})[partition] = record
+        frontier = seconds(record["settled_before"])
+        self._frontiers[partition] = max(frontier, self._frontiers.get(partition, frontier))
+        self.definitions[record["definition"]] = None
+
+    @property
+    def until(self) -> float | None:
+        """Every block that ends by then is settled in every partition; None: none is."""
+        return min(self._frontiers.values(), default=None)
+
+    @property
+    def slowest(self) -> int | None:
+        """The partition that the others wait for."""
+        return min(self._frontiers, key=lambda p: (self._frontiers[p], p), default=None)
+
+    def groups(self) -> list[Group]:
+        """Every group that was told apart: the whole first, then segments and slices by name."""
+        return sorted(self._records, key=lambda group: (group[1] or "", group[0] or ""))
+
+    def blocks(self, group: Group = (None, None)) -> list[Block]:
+        """The settled blocks of a group, oldest first."""
+        until = self.until
+        found = []
+        for start, parts in sorted(self._records.get(group, {}).items()):
+            one = next(iter(parts.values()))
+            block = Block(start, one["block_s"])
+            if until is None or start + block.length_s > until + 1e-6:
+                break
+            for partition in sorted(parts):
+                block.add(parts[partition])
+            found.append(block)
+        return found
+
+
+def together(blocks: Iterable[Block]) -> Block:
+    """All blocks as one, from the start of the first."""
+    total: Block | None = None
+    for block in blocks:
+        if total is None:
+            total = Block(block.start, 0.0)
+        total.length_s = block.start + block.length_s - total.start
+        total.predictions += block.predictions
+        total.missing += block.missing
+        total.kpi_n += block.kpi_n
+        total.paired_n += block.paired_n
+        _add(total.kpi, block.kpi)
+        _add(total.paired, block.paired)
+        for name, sums in block.sums.items():
+            _add(total.sums.setdefault(name, {}), sums)
+    return total or Block(0.0, 0.0)
+
+
+def seconds(time: str | datetime) -> float:
+    """A time as JSON has it, in seconds since 1970."""
+    return (time if isinstance(time, datetime) else datetime.fromisoformat(time)).timestamp()
+
+
+def _add(mine: Sums, more: Mapping[str, float]) -> None:
+    for name, value in more.items():
+        mine[name] = mine.get(name, 0.0) + value
