@@ -18,7 +18,7 @@ from pydantic import Field
 from river import compose, linear_model, optim, preprocessing, tree
 
 from models.durations import days, hours, minutes
-from models.usecase import Contest, Kpi, Promotion, Segments, UseCase
+from models.usecase import Contest, Kpi, Price, Promotion, Segments, UseCase
 from models.windows import over_events, over_outcomes
 from schemas.inputs import Event, Outcome
 from usecases.data import nycflights
@@ -199,5 +199,6 @@ FLIGHT_ETA = UseCase(
     contest=Contest(shadow=1.0, acts_on_outcome=False),
     promotion=Promotion("manual", after=5_000, margin=0.02, guard="mae"),
     targets={"mae": 11.5, "freshness": minutes(30)},
+    price=Price(per_cpu_hour=0.05, per_day=10.0),  # two small machines, with Kafka and Redis
     recorded=recorded,
 )

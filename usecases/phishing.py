@@ -17,7 +17,7 @@ from pydantic import Field
 from river import linear_model, optim, preprocessing, tree
 
 from models.durations import days, hours
-from models.usecase import Kpi, Promotion, UseCase
+from models.usecase import Kpi, Price, Promotion, UseCase
 from schemas.inputs import Event, Outcome
 
 
@@ -128,5 +128,6 @@ PHISHING = UseCase(
     partitions=1,  # 1,250 pages teach one model; shared out among four, each learns from 312
     promotion=Promotion("manual", after=500, margin=0.05, guard="accuracy"),
     targets={"accuracy": 0.85, "freshness": hours(48)},
+    price=Price(per_cpu_hour=0.05, per_day=5.0),  # one small machine, with Kafka and Redis
     recorded=recorded,
 )

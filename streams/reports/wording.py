@@ -95,7 +95,7 @@ def headline(found: Worth) -> str:
         return f"{name} is worth it: it {did(found, 1)} {total} in {span}{after}."
     if found.verdict == "not worth it":
         return f"{name} is not worth it: it {did(found, found.net.total)} {total} in {span}{after}."
-    soon = "" if found.days_needed is None else f"; known in about {days(found.days_needed)}"
+    soon = "" if found.days_needed is None else f", and will be in about {days(found.days_needed)}"
     return (
         f"Whether {name} is worth it is not known yet{soon}. So far it "
         f"{did(found, found.net.total)} {total} in {span}{after}."
