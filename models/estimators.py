@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from river import base, compose, neighbors, optim, preprocessing
+from river.tree import splitter
 
 from models.kinds import KINDS
 
@@ -181,12 +182,17 @@ def _unseeded(model: Any) -> list[str]:
 
 def _slow(model: Any) -> list[str]:
     """What is known to cost more the longer it runs."""
-    dense = any(
-        _is(part, preprocessing.OneHotEncoder) and not part.drop_zeros for part in parts(model)
-    )
-    if not dense:
-        return []
-    return [
-        "has a OneHotEncoder that writes a zero for every category it has ever seen: at 5,000 "
-        "categories a step costs 1 to 3 ms instead of 0.01. Write OneHotEncoder(drop_zeros=True)."
-    ]
+    found = []
+    if any(_is(part, preprocessing.OneHotEncoder) and not part.drop_zeros for part in parts(model)):
+        found.append(
+            "has a OneHotEncoder that writes a zero for every category it has ever seen: at 5,000 "
+            "categories a step costs 1 to 3 ms instead of 0.01. Write "
+            "OneHotEncoder(drop_zeros=True)."
+        )
+    if any(_is(part, splitter.EBSTSplitter) for part in parts(model)):
+        found.append(
+            "has a splitter that keeps a search tree: a feature that only grows, as a count or a "
+            "time, makes it a chain, one call deeper a value, slower at every step, and raises at "
+            "some hundred thousand. Write splitter=tree.splitter.QOSplitter()."
+        )
+    return found

@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any
 
@@ -107,6 +107,7 @@ class Partition:
         self._unreported = False
         self._wake = asyncio.Event()
         self._stopping = False
+        self._stopped = asyncio.Event()
         self._writer: TransactionWriter | None = None
 
     # Life.
@@ -116,7 +117,7 @@ class Partition:
         try:
             while not self._stopping:
                 try:
-                    await self._recover()
+                    await self._unless_stopped(self._recover())
                     await self._live()
                 except _Stop:
                     break
@@ -132,8 +133,11 @@ class Partition:
                 await self._writer.close()
 
     def stop(self) -> None:
-        """End after the transaction in flight; what is applied by then is committed."""
+        """End after the transaction in flight; what is applied by then is committed. A recovery
+        is broken off, whatever it waits for.
+        """
         self._stopping = True
+        self._stopped.set()
         self._wake.set()
 
     def accept(self, batch: Batch) -> None:
@@ -147,8 +151,22 @@ class Partition:
 
     # Steps 1 to 6.
 
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        working = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise _Stop
+            working.result()
+        finally:
+            for task in (working, stopped):
+                task.cancel()
+            await asyncio.gather(working, stopped, return_exceptions=True)
+
     async def _recover(self) -> None:
-        self.state, self.moved_at = State.RECOVERING, self.clock()
+        began = self.clock()
+        self.state, self.moved_at = State.RECOVERING, began
         self._writer = self.wiring.open_writer(self.number)
         await self._writer.start()
         reader = self.wiring.open_log(self.number)
@@ -158,6 +176,7 @@ class Partition:
             task, self._parked = self._parked, None
             if task is None:
                 task = await self.wiring.store.load(self.number)
+            loaded_at, loaded_step = self.clock(), task.step
             task = await self._rolled_forward(task, reader, last)
             positions = await self._positions(task, reader)
         finally:
@@ -168,6 +187,15 @@ class Partition:
         self._unreported = task.step > 0  # nobody knows what was reported before
         self.state, self.error = State.LIVE, None
         await self.source.seek_and_open(seeks)
+        now = self.clock()
+        log.info(
+            "partition %d: live at entry %d after %.2f s: %.2f s to load, %d records folded",
+            self.number,
+            task.seq,
+            now - began,
+            loaded_at - began,
+            task.step - loaded_step,
+        )
 
     async def _rolled_forward(
         self, task: PartitionTask, reader: PartitionLog, last: Entry | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +295,12 @@ def test_a_transcript_goes_on_after_a_failure(examples: list[Example]) -> None:
     """As the slot does: what it cannot say is said by the baseline."""
     said = transcript(linear_model.LogisticRegression(), "binary", examples[:3])
     assert len(said) == 3
+
+
+def test_a_search_tree_splitter_is_warned_of() -> None:
+    """River's default splitter of regression trees nests one node a value of a growing feature."""
+    vectors = [({"nth": float(n)}, float(n)) for n in range(20)]
+    _, warned = check_model(tree.HoeffdingTreeRegressor, "regression", vectors)
+    assert any("QOSplitter" in warning for warning in warned)
+    flat = partial(tree.HoeffdingTreeRegressor, splitter=tree.splitter.QOSplitter())
+    assert check_model(flat, "regression", vectors) == ([], [])

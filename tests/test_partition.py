@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger import Ledger
-from memory import Memory, MemoryLog, Record
+from memory import Fresh, Memory, MemoryLog, Record
 from virtual_time import run_virtually
 
 from streams.inbox import Inbox
@@ -323,6 +323,26 @@ async def test_a_snapshot_that_does_not_fit_is_left_for_the_log() -> None:
     memory.put(0, _at(99))
     await _drain(memory, memory.partition(parked=stranger), rng, 31)
     await _check(memory)
+
+
+async def test_a_stop_breaks_a_recovery_off() -> None:
+    """Whatever it waits for, here a snapshot store that never answers: the rebalance goes on."""
+
+    class Silent(Fresh):
+        async def load(self, partition: int) -> Ledger:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    memory = Memory()
+    partition = Partition(0, 1, memory, memory.wiring(store=Silent(2)))
+    running = asyncio.create_task(partition.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert partition.state is State.RECOVERING
+    partition.stop()
+    async with asyncio.timeout(1):
+        await running
+    assert (partition.state, partition.task) == (State.STOPPED, None)
 
 
 async def test_a_state_ahead_of_the_journal_is_refused() -> None:

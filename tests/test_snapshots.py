@@ -6,10 +6,12 @@ import os
 import pickle
 import signal
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,15 +19,16 @@ from typing import Any
 import pytest
 import redis
 from one_partition import Partition, dump, use_case
-from river import forest
+from river import forest, tree
 
 from models.task import PartitionTask
 from models.usecase import Segments, UseCase
 from streams.embedded import Endpoints
 from streams.garbage import bound_pauses
+from streams.processes import recurse_deeply
 from streams.snapshots import keeper, parts, sealed
 from streams.snapshots.archive import Archive
-from streams.snapshots.redis_hash import RedisHash, connect
+from streams.snapshots.redis_hash import TIMEOUT_S, RedisHash, connect
 from streams.snapshots.sealed import opened
 from streams.snapshots.store import Snapshots
 from streams.unpickling import Allowed
@@ -312,6 +315,71 @@ async def test_a_redis_that_hangs_holds_nobody_up(life: Life) -> None:
     assert await longest_stall_s(store.written()) < 0.2
     assert "Timeout" in store.status(0)["error"]
     silent.close()
+
+
+async def test_a_silent_redis_is_waited_for_once(life: Life) -> None:
+    """Recovery goes on from the log after one time-out, all partitions at once, and those that
+    follow a moment later do not wait at all.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = life.store(client=connect(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"))
+        began = time.perf_counter()
+        tasks = await asyncio.gather(*(store.load(n) for n in range(4)))
+        first_s = time.perf_counter() - began
+        assert [task.step for task in tasks] == [0] * 4
+        assert first_s < TIMEOUT_S + 1
+        began = time.perf_counter()
+        await store.load(4)
+        assert time.perf_counter() - began < 0.5
+        assert "Redis does not answer" in store.status(4)["recovered_from"]
+
+
+async def test_a_whole_snapshot_replaces_an_older_one_at_once(life: Life) -> None:
+    """A former owner wrote after this one had loaded: what follows is stored all the same."""
+    former, store = life.store(), life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    late = on(await former.load(0), feed)
+    some = life.records(5)
+    advance(late, some)
+    await keep(former, late.task)
+    advance(feed, some)
+    advance(feed, life.records(5))
+    await keep(store, feed.task)
+    assert dump(await life.store().load(0)) == dump(feed.task)
+
+
+async def test_a_tree_as_deep_as_a_chain_is_kept(life: Life) -> None:
+    """River's search-tree splitters nest one node a value of a feature that only grows: deeper
+    than Python's usual limit. It is kept, and says the same again.
+    """
+    recursion = sys.getrecursionlimit()
+    recurse_deeply()
+    try:
+        make = partial(tree.HoeffdingTreeRegressor, grace_period=10**6)
+        store = life.store(use_case(models={"tree": make}, champion="tree"))
+        task = await store.load(0)
+        slot = next(iter(task.roster.slots()))
+        for n in range(3_000):
+            slot.learn({"nth": float(n)}, float(n), None)
+        with pytest.raises(RecursionError):
+            _pickled_under(1_000, slot.model)
+        task.seal()
+        await keep(store, task)
+        again = next(iter((await store.load(0)).roster.slots()))
+        assert again.trained_on == 3_000
+        assert again.model.predict_one({"nth": 5.0}) == slot.model.predict_one({"nth": 5.0})
+    finally:
+        sys.setrecursionlimit(recursion)
+
+
+def _pickled_under(limit: int, model: Any) -> bytes:
+    deep = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit)
+    try:
+        return pickle.dumps(model)
+    finally:
+        sys.setrecursionlimit(deep)
 
 
 async def test_snapshots_cost_less_than_their_share(life: Life) -> None:

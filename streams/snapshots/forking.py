@@ -3,9 +3,10 @@
 `fork` copies the page tables and nothing else (copy-on-write), so the parent goes on at once while
 the child, for seconds, pickles a state that stands still. Rules of the child:
 
-1. It runs on one thread and none of the parent's: it takes no lock that another thread may have
-   held, so it opens no connection, logs nothing and uses nothing but this project's own code,
-   `pickle` and BLAKE2b.
+1. It runs on one thread of its own and none of the parent's: it takes no lock that another thread
+   may have held, so it opens no connection, logs nothing and uses nothing but this project's own
+   code, `pickle` and BLAKE2b. That thread has a big stack: `pickle` recurses in C as deep as the
+   state is nested, and River's search-tree splitters go one node deeper a value.
 2. It closes every descriptor but its file: no connection, port or lock outlives the parent in it.
 3. It is nice to the parent, and the alarm ends it if it takes too long.
 4. It leaves by `os._exit`: nothing of the parent's is cleaned up twice.
@@ -20,6 +21,7 @@ import gc
 import os
 import signal
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -30,6 +32,9 @@ from schemas.errors import Unavailable
 
 CHILD_S_MAX = 600
 NICE = 5
+STACK_BYTES = 1 << 30
+"""Address space; memory is taken as it is touched. Enough for processes.RECURSION_MAX."""
+
 _LOOK_S = 0.01
 
 
@@ -90,7 +95,7 @@ def _be_child(work: Callable[[BinaryIO], None], file: Any) -> None:
         os.closerange(0, keep)
         os.closerange(keep + 1, 65_536)
         os.nice(NICE)
-        work(file)
+        _deeply(work, file)
         file.flush()
         code = 0
     except BaseException as error:
@@ -101,3 +106,21 @@ def _be_child(work: Callable[[BinaryIO], None], file: Any) -> None:
             file.flush()
     finally:
         os._exit(code)
+
+
+def _deeply(work: Callable[[BinaryIO], None], file: BinaryIO) -> None:
+    # Raises what the work raised.
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work(file)
+        except BaseException as error:
+            failures.append(error)
+
+    threading.stack_size(STACK_BYTES)
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]

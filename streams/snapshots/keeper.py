@@ -86,10 +86,10 @@ class Keeper:
         self.head, self.header, self.error = head, header, None
         self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
 
-    def failed(self, error: str) -> None:
-        """It is not: the next one writes all."""
+    def failed(self, error: str, again_s: float) -> None:
+        """It is not: the next one, in at least `again_s`, writes all."""
         self.header, self.error = None, error
-        self.due_s = max(self.due_s, time.monotonic() + AGAIN_S)
+        self.due_s = max(self.due_s, time.monotonic() + again_s)
 
     def paced(self, cost_s: float, all_s: float) -> None:
         """The next is due when this worker's snapshots, of `all_s`, are less than their share."""

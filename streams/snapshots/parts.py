@@ -89,7 +89,12 @@ def _outgrown(task: PartitionTask, base: Base) -> bool:
 
 def _dump(writer: Writer, name: str, part: Any) -> Part:
     writer.begin(name)
-    pickle.Pickler(writer, PROTOCOL).dump(part)
+    try:
+        pickle.Pickler(writer, PROTOCOL).dump(part)
+    except RecursionError:
+        # From Python 3.12 on C code has a limit of its own, whatever the stack; this is slow.
+        writer.begin(name, again=True)
+        pickle._Pickler(writer, PROTOCOL).dump(part)
     return writer.end()
 
 

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import WatchError
+from redis.retry import Retry
 
 from streams.snapshots.sealed import Header, Unusable
 
@@ -20,8 +22,10 @@ PIECE = 8 << 20
 """Bytes of one field at most. Redis takes 512 MB, but copying those would hold the worker up."""
 
 HEAD = b"head"
-TIMEOUT_S = 3.0
-CONNECT_S = 3.0
+TIMEOUT_S = 2.0
+"""How long one request may take. A recovery that meets a silent Redis waits this long, once."""
+
+CONNECT_S = 1.0
 
 
 class Outrun(Exception):
@@ -33,9 +37,14 @@ class Outrun(Exception):
 
 
 def connect(redis_url: str) -> Any:
-    """A client that gives up rather than waits."""
+    """A client that gives up rather than waits: one further try where a connection was cut, none
+    where nothing answers (redis-py's own ten would take minutes).
+    """
     return redis.Redis.from_url(
-        redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=CONNECT_S
+        redis_url,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=CONNECT_S,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
 
 

@@ -136,8 +136,11 @@ class Writer:
         self._digest = hashlib.blake2b(digest_size=32)
         self._places: dict[str, int] = {}
 
-    def begin(self, name: str) -> None:
-        """What is written from now on is that part."""
+    def begin(self, name: str, *, again: bool = False) -> None:
+        """What is written from now on is that part; `again`: in place of what was begun."""
+        if again:
+            self._at = self._file.seek(self._start)
+            self._file.truncate()
         self._start = self._places[name] = self._at
         self._digest = hashlib.blake2b(digest_size=32)
 

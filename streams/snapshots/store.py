@@ -22,23 +22,23 @@ from typing import Any, BinaryIO, NamedTuple
 from redis.exceptions import RedisError
 
 from models.task import PartitionTask
-from schemas.errors import Unavailable
 from streams.snapshots.archive import Archive, Kept
 from streams.snapshots.forking import Child, fork
-from streams.snapshots.keeper import INTERVAL_S_MIN, Keeper
+from streams.snapshots.keeper import AGAIN_S, INTERVAL_S_MIN, Keeper
 from streams.snapshots.parts import Base, check_fits, prove, restore, write
 from streams.snapshots.redis_hash import Outrun, RedisHash
 from streams.snapshots.sealed import Header, Reader, Unusable, checked, opened, peeked
 from streams.snapshots.threads import awaited, beside
+from streams.snapshots.verdict import Verdict
 from streams.unpickling import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
 
 PATIENCE_S = 2.0
-"""How long recovery waits for a Redis that does not answer, before it folds the log."""
+"""How long recovery tries a Redis that refuses; a silent one takes it one time-out."""
 
 TRIES = 5
-FAILURES = (RedisError, OSError, Unavailable, Unusable, Outrun)
+FAILURES = (RedisError, OSError)
 
 
 class Loaded(NamedTuple):
@@ -59,6 +59,7 @@ class Outcome(NamedTuple):
     cpu_s: float
     error: str | None
     archived: bool = False
+    soon: bool = False
 
 
 class Snapshots:
@@ -85,6 +86,7 @@ class Snapshots:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tried: dict[int, set[str]] = {}
+        self._verdict = Verdict()
 
     # Recovery.
 
@@ -119,14 +121,16 @@ class Snapshots:
 
     def _head(self, partition: int, problems: list[str]) -> bytes | None:
         deadline = time.monotonic() + PATIENCE_S
-        while True:
+        while (away := self._verdict.reason()) is None:
             try:
                 return self._hash(partition).head()
             except FAILURES as error:
                 if time.monotonic() > deadline:
-                    problems.append(f"Redis does not answer ({error})")
-                    return None
-                time.sleep(0.2)
+                    self._verdict.away(error)
+                else:
+                    time.sleep(0.2)
+        problems.append(f"Redis does not answer ({away})")
+        return None
 
     def _kept(self, partition: int, problems: list[str]) -> list[Kept]:
         if self._archive is None:
@@ -157,6 +161,7 @@ class Snapshots:
                     problems.append(f"the snapshot in Redis is not used: {error}")
                     return None
             except FAILURES as error:
+                self._verdict.away(error)
                 problems.append(f"the snapshot in Redis cannot be read: {error}")
                 return None
         return None
@@ -235,7 +240,7 @@ class Snapshots:
         self, partition: int, child: Child, over: bytes | None, base: Header | None, archives: bool
     ) -> Outcome:
         """In a thread: wait for the child, write what it wrote. Never raises."""
-        cpu_s, began, archived = 0.0, time.thread_time(), False
+        cpu_s, began, archived, soon = 0.0, time.thread_time(), False, False
         head: bytes | None = None
         try:
             with child.file as file:
@@ -248,14 +253,40 @@ class Snapshots:
                 self._archive.put(header, data)
                 archived = True
             blobs = {name: reader.blob(header, name) for name in reader.places}
-            self._hash(partition).write(head, header, blobs, over=over, base=base)
+            self._put(partition, head, header, blobs, over=over, base=base)
             error = None
         except Outrun as outrun:
             head, error = self._outrun(outrun.head, over, header)
-            header = None
+            header, soon = None, head is not over
         except Exception as failure:  # nothing of a snapshot may stop a worker
             head, header, error = over, None, f"{type(failure).__name__}: {failure}"
-        return Outcome(head, header, cpu_s + time.thread_time() - began, error, archived)
+        return Outcome(head, header, cpu_s + time.thread_time() - began, error, archived, soon)
+
+    def _put(
+        self,
+        partition: int,
+        head: bytes,
+        header: Header,
+        blobs: Mapping[str, memoryview],
+        *,
+        over: bytes | None,
+        base: Header | None,
+    ) -> None:
+        # A whole one goes over whatever is stored, unless that is ahead; a delta over its base.
+        for _ in range(TRIES):
+            try:
+                return self._hash(partition).write(head, header, blobs, over=over, base=base)
+            except Outrun as outrun:
+                if base is not None or self._seq(outrun.head) > header.seq:
+                    raise
+                over = outrun.head
+        raise Outrun(over)
+
+    def _seq(self, head: bytes | None) -> int:
+        try:
+            return -1 if head is None else opened(head, self._key).seq
+        except Unusable:
+            return -1
 
     def _outrun(
         self, found: bytes | None, over: bytes | None, mine: Header
@@ -263,13 +294,10 @@ class Snapshots:
         """(the head to go over next time, why it was not written)."""
         if found is None:
             return None, "Redis has lost the snapshot; the next one is whole"
-        try:
-            header = opened(found, self._key)
-        except Unusable as error:
-            return found, f"another snapshot is stored, and {error}; the next one replaces it"
-        if header.seq > mine.seq:
-            return over, f"another worker's snapshot is ahead, at entry {header.seq}"
-        return found, f"an older snapshot is stored, of entry {header.seq}; it is replaced"
+        seq = self._seq(found)
+        if seq > mine.seq:
+            return over, f"another worker's snapshot is ahead, at entry {seq}"
+        return found, "another snapshot is stored than this was to build on; the next one is whole"
 
     def _done(self, partition: int, keeper: Keeper, forked_s: float, outcome: Outcome) -> None:
         self._idle.set()
@@ -283,15 +311,15 @@ class Snapshots:
             keeper.written(outcome.head, outcome.header)
         else:
             keeper.head = outcome.head
-            self._fail(partition, outcome.error or "unknown")
+            self._fail(partition, outcome.error or "unknown", soon=outcome.soon)
         for other in sorted(self._keepers, key=lambda n: self._keepers[n].due_s):
             self._look(other)
 
-    def _fail(self, partition: int, error: str) -> None:
+    def _fail(self, partition: int, error: str, *, soon: bool = False) -> None:
         keeper = self._keepers[partition]
         if keeper.error != error:
             log.warning("partition %d: no snapshot: %s", partition, error)
-        keeper.failed(error)
+        keeper.failed(error, 0.0 if soon else AGAIN_S)
 
     async def written(self) -> None:
         """Wait for the one under way."""

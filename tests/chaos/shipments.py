@@ -37,12 +37,7 @@ def linear() -> Any:
 
 def trees() -> Any:
     """Grows. River's default splitter recurses once a value of a feature that only grows."""
-    return tree.HoeffdingTreeRegressor(
-        grace_period=200,
-        max_depth=6,
-        leaf_prediction="mean",
-        splitter=tree.splitter.QOSplitter(),
-    )
+    return tree.HoeffdingTreeRegressor(grace_period=200, max_depth=6, leaf_prediction="mean")
 
 
 SHIPMENTS = UseCase(
