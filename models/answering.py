@@ -95,6 +95,7 @@ class Answering:
         reasons = parts.explainer.explain(answer.slot, shown, base)
         if taken.silent:
             return
+        parts.counts[answer.by] += 1
         parts.tally.asked(taken.time, question.groups, asked.withheld)
         parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:

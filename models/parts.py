@@ -37,6 +37,7 @@ LIVE_MAX = 2_000
 """Questions kept as objects, so that a quick outcome needs not read them again from bytes."""
 COUNTED = (
     "events", "outcomes", "learnt", "late", "expired", "repeats", "tombstones", "refused",
+    "champion", "challenger", "pooled", "baseline", "holdout",
 )  # fmt: skip
 
 

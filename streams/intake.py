@@ -58,6 +58,9 @@ class Intake:
         self.full: set[int] = set()
         self.applied = 0
         self.outputs: list[Any] = []
+        # Of what was applied: the first event at hand, and the last record of each input.
+        self.oldest: Any | None = None
+        self.newest: list[Any | None] = [None for _ in self.tps]
         self._ends = ends
         self._choose = choose
         self._aligned = frozenset(i for i in aligned if i < len(inputs) and inputs[i] is not None)
@@ -81,6 +84,8 @@ class Intake:
         """What was applied is committed."""
         self.applied = 0
         self.outputs = []
+        self.oldest = None
+        self.newest = [None for _ in self.tps]
 
     def accept(self, batch: Batch) -> TP | None:
         """Take in a fetched batch. Gives the input if its reader should stop for now."""
@@ -123,6 +128,9 @@ class Intake:
             self._advance(empty)
         if self.blocked_s(clock()):
             return 0
+        records, newest = self._records, self.newest
+        if not self.applied:
+            self.oldest = records[0]
         count = 0
         while count < room:
             if (i := choose(times)) is None:
@@ -131,6 +139,7 @@ class Intake:
                 publish(apply(heads[i]))
             except Exception as error:
                 raise self._blame(i, error) from error
+            newest[i] = records[i]
             count += 1
             if not self._advance(i) and i in aligned and not self.ended(i):
                 break

@@ -32,6 +32,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from schemas.errors import Incompatible, RiverrunError, Unavailable
 from streams.intake import NEVER, Intake, Watchdog
+from streams.measures import Measures
 from streams.recovery import Diverged, Entry, check_position
 from streams.transport import Batch
 from streams.wiring import PartitionLog, PartitionTask, Source, TransactionWriter, Wiring
@@ -78,12 +79,14 @@ class Partition:
         *,
         parked: PartitionTask | None = None,
         siblings: Callable[[], int] = lambda: 1,
+        measures: Measures | None = None,
     ) -> None:
         self.number = number
         self.generation = generation
         self.source = source
         self.wiring = wiring
         self.siblings = siblings
+        self.measures = measures or Measures()
         self.clock = asyncio.get_running_loop().time
         self.state = State.RECOVERING
         self.error: str | None = None
@@ -186,15 +189,12 @@ class Partition:
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self._unreported = task.step > 0  # nobody knows what was reported before
         self.state, self.error = State.LIVE, None
+        self.measures.recovered(self.clock() - began, task)
         await self.source.seek_and_open(seeks)
         now = self.clock()
         log.info(
             "partition %d: live at entry %d after %.2f s: %.2f s to load, %d records folded",
-            self.number,
-            task.seq,
-            now - began,
-            loaded_at - began,
-            task.step - loaded_step,
+            *(self.number, task.seq, now - began, loaded_at - began, task.step - loaded_step),
         )
 
     async def _rolled_forward(
@@ -290,6 +290,7 @@ class Partition:
         if entry is None and not intake.outputs:
             return
         await self._write(writer, entry)
+        self.measures.committed(intake, self.clock() - now, task)
         self.commits += 1
         # From the begin, so that a slow commit is not waited for twice.
         self.committed_at = now
@@ -392,4 +393,5 @@ class Partition:
             "counts": getattr(task, "counts", None),
             "snapshot": dict(self.wiring.store.status(self.number)),
             "error": self.error,
+            **self.measures.status(),
         }

@@ -60,11 +60,13 @@ class Speeds:
         passed, self._before = max(now - self._before, 1e-3), now
         before, self._counts = self._counts, {}
         for row in told["partitions"]:
-            counts = row["records"], (row["counts"] or {}).get("events", 0)
+            counted = row["counts"]
+            events = counted.get("events", 0) if isinstance(counted, dict) else 0
+            counts = row["records"], events
             self._counts[row["partition"]] = counts
-            records, events = before.get(row["partition"], counts)
-            row["records_per_s"] = max(0, counts[0] - records) / passed
-            row["events_per_s"] = max(0, counts[1] - events) / passed
+            was = before.get(row["partition"], counts)
+            row["records_per_s"] = max(0, counts[0] - was[0]) / passed
+            row["events_per_s"] = max(0, counts[1] - was[1]) / passed
         for name in ("records_per_s", "events_per_s"):
             told[name] = sum(row[name] for row in told["partitions"])
 

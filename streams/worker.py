@@ -31,6 +31,7 @@ from schemas.topics import INPUTS
 from streams.health import Health
 from streams.intake import ApplyFailed
 from streams.log import KafkaLog
+from streams.measures import Measures
 from streams.partition import Partition, State
 from streams.processes import claim_instance
 from streams.recovery import Diverged, rolled
@@ -139,6 +140,7 @@ class _Worker:
         self.partitions: dict[int, Partition] = {}
         self.runs: dict[int, asyncio.Task[None]] = {}
         self.parked: dict[int, PartitionTask] = {}
+        self.measures: dict[int, Measures] = {}
         self.assigned = False
         self.code = CLEAN
         self.ending = asyncio.Event()
@@ -262,6 +264,7 @@ class _Worker:
             self.wiring,
             parked=self.parked.pop(number, None),
             siblings=lambda: len(self.partitions),
+            measures=self.measures.setdefault(number, Measures()),
         )
         self.partitions[number] = partition
         run = self.runs[number] = asyncio.create_task(partition.run(), name=f"partition {number}")

@@ -1,0 +1,105 @@
+"""What a partition's runner measures of itself: told in its status, and scraped from `/metrics`.
+
+Written once a commit and never a record. Counts go up as long as the process lives, whoever has the
+partition in between. Times are seconds; `learnt_at` and the like are Unix time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import accumulate
+from time import time
+from typing import Any
+
+from streams.intake import Intake
+
+COMMIT_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+ANSWER_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+BATCH = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0)
+EVENTS, OUTCOMES = 0, 1
+
+
+class Histogram:
+    """Counts of values up to each bound, and beyond the last."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def cumulative(self) -> list[tuple[str, int]]:
+        """(upper bound, how many up to it), as Prometheus has them.
+
+        >>> histogram = Histogram((1.0, 2.0))
+        >>> for value in (0.5, 1.0, 9.0):
+        ...     histogram.observe(value)
+        >>> histogram.cumulative()
+        [('1.0', 2), ('2.0', 2), ('+Inf', 3)]
+        """
+        names = (*map(str, self.bounds), "+Inf")
+        return list(zip(names, accumulate(self.counts), strict=True))
+
+
+class Measures:
+    """One partition's, as long as the process lives."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.commit_s = Histogram(COMMIT_S)
+        self.answer_s = Histogram(ANSWER_S)
+        self.batch = Histogram(BATCH)
+        self.recoveries = 0
+        self.recovery_s: float | None = None
+        self.learnt_at: float | None = None
+        self.last_answer_s: float | None = None
+        self.last_commit_s: float | None = None
+        self._learnt = 0
+
+    def recovered(self, seconds: float, task: Any) -> None:
+        """The partition is live again, with that task."""
+        self.recoveries += 1
+        self.recovery_s = seconds
+        self._learnt = _learnt(task)
+
+    def committed(self, taken: Intake, seconds: float, task: Any) -> None:
+        """A batch is committed: what it was made of, how long that took, the task it left.
+
+        An answer's latency is from its event's Kafka timestamp to now; the batch's oldest counts.
+        """
+        if not taken.applied:
+            return
+        self.records += taken.applied
+        self.batch.observe(taken.applied)
+        self.commit_s.observe(seconds)
+        self.last_commit_s = seconds
+        event, outcome = taken.newest[EVENTS], taken.newest[OUTCOMES]
+        if event is not None:
+            oldest = event if taken.oldest is None else taken.oldest
+            self.last_answer_s = max(0.0, time() - oldest.timestamp / 1000)
+            self.answer_s.observe(self.last_answer_s)
+        learnt = _learnt(task)
+        if outcome is not None and learnt > self._learnt:
+            self.learnt_at = outcome.timestamp / 1000
+        self._learnt = learnt
+
+    def status(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "learnt_at": self.learnt_at,
+            "latency_s": self.last_answer_s,
+            "commit_s": self.last_commit_s,
+            "recoveries": self.recoveries,
+            "recovery_s": self.recovery_s,
+        }
+
+
+def _learnt(task: Any) -> int:
+    counts = getattr(task, "counts", None)
+    return int(counts.get("learnt", 0)) if isinstance(counts, dict) else 0
