@@ -35,6 +35,7 @@ class Backtest:
     use_case: UseCase
     partitions: int
     definition: str
+    made: type[PartitionTask] = PartitionTask
     tasks: dict[int, PartitionTask] = field(default_factory=dict)
     _offsets: dict[tuple[int, int], int] = field(default_factory=dict)
     _keys: dict[str, bytes] = field(default_factory=dict)
@@ -43,7 +44,7 @@ class Backtest:
         """The task of that partition, made on first use."""
         task = self.tasks.get(partition)
         if task is None:
-            task = self.tasks[partition] = PartitionTask(
+            task = self.tasks[partition] = self.made(
                 self.use_case,
                 partition=partition,
                 partitions=self.partitions,

@@ -11,54 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from models.evidence.confidence_sequence import Comparison, Interval
-from models.evidence.foresight import blocks_needed
+from models.gain import ALPHA, Gain, Verdict, bounds_of, comparison_of, gained, pair_of
 from models.settled import Block, Settled, together
 from models.slices import Slice, slices_of
 from models.targets import Held, judged
 from models.usecase import UseCase
 
-ALPHA = 0.05
 POINTS_MAX = 400
 DAY_S = 86_400.0
-Verdict = Literal["worth it", "not worth it", "not known yet"]
-OF_COMPARISON: Mapping[str, Verdict] = {
-    "better": "worth it",
-    "worse": "not worth it",
-    "undecided": "not known yet",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """What one answerer gained on another over settled blocks; above 0 is better.
-
-    `mean`, `lower` and `upper` are per labelled prediction, `total` is over all of these, all in
-    the KPI's unit. Bounds are None until there is enough to bound it by.
-    """
-
-    labelled: int
-    missing: int
-    mean: float
-    total: float
-    lower: float | None
-    upper: float | None
-    worst_lower: float | None
-    worst_upper: float | None
-    verdict: Verdict
-    blocks_needed: int | None
-
-    @property
-    def total_lower(self) -> float | None:
-        """The lower bound, over all labelled predictions."""
-        return None if self.lower is None else self.lower * self.labelled
-
-    @property
-    def total_upper(self) -> float | None:
-        """The upper bound, over all labelled predictions."""
-        return None if self.upper is None else self.upper * self.labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +130,18 @@ def worth(use_case: UseCase, settled: Settled, cpu_us: Mapping[str, float] | Non
         models=[_model(use_case, blocks, name, cost) for name in use_case.models],
         segments=[_segment(use_case, settled, name, len(segments)) for name in segments],
         slices=slices_of(use_case, settled),
-        targets=judged(
-            use_case,
-            whole.sums.get("served", {}),
-            kpi_sum=whole.kpi.get("served", 0.0),
-            kpi_n=whole.kpi_n,
-        ),
+        targets=_targets(use_case, whole),
         points=_points(use_case, blocks),
     )
     _decide(use_case, settled, found)
     return found
+
+
+def _targets(use_case: UseCase, whole: Block) -> list[Held]:
+    """Those that settled blocks can tell: how fresh a stream is now, they cannot."""
+    sums, kpi = whole.sums.get("served", {}), whole.kpi.get("served", 0.0)
+    found = judged(use_case, sums, kpi_sum=kpi, kpi_n=whole.kpi_n)
+    return [held for held in found if held.name != "freshness"]
 
 
 def _decide(use_case: UseCase, settled: Settled, found: Worth) -> None:
@@ -197,72 +161,16 @@ def _decide(use_case: UseCase, settled: Settled, found: Worth) -> None:
         )
 
 
-def gained(
-    use_case: UseCase,
-    blocks: Sequence[Block],
-    who: tuple[str, str],
-    *,
-    price: float = 0.0,
-    alpha: float = ALPHA,
-) -> Gain:
-    """What `who[0]` gained on `who[1]`, after `price` for each labelled prediction."""
-    comparison = _comparison(use_case, price, alpha)
-    for block in blocks:
-        _take(use_case, comparison, block, who)
-    bounds = _bounds(comparison, comparison.interval, price)
-    worst = _bounds(comparison, comparison.worst_case, price)
-    labelled = comparison.labelled
-    return Gain(
-        labelled=labelled,
-        missing=comparison.missing,
-        mean=comparison.mean - price,
-        total=comparison.total - price * labelled,
-        lower=bounds[0],
-        upper=bounds[1],
-        worst_lower=worst[0] if bounds[0] is not None else None,
-        worst_upper=worst[1] if bounds[1] is not None else None,
-        verdict=OF_COMPARISON[comparison.verdict],
-        blocks_needed=blocks_needed(comparison),
-    )
-
-
-def _comparison(use_case: UseCase, price: float, alpha: float) -> Comparison:
-    least, most = use_case.kpi.range
-    return Comparison(alpha=alpha, bound=most - least, margin=price)
-
-
-def _take(use_case: UseCase, comparison: Comparison, block: Block, who: tuple[str, str]) -> float:
-    """Give a block to the comparison; returns the gain."""
-    served = "served" in who
-    sums, n = (block.kpi, block.kpi_n) if served else (block.paired, block.paired_n)
-    gain = sums.get(who[0], 0.0) - sums.get(who[1], 0.0)
-    if use_case.kpi.better == "lower":
-        gain = -gain
-    comparison.update(n, gain, missing=block.predictions - n)
-    return gain
-
-
-def _bounds(
-    comparison: Comparison, interval: Interval, price: float
-) -> tuple[float | None, float | None]:
-    """The interval after the price; an end that is the end of the range says nothing."""
-    lower, upper = interval
-    bound = comparison.bound
-    return (
-        None if lower <= -bound else lower - price,
-        None if upper >= bound else upper - price,
-    )
-
-
 def _points(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
-    comparison = _comparison(use_case, 0.0, ALPHA)
+    comparison = comparison_of(use_case, 0.0, ALPHA)
     every = -(-len(blocks) // POINTS_MAX)
     points = []
     for number, block in enumerate(blocks, 1):
-        gain = _take(use_case, comparison, block, ("served", "baseline"))
+        predictions, labelled, gain = pair_of(use_case, block, ("served", "baseline"))
+        comparison.update(labelled, gain, missing=predictions - labelled)
         lower = upper = None
         if number % every == 0 or number == len(blocks):
-            lower, upper = _bounds(comparison, comparison.interval, 0.0)
+            lower, upper = bounds_of(comparison, comparison.interval, 0.0)
         kpi = {name: total / block.kpi_n for name, total in block.kpi.items() if block.kpi_n}
         for name, total in block.paired.items():
             if name not in kpi and block.paired_n:

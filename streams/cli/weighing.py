@@ -66,7 +66,7 @@ def worth_command(
 
     loaded = load(usecase)
     if recorded or source is not None:
-        run = assessed(loaded, _recording(loaded, source, outcomes, limit), partitions)
+        run = assessed(loaded, recording_for(loaded, source, outcomes, limit), partitions)
         settled, cpu_us = run.settled, run.cpu_us
     else:
         settled, cpu_us = _live(loaded, prefix)
@@ -95,7 +95,7 @@ def cost(
     Kafka's client and the servers come on top. Example: `riverrun cost flight_eta --limit 20000`
     """
     loaded = load(usecase)
-    run = assessed(loaded, _recording(loaded, source, outcomes, limit), partitions)
+    run = assessed(loaded, recording_for(loaded, source, outcomes, limit), partitions)
     if json:
         as_json(
             {
@@ -125,9 +125,10 @@ def assessed(loaded: Loaded, recording: Recording, partitions: int | None) -> As
         progress.done()
 
 
-def _recording(
+def recording_for(
     loaded: Loaded, source: str | None, outcomes: str | None, limit: int | None
 ) -> Recording:
+    """What `--source` and `--outcomes` name, or the use case's own recorded data."""
     from streams.cli.backtesting import topic_reader
 
     if outcomes is not None and source is None:

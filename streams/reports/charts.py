@@ -82,6 +82,29 @@ def over_time(
     return _svg(parts, width, height, title)
 
 
+def over_count(
+    counts: Sequence[float], lines: Sequence[Line], *, width: int, height: int = 260, title: str
+) -> Markup:
+    """Lines over a count, with a dot at each value."""
+    values = [v for line in lines for v in line.values if v is not None]
+    if not values:
+        return Markup("")
+    marks, below = ticks(min(values), max(values)), ticks(0.0, counts[-1], 4)
+    left = 10 + int(CHAR * max(len(number(mark)) for mark in marks))
+    area = _Area(0.0, counts[-1] * 1.02, marks[0], marks[-1], width, height, left)
+    parts = [area.horizontal(mark) for mark in marks]
+    parts += [area.vertical(mark) for mark in below if mark <= area.x1]
+    for place, line in enumerate(lines):
+        parts.append(_polyline(area, counts, line.values, place))
+        parts += [
+            f'<circle class="point-{place}" r="4" cx="{area.x(count):.1f}" '
+            f'cy="{area.y(value):.1f}"/>'
+            for count, value in zip(counts, line.values, strict=True)
+            if value is not None
+        ]
+    return _svg(parts, width, height, title)
+
+
 def ranges(rows: Sequence[Range], *, width: int, title: str) -> Markup:
     """A dot and its interval in each row, and a line at zero."""
     if not rows:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from models.worth import Gain, Worth
+from models.gain import Gain
+from models.learning_curve import Curve
+from models.worth import Worth
 
 UNKNOWN = "not known yet"
 
@@ -156,4 +158,22 @@ def price(found: Worth) -> str:
     return (
         f"It cost {amount(cost.total, unit)} to run: {number(cpu)} µs of CPU an event at "
         f"{amount(cost.per_cpu_hour, unit)} an hour, and {amount(cost.per_day, unit)} a day."
+    )
+
+
+def lesson(found: Curve) -> str:
+    """What a learning curve says, in one sentence."""
+    step, name = found.last, found.use_case
+    if step is None or step.per_1000 is None or not found.labelled:
+        return f"What further outcomes bring to {name} is not known yet: too little has settled."
+    per = amount(abs(step.per_1000), found.unit)
+    verb = "saved" if found.better == "lower" else "earned"
+    if step.gain.verdict == "worth it":
+        return f"More outcomes still help {name}: the last ones {verb} {per} for each 1,000."
+    if step.gain.verdict == "not worth it":
+        return f"More outcomes made {name} worse: the last ones lost {per} for each 1,000."
+    word = f"{verb}" if step.per_1000 >= 0 else "lost"
+    return (
+        f"Whether more outcomes help {name} is not known yet: the last ones {word} {per} for each "
+        "1,000, which may be luck."
     )

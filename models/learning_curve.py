@@ -1,0 +1,192 @@
+"""The network-effect meter: what further outcomes would be worth, from those that there are.
+
+The same records are run again with fewer outcomes to learn from: nested samples, by hash of the
+event's id, so that the quarter is part of the half and the half of the whole. Every event is
+answered and every outcome scores its answer in each run; what is outside the sample is not learnt:
+by no model, window, interval or safeguard. So the runs differ in what was known, and in nothing
+else, and their KPI is compared on the same events, paired block by block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any
+
+from models.features import Entries
+from models.gain import ALPHA, Gain, gain_of
+from models.kinds import metric_value
+from models.learning import Learning
+from models.parts import Question
+from models.publishing import Output
+from models.scoring import Judged
+from models.settled import Settled, together
+from models.task import PartitionTask
+from models.usecase import UseCase
+from models.waiting import Waiting
+
+SHARES = (0.25, 0.5, 1.0)
+
+
+def drawn(event_id: str) -> float:
+    """A number from 0 to 1 that an event keeps: a share's sample is what lies below the share.
+
+    >>> drawn("a") == drawn("a"), 0 <= drawn("a") < 1
+    (True, True)
+    """
+    digest = blake2b(event_id.encode(), digest_size=8, person=b"learning").digest()
+    return int.from_bytes(digest) / 2**64
+
+
+class SampledTask(PartitionTask):
+    """A partition task that scores every outcome and learns from a `share` of them.
+
+    `times` are the event times of what it learnt. Make one by `sampled`.
+    """
+
+    share: float
+    times: list[float]
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        self.times = []
+        super().__init__(*given, **named)
+
+
+class Sampled(Learning):
+    """Learning that leaves out what is not in the sample."""
+
+    _parts: SampledTask
+
+    def teach(
+        self,
+        asked: Question,
+        waiting: Waiting,
+        judged: Judged,
+        entries: Entries,
+        time: float,
+        out: list[Output],
+    ) -> None:
+        """Learn, if the event is in the sample."""
+        if drawn(asked.event.event_id) < self._parts.share:
+            self._parts.times.append(waiting.time)
+            super().teach(asked, waiting, judged, entries, time, out)
+
+
+def sampled(share: float) -> type[SampledTask]:
+    """The kind of task that learns from that share."""
+    return type("SampledTask", (SampledTask,), {"share": share, "learns": Sampled})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run: the share, how many outcomes were learnt of what settled, and its evidence."""
+
+    share: float
+    learnt: int
+    settled: Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One share: outcomes learnt, the metric of what was served, and KPI per event by answerer."""
+
+    share: float
+    learnt: int
+    metric: float | None
+    kpi: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From one share to the next: how many further outcomes, and what they brought.
+
+    `gain` is per labelled prediction and in all; `per_1000` is the gain in all for every 1,000
+    further outcomes, `lower` and `upper` its interval.
+    """
+
+    before: float
+    after: float
+    further: int
+    gain: Gain
+    per_1000: float | None
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(slots=True)
+class Curve:
+    """The whole answer."""
+
+    use_case: str
+    owner: str
+    unit: str
+    better: str
+    metric: str
+    alpha: float
+    blocks: int
+    since: float | None
+    until: float | None
+    labelled: int
+    rungs: list[Rung] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        return asdict(self)
+
+    @property
+    def last(self) -> Step | None:
+        """What the newest further outcomes brought: the best guess at the next ones."""
+        return self.steps[-1] if self.steps else None
+
+
+def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
+    """KPI by share, and what each step up brought; shares ascend."""
+    blocks = samples[-1].settled.blocks()
+    whole = together(blocks)
+    found = Curve(
+        use_case=use_case.name,
+        owner=use_case.owner,
+        unit=use_case.kpi.unit,
+        better=use_case.kpi.better,
+        metric=use_case.metric,
+        alpha=ALPHA,
+        blocks=len(blocks),
+        since=blocks[0].start if blocks else None,
+        until=blocks[-1].start + blocks[-1].length_s if blocks else None,
+        labelled=whole.kpi_n,
+        rungs=[_rung(use_case, sample) for sample in samples],
+    )
+    alpha = ALPHA / max(1, len(samples) - 1)
+    for before, after in pairwise(samples):
+        found.steps.append(_step(use_case, before, after, alpha))
+    return found
+
+
+def _rung(use_case: UseCase, sample: Sample) -> Rung:
+    whole = together(sample.settled.blocks())
+    kpi = {name: total / whole.kpi_n for name, total in whole.kpi.items() if whole.kpi_n}
+    for name, total in whole.paired.items():
+        if name not in kpi and whole.paired_n:
+            kpi[name] = total / whole.paired_n
+    sums: Mapping[str, Any] = whole.sums.get("served", {})
+    metric = metric_value(use_case.metric, sums.get("n", 0.0), sums)
+    return Rung(sample.share, sample.learnt, metric, kpi)
+
+
+def _step(use_case: UseCase, before: Sample, after: Sample, alpha: float) -> Step:
+    pairs = []
+    for few, many in zip(before.settled.blocks(), after.settled.blocks(), strict=True):
+        if (few.start, few.kpi_n, few.predictions) != (many.start, many.kpi_n, many.predictions):
+            raise ValueError(f"the runs scored different events in the block at {few.start}")
+        gain = many.kpi.get("served", 0.0) - few.kpi.get("served", 0.0)
+        gain = -gain if use_case.kpi.better == "lower" else gain
+        pairs.append((many.predictions, many.kpi_n, gain))
+    gain_all = gain_of(use_case, pairs, alpha=alpha)
+    further = after.learnt - before.learnt
+    per = 1_000 / further if further > 0 else None
+    bounds = (gain_all.total, gain_all.total_lower, gain_all.total_upper)
+    each = [None if per is None or value is None else value * per for value in bounds]
+    return Step(before.share, after.share, further, gain_all, *each)

@@ -1,0 +1,114 @@
+"""The network-effect meter: nested samples, the same events scored, paired gains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from models.backtest import Backtest
+from models.learning_curve import Sample, curve, drawn, sampled
+from models.settled import Settled
+from streams.cli import app
+from streams.loading import load
+from streams.recordings import recording_of
+from streams.sampling import samples
+from tests.test_worth import case, evidence
+
+
+def test_samples_are_nested_and_as_large_as_they_say() -> None:
+    """Of 10,000 ids about a quarter and a half are drawn, and the quarter is part of the half."""
+    numbers = [drawn(f"flight-{i}") for i in range(10_000)]
+    quarter = {i for i, number in enumerate(numbers) if number < 0.25}
+    half = {i for i, number in enumerate(numbers) if number < 0.5}
+    assert quarter < half
+    assert len(quarter) == pytest.approx(2_500, abs=150)
+    assert len(half) == pytest.approx(5_000, abs=200)
+
+
+def test_what_is_outside_the_sample_is_scored_and_not_learnt() -> None:
+    """All 600 rows run; no model of the quarter has learnt more than its share, all are scored."""
+    loaded = load("phishing")
+    assert loaded.use_case.recorded is not None
+    rows = [row for _, row in zip(range(600), loaded.use_case.recorded(), strict=False)]
+    whole, part = (Backtest(loaded.use_case, 1, "abc", sampled(s)) for s in (1.0, 0.25))
+    plain = Backtest(loaded.use_case, 1, "abc")
+    for kind, fields in rows:
+        for run in (whole, part, plain):
+            run.feed(kind, fields)
+    full, few, due = (run.tasks[0] for run in (whole, part, plain))
+    assert full.tally.total().scores == due.tally.total().scores
+    assert few.tally.total().outcomes == due.tally.total().outcomes
+    assert few.counts["outcomes"] == due.counts["outcomes"]
+    ids = [fields["event_id"] for kind, fields in rows if kind == "outcome"]
+    learnt = sum(drawn(event_id) < 0.25 for event_id in ids)
+    assert {slot.trained_on for slot in few.roster.pooled.values()} == {learnt}
+    assert few.counts["learnt"] == learnt < due.counts["learnt"]
+
+
+def told(gains: dict[float, float], days: int = 60) -> list[Sample]:
+    """Runs whose served KPI is 10 minus the gain, with the same noise on each day."""
+    found = []
+    for share, gain in gains.items():
+        settled = Settled()
+        for day in range(days):
+            served = 10.0 - gain + 0.3 * (-1) ** day + 0.2 * gain * (day % 3 - 1)
+            settled.add(evidence(day, kpi={"served": 400 * served}))
+        found.append(Sample(share, round(share * 24_000), settled))
+    return found
+
+
+def test_what_further_outcomes_brought_is_the_paired_gain_for_each_thousand() -> None:
+    """From half to all: 0.4 an event on 24,000 events for 12,000 further outcomes: 800 per 1,000.
+
+    The noise that both runs share does not widen the interval.
+    """
+    found = curve(case(), told({0.25: 0.2, 0.5: 0.8, 1.0: 1.2}))
+    first, last = found.steps
+    assert (first.further, last.further) == (6_000, 12_000)
+    assert last.gain.mean == pytest.approx(0.4)
+    assert last.per_1000 == pytest.approx(800.0)
+    assert last.gain.verdict == "worth it"
+    assert last.lower is not None
+    assert last.upper is not None
+    assert 400 < last.lower < 800 < last.upper < 1_200
+    assert first.per_1000 is not None
+    assert first.per_1000 > last.per_1000
+
+
+def test_outcomes_that_bring_nothing_are_not_said_to_help() -> None:
+    """The same KPI at each share: a gain of zero and no verdict."""
+    found = curve(case(), told({0.5: 1.0, 1.0: 1.0}))
+    assert found.steps[0].gain.verdict == "not known yet"
+    assert found.steps[0].per_1000 == pytest.approx(0.0)
+
+
+def test_runs_that_scored_different_events_are_not_compared() -> None:
+    """A pair is of the same events, or it is none."""
+    short = told({1.0: 1.0})
+    other = Settled()
+    for day in range(60):
+        other.add(evidence(day, n=399))
+    with pytest.raises(ValueError, match="different events"):
+        curve(case(), [Sample(0.5, 1, other), *short])
+
+
+@pytest.mark.slow
+def test_a_learning_curve_is_the_same_each_time_and_says_it_in_three_forms(tmp_path: Path) -> None:
+    """Text, JSON and a page from the command line; two runs give the same floats."""
+    loaded = load("phishing")
+    recording = recording_of(loaded.use_case, None, None, lambda _: [], None)
+    twice = [curve(loaded.use_case, samples(loaded, lambda: recording, 1)) for _ in range(2)]
+    assert twice[0] == twice[1]
+    file = tmp_path / "curve.html"
+    asked = ["learning-curve", "phishing", "--from-backtest", "--json", "--html", str(file)]
+    run = CliRunner().invoke(app, asked)
+    assert run.exit_code == 0, run.output
+    found: dict[str, Any] = orjson.loads(run.stdout)
+    assert found == orjson.loads(orjson.dumps(twice[0].as_json()))
+    assert "<svg" in file.read_text()
+    assert "http" not in file.read_text()
+    assert CliRunner().invoke(app, ["learning-curve", "phishing", "--shares", "2"]).exit_code == 2
