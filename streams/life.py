@@ -93,14 +93,17 @@ class Biographer:
     redefine: Redefine | None = None
     on_progress: Callable[[int, int], None] = lambda done, total: None
 
-    async def of(self, event_id: str) -> Life:
-        """One event's life. Reads the topics from their beginning: they have no index."""
+    async def of(self, event_id: str, *, derive: bool = True) -> Life:
+        """One event's life. Reads the topics from their beginning: they have no index.
+
+        Without `derive` only what they hold: no proof, and not what it taught.
+        """
         life = Life(event_id)
         async with Tapes([self.names[kind] for kind in READ], self.settings) as tapes:
             await self._look_up(tapes, life)
             partitions = len(tapes.of(self.names["predictions"]))
         steps = [part["step"] for part in (life.prediction, life.example) if part is not None]
-        if steps and life.partition is not None:
+        if derive and steps and life.partition is not None:
             await self._derive(life, sorted(set(steps)), partitions)
         return life
 

@@ -68,16 +68,17 @@ def find(name: str) -> Path:
     for place in (Path("usecases"), *_brought()):
         if (place / f"{name}.py").is_file():
             return (place / f"{name}.py").resolve()
-    known = sorted(
-        path.stem
-        for place in (Path("usecases"), *_brought())
-        for path in place.glob("*.py")
-        if not path.name.startswith("_")
-    )
     raise Misdeclared(
-        f"There is no use case {name!r}; there are: {', '.join(dict.fromkeys(known))}.",
+        f"There is no use case {name!r}; there are: {', '.join(known())}.",
         mend=f"Give a path, or `riverrun new {name}` to begin one.",
     )
+
+
+def known() -> list[str]:
+    """The bare names of the use cases here and of those that riverrun brings."""
+    places = (Path("usecases"), *_brought())
+    files = (path for place in places for path in place.glob("*.py"))
+    return sorted({path.stem for path in files if not path.name.startswith("_")})
 
 
 def load(name: str) -> Loaded:

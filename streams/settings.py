@@ -34,6 +34,8 @@ Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 SNAPSHOT_KEY_FILE = "snapshot.key"
 
+_FROM_FILES = ("kafka_sasl_password", "redis_url", "riverrun_snapshot_key", "riverrun_ops_password")
+
 
 class Settings(BaseSettings):
     """All that differs between one machine and another. Fields are named as the environment's."""
@@ -64,6 +66,9 @@ class Settings(BaseSettings):
     riverrun_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)
     riverrun_http_host: str = Field("127.0.0.1", description="where metrics and health are served")
     riverrun_http_port: int = Field(6066, ge=1, le=65535)
+    riverrun_ops_password: SecretStr | None = Field(None, description="to act on the page")
+    riverrun_ops_password_file: Path | None = None
+    riverrun_ops_names: str = Field("", description="host names of the page, comma separated")
 
     @classmethod
     def load(cls, **flags: Any) -> Self:
@@ -92,7 +97,7 @@ class Settings(BaseSettings):
     @classmethod
     def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Read each secret whose file is named in the place of its value."""
-        for name in ("kafka_sasl_password", "redis_url", "riverrun_snapshot_key"):
+        for name in _FROM_FILES:
             if file := values.get(f"{name}_file"):
                 if values.get(name):
                     raise ValueError(f"{name.upper()} and {name.upper()}_FILE are both set")

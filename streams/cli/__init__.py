@@ -23,6 +23,7 @@ from streams.cli import (
     demo,
     learning,
     looking,
+    page,
     redefining,
     registry,
     repartitioning,
@@ -57,6 +58,7 @@ for group in (
     commanding,
     delays,
     looking,
+    page,
     repartitioning,
 ):
     group.register(app)

@@ -110,6 +110,9 @@ def explain(
     usecase: UseCaseName,
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="As the event has it.")],
     reveal: Reveal = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="Only what the topics hold: quicker, nothing derived.")
+    ] = False,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
@@ -130,7 +133,7 @@ def explain(
     names = names_of(loaded.use_case, settings)
     starts = starts_of(loaded, settings)
     biographer = Biographer(settings, names, starts=starts, on_progress=progress)
-    life = asyncio.run(biographer.of(event_id))
+    life = asyncio.run(biographer.of(event_id, derive=not brief))
     progress.done()
     if not life.known:
         raise RiverrunError(

@@ -1,0 +1,1 @@
+"""The page for operations: what is seen of riverrun in a browser. One file a view."""

@@ -1,0 +1,123 @@
+"""How figures are written on the page, and the templates that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+from time import time
+from typing import Any
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES = Path(__file__).with_name("templates")
+NONE = "–"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A figure with so many significant digits.
+
+    >>> [number(n) for n in (2.3142, 12840, -0.5, None)]
+    ['2.31', '12,840', '−0.500', '–']
+    """
+    if value is None or (isinstance(value, float) and not isfinite(value)):
+        return NONE
+    if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
+        return f"{round(value):,}".replace("-", "−")
+    text = f"{value:#.{digits}g}".rstrip(".") if value else "0"
+    return text.replace("-", "−")
+
+
+def money(value: Any, unit: str) -> str:
+    """An amount in its unit, two decimals where they say something.
+
+    >>> money(2.306, "USD"), money(-1715172.2, "USD")
+    ('2.31 USD', '−1,715,172 USD')
+    """
+    if value is None:
+        return NONE
+    text = f"{value:,.2f}" if abs(value) < 1_000 else f"{value:,.0f}"
+    return f"{text} {unit}".replace("-", "−")
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """A share as a percentage.
+
+    >>> percent(0.9312), percent(None)
+    ('93.1 %', '–')
+    """
+    return NONE if value is None else f"{100 * value:.{digits}f} %".replace("-", "−")
+
+
+def span(seconds: Any) -> str:
+    """A length of time, in the unit that people would say.
+
+    >>> [span(s) for s in (0.0423, 12.4, 190, 7300, 400000)]
+    ['42 ms', '12 s', '3 min', '2 h', '4.6 days']
+    """
+    if seconds is None:
+        return NONE
+    if seconds < 0:
+        return f"−{span(-seconds)}"
+    for limit, size, unit in ((1, 0.001, "ms"), (120, 1, "s"), (7_200, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    if seconds < 172_800:
+        return f"{seconds / 3_600:.0f} h"
+    return f"{seconds / 86_400:.1f} days"
+
+
+def ago(moment: Any) -> str:
+    """How long ago, from a time in ISO form or in seconds since 1970."""
+    at = seconds_of(moment)
+    return NONE if at is None else f"{span(max(time() - at, 1.0))} ago"
+
+
+def clock(moment: Any) -> str:
+    """A time as people read it, UTC."""
+    at = seconds_of(moment)
+    return NONE if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def seconds_of(moment: Any) -> float | None:
+    """Seconds since 1970 of a time in any of the forms that records have."""
+    if isinstance(moment, str):
+        try:
+            return datetime.fromisoformat(moment).timestamp()
+        except ValueError:
+            return None
+    if isinstance(moment, datetime):
+        return moment.timestamp()
+    return float(moment) if isinstance(moment, int | float) else None
+
+
+def pretty(value: Any) -> str:
+    """Any value as indented JSON."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+
+
+def plain(value: Any) -> str:
+    """A field's value in one line."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no"}.get(value, NONE)  # type: ignore[arg-type]
+    if isinstance(value, float):
+        return number(value, 6)
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+for _filter in (number, money, percent, span, ago, clock, pretty, plain):
+    ENVIRONMENT.filters[_filter.__name__] = _filter
+
+
+def render(template: str, facts: Mapping[str, Any]) -> str:
+    """A template with its facts; everything that is no markup of ours is escaped."""
+    return ENVIRONMENT.get_template(template).render(facts)
