@@ -55,13 +55,33 @@ async def test_a_promotion_is_applied_in_every_partition_and_rolled_back(loop: L
     assert done.summary == "applied in 2 of 2"
     back = await tell(loop, "rollback")
     assert sorted(back.applied) == [0, 1]
-    trail = together(await changes(loop.settings, loop.names["lifecycle"]))
-    acts = [c for c in trail if c["command_id"] == done.command.command_id]
+    changed = together(await changes(loop.settings, loop.names["lifecycle"]))
+    acts = [c for c in changed if c["command_id"] == done.command.command_id]
     assert [(c["model"], c["to_state"], sorted(c["partitions"])) for c in acts] == [
         ("linear", "shadow", [0, 1]),
         ("brisk", "champion", [0, 1]),
     ]
     assert {(c["who"], c["why"]) for c in acts} == {("eve@example.com", "a test")}
+
+
+async def test_the_audit_trail_has_commands_with_what_became_of_them(loop: Loop) -> None:
+    """Who, why, applied in how many partitions and what that changed; definitions; filters."""
+    done = await tell(loop, "promote", "brisk")
+    refused = await tell(loop, "promote", "brisk")
+    back = await tell(loop, "rollback")
+    found = await asyncio.to_thread(loop.run, "history", str(loop.file), "--json")
+    acts = {act["command_id"]: act for act in found if act["kind"] == "command"}
+    act = acts[done.command.command_id]
+    assert (act["what"], act["who"], act["why"]) == ("promote brisk", "eve@example.com", "a test")
+    assert act["outcome"] == "applied in 2 of 2"
+    assert act["changes"] == ["linear: champion → shadow", "brisk: shadow → champion"]
+    assert acts[refused.command.command_id]["outcome"] == "applied in 0 of 2, refused in 2"
+    assert [act["kind"] for act in found].count("definition") == 1
+    assert found == sorted(found, key=lambda act: act["time"])
+    chosen = await asyncio.to_thread(
+        loop.run, "history", str(loop.file), "--json", "--kind", "command", "--limit", "1"
+    )
+    assert [act["command_id"] for act in chosen] == [back.command.command_id]
 
 
 async def test_a_command_that_cannot_be_is_refused_with_the_reason(loop: Loop) -> None:

@@ -96,6 +96,9 @@ async def test_a_new_definition_is_begun_and_all_is_verified(
     assert (found["checked"], found["different"]) == (len(ids(ROWS[:330], "event")), 0)
     told = [v for v in await loop.values("lifecycle") if v["who"] == "ann"]
     assert {row["model"] for row in told} == {"linear", "brisk"}
+    (act,) = loop.run("history", str(loop.file), "--kind", "redefinition", "--json")
+    assert act["what"] == f"definition {before} → {done['definition']} ({how})"
+    assert (act["who"], act["why"], act["outcome"]) == ("ann", "a test", "begun in 2 of 2")
     again = loop.run("redefine", str(loop.file), "--how", how, "--why", "again", "--json")
     assert [row["entry"] for row in again["partitions"]] == [None, None]
 

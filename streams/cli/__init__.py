@@ -14,6 +14,7 @@ import typer
 
 from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
 from streams.cli import (
+    auditing,
     authoring,
     backfilling,
     backtesting,
@@ -55,6 +56,7 @@ for group in (
     verifying,
     redefining,
     registry,
+    auditing,
     commanding,
     delays,
     looking,

@@ -1,4 +1,4 @@
-"""`riverrun models` and `riverrun history`: which models there are, and how they came to be."""
+"""`riverrun models`: which models there are, and how they came to be."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ def register(app: typer.Typer) -> None:
     models.command()(show)
     models.command("history")(model_history)
     app.add_typer(models, name="models")
-    app.command()(history)
 
 
 def list_models(
@@ -132,28 +131,6 @@ def model_history(
 
     Example: `riverrun models history flight_eta trees`
     """
-    _history(usecase, prefix, json, model=model, acts_only=False)
-
-
-def history(
-    usecase: UseCaseName,
-    acts: Annotated[
-        bool, typer.Option("--acts", help="Only what an operator or a rule did.")
-    ] = False,
-    prefix: Prefix = None,
-    json: AsJson = False,
-) -> None:
-    """Print the audit trail: every change of every model, by whom and why.
-
-    What was applied in several partitions under one id is one line. Example:
-    `riverrun history flight_eta --acts`
-    """
-    _history(usecase, prefix, json, model=None, acts_only=acts)
-
-
-def _history(
-    usecase: str, prefix: str | None, json: bool, *, model: str | None, acts_only: bool
-) -> None:
     from streams.registry import changes, together
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
@@ -162,7 +139,6 @@ def _history(
         change
         for change in together(asyncio.run(changes(settings, topic)))
         if model in (None, change["model"])
-        and (not acts_only or change["cause"] in ("operator", "rule", "safeguard"))
     ]
     if json:
         as_json(found)
