@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from models.assignment import Drawn
 from models.durations import spoken
 from models.features import Vector
 from models.learning import Learning
@@ -45,6 +46,8 @@ class Answering:
         entries = parts.featurizer.event_entries(event, x)
         baseline = self._baseline(event)
         segment = parts.grouping.segment(event)
+        roster = parts.roster
+        drawn = parts.assignment.drawn(event, roster.experiment, roster.champion)
         question = Question(event, x, segment, parts.grouping.groups(event, segment))
 
         self._learning.pass_to(time, out)
@@ -52,8 +55,9 @@ class Answering:
             parts.teller.segment(out, segment)
         shown = parts.featurizer.shown(x)
         paired = parts.assignment.in_shadow(event_id)
-        asked = parts.roster.ask(segment, shown, baseline, everybody=paired)
-        self._answer(taken, question, asked, shown, paired, out)
+        arm = None if drawn is None else drawn.arm
+        asked = roster.ask(segment, shown, baseline, everybody=paired, arm=arm)
+        self._answer(taken, question, asked, shown, (paired, drawn), out)
         parts.featurizer.enter(entries, time)
         parts.counts["events"] += 1
         served = parts.kind.value(asked.answer.said)
@@ -68,14 +72,14 @@ class Answering:
         question: Question,
         asked: Asked,
         shown: Vector,
-        paired: bool,
+        drawn: tuple[bool, Drawn | None],
         out: list[Output],
     ) -> None:
         """Remember what was said, and publish it unless the event is history."""
         parts, record, event = self._parts, taken.record, question.event
         answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
         given = parts.certainty.give(answer.said, question.segment)
-        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, paired)
+        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, *drawn)
         features = orjson.dumps(
             {
                 "event_id": event.event_id,
@@ -96,7 +100,7 @@ class Answering:
         if taken.silent:
             return
         parts.counts[answer.by] += 1
-        parts.tally.asked(taken.time, question.groups, asked.withheld)
+        parts.tally.asked(taken.time, question.groups, asked.withheld, drawn[1])
         parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:
             parts.teller.withheld(out, asked.withheld)

@@ -18,6 +18,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from models.usecase import UseCase
+from schemas.errors import Malformed
 
 GROUPS = 32
 """Groups of units in each arm."""
@@ -26,10 +27,14 @@ CHAMPION = "champion"
 
 
 class Drawn(NamedTuple):
-    """The arm that a unit is in (`holdout`, `champion` or a challenger's name) and its group."""
+    """The arm that a unit is in, its group there, and the model that answers it.
+
+    The arm is `holdout` (no model), `champion`, or the name of the challenger.
+    """
 
     arm: str
     group: int
+    model: str
 
 
 class Assignment:
@@ -44,8 +49,11 @@ class Assignment:
         share = self._contest.shadow
         return share >= 1.0 or point(f"{self._name}/shadow", event_id) < share
 
-    def drawn(self, event: Any, experiment: Mapping[str, float]) -> Drawn | None:
-        """The event's arm while there is a holdout or an experiment; else None."""
+    def drawn(self, event: Any, experiment: Mapping[str, float], champion: str) -> Drawn | None:
+        """The event's arm while there is a holdout or an experiment; else None.
+
+        Raises `Malformed` where its unit cannot be told.
+        """
         held = self._contest.holdout
         if not experiment and not held:
             return None
@@ -53,19 +61,24 @@ class Assignment:
         place = point(self._name, unit)
         group = int(point(f"{self._name}/group", unit) * GROUPS)
         if place < held:
-            return Drawn(HOLDOUT, group)
+            return Drawn(HOLDOUT, group, "")
         edge = held
         for model, share in experiment.items():
             edge += share
             if place < edge:
-                return Drawn(model, group)
-        return Drawn(CHAMPION, group)
+                return Drawn(model, group, model)
+        return Drawn(CHAMPION, group, champion)
 
     def _unit(self, event: Any) -> str:
         unit = self._contest.unit
         if unit is None:
             return str(event.event_id)
-        return str(getattr(event, unit) if isinstance(unit, str) else unit(event))
+        try:
+            return str(getattr(event, unit) if isinstance(unit, str) else unit(event))
+        except Exception as error:  # the author's function met data that it cannot take
+            raise Malformed(
+                f"the experiment's unit of this event cannot be told: {error}"
+            ) from error
 
 
 def point(salt: str, unit: str) -> float:

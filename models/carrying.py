@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from models.likeness import alike
+from models.roster import UNASKED
 from models.task import PartitionTask
 from models.waiting import Waiting
 from schemas.errors import Incompatible, Rejected
@@ -106,10 +107,18 @@ def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> Non
         mine.champion = theirs.champion
     mine.before = [name for name in theirs.before if name in mine.pooled]
     mine.frozen = theirs.frozen
+    mine.retired = {name: None for name in theirs.retired if name in kept}
+    # What was spent of the error budget is never given back.
+    if mine.own.budget.total == theirs.own.budget.total:
+        mine.own.budget = theirs.own.budget
+    else:
+        mine.own.budget.comparisons = theirs.own.budget.comparisons
+    if alike(old.use_case.contest.experiment, new.use_case.contest.experiment):
+        mine.experiment = {n: share for n, share in theirs.experiment.items() if n in mine.pooled}
     if theirs.champion == mine.champion and mine.champion in kept:
         mine.safeguard.breaker = theirs.safeguard.breaker
         if alike(old.use_case.segments, new.use_case.segments):
-            mine.own, mine.earning = theirs.own, theirs.earning
+            mine.own.slots, mine.own.earning = theirs.own.slots, theirs.own.earning
     if alike(old.use_case.interval, new.use_case.interval):
         new.certainty.tracker = old.certainty.tracker
     new.explainer.means = {
@@ -149,7 +158,10 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
         _copy_cells(state, new.featurizer.states[name])
     obeyed = new.roster.obeyed
     mine, theirs = new.roster, warmed.roster
-    mine.pooled, mine.own, mine.earning = theirs.pooled, theirs.own, theirs.earning
+    mine.pooled = theirs.pooled
+    mine.own.slots, mine.own.earning = theirs.own.slots, theirs.own.earning
+    if theirs.own.budget.comparisons >= mine.own.budget.comparisons:
+        mine.own.budget = theirs.own.budget
     mine.champion, mine.before, mine.frozen = theirs.champion, theirs.before, old.roster.frozen
     mine.safeguard.breaker = theirs.safeguard.breaker
     mine.obeyed = obeyed
@@ -180,7 +192,7 @@ def _carry_waiting(
 def _said(said: tuple[Any, ...], places: list[int | None]) -> tuple[Any, ...]:
     baseline, pooled, own, *rest = said
     # What a new model would have said of it, it did not say then.
-    shadows = tuple(None if place is None else pooled[place] for place in places)
+    shadows = tuple(UNASKED if place is None else pooled[place] for place in places)
     return baseline, shadows, own, *rest
 
 

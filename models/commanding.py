@@ -57,7 +57,7 @@ def _changed_places(
     said: dict[str, Any],
 ) -> None:
     # A segment's own model is one of the champion's kind; another champion's start anew.
-    for segment in roster.disband():
+    for segment in roster.own.leave(came):
         teller.tell(out, left, segment=segment, from_state="shadow", to_state="retired", **said)
     teller.tell(out, left, from_state="champion", to_state="shadow", **said)
     teller.tell(out, came, from_state="shadow", to_state="champion", **said)

@@ -1,43 +1,58 @@
-"""Whether a segment's own model has earned the place of the pooled one.
+"""Whether a segment's own model has earned the place of the pooled one, and keeps it.
 
-Paired losses of both on the same events, the own model earns the place when it is
-better by more than `Z` standard errors over at least `LEAST` examples, and loses it the same way.
+Both say something of every example of the segment; what counts is the difference of the KPI, summed
+over settled blocks of event time and judged by the same confidence sequence as challengers are
+(`models.evidence.confidence_sequence`). Found better, the own model answers; found worse after
+that, the pooled one does again. Each verdict begins another comparison, with another share of the
+error budget.
 """
 
 from __future__ import annotations
 
-import math
+from models.evidence.alpha_budget import AlphaBudget
+from models.evidence.confidence_sequence import Comparison
 
-LEAST = 500
-Z = 4.0
+KEPT_BLOCKS = 60
+"""How long a model that answers is compared before it is looked at anew: what it gained long ago
+must not hide what it loses now."""
 
 
 class Earning:
-    """Running mean and variance of (pooled loss - own loss). Memory: five numbers."""
+    """Own against pooled, of one model in one segment.
 
-    __slots__ = ("_m2", "earned", "mean", "n")
+    `began` is the watermark when the own model did: what was said before is not about it. Memory:
+    the open blocks (horizon / window + 2) and one comparison, about 2 kB.
+    """
 
-    def __init__(self) -> None:
-        self.n = 0
-        self.mean = 0.0
-        self._m2 = 0.0
+    __slots__ = ("began", "bound", "comparison", "earned", "open")
+
+    def __init__(self, began: float, alpha: float, bound: float) -> None:
+        self.began = began
+        self.bound = bound
         self.earned = False
+        self.comparison = Comparison(alpha=alpha, bound=bound)
+        # Start of a block → [examples, gain in the KPI's unit].
+        self.open: dict[float, list[float]] = {}
 
-    def update(self, own_loss: float, pooled_loss: float) -> bool:
-        """One example that both answered; True if the place changed hands by it."""
-        if not (math.isfinite(own_loss) and math.isfinite(pooled_loss)):
-            return False
-        difference = pooled_loss - own_loss
-        self.n += 1
-        delta = difference - self.mean
-        self.mean += delta / self.n
-        self._m2 += delta * (difference - self.mean)
-        if self.n < LEAST:
-            return False
-        error = math.sqrt(max(self._m2 / (self.n - 1), 1e-12) / self.n)
-        before = self.earned
-        if self.mean > Z * error:
-            self.earned = True
-        elif self.mean < -Z * error:
-            self.earned = False
-        return self.earned is not before
+    def update(self, start: float, gain: float) -> None:
+        """One example of the block that starts then: what the own model gained over the pooled."""
+        sums = self.open.get(start)
+        if sums is None:
+            sums = self.open[start] = [0.0, 0.0]
+        sums[0] += 1.0
+        sums[1] += gain
+
+    def settle(self, frontier: float, name: str, budget: AlphaBudget) -> Comparison | None:
+        """Take in the blocks that start before; the comparison if the place changed hands by it."""
+        decided = None
+        for start in sorted(start for start in self.open if start < frontier):
+            count, gain = self.open.pop(start)
+            self.comparison.update(int(count), gain)
+            verdict = self.comparison.verdict
+            old = self.earned and self.comparison.seen >= KEPT_BLOCKS
+            if verdict == "undecided" and not old:
+                continue
+            if verdict != "undecided" and (verdict == "better") is not self.earned:
+                self.earned, decided = verdict == "better", self.comparison
+            self.comparison = Comparison(alpha=budget.spend(name), bound=self.bound)
+        return decided

@@ -49,7 +49,7 @@ class Learning:
             raise Malformed(
                 f"the outcome's Kafka key differs from its event's, {due.decode()!r}; send the same"
             )
-        judged = parts.judge.outcome(asked.event, outcome, waiting.said, parts.roster.champion)
+        judged = parts.judge.outcome(asked.event, outcome, waiting.said)
         entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
 
         now = self.pass_to(taken.time, out)
@@ -104,7 +104,12 @@ class Learning:
         if not waiting.silent:
             within = kept(waiting.said[5], judged.label)
             parts.tally.scored(
-                waiting.time, asked.groups, judged.scores, within, paired=judged.paired
+                waiting.time,
+                asked.groups,
+                judged.scores,
+                within,
+                paired=judged.paired,
+                drawn=waiting.said[7],
             )
         parts.watcher.errors(judged.scores)
 
@@ -124,16 +129,27 @@ class Learning:
         parts, segment = self._parts, asked.segment
         baseline, served = waiting.said[0], waiting.said[3]
         parts.certainty.learn(served, judged.label, segment)
-        if judged.own is not None and segment is not None:
-            earning = parts.roster.earning.get(segment)
-            if earning is not None and earning.update(*judged.own):
-                parts.teller.earned(out, segment)
+        if judged.own and not waiting.silent:
+            start = parts.tally.start_of(waiting.time)
+            parts.roster.own.gained(segment, start, waiting.time, judged.own)
         if parts.roster.safeguard.learnt(judged, parts.roster.champion, baseline):
-            parts.teller.breaker(out)
+            parts.teller.breaker(out, parts.roster.champion, parts.roster.safeguard)
+        for name, guard in parts.roster.guards.items():
+            if guard.learnt(judged, name, baseline):
+                parts.teller.breaker(out, name, guard)
         target = judged.label - baseline if parts.corrects else judged.label
-        parts.roster.learn(segment, parts.featurizer.shown(asked.x), target, judged.weight)
+        shown = parts.featurizer.shown(asked.x)
+        parts.roster.learn(segment, shown, target, judged.weight, self._learner(waiting))
         parts.counts["learnt"] += 1
         parts.featurizer.enter(entries, time)
+
+    def _learner(self, waiting: Waiting) -> str | None:
+        """The one model that learns from an example, where models act on outcomes; None: all."""
+        contest = self._parts.use_case.contest
+        if not contest.acts_on_outcome or contest.shared or waiting.silent:
+            return None
+        drawn = waiting.said[7]
+        return self._parts.roster.champion if drawn is None else drawn.model
 
     def _example(
         self, asked: Question, waiting: Waiting, learnt: Learnt, out: list[Output]
@@ -161,6 +177,9 @@ class Learning:
         if parts.settling.due(now):
             rows = parts.settling.settle(now, parts.journal.step)
             out.extend(map(parts.publish.evidence, rows))
+            assert parts.tally.settled is not None
+            for turned in parts.roster.own.settle(parts.tally.settled):
+                parts.teller.earned(out, turned)
         before = now - ledger.memory
         if parts.tally.closes(before):
             place = parts.partition, parts.definition, parts.journal.step
@@ -176,7 +195,7 @@ class Learning:
             parts.tally.expired(waiting.time, asked.groups)
         if parts.use_case.never is None:
             return
-        judged = parts.judge.default(asked.event, waiting.said, parts.roster.champion)
+        judged = parts.judge.default(asked.event, waiting.said)
         self._score(asked, waiting, judged)
         self.teach(asked, waiting, judged, [], now, out)
         learnt = Learnt(None, judged.label, now - waiting.time, True)

@@ -57,7 +57,7 @@ class Parts:
     Memory: windows by their keys, waiting predictions by `waiting_limit`, ids by `memory`.
     """
 
-    def __init__(self, use_case: UseCase, partition: int, definition: str) -> None:
+    def __init__(self, use_case: UseCase, partition: int, partitions: int, definition: str) -> None:
         kind = KINDS[use_case.kind]
         self.use_case = use_case
         self.partition = partition
@@ -67,7 +67,7 @@ class Parts:
         self.watermark = Watermark(use_case.max_jump_s, use_case.jump_agree)
         self.ledger = Ledger(use_case.horizon, use_case.memory_s, use_case.waiting_limit)
         self.featurizer = Featurizer(use_case.features, use_case.hidden)
-        self.roster = Roster(use_case, kind, definition)
+        self.roster = Roster(use_case, kind, definition, partitions)
         self.tally = Tally(use_case, kind)
         self.settling = Settling(use_case, kind, self.tally, self.roster, (partition, definition))
         self.assignment = Assignment(use_case)

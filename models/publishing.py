@@ -146,11 +146,16 @@ class Publisher:
         shared = self.of_event(event, waiting.trace, late=not learnt.learnt)
         return Output("examples", key, orjson.dumps(body), self._stamps["examples"] + shared)
 
-    def _shadows(self, pooled: tuple[Any, ...], own: Any, segment: str | None) -> dict[str, Any]:
+    def _shadows(
+        self, pooled: tuple[Any, ...], own: dict[str, Any], segment: str | None
+    ) -> dict[str, Any]:
         shadow = self._kind.shadow
-        shadows = {name: shadow(said) for name, said in zip(self._names, pooled, strict=True)}
-        if own is not None:
-            shadows[f"[{segment}]"] = shadow(own)
+        shadows = {
+            name: None if isinstance(said, str) else shadow(said)
+            for name, said in zip(self._names, pooled, strict=True)
+        }
+        if own:
+            shadows |= {f"{name}[{segment}]": shadow(said) for name, said in own.items()}
         return shadows
 
     def of_event(self, event: Event, trace: bytes | None, *, late: bool = False) -> Headers:

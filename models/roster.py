@@ -1,27 +1,31 @@
 """Who answers: the models of a partition, what each says, and whose word is served.
 
 Every model of the use case has a pooled slot that learns from all examples of the partition. With
-segments declared, the champion (and others that are named) also has a slot of its own for each
+segments declared, the champion (or those that are named) also has a slot of its own for each
 segment; it answers only once it has earned the place. What is served is the first of
 
-    the segment's own model, if it earned it  →  the pooled champion  →  the baseline
+    the segment's own model, if it earned it  →  the pooled model  →  the baseline
 
-that is warm, finite and within its limits, and the record says which, and why.
+that is warm, finite and within its limits, and the record says which, and why. The model is the
+champion, in an experiment's arm the challenger; the holdout is answered by the baseline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from models.earning import Earning
+from models.assignment import HOLDOUT
 from models.kinds import Kind, Said
+from models.own_models import OwnModels
 from models.safeguard import Safeguard
 from models.slot import Slot
 from models.usecase import UseCase
 
 BEFORE_MAX = 16
 OBEYED_MAX = 1_000
+UNASKED = "-"
+"""In the place of what a model would have said, had it been asked."""
 
 
 class Answer(NamedTuple):
@@ -35,11 +39,11 @@ class Answer(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What everybody said of one event. `own` is the segment's own champion's answer."""
+    """What everybody said of one event. `own`: the segment's own models' answers, by name."""
 
     baseline: Said
     pooled: tuple[Said | None, ...]
-    own: Said | None
+    own: dict[str, Said | None]
     withheld: list[str]
     answer: Answer
 
@@ -47,22 +51,26 @@ class Asked(NamedTuple):
 class Roster:
     """The slots of one partition. Memory: models x (1 + segment limit)."""
 
-    def __init__(self, use_case: UseCase, kind: Kind, definition: str) -> None:
+    def __init__(self, use_case: UseCase, kind: Kind, definition: str, partitions: int) -> None:
         self._use_case = use_case
         self._kind = kind
         self._definition = definition
         self.champion = use_case.champion
         self.before: list[str] = []
+        self.experiment: dict[str, float] = dict(use_case.contest.experiment or {})
+        # Models that neither predict nor learn; a dict for its order.
+        self.retired: dict[str, None] = {}
         # Watermarks: when this champion began, and models that are not as they were at the start.
         self.since: float | None = None
         self.began: dict[str, float] = {}
         self.obeyed: dict[str, None] = {}
         self.frozen = False
         self.safeguard = Safeguard(kind, on=use_case.breaker)
+        self.guards: dict[str, Safeguard] = {}
+        for name in self.experiment:
+            self.guard(name)
         self.pooled = {name: Slot(name, None, make()) for name, make in use_case.models.items()}
-        # Least recently used first: a dict keeps the order in which keys were last put in.
-        self.own: dict[str, Slot] = {}
-        self.earning: dict[str, Earning] = {}
+        self.own = OwnModels(use_case, partitions)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,82 +80,97 @@ class Roster:
     def slots(self) -> Iterator[Slot]:
         """Every slot."""
         yield from self.pooled.values()
-        yield from self.own.values()
+        yield from self.own
 
-    def enter(self, segment: str | None) -> tuple[bool, str | None]:
-        """Make room for a segment: (is it new, which one was dropped)."""
-        declared = self._use_case.segments
-        if declared is None or segment is None:
-            return False, None
-        slot = self.own.pop(segment, None)
-        if slot is not None:
-            self.own[segment] = slot
-            return False, None
-        dropped = None
-        if len(self.own) >= declared.limit:
-            dropped = next(iter(self.own))
-            del self.own[dropped], self.earning[dropped]
-        self.own[segment] = Slot(self.champion, segment, self._use_case.models[self.champion]())
-        self.earning[segment] = Earning()
-        return True, dropped
+    def state(self, model: str) -> str:
+        """Where it stands in its life (`models.lifecycle`)."""
+        if model == self.champion:
+            return "champion"
+        if model in self.retired:
+            return "retired"
+        if model in self.experiment:
+            return "experiment"
+        warm = self.pooled[model].trained_on >= self._use_case.warmup
+        return "shadow" if warm else "candidate"
+
+    def answering(self, arm: str | None) -> str:
+        """The model that answers in an arm."""
+        return arm if arm in self.experiment and arm not in self.retired else self.champion
 
     def ask(
-        self, segment: str | None, x: dict[str, Any], baseline: Any, *, everybody: bool = True
+        self,
+        segment: str | None,
+        x: dict[str, Any],
+        baseline: Any,
+        *,
+        everybody: bool = True,
+        arm: str | None = None,
     ) -> Asked:
         """Everybody's answer; `baseline` is its value, already known to be usable.
 
-        Without `everybody`, challengers are not asked, and say nothing.
+        Without `everybody`, only the champion and who answers in that arm are asked.
         """
-        kind, use_case = self._kind, self._use_case
-        corrects = use_case.learns != "label"
-        base = kind.said_of(baseline)
+        base = self._kind.said_of(baseline)
+        who = self.answering(arm)
         withheld: list[str] = []
         pooled: list[Said | None] = []
         for name, slot in self.pooled.items():
-            if not everybody and name != self.champion:
-                pooled.append(None)
+            if name in self.retired or not (everybody or name == self.champion or name == who):
+                pooled.append(UNASKED)
                 continue
-            said = slot.ask(kind, x)
-            if said is not None and corrects:
-                said = base + said
-            if said is None or not kind.usable(said, use_case.limits):
+            said = self._asked(slot, x, base)
+            if said is None or not self._kind.usable(said, self._use_case.limits):
                 withheld.append(name)
             pooled.append(said)
-        own_slot = self.own.get(segment) if segment is not None else None
-        own = None
-        if own_slot is not None:
-            own = own_slot.ask(kind, x)
-            if own is not None and corrects:
-                own = base + own
-        answer = self._answer(segment, base, tuple(pooled), own, own_slot)
+        own = {
+            name: self._asked(slot, x, base)
+            for name, slot in self.own.of(segment).items()
+            if slot.trained_on >= self._use_case.warmup
+            and name not in self.retired
+            and (everybody or name == who)
+        }
+        if arm == HOLDOUT:
+            answer = self._baseline(base, "the holdout")._replace(by="holdout")
+        else:
+            answer = self._answer(who, segment, base, pooled[self.names.index(who)], own)
         return Asked(base, tuple(pooled), own, withheld, answer)
+
+    def _asked(self, slot: Slot, x: dict[str, Any], base: Said) -> Said | None:
+        said = slot.ask(self._kind, x)
+        if said is not None and self._use_case.learns != "label":
+            said = base + said
+        return said
 
     def _answer(
         self,
+        who: str,
         segment: str | None,
         base: Said,
-        pooled: tuple[Said | None, ...],
-        own: Said | None,
-        own_slot: Slot | None,
+        pooled: Said | None,
+        own: Mapping[str, Said | None],
     ) -> Answer:
-        tripped = self.safeguard.fault
+        challenges = who != self.champion
+        tripped = (self.guards[who] if challenges else self.safeguard).fault
         if tripped is not None:
             return self._baseline(base, tripped)
         reasons = []
-        if own_slot is not None:
-            if not self.earning[own_slot.segment or ""].earned:
+        slot = self.own.of(segment).get(who)
+        if slot is not None:
+            if not self.own.answers(segment, who):
                 reasons.append(f"{segment} has not earned its own model yet")
             else:
-                fault = self._fault(own_slot, own)
+                fault = self._fault(slot, own.get(who))
                 if fault is None:
-                    return self._by("champion", "the segment's own model", own, own_slot)
+                    by = "challenger" if challenges else "champion"
+                    return self._by(by, "the segment's own model", own[who], slot)
                 reasons.append(fault)
-        slot = self.pooled[self.champion]
-        said = pooled[self.names.index(self.champion)]
-        fault = self._fault(slot, said)
+        fault = self._fault(self.pooled[who], pooled)
         if fault is None:
             by = "champion" if self._use_case.segments is None else "pooled"
-            return self._by(by, "; ".join(reasons) or "the champion", said, slot)
+            if challenges:
+                reasons.append(f"{who}'s arm of the experiment")
+            why = "; ".join(reasons) or "the champion"
+            return self._by("challenger" if challenges else by, why, pooled, self.pooled[who])
         reasons.append(fault)
         return self._baseline(base, "; ".join(reasons))
 
@@ -167,29 +190,53 @@ class Roster:
     def _by(self, by: str, why: str, said: Said, slot: Slot) -> Answer:
         return Answer(said, by, why, f"{slot.name}@{self._definition}#{slot.trained_on}", slot)
 
-    def learn(
-        self, segment: str | None, x: dict[str, Any], target: Any, weight: float | None
-    ) -> None:
-        """Every model learns one example; `target` is the label, or what is left of it."""
-        for slot in self.pooled.values():
-            slot.learn(x, target, weight)
-        own = self.own.get(segment) if segment is not None else None
-        if own is not None:
-            own.learn(x, target, weight)
+    # What they learn.
 
-    def disband(self) -> list[str]:
-        """Drop all segments' own models; returns the segments."""
-        segments = list(self.own)
-        self.own.clear()
-        self.earning.clear()
-        return segments
+    def learn(
+        self,
+        segment: str | None,
+        x: dict[str, Any],
+        target: Any,
+        weight: float | None,
+        learners: str | None = None,
+    ) -> None:
+        """Models learn one example: all, or `learners` alone; `target` is what is left to say."""
+        own = self.own.of(segment)
+        for name, slot in self.pooled.items():
+            if name in self.retired or not (learners is None or name == learners):
+                continue
+            slot.learn(x, target, weight)
+            if name in own:
+                own[name].learn(x, target, weight)
+
+    # What commands change.
+
+    def guard(self, model: str) -> Safeguard:
+        """The breaker of a model in an experiment, made on first use."""
+        if model not in self.guards:
+            self.guards[model] = Safeguard(self._kind, on=self._use_case.breaker)
+        return self.guards[model]
 
     def promote(self, model: str) -> str:
         """Make `model` the champion; returns the one before."""
         before, self.champion = self.champion, model
         self.before = [*self.before, before][-BEFORE_MAX:]
-        self.safeguard.another()
+        self._crowned(model)
         return before
+
+    def roll_back(self) -> str | None:
+        """Return to the champion before, as it is now; None if there was none."""
+        if not self.before:
+            return None
+        left, self.champion = self.champion, self.before.pop()
+        self._crowned(self.champion)
+        return left
+
+    def _crowned(self, model: str) -> None:
+        self.retired.pop(model, None)
+        self.experiment.pop(model, None)
+        self.guards.pop(model, None)
+        self.safeguard.another()
 
     def heard(self, command_id: str) -> bool:
         """True if that command came before, obeyed or refused; the last `OBEYED_MAX` are known."""
@@ -199,11 +246,3 @@ class Roster:
         if len(self.obeyed) > OBEYED_MAX:
             del self.obeyed[next(iter(self.obeyed))]
         return False
-
-    def roll_back(self) -> str | None:
-        """Return to the champion before, as it is now; None if there was none."""
-        if not self.before:
-            return None
-        left, self.champion = self.champion, self.before.pop()
-        self.safeguard.another()
-        return left

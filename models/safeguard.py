@@ -29,13 +29,15 @@ class Safeguard:
             return None
         return f"the breaker is open: {self.breaker.cause}"
 
-    def learnt(self, judged: Judged, champion: str, baseline: Said) -> bool:
+    def learnt(self, judged: Judged, model: str, baseline: Said) -> bool:
         """Take one labelled example; True if the breaker opened or closed by it."""
         if not self._on:
             return False
         losses = {name: losses for name, _, losses in judged.scores}
         error = self._kind.error
-        mine, naive = error(judged.champion), error(losses["baseline"])
+        if model not in losses:
+            return False  # it was not asked
+        mine, naive = error(losses[model]), error(losses["baseline"])
         label: Any = judged.label
         if isinstance(baseline, int | float) and isinstance(label, int | float):
             agrees = self.breaker.usual.agrees(baseline, label)

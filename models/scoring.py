@@ -19,16 +19,16 @@ Score = tuple[str, float | None, tuple[float, ...]]
 
 
 class Judged(NamedTuple):
-    """One labelled prediction; `own` is (own model's loss, pooled champion's loss).
+    """One labelled prediction.
 
-    `champion` are the losses of what the champion said of it; `paired` as in `Tally.scored`.
+    `own`: (model, gain in KPI) of the segment's own models over the pooled ones. `paired` as in
+    `Tally.scored`.
     """
 
     label: Any
     weight: float | None
     scores: list[Score]
-    own: tuple[float, float] | None
-    champion: tuple[float, ...]
+    own: list[tuple[str, float]]
     paired: bool
 
     @property
@@ -45,7 +45,7 @@ class Judge:
         self._kind = kind
         self._names = names
 
-    def outcome(self, event: Any, outcome: Any, said: tuple[Any, ...], champion: str) -> Judged:
+    def outcome(self, event: Any, outcome: Any, said: tuple[Any, ...]) -> Judged:
         """By a real outcome. Raises `Malformed` if no label, weight or KPI can be made of it."""
         use_case, kind = self._use_case, self._kind
         label = _authors("label", lambda: kind.label(use_case.label(event, outcome)))
@@ -53,12 +53,12 @@ class Judge:
         weight = None
         if weigh is not None:
             weight = _authors("weight", lambda: _positive(weigh(event, outcome)))
-        return self._judge(event, outcome, label, weight, said, champion)
+        return self._judge(event, outcome, label, weight, said)
 
-    def default(self, event: Any, said: tuple[Any, ...], champion: str) -> Judged:
+    def default(self, event: Any, said: tuple[Any, ...]) -> Judged:
         """By the label that a passed horizon stands for; there is no KPI without an outcome."""
         label = self._kind.label(self._use_case.never)
-        return self._judge(event, None, label, None, said, champion)
+        return self._judge(event, None, label, None, said)
 
     def _judge(
         self,
@@ -67,34 +67,42 @@ class Judge:
         label: Any,
         weight: float | None,
         said: tuple[Any, ...],
-        champion: str,
     ) -> Judged:
         kind, limits = self._kind, self._use_case.limits
         baseline, pooled, own, served, _, _, paired, *_ = said
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
-        first = pooled[self._names.index(champion)]
-        if not paired:
-            # Only the champion is followed on every event: by the breaker.
-            pooled = ()
-        for name, value in zip(self._names, pooled, strict=bool(pooled)):
+        for name, value in zip(self._names, pooled, strict=True):
+            if isinstance(value, str):
+                continue  # it was not asked
             # What could not have been served is scored as what would have been.
             usable = value is not None and kind.usable(value, limits)
             answers.append((name, value if usable else baseline))
-        kpis = self._kpis(event, outcome, [kind.value(answer) for _, answer in answers])
+        mine = [(n, v) for n, v in own.items() if v is not None and kind.usable(v, limits)]
+        values = [kind.value(answer) for _, answer in (*answers, *mine)]
+        kpis = self._kpis(event, outcome, values)
         losses = kind.losses
         scores: list[Score] = [
             (name, kpi, losses(label, answer))
-            for (name, answer), kpi in zip(answers, kpis, strict=True)
+            for (name, answer), kpi in zip(answers, kpis, strict=False)
         ]
-        if paired:
-            beaten = scores[2 + self._names.index(champion)][2]
-        else:
-            usable = first is not None and kind.usable(first, limits)
-            beaten = losses(label, first if usable else baseline)
-        gain = None
-        if own is not None:
-            gain = (kind.error(kind.losses(label, own)), kind.error(beaten))
-        return Judged(label, weight, scores, gain, beaten, paired)
+        gains = self._gains(scores, mine, kpis[len(scores) :]) if mine else []
+        return Judged(label, weight, scores, gains, paired)
+
+    def _gains(
+        self,
+        scores: list[Score],
+        mine: list[tuple[str, Said]],
+        kpis: list[float | None],
+    ) -> list[tuple[str, float]]:
+        """What own models gained over the pooled ones of the same name."""
+        pooled = {name: kpi for name, kpi, _ in scores[2:]}
+        lower = self._use_case.kpi.better == "lower"
+        gains = []
+        for (name, _), kpi in zip(mine, kpis, strict=True):
+            other = pooled.get(name)
+            if kpi is not None and other is not None:
+                gains.append((name, other - kpi if lower else kpi - other))
+        return gains
 
     def _kpis(self, event: Any, outcome: Any, values: list[Any]) -> list[float | None]:
         if outcome is None:

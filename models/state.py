@@ -29,8 +29,19 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "watermark": (task.watermark.time, [_raw(held) for held in task.watermark.aside]),
         "early": {event_id: _raw(held) for event_id, held in ledger.early.items()},
         "windows": {name: _cells(state) for name, state in task.featurizer.states.items()},
-        "roster": (roster.champion, roster.before, roster.frozen, roster.obeyed, list(roster.own)),
-        "earning": roster.earning,
+        "roster": (
+            roster.champion,
+            roster.before,
+            roster.frozen,
+            roster.obeyed,
+            list(roster.own.slots),
+        ),
+        "contest": (
+            roster.experiment,
+            roster.retired,
+            {n: g.breaker for n, g in roster.guards.items()},
+        ),
+        "earning": (roster.own.earning, roster.own.budget),
         "since": (roster.since, roster.began),
         "tally": (task.tally.cells, task.tally.closed, task.tally.open, task.tally.settled),
         "breaker": roster.safeguard.breaker,
@@ -63,12 +74,20 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
         _put_cells(task.featurizer.states[name], cells)
     roster = task.roster
     roster.champion, roster.before, roster.frozen, roster.obeyed, segments = parts["roster"]
-    roster.earning = parts["earning"]
+    roster.experiment, roster.retired, guards = parts["contest"]
+    roster.guards.clear()
+    for name, breaker in guards.items():
+        roster.guard(name).breaker = breaker
+    roster.own.earning, roster.own.budget = parts["earning"]
     roster.safeguard.breaker = parts["breaker"]
     slots = [part for name, part in parts.items() if name.startswith("slot/")]
     roster.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
-    own = {slot.segment: slot for slot in slots if slot.segment is not None}
-    roster.own = {segment: own[segment] for segment in segments}
+    own: dict[str, dict[str, Slot]] = {segment: {} for segment in segments}
+    for name in roster.names:
+        for slot in slots:
+            if slot.segment is not None and slot.name == name:
+                own[slot.segment][name] = slot
+    roster.own.slots = own
     roster.since, roster.began = parts["since"]
     tally = task.tally
     tally.cells, tally.closed, tally.open, tally.settled = parts["tally"]

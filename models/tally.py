@@ -11,11 +11,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from models.assignment import GROUPS, Drawn
 from models.kinds import Kind, metric_value
 from models.usecase import UseCase
 
 Group = tuple[str | None, str | None]
 """(segment, slice): both None is the whole partition."""
+WHOLE: Group = (None, None)
 
 GROUPS_MAX = 1_000
 ALL = ("served", "baseline")
@@ -57,6 +59,7 @@ class Cell:
 
     def add(self, other: Cell) -> None:
         """Add another window's counts and sums to these."""
+        # Arms are of blocks only: their evidence is said when the block settles.
         self.predictions += other.predictions
         self.outcomes += other.outcomes
         self.expired += other.expired
@@ -118,12 +121,24 @@ class Tally:
             found.append(cell)
         return found
 
-    def asked(self, time: float, groups: list[Group], withheld: list[str]) -> None:
+    def asked(
+        self, time: float, groups: list[Group], withheld: list[str], drawn: Drawn | None = None
+    ) -> None:
         """An event was answered; `withheld` names models whose value could not be used."""
         for cell in self._cells(time, groups):
             cell.predictions += 1
             for name in withheld:
                 cell.guarded[name] = cell.guarded.get(name, 0) + 1
+        if drawn is not None:
+            self._arm(time, drawn)[0] += 1.0
+
+    def _arm(self, time: float, drawn: Drawn) -> list[float]:
+        """What its group of the whole partition's arm adds up to."""
+        arms = self.cells[self.start_of(time), WHOLE].arms
+        groups = arms.get(drawn.arm)
+        if groups is None:
+            groups = arms[drawn.arm] = [[0.0] * (3 + len(self._kind.sums)) for _ in range(GROUPS)]
+        return groups[drawn.group]
 
     def scored(
         self,
@@ -133,11 +148,12 @@ class Tally:
         within: tuple[float, float] | None = None,
         *,
         paired: bool = True,
+        drawn: Drawn | None = None,
     ) -> None:
         """Its outcome came: (model, KPI, losses) of every answer; (within its interval, width).
 
-        `paired`: every model had predicted it; else `scores` are of what was served and the
-        baseline, which come first in any case.
+        What was served and the baseline come first, and are counted alone unless `paired`: every
+        model had predicted it.
         """
         for cell in self._cells(time, groups):
             cell.outcomes += 1
@@ -150,7 +166,7 @@ class Tally:
                 cell.within[0] += 1.0
                 cell.within[1] += within[0]
                 cell.within[2] += within[1]
-            for name, kpi, losses in scores:
+            for name, kpi, losses in scores if paired else scores[:2]:
                 row = cell.scores.get(name)
                 if row is None:
                     row = cell.scores[name] = [0.0] * (2 + len(losses))
@@ -158,6 +174,12 @@ class Tally:
                 row[1] += kpi or 0.0
                 for place, loss in enumerate(losses, 2):
                     row[place] += loss
+        if drawn is not None and scores[0][1] is not None:
+            row = self._arm(time, drawn)
+            row[1] += 1.0
+            row[2] += scores[0][1]
+            for place, loss in enumerate(scores[0][2], 3):
+                row[place] += loss
 
     def expired(self, time: float, groups: list[Group]) -> None:
         """Its horizon passed without an outcome."""

@@ -38,7 +38,7 @@ class PartitionTask(Parts):
     def __init__(
         self, use_case: UseCase, *, partition: int, partitions: int, definition: str
     ) -> None:
-        super().__init__(use_case, partition, definition)
+        super().__init__(use_case, partition, partitions, definition)
         self.partitions = partitions
         self._reader = Reader(use_case, partitions)
         self._learning = self.learns(self)

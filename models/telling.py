@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from models.journal import Journal
+from models.own_models import Turned
 from models.publishing import Output, Publisher
 from models.roster import Roster
+from models.safeguard import Safeguard
 from models.watermark import Watermark
 
 
@@ -58,7 +60,11 @@ class Teller:
     def segment(self, out: list[Output], segment: str | None) -> None:
         """Make room for the segment's own model, and say what that changed."""
         champion = self._roster.champion
-        new, dropped = self._roster.enter(segment)
+        if segment is None:
+            return
+        roster, time = self._roster, self._watermark.time
+        assert time is not None
+        new, dropped = roster.own.enter(segment, roster.champion, time)
         if dropped is not None:
             self.tell(
                 out,
@@ -79,30 +85,40 @@ class Teller:
                 why="began with this event",
             )
 
-    def breaker(self, out: list[Output]) -> None:
-        """The breaker opened, or closed again."""
-        champion, breaker = self._roster.champion, self._roster.safeguard.breaker
+    def breaker(self, out: list[Output], model: str, guard: Safeguard) -> None:
+        """A model's breaker opened, or closed again."""
+        state, breaker = self._roster.state(model), guard.breaker
         self.tell(
             out,
-            champion,
-            from_state="champion" if breaker.open else "withheld",
-            to_state="withheld" if breaker.open else "champion",
+            model,
+            from_state=state if breaker.open else "withheld",
+            to_state="withheld" if breaker.open else state,
             cause="safeguard",
             why=f"{breaker.cause}; the baseline is served"
             if breaker.open
             else "better than the baseline again",
         )
 
-    def earned(self, out: list[Output], segment: str) -> None:
+    def earned(self, out: list[Output], turned: Turned) -> None:
         """A segment's own model earned its place, or lost it."""
-        earning = self._roster.earning[segment]
-        before, after = ("shadow", "champion") if earning.earned else ("champion", "shadow")
+        comparison = turned.comparison
+        before, after = ("shadow", "champion") if turned.earned else ("champion", "shadow")
+        lower, upper = comparison.interval
         self.tell(
             out,
-            self._roster.champion,
-            segment=segment,
+            turned.model,
+            segment=turned.segment,
             from_state=before,
             to_state=after,
             cause="rule",
-            why=f"gains {earning.mean:.4g} an example over the pooled model, n={earning.n}",
+            why=f"gains {comparison.mean:.4g} in KPI a prediction over the pooled model "
+            f"({lower:.4g} to {upper:.4g}), {comparison.seen} blocks",
+            evidence={
+                "gain": comparison.mean,
+                "lower": lower,
+                "upper": upper,
+                "blocks": comparison.seen,
+                "labelled": comparison.labelled,
+                "alpha": comparison.alpha,
+            },
         )

@@ -56,14 +56,20 @@ class Contest:
     """How models are compared: the share of events that challengers see, and experiments.
 
     `shadow`: share (0 to 1) of events, chosen by hash of the id, that every challenger predicts.
-    `acts_on_outcome`: True if what is served changes the outcome; then shadows are indicative only.
+    `experiment`: model → share of units that it answers. `holdout`: share that the baseline answers
+    for ever. `unit`: what keeps its arm, a field of the event or a function of it; by default each
+    event by its id. `acts_on_outcome`: True if what is served changes the outcome; then shadows are
+    indicative only, and each model learns from its own arm alone unless `shared`. `alpha` is the
+    error budget of the use case: the chance that any false winner is ever named.
     """
 
     shadow: float = 1.0
     experiment: Mapping[str, float] | None = None
     acts_on_outcome: bool = False
-    unit: str | None = None
+    unit: str | Callable[[Any], Any] | None = None
     holdout: float = 0.0
+    shared: bool = False
+    alpha: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)

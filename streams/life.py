@@ -228,8 +228,8 @@ class _Witness:
 
 def _models(task: PartitionTask, example: dict[str, Any]) -> list[Slot]:
     """Copies of the slots that are about to learn this example."""
-    own = task.roster.own.get(example["segment"]) if example["segment"] is not None else None
-    slots = [*task.roster.pooled.values(), *([] if own is None else [own])]
+    own = task.roster.own.of(example["segment"])
+    slots = [*task.roster.pooled.values(), *own.values()]
     return [copy.deepcopy(slot) for slot in slots]
 
 

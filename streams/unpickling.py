@@ -64,10 +64,13 @@ _RIVER_FUNCTIONS = {
 }
 _OURS = {
     "models.earning": "Earning",
+    "models.assignment": "Drawn",
     "models.estimators": "SettledSelect",
+    "models.evidence.alpha_budget": "AlphaBudget",
     "models.evidence.arrivals": "Arrivals",
     "models.evidence.block_summary": "CategorySummary MeanSummary MissingSummary NumericSummary",
     "models.evidence.breaker": "Breaker Usual",
+    "models.evidence.confidence_sequence": "Comparison Spread StrictCapital Wager",
     "models.evidence.conformal": "IntervalTracker Offsets SetTracker",
     "models.evidence.contributions": "Means",
     "models.evidence.drift": "DriftMonitor Watch",

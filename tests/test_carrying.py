@@ -10,6 +10,7 @@ from river import forest, linear_model, optim, preprocessing, tree
 from models.carrying import carry, carry_position, kept_models
 from models.durations import hours, minutes
 from models.likeness import alike
+from models.roster import UNASKED
 from models.task import PartitionTask
 from models.usecase import Segments, UseCase
 from models.windows import over_events
@@ -89,7 +90,7 @@ def test_unchanged_models_go_on_and_changed_ones_begin_beside() -> None:
     assert new.roster.pooled["tree"].trained_on == 0
     waiting = [e for e in new.ledger.entries.values() if not isinstance(e, bytes)]
     assert waiting
-    assert all(entry.said[1][0] is not None and entry.said[1][1] is None for entry in waiting)
+    assert all(entry.said[1][0] is not None and entry.said[1][1] == UNASKED for entry in waiting)
     assert "tree" not in {n for cell in new.tally.cells.values() for n in cell.scores}
     more(going_on(feed, new))
     assert new.roster.pooled["tree"].trained_on > 20

@@ -54,7 +54,7 @@ def _check_by(
             found.add(
                 place,
                 f"{what} are told by {by!r}, which is not a field of {use_case.event.__name__}."
-                if what == "segments"
+                if what.endswith("s")
                 else f"{what} is told by {by!r}, which is not a field of "
                 f"{use_case.event.__name__}.",
                 nearest(by, use_case.event.model_fields),
@@ -101,12 +101,19 @@ def check_contest(use_case: UseCase, found: Findings) -> None:
             f"experiment and holdout take {total:g} of the events.",
             "Let them be 1 together at most; the champion answers the rest.",
         )
-    unit = contest.unit
-    if unit is not None and found.sound("event") and unit not in use_case.event.model_fields:
+    if use_case.champion in shares:
         found.add(
-            ("contest", "unit"),
-            f"the experiment's unit {unit!r} is not a field of {use_case.event.__name__}.",
-            nearest(unit, use_case.event.model_fields),
+            ("contest", "experiment"),
+            f"the experiment names the champion {use_case.champion!r}.",
+            "Leave it out: the champion answers what no challenger and no holdout does.",
+        )
+    if contest.unit is not None:
+        _check_by(use_case, found, ("contest", "unit"), "the experiment's units", contest.unit)
+    if not is_number(contest.alpha) or not 0 < contest.alpha < 1:
+        found.add(
+            ("contest", "alpha"),
+            f"contest has alpha={contest.alpha!r}, which is no error budget.",
+            "Give the chance of ever naming a false winner, between 0 and 1, such as 0.05.",
         )
 
 

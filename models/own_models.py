@@ -1,0 +1,116 @@
+"""The models of single segments: made on first sight, bounded, and who of them has earned a place.
+
+`Segments.models` names which of the use case's models have a copy of their own for each segment; by
+default the champion, and another champion's begin anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from models.earning import Earning
+from models.evidence.alpha_budget import AlphaBudget
+from models.evidence.confidence_sequence import Comparison
+from models.slot import Slot
+from models.usecase import UseCase
+
+
+class Turned(NamedTuple):
+    """A segment's own model took the place of the pooled one, or lost it, and by what figures."""
+
+    segment: str
+    model: str
+    earned: bool
+    comparison: Comparison
+
+
+class OwnModels:
+    """Slots and earnings by segment and model. Memory: `Segments.limit` segments."""
+
+    def __init__(self, use_case: UseCase, partitions: int) -> None:
+        self._use_case = use_case
+        self._declared = use_case.segments
+        least, most = use_case.kpi.range
+        self._bound = most - least
+        # Half of the error budget is the segments', in equal parts the partitions'.
+        self.budget = AlphaBudget(use_case.contest.alpha / 2 / partitions)
+        # Least recently used first: a dict keeps the order in which keys were last put in.
+        self.slots: dict[str, dict[str, Slot]] = {}
+        self.earning: dict[str, dict[str, Earning]] = {}
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def __iter__(self) -> Iterator[Slot]:
+        for slots in self.slots.values():
+            yield from slots.values()
+
+    def of(self, segment: str | None) -> Mapping[str, Slot]:
+        """The segment's own models by name."""
+        return {} if segment is None else self.slots.get(segment, {})
+
+    def answers(self, segment: str | None, model: str) -> bool:
+        """True if that model's own slot has earned the segment."""
+        earning = None if segment is None else self.earning.get(segment, {}).get(model)
+        return earning is not None and earning.earned
+
+    def enter(self, segment: str, champion: str, now: float) -> tuple[bool, str | None]:
+        """Make room for a segment: (is it new, which one was dropped)."""
+        declared = self._declared
+        if declared is None:
+            return False, None
+        slots = self.slots.pop(segment, None)
+        if slots is not None:
+            self.slots[segment] = slots
+            return False, None
+        dropped = None
+        if len(self.slots) >= declared.limit:
+            dropped = next(iter(self.slots))
+            del self.slots[dropped], self.earning[dropped]
+        names = declared.models or (champion,)
+        self.slots[segment] = {name: self._slot(name, segment) for name in names}
+        self.earning[segment] = {name: self._earning(name, segment, now) for name in names}
+        return True, dropped
+
+    def _slot(self, name: str, segment: str) -> Slot:
+        return Slot(name, segment, self._use_case.models[name]())
+
+    def _earning(self, name: str, segment: str, now: float) -> Earning:
+        return Earning(now, self.budget.spend(f"{name}[{segment}]"), self._bound)
+
+    def renew(self, model: str, now: float) -> None:
+        """Begin that model's copies anew, in every segment."""
+        for segment, slots in self.slots.items():
+            if model in slots:
+                slots[model] = self._slot(model, segment)
+                self.earning[segment][model] = self._earning(model, segment, now)
+
+    def leave(self, champion: str) -> list[str]:
+        """Another one is champion: drop its predecessor's copies, unless models were named."""
+        if self._declared is None or self._declared.models:
+            return []
+        segments = [segment for segment, slots in self.slots.items() if champion not in slots]
+        for segment in segments:
+            del self.slots[segment], self.earning[segment]
+        return segments
+
+    def gained(
+        self, segment: str | None, start: float, time: float, gains: list[tuple[str, float]]
+    ) -> None:
+        """What own models gained over the pooled ones on one example of the block at `start`."""
+        earnings = self.earning.get(segment or "", {})
+        for model, gain in gains:
+            earning = earnings.get(model)
+            if earning is not None and time >= earning.began:
+                earning.update(start, gain)
+
+    def settle(self, frontier: float) -> list[Turned]:
+        """Take in the blocks that start before; whose place changed hands by it."""
+        turned = []
+        for segment in sorted(self.earning):
+            for model, earning in self.earning[segment].items():
+                decided = earning.settle(frontier, f"{model}[{segment}]", self.budget)
+                if decided is not None:
+                    turned.append(Turned(segment, model, earning.earned, decided))
+        return turned
