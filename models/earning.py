@@ -12,7 +12,7 @@ from __future__ import annotations
 from models.evidence.alpha_budget import AlphaBudget
 from models.evidence.confidence_sequence import Comparison
 
-KEPT_BLOCKS = 60
+KEPT_BLOCKS = 120
 """How long a model that answers is compared before it is looked at anew: what it gained long ago
 must not hide what it loses now."""
 

@@ -115,7 +115,7 @@ def test_the_place_is_lost_the_same_way() -> None:
     partition = Partition(case(models={"linear": Settled}))
     assert len(drive(partition, range(70), {1: 0.0, 2: 5.0})) == 2
     # Both segments now change to one value, which is what the pooled one says.
-    changes = drive(partition, range(70, 240), {1: 2.5, 2: 2.5})
+    changes = drive(partition, range(70, 290), {1: 2.5, 2: 2.5})
     lost = [c for c in changes if c["to_state"] == "shadow"]
     assert lost
     assert all(c["from_state"] == "champion" and c["evidence"]["upper"] < 0 for c in lost)
