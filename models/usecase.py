@@ -130,6 +130,7 @@ class UseCase:
     watch: Sequence[str] | None = None
     breaker: bool = True
     explain: int = 3
+    serve_features: bool | str = False
     memory: float | None = None
     waiting_limit: int = 1_000_000
     early_limit: int = 10_000

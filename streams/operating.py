@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.task import PartitionTask
+from models.usecase import UseCase
 from schemas.errors import Incompatible
 from schemas.topics import INPUTS
 from streams import definitions, topics
@@ -16,6 +17,7 @@ from streams.log import KafkaLog
 from streams.past_definitions import Definitions
 from streams.redefining import Eras, explained
 from streams.retention import refuse_gap
+from streams.serving import FeatureServer
 from streams.settings import Settings
 from streams.snapshots.archive import archive_of
 from streams.snapshots.redis_hash import connect
@@ -58,8 +60,24 @@ def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> i
         group_id=group,
         compression="lz4",
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
+        serving=serving_of(use_case, settings),
         health_host=settings.riverrun_http_host,
         health_port=health_port,
+    )
+
+
+def serving_of(use_case: UseCase, settings: Settings) -> FeatureServer | None:
+    """What fills the feature store; None where it is not asked for."""
+    if not use_case.serve_features or settings.redis_url is None:
+        return None
+    served = use_case.serve_features
+    return FeatureServer(
+        settings.kafka_client(),
+        settings.redis_url.get_secret_value(),
+        topic=topics.names_of(use_case, settings)["features"],
+        use_case=use_case.name,
+        prefix=settings.riverrun_topic_prefix,
+        entity=served if isinstance(served, str) else None,
     )
 
 

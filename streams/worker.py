@@ -35,6 +35,7 @@ from streams.measures import Measures
 from streams.partition import Partition, State
 from streams.processes import claim_instance
 from streams.recovery import Diverged, rolled
+from streams.serving import FeatureServer
 from streams.status import publish
 from streams.transport import App, Batch, Consumer, make_app
 from streams.wiring import Pace, PartitionTask, SnapshotStore, Wiring
@@ -88,6 +89,7 @@ def run_worker(
     shorten: Callable[[Any, int], Any | None] | None = None,
     roll: Callable[..., Awaitable[Any]] | None = None,
     on_stopped: Callable[[], Awaitable[None]] | None = None,
+    serving: FeatureServer | None = None,
 ) -> int:
     """Run one worker until it is told to stop; gives the exit code.
 
@@ -116,7 +118,7 @@ def run_worker(
         roll=roll or rolled,
     )
     with claim_instance(group_id, instance) as member:
-        worker = _Worker(wiring, client, group_id, member, redis_url, on_stopped)
+        worker = _Worker(wiring, client, group_id, member, redis_url, on_stopped, serving)
         health = None if health_port is None else (health_host, health_port)
         return asyncio.run(worker.main(health, metrics))
 
@@ -130,6 +132,7 @@ class _Worker:
         instance: str,
         redis_url: str | None,
         on_stopped: Callable[[], Awaitable[None]] | None = None,
+        serving: FeatureServer | None = None,
     ) -> None:
         self.wiring = wiring
         self.client = client
@@ -137,6 +140,7 @@ class _Worker:
         self.instance = instance
         self.redis_url = redis_url
         self.on_stopped = on_stopped
+        self.serving = serving
         self.partitions: dict[int, Partition] = {}
         self.runs: dict[int, asyncio.Task[None]] = {}
         self.parked: dict[int, PartitionTask] = {}
@@ -158,6 +162,9 @@ class _Worker:
         health = await self._start_health(health_at, metrics)
         side = [asyncio.create_task(self._watch()), *self._telling()]
         starting = asyncio.create_task(self._run_app())
+        if self.serving is not None:
+            self.serving.assigned = lambda: list(self.partitions)
+            self.serving.start()
         await self.ending.wait()
         log.info("worker %s: stopping", self.instance)
         bound = loop.call_later(SHUTDOWN_S_MAX, self._exit_now)
@@ -165,6 +172,8 @@ class _Worker:
         for task in side:
             task.cancel()
         await self._stop_app(starting)
+        if self.serving is not None:
+            await asyncio.to_thread(self.serving.close)
         if self.on_stopped is not None:
             await self.on_stopped()  # bounded as all of the shutdown
         if health is not None:
@@ -326,6 +335,7 @@ class _Worker:
             "live": self.failure is None,
             "ready": self.assigned and all(p["state"] == State.LIVE for p in partitions),
             "time": time.time(),
+            "features": None if self.serving is None else self.serving.status(),
             "partitions": partitions,
         }
 

@@ -202,6 +202,14 @@ def check_chosen(use_case: UseCase, found: Findings) -> None:
                     f"{field} names {name!r}, which is no feature.",
                     nearest(name, use_case.features),
                 )
+    served = use_case.serve_features
+    named = found.sound("serve_features", "features") and isinstance(served, str)
+    if named and served not in use_case.features:
+        found.add(
+            ("serve_features",),
+            f"serve_features names {served!r}, which is no feature.",
+            nearest(served, use_case.features),
+        )
     both = found.sound("hidden", "features") and use_case.features
     if both and set(use_case.features) <= set(use_case.hidden):
         found.add(("hidden",), "every feature is hidden from the models.", "Leave them one to see.")

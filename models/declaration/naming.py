@@ -77,6 +77,7 @@ SHAPES: Mapping[str, Shape] = {
     "hidden": _NAMES,
     "watch": _maybe(_NAMES),
     "explain": _WHOLE,
+    "serve_features": (_one_of(bool, str), "True, False, or a feature's name"),
     "breaker": (_one_of(bool), "True or False"),
     "memory": _maybe(_NUMBER),
     "waiting_limit": _WHOLE,

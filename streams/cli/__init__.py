@@ -22,6 +22,7 @@ from streams.cli import (
     commanding,
     delays,
     demo,
+    features,
     learning,
     looking,
     page,
@@ -61,6 +62,7 @@ for group in (
     delays,
     looking,
     page,
+    features,
     repartitioning,
 ):
     group.register(app)

@@ -1,0 +1,111 @@
+"""Stored features against the same features computed anew from the log: skew, which should be none.
+
+There is one path only, so what can differ is the store (written by somebody else, or wrongly), or a
+feature's function that is not a function of its arguments.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import redis
+from redis.exceptions import RedisError
+
+from schemas.errors import Unavailable
+from schemas.serving import Served, place_key, served
+from streams.deriving import Derivation, Redefine, Starts
+from streams.past_definitions import Definitions, Unprovable
+from streams.recovery import Diverged
+from streams.settings import Settings
+from streams.verification import differing
+
+
+@dataclass(slots=True)
+class Skew:
+    """What was found. `different`: entity → (feature, stored, computed anew)."""
+
+    stored: int = 0
+    checked: int = 0
+    different: dict[str, tuple[str, Any, Any]] = field(default_factory=dict)
+    unproven: list[str] = field(default_factory=list)
+
+
+def stored_sample(
+    settings: Settings, use_case: str, count: int, seed: int
+) -> tuple[int, list[Served]]:
+    """How many entities are stored, and so many of them, drawn evenly."""
+    assert settings.redis_url is not None
+    client: Any = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=5)
+    place = place_key(use_case, settings.riverrun_topic_prefix)
+    try:
+        keys = sorted(client.scan_iter(f"{place}:*", count=1_000))
+        chosen = random.Random(seed).sample(keys, min(count, len(keys)))
+        found = []
+        for key in chosen:
+            partition, value = client.hmget(key, "p", "v")
+            if value is not None:
+                found.append(served(key.decode().removeprefix(f"{place}:"), partition, value))
+    except (RedisError, OSError) as error:
+        raise Unavailable(f"Redis at {settings.redis_place()} does not answer.") from error
+    return len(keys), found
+
+
+async def compared(
+    wanted: Iterable[Served],
+    settings: Settings,
+    names: Mapping[str, str],
+    partitions: int,
+    *,
+    starts: Starts | None = None,
+    redefine: Redefine | None = None,
+) -> Skew:
+    """Compute each of them anew from the log, and compare to the last bit."""
+    definitions = await Definitions.read(names["definitions"], settings)
+    skew, by_partition = Skew(), dict[int, list[Served]]()
+    for one in wanted:
+        by_partition.setdefault(one.partition, []).append(one)
+    for number, each in sorted(by_partition.items()):
+        derivation = Derivation(
+            settings,
+            names,
+            definitions,
+            partition=number,
+            partitions=partitions,
+            starts=starts,
+            redefine=redefine,
+        )
+        try:
+            await derivation.open()
+            await _partition(derivation, sorted(each, key=lambda one: one.step), skew)
+        except (Unprovable, Diverged) as error:
+            skew.unproven.append(f"partition {number}: {error}")
+        finally:
+            await derivation.close()
+    return skew
+
+
+async def _partition(derivation: Derivation, wanted: Sequence[Served], skew: Skew) -> None:
+    by_step = {one.step: one for one in wanted}
+
+    def compare(outputs: Sequence[Any]) -> None:
+        for output in outputs:
+            if output.kind != "features":
+                continue
+            again = orjson.loads(output.value)
+            one = by_step.get(again["step"])
+            if one is not None:
+                skew.checked += 1
+                first = next(differing(one.features, again["features"]), None)
+                if first is not None:
+                    skew.different[one.entity] = first
+
+    for one in wanted:
+        at = derivation.task
+        if at is not None and at.step >= one.step:
+            continue  # it was in an entry with one before it
+        goal = await derivation.entry_of(one.step)
+        await derivation.to(goal.seq + 1, compare)

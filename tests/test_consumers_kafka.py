@@ -1,0 +1,192 @@
+"""What consumers read on the real servers: predictions exactly once, features by key."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import orjson
+import pytest
+import redis
+from commands import Command
+from loop import SOURCE, Loop, parcels
+
+from schemas.consuming import read
+from schemas.serving import FeatureReader, entity_key, place_key
+from streams import statuses
+from streams.embedded import Endpoints
+from streams.operating import group_of
+from streams.serving import WRITE
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[1]
+SERVING = SOURCE.replace("    warmup=20,\n", "    warmup=20,\n    serve_features=True,\n")
+ROWS = parcels(400)
+IDS = [str(fields["event_id"]) for kind, fields in ROWS if kind == "event"]
+
+
+@pytest.fixture(scope="module")
+def loop(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    """A use case that serves its features; all is answered, and its worker runs on."""
+    loop = Loop(stack, tmp_path_factory.mktemp("parcels"), SERVING)
+    try:
+        asyncio.run(loop.publish(ROWS))
+        loop.start()
+        asyncio.run(loop.wait_for("examples", IDS))
+        yield loop
+    finally:
+        loop.close()
+
+
+@pytest.fixture
+def client(stack: Endpoints) -> Iterator[Any]:
+    """The test's own connection to Redis."""
+    with redis.Redis.from_url(stack.redis_url) as client:
+        yield client
+
+
+def newest(loop: Loop) -> dict[str, dict[str, Any]]:
+    """By key: the features record of latest event time, as the topic has it."""
+    found: dict[str, Any] = {}
+    for record in asyncio.run(loop.records("features")):
+        body = orjson.loads(record.value)
+        held = found.get(record.key.decode())
+        if held is None or (held["event_time"], held["step"]) < (body["event_time"], body["step"]):
+            found[record.key.decode()] = body
+    return found
+
+
+def stored(stack: Endpoints, loop: Loop) -> dict[str, Any]:
+    """By key: what the library reads."""
+    with FeatureReader(stack.redis_url, "parcels", prefix=loop.prefix) as reader:
+        keys = list(newest(loop))
+        return {key: one and one.features for key, one in zip(keys, reader.many(keys), strict=True)}
+
+
+def until(true: Callable[[], Any], within_s: float = 20.0, every_s: float = 0.1) -> None:
+    """Wait for it."""
+    began = monotonic()
+    while not true():
+        assert monotonic() - began < within_s
+        sleep(every_s)
+
+
+def figures(loop: Loop) -> dict[str, Any]:
+    """What the worker says of its feature store."""
+    told = asyncio.run(statuses.workers(group_of(loop.loaded, loop.settings), loop.settings))
+    return told[0]["features"] if told else {}  # its status was flushed, too
+
+
+def test_the_store_has_the_newest_features_and_has_them_again_after_a_flush(
+    stack: Endpoints, loop: Loop, client: Any
+) -> None:
+    """Of each key, those of the last event; lost altogether, they come back by themselves."""
+    due = {key: body["features"] for key, body in newest(loop).items()}
+    assert len(due) == 5
+    until(lambda: stored(stack, loop) == due)
+    client.flushall()
+    assert set(stored(stack, loop).values()) == {None}
+    until(lambda: stored(stack, loop) == due)
+    until(lambda: figures(loop).get("rebuilds", 0) >= 1)
+    assert figures(loop)["written"] >= 10
+    assert figures(loop)["skewed"] == 0
+
+
+def test_an_older_vector_never_replaces_a_newer_one(loop: Loop, client: Any) -> None:
+    """Whoever writes it, in whatever order; and nothing is written from another place."""
+    write = client.register_script(WRITE)
+    place, key = place_key("monotone", loop.prefix), entity_key("monotone", "a", loop.prefix)
+    client.hset(place, "0", 0)
+    order = random.Random(3)
+    vectors = [(time, step) for time in range(20) for step in range(3)]
+    order.shuffle(vectors)
+    for n, (time, step) in enumerate(vectors):
+        done = write(
+            [place, key], ["0", str(n), str(n + 1), str(time), str(step), f"{time}/{step}"]
+        )
+        assert done >= 0
+        assert client.hget(key, "v").decode() == "{}/{}".format(*max(vectors[: n + 1]))
+    assert write([place, key], ["0", "7", "8", "99", "0", "from elsewhere"]) == -1
+    assert client.hget(key, "v") == b"19/2"
+
+
+def test_features_are_got_and_checked_by_command(
+    loop: Loop, client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Values with their place; computed anew they are the same, and a falsified one is found."""
+    for name, value in loop.environment.items():
+        monkeypatch.setenv(name, value)
+    riverrun, file = Command(monkeypatch, capsys, loop.folder), str(loop.file)
+    until(lambda: riverrun("features", "get", file, "north").code == 0)
+    said = riverrun("features", "get", file, "north", "nowhere", "--json")
+    assert said.code == 1
+    assert said.json["nowhere"] is None
+    assert said.json["north"]["features"] == newest(loop)["north"]["features"]
+    assert "miles" in riverrun("features", "get", file, "north").out
+    good = riverrun("features", "check", file, "--json")
+    assert (good.code, good.json["checked"], good.json["different"]) == (0, 5, {})
+    key = entity_key("parcels", "north", loop.prefix)
+    honest = client.hget(key, "v")
+    body = orjson.loads(honest)
+    body["features"]["lately"] += 1e-9
+    client.hset(key, "v", orjson.dumps(body))
+    bad = riverrun("features", "check", file, "--json")
+    client.hset(key, "v", honest)
+    assert (bad.code, list(bad.json["different"])) == (1, ["north"])
+
+
+def test_a_consumer_that_is_killed_has_each_prediction_once(
+    stack: Endpoints, loop: Loop, tmp_path: Path
+) -> None:
+    """The example of docs/CONSUMERS.md, killed amid its work again and again."""
+    database = tmp_path / "said.db"
+    command = [sys.executable, "-P", str(ROOT / "docs/examples/read_predictions.py")]
+    command += [stack.bootstrap_servers, "parcels", str(database), "--prefix", loop.prefix]
+    amid = 0
+    for _ in range(8):
+        before = len(rows(database))
+        consumer = subprocess.Popen([*command, "--batch", "1"], env=loop.environment)
+        until(partial(has_more, database, before), every_s=0.002)
+        consumer.send_signal(signal.SIGKILL)
+        assert consumer.wait() == -signal.SIGKILL
+        amid += before < len(rows(database)) < len(IDS)
+    assert amid  # else this would hold nothing
+    subprocess.run([*command, "--to-end"], env=loop.environment, check=True, timeout=60)
+    due = {value["event_id"]: value["value"] for value in asyncio.run(loop.values("predictions"))}
+    assert Counter(name for name, _ in rows(database)) == dict.fromkeys(due, 1)
+    assert dict(rows(database)) == due
+
+
+def has_more(database: Path, before: int) -> bool:
+    """It went on, or has all."""
+    return len(rows(database)) > before or before == len(IDS)
+
+
+def rows(database: Path) -> list[tuple[str, float]]:
+    """What the consumer has kept."""
+    try:
+        with sqlite3.connect(database) as kept:
+            return kept.execute("SELECT event_id, value FROM said").fetchall()
+    except sqlite3.OperationalError:
+        return []
+
+
+def test_a_position_is_good_under_other_offsets(stack: Endpoints, loop: Loop) -> None:
+    """The journal step tells what was read, also where offsets begin anew."""
+    servers = stack.bootstrap_servers
+    first = next(read(servers, "parcels", prefix=loop.prefix, records_max=50))
+    moved = {n: [0, step] for n, (_, step) in first.position.items()}
+    rest = list(read(servers, "parcels", prefix=loop.prefix, position=moved, to_end=True))
+    seen = [p.event_id for batch in (first, *rest) for p in batch.records]
+    assert sorted(seen) == sorted(IDS)
