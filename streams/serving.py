@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from time import time
 from typing import Any, NamedTuple
 
@@ -101,7 +102,7 @@ class FeatureServer:
         )
         self._write: Any = self._redis.register_script(WRITE)
         self._topic = topic
-        self._key_of = lambda name: entity_key(use_case, name, prefix)
+        self._key_of = partial(entity_key, use_case, prefix=prefix)
         self._place_key = place_key(use_case, prefix)
         self._entity = entity
         self._places: dict[int, int] = {}
