@@ -17,6 +17,17 @@ from streams.embedded import Endpoints, Stack
 from streams.embedded.metadata import METADATA_REQUEST, brokers_in
 from streams.embedded.ports import LOOPBACK, free_ports
 
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the figures that tests measured (`record_property`), so that a run shows them."""
+    reports = terminalreporter.stats.get("passed", [])
+    figures = [figure for report in reports for figure in report.user_properties]
+    if figures:
+        terminalreporter.section("figures")
+    for name, value in figures:
+        terminalreporter.write_line(f"{name}: {value}")
+
+
 ROOT = Path(__file__).parents[1]
 DOCKER_SOCKET = "/var/run/docker.sock"
 

@@ -19,7 +19,11 @@ pytestmark = pytest.mark.slow
 def test_equal_models_get_a_winner_in_at_most_67_of_1000_runs(name, record_property):
     """The 99 % binomial limit of 5 %, with a look after every block; the t-test is shown beside."""
     c = count(PROMISED[name], runs=1_000, blocks=200, seed=11)
-    record_property("false winners of 1,000", c._asdict())
+    record_property(
+        f"false winners in 1,000 runs, {name}",
+        f"riverrun {c.comparison}, strict {c.strict}; t-test at the end {c.t_at_end}, "
+        f"after every block {c.t_each_block}",
+    )
     assert c.comparison <= 67
     assert c.strict <= 67
 
@@ -30,7 +34,7 @@ def test_the_t_test_that_is_looked_at_fails_the_same_simulation():
     assert c.t_each_block > 0.25 * 200
 
 
-def test_a_true_gain_of_two_percent_is_found_within_a_season():
+def test_a_true_gain_of_two_percent_is_found_within_a_season(record_property):
     """Cost 15, gain 0.30, sd 10, 900 examples a day with a day variance inflation of 5."""
     rng = np.random.default_rng(3)
     found = []
@@ -39,6 +43,10 @@ def test_a_true_gain_of_two_percent_is_found_within_a_season():
         for value in (0.30 + 0.745 * rng.normal(size=365)).tolist():
             c.update(900, 900 * value)
         found.append(c.decided_at if c.verdict == "better" else math.inf)
+    record_property(
+        "a true gain of 2 %",
+        f"{sum(map(math.isfinite, found))} of 100 runs find it, median {np.median(found):.0f} days",
+    )
     assert np.median(found) <= 130
     assert sum(map(math.isfinite, found)) >= 95
 
@@ -113,12 +121,19 @@ def test_a_margin_is_demanded_and_the_worse_challenger_is_named():
     assert c.verdict == "worse"
 
 
-def test_missing_outcomes_at_their_worst_widen_the_bound_by_their_share_of_the_range():
+def test_missing_outcomes_at_their_worst_widen_the_bound_by_their_share_of_the_range(
+    record_property,
+):
     """10 % missing of a range of 50 costs 5 on either side (Manski)."""
     c = Comparison(alpha=0.05, bound=50.0)
     for day in range(40):
         c.update(900, 900 * (1.0 + 0.1 * (-1) ** day), missing=100)
     lower, upper = c.interval
+    worst = c.worst_case
+    record_property(
+        "10 % of outcomes missing, range 50",
+        f"gain in [{lower:.2f}, {upper:.2f}], at worst in [{worst.lower:.2f}, {worst.upper:.2f}]",
+    )
     assert c.worst_case.lower == pytest.approx(0.9 * lower - 5.0)
     assert c.worst_case.upper == pytest.approx(0.9 * upper + 5.0)
 

@@ -140,7 +140,7 @@ def _show(found: Curve) -> None:
     data.print(rungs)
     steps = Table("from", "to", "further", f"gain an event, {unit}", box=None)
     steps.add_column(f"{unit} for 1,000 further outcomes")
-    steps.add_column("more than luck")
+    steps.add_column("luck aside")
     for step in found.steps:
         steps.add_row(
             f"{step.before:.0%}",

@@ -200,7 +200,7 @@ def show(found: Worth) -> None:
 def _table(what: str, rows: list[Answerer], unit: str) -> Table:
     from streams.reports.wording import between, number
 
-    table = Table(what, "verdict", f"gain, {unit}", "more than luck", box=None)
+    table = Table(what, "verdict", f"gain, {unit}", "luck aside", box=None)
     for name in (f"{unit} an event", "baseline", "judged"):
         table.add_column(name)
     for row in rows:

@@ -109,8 +109,8 @@ def certainty(gain: Gain, unit: str, alpha: float) -> str:
     if gain.total_lower is None and gain.total_upper is None:
         return "There are too few settled days to say how much of that is luck."
     return (
-        f"How much of it is more than luck: {between(gain.total_lower, gain.total_upper, unit)} "
-        f"(right on every day that you look, in {1 - alpha:.0%} of use cases)."
+        f"With luck left aside it is {between(gain.total_lower, gain.total_upper, unit)}: such a "
+        f"range holds the truth on every day that you look, in {1 - alpha:.0%} of use cases."
     )
 
 
