@@ -95,7 +95,14 @@ def _tell(old: PartitionTask, new: PartitionTask) -> None:
     new.ledger.early = {
         event_id: new.read(held.input, held.record) for event_id, held in old.ledger.early.items()
     }
-    if any(taken.body is None for taken in (*new.watermark.aside, *new.ledger.early.values())):
+    quarantined = {
+        event_id: held._replace(taken=new.read(held.taken.input, held.taken.record))
+        for event_id, held in old.quarantine.held.items()
+    }
+    new.quarantine.restore(quarantined)
+    kept = [held.taken for held in quarantined.values()]
+    early = new.ledger.early.values()
+    if any(taken.body is None for taken in (*new.watermark.aside, *early, *kept)):
         raise Incompatible("records that are held back cannot be read under the new definition")
 
 

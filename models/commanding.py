@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.learning import Learning
 from models.publishing import Output
 from models.roster import Roster
 from models.telling import Teller
 from schemas.errors import Malformed
 from schemas.inputs import Command
+
+QUARANTINE = "(quarantine)"
+"""Stands for a model's name where `lifecycle` says what was released."""
 
 
 def obey(command: Command, roster: Roster, teller: Teller, out: list[Output]) -> None:
@@ -33,6 +37,26 @@ def obey(command: Command, roster: Roster, teller: Teller, out: list[Output]) ->
         teller.tell(out, roster.champion, to_state=state, **said)
     else:
         raise Malformed(f"the command {command.verb!r} is not known to this version")
+
+
+def release(command: Command, learning: Learning, teller: Teller, out: list[Output]) -> None:
+    """Learn outcomes that were held as implausible; says which of them this partition held.
+
+    Raises `Malformed`, with nothing changed, if none is named.
+    """
+    if not command.event_ids:
+        raise Malformed("`release` names no event; give event_ids")
+    released = [i for i in dict.fromkeys(command.event_ids) if learning.release(i, out)]
+    teller.tell(
+        out,
+        QUARANTINE,
+        to_state="released",
+        cause="operator",
+        who=command.who,
+        why=command.why,
+        command_id=command.command_id,
+        evidence={"released": released},
+    )
 
 
 def _promote(

@@ -6,16 +6,20 @@ then, learnt once, and never looked at again.
 
 from __future__ import annotations
 
+import shlex
+
 import orjson
 
 from models.certainty import kept
+from models.durations import spoken
 from models.features import Entries
 from models.parts import Parts, Question, digest
 from models.publishing import Learnt, Output
+from models.quarantine import Held
 from models.reading import Taken
 from models.scoring import Judged
 from models.waiting import Waiting
-from schemas.errors import Conflicting, Malformed, Unmatched
+from schemas.errors import Conflicting, Implausible, Malformed, Unmatched
 from schemas.inputs import Outcome
 
 
@@ -26,13 +30,19 @@ class Learning:
         self._parts = parts
 
     def outcome(self, taken: Taken, outcome: Outcome, out: list[Output]) -> None:
-        """One outcome: learnt, held until its event comes, counted again, late or rejected."""
+        """One outcome: learnt, held until its event comes or it is released, counted again, late,
+        or rejected.
+        """
         parts = self._parts
         event_id = outcome.event_id
         entry = parts.ledger.entries.get(event_id)
         if entry is None:
             self._hold(taken, outcome, out)
         elif isinstance(entry, Waiting):
+            held = parts.quarantine.held.get(event_id)
+            if held is not None and held.taken.body == outcome:
+                parts.counts["repeats"] += 1
+                return
             self._settle(taken, outcome, entry, out)
         elif entry[16:] == digest(outcome):
             parts.counts["repeats"] += 1
@@ -51,18 +61,30 @@ class Learning:
             )
         judged = parts.judge.outcome(asked.event, outcome, waiting.said)
         entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
+        doubt = parts.judge.doubt(asked.event, outcome, judged.label)
+        known = event_id in parts.quarantine.held
+        if known and doubt is not None:
+            raise Conflicting(
+                f"{doubt}, and a different outcome of event {event_id!r} is held already."
+            )
 
         now = self.pass_to(taken.time, out)
         # Its own time may have expired the prediction that it answers, or ended the id's memory.
         after = parts.ledger.entries.get(event_id)
+        if not known and not waiting.silent:
+            parts.maturity.labelled(waiting.time, asked.segment)
+        late = after is None or (isinstance(after, Waiting) and after.expired)
+        if doubt is not None and not late:
+            held = Held(taken, now, waiting.time + parts.ledger.memory)
+            self._doubt(event_id, held, doubt, out)
+            return
         parts.counts["outcomes"] += 1
+        parts.quarantine.release(event_id)
         if isinstance(after, Waiting):
             parts.ledger.settle(event_id, after, digest(asked.event), digest(outcome))
         parts.live.pop(event_id, None)
         delay = now - waiting.time
-        if not waiting.silent:
-            parts.maturity.labelled(waiting.time, asked.segment)
-        if after is None or (isinstance(after, Waiting) and after.expired):
+        if late:
             parts.counts["late"] += 1
             if after is not None and not waiting.silent:
                 parts.tally.late(waiting.time, asked.groups)
@@ -72,6 +94,43 @@ class Learning:
         self.teach(asked, waiting, judged, entries, taken.time, out)
         learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight)
         self._example(asked, waiting, learnt, out)
+
+    def _doubt(self, event_id: str, held: Held, doubt: str, out: list[Output]) -> None:
+        """Hold an outcome that cannot be believed, and say how it is released."""
+        parts = self._parts
+        memory = parts.ledger.memory
+        parts.quarantine.hold(event_id, held)
+        parts.counts["quarantined"] += 1
+        release = f"riverrun release {parts.use_case.name} {shlex.quote(event_id)} --why …"
+        error = Implausible(
+            f"{doubt}, so it is not learnt but held, for {spoken(memory)} after its event. If it "
+            f"is right: `{release}`. If not, send the right outcome of event {event_id!r}."
+        )
+        parts.refuse(held.taken, error, out)
+
+    def release(self, event_id: str, out: list[Output]) -> bool:
+        """Learn an outcome that is held, as if it came only now; False if it is not held."""
+        parts = self._parts
+        held, waiting = parts.quarantine.held.get(event_id), parts.ledger.entries.get(event_id)
+        if held is None or not isinstance(waiting, Waiting):
+            return False
+        outcome = held.taken.body
+        assert isinstance(outcome, Outcome)
+        asked = self._question(event_id, waiting)
+        judged = parts.judge.outcome(asked.event, outcome, waiting.said)
+        entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
+        parts.quarantine.release(event_id)
+        parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
+        parts.live.pop(event_id, None)
+        parts.counts["released"] += 1
+        # One that expired meanwhile is counted as such.
+        parts.counts["outcomes"] += not waiting.expired
+        self._score(asked, waiting, judged)
+        self.teach(asked, waiting, judged, entries, held.taken.time, out)
+        delay = held.arrived - waiting.time
+        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight)
+        self._example(asked, waiting, learnt, out)
+        return True
 
     def _question(self, event_id: str, waiting: Waiting) -> Question:
         """What was asked: still at hand, or made again from its bytes, which gives the same."""
@@ -171,6 +230,8 @@ class Learning:
             for event_id, waiting in ledger.overdue(now):
                 self._expire(event_id, waiting, now, out)
             ledger.forget(now)
+        if parts.quarantine.ends < now:
+            parts.quarantine.forget(now)
         if ledger.early:
             for given_up in ledger.stale_early(now):
                 parts.refuse(given_up, _unmatched(given_up), out)
@@ -193,7 +254,7 @@ class Learning:
         parts.live.pop(event_id, None)
         if not waiting.silent:
             parts.tally.expired(waiting.time, asked.groups)
-        if parts.use_case.never is None:
+        if parts.use_case.never is None or event_id in parts.quarantine.held:
             return
         judged = parts.judge.default(asked.event, waiting.said)
         self._score(asked, waiting, judged)

@@ -20,6 +20,7 @@ from models.journal import Journal
 from models.kinds import KINDS
 from models.maturing import Maturity
 from models.publishing import Output, Publisher
+from models.quarantine import Quarantine
 from models.reading import Taken
 from models.roster import Roster
 from models.scoring import Judge
@@ -38,6 +39,7 @@ LIVE_MAX = 2_000
 COUNTED = (
     "events", "outcomes", "learnt", "late", "expired", "repeats", "tombstones", "refused",
     "champion", "challenger", "pooled", "baseline", "holdout",
+    "quarantined", "released",
 )  # fmt: skip
 
 
@@ -66,6 +68,7 @@ class Parts:
         self.journal = Journal()
         self.watermark = Watermark(use_case.max_jump_s, use_case.jump_agree)
         self.ledger = Ledger(use_case.horizon, use_case.memory_s, use_case.waiting_limit)
+        self.quarantine = Quarantine(use_case.early_limit)
         self.featurizer = Featurizer(use_case.features, use_case.hidden)
         self.roster = Roster(use_case, kind, definition, partitions)
         self.tally = Tally(use_case, kind)

@@ -55,6 +55,20 @@ class Judge:
             weight = _authors("weight", lambda: _positive(weigh(event, outcome)))
         return self._judge(event, outcome, label, weight, said)
 
+    def doubt(self, event: Any, outcome: Any, label: Any) -> str | None:
+        """Why the outcome cannot be believed; None if it can be."""
+        bounds = self._use_case.plausible
+        if bounds is None:
+            return None
+        if callable(bounds):
+            check = bounds
+            believed = _authors("plausible", lambda: bool(check(event, outcome)))
+            return None if believed else f"the label {label!r} is not plausible for its event"
+        least, most = bounds
+        if least <= label <= most:
+            return None
+        return f"the label {label!r} is not between {least:g} and {most:g}"
+
     def default(self, event: Any, said: tuple[Any, ...]) -> Judged:
         """By the label that a passed horizon stands for; there is no KPI without an outcome."""
         label = self._kind.label(self._use_case.never)

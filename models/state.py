@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import Any
 
+from models.quarantine import Held
 from models.reading import PlainRecord, Taken
 from models.slot import Slot
 from models.task import PartitionTask
 from models.windows import Sliding
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -28,6 +29,10 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "counts": dict(task.counts),
         "watermark": (task.watermark.time, [_raw(held) for held in task.watermark.aside]),
         "early": {event_id: _raw(held) for event_id, held in ledger.early.items()},
+        "quarantine": {
+            event_id: (_raw(held.taken), held.arrived, held.until)
+            for event_id, held in task.quarantine.held.items()
+        },
         "windows": {name: _cells(state) for name, state in task.featurizer.states.items()},
         "roster": (
             roster.champion,
@@ -70,6 +75,12 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     task.watermark.aside = [_read(task, raw) for raw in aside]
     early = {event_id: _read(task, raw) for event_id, raw in parts["early"].items()}
     task.ledger.restore(ids, early)
+    task.quarantine.restore(
+        {
+            event_id: Held(_read(task, raw), arrived, until)
+            for event_id, (raw, arrived, until) in parts["quarantine"].items()
+        }
+    )
     for name, cells in parts["windows"].items():
         _put_cells(task.featurizer.states[name], cells)
     roster = task.roster

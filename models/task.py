@@ -19,7 +19,7 @@ from __future__ import annotations
 import orjson
 
 from models.answering import Answering
-from models.commanding import obey
+from models.commanding import obey, release
 from models.durations import spoken
 from models.learning import Learning
 from models.parts import Parts
@@ -120,7 +120,10 @@ class PartitionTask(Parts):
             return
         champion = self.roster.champion
         try:
-            obey(command, self.roster, self.teller, out)
+            if command.verb == "release":
+                release(command, self._learning, self.teller, out)
+            else:
+                obey(command, self.roster, self.teller, out)
         except Rejected as error:
             self.refuse(taken, error, out)
         if self.roster.champion != champion:

@@ -114,6 +114,7 @@ class UseCase:
     hidden: Sequence[str] = ()
     learns: Literal["label", "label - baseline"] = "label"
     limits: tuple[float, float] | None = None
+    plausible: tuple[float, float] | Callable[[Any, Any], bool] | None = None
     interval: float | None = 0.9
     never: Any = None
     weight: Callable[[Any, Any], float] | None = None

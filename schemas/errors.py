@@ -6,7 +6,8 @@
     │   ├── Late         behind the watermark, the horizon or the memory
     │   ├── Ahead        its time is far ahead of every other record's
     │   ├── Unmatched    an outcome whose event never came
-    │   └── Conflicting  a second, different outcome; an id used again
+    │   ├── Conflicting  a second, different outcome; an id used again
+    │   └── Implausible  an outcome of implausible value, held and not learnt until released
     ├── Unavailable      a server does not answer; retry, then stop
     ├── Incompatible     snapshot, schema, partitions or definition do not fit: refuse to start
     └── Misdeclared      the use case file or a setting is wrong: where, and how to mend it
@@ -58,6 +59,12 @@ class Conflicting(Rejected):
     """A second outcome that says something else, or an event id used again."""
 
     fault = "conflicting"
+
+
+class Implausible(Rejected):
+    """An outcome whose value cannot be believed; it is held, and learnt once it is released."""
+
+    fault = "quarantined"
 
 
 class Unavailable(RiverrunError):

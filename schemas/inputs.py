@@ -86,6 +86,9 @@ class Command(Travelling):
     evidence: dict[str, Any] | None = Field(
         default=None, description="The figures it stands on, if a rule asked."
     )
+    event_ids: list[str] | None = Field(
+        default=None, max_length=1_000, description="The outcomes to release, by their event."
+    )
 
 
 def field_names(model: type[BaseModel]) -> Iterator[str]:

@@ -25,12 +25,13 @@ from streams.tapes import Tapes
 
 @dataclass(slots=True)
 class Obeyed:
-    """What became of a command. `refused`: partition → why."""
+    """What became of a command. `refused`: partition → why; `evidence`: what each said with it."""
 
     command: Command
     partitions: int
     applied: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
+    evidence: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def waiting(self) -> list[int]:
@@ -58,7 +59,14 @@ class Obeyed:
         }
 
 
-def command(verb: Verb, *, who: str, why: str, model: str | None = None) -> Command:
+def command(
+    verb: Verb,
+    *,
+    who: str,
+    why: str,
+    model: str | None = None,
+    event_ids: list[str] | None = None,
+) -> Command:
     """A new command, asked now."""
     return Command(
         command_id=f"{verb}-{uuid4().hex[:12]}",
@@ -67,6 +75,7 @@ def command(verb: Verb, *, who: str, why: str, model: str | None = None) -> Comm
         who=who,
         why=why,
         time=datetime.now(UTC),
+        event_ids=event_ids,
     )
 
 
@@ -117,5 +126,6 @@ def _note(obeyed: Obeyed, record: Any, names: Mapping[str, str]) -> None:
     if record.topic == names["lifecycle"]:
         if value["command_id"] == command_id and record.partition not in obeyed.applied:
             obeyed.applied.append(record.partition)
+            obeyed.evidence[record.partition] = value["evidence"] or {}
     elif value["stage"] == "command" and command_id.encode() in b64decode(value["value_base64"]):
         obeyed.refused[record.partition] = value["error"]

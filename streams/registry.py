@@ -129,7 +129,7 @@ def folded(found: Iterable[Mapping[str, Any]]) -> list[Entry]:
     entries: dict[tuple[int, str | None, str], Entry] = {}
     frozen: dict[int, bool] = {}
     for change in found:
-        if change["to_state"] == REVEALED:
+        if change["to_state"] in (REVEALED, "released"):
             continue  # about no model
         if change["to_state"] in ("frozen", "open"):
             frozen[change["partition"]] = change["to_state"] == "frozen"

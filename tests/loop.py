@@ -80,6 +80,7 @@ PARCELS = UseCase(
     baseline=lambda e: 5.0,
     metric="mae",
     limits=(0, 200),
+    plausible=(0, 500),
     interval=None,
     horizon=hours(48),
     kpi=Kpi(lambda e, o, said: abs(said - o.hours), unit="EUR", better="lower", range=(0, 100)),

@@ -30,7 +30,6 @@ RECORDS: dict[str, type[records.Published]] = {
     "metrics": records.Metric,
     "evidence": records.Evidence,
     "delays": records.Delays,
-    "drift": records.Drift,
     "lifecycle": records.Lifecycle,
     "dead-letter": records.DeadLetter,
 }

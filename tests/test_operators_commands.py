@@ -245,3 +245,20 @@ async def test_a_use_case_is_replayed_on_another_number_of_partitions(
         assert len(said) == len(set(said))
     finally:
         target.close()
+
+
+async def test_a_quarantined_outcome_is_listed_and_released(loop: Loop) -> None:
+    """65,535 hours are held and a dead letter; released, they are an example; twice is a no."""
+    event = {"event_id": "odd", "event_time": "2024-05-02T12:00:00Z"}
+    event |= {"depot": "north", "weight": 1.0, "miles": 10}
+    outcome = {"event_id": "odd", "outcome_time": "2024-05-02T13:00:00Z", "hours": 65_535}
+    await loop.publish([("event", event), ("outcome", outcome)])
+    await loop.wait_for("predictions", ["odd"])
+    case = str(loop.file)
+    await until_letters(loop, "65535", 1)
+    found = loop.run("dead-letters", "list", case, "--class", "quarantined", "--json")["letters"]
+    assert "riverrun release parcels odd" in str(found)
+    told = loop.run("release", case, "odd", "--why", "it was lost in a wall", "--json")
+    assert sorted(told["applied"]) == [0, 1]
+    await loop.wait_for("examples", ["odd"])
+    loop.run("release", case, "odd", "--why", "again", code=1)

@@ -40,7 +40,8 @@ FEW = settings(max_examples=40, deadline=None)
 NO_JUMPS = {"max_jump": 1e9}
 CALM = use_case(**NO_JUMPS, horizon=hours(100))
 """Its horizon never passes, so that nothing expires and nothing is late."""
-HASTY = use_case(**NO_JUMPS, horizon=minutes(20), never=9.0)
+HASTY = use_case(**NO_JUMPS, horizon=minutes(20), never=9.0, plausible=(2.0, 20.0))
+"""Outcomes of 1 and 50 are held, and some of them are released or corrected."""
 BINARY = use_case(
     **NO_JUMPS,
     kind="binary",
@@ -119,8 +120,7 @@ def inputs(draw: Any, shops: str = "a", span: int = 3_000) -> Inputs:
     if random.random() < 0.3:
         outcomes.append((50, shops[0], delivery("nobody", 50)))
     commands = [
-        Given(COMMANDS, b"c", orjson.dumps(command(f"c{n}", *random.choice(COMMANDS_GIVEN))))
-        for n in range(random.randrange(4))
+        Given(COMMANDS, b"c", orjson.dumps(_command(n, random))) for n in range(random.randrange(4))
     ]
     split = [[_given(EVENTS, e) for e in _timely(events)], [], commands]
     split[OUTCOMES] = [_given(OUTCOMES, o) for o in _timely(outcomes)]
@@ -133,8 +133,13 @@ def inputs(draw: Any, shops: str = "a", span: int = 3_000) -> Inputs:
     return Inputs(split[0], split[1], split[2], [next(queues[n]) for n in turns])
 
 
-COMMANDS_GIVEN = [("freeze",), ("unfreeze",), ("rollback",)]
+COMMANDS_GIVEN = ["freeze", "unfreeze", "rollback", "release"]
 PROMOTION = command("p", "promote", model="tree")
+
+
+def _command(n: int, random: Random) -> dict[str, Any]:
+    ids = [f"e{random.randrange(25)}" for _ in range(12)]
+    return command(f"c{n}", random.choice(COMMANDS_GIVEN), event_ids=ids)
 
 
 def _timely(records: list[tuple[float, str, dict[str, Any]]]) -> Iterator[tuple[str, Any]]:
@@ -345,6 +350,7 @@ def test_the_examples_above_show_every_kind_of_record():
             _given(EVENTS, ("a", order("3", 9_000))),
         ]
     )
+    task.said += task.task.report()
     assert {out.kind for out in task.said} == set(RECORDS)
 
 

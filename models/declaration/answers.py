@@ -32,11 +32,12 @@ def check_functions(use_case: UseCase, found: Findings) -> None:
         "label": ("event", "outcome"),
         "baseline": ("event",),
         "weight": ("event", "outcome"),
+        "plausible": ("event", "outcome"),
         "recorded": (),
     }
     for field, arguments in wanted.items():
         function = getattr(use_case, field)
-        if function is None or not found.sound(field):
+        if not callable(function) or not found.sound(field):
             continue
         fault = takes(function, *arguments)
         if fault is not None:
@@ -84,6 +85,18 @@ def check_range(use_case: UseCase, found: Findings) -> None:
             )
         elif limits[0] >= limits[1]:
             found.add(("limits",), f"limits {limits} are not in order.", "Write (least, most).")
+    bounds = use_case.plausible
+    if isinstance(bounds, tuple) and found.sound("plausible", "kind"):
+        if kind != "regression":
+            found.add(
+                ("plausible",),
+                f"a {kind} label has no bounds.",
+                "Write `lambda event, outcome: ...`: True where the outcome can be believed.",
+            )
+        elif bounds[0] >= bounds[1]:
+            found.add(
+                ("plausible",), f"plausible {bounds} is not in order.", "Write (least, most)."
+            )
     interval = use_case.interval
     if interval is not None and found.sound("interval") and not 0 < interval < 1:
         found.add(

@@ -62,6 +62,10 @@ SHAPES: Mapping[str, Shape] = {
     "kind": _TEXT,
     "learns": _TEXT,
     "limits": _maybe(_PAIR),
+    "plausible": (
+        lambda v: v is None or callable(v) or _PAIR[0](v),
+        "a pair of finite numbers (least, most), a function, or None",
+    ),
     "interval": _maybe(_NUMBER),
     "weight": _maybe(_CALL),
     "warmup": _WHOLE,

@@ -1,4 +1,4 @@
-"""`riverrun promote`, `rollback`, `freeze`, `unfreeze`: what operators tell the models."""
+"""`riverrun promote`, `rollback`, `freeze`, `unfreeze`, `release`: what operators tell models."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command()(rollback)
     app.command()(freeze)
     app.command()(unfreeze)
+    app.command()(release)
 
 
 def promote(
@@ -102,11 +103,43 @@ def unfreeze(
     _order(usecase, command("unfreeze", who=_who(who), why=why), timeout, prefix, json)
 
 
+def release(
+    usecase: UseCaseName,
+    event_ids: Annotated[
+        list[str], typer.Argument(metavar="EVENT_ID...", help="Whose outcome is right after all.")
+    ],
+    why: Why,
+    who: Who = None,
+    timeout: Timeout = TIMEOUT_S,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Learn outcomes that were quarantined because their value is not plausible.
+
+    `riverrun dead-letters list USECASE --class quarantined` shows them. Exit code 1 unless all of
+    them were held and are learnt now. Example:
+    `riverrun release flight_eta 2013-01-09-HA-51 --why "it did take 21 hours"`
+    """
+    wish = command("release", who=_who(who), why=why, event_ids=list(dict.fromkeys(event_ids)))
+    obeyed = _order(usecase, wish, timeout, prefix, json)
+    released = {i for said in obeyed.evidence.values() for i in said.get("released", ())}
+    left = [i for i in wish.event_ids or () if i not in released]
+    if left and not obeyed.waiting:
+        complain(
+            RiverrunError(
+                f"not held: {', '.join(left)}. Each was never quarantined, or has been released "
+                "or corrected, or its id's memory has ended."
+            )
+        )
+    if left:
+        raise typer.Exit(1)
+
+
 def _who(given: str | None) -> str:
     return given or getpass.getuser()
 
 
-def _order(usecase: str, wish: Command, timeout: float, prefix: str | None, json: bool) -> None:
+def _order(usecase: str, wish: Command, timeout: float, prefix: str | None, json: bool) -> Obeyed:
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     names = names_of(load(usecase).use_case, settings)
     progress = Progress("partitions that have answered")
@@ -132,3 +165,4 @@ def _order(usecase: str, wish: Command, timeout: float, prefix: str | None, json
         )
     if len(obeyed.applied) < obeyed.partitions:
         raise typer.Exit(1)
+    return obeyed
