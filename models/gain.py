@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from models.assignment import HOLDOUT
+from models.evidence.arm_contest import ArmContest
 from models.evidence.confidence_sequence import Comparison, Interval
 from models.evidence.foresight import blocks_needed
-from models.settled import Block
+from models.settled import Arm, Block
 from models.usecase import UseCase
 
-ALPHA = 0.05
 Verdict = Literal["worth it", "not worth it", "not known yet"]
 OF_COMPARISON: Mapping[str, Verdict] = {
     "better": "worth it",
@@ -50,13 +51,22 @@ class Gain:
         return None if self.upper is None else self.upper * self.labelled
 
 
+class Running(NamedTuple):
+    """The total by the end of a block, and the bounds per labelled prediction then."""
+
+    total: float
+    lower: float | None
+    upper: float | None
+    labelled: int
+
+
 def gained(
     use_case: UseCase,
     blocks: Sequence[Block],
     who: tuple[str, str],
     *,
     price: float = 0.0,
-    alpha: float = ALPHA,
+    alpha: float,
 ) -> Gain:
     """What `who[0]` gained on `who[1]`, after `price` for each labelled prediction."""
     return gain_of(use_case, [pair_of(use_case, b, who) for b in blocks], price=price, alpha=alpha)
@@ -67,10 +77,10 @@ def gain_of(
     pairs: Sequence[tuple[int, int, float]],
     *,
     price: float = 0.0,
-    alpha: float = ALPHA,
+    alpha: float,
 ) -> Gain:
     """The gain over blocks in event order, each as (predictions, labelled, gain in all)."""
-    comparison = comparison_of(use_case, price, alpha)
+    comparison = comparison_of(use_case, alpha, price)
     for predictions, labelled, gain in pairs:
         comparison.update(labelled, gain, missing=predictions - labelled)
     lower, upper = bounds_of(comparison, comparison.interval, price)
@@ -90,7 +100,52 @@ def gain_of(
     )
 
 
-def comparison_of(use_case: UseCase, price: float = 0.0, alpha: float = ALPHA) -> Comparison:
+def held_out(
+    use_case: UseCase, blocks: Sequence[Block], *, price: float = 0.0
+) -> tuple[Gain, list[Running]] | None:
+    """What was gained on units that the baseline answers for ever, and how it came together.
+
+    Other units are compared with them, group by group (models.evidence.arm_contest): it holds where
+    answers change outcomes, too. None without a holdout.
+    """
+    least, most = use_case.kpi.range
+    contest = ArmContest(
+        use_case.contest.alpha, most - least, use_case.kpi.better == "lower", margin=price
+    )
+    served, course = 0, []
+    for block in blocks:
+        if HOLDOUT in block.arms:
+            held, others = block.arms[HOLDOUT], Arm()
+            for name in sorted(block.arms):
+                if name != HOLDOUT:
+                    others.add(block.arms[name].predictions, block.arms[name].groups)
+            if others.groups:
+                asked = held.predictions + others.predictions
+                missing = asked - held.labelled - others.labelled
+                contest.update(others.groups, held.groups, missing)
+                served += others.labelled
+        bounds = bounds_of(contest, contest.interval, price)
+        course.append(Running((contest.mean - price) * served, *bounds, labelled=served))
+    if not contest.seen:
+        return None
+    lower, upper = bounds_of(contest, contest.interval, price)
+    worst = bounds_of(contest, contest.worst_case, price)
+    gain = Gain(
+        labelled=served,
+        missing=contest.missing,
+        mean=contest.mean - price,
+        total=(contest.mean - price) * served,
+        lower=lower,
+        upper=upper,
+        worst_lower=None if lower is None else worst[0],
+        worst_upper=None if upper is None else worst[1],
+        verdict=OF_COMPARISON[contest.verdict],
+        blocks_needed=0 if contest.verdict != "undecided" else None,
+    )
+    return gain, course
+
+
+def comparison_of(use_case: UseCase, alpha: float, price: float = 0.0) -> Comparison:
     """A fresh comparison within the KPI's range; what is gained has to be above the price."""
     least, most = use_case.kpi.range
     return Comparison(alpha=alpha, bound=most - least, margin=price)
@@ -105,7 +160,7 @@ def pair_of(use_case: UseCase, block: Block, who: tuple[str, str]) -> tuple[int,
 
 
 def bounds_of(
-    comparison: Comparison, interval: Interval, price: float
+    comparison: Comparison | ArmContest, interval: Interval, price: float
 ) -> tuple[float | None, float | None]:
     """The interval after the price; an end that is the end of the range says nothing."""
     lower, upper = interval

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from models.features import Entries
-from models.gain import ALPHA, Gain, gain_of
+from models.gain import Gain, gain_of
 from models.kinds import metric_value
 from models.learning import Learning
 from models.parts import Question
@@ -152,14 +152,14 @@ def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
         unit=use_case.kpi.unit,
         better=use_case.kpi.better,
         metric=use_case.metric,
-        alpha=ALPHA,
+        alpha=use_case.contest.alpha,
         blocks=len(blocks),
         since=blocks[0].start if blocks else None,
         until=blocks[-1].start + blocks[-1].length_s if blocks else None,
         labelled=whole.kpi_n,
         rungs=[_rung(use_case, sample) for sample in samples],
     )
-    alpha = ALPHA / max(1, len(samples) - 1)
+    alpha = use_case.contest.alpha / max(1, len(samples) - 1)
     for before, after in pairwise(samples):
         found.steps.append(_step(use_case, before, after, alpha))
     return found

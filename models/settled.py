@@ -7,7 +7,7 @@ Partitions of one block are added in their order: the same records give the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,26 @@ from typing import Any
 from models.tally import Group
 
 Sums = dict[str, float]
+
+
+@dataclass(slots=True)
+class Arm:
+    """One arm of an experiment in one block: of each group of its units (labelled, KPI)."""
+
+    predictions: int = 0
+    groups: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def labelled(self) -> int:
+        """Predictions with a KPI."""
+        return sum(n for n, _ in self.groups)
+
+    def add(self, predictions: int, groups: Iterable[Sequence[float]]) -> None:
+        """Add what another partition, or another arm, says of the same groups."""
+        self.predictions += predictions
+        more = [(int(n), float(kpi)) for n, kpi in groups]
+        mine = self.groups or [(0, 0.0)] * len(more)
+        self.groups = [(a + n, b + kpi) for (a, b), (n, kpi) in zip(mine, more, strict=True)]
 
 
 @dataclass(slots=True)
@@ -34,6 +54,7 @@ class Block:
     kpi: Sums = field(default_factory=dict)
     paired: Sums = field(default_factory=dict)
     sums: dict[str, Sums] = field(default_factory=dict)
+    arms: dict[str, Arm] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add one partition's evidence of the same block."""
@@ -45,6 +66,8 @@ class Block:
         _add(self.paired, record["paired"])
         for name, sums in record["sums"].items():
             _add(self.sums.setdefault(name, {}), sums)
+        for name, arm in record["arms"].items():
+            self.arms.setdefault(name, Arm()).add(arm["predictions"], arm["groups"])
 
 
 class Settled:

@@ -3,17 +3,25 @@
 Three figures are told apart. The *total* is what the outcomes that came say happened: a fact, if
 what is served does not change the outcome. Its *interval* says how much of it is no luck: a
 confidence sequence over settled blocks, so that it may be read every day and is right about all of
-the days together in 19 of 20 use cases (models.evidence.confidence_sequence). The *worst case* adds
-what the outcomes that never came could have hidden. The verdict is on what is left after the price.
+the days together, but for a share `Contest.alpha` of use cases. The *worst case* adds what the
+outcomes that never came could have hidden. The verdict is on what is left after the price.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from models.gain import ALPHA, Gain, Verdict, bounds_of, comparison_of, gained, pair_of
+from models.gain import (
+    Gain,
+    Verdict,
+    bounds_of,
+    comparison_of,
+    gained,
+    held_out,
+    pair_of,
+)
 from models.settled import Block, Settled, together
 from models.slices import Slice, slices_of
 from models.targets import Held, judged
@@ -102,10 +110,11 @@ def worth(use_case: UseCase, settled: Settled, cpu_us: Mapping[str, float] | Non
     blocks = settled.blocks()
     whole = together(blocks)
     cost = _cost(use_case, whole, cpu_us)
-    gain = gained(use_case, blocks, ("served", "baseline"))
+    who, alpha = ("served", "baseline"), use_case.contest.alpha
+    gain = gained(use_case, blocks, who, alpha=alpha)
     net = gain
     if cost is not None and whole.kpi_n:
-        net = gained(use_case, blocks, ("served", "baseline"), price=cost.total / whole.kpi_n)
+        net = gained(use_case, blocks, who, price=cost.total / whole.kpi_n, alpha=alpha)
     segments = sorted({s for s, _ in settled.groups() if s is not None})
     found = Worth(
         use_case=use_case.name,
@@ -113,7 +122,7 @@ def worth(use_case: UseCase, settled: Settled, cpu_us: Mapping[str, float] | Non
         unit=use_case.kpi.unit,
         better=use_case.kpi.better,
         metric=use_case.metric,
-        alpha=ALPHA,
+        alpha=alpha,
         blocks=len(blocks),
         block_s=blocks[0].length_s if blocks else use_case.window,
         since=blocks[0].start if blocks else None,
@@ -133,8 +142,54 @@ def worth(use_case: UseCase, settled: Settled, cpu_us: Mapping[str, float] | Non
         targets=_targets(use_case, whole),
         points=_points(use_case, blocks),
     )
-    _decide(use_case, settled, found)
+    if use_case.contest.acts_on_outcome:
+        _only_by_holdout(use_case, blocks, found)
+    _decide(settled, found)
     return found
+
+
+def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], found: Worth) -> None:
+    """Where answers change outcomes, what the baseline would have brought was never seen."""
+    found.models, found.segments = _hints(found.models), _hints(found.segments)
+    found.notes.append(
+        "What is served changes the outcome here: the figures of single models and segments are "
+        "hints, as what others would have brought was never seen."
+    )
+    price = 0.0 if found.cost is None else found.cost.total / max(1, found.labelled)
+    gross, net = held_out(use_case, blocks), held_out(use_case, blocks, price=price)
+    if gross is None or net is None:
+        found.gain, found.net = _unknown(found.gain), _unknown(found.net)
+        found.points = [replace(point, lower=None, upper=None) for point in found.points]
+        found.notes.append("Only a holdout can tell what it is worth: declare Contest(holdout=…).")
+    else:
+        found.gain, found.net = gross[0], net[0]
+        found.points = [
+            replace(
+                point,
+                total=at.total,
+                lower=None if at.lower is None else at.lower * at.labelled,
+                upper=None if at.upper is None else at.upper * at.labelled,
+            )
+            for point, at in zip(found.points, gross[1], strict=True)
+        ]
+        found.notes.append("The gain is on units that the baseline answers for ever: the holdout.")
+    found.verdict = found.net.verdict
+
+
+def _hints(rows: Sequence[Answerer]) -> list[Answerer]:
+    return [replace(row, gain=_unknown(row.gain)) for row in rows]
+
+
+def _unknown(gain: Gain) -> Gain:
+    return replace(
+        gain,
+        lower=None,
+        upper=None,
+        worst_lower=None,
+        worst_upper=None,
+        verdict="not known yet",
+        blocks_needed=None,
+    )
 
 
 def _targets(use_case: UseCase, whole: Block) -> list[Held]:
@@ -144,14 +199,8 @@ def _targets(use_case: UseCase, whole: Block) -> list[Held]:
     return [held for held in found if held.name != "freshness"]
 
 
-def _decide(use_case: UseCase, settled: Settled, found: Worth) -> None:
-    if use_case.contest.acts_on_outcome:
-        found.verdict = "not known yet"
-        found.notes.append(
-            "What is served changes the outcome here, so what the baseline would have brought was "
-            "never seen: only a holdout or an experiment can tell what the model is worth."
-        )
-    elif found.verdict == "not known yet" and found.net.blocks_needed is not None:
+def _decide(settled: Settled, found: Worth) -> None:
+    if found.verdict == "not known yet" and found.net.blocks_needed is not None:
         found.days_needed = found.net.blocks_needed * found.block_s / DAY_S
     if len(settled.definitions) > 1:
         found.notes.append(f"{len(settled.definitions)} definitions answered in this time.")
@@ -162,7 +211,7 @@ def _decide(use_case: UseCase, settled: Settled, found: Worth) -> None:
 
 
 def _points(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
-    comparison = comparison_of(use_case, 0.0, ALPHA)
+    comparison = comparison_of(use_case, use_case.contest.alpha)
     every = -(-len(blocks) // POINTS_MAX)
     points = []
     for number, block in enumerate(blocks, 1):
@@ -193,7 +242,7 @@ def _points(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
 
 def _model(use_case: UseCase, blocks: Sequence[Block], name: str, cost: Cost | None) -> Answerer:
     whole = together(blocks)
-    alpha = ALPHA / len(use_case.models)
+    alpha = use_case.contest.alpha / len(use_case.models)
     cpu_us = None if cost is None else cost.cpu_us.get(name)
     return Answerer(
         name,
@@ -215,7 +264,7 @@ def _segment(use_case: UseCase, settled: Settled, segment: str, count: int) -> A
         _mean(whole.kpi.get("served"), whole.kpi_n),
         _mean(whole.kpi.get("baseline"), whole.kpi_n),
         # All intervals of segments together are right in 19 of 20 use cases.
-        gained(use_case, blocks, ("served", "baseline"), alpha=ALPHA / count),
+        gained(use_case, blocks, ("served", "baseline"), alpha=use_case.contest.alpha / count),
     )
 
 

@@ -136,7 +136,42 @@ def test_where_answers_change_the_outcome_nothing_is_claimed_without_a_holdout()
     """The baseline's KPI on the same events was never seen then."""
     found = worth(case(contest=Contest(acts_on_outcome=True)), settled(90, 1.0, 0.3))
     assert found.verdict == "not known yet"
-    assert "holdout" in found.notes[0]
+    assert (found.gain.lower, found.models[0].gain.verdict) == (None, "not known yet")
+    assert any("declare Contest(holdout=" in note for note in found.notes)
+
+
+def arms(gain: float, noise: random.Random, holdout: int = 6, champion: int = 12) -> dict[str, Any]:
+    """A day's arms, 32 groups of units each: the holdout costs 10 an event, others `gain` less."""
+    found = {}
+    for name, n, mean in (("holdout", holdout, 10.0), ("champion", champion, 10.0 - gain)):
+        groups = [(n, n * (mean + noise.gauss(0.0, 0.5))) for _ in range(32)]
+        found[name] = {
+            "predictions": 32 * n,
+            "n": 32 * n,
+            "kpi": sum(kpi for _, kpi in groups),
+            "sums": {},
+            "groups": groups,
+        }
+    return found
+
+
+def test_where_answers_change_the_outcome_a_holdout_tells_what_they_are_worth() -> None:
+    """Units that the baseline answers cost 0.5 more: that is the gain, whatever shadows say."""
+    noise, found, none = random.Random(4), Settled(), Settled()
+    for day in range(60):
+        found.add(evidence(day, arms=arms(0.5, noise)))
+        none.add(evidence(day, arms=arms(0.0, noise)))
+    told = worth(case(contest=Contest(acts_on_outcome=True, holdout=0.3)), found)
+    assert told.verdict == "worth it"
+    assert told.gain.mean == pytest.approx(0.5, abs=0.1)
+    assert told.gain.lower is not None
+    assert told.gain.upper is not None
+    assert 0 < told.gain.lower < 0.5 < told.gain.upper
+    assert told.gain.labelled == 60 * 32 * 12
+    assert told.points[-1].total == pytest.approx(told.gain.total)
+    equal = worth(case(contest=Contest(acts_on_outcome=True, holdout=0.3)), none)
+    assert equal.verdict == "not known yet"
+    assert "not known yet" in page(equal)
 
 
 def test_nothing_settled_is_an_answer_too() -> None:

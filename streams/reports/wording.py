@@ -144,8 +144,8 @@ def outlook(found: Worth) -> str:
         return f"Each answer would have to be {per} better to break even, or running it cheaper."
     if found.days_needed is not None:
         return f"If all goes on as it does, it is known in about {days(found.days_needed)}."
-    if found.notes and found.net.verdict != UNKNOWN:
-        return found.notes[0]
+    if net.lower is None and net.upper is None and len(found.notes) > 1:
+        return found.notes[1]
     return "The difference is too small to tell from luck within ten years, as it looks today."
 
 
