@@ -8,6 +8,7 @@ definition) and the runtime: Python's minor version, River's version, and riverr
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -68,8 +69,10 @@ def find(name: str) -> Path:
     for place in (Path("usecases"), *_brought()):
         if (place / f"{name}.py").is_file():
             return (place / f"{name}.py").resolve()
+    near = difflib.get_close_matches(name, known(), 1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
     raise Misdeclared(
-        f"There is no use case {name!r}; there are: {', '.join(known())}.",
+        f"There is no use case {name!r}; there are: {', '.join(known())}.{meant}",
         mend=f"Give a path, or `riverrun new {name}` to begin one.",
     )
 

@@ -7,6 +7,7 @@ partition in between. Times are seconds; `learnt_at` and the like are Unix time.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate
 from time import time
 from typing import Any
@@ -33,6 +34,14 @@ class Histogram:
         """Count one value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
+
+    @classmethod
+    def together(cls, found: Sequence[Histogram]) -> Histogram:
+        """Several of the same bounds as one; at least one."""
+        whole = cls(found[0].bounds)
+        whole.counts = [sum(column) for column in zip(*(h.counts for h in found), strict=True)]
+        whole.sum = sum(histogram.sum for histogram in found)
+        return whole
 
     def cumulative(self) -> list[tuple[str, int]]:
         """(upper bound, how many up to it), as Prometheus has them.

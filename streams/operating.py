@@ -11,6 +11,7 @@ from models.usecase import UseCase
 from schemas.errors import Incompatible
 from schemas.topics import INPUTS
 from streams import definitions, topics
+from streams.exposition import Exposition
 from streams.garbage import bound_pauses
 from streams.loading import Loaded
 from streams.log import KafkaLog
@@ -63,6 +64,7 @@ def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> i
         serving=serving_of(use_case, settings),
         health_host=settings.riverrun_http_host,
         health_port=health_port,
+        metrics=Exposition(use_case, loaded.definition).render,
     )
 
 

@@ -33,8 +33,15 @@ Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 SNAPSHOT_KEY_FILE = "snapshot.key"
-
-_FROM_FILES = ("kafka_sasl_password", "redis_url", "riverrun_snapshot_key", "riverrun_ops_password")
+SECRETS = (
+    "kafka_sasl_password",
+    "redis_url",
+    "riverrun_snapshot_key",
+    "riverrun_ops_password",
+    "riverrun_alert_webhook",
+    "riverrun_alert_webhook_secret",
+)
+"""What can come from a file, too."""
 
 
 class Settings(BaseSettings):
@@ -69,6 +76,11 @@ class Settings(BaseSettings):
     riverrun_ops_password: SecretStr | None = Field(None, description="to act on the page")
     riverrun_ops_password_file: Path | None = None
     riverrun_ops_names: str = Field("", description="host names of the page, comma separated")
+    riverrun_alert_webhook: SecretStr | None = Field(None, description="https:// address")
+    riverrun_alert_webhook_file: Path | None = None
+    riverrun_alert_webhook_secret: SecretStr | None = Field(None, description="HMAC secret")
+    riverrun_alert_webhook_secret_file: Path | None = None
+    riverrun_alert_limits: str = Field("", description="name=value, … of streams/monitor/rules.py")
 
     @classmethod
     def load(cls, **flags: Any) -> Self:
@@ -97,7 +109,7 @@ class Settings(BaseSettings):
     @classmethod
     def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Read each secret whose file is named in the place of its value."""
-        for name in _FROM_FILES:
+        for name in SECRETS:
             if file := values.get(f"{name}_file"):
                 if values.get(name):
                     raise ValueError(f"{name.upper()} and {name.upper()}_FILE are both set")

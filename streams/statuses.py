@@ -10,8 +10,6 @@ from schemas.errors import Unavailable
 from streams import status
 from streams.settings import Settings
 
-COLUMNS = ("partition", "state", "worker", "lag", "events", "learnt", "error")
-
 
 async def workers(group_id: str, settings: Settings) -> list[dict[str, Any]]:
     """Every worker that spoke in the last seconds; raises `Unavailable` without Redis."""

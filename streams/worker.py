@@ -21,7 +21,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from faust.types import TP
@@ -47,6 +47,8 @@ CLEAN, BUG, AGAIN, DECIDE = 0, os.EX_SOFTWARE, os.EX_TEMPFAIL, os.EX_CONFIG
 SESSION_S, HEARTBEAT_S, REBALANCE_S = 6.0, 2.0, 20.0
 FETCH_WAIT_MS = 100  # an input that opens while another's fetch waits is held up at most this long
 SHUTDOWN_S_MAX = 8.0
+Metrics = Callable[[Sequence[Partition], Mapping[int, Measures]], bytes]
+"""What renders `/metrics` (streams/exposition.py)."""
 WATCH_S = 0.5
 
 
@@ -85,7 +87,7 @@ def run_worker(
     redis_url: str | None = None,
     health_host: str = "127.0.0.1",
     health_port: int | None = 0,
-    metrics: Callable[[], bytes] | None = None,
+    metrics: Metrics | None = None,
     shorten: Callable[[Any, int], Any | None] | None = None,
     roll: Callable[..., Awaitable[Any]] | None = None,
     on_stopped: Callable[[], Awaitable[None]] | None = None,
@@ -152,9 +154,7 @@ class _Worker:
 
     # From start to end.
 
-    async def main(
-        self, health_at: tuple[str, int] | None, metrics: Callable[[], bytes] | None
-    ) -> int:
+    async def main(self, health_at: tuple[str, int] | None, metrics: Metrics | None) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.ending.set)
@@ -340,13 +340,17 @@ class _Worker:
         }
 
     async def _start_health(
-        self, at: tuple[str, int] | None, metrics: Callable[[], bytes] | None
+        self, at: tuple[str, int] | None, metrics: Metrics | None
     ) -> Health | None:
         if at is None:
             return None
-        health = Health(self.status, metrics=metrics, host=at[0], port=at[1])
+        rendered = None if metrics is None else lambda: metrics(self._running(), self.measures)
+        health = Health(self.status, metrics=rendered, host=at[0], port=at[1])
         log.info("health on http://%s:%d/readyz", at[0], await health.start())
         return health
+
+    def _running(self) -> list[Partition]:
+        return list(self.partitions.values())
 
     def _telling(self) -> list[asyncio.Task[None]]:
         if self.redis_url is None:

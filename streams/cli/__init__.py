@@ -31,6 +31,7 @@ from streams.cli import (
     repartitioning,
     servers,
     verifying,
+    watched,
     weighing,
     working,
 )
@@ -47,6 +48,7 @@ app = typer.Typer(
 for group in (
     servers,
     working,
+    watched,
     demo,
     authoring,
     backtesting,

@@ -6,9 +6,30 @@ from typing import Annotated
 
 import typer
 
+
+def _completed(begun: str) -> list[str]:
+    from streams.loading import known
+
+    return [name for name in known() if name.startswith(begun)]
+
+
 UseCaseName = Annotated[
-    str, typer.Argument(metavar="USECASE", help="A use case's name, or the path of its file.")
+    str,
+    typer.Argument(
+        metavar="USECASE",
+        help="A use case's name, or the path of its file.",
+        autocompletion=_completed,
+    ),
 ]
+UseCaseNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[USECASE]...",
+        help="Names or files; default: all that have topics here.",
+        autocompletion=_completed,
+    ),
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")]
 Prefix = Annotated[
     str | None,
     typer.Option("--prefix", help="Put before every topic's name (RIVERRUN_TOPIC_PREFIX)."),

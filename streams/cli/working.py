@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import Annotated
+from copy import deepcopy
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from streams.cli.options import AsJson, Prefix, UseCaseName
+from streams.cli.options import AsJson, Prefix, UseCaseName, Watch
+from streams.cli.repeating import again
 from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
+from streams.loading import Loaded, load
 from streams.servers import running
 from streams.settings import Settings
 
@@ -57,26 +60,43 @@ def worker(
     raise typer.Exit(operate(loaded, settings, health_port=health_port))
 
 
-def status(usecase: UseCaseName, prefix: Prefix = None, json: AsJson = False) -> None:
-    """Show each partition: who owns it, its state, lag, what it learnt, its last error.
+def status(
+    usecase: UseCaseName, watch: Watch = False, prefix: Prefix = None, json: AsJson = False
+) -> None:
+    """Show a use case at a glance, and each partition: owner, state, lag, freshness, last error.
 
-    Exit code 1 if a partition has no owner or is not live. Example: `riverrun status flight_eta`
+    Exit code 1 if a partition has no owner or is not live. Example:
+    `riverrun status flight_eta --watch`
     """
-    from streams import statuses
-    from streams.operating import group_of
-    from streams.topics import partitions_of
-
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
-    workers = asyncio.run(statuses.workers(group_of(loaded, settings), settings))
-    count = asyncio.run(partitions_of(loaded.use_case, settings))
-    rows = statuses.partitions(workers, count)
+    with contextlib.suppress(KeyboardInterrupt):
+        for told in again(lambda: asyncio.run(_told(loaded, settings)), watch):
+            _show(told, json)
+            if not watch and any(row["state"] != "live" for row in told["partitions"]):
+                raise typer.Exit(1)
+
+
+async def _told(loaded: Loaded, settings: Settings) -> dict[str, Any]:
+    from streams import statuses
+    from streams.monitor import views, workers
+    from streams.monitor.opening import board_of
+
+    async with board_of(loaded, settings) as board:
+        overview = await views.overview(board)
+        rows = await workers.partitions(board.source, board.count)
+        told = await board.source.workers()
+        partitions = statuses.partitions(deepcopy(told), board.count)
+    return {"overview": overview, "workers": told, "rows": rows, "partitions": partitions}
+
+
+def _show(told: dict[str, Any], json: bool) -> None:
     if json:
-        as_json({"workers": workers, "partitions": rows})
-    else:
-        table = Table("partition", "state", "owner", "lag", "events", "learnt", "error", box=None)
-        for row in rows:
-            table.add_row(*(str(row.get(c, "")) for c in statuses.COLUMNS))
-        data.print(table)
-    if any(row["state"] != "live" for row in rows):
-        raise typer.Exit(1)
+        rows = [asdict(row) for row in told["rows"]]
+        as_json(told | {"overview": asdict(told["overview"]), "rows": rows})
+        return
+    from streams.cli import tables
+
+    data.print(tables.overview(told["overview"]))
+    data.print()
+    data.print(tables.partitions(told["rows"]))

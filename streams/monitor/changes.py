@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from models.delays import delays_of
 from streams.monitor.figures import (
     AlertRow,
     Change,
@@ -77,6 +79,13 @@ async def dead_letters(source: Source, count: int) -> tuple[Letters, ...]:
     return tuple(sorted(found, key=lambda group: (-group.count, group.cause)))
 
 
+async def letters_since(source: Source, count: int, since_s: float) -> int:
+    """How many of those were refused since (Unix time)."""
+    shelves = await source.shelves([f"dead-letter:{n}" for n in range(count)])
+    begin = f"{max(0, int(since_s * 1000)):013d}"
+    return sum(field >= begin for shelf in shelves for field in shelf)
+
+
 def _letters(place: tuple[str, ...], letters: list[dict[str, Any]]) -> Letters:
     letters.sort(key=lambda letter: letter["time_ms"])
     newest = letters[-1]
@@ -95,22 +104,15 @@ def _letters(place: tuple[str, ...], letters: list[dict[str, Any]]) -> Letters:
 
 
 async def delays(source: Source, count: int, segment: str | None = None) -> tuple[DelayPoint, ...]:
-    """The share of predictions that have their label, by age (product-limit estimate)."""
-    labelled: dict[float, int] = {}
-    exposed: dict[float, int] = {}
-    for shelf in await source.shelves([f"delays:{n}" for n in range(count)]):
-        value = shelf.get(segment or "")
-        record = orjson.loads(value) if value is not None else {"edges_s": []}
-        for i, edge in enumerate(record["edges_s"]):
-            labelled[edge] = labelled.get(edge, 0) + record["labelled"][i]
-            exposed[edge] = exposed.get(edge, 0) + record["exposed"][i]
-    found, waiting = [], 1.0
-    for edge in sorted(labelled):
-        # `exposed` reached that age without a label; these and the labelled were at risk before it.
-        at_risk = labelled[edge] + exposed[edge]
-        waiting *= exposed[edge] / at_risk if at_risk else 1.0
-        found.append(DelayPoint(edge, 1.0 - waiting, at_risk))
-    return tuple(found)
+    """The share of predictions that have their label, by age (models/delays.py)."""
+    shelves = await source.shelves([f"delays:{n}" for n in range(count)])
+    rows = [orjson.loads(shelf[segment or ""]) for shelf in shelves if (segment or "") in shelf]
+    found = delays_of(rows, horizon_s=0.0).get(segment)
+    curve = [] if found is None else found["curve"]
+    at_risk: Counter[float] = Counter()
+    for row in rows:
+        at_risk.update(dict(zip(row["edges_s"], row["exposed"], strict=True)))
+    return tuple(DelayPoint(age_s, share, round(at_risk[age_s])) for age_s, share in curve)
 
 
 async def standings(source: Source) -> tuple[dict[str, Any], ...]:

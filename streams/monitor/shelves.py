@@ -4,6 +4,7 @@
     riverrun:monitor:{<group>}:shelves             the names of all shelves
     riverrun:monitor:{<group>}:at:<kind>:<n>       offset after the last record taken of partition n
     riverrun:monitor:{<group>}:alive               told by the monitor, gone ten seconds after it
+    riverrun:monitor:{<group>}:leader              which of several monitors watches for alerts
 
 Rows and positions are written in one MULTI/EXEC under WATCH of the positions: whoever knows of
 another position than what is stored is outrun and reads its positions again. So a monitor that was
@@ -147,6 +148,16 @@ class RedisShelves:
         async for key in self._client.scan_iter(f"{self._prefix}:at:*"):
             keys.append(key)  # noqa: PERF401 - redis has no list of them
         await self._client.delete(*keys, f"{self._prefix}:shelves")
+
+    async def lead(self, who: str) -> bool:
+        """Whether it is `who` that watches for alerts; it is, if nobody else does."""
+        key = f"{self._prefix}:leader"
+        if await self._client.set(key, who, nx=True, ex=ALIVE_S):
+            return True
+        if await self._client.get(key) != who.encode():
+            return False
+        await self._client.expire(key, ALIVE_S)
+        return True
 
     async def tell_alive(self) -> None:
         """Say that a monitor is there."""

@@ -19,16 +19,26 @@ async def partitions(
 ) -> tuple[PartitionRow, ...]:
     """One row a partition; one that nobody owns says so."""
     now = time() if now_s is None else now_s
-    rows = {n: PartitionRow(n, "nobody's", error="no worker owns it") for n in range(count)}
+    (shelf,) = await source.shelves(["learnt"])
+    learnt = {int(number): float(at) for number, at in shelf.items()}
+    rows = {n: _nobodys(n, learnt.get(n), now) for n in range(count)}
     for worker in await source.workers():
         for told in worker["partitions"]:
-            rows[told["partition"]] = _partition(worker, told, now)
+            rows[told["partition"]] = _partition(worker, told, learnt, now)
     return tuple(rows[number] for number in sorted(rows))
 
 
-def _partition(worker: Mapping[str, Any], told: Mapping[str, Any], now: float) -> PartitionRow:
+def _nobodys(number: int, learnt_at: float | None, now: float) -> PartitionRow:
+    age_s = None if learnt_at is None else max(0.0, now - learnt_at)
+    return PartitionRow(number, "nobody's", freshness_s=age_s, error="no worker owns it")
+
+
+def _partition(
+    worker: Mapping[str, Any], told: Mapping[str, Any], learnt: Mapping[int, float], now: float
+) -> PartitionRow:
     counts, snapshot = told.get("counts") or {}, told.get("snapshot") or {}
-    learnt_at = told.get("learnt_at")
+    # A worker that was started anew has not learnt yet: the monitor remembers.
+    learnt_at = told.get("learnt_at") or learnt.get(told["partition"])
     return PartitionRow(
         partition=told["partition"],
         state=told["state"],

@@ -1,0 +1,214 @@
+"""A worker's measures for Prometheus, as `/metrics` gives them: read when they are asked for.
+
+Nothing is counted here and nothing a record: counts are the task's and the runner's own. Labels are
+the use case, the partition, the state, who answered and the declared models, so their number is
+known beforehand. Names are in `METRICS`; docs/METRICS.md, the dashboard and the alerting rules are
+held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from time import time
+from typing import Any, Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from models.usecase import UseCase
+from streams.measures import Histogram, Measures
+
+STATES = ("recovering", "live", "waiting", "stopped")
+ANSWERED_BY = ("champion", "challenger", "pooled", "baseline", "holdout")
+
+
+class Kept(NamedTuple):
+    """A metric by its name without its type's suffix; before its labels comes `use_case`."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ("partition",)
+
+
+COUNTED = {
+    "events": Kept("riverrun_events", "counter", "Events answered."),
+    "outcomes": Kept("riverrun_outcomes", "counter", "Outcomes taken."),
+    "learnt": Kept("riverrun_learnt", "counter", "Examples learnt."),
+    "late": Kept("riverrun_late_outcomes", "counter", "Outcomes after their horizon."),
+    "expired": Kept("riverrun_expired", "counter", "Predictions that never got an outcome."),
+    "repeats": Kept("riverrun_repeats", "counter", "Records that came again."),
+    "refused": Kept("riverrun_dead_letters", "counter", "Records that could not be used."),
+}
+"""The task's counts, over the partition's whole life, whichever worker had it."""
+
+OTHERS = (
+    Kept("riverrun_build_info", "gauge", "1; what runs here.", ("definition", "version")),
+    Kept("riverrun_predictions", "counter", "Answers, by whom.", ("partition", "answered_by")),
+    Kept("riverrun_records", "counter", "Input records committed by this process."),
+    Kept("riverrun_lag_records", "gauge", "Committed input records that wait."),
+    Kept("riverrun_freshness_seconds", "gauge", "Age of the newest outcome learnt here."),
+    Kept("riverrun_commit_seconds", "histogram", "Time that a transaction takes.", ()),
+    Kept(
+        "riverrun_answer_seconds",
+        "histogram",
+        "From an event's Kafka timestamp to its committed answer; each batch's oldest.",
+        (),
+    ),
+    Kept("riverrun_batch_records", "histogram", "Input records in one transaction.", ()),
+    Kept("riverrun_recoveries", "counter", "Starts and repairs of a partition in this process."),
+    Kept("riverrun_recovery_seconds", "gauge", "How long the last of them took."),
+    Kept("riverrun_partitions", "gauge", "Partitions of this worker by state.", ("state",)),
+    Kept("riverrun_snapshot_age_seconds", "gauge", "Age of the newest snapshot."),
+    Kept("riverrun_snapshot_bytes", "gauge", "Its size."),
+    Kept("riverrun_snapshot_seconds", "gauge", "What it cost."),
+    Kept("riverrun_maturity_ratio", "gauge", "Share of all predictions that have their outcome."),
+    Kept(
+        "riverrun_kpi_sum",
+        "gauge",
+        "KPI over all outcomes, in its unit.",
+        ("partition", "model", "unit"),
+    ),
+    Kept("riverrun_kpi_count", "gauge", "Outcomes that have one.", ("partition", "model", "unit")),
+    Kept(
+        "riverrun_score_sum",
+        "gauge",
+        "The kind's mergeable sums over all labels.",
+        ("partition", "model", "sum"),
+    ),
+    Kept("riverrun_score_count", "gauge", "Labels that they are over.", ("partition", "model")),
+    Kept(
+        "riverrun_withheld",
+        "counter",
+        "Values of a model that were not finite or out of limits.",
+        ("partition", "model"),
+    ),
+)
+METRICS: Mapping[str, Kept] = {kept.name: kept for kept in (*COUNTED.values(), *OTHERS)}
+"""Every metric of a worker. Beside them: `riverrun_process_*`, the client's own of the process."""
+
+
+class Exposition:
+    """The `/metrics` of one worker. render: at any time between two records, in milliseconds."""
+
+    def __init__(self, use_case: UseCase, definition: str) -> None:
+        self._use_case = use_case
+        self._definition = definition
+        self._models = ("served", "baseline", *use_case.models)
+        self._registry = CollectorRegistry()
+        self._registry.register(_Reading(self))
+        ProcessCollector(namespace="riverrun", registry=self._registry)
+        self._partitions: Sequence[Any] = ()
+        self._measures: Mapping[int, Measures] = {}
+
+    def render(self, partitions: Sequence[Any], measures: Mapping[int, Measures]) -> bytes:
+        """The exposition of these runners and of what their partitions measured."""
+        self._partitions, self._measures = partitions, measures
+        return generate_latest(self._registry)
+
+    def families(self) -> Iterator[Metric]:
+        """Every metric with its samples."""
+        samples: dict[str, list[tuple[tuple[str, ...], float]]] = {name: [] for name in METRICS}
+        for name, labels, value in self._samples():
+            samples[name].append((labels, value))
+        for kept in METRICS.values():
+            if kept.type == "histogram":
+                yield self._histogram(kept)
+            else:
+                yield self._family(kept, samples[kept.name])
+
+    def _family(self, kept: Kept, samples: list[tuple[tuple[str, ...], float]]) -> Metric:
+        make = CounterMetricFamily if kept.type == "counter" else GaugeMetricFamily
+        family = make(kept.name, kept.help, labels=("use_case", *kept.labels))
+        for labels, value in samples:
+            family.add_metric((self._use_case.name, *labels), value)
+        return family
+
+    def _histogram(self, kept: Kept) -> Metric:
+        names = {
+            "riverrun_commit_seconds": "commit_s",
+            "riverrun_answer_seconds": "answer_s",
+            "riverrun_batch_records": "batch",
+        }
+        found = [getattr(each, names[kept.name]) for each in self._measures.values()]
+        family = HistogramMetricFamily(kept.name, kept.help, labels=("use_case",))
+        if found:
+            whole = Histogram.together(found)
+            family.add_metric((self._use_case.name,), whole.cumulative(), whole.sum)
+        return family
+
+    # Name, labels and value of each sample.
+
+    def _samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        yield "riverrun_build_info", (self._definition, version("riverrun")), 1.0
+        for state in STATES:
+            count = sum(str(partition.state) == state for partition in self._partitions)
+            yield "riverrun_partitions", (state,), count
+        for number, measures in self._measures.items():
+            yield from _measured(str(number), measures)
+        for partition in self._partitions:
+            yield from _told(partition.status())
+            task = partition.task
+            if getattr(task, "tally", None) is not None:
+                yield from self._judged(str(partition.number), task)
+
+    def _judged(self, number: str, task: Any) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        for name, kept in COUNTED.items():
+            yield kept.name, (number,), task.counts[name]
+        for by in ANSWERED_BY:
+            yield "riverrun_predictions", (number, by), task.counts[by]
+        cell, unit = task.tally.total(), self._use_case.kpi.unit
+        if cell.predictions:
+            yield "riverrun_maturity_ratio", (number,), cell.outcomes / cell.predictions
+        for model in self._models:
+            yield "riverrun_withheld", (number, model), cell.guarded.get(model, 0)
+            row = cell.scores.get(model)
+            if row is None:
+                continue
+            scored = cell.kpis if model in ("served", "baseline") else cell.paired[0]
+            yield "riverrun_kpi_sum", (number, model, unit), row[1]
+            yield "riverrun_kpi_count", (number, model, unit), scored
+            yield "riverrun_score_count", (number, model), row[0]
+            for name, value in zip(task.kind.sums, row[2:], strict=True):
+                yield "riverrun_score_sum", (number, model, name), value
+
+
+class _Reading(Collector):
+    """prometheus_client asks this at each scrape."""
+
+    def __init__(self, exposition: Exposition) -> None:
+        self._exposition = exposition
+
+    def collect(self) -> Iterable[Metric]:
+        return self._exposition.families()
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+
+def _measured(number: str, measures: Measures) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    yield "riverrun_records", (number,), measures.records
+    yield "riverrun_recoveries", (number,), measures.recoveries
+
+
+def _told(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    number, snapshot = str(status["partition"]), status["snapshot"]
+    learnt_at = status["learnt_at"]
+    values = {
+        "riverrun_lag_records": status["lag"],
+        "riverrun_freshness_seconds": None if learnt_at is None else time() - learnt_at,
+        "riverrun_recovery_seconds": status["recovery_s"],
+        "riverrun_snapshot_age_seconds": snapshot.get("age_s"),
+        "riverrun_snapshot_bytes": snapshot.get("bytes"),
+        "riverrun_snapshot_seconds": snapshot.get("cost_s"),
+    }
+    for name, value in values.items():
+        if value is not None:
+            yield name, (number,), value

@@ -1,0 +1,254 @@
+"""The monitor on the real stack: its figures after a kill and a flush, and its alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+from loop import SOURCE, Loop, parcels
+
+from streams.embedded import Endpoints
+from streams.monitor import changes, views
+from streams.monitor.opening import gathered
+from streams.monitor.shelves import RedisShelves, connect
+from streams.monitor.views import Board
+from streams.operating import group_of
+
+pytestmark = pytest.mark.integration
+
+PERFECT = SOURCE.replace(
+    "baseline=lambda e: 5.0", "baseline=lambda e: 1.5 + e.miles / 60 + e.weight / 10"
+).replace("horizon=hours(48)", "horizon=hours(48), breaker=False")
+"""The same parcels, and a baseline that no model can beat."""
+
+LIMITS = "kpi_least=100, labels_s=11, gone_s=1, drift_s=0, safeguard_s=0"
+
+
+def rows(count: int) -> list[Any]:
+    """Parcels whose outcomes say their key, so that they can be sent apart."""
+    made = parcels(count)
+    depots = {f["event_id"]: f["depot"] for kind, f in made if kind == "event"}
+    return [(kind, {**fields, "depot": depots[fields["event_id"]]}) for kind, fields in made]
+
+
+ROWS = rows(400)
+
+
+class Watched(Loop):
+    """A loop with a monitor."""
+
+    monitor: subprocess.Popen[bytes] | None = None
+
+    def watch(self) -> None:
+        """Start the monitor."""
+        self.environment["RIVERRUN_ALERT_LIMITS"] = LIMITS
+        with (self.folder / "monitor.log").open("ab") as log:
+            command = self._command("monitor", str(self.file))
+            self.monitor = subprocess.Popen(command, env=self.environment, stderr=log)
+
+    def kill_monitor(self) -> None:
+        """Kill -9."""
+        assert self.monitor is not None
+        assert self.monitor.poll() is None, (self.folder / "monitor.log").read_text()
+        self.monitor.send_signal(signal.SIGKILL)
+        self.monitor.wait()
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self.monitor is not None and self.monitor.poll() is None:
+            self.monitor.kill()
+            self.monitor.wait()
+        super().close()
+
+    @asynccontextmanager
+    async def shelves(self) -> AsyncIterator[RedisShelves]:
+        """What the monitor keeps."""
+        assert self.settings.redis_url is not None
+        client = connect(self.settings.redis_url.get_secret_value())
+        try:
+            yield RedisShelves(client, group_of(self.loaded, self.settings))
+        finally:
+            await client.aclose()
+
+    async def kept(self) -> dict[str, dict[str, bytes]]:
+        """Everything on the shelves that comes of a topic."""
+        async with self.shelves() as shelves:
+            names = [n for n in await shelves.named("") if n not in ("samples", "learnt")]
+            return dict(zip(names, map(dict, await shelves.shelves(names)), strict=True))
+
+    async def alerts(self) -> dict[tuple[str, str], str]:
+        """(rule, subject) → state, by the newest record."""
+        async with self.shelves() as shelves:
+            found = await changes.alerts(shelves)
+        return {(row.rule, row.subject): row.state for row in reversed(found)}
+
+    async def until(self, what: str, true: Callable[[], Awaitable[bool]], within_s: float) -> None:
+        """Wait for it."""
+        deadline = monotonic() + within_s
+        while not await true():
+            log = (self.folder / "monitor.log").read_text()[-3_000:]
+            assert monotonic() < deadline, f"{what}: {await self.alerts()}\n{log}\n{self.log()}"
+            await asyncio.sleep(0.2)
+
+    async def board(self) -> Board:
+        """The same figures without the monitor, from the topics."""
+        return Board(self.loaded.use_case, 2, await gathered(self.loaded, self.settings))
+
+
+@pytest.fixture(scope="module")
+def loop(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A worker and a monitor of parcels whose baseline cannot be beaten."""
+    loop = Watched(stack, tmp_path_factory.mktemp("parcels"), PERFECT)
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+def half(rows: list[Any], first: bool) -> list[Any]:
+    """The first or second half of what there is."""
+    return rows[: len(rows) // 2] if first else rows[len(rows) // 2 :]
+
+
+async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
+    loop: Watched,
+) -> None:
+    """Killed while records stream, restarted, and with Redis emptied: the same rows every time."""
+    await loop.publish(half(ROWS, first=True))
+    loop.start()
+    loop.watch()
+    await loop.until("figures", lambda: _has(loop, "metrics:0:whole"), 60)
+    publishing = asyncio.create_task(loop.publish(half(ROWS, first=False)))
+    loop.kill_monitor()
+    await publishing
+    ids = [str(fields["event_id"]) for kind, fields in ROWS if kind == "outcome"]
+    await loop.wait_for("examples", ids)
+    loop.watch()
+    await loop.until("the same figures", lambda: _same(loop), 60)
+    before = await loop.kept()
+    async with loop.shelves() as shelves:
+        await shelves.clear()
+    await loop.until("rebuilt figures", lambda: _same(loop), 60)
+    after = await loop.kept()
+    alone = {name: shelf for name, shelf in after.items() if name != "alerts"}
+    assert alone == {name: shelf for name, shelf in before.items() if name != "alerts"}
+    served = (await views.quality(await loop.board())).total["served"]
+    assert served.n == 400
+
+
+async def _has(loop: Watched, shelf: str) -> bool:
+    return shelf in await loop.kept()
+
+
+async def _same(loop: Watched) -> bool:
+    # Metrics are told once a second: the last ones may still come.
+    board = await loop.board()
+    mine = await views.quality(board)
+    async with loop.shelves() as shelves:
+        kept = Board(loop.loaded.use_case, 2, shelves)
+        return (
+            await views.quality(kept) == mine
+            and mine.total["served"].outcomes == 400
+            and await changes.lifecycle(shelves) == await changes.lifecycle(board.source)
+        )
+
+
+async def test_a_kpi_below_the_baseline_is_told_once_with_the_command_to_look(
+    loop: Watched,
+) -> None:
+    """One open alert, on the topic and in the command line, across a restart of the monitor."""
+    place = ("kpi-below-baseline", "kpi")
+    await loop.until("alert", lambda: _state(loop, place, "open"), 60)
+    loop.kill_monitor()
+    loop.watch()
+    measured = await _samples(loop)
+    await loop.until("a look", lambda: _more(loop, measured), 60)
+    found = loop.run("alerts", str(loop.file), "--json", code=1)
+    mine = [row for row in found if row["rule"] == place[0]]
+    assert [row["alert_id"] for row in mine] == ["parcels/kpi-below-baseline/kpi#1"]
+    assert mine[0]["command"] == f"riverrun metrics parcels --prefix {loop.prefix}"
+    assert "EUR an event, the baseline" in mine[0]["cause"]
+    on_topic = [row for row in await loop.values("alerts") if row["rule"] == place[0]]
+    assert [row["state"] for row in on_topic] == ["open"]
+
+
+async def test_outcomes_that_stop_are_told_and_their_coming_back_closes_it(loop: Watched) -> None:
+    """Events go on and no outcome comes: an alarm, which closes once outcomes are learnt again."""
+    place = ("labels-stopped", "outcomes")
+    more = [row for row in rows(700) if _number(row) >= 400]
+    events = [row for row in more if row[0] == "event"]
+    outcomes = [row for row in more if row[0] == "outcome"]
+
+    async def trickle() -> None:
+        for n in range(0, len(events), 6):
+            await loop.publish(events[n : n + 6])
+            await asyncio.sleep(0.5)
+
+    publishing = asyncio.create_task(trickle())
+    await loop.until("alarm", lambda: _state(loop, place, "open"), 60)
+    await publishing
+    await loop.publish(outcomes)
+    await loop.until("all clear", lambda: _state(loop, place, "closed"), 60)
+
+
+async def test_a_partition_without_a_worker_is_told_until_it_has_one(loop: Watched) -> None:
+    """A worker that ends leaves an alarm for each partition; the next one closes them."""
+    places = [("worker-gone", f"partition {number}") for number in (0, 1)]
+    loop.stop()
+    for place in places:
+        await loop.until("alarm", lambda place=place: _state(loop, place, "open"), 60)
+    status = loop.run("status", str(loop.file), "--json", code=1)
+    assert status["overview"]["state"] == "stopped"
+    loop.start()
+    for place in places:
+        await loop.until("all clear", lambda place=place: _state(loop, place, "closed"), 90)
+
+
+def test_every_command_reads_what_the_monitor_keeps_or_the_topics(loop: Watched) -> None:
+    """The same JSON with the monitor and, once it is gone, without."""
+    name = str(loop.file)
+    asked = [("metrics", name, "--json"), ("drift", name, "--json"), ("alerts", name, "--all")]
+
+    def answers() -> list[Any]:
+        return [loop.run(*words, "--json", code=_code(words)) for words in asked]
+
+    watched = answers()
+    assert loop.monitor is not None
+    loop.monitor.send_signal(signal.SIGTERM)
+    assert loop.monitor.wait(20) == 0
+    asyncio.run(loop.until("its silence", lambda: _silent(loop), 30))
+    assert answers() == watched
+    talk = loop.run("metrics", name, "--by", "segment")
+    assert talk == ""
+
+
+def _code(words: tuple[str, ...]) -> int:
+    return 1 if words[0] == "alerts" else 0
+
+
+def _number(row: Any) -> int:
+    return int(row[1]["event_id"][1:])
+
+
+async def _silent(loop: Watched) -> bool:
+    async with loop.shelves() as shelves:
+        return not await shelves.alive()
+
+
+async def _samples(loop: Watched) -> int:
+    async with loop.shelves() as shelves:
+        return len((await shelves.shelves(["samples"]))[0])
+
+
+async def _more(loop: Watched, measured: int) -> bool:
+    return await _samples(loop) > measured
+
+
+async def _state(loop: Watched, place: tuple[str, str], state: str) -> bool:
+    return (await loop.alerts()).get(place) == state
