@@ -36,6 +36,9 @@ def ops(
     host: Annotated[
         str, typer.Option(help="Where it listens. Beyond loopback reading needs the secret, too.")
     ] = "127.0.0.1",
+    monitor: Annotated[
+        bool, typer.Option(help="With a monitor inside; `--no-monitor` where one runs elsewhere.")
+    ] = True,
     browse: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
     prefix: Prefix = None,
     json: AsJson = False,
@@ -43,7 +46,7 @@ def ops(
     """Serve the page for operations until stopped: is it working, right, worth it, what changed?
 
     Whoever acts needs the secret: RIVERRUN_OPS_PASSWORD, or the token in the address that is
-    printed. Figures are live where `riverrun monitor` runs. Example: `riverrun ops flight_eta`
+    printed. A monitor keeps the figures live. Example: `riverrun ops flight_eta`
     """
     if importlib.util.find_spec("jinja2") is None:
         raise Misdeclared("The page is not installed.", mend="pip install 'riverrun[ops]'.")
@@ -70,7 +73,7 @@ def ops(
         if browse or (talk.is_terminal and has_display()):
             webbrowser.open(with_token or address)
 
-    asyncio.run(serve(cases, settings, host, port, tell))
+    asyncio.run(serve(cases, settings, host, port, tell, monitor))
 
 
 def has_display() -> bool:

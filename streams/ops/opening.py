@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import logging
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
 
 from schemas.errors import Misdeclared, Unavailable
 from streams.loading import Loaded, known, load
+from streams.monitor.agent import Monitor
 from streams.ops.desk import Desk
 from streams.ops.safety import Door
 from streams.ops.scene import Case
@@ -20,6 +23,8 @@ from streams.ops.server import application
 from streams.settings import Settings
 from streams.tapes import Tapes
 from streams.topics import names_of
+
+log = logging.getLogger("riverrun.ops")
 
 PORT = 8088
 PASSWORD_MIN = 12
@@ -84,8 +89,12 @@ async def serve(
     host: str,
     port: int | None,
     tell: Callable[[str, str | None], None],
+    monitored: bool = True,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `tell(address, address with the token)` once it listens."""
+    """Serve until SIGINT or SIGTERM. `tell(address, address with the token)` once it listens.
+
+    With a monitor inside, unless `monitored` is False; beside another one it does no harm.
+    """
     chosen = await running_cases(settings) if cases is None else cases
     listening = bound(host, port)
     at = int(listening.getsockname()[1])
@@ -99,9 +108,33 @@ async def serve(
         address = f"http://{f'[{host}]' if ':' in host else host}:{at}/"
         known_to_all = settings.riverrun_ops_password is not None
         tell(address, None if known_to_all else f"{address}enter?token={desk.door.secret}")
-        await _until_stopped()
+        async with watched(chosen if monitored else (), settings):
+            await _until_stopped()
     finally:
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def watched(cases: Sequence[Loaded], settings: Settings) -> AsyncIterator[None]:
+    """A monitor of these runs inside; if it cannot, that is logged, and the page reads topics."""
+    if not cases or settings.redis_url is None:
+        yield
+        return
+    monitor = Monitor(cases, settings)
+    running = asyncio.create_task(_run(monitor))
+    try:
+        yield
+    finally:
+        monitor.stop()
+        await asyncio.wait({running}, timeout=STOP_S_MAX)
+        running.cancel()
+
+
+async def _run(monitor: Monitor) -> None:
+    try:
+        await monitor.run()
+    except Exception as error:  # the page is more than its monitor
+        log.error("monitor: %s: %s", type(error).__name__, error)
 
 
 async def _until_stopped() -> None:
@@ -111,4 +144,4 @@ async def _until_stopped() -> None:
     await stopped.wait()
 
 
-__all__ = ["PORT", "desk_of", "is_loopback", "serve"]
+__all__ = ["PORT", "desk_of", "is_loopback", "serve", "watched"]
