@@ -61,8 +61,10 @@ class Answering:
         parts.featurizer.enter(entries, time)
         parts.counts["events"] += 1
         served = parts.kind.value(asked.answer.said)
-        for change in parts.watcher.event(time, x, served):
-            out.append(parts.publish.drift(change, parts.journal.step))  # noqa: PERF401
+        for alarm in parts.watcher.event(time, x, served):
+            done = parts.reaction.react(alarm, parts.watermark.time, out)
+            change = parts.watcher.told(alarm, done)
+            out.append(parts.publish.drift(change, parts.journal.step))
         early: Taken | None = parts.ledger.early.pop(event_id, None)
         return early
 

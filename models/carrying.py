@@ -110,6 +110,8 @@ def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> Non
     mine, theirs = new.roster, old.roster
     for name in kept:
         mine.pooled[name] = theirs.pooled[name]
+        if name in theirs.heirs:
+            mine.heirs[name] = theirs.heirs[name]
     if theirs.champion in mine.pooled:
         mine.champion = theirs.champion
     mine.before = [name for name in theirs.before if name in mine.pooled]
@@ -165,7 +167,7 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
         _copy_cells(state, new.featurizer.states[name])
     obeyed = new.roster.obeyed
     mine, theirs = new.roster, warmed.roster
-    mine.pooled = theirs.pooled
+    mine.pooled, mine.heirs = theirs.pooled, theirs.heirs
     mine.own.slots, mine.own.earning = theirs.own.slots, theirs.own.earning
     if theirs.own.budget.comparisons >= mine.own.budget.comparisons:
         mine.own.budget = theirs.own.budget

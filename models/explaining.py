@@ -32,6 +32,11 @@ class Explainer:
         self.means: dict[str, Means] = {}
         self.mute: set[str] = set()
 
+    def forget(self, model: str) -> None:
+        """Another takes its place: what its inputs were in the mean begins anew."""
+        for name in [name for name in self.means if name.partition("/")[0] == model]:
+            del self.means[name]
+
     def explain(self, slot: Slot | None, x: dict[str, Any], base: Said) -> Reasons | None:
         """The reasons of `slot`'s answer to `x`; `base` is what a correction is added to."""
         if slot is None or not self._top:

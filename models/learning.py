@@ -198,7 +198,12 @@ class Learning:
                 parts.teller.breaker(out, name, guard)
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
-        parts.roster.learn(segment, shown, target, judged.weight, self._learner(waiting))
+        learner = self._learner(waiting)
+        if parts.roster.heirs:
+            label = judged.label, baseline
+            now = parts.watermark.time
+            parts.reaction.learn(shown, target, judged.weight, label, now, out, learner)
+        parts.roster.learn(segment, shown, target, judged.weight, learner)
         parts.counts["learnt"] += 1
         parts.featurizer.enter(entries, time)
 

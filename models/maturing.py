@@ -99,4 +99,5 @@ class Maturity:
             "now": f"{told.arrived} came" if isinstance(told, Stopped) else "come as expected",
             "since": datetime.fromtimestamp(told.since, UTC),
             "severity": "alarm" if stopped else "notice",
+            "done": "alert",
         }

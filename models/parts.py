@@ -21,6 +21,7 @@ from models.kinds import KINDS
 from models.maturing import Maturity
 from models.publishing import Output, Publisher
 from models.quarantine import Quarantine
+from models.reacting import Reaction
 from models.reading import Taken
 from models.roster import Roster
 from models.scoring import Judge
@@ -83,6 +84,7 @@ class Parts:
         self.watcher = Watcher(use_case, self.roster.names)
         self.judge = Judge(use_case, kind, self.roster.names)
         self.teller = Teller(self.publish, self.roster, self.journal, self.watermark)
+        self.reaction = Reaction(use_case, kind, self.roster, self.teller, self.explainer)
         self.corrects = use_case.learns != "label"
         # Nothing but a short cut: what is not here is made again from what waits.
         self.live: dict[str, Question] = {}

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from models.assignment import HOLDOUT
+from models.heirs import Heir
 from models.kinds import Kind, Said
 from models.own_models import OwnModels
 from models.safeguard import Safeguard
@@ -71,6 +72,8 @@ class Roster:
             self.guard(name)
         self.pooled = {name: Slot(name, None, make()) for name, make in use_case.models.items()}
         self.own = OwnModels(use_case, partitions)
+        # Fresh copies that learn beside a model whose error has risen.
+        self.heirs: dict[str, Heir] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,7 +93,7 @@ class Roster:
             return "retired"
         if model in self.experiment:
             return "experiment"
-        warm = self.pooled[model].trained_on >= self._use_case.warmup
+        warm = self.pooled[model].trained_on >= self._use_case.warmup_of(model)
         return "shadow" if warm else "candidate"
 
     def answering(self, arm: str | None) -> str:
@@ -119,13 +122,13 @@ class Roster:
                 pooled.append(UNASKED)
                 continue
             said = self._asked(slot, x, base)
-            if said is None or not self._kind.usable(said, self._use_case.limits):
+            if said is None or not self._kind.usable(said, self._use_case.limits_of(name)):
                 withheld.append(name)
             pooled.append(said)
         own = {
             name: self._asked(slot, x, base)
             for name, slot in self.own.of(segment).items()
-            if slot.trained_on >= self._use_case.warmup
+            if slot.trained_on >= self._use_case.warmup_of(name)
             and name not in self.retired
             and (everybody or name == who)
         }
@@ -178,12 +181,12 @@ class Roster:
         return Answer(base, "baseline", why, f"baseline@{self._definition}#0", None)
 
     def _fault(self, slot: Slot, said: Said | None) -> str | None:
-        use_case = self._use_case
-        if slot.trained_on < use_case.warmup:
-            return f"{slot.name} has learnt {slot.trained_on} of {use_case.warmup} examples"
+        warmup = self._use_case.warmup_of(slot.name)
+        if slot.trained_on < warmup:
+            return f"{slot.name} has learnt {slot.trained_on} of {warmup} examples"
         if said is None:
             return f"{slot.name} had nothing to say"
-        if not self._kind.usable(said, use_case.limits):
+        if not self._kind.usable(said, self._use_case.limits_of(slot.name)):
             return f"{slot.name} left its limits"
         return None
 

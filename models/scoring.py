@@ -82,16 +82,16 @@ class Judge:
         weight: float | None,
         said: tuple[Any, ...],
     ) -> Judged:
-        kind, limits = self._kind, self._use_case.limits
+        kind, limits_of = self._kind, self._use_case.limits_of
         baseline, pooled, own, served, _, _, paired, *_ = said
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
         for name, value in zip(self._names, pooled, strict=True):
             if isinstance(value, str):
                 continue  # it was not asked
             # What could not have been served is scored as what would have been.
-            usable = value is not None and kind.usable(value, limits)
+            usable = value is not None and kind.usable(value, limits_of(name))
             answers.append((name, value if usable else baseline))
-        mine = [(n, v) for n, v in own.items() if v is not None and kind.usable(v, limits)]
+        mine = [(n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n))]
         values = [kind.value(answer) for _, answer in (*answers, *mine)]
         kpis = self._kpis(event, outcome, values)
         losses = kind.losses

@@ -17,7 +17,7 @@ from models.slot import Slot
 from models.task import PartitionTask
 from models.windows import Sliding
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -50,6 +50,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "since": (roster.since, roster.began),
         "tally": (task.tally.cells, task.tally.closed, task.tally.open, task.tally.settled),
         "breaker": roster.safeguard.breaker,
+        "heirs": roster.heirs,
         "maturity": (task.maturity.arrivals, task.maturity.segments),
         "certainty": task.certainty.tracker,
         "means": (task.explainer.means, sorted(task.explainer.mute)),
@@ -90,7 +91,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     for name, breaker in guards.items():
         roster.guard(name).breaker = breaker
     roster.own.earning, roster.own.budget = parts["earning"]
-    roster.safeguard.breaker = parts["breaker"]
+    roster.safeguard.breaker, roster.heirs = parts["breaker"], parts["heirs"]
     slots = [part for name, part in parts.items() if name.startswith("slot/")]
     roster.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
     own: dict[str, dict[str, Slot]] = {segment: {} for segment in segments}

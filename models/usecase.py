@@ -17,6 +17,10 @@ from schemas.inputs import Event, Outcome
 
 Kind = Literal["regression", "binary", "multiclass"]
 MetricName = Literal["mae", "rmse", "accuracy", "f1", "logloss"]
+Action = Literal["alert", "reset", "challenger", "fallback"]
+
+
+WARMUP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +117,12 @@ class UseCase:
     kind: Kind = "regression"
     hidden: Sequence[str] = ()
     learns: Literal["label", "label - baseline"] = "label"
-    limits: tuple[float, float] | None = None
+    limits: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None
     plausible: tuple[float, float] | Callable[[Any, Any], bool] | None = None
     interval: float | None = 0.9
     never: Any = None
     weight: Callable[[Any, Any], float] | None = None
-    warmup: int = 100
+    warmup: int | Mapping[str, int] = WARMUP
     segments: Segments | None = None
     slices: Mapping[str, str | Callable[[Any], str]] = field(default_factory=dict)
     contest: Contest = Contest()
@@ -130,6 +134,7 @@ class UseCase:
     window: float = days(1)
     watch: Sequence[str] | None = None
     breaker: bool = True
+    on_drift: Action | Mapping[str, Action] = "alert"
     explain: int = 3
     serve_features: bool | str = False
     memory: float | None = None
@@ -138,6 +143,20 @@ class UseCase:
     max_jump: float | None = None
     jump_agree: int = 3
     recorded: Callable[[], Iterable[tuple[str, Mapping[str, Any]]]] | None = None
+
+    def limits_of(self, model: str) -> tuple[float, float] | None:
+        """(least, most) that a model may say; None where nothing is declared of it."""
+        limits = self.limits
+        return limits.get(model) if isinstance(limits, Mapping) else limits
+
+    def warmup_of(self, model: str) -> int:
+        """Examples that a model learns before it may answer."""
+        return self.warmup.get(model, WARMUP) if isinstance(self.warmup, Mapping) else self.warmup
+
+    def action_of(self, model: str) -> Action:
+        """What is done when that model's error has risen."""
+        on = self.on_drift
+        return on.get(model, "alert") if isinstance(on, Mapping) else on
 
     @property
     def memory_s(self) -> float:

@@ -36,15 +36,15 @@ class Watcher:
         self._watched = tuple(name for name in use_case.features if name in set(watched))
         self.monitor: DriftMonitor | None = None
 
-    def event(self, time: float, x: Vector, served: Any) -> list[dict[str, Any]]:
+    def event(self, time: float, x: Vector, served: Any) -> list[Drift]:
         """Take one event's features and the served value; the changes of a block that ended."""
-        if not self._watched:
+        if not self._watched and self._use_case.on_drift == "alert":
             return []
         if self.monitor is None:
             self.monitor = self._begin(x)
         block = int(time // self._use_case.window)
         number = float(served) if isinstance(served, int | float) else None
-        return [self._told(alarm) for alarm in self.monitor.update(block, x, number)]
+        return self.monitor.update(block, x, number)
 
     def errors(self, scores: Iterable[Score]) -> None:
         """Take the error of each model on one labelled example."""
@@ -71,8 +71,10 @@ class Watcher:
             return field is not None and not _is_number(field.annotation)
         return isinstance(value, str | bool)
 
-    def _told(self, alarm: Drift) -> dict[str, Any]:
+    def told(self, alarm: Drift, done: str) -> dict[str, Any]:
+        """The drift record of an alarm, and of what was done about it."""
         of = "" if alarm.kind in ("numeric", "category", "prediction") else f"{alarm.kind}:"
+        shares = alarm.histograms
         since = datetime.fromtimestamp(alarm.since * self._use_case.window, UTC)
         return {
             "use_case": self._use_case.name,
@@ -82,6 +84,11 @@ class Watcher:
             "now": f"{alarm.what}: {alarm.now:.6g}",
             "since": since,
             "severity": "alarm" if alarm.kind == "error" else "warning",
+            "done": done,
+            "edges": None if shares is None else shares.edges,
+            "names": None if shares is None else shares.names,
+            "then": None if shares is None else shares.then,
+            "now_shares": None if shares is None else shares.now,
         }
 
 

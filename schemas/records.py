@@ -134,6 +134,13 @@ class Drift(Published):
     now: str
     since: AwareDatetime
     severity: Literal["notice", "warning", "alarm"]
+    done: str = Field(default="alert", description="What was done: alert, or the declared action.")
+    edges: list[float] | None = Field(
+        default=None, description="Inner edges of the bins of `then` and `now_shares`, of a number."
+    )
+    names: list[str] | None = Field(default=None, description="The bins' names, of categories.")
+    then: list[float] | None = Field(default=None, description="Share of each bin before, 0 to 1.")
+    now_shares: list[float] | None = Field(default=None, description="Share of each bin since.")
     step: int
 
 

@@ -114,11 +114,11 @@ def _metrics(
 def _limits(registry: Registry, use_case: UseCase, model: str) -> dict[str, Any]:
     withheld = {e.partition: e.withheld for e in registry.of(model) if e.withheld}
     return {
-        "values": use_case.limits,
+        "values": use_case.limits_of(model),
         "interval": use_case.interval,
         "horizon": spoken(use_case.horizon),
         "default_label": use_case.never,
-        "warmup_examples": use_case.warmup,
+        "warmup_examples": use_case.warmup_of(model),
         "shadow_share": use_case.contest.shadow,
         "outcome_depends_on_answer": use_case.contest.acts_on_outcome,
         "withheld": withheld,

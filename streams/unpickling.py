@@ -77,6 +77,7 @@ _OURS = {
     "models.evidence.maturity": "DelayCurve",
     "models.evidence.mean_detector": "MeanDetector",
     "models.evidence.rank_detector": "RankDetector",
+    "models.heirs": "Heir",
     "models.slot": "Slot",
     "models.tally": "Cell",
     "models.waiting": "Waiting",

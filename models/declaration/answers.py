@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from river import base
@@ -76,14 +76,16 @@ def check_kind(use_case: UseCase, found: Findings) -> None:
 def check_range(use_case: UseCase, found: Findings) -> None:
     """Limits, interval and the label of what never gets an outcome."""
     kind, limits = use_case.kind, use_case.limits
+    _check_by_model(use_case, found)
     if limits is not None and found.sound("limits", "kind"):
+        pairs = limits.values() if isinstance(limits, Mapping) else (limits,)
         if kind != "regression":
             found.add(
                 ("limits",),
                 f"a {kind} answer has no limits; its probabilities are from 0 to 1.",
                 "Remove limits.",
             )
-        elif limits[0] >= limits[1]:
+        elif any(least >= most for least, most in pairs):
             found.add(("limits",), f"limits {limits} are not in order.", "Write (least, most).")
     bounds = use_case.plausible
     if isinstance(bounds, tuple) and found.sound("plausible", "kind"):
@@ -113,6 +115,29 @@ def check_range(use_case: UseCase, found: Findings) -> None:
                 f"never is the label of what gets no outcome, and {error}.",
                 "Give such a label, or None: then nothing is learnt from it.",
             )
+
+
+def _check_by_model(use_case: UseCase, found: Findings) -> None:
+    """What is declared by model is declared of models that there are."""
+    for field in ("limits", "warmup", "on_drift"):
+        given = getattr(use_case, field)
+        if not isinstance(given, Mapping) or not found.sound(field, "models"):
+            continue
+        for name in given:
+            if name not in use_case.models:
+                found.add(
+                    (field, str(name)),
+                    f"{field} names the model {name!r}, which there is not.",
+                    nearest(name, use_case.models),
+                )
+    if use_case.breaker or not found.sound("on_drift", "breaker", "models"):
+        return
+    if "fallback" in map(use_case.action_of, use_case.models):
+        found.add(
+            ("on_drift",),
+            "on_drift falls back to the baseline; the way back is the breaker's, which is off.",
+            "Write breaker=True, or choose another action.",
+        )
 
 
 def check_kpi(use_case: UseCase, found: Findings) -> None:

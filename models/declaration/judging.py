@@ -233,9 +233,10 @@ _POSITIVE: Mapping[str, str] = {
 def check_bounds(use_case: UseCase, found: Findings) -> None:
     """Counts and lengths that must be positive, and a memory that outlasts the horizon."""
     for field, (least, about) in _LEAST.items():
-        value = getattr(use_case, field)
-        if found.sound(field) and value < least:
-            found.add((field,), f"{field} is {value}.", f"It is the {about}: at least {least}.")
+        given = getattr(use_case, field)
+        for value in given.values() if isinstance(given, Mapping) else (given,):
+            if found.sound(field) and value < least:
+                found.add((field,), f"{field} is {value}.", f"It is the {about}: at least {least}.")
     for field, about in _POSITIVE.items():
         value = getattr(use_case, field)
         if found.sound(field) and value is not None and value <= 0:

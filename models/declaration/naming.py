@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin
 
 from models.declaration.finding import Findings, is_number, nearest
-from models.usecase import Contest, Kpi, Price, Promotion, Segments, UseCase
+from models.usecase import Action, Contest, Kpi, Price, Promotion, Segments, UseCase
 from schemas.inputs import Event, Outcome
 from schemas.topics import BY_KIND, topic_names
 
@@ -43,6 +43,13 @@ _PAIR: Shape = (
     lambda v: isinstance(v, tuple) and len(v) == 2 and all(is_number(x) for x in v),
     "a pair of finite numbers (least, most)",
 )
+
+
+def _each(value: Any, fits: Callable[[Any], bool]) -> bool:
+    # Of all models together, or of each by its name.
+    return all(map(fits, value.values())) if isinstance(value, Mapping) else fits(value)
+
+
 _NAMES: Shape = (_one_of(list, tuple), "a list of features' names")
 
 SHAPES: Mapping[str, Shape] = {
@@ -61,14 +68,21 @@ SHAPES: Mapping[str, Shape] = {
     "horizon": _NUMBER,
     "kind": _TEXT,
     "learns": _TEXT,
-    "limits": _maybe(_PAIR),
+    "limits": (
+        lambda v: v is None or _each(v, _PAIR[0]),
+        "a pair of finite numbers (least, most), one for each model by name, or None",
+    ),
     "plausible": (
         lambda v: v is None or callable(v) or _PAIR[0](v),
         "a pair of finite numbers (least, most), a function, or None",
     ),
     "interval": _maybe(_NUMBER),
     "weight": _maybe(_CALL),
-    "warmup": _WHOLE,
+    "warmup": (lambda v: _each(v, _WHOLE[0]), "a whole number, or one for each model by name"),
+    "on_drift": (
+        lambda v: _each(v, lambda action: action in get_args(Action)),
+        f"one of {', '.join(get_args(Action))}, or one for each model by name",
+    ),
     "segments": _maybe((_one_of(Segments), "a Segments(...)")),
     "slices": _MAP,
     "contest": (_one_of(Contest), "a Contest(...)"),

@@ -29,6 +29,15 @@ class Change(NamedTuple):
     now: float
 
 
+class Histograms(NamedTuple):
+    """Shares then (of the reference) and now; bins are told by inner `edges` or by `names`."""
+
+    edges: list[float] | None
+    names: list[str] | None
+    then: list[float]
+    now: list[float]
+
+
 class Summary(Protocol):
     """Counts of the current block of one stream of values."""
 
@@ -43,6 +52,9 @@ class Summary(Protocol):
 
     def change(self, histogram: Sequence[float]) -> Change:
         """How `histogram` differs most from the reference."""
+
+    def histograms(self, histogram: Sequence[float]) -> Histograms | None:
+        """Both in full, at most 33 bins; None where there is nothing but a mean."""
 
 
 def hellinger(counts: Sequence[float], reference: Sequence[float]) -> float:
@@ -116,6 +128,10 @@ class NumericSummary:
         share = f"share {low}{high}{self.reference[i]:.1%} to {now:.1%}"
         return Change(f"mean ({share})", self.mean, histogram[-1] / total)
 
+    def histograms(self, histogram: Sequence[float]) -> Histograms:
+        """By the reference's deciles."""
+        return Histograms(list(self.edges), None, list(self.reference), _shares(histogram[:-1]))
+
 
 @dataclass(slots=True)
 class CategorySummary:
@@ -164,6 +180,11 @@ class CategorySummary:
         name = next((c for c, k in self.index.items() if k == i), OTHER)
         return Change(f"share of {name!r}", self.reference[i], self.reference[i] + moved[i])
 
+    def histograms(self, histogram: Sequence[float]) -> Histograms:
+        """By category, all others first."""
+        names = [OTHER, *(str(name)[:100] for name in self.index)]
+        return Histograms(None, names, list(self.reference), _shares(histogram))
+
 
 @dataclass(slots=True)
 class MeanSummary:
@@ -199,6 +220,10 @@ class MeanSummary:
         was = self.before / self.before_count if self.before_count else math.nan
         return Change(self.what, was, histogram[0] / histogram[1] if histogram[1] else math.nan)
 
+    def histograms(self, histogram: Sequence[float]) -> None:
+        """None: a mean says it all."""
+        return
+
 
 @dataclass(slots=True)
 class MissingSummary:
@@ -232,3 +257,14 @@ class MissingSummary:
         """The share, before and now."""
         now = histogram[0] / histogram[1] if histogram[1] else math.nan
         return Change("share missing", self.share, now)
+
+    def histograms(self, histogram: Sequence[float]) -> Histograms:
+        """Missing and present."""
+        now = histogram[0] / histogram[1] if histogram[1] else 0.0
+        then = [self.share, 1.0 - self.share]
+        return Histograms(None, ["missing", "present"], then, [now, 1.0 - now])
+
+
+def _shares(counts: Sequence[float]) -> list[float]:
+    total = sum(counts) or 1.0
+    return [count / total for count in counts]

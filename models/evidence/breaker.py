@@ -38,7 +38,9 @@ from typing import Literal
 
 from models.evidence.mean_detector import MeanDetector
 
-Cause = Literal["worse than the baseline", "loss out of its range", "labels left the baseline"]
+Cause = Literal[
+    "worse than the baseline", "loss out of its range", "labels left the baseline", "error drifted"
+]
 # All in usual losses of the baseline: where a difference and a loss are clipped, what is allowed.
 DIFFERENCE_CLIP, WORSE = 4.0, 0.25
 LOSS_CLIP, LEVEL, LEVEL_BACK = 10.0, 3.5, 2.5
@@ -180,11 +182,15 @@ class Breaker:
         )
         for cause, detector in causes:
             if detector.evidence >= self.needed:
-                self.open, self.cause, self.since = True, cause, self.seen
-                self.trips += 1
-                self._restart(0.0, 1.0 - LEVEL_BACK / LOSS_CLIP, 1.0 - self.usual.allowed)
+                self.trip(cause)
                 return True
         return False
+
+    def trip(self, cause: Cause) -> None:
+        """Open it, whoever says so; the way back is the same."""
+        self.open, self.cause, self.since = True, cause, self.seen
+        self.trips += 1
+        self._restart(0.0, 1.0 - LEVEL_BACK / LOSS_CLIP, 1.0 - self.usual.allowed)
 
     def _try_back(self, change: float, level: float, agrees: bool | None) -> bool:
         self.worse.update(-change)

@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 from models.evidence.block_summary import (
     CategorySummary,
+    Histograms,
     MeanSummary,
     MissingSummary,
     NumericSummary,
@@ -52,6 +53,7 @@ class Drift(NamedTuple):
     block: int
     evidence: float
     needed: float
+    histograms: Histograms | None = None
 
 
 @dataclass(slots=True)
@@ -98,9 +100,9 @@ class Watch:
         if evidence < needed:
             return None
         change = self.summary.change(self.recent)
-        since = self.blocks_at[0]
+        since, histograms = self.blocks_at[0], self.summary.histograms(self.recent)
         self.restart()
-        return Drift(self.name, self.kind, *change, since, block, evidence, needed)
+        return Drift(self.name, self.kind, *change, since, block, evidence, needed, histograms)
 
     def restart(self) -> None:
         """Forget: a new reference begins (after an alarm, or when another model answers)."""
