@@ -1,4 +1,4 @@
-"""What consumers read on the real servers: predictions exactly once, features by key."""
+"""What consumers read on the real servers: predictions, features by key, captured Parquet."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from time import monotonic, sleep
 from typing import Any
 
 import orjson
+import pandas
+import pyarrow.dataset
 import pytest
 import redis
 from commands import Command
 from loop import SOURCE, Loop, parcels
 
+from models.personal import NOTHING
 from schemas.consuming import read
 from schemas.serving import FeatureReader, entity_key, place_key
 from streams import statuses
+from streams.capturing import Capture, Folder
 from streams.embedded import Endpoints
 from streams.operating import group_of
 from streams.serving import WRITE
@@ -190,3 +194,51 @@ def test_a_position_is_good_under_other_offsets(stack: Endpoints, loop: Loop) ->
     rest = list(read(servers, "parcels", prefix=loop.prefix, position=moved, to_end=True))
     seen = [p.event_id for batch in (first, *rest) for p in batch.records]
     assert sorted(seen) == sorted(IDS)
+
+
+# Captured Parquet.
+
+
+def test_a_capture_that_is_killed_has_each_record_once(loop: Loop, tmp_path: Path) -> None:
+    """Killed amid its work again and again: all committed records are in the files, each once."""
+    to, command = tmp_path / "captured", [sys.executable, "-P", "-m", "streams.cli", "capture"]
+    command += [str(loop.file), "examples", "predictions", "--to", str(to), "--rows", "4"]
+    amid = 0
+    for _ in range(3):
+        before = len(files(to))
+        capture = subprocess.Popen(command, env=loop.environment, stderr=subprocess.DEVNULL)
+        until(partial(wrote_or_ended, to, before, capture), every_s=0.001)
+        capture.send_signal(signal.SIGKILL)
+        amid += capture.wait() == -signal.SIGKILL
+    assert amid  # else this would hold nothing
+    for left in to.rglob("*.unfinished"):
+        assert left.name.startswith(".")  # readers pass over it
+    folder, kinds = Folder(str(to)), ("examples", "predictions")
+    work = Capture(loop.loaded.use_case, loop.settings, folder, NOTHING, rows_max=4)
+    for kind in kinds:
+        assert asyncio.run(work.run(kind, loop.names[kind])).rows < len(IDS)
+        assert asyncio.run(work.run(kind, loop.names[kind])).rows == 0
+    for kind in ("examples", "predictions"):
+        found = pyarrow.dataset.dataset(to / loop.names[kind], partitioning="hive").to_table()
+        rows = found.to_pylist()
+        due = asyncio.run(loop.records(kind))
+        places = [(row["kafka_partition"], row["kafka_offset"]) for row in rows]
+        assert sorted(places) == sorted((record.partition, record.offset) for record in due)
+        assert {row["event_id"] for row in rows} == set(IDS)
+    examples = {v["event_id"]: v for v in asyncio.run(loop.values("examples"))}
+    frame = pandas.read_parquet(to / loop.names["examples"])
+    for row in frame.itertuples():
+        assert row.label == examples[row.event_id]["label"]
+    features = [name for name in frame if name.startswith("features.")]
+    assert features == ["features.weight", "features.miles", "features.lately"]
+    assert not frame[features].isna().any().any()
+
+
+def wrote_or_ended(folder: Path, before: int, process: subprocess.Popen[bytes]) -> bool:
+    """A capture has written another file, or has ended."""
+    return len(files(folder)) > before or process.poll() is not None
+
+
+def files(folder: Path) -> list[Path]:
+    """Whole files."""
+    return list(folder.rglob("*.parquet"))

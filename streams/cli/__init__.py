@@ -18,6 +18,7 @@ from streams.cli import (
     authoring,
     backfilling,
     backtesting,
+    capturing,
     catalogue,
     commanding,
     delays,
@@ -65,6 +66,7 @@ for group in (
     looking,
     page,
     features,
+    capturing,
     repartitioning,
 ):
     group.register(app)
