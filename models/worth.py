@@ -13,59 +13,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from models.accounts import (
+    Answerer,
+    Cost,
+    Point,
+    cost_of,
+    mean_of,
+    model_of,
+    points_of,
+    segment_of,
+)
 from models.gain import (
     Gain,
     Verdict,
-    bounds_of,
-    comparison_of,
     gained,
     held_out,
-    pair_of,
 )
 from models.settled import Block, Settled, together
 from models.slices import Slice, slices_of
+from models.tally import Group
 from models.targets import Held, judged
 from models.usecase import UseCase
 
-POINTS_MAX = 400
 DAY_S = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What it takes: CPU of each model and of the rest for one event, and its price."""
-
-    cpu_us: Mapping[str, float]
-    per_cpu_hour: float
-    per_day: float
-    per_prediction: float
-    total: float
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One block on the way: KPI per event by who would have answered, and the running total."""
-
-    start: float
-    predictions: int
-    labelled: int
-    kpi: Mapping[str, float]
-    gain: float
-    total: float
-    lower: float | None
-    upper: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answerer:
-    """A model, or one segment: its KPI and the baseline's per event, and what it gained."""
-
-    name: str
-    kpi: float | None
-    baseline: float | None
-    gain: Gain
-    cpu_us: float | None = None
-    cost: float | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +43,8 @@ class Worth:
     """The whole answer. `net` is what is left of `gain` after the cost; the verdict is on it."""
 
     use_case: str
+    segment: str | None
+    slice: str | None
     owner: str
     unit: str
     better: str
@@ -105,19 +77,30 @@ class Worth:
         return found
 
 
-def worth(use_case: UseCase, settled: Settled, cpu_us: Mapping[str, float] | None = None) -> Worth:
-    """What the settled evidence says; `cpu_us` is CPU an event by model and `riverrun`."""
-    blocks = settled.blocks()
+def worth(
+    use_case: UseCase,
+    settled: Settled,
+    cpu_us: Mapping[str, float] | None = None,
+    group: Group = (None, None),
+) -> Worth:
+    """What the settled evidence says, of all or of one segment or slice.
+
+    `cpu_us` is CPU an event, by model and `riverrun`.
+    """
+    blocks = settled.blocks(group)
     whole = together(blocks)
-    cost = _cost(use_case, whole, cpu_us)
+    cost = cost_of(use_case, together(settled.blocks()), whole, cpu_us)
     who, alpha = ("served", "baseline"), use_case.contest.alpha
     gain = gained(use_case, blocks, who, alpha=alpha)
     net = gain
     if cost is not None and whole.kpi_n:
         net = gained(use_case, blocks, who, price=cost.total / whole.kpi_n, alpha=alpha)
-    segments = sorted({s for s, _ in settled.groups() if s is not None})
+    everything = group == (None, None)
+    segments = sorted({s for s, _ in settled.groups() if s is not None and everything})
     found = Worth(
         use_case=use_case.name,
+        segment=group[0],
+        slice=group[1],
         owner=use_case.owner,
         unit=use_case.kpi.unit,
         better=use_case.kpi.better,
@@ -130,17 +113,17 @@ def worth(use_case: UseCase, settled: Settled, cpu_us: Mapping[str, float] | Non
         predictions=whole.predictions,
         labelled=whole.kpi_n,
         missing=whole.missing,
-        kpi={name: _mean(total, whole.kpi_n) for name, total in whole.kpi.items()},
+        kpi={name: mean_of(total, whole.kpi_n) for name, total in whole.kpi.items()},
         gain=gain,
         net=net,
         verdict=net.verdict,
         days_needed=None,
         cost=cost,
-        models=[_model(use_case, blocks, name, cost) for name in use_case.models],
-        segments=[_segment(use_case, settled, name, len(segments)) for name in segments],
-        slices=slices_of(use_case, settled),
+        models=[model_of(use_case, blocks, name, cost) for name in use_case.models],
+        segments=[segment_of(use_case, settled, name, len(segments)) for name in segments],
+        slices=slices_of(use_case, settled) if everything else [],
         targets=_targets(use_case, whole),
-        points=_points(use_case, blocks),
+        points=points_of(use_case, blocks),
     )
     if use_case.contest.acts_on_outcome:
         _only_by_holdout(use_case, blocks, found)
@@ -208,75 +191,3 @@ def _decide(settled: Settled, found: Worth) -> None:
         found.notes.append(
             "No price is declared, so nothing is taken off for what it costs to run."
         )
-
-
-def _points(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
-    comparison = comparison_of(use_case, use_case.contest.alpha)
-    every = -(-len(blocks) // POINTS_MAX)
-    points = []
-    for number, block in enumerate(blocks, 1):
-        predictions, labelled, gain = pair_of(use_case, block, ("served", "baseline"))
-        comparison.update(labelled, gain, missing=predictions - labelled)
-        lower = upper = None
-        if number % every == 0 or number == len(blocks):
-            lower, upper = bounds_of(comparison, comparison.interval, 0.0)
-        kpi = {name: total / block.kpi_n for name, total in block.kpi.items() if block.kpi_n}
-        for name, total in block.paired.items():
-            if name not in kpi and block.paired_n:
-                kpi[name] = total / block.paired_n
-        n = comparison.labelled
-        points.append(
-            Point(
-                block.start,
-                block.predictions,
-                block.kpi_n,
-                kpi,
-                gain,
-                comparison.total,
-                None if lower is None else lower * n,
-                None if upper is None else upper * n,
-            )
-        )
-    return points
-
-
-def _model(use_case: UseCase, blocks: Sequence[Block], name: str, cost: Cost | None) -> Answerer:
-    whole = together(blocks)
-    alpha = use_case.contest.alpha / len(use_case.models)
-    cpu_us = None if cost is None else cost.cpu_us.get(name)
-    return Answerer(
-        name,
-        _mean(whole.paired.get(name), whole.paired_n),
-        _mean(whole.paired.get("baseline"), whole.paired_n),
-        gained(use_case, blocks, (name, "baseline"), alpha=alpha),
-        cpu_us,
-        None
-        if cost is None or cpu_us is None
-        else whole.predictions * cpu_us / 3.6e9 * cost.per_cpu_hour,
-    )
-
-
-def _segment(use_case: UseCase, settled: Settled, segment: str, count: int) -> Answerer:
-    blocks = settled.blocks((segment, None))
-    whole = together(blocks)
-    return Answerer(
-        segment,
-        _mean(whole.kpi.get("served"), whole.kpi_n),
-        _mean(whole.kpi.get("baseline"), whole.kpi_n),
-        # All intervals of segments together are right in 19 of 20 use cases.
-        gained(use_case, blocks, ("served", "baseline"), alpha=use_case.contest.alpha / count),
-    )
-
-
-def _cost(use_case: UseCase, whole: Block, cpu_us: Mapping[str, float] | None) -> Cost | None:
-    price = use_case.price
-    if price is None:
-        return None
-    spent = dict(cpu_us or {})
-    per_prediction = sum(spent.values()) / 3.6e9 * price.per_cpu_hour
-    total = per_prediction * whole.predictions + price.per_day * whole.length_s / DAY_S
-    return Cost(spent, price.per_cpu_hour, price.per_day, per_prediction, total)
-
-
-def _mean(total: float | None, n: int) -> float | None:
-    return total / n if n and total is not None else None

@@ -17,9 +17,11 @@ from aiokafka import AIOKafkaProducer
 
 from models.backtest import run as run_backtest
 from models.task import PartitionTask
+from models.worth import worth
 from schemas.partitioner import partition_of
 from schemas.topics import INPUTS
 from streams import topics
+from streams.assessing import assess
 from streams.committed import Committed
 from streams.demo import Workers
 from streams.embedded import Endpoints
@@ -119,6 +121,25 @@ async def test_three_workers_err_as_the_backtest_does(settings: Settings, crew: 
     assert count.scores()["served"]["metric"] == pytest.approx(
         backtested(loaded, FLIGHTS), rel=0.01
     )
+    # What it is worth is told from the topic as from a backtest of the same flights.
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers or "",
+        "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
+        "RIVERRUN_TOPIC_PREFIX": settings.riverrun_topic_prefix,
+    }
+    command = [sys.executable, "-P", "-m", "streams.cli", "worth", "flight_eta", "--json"]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environment, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    said = json.loads(done.stdout)
+    due = worth(loaded.use_case, assess(loaded, nycflights.flights(limit=FLIGHTS), 4).settled)
+    assert (said["labelled"], said["missing"]) == (due.labelled, due.missing)
+    assert due.labelled > 1_000
+    assert said["kpi"]["baseline"] == pytest.approx(due.kpi["baseline"])
+    assert said["kpi"]["served"] == pytest.approx(due.kpi["served"], rel=0.02)
+    assert said["cost"]["cpu_us"]["adagrad"] > 0
 
 
 async def test_a_backlog_gives_the_floats_of_the_journal_s_order(

@@ -222,6 +222,13 @@ def test_segments_and_slices_are_told_apart_with_the_gap_between_best_and_worst(
             found.add(evidence(day, slice=f"colour={name}", n=n, sums=sums))
     told = worth(case(slices={"colour": "colour"}), found)
     assert [row.name for row in told.segments] == ["DE"]
+    part = worth(case(price=Price(per_day=60.0)), found, group=("DE", None))
+    assert (part.labelled, part.segments, len(part.points)) == (6_000, [], 30)
+    assert part.kpi == {"served": 9.0, "baseline": 10.0}
+    assert part.cost is not None
+    # It bears its share of the days: 204 of the 404 predictions.
+    assert part.cost.total == pytest.approx(60.0 * 30 * 204 / 404)
+    assert "parcels for DE" in wording.headline(part)
     (colour,) = told.slices
     assert [part.value for part in colour.parts] == ["blue", "odd", "red"]
     gap = next(gap for gap in colour.gaps if gap.figure == "mae")
@@ -300,5 +307,7 @@ def test_worth_of_recorded_data_from_the_command_line(tmp_path: Any) -> None:
     assert found["gain"]["mean"] == pytest.approx(saved)
     assert set(found["cost"]["cpu_us"]) >= {"logistic", "adaptive_tree", RIVERRUN}
     assert "not known yet" in file.read_text()
+    none = CliRunner().invoke(app, ["worth", "phishing", "--from-backtest", "--segment", "DE"])
+    assert "no segments" in str(none.exception)
     measured = CliRunner().invoke(app, ["cost", "phishing", "--json", "--limit", "1000"])
     assert orjson.loads(measured.stdout)["events"] > 400

@@ -34,6 +34,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 STAKES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
+STEADY = 8.0
+"""At most so many times the scale is the usual gain of a block."""
 Verdict = Literal["better", "worse", "undecided"]
 
 
@@ -245,7 +247,10 @@ class Comparison:
 
     def _bet(self, value: float, weight: float) -> None:
         floor = self.bound / 10_000 if self.floor is None else self.floor
-        variance = max(self.spread.variance, floor * floor)
+        # A larger scale is always fair. One that a steady gain dwarfs would be bad bets: past y = 6
+        # the bound above falls below 0.
+        steady = abs(self.spread.mean) / STEADY
+        variance = max(self.spread.variance, floor * floor, steady * steady)
         for wager in self.wagers:
             if wager.update(value, weight, variance):
                 wager.better = wager.better or self._refutes(wager, self.margin, +1.0)

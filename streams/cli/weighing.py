@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -17,7 +17,10 @@ from streams.loading import Loaded, load
 from streams.recordings import Recording, recording_of
 
 if TYPE_CHECKING:
-    from models.worth import Answerer, Worth
+    from models.accounts import Answerer
+    from models.settled import Settled
+    from models.tally import Group
+    from models.worth import Worth
     from streams.assessing import Assessed
 
 SAMPLE = 10_000
@@ -51,6 +54,10 @@ def worth_command(
     outcomes: Outcomes = None,
     partitions: Partitions = None,
     limit: Limit = None,
+    segment: Annotated[str | None, typer.Option(help="Of this segment alone.")] = None,
+    of_slice: Annotated[
+        str | None, typer.Option("--slice", metavar="NAME=VALUE", help="Of this slice alone.")
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to hand on, one file.")
     ] = None,
@@ -70,7 +77,7 @@ def worth_command(
         settled, cpu_us = run.settled, run.cpu_us
     else:
         settled, cpu_us = _live(loaded, prefix)
-    found = worth(loaded.use_case, settled, cpu_us)
+    found = worth(loaded.use_case, settled, cpu_us, _group(settled, segment, of_slice))
     if html is not None:
         from streams.reports.worth import page
 
@@ -80,6 +87,19 @@ def worth_command(
         as_json(found.as_json())
     else:
         show(found)
+
+
+def _group(settled: Settled, segment: str | None, of_slice: str | None) -> Group:
+    group = segment, of_slice
+    if segment is not None and of_slice is not None:
+        raise typer.BadParameter("give --segment or --slice")
+    if group != (None, None) and group not in settled.groups():
+        names = sorted(name for pair in settled.groups() for name in pair if name is not None)
+        raise Misdeclared(
+            f"Nothing has settled of {segment or of_slice!r}.",
+            mend=f"There are: {', '.join(names) or 'no segments and no slices yet'}.",
+        )
+    return group
 
 
 def cost(
@@ -136,7 +156,7 @@ def recording_for(
     return recording_of(loaded.use_case, source, outcomes, topic_reader(limit), limit)
 
 
-def _live(loaded: Loaded, prefix: str | None) -> tuple[Any, dict[str, float]]:
+def _live(loaded: Loaded, prefix: str | None) -> tuple[Settled, dict[str, float]]:
     """Evidence from its topic; CPU, where it has a price, from a run over the topics' beginning."""
     from streams.assessing import published
     from streams.servers import running

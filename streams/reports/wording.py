@@ -86,9 +86,15 @@ def span_days(found: Worth) -> float:
     return (found.until - found.since) / 86_400
 
 
+def named(found: Worth) -> str:
+    """What the report is about: the use case, or a part of it."""
+    part = found.segment or found.slice
+    return f"{found.use_case} for {part}" if part else found.use_case
+
+
 def headline(found: Worth) -> str:
     """The answer in one sentence."""
-    name, total = found.use_case, amount(abs(found.net.total), found.unit)
+    name, total = named(found), amount(abs(found.net.total), found.unit)
     after = " after what it cost to run" if found.cost is not None else ""
     span = days(span_days(found))
     if not found.labelled:

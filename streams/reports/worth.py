@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from models.worth import Answerer, Point, Worth
+from models.accounts import Answerer, Point
+from models.worth import Worth
 from streams.reports import charts, rendered, wording
 
 WIDTHS = {"wide": 680, "narrow": 340}
@@ -18,6 +19,7 @@ def page(found: Worth) -> str:
     return rendered(
         "worth",
         worth=found,
+        name=wording.named(found),
         headline=wording.headline(found),
         certainty=wording.certainty(found.net, found.unit, found.alpha),
         worst_case=wording.worst_case(found.net, found.unit),
