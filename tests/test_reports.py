@@ -1,0 +1,86 @@
+"""Reports as people see them: in a real Chromium, on a phone and on a screen."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html import escape, unescape
+from pathlib import Path
+
+import orjson
+import pytest
+
+from models.learning_curve import curve
+from models.usecase import Price
+from models.worth import worth
+from streams.reports import learning
+from streams.reports import worth as report
+from tests.test_learning_curve import told
+from tests.test_worth import case, evidence, settled
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MEASURE = """
+<pre id="found"></pre><script>
+onload = () => {
+  const found = [...document.querySelectorAll("iframe")].map((frame) => {
+    const page = frame.contentDocument, root = page.documentElement;
+    const seen = (e) => e.getClientRects().length > 0 && e.getBoundingClientRect().height > 20;
+    return {
+      width: root.clientWidth, needed: root.scrollWidth,
+      drawings: [...page.querySelectorAll("figure svg")].filter(seen).length,
+      smallest: Math.min(...[...page.querySelectorAll("figure svg")].filter(seen).map(
+        (e) => e.getBoundingClientRect().width / e.viewBox.baseVal.width)),
+      headline: page.querySelector("h1").textContent,
+    };
+  });
+  document.getElementById("found").textContent = JSON.stringify(found);
+};
+</script>
+"""
+
+
+def seen(text: str, folder: Path) -> list[dict[str, object]]:
+    """What a browser makes of a page at 360 and 1,280 pixels."""
+    frames = "".join(
+        f'<iframe width="{width}" height="800" srcdoc="{escape(text)}"></iframe>'
+        for width in (360, 1_280)
+    )
+    file = folder / "both.html"
+    file.write_text(f"<!doctype html><meta charset=utf-8>{frames}{MEASURE}", "utf-8")
+    assert CHROMIUM is not None
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/user"]
+    done = subprocess.run(
+        [CHROMIUM, *options, "--virtual-time-budget=5000", "--dump-dom", file.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stdout[-500:]
+    pages: list[dict[str, object]] = orjson.loads(unescape(found[1]))
+    return pages
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_both_reports_fit_a_phone_and_a_screen(tmp_path: Path) -> None:
+    """Nothing sticks out sideways at 360 and 1,280 pixels, and no drawing is scaled below 90 %."""
+    found = settled(40, 1.0, 0.3)
+    for day in range(40):
+        for name in ("a segment with a rather long name", "DE"):
+            found.add(evidence(day, segment=name))
+        for value in ("red", "blue"):
+            found.add(evidence(day, slice=f"colour={value}"))
+    case_of = case(price=Price(per_day=1.0), slices={"colour": "colour"})
+    pages = {
+        "worth": (report.page(worth(case_of, found)), 3),
+        "curve": (learning.page(curve(case(), told({0.25: 0.2, 0.5: 0.8, 1.0: 1.2}))), 1),
+    }
+    for text, drawings in pages.values():
+        for page in seen(text, tmp_path):
+            assert page["needed"] == page["width"]
+            assert page["drawings"] == drawings
+            assert float(str(page["smallest"])) > 0.9
+            assert "parcels" in str(page["headline"])
