@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import webbrowser
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Annotated, Any
@@ -16,9 +18,11 @@ from rich.table import Table
 
 from schemas.errors import RiverrunError
 from streams.cli.options import AsJson
+from streams.cli.page import has_display
 from streams.cli.terminal import as_json, complain, data, talk
 from streams.demo import report, run
 from streams.loading import load
+from streams.ops.beside import page_beside
 from streams.sending import Sender
 from streams.servers import started
 from streams.settings import Settings
@@ -43,6 +47,7 @@ def demo(
         float | None, typer.Option(min=0.001, help="Times real time; default: as fast as can be.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
+    page: Annotated[bool, typer.Option(help="Serve the page, too: `riverrun ops`.")] = True,
     json: AsJson = False,
 ) -> None:
     """Show the whole loop on the flights that left New York in 2013, on a real Kafka.
@@ -68,19 +73,30 @@ def demo(
     talk.print(f"topics {prefix}{loaded.use_case.name}.*, {workers} workers", markup=False)
     began = monotonic()
     screen = Screen(loaded.use_case.metric, loaded.use_case.kpi.unit)
-    with screen.live if talk.is_terminal else nullcontext():
-        count = asyncio.run(
-            run(loaded, settings, recorded, workers=workers, speed=speed, show=screen.show)
-        )
-    result = report(loaded.use_case, count, monotonic() - began)
-    result["prefix"] = prefix
-    if json:
-        as_json(result)
-    else:
-        _print(result)
+    with page_beside(loaded, settings, _opened) if page else nullcontext() as beside:
+        with screen.live if talk.is_terminal else nullcontext():
+            count = asyncio.run(
+                run(loaded, settings, recorded, workers=workers, speed=speed, show=screen.show)
+            )
+        result = report(loaded.use_case, count, monotonic() - began)
+        result["prefix"] = prefix
+        if json:
+            as_json(result)
+        else:
+            _print(result)
+        if beside is not None and talk.is_terminal and sys.stdin.isatty():
+            talk.print("The page stays until Ctrl-C.")
+            with suppress(KeyboardInterrupt):
+                beside.wait()
     if not result["complete"]:
         complain(RiverrunError("not every event was answered exactly once, or learnt; see above"))
         raise typer.Exit(1)
+
+
+def _opened(address: str) -> None:
+    talk.print(f"the page: {address}", markup=False)
+    if talk.is_terminal and has_display():
+        webbrowser.open(address)
 
 
 class Screen:
@@ -158,6 +174,7 @@ def _print(result: Mapping[str, Any]) -> None:
         f"riverrun models list flight_eta --prefix {prefix}",
         f"riverrun tail flight_eta.predictions --from-beginning --limit 3 --prefix {prefix}",
         f"riverrun worker flight_eta --prefix {prefix}    # go on where it stopped",
+        f"riverrun ops flight_eta --prefix {prefix}    # the page again",
         "riverrun backtest flight_eta --limit 50000    # the same without Kafka",
         "riverrun new my_case    # your own use case",
         "riverrun down    # stop the servers",

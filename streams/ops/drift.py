@@ -14,7 +14,7 @@ from streams.ops.charts import Chart, Mark, Series
 from streams.ops.desk import Desk
 from streams.ops.histograms import Compared
 from streams.ops.scene import Ask, Case, Scene
-from streams.ops.writing import seconds_of
+from streams.ops.writing import number, seconds_of
 
 DAY_S = 86_400
 SHOWN = 60
@@ -35,7 +35,10 @@ async def view(desk: Desk, ask: Ask) -> Scene:
     newest = next((d for d in reversed(found) if d.subject == subject), None)
     charts = [timeline(case, found)] if found else []
     compared = None
-    if subject in case.use_case.features and subject not in masking_of(case.use_case).features:
+    told = None if newest is None else _told(case, newest)
+    if told is not None:
+        charts.append(told)
+    elif subject in case.use_case.features and subject not in masking_of(case.use_case).features:
         compared = desk.histograms(case).of(subject, None if newest is None else newest.since)
         if compared.done:
             charts.append(then_and_now(case, compared))
@@ -63,7 +66,7 @@ def _masked(case: Case, drifted: Drifted) -> dict[str, Any]:
         "now": record["now"],
         "since": drifted.since,
         "severity": drifted.severity,
-        "action": record.get("action"),
+        "done": record.get("done", "alert"),
     }
 
 
@@ -105,6 +108,21 @@ def timeline(case: Case, found: list[Drifted]) -> Chart:
         height=170,
         command=case.command("drift", case.file),
     )
+
+
+def _told(case: Case, drifted: Drifted) -> Chart | None:
+    """What the record itself says of both distributions; None for one that says nothing."""
+    record = drifted.record
+    if drifted.subject in masking_of(case.use_case).features or not record.get("then"):
+        return None
+    bins = record.get("names") or _between(record["edges"])
+    compared = Compared(drifted.subject, list(bins), record["then"], record["now_shares"])
+    compared.then_words, compared.now_words = "before it changed", f"since {drifted.since[:10]}"
+    return then_and_now(case, compared)
+
+
+def _between(edges: list[float]) -> list[str]:
+    return [f"< {number(edges[0])}", *(f"≥ {number(edge)}" for edge in edges)]
 
 
 def then_and_now(case: Case, compared: Compared) -> Chart:

@@ -64,6 +64,10 @@ class Inquiries:
         task.add_done_callback(self._tasks.discard)
         return inquiry
 
+    def known(self, *words: str) -> Inquiry | None:
+        """The inquiry with these words, if there was one; none is begun."""
+        return self._known.get(words)
+
     async def close(self) -> None:
         """End the processes that still run."""
         for task in tuple(self._tasks):

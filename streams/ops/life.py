@@ -42,13 +42,15 @@ async def view(desk: Desk, ask: Ask) -> Scene:
         facts["newest"] = await _newest(case)
         return Scene("life.html", "One event", facts)
     words = ("explain", str(case.loaded.path), event_id)
-    brief = desk.inquiries.ask(case.settings, *words, "--brief")
-    inquiry = desk.inquiries.ask(case.settings, *words) if prove else brief
+    if prove:
+        inquiry = desk.inquiries.ask(case.settings, *words)
+    else:
+        inquiry = desk.inquiries.ask(case.settings, *words, "--brief")
+    brief = desk.inquiries.known(*words, "--brief")
     facts |= {
         "newest": [],
         "inquiry": inquiry,
-        "brief": brief,
-        "life": inquiry.answer or brief.answer,
+        "life": inquiry.answer or (brief and brief.answer),
         "command_line": case.command("explain", case.file, event_id),
         "verify": case.command("verify", case.file, event_id),
     }

@@ -11,7 +11,9 @@ from schemas.errors import RiverrunError
 from streams.monitor import changes, views
 from streams.monitor.figures import Overview
 from streams.ops.boards import unreachable
+from streams.ops.charts import Chart
 from streams.ops.desk import Desk
+from streams.ops.gaining import gained
 from streams.ops.scene import Ask, Case, Scene
 from streams.ops.words import Verdict, trust, worth
 
@@ -35,12 +37,14 @@ class Row:
     state: tuple[str, str] = ("", "")
     worth: Verdict | None = None
     trust: Verdict | None = None
+    trend: Chart | None = None
 
 
 async def view(desk: Desk, ask: Ask) -> Scene:
     """Every use case that the page was started with."""
     rows = await asyncio.gather(*(row_of(desk, case) for case in desk.cases.values()))
-    return Scene("overview.html", "Overview", {"rows": rows})
+    charts = [row.trend for row in rows if row.trend is not None]
+    return Scene("overview.html", "Overview", {"rows": rows}, charts)
 
 
 async def row_of(desk: Desk, case: Case) -> Row:
@@ -48,6 +52,7 @@ async def row_of(desk: Desk, case: Case) -> Row:
     try:
         opened = await desk.board(case)
         told = await views.overview(opened.board)
+        found = await views.quality(opened.board)
         standings = await changes.standings(opened.board.source)
     except RiverrunError as error:
         return Row(case, trouble=str(error))
@@ -61,4 +66,5 @@ async def row_of(desk: Desk, case: Case) -> Row:
         state=STATES[told.state],
         worth=worth(case, told, standing),
         trust=trust(told),
+        trend=gained(case, found, id=f"gained-{case.name}", height=130),
     )

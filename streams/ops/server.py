@@ -86,7 +86,7 @@ class Site:
         free = request.path.startswith("/static/") or request.path in ("/enter", "/livez")
         if not free and not door.may_read(request):
             if request.method == "GET" and not request.path.startswith(("/live/", "/tail/")):
-                return web.HTTPSeeOther("/enter")
+                return _onward("/enter")
             return web.Response(status=401, text="Sign in first.\n")
         try:
             return await handler(request)
@@ -145,7 +145,7 @@ class Site:
         if request.method == "POST":
             given = str((await request.post()).get("secret", ""))
         if given and (session := door.admit(given.strip())):
-            answer = web.HTTPSeeOther("/")
+            answer = _onward("/")
             door.let_in(answer, session, secure=request.secure)
             return answer
         words = ""
@@ -157,7 +157,7 @@ class Site:
     async def leave(self, request: web.Request) -> web.StreamResponse:
         """Drop the cookie."""
         form = await request.post()
-        answer = web.HTTPSeeOther("/")
+        answer = _onward("/")
         if self.desk.door.may_act(request, str(form.get("word", ""))):
             answer.del_cookie(self.desk.door.cookie, path="/")
         return answer
@@ -169,7 +169,7 @@ class Site:
             raise web.HTTPForbidden(text="Sign in first: the address printed at the start does.")
         case = self._ask(request).case
         assert case is not None
-        return web.HTTPSeeOther(await acting.act(self.desk, case, request.match_info["deed"], form))
+        return _onward(await acting.act(self.desk, case, request.match_info["deed"], form))
 
     # Frames.
 
@@ -223,6 +223,10 @@ class Site:
     def _trouble(self, request: web.Request, status: int, title: str, words: str) -> web.Response:
         scene = Scene("trouble.html", title, {"words": words}, live=False)
         return self._framed(request, scene, status)
+
+
+def _onward(address: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": address})
 
 
 def _csv(scene: Scene, chart_id: str) -> web.Response:

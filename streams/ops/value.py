@@ -15,6 +15,7 @@ from streams.monitor.views import Board
 from streams.ops.boards import unreachable
 from streams.ops.charts import Chart, Mark, Rule, Series, Shade
 from streams.ops.desk import Desk
+from streams.ops.gaining import gained
 from streams.ops.overview import row_of
 from streams.ops.scene import Ask, Case, Scene
 from streams.ops.writing import money, number, percent, seconds_of, span
@@ -83,15 +84,6 @@ def over_time(case: Case, found: Quality, marks: list[Mark]) -> list[Chart]:
         rules=[Rule(b, f"target {b:g}", "good") for n, b in _targets(case) if n == found.metric],
         **shared,
     )
-    saved = Chart(
-        id="saved",
-        title=f"Gained against the baseline so far, {found.kpi_unit}",
-        series=[Series("gained", _running_gain(found), tone="good")],
-        unit=found.kpi_unit,
-        zero=True,
-        height=190,
-        **shared,
-    )
     volume = Chart(
         id="volume",
         title="Volume",
@@ -103,7 +95,7 @@ def over_time(case: Case, found: Quality, marks: list[Mark]) -> list[Chart]:
         height=150,
         **shared,
     )
-    return [saved, kpi, metric, volume, *_coverage(case, found, shared)]
+    return [gained(case, found), kpi, metric, volume, *_coverage(case, found, shared)]
 
 
 def _coverage(case: Case, found: Quality, shared: dict[str, Any]) -> list[Chart]:
@@ -199,17 +191,6 @@ def _lines(found: Quality, name: str, *, banded: bool = False) -> list[Series]:
             series.high = [None if s is None else s.upper for s in scores]
         lines.append(series)
     return lines
-
-
-def _running_gain(found: Quality) -> list[float | None]:
-    sign = 1.0 if found.kpi_better == "lower" else -1.0
-    total, gained = 0.0, []
-    for point in found.points:
-        served, baseline = point.scores.get("served"), point.scores.get("baseline")
-        if served is not None and baseline is not None:
-            total += sign * (baseline.kpi_sum - served.kpi_sum)
-        gained.append(total)
-    return list(gained)
 
 
 def _unripe(found: Quality, x: list[float]) -> list[Shade]:

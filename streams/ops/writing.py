@@ -103,7 +103,7 @@ def plain(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no"}.get(value, NONE)  # type: ignore[arg-type]
     if isinstance(value, float):
-        return number(value, 6)
+        return f"{value:,.6g}".replace("-", "−")
     return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
 
 

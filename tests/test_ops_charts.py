@@ -1,0 +1,141 @@
+"""Charts: one object for what is drawn and what is exported; figures in plain words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from streams.loading import load
+from streams.monitor.figures import AlertRow, Overview, Score
+from streams.ops.charts import Chart, Series
+from streams.ops.scene import Case
+from streams.ops.words import one, trust, worth
+from streams.settings import Settings
+
+
+def chart(**given: Any) -> Chart:
+    """Two days of a served value with its interval."""
+    series = Series("served", [1.5, None], low=[1.0, None], high=[2.0, None])
+    return Chart(**{"id": "c", "title": "t", "x": [0.0, 86_400.0], "series": [series], **given})
+
+
+def test_the_csv_holds_what_is_drawn() -> None:
+    """Every value with its interval and unit, times in ISO form, nothing where there is nothing."""
+    rows = list(csv.reader(io.StringIO(chart(unit="USD").csv())))
+    assert rows[0] == ["event time", "served [USD]", "served low [USD]", "served high [USD]"]
+    assert rows[1] == ["1970-01-01T00:00:00+00:00", "1.5", "1.0", "2.0"]
+    assert rows[2] == ["1970-01-02T00:00:00+00:00", "", "", ""]
+    drawn = json.loads(chart().drawn())
+    assert drawn["series"][0]["y"] == [1.5, None]
+
+
+def test_no_cell_is_a_formula() -> None:
+    """A value that a spreadsheet would run is text."""
+    made = chart(scale="words", x=["=1+1", "@x"], series=[Series("n", [1, 2])])
+    assert [row.split(",")[0] for row in made.csv().splitlines()[1:]] == ["'=1+1", "'@x"]
+
+
+def test_what_is_not_finite_is_not_drawn() -> None:
+    """The browser gets JSON that every parser takes."""
+    drawn = json.loads(chart(series=[Series("n", [nan, inf])]).drawn())
+    assert drawn["series"][0]["y"] == [None, None]
+
+
+def test_a_chart_without_values_is_empty() -> None:
+    """And says so instead of drawing axes of nothing."""
+    assert chart(series=[Series("n", [None, None])]).empty
+    assert not chart().empty
+
+
+CASE = Case(load("flight_eta"), Settings())
+
+
+def score(**given: Any) -> Score:
+    """A served score over 5,000 flights."""
+    zeros = dict.fromkeys(Score.__slots__, 0)
+    known = {"model": "served", "n": 5_000, "kpi_n": 5_000, "value": 9.8, "kpi": 61.0}
+    return Score(**{**zeros, "coverage": 0.91, **known, **given})
+
+
+def told(**given: Any) -> Overview:
+    """An overview of a use case that works."""
+    nothing = dict.fromkeys(Overview.__slots__)
+    known: dict[str, Any] = {
+        "use_case": "flight_eta",
+        "state": "live",
+        "partitions": 4,
+        "partitions_live": 4,
+        "kpi_unit": "USD",
+        "kpi_better": "lower",
+        "targets": (),
+        "alerts": (),
+        "served": score(),
+        "kpi_gain": 34.5,
+    }
+    return Overview(**{**nothing, **known, **given})
+
+
+STANDING = {
+    "gain": 2.31,
+    "lower": 2.05,
+    "upper": 2.57,
+    "alpha": 0.05,
+    "verdict": "better",
+    "blocks": 40,
+    "labelled": 36_000,
+    "missing": 120,
+}
+
+
+def test_worth_is_a_sentence_with_its_certainty() -> None:
+    """The gain in its unit, against what, and how sure; then what it stands on."""
+    found = worth(CASE, told(), STANDING)
+    assert (found.kind, found.word) == ("good", "Yes")
+    assert found.sentence == (
+        "Saves 2.31 USD a departure against the baseline; 95 % sure between 2.05 and 2.57 USD."
+    )
+    assert found.more == "From 36,000 settled outcomes, 120 never came."
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"), [("worse", "No"), ("undecided", "Not decided yet"), ("better", "Yes")]
+)
+def test_worth_follows_the_verdict_and_not_the_gain(verdict: str, word: str) -> None:
+    """A gain above zero that is not decided is no yes."""
+    assert worth(CASE, told(), {**STANDING, "verdict": verdict}).word == word
+
+
+def test_worth_without_evidence_says_that_it_is_early() -> None:
+    """Few outcomes: nothing; many without evidence: so far."""
+    assert worth(CASE, told(served=score(kpi_n=20)), None).word == "Too early"
+    assert worth(CASE, told(), None).word == "Yes, so far"
+    assert worth(CASE, told(kpi_gain=-1.0), None).word == "Not so far"
+
+
+ALARM = AlertRow("a", "kpi", "served", "open", "alarm", "It costs more.", "riverrun …", "", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({}, "Yes"),
+        ({"state": "stopped"}, "Not now"),
+        ({"state": "degraded", "partitions_live": 3}, "Not now"),
+        ({"state": "recovering"}, "With care"),
+        ({"alerts": (ALARM,)}, "Not now"),
+        ({"served": None}, "Too early"),
+    ],
+)
+def test_trust_is_what_works_and_what_is_doubted(given: dict[str, Any], word: str) -> None:
+    """Down or alarmed: not now; catching up: with care; nothing judged yet: too early."""
+    assert trust(told(**given)).word == word
+
+
+def test_an_event_is_called_by_its_class() -> None:
+    """People say what it is."""
+    assert one(CASE) == "a departure"
