@@ -2,7 +2,7 @@
 
     /livez    every assigned partition moves            else 503
     /readyz   joined, and every partition is recovered  else 503
-    /metrics  whatever the given hook renders           404 without one
+    /metrics  for Prometheus (streams/exposition.py)    404 without
 
 Plain HTTP/1.0 over asyncio: three fixed paths, no input read but the request line.
 """
@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+
+from schemas.errors import Unavailable
 
 LINE_BYTES_MAX = 4_096
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,10 +43,16 @@ class Health:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
-        """Listen; gives the port."""
-        self._server = await asyncio.start_server(
-            self._serve, self.host, self.port, limit=LINE_BYTES_MAX
-        )
+        """Listen; gives the port. Raises `Unavailable` if it is taken."""
+        try:
+            self._server = await asyncio.start_server(
+                self._serve, self.host, self.port, limit=LINE_BYTES_MAX
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"health cannot be served on {self.host} port {self.port} ({error.strerror}). "
+                "Give another --health-port; 0 takes a free one"
+            ) from error
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
 

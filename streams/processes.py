@@ -69,11 +69,14 @@ def reexec_if_unsafe(arguments: Sequence[str]) -> None:
     os.execv(sys.executable, [sys.executable, "-P", *arguments])
 
 
-def run_processes(arguments: Sequence[str], count: int) -> int:
-    """Run `count` workers as children, forward signals, and give the worst of their exit codes."""
+def run_processes(each: Sequence[Sequence[str]]) -> int:
+    """Run workers as children, forward signals, and give the worst of their exit codes.
+
+    `each` has the arguments of each of them, after the interpreter.
+    """
     environment: Mapping[str, str] = {**os.environ, "PYTHONHASHSEED": "0"}
     children = [
-        subprocess.Popen([sys.executable, "-P", *arguments], env=environment) for _ in range(count)
+        subprocess.Popen([sys.executable, "-P", *arguments], env=environment) for arguments in each
     ]
 
     def forward(number: int, _: object) -> None:

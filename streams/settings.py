@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     riverrun_archive: SecretStr | None = Field(None, description="fsspec URL, with credentials")
     riverrun_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)
     riverrun_http_host: str = Field("127.0.0.1", description="where metrics and health are served")
-    riverrun_http_port: int = Field(6066, ge=1, le=65535)
+    riverrun_http_port: int = Field(0, ge=0, le=65535, description="0: a free one")
     riverrun_ops_password: SecretStr | None = Field(None, description="to act on the page")
     riverrun_ops_password_file: Path | None = None
     riverrun_ops_names: str = Field("", description="host names of the page, comma separated")

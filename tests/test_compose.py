@@ -86,7 +86,7 @@ def test_workers_get_settings_that_exist_and_are_scraped_where_they_listen(
     monkeypatch.chdir(tmp_path)
     settings = Settings.load()
     assert settings.external
-    scrape = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text("utf-8"))
+    scrape = yaml.safe_load((ROOT / "deploy/prometheus/scrape.yml").read_text("utf-8"))
     targets = scrape["scrape_configs"][0]["dns_sd_configs"][0]
     assert targets["names"] == ["worker"]
     assert targets["port"] == settings.riverrun_http_port

@@ -30,8 +30,11 @@ def worker(
     processes: Annotated[int, typer.Option(min=1, max=256, help="How many processes.")] = 1,
     prefix: Prefix = None,
     health_port: Annotated[
-        int, typer.Option(help="Port of /livez, /readyz and /metrics; 0 takes a free one.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Of /livez, /readyz, /metrics: RIVERRUN_HTTP_PORT; 0: any."
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Answer a use case's events and learn from its outcomes, until stopped.
@@ -46,8 +49,12 @@ def worker(
     if prefix is not None:
         arguments += ["--prefix", prefix]
     arguments += ["--verbose"] if verbose else []
+    if health_port is None:
+        health_port = Settings.load(riverrun_topic_prefix=prefix).riverrun_http_port
     if processes > 1:
-        raise typer.Exit(run_processes(arguments, processes))
+        ports = [health_port and health_port + n for n in range(processes)]
+        each = [[*arguments, "--health-port", str(port)] for port in ports]
+        raise typer.Exit(run_processes(each))
     reexec_if_unsafe([*arguments, "--health-port", str(health_port)])
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
