@@ -46,6 +46,8 @@ COUNTED = {
     "expired": Kept("riverrun_expired", "counter", "Predictions that never got an outcome."),
     "repeats": Kept("riverrun_repeats", "counter", "Records that came again."),
     "refused": Kept("riverrun_dead_letters", "counter", "Records that could not be used."),
+    "quarantined": Kept("riverrun_quarantined", "counter", "Outcomes held as implausible."),
+    "released": Kept("riverrun_released", "counter", "Of those, released by an operator."),
 }
 """The task's counts, over the partition's whole life, whichever worker had it."""
 
@@ -91,7 +93,22 @@ OTHERS = (
         ("partition", "model"),
     ),
 )
-METRICS: Mapping[str, Kept] = {kept.name: kept for kept in (*COUNTED.values(), *OTHERS)}
+FEATURES = {
+    "written": Kept(
+        "riverrun_features_written", "counter", "Feature vectors put into the store.", ()
+    ),
+    "failures": Kept("riverrun_features_failures", "counter", "Times that it failed.", ()),
+    "checked": Kept("riverrun_features_checked", "counter", "Vectors read back.", ()),
+    "skewed": Kept("riverrun_features_skewed", "counter", "Of those, other than written.", ()),
+    "freshness_s": Kept(
+        "riverrun_features_age_seconds", "gauge", "From commit to store, of the last batch.", ()
+    ),
+}
+"""The feature store's figures (streams/serving.py), where the use case serves features."""
+
+METRICS: Mapping[str, Kept] = {
+    kept.name: kept for kept in (*COUNTED.values(), *OTHERS, *FEATURES.values())
+}
 """Every metric of a worker. Beside them: `riverrun_process_*`, the client's own of the process."""
 
 
@@ -107,10 +124,19 @@ class Exposition:
         ProcessCollector(namespace="riverrun", registry=self._registry)
         self._partitions: Sequence[Any] = ()
         self._measures: Mapping[int, Measures] = {}
+        self._features: Mapping[str, float] | None = None
 
-    def render(self, partitions: Sequence[Any], measures: Mapping[int, Measures]) -> bytes:
-        """The exposition of these runners and of what their partitions measured."""
-        self._partitions, self._measures = partitions, measures
+    def render(
+        self,
+        partitions: Sequence[Any],
+        measures: Mapping[int, Measures],
+        features: Mapping[str, float] | None,
+    ) -> bytes:
+        """The exposition of these runners, what their partitions measured, and the feature store.
+
+        `features` is None where none are served.
+        """
+        self._partitions, self._measures, self._features = partitions, measures, features
         return generate_latest(self._registry)
 
     def families(self) -> Iterator[Metric]:
@@ -151,6 +177,9 @@ class Exposition:
         for state in STATES:
             count = sum(str(partition.state) == state for partition in self._partitions)
             yield "riverrun_partitions", (state,), count
+        if self._features is not None:
+            for name, kept in FEATURES.items():
+                yield kept.name, (), self._features[name]
         for number, measures in self._measures.items():
             yield from _measured(str(number), measures)
         for partition in self._partitions:

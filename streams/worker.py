@@ -22,6 +22,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from faust.types import TP
@@ -47,7 +48,7 @@ CLEAN, BUG, AGAIN, DECIDE = 0, os.EX_SOFTWARE, os.EX_TEMPFAIL, os.EX_CONFIG
 SESSION_S, HEARTBEAT_S, REBALANCE_S = 6.0, 2.0, 20.0
 FETCH_WAIT_MS = 100  # an input that opens while another's fetch waits is held up at most this long
 SHUTDOWN_S_MAX = 8.0
-Metrics = Callable[[Sequence[Partition], Mapping[int, Measures]], bytes]
+Metrics = Callable[[Sequence[Partition], Mapping[int, Measures], Mapping[str, float] | None], bytes]
 """What renders `/metrics` (streams/exposition.py)."""
 WATCH_S = 0.5
 
@@ -344,13 +345,16 @@ class _Worker:
     ) -> Health | None:
         if at is None:
             return None
-        rendered = None if metrics is None else lambda: metrics(self._running(), self.measures)
+        rendered = None
+        if metrics is not None:
+            rendered = partial(self._rendered, metrics)
         health = Health(self.status, metrics=rendered, host=at[0], port=at[1])
         log.info("health on http://%s:%d/readyz", at[0], await health.start())
         return health
 
-    def _running(self) -> list[Partition]:
-        return list(self.partitions.values())
+    def _rendered(self, metrics: Metrics) -> bytes:
+        features = None if self.serving is None else self.serving.status()
+        return metrics(list(self.partitions.values()), self.measures, features)
 
     def _telling(self) -> list[asyncio.Task[None]]:
         if self.redis_url is None:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.exposition import METRICS, STATES, Exposition
 from streams.measures import Measures
+from streams.serving import Figures
 
 ROOT = Path(__file__).parents[1]
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 NAMES = {f"{kept.name}{end}" for kept in METRICS.values() for end in SUFFIXES[kept.type]}
+FIGURES = asdict(Figures(written=20, freshness_s=0.1))
 BASE_UNITS = ("seconds", "bytes", "records", "ratio")
 
 
@@ -53,7 +56,7 @@ def runner(events: int = 20) -> Runner:
 
 def samples(runner: Runner) -> dict[str, list[tuple[dict[str, str], float]]]:
     """The exposition as Prometheus parses it."""
-    text = Exposition(use_case(), "d1").render([runner], {0: runner.measures}).decode()
+    text = Exposition(use_case(), "d1").render([runner], {0: runner.measures}, FIGURES).decode()
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
