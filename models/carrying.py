@@ -124,6 +124,12 @@ def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> Non
         mine.own.budget.comparisons = theirs.own.budget.comparisons
     if alike(old.use_case.contest.experiment, new.use_case.contest.experiment):
         mine.experiment = {n: share for n, share in theirs.experiment.items() if n in mine.pooled}
+        mine.experiment_since = theirs.experiment_since
+        mine.guards.clear()
+        for name in mine.experiment:
+            mine.guard(name).breaker = theirs.guard(name).breaker
+    else:
+        mine.experiment_since = old.watermark.time
     if theirs.champion == mine.champion and mine.champion in kept:
         mine.safeguard.breaker = theirs.safeguard.breaker
         if alike(old.use_case.segments, new.use_case.segments):

@@ -203,7 +203,8 @@ class Learning:
             label = judged.label, baseline
             now = parts.watermark.time
             parts.reaction.learn(shown, target, judged.weight, label, now, out, learner)
-        parts.roster.learn(segment, shown, target, judged.weight, learner)
+        for name in parts.roster.learn(segment, shown, target, judged.weight, learner):
+            parts.teller.warm(out, name)
         parts.counts["learnt"] += 1
         parts.featurizer.enter(entries, time)
 

@@ -95,6 +95,13 @@ class Parts:
             del self.live[next(iter(self.live))]
         self.live[question.event.event_id] = question
 
+    def renew(self, model: str) -> None:
+        """A fresh model in the place of that one; what was known of the old one is forgotten."""
+        now = self.watermark.time
+        self.roster.renew(model, float("-inf") if now is None else now)
+        self.teller.anew(model)
+        self.explainer.forget(model)
+
     def refuse(self, taken: Taken, error: Rejected, out: list[Output]) -> None:
         """Park a record that cannot be used."""
         self.counts["refused"] += 1

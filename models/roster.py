@@ -63,6 +63,7 @@ class Roster:
         self.retired: dict[str, None] = {}
         # Watermarks: when this champion began, and models that are not as they were at the start.
         self.since: float | None = None
+        self.experiment_since: float | None = None
         self.began: dict[str, float] = {}
         self.obeyed: dict[str, None] = {}
         self.frozen = False
@@ -202,15 +203,22 @@ class Roster:
         target: Any,
         weight: float | None,
         learners: str | None = None,
-    ) -> None:
-        """Models learn one example: all, or `learners` alone; `target` is what is left to say."""
+    ) -> list[str]:
+        """Models learn one example: all, or `learners` alone; `target` is what is left to say.
+
+        Returns those that have their warm-up behind them by it.
+        """
+        warm = []
         own = self.own.of(segment)
         for name, slot in self.pooled.items():
             if name in self.retired or not (learners is None or name == learners):
                 continue
             slot.learn(x, target, weight)
+            if slot.trained_on == self._use_case.warmup:
+                warm.append(name)
             if name in own:
                 own[name].learn(x, target, weight)
+        return warm
 
     # What commands change.
 
@@ -227,19 +235,32 @@ class Roster:
         self._crowned(model)
         return before
 
-    def roll_back(self) -> str | None:
-        """Return to the champion before, as it is now; None if there was none."""
-        if not self.before:
-            return None
+    def roll_back(self) -> str:
+        """Return to the champion before, as it is now; there must be one."""
         left, self.champion = self.champion, self.before.pop()
         self._crowned(self.champion)
         return left
 
     def _crowned(self, model: str) -> None:
         self.retired.pop(model, None)
-        self.experiment.pop(model, None)
-        self.guards.pop(model, None)
+        self.leave_experiment(model)
         self.safeguard.another()
+
+    def leave_experiment(self, model: str) -> bool:
+        """Give it no more units; True if it had any."""
+        self.guards.pop(model, None)
+        return self.experiment.pop(model, None) is not None
+
+    def renew(self, model: str, now: float) -> None:
+        """A fresh model in the place of that one; only the champion keeps its place."""
+        self.pooled[model] = Slot(model, None, self._use_case.models[model]())
+        self.own.renew(model, now)
+        self.began[model] = now
+        self.retired.pop(model, None)
+        if self.leave_experiment(model):
+            self.experiment_since = now
+        if model == self.champion:
+            self.safeguard.another()
 
     def heard(self, command_id: str) -> bool:
         """True if that command came before, obeyed or refused; the last `OBEYED_MAX` are known."""

@@ -57,7 +57,11 @@ class Settling:
         settled = self._tally.settled
         assert settled is not None
         paired = {"baseline": cell.paired[1]}
-        paired |= {name: scores[name][1] for name in roster.names if name in scores}
+        paired |= {
+            name: scores[name][1]
+            for name in roster.names
+            if name in scores and name not in roster.retired
+        }
         return {
             "use_case": self._use_case.name,
             "partition": self._partition,
@@ -79,6 +83,7 @@ class Settling:
             "arms": {name: self._arm(arm) for name, arm in cell.arms.items()},
             "champion": roster.champion,
             "champion_since": _moment(roster.since),
+            "experiment_since": _moment(roster.experiment_since),
             "began": {name: _moment(time) for name, time in roster.began.items()},
             "definition": self._definition,
         }

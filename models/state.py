@@ -47,7 +47,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
             {n: g.breaker for n, g in roster.guards.items()},
         ),
         "earning": (roster.own.earning, roster.own.budget),
-        "since": (roster.since, roster.began),
+        "since": (roster.since, roster.began, roster.experiment_since),
         "tally": (task.tally.cells, task.tally.closed, task.tally.open, task.tally.settled),
         "breaker": roster.safeguard.breaker,
         "heirs": roster.heirs,
@@ -100,7 +100,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
             if slot.segment is not None and slot.name == name:
                 own[slot.segment][name] = slot
     roster.own.slots = own
-    roster.since, roster.began = parts["since"]
+    roster.since, roster.began, roster.experiment_since = parts["since"]
     tally = task.tally
     tally.cells, tally.closed, tally.open, tally.settled = parts["tally"]
     task.tally.touch()

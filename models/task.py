@@ -19,7 +19,7 @@ from __future__ import annotations
 import orjson
 
 from models.answering import Answering
-from models.commanding import obey, release
+from models.commanding import Commanding
 from models.durations import spoken
 from models.learning import Learning
 from models.parts import Parts
@@ -43,6 +43,7 @@ class PartitionTask(Parts):
         self._reader = Reader(use_case, partitions)
         self._learning = self.learns(self)
         self._answering = Answering(self, self._learning)
+        self._commanding = Commanding(self, self._learning)
 
     # What the journal and its keepers ask for.
 
@@ -118,16 +119,10 @@ class PartitionTask(Parts):
         if self.roster.heard(command.command_id):
             self.counts["repeats"] += 1
             return
-        champion = self.roster.champion
         try:
-            if command.verb == "release":
-                release(command, self._learning, self.teller, out)
-            else:
-                obey(command, self.roster, self.teller, out)
+            self._commanding.obey(command, out)
         except Rejected as error:
             self.refuse(taken, error, out)
-        if self.roster.champion != champion:
-            self.roster.since = self.watermark.time
 
     def _doubted(self, taken: Taken, out: list[Output]) -> None:
         if self.watermark.holds(taken):

@@ -42,10 +42,25 @@ class Teller:
             self.tell(
                 out,
                 name,
-                to_state="champion" if name == self._roster.champion else "shadow",
+                to_state=self._roster.state(name),
                 cause="definition",
                 why=f"declared by definition {definition}",
             )
+
+    def warm(self, out: list[Output], name: str) -> None:
+        """A model has learnt enough to answer; said once."""
+        word = f"warm:{name}"
+        if word in self.told or self._roster.state(name) == "champion":
+            return
+        self.told.add(word)
+        state = self._roster.state(name)
+        if state == "shadow":
+            why = f"has learnt its warm-up of {self._roster.pooled[name].trained_on} examples"
+            self.tell(out, name, from_state="candidate", to_state=state, cause="rule", why=why)
+
+    def anew(self, name: str) -> None:
+        """Forget what was said of a model that is no more."""
+        self.told -= {name, f"warm:{name}"}
 
     def withheld(self, out: list[Output], names: list[str]) -> None:
         """The first time that a model's value could not be used."""

@@ -71,7 +71,9 @@ class Outcome(Travelling):
     outcome_time: Moment = Field(description="When the outcome was known, UTC.")
 
 
-Verb = Literal["promote", "rollback", "freeze", "unfreeze", "reset", "drain", "release"]
+Verb = Literal[
+    "promote", "rollback", "freeze", "unfreeze", "experiment", "drain", "retire", "reset", "release"
+]
 
 
 class Command(Travelling):
@@ -83,6 +85,9 @@ class Command(Travelling):
     who: str = Field(min_length=1, description="Who asked: a person, or `decider`.")
     why: str = Field(min_length=1, description="The reason, for the audit trail.")
     time: Moment = Field(description="When it was asked, UTC.")
+    share: float | None = Field(
+        default=None, description="Share of the units that an experiment's model answers, 0 to 1."
+    )
     evidence: dict[str, Any] | None = Field(
         default=None, description="The figures it stands on, if a rule asked."
     )

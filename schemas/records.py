@@ -215,6 +215,9 @@ class Evidence(Published):
     champion_since: AwareDatetime | None = Field(
         description="Watermark when that champion began; null: from the start."
     )
+    experiment_since: AwareDatetime | None = Field(
+        description="Watermark when the arms were last changed; null: as from the start."
+    )
     began: dict[str, AwareDatetime] = Field(
         description="Watermark when a model began anew; those from the start are left out."
     )
@@ -254,6 +257,9 @@ class Standing(Published):
     )
     recommendation: str = Field(description="What to do now, in words.")
     command_id: str | None = Field(default=None, description="The command that a rule sent.")
+    partitions: list[int] = Field(
+        description="Those whose evidence is in it; one that is far behind and idle is passed over."
+    )
     definition: str
 
 

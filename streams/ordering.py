@@ -66,6 +66,7 @@ def command(
     why: str,
     model: str | None = None,
     event_ids: list[str] | None = None,
+    share: float | None = None,
 ) -> Command:
     """A new command, asked now."""
     return Command(
@@ -76,6 +77,7 @@ def command(
         why=why,
         time=datetime.now(UTC),
         event_ids=event_ids,
+        share=share,
     )
 
 

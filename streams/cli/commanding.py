@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from schemas.errors import Misdeclared, RiverrunError
-from schemas.inputs import Command
+from schemas.inputs import Command, Verb
 from streams.cli.options import AsJson, Prefix, UseCaseName
 from streams.cli.progress import Progress
 from streams.cli.terminal import as_json, complain, data
@@ -33,6 +33,9 @@ def register(app: typer.Typer) -> None:
     app.command()(rollback)
     app.command()(freeze)
     app.command()(unfreeze)
+    app.command()(experiment)
+    app.command()(retire)
+    app.command()(reset)
     app.command()(release)
 
 
@@ -50,12 +53,76 @@ def promote(
     Exit code 1 unless all partitions have done it. Example:
     `riverrun promote flight_eta trees --why "2 % better for a week"`
     """
+    _named(usecase, model)
+    _order(usecase, command("promote", who=_who(who), why=why, model=model), timeout, prefix, json)
+
+
+def experiment(
+    usecase: UseCaseName,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The challenger.")],
+    why: Why,
+    share: Annotated[
+        float | None,
+        typer.Option("--share", min=0.0, max=1.0, help="Share of the units that it answers."),
+    ] = None,
+    end: Annotated[bool, typer.Option("--end", help="Give it no more units.")] = False,
+    who: Who = None,
+    timeout: Timeout = TIMEOUT_S,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Let a challenger answer a share of the units, or end that.
+
+    Example: `riverrun experiment flight_eta trees --share 0.2 --why "on real answers"`
+    """
+    _named(usecase, model)
+    if end is (share is not None):
+        raise Misdeclared("An experiment begins or ends.", mend="Give --share 0.2, or --end.")
+    verb: Verb = "drain" if end else "experiment"
+    wish = command(verb, who=_who(who), why=why, model=model, share=share)
+    _order(usecase, wish, timeout, prefix, json)
+
+
+def retire(
+    usecase: UseCaseName,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The challenger.")],
+    why: Why,
+    who: Who = None,
+    timeout: Timeout = TIMEOUT_S,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Let a challenger neither predict nor learn any more; `reset` brings it back, fresh.
+
+    Example: `riverrun retire flight_eta trees --why "worse for two months"`
+    """
+    _named(usecase, model)
+    _order(usecase, command("retire", who=_who(who), why=why, model=model), timeout, prefix, json)
+
+
+def reset(
+    usecase: UseCaseName,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model.")],
+    why: Why,
+    who: Who = None,
+    timeout: Timeout = TIMEOUT_S,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Put a fresh model in the place of one; until it has its warm-up, others answer for it.
+
+    Example: `riverrun reset flight_eta trees --why "learnt broken labels"`
+    """
+    _named(usecase, model)
+    _order(usecase, command("reset", who=_who(who), why=why, model=model), timeout, prefix, json)
+
+
+def _named(usecase: str, model: str) -> None:
     models = load(usecase).use_case.models
     if model not in models:
         raise Misdeclared(
             f"{usecase} has no model {model!r}.", mend=f"It has: {', '.join(models)}."
         )
-    _order(usecase, command("promote", who=_who(who), why=why, model=model), timeout, prefix, json)
 
 
 def rollback(

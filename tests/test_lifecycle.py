@@ -1,0 +1,144 @@
+"""The life of a model: along the table, told on `lifecycle`, the same for whoever commands it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from one_partition import Partition, letters, use_case
+
+from models.lifecycle import BEGIN, TABLE, diagram, following
+from models.usecase import Contest
+from schemas.errors import Malformed
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def living(**contest: Any) -> Partition:
+    """A partition whose models have their warm-up behind them."""
+    mine = use_case(
+        segments=None,
+        features={"weight": lambda e: e.weight},
+        contest=Contest(**contest),
+        breaker=False,
+    )
+    partition = Partition(mine)
+    for step in range(20):
+        partition.event(f"w{step}", step)
+        partition.outcome(f"w{step}", step + 0.5, took=6.0 + step % 3)
+    return partition
+
+
+def path(partition: Partition, model: str) -> list[tuple[str | None, str]]:
+    """What `lifecycle` told of a model."""
+    return [
+        (value["from_state"], value["to_state"])
+        for value in partition.of("lifecycle")
+        if value["model"] == model
+    ]
+
+
+def test_the_docs_show_the_table() -> None:
+    """The diagram is drawn from it, to the letter."""
+    assert f"```mermaid\n{diagram()}\n```" in (DOCS / "OPERATIONS.md").read_text()
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    """The table has no dead end and no island."""
+    states = {t.after for t in TABLE}
+    assert {t.before for t in TABLE} - {BEGIN} == states
+
+
+def test_a_model_goes_through_its_life_along_the_table() -> None:
+    """Candidate, shadow, experiment, champion, shadow, retired, candidate: each step is told, and
+    each is one of the table's.
+    """
+    partition = living()
+    for number, (verb, fields) in enumerate(
+        [
+            ("experiment", {"model": "tree", "share": 0.3}),
+            ("experiment", {"model": "tree", "share": 0.5}),
+            ("drain", {"model": "tree"}),
+            ("experiment", {"model": "tree", "share": 0.5}),
+            ("promote", {"model": "tree"}),
+            ("rollback", {}),
+            ("retire", {"model": "tree"}),
+            ("reset", {"model": "tree"}),
+        ]
+    ):
+        assert letters(partition.command(f"c{number}", verb, **fields)) == []
+    assert path(partition, "tree") == [
+        (None, "candidate"),
+        ("candidate", "shadow"),
+        ("shadow", "experiment"),
+        ("experiment", "experiment"),
+        ("experiment", "shadow"),
+        ("shadow", "experiment"),
+        ("experiment", "champion"),
+        ("champion", "shadow"),
+        ("shadow", "retired"),
+        ("retired", "candidate"),
+    ]
+    known = {(None if t.before == BEGIN else t.before, t.after) for t in TABLE}
+    assert {*path(partition, "tree"), *path(partition, "linear")} <= known
+    assert partition.task.roster.experiment == {}
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "words"),
+    [
+        ("retire", {"model": "linear"}, "linear is champion"),
+        ("experiment", {"model": "linear", "share": 0.1}, "linear is champion"),
+        ("experiment", {"model": "tree"}, "share above 0"),
+        ("experiment", {"model": "tree", "share": 0.95}, "take 0.1 of the units"),
+        ("drain", {"model": "tree"}, "experiment"),
+        ("reset", {"model": "oak"}, "there are: linear, tree"),
+        ("rollback", {}, "no earlier champion"),
+        ("promote", {"model": "linear"}, "champion already"),
+    ],
+)
+def test_what_is_not_along_it_changes_nothing(verb: str, fields: dict[str, Any], words: str):
+    """And its dead letter says what would be possible."""
+    partition = living(holdout=0.1)
+    roster = partition.task.roster
+    before = (roster.champion, dict(roster.experiment), dict(roster.retired), roster.since)
+    said = partition.command("c", verb, **fields)
+    assert words in letters(said)[0]["error"]
+    assert (roster.champion, roster.experiment, roster.retired, roster.since) == before
+
+
+def test_who_is_retired_neither_predicts_nor_learns() -> None:
+    """Nor is it in the evidence; once reset, it begins as a fresh model."""
+    partition = living()
+    learnt = partition.task.roster.pooled["tree"].trained_on
+    partition.command("c1", "retire", model="tree")
+    partition.event("a", 30)
+    partition.outcome("a", 31)
+    assert partition.of("predictions")[-1]["shadows"]["tree"] is None
+    assert partition.task.roster.pooled["tree"].trained_on == learnt == 20
+    cell = next(iter(partition.task.tally.cells.values()))
+    assert cell.scores["linear"][0] == cell.scores["tree"][0] + 1
+    partition.command("c2", "reset", model="tree")
+    assert partition.task.roster.pooled["tree"].trained_on == 0
+    assert partition.task.roster.began["tree"] == partition.task.watermark.time
+    partition.event("b", 40)
+    partition.outcome("b", 41)
+    assert partition.task.roster.pooled["tree"].trained_on == 1
+
+
+def test_a_champion_that_is_reset_is_answered_for_until_it_is_warm() -> None:
+    """It keeps its place; the baseline answers until it has learnt its warm-up."""
+    partition = living()
+    partition.command("c1", "reset", model="linear")
+    for step in range(30, 34):
+        partition.event(f"e{step}", step)
+        partition.outcome(f"e{step}", step + 0.5)
+    by = [value["answered_by"] for value in partition.of("predictions")][-4:]
+    assert by == ["baseline", "baseline", "champion", "champion"]
+
+
+def test_a_step_that_the_table_lacks_says_where_it_would_be_possible() -> None:
+    """In words, for the dead letter."""
+    with pytest.raises(Malformed, match="trees is champion, and retire is for a model that is"):
+        following("champion", "retire", "trees")
