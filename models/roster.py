@@ -255,6 +255,7 @@ class Roster:
         """A fresh model in the place of that one; only the champion keeps its place."""
         self.pooled[model] = Slot(model, None, self._use_case.models[model]())
         self.own.renew(model, now)
+        self.heirs.pop(model, None)
         self.began[model] = now
         self.retired.pop(model, None)
         if self.leave_experiment(model):
