@@ -169,13 +169,14 @@ class Bench:
 def worker(pace: Mapping[str, Any]) -> int:
     """A worker as `riverrun worker` starts it, perhaps at another pace."""
     import streams.worker
-    from streams.operating import operate
+    from streams.operating import operate, prepare
     from streams.wiring import Pace
 
     if pace:
         paced: Any = lambda: Pace(**pace)  # noqa: E731 - in a class's place
         vars(streams.worker)["Pace"] = paced
-    return operate(load(USE_CASE), Settings.load(), health_port=None)
+    loaded, settings = load(USE_CASE), Settings.load()
+    return operate(loaded, settings, partitions=prepare(loaded, settings))
 
 
 async def bench(settings: Settings, given: argparse.Namespace) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 
 from models.usecase import UseCase
 from schemas.errors import RiverrunError, Unavailable
-from streams.committed import Committed
 from streams.loading import Loaded
 from streams.sending import Sender
 from streams.settings import Settings
 from streams.tallying import READ, Count
+from streams.tapes import Tapes
 from streams.topics import ensure, names_of
 
 STALL_S_MAX = 60.0
@@ -49,10 +49,8 @@ class Workers:
             "RIVERRUN_TOPIC_PREFIX": settings.riverrun_topic_prefix,
         }
         command = [sys.executable, "-P", "-m", "streams.cli", "worker", str(self.loaded.path)]
-        self.processes += [
-            subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-            for _ in range(count)
-        ]
+        command += ["--processes", str(count)]
+        self.processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
 
     def check(self) -> None:
         """Raise if one has ended."""
@@ -99,20 +97,20 @@ async def run(
     sender = Sender(use_case, settings, names, speed=speed)
     sending = asyncio.create_task(sender.run(recorded))
     try:
-        async with Committed([names[kind] for kind in READ], settings) as topics:
+        async with Tapes([names[kind] for kind in READ], settings) as topics:
             await _watch(topics, crew, sending, sender, count, show)
     finally:
         sending.cancel()
         await asyncio.to_thread(crew.stop)
     # A worker publishes its last metrics as it ends.
-    async with Committed([names["metrics"]], settings) as topics:
+    async with Tapes([names["metrics"]], settings) as topics:
         async for records in topics.to_the_end():
             count.take(records)
     return count
 
 
 async def _watch(
-    topics: Committed,
+    topics: Tapes,
     crew: Workers,
     sending: asyncio.Task[None],
     sender: Sender,

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from streams.committed import Committed
 from streams.settings import Settings
+from streams.tapes import Tapes
 
 
 async def newest(topics: Collection[str], settings: Settings) -> list[dict[str, Any]]:
@@ -17,7 +17,7 @@ async def newest(topics: Collection[str], settings: Settings) -> list[dict[str, 
     Memory: one value a key. Raises `Unavailable` if there is no such topic, or no Kafka.
     """
     found: dict[tuple[str, int, bytes], bytes] = {}
-    async with Committed(topics, settings) as reader:
+    async with Tapes(topics, settings, required=True) as reader:
         async for records in reader.to_the_end():
             for record in records:
                 place = record.topic, record.partition, record.key

@@ -32,12 +32,32 @@ def group_of(loaded: Loaded, settings: Settings) -> str:
     return f"riverrun.{settings.riverrun_topic_prefix}{loaded.use_case.name}"
 
 
-def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> int:
-    """See to the topics, publish the definition, work until stopped; returns the exit code."""
-    partitions = asyncio.run(topics.ensure(loaded.use_case, settings))
-    asyncio.run(refuse_gap(topics.names_of(loaded.use_case, settings), settings))
-    asyncio.run(refuse_another(loaded, settings, partitions))
-    asyncio.run(definitions.publish(loaded, settings))
+def prepare(loaded: Loaded, settings: Settings) -> int:
+    """See to the topics and publish the definition; gives the number of partitions.
+
+    Once, before the first worker: one that is started again trusts it, and recovery looks at the
+    definition anew. Leaves no connection behind.
+    """
+    return asyncio.run(_prepared(loaded, settings))
+
+
+async def _prepared(loaded: Loaded, settings: Settings) -> int:
+    partitions = await topics.ensure(loaded.use_case, settings)
+    await refuse_gap(topics.names_of(loaded.use_case, settings), settings)
+    await refuse_another(loaded, settings, partitions)
+    await definitions.publish(loaded, settings)
+    return partitions
+
+
+def operate(
+    loaded: Loaded,
+    settings: Settings,
+    *,
+    partitions: int,
+    member: str | None = None,
+    health_port: int | None = None,
+) -> int:
+    """Work until stopped; returns the exit code. `member`: an id that the caller has claimed."""
 
     def fresh(partition: int) -> PartitionTask:
         return PartitionTask(
@@ -59,6 +79,7 @@ def operate(loaded: Loaded, settings: Settings, *, health_port: int | None) -> i
         client=settings.kafka_client(),
         topics=topics.names_of(loaded.use_case, settings),
         group_id=group,
+        claimed=member,
         compression="lz4",
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         serving=serving_of(use_case, settings),

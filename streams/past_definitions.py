@@ -1,7 +1,8 @@
 """The definitions that a use case ever ran under, from its topic, run again as they were then.
 
 The journal names a definition by its hash. Its source is taken from the `definitions` topic and not
-from the file at hand, which may have changed.
+from the file at hand, which may have changed. It is run only if its record is signed, or if it is
+the text of a file that the operator trusts: who can write to a topic must not run code here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from schemas.errors import Misdeclared, RiverrunError
 from schemas.records import Definition
+from streams.definitions import is_signed
 from streams.loading import Loaded, definition_of, load, lock, runtime, versions
 from streams.settings import Settings
 from streams.tapes import Tapes
@@ -31,27 +33,44 @@ class Definitions:
     """Every definition that ever ran, from its topic. Loads each at most once, in this process."""
 
     def __init__(
-        self, records: Mapping[str, Definition], unread: Collection[str] = frozenset()
+        self,
+        records: Mapping[str, Definition],
+        unread: Collection[str] = frozenset(),
+        doubted: Collection[str] = frozenset(),
     ) -> None:
         self.records = dict(records)
         self._unread = unread
+        self._doubted = doubted
         self._loaded: dict[str, Loaded] = {}
         self._differences: dict[str, list[str]] = {}
 
     @classmethod
-    async def read(cls, topic: str, settings: Settings) -> Definitions:
-        """All that the topic holds; of one hash the newest record counts."""
+    async def read(
+        cls, topic: str, settings: Settings, *, trusted: Collection[str] = ()
+    ) -> Definitions:
+        """All that the topic holds; of one hash the newest record counts, those that may be run
+        before all others. `trusted`: sources that may be run without a signature.
+        """
         found: dict[str, Definition] = {}
-        unread = set()
+        unread, sure = set(), set()
+        key, texts = settings.snapshot_key(), {definition_of(source, "") for source in trusted}
         async with Tapes([topic], settings) as tapes:
             for place in tapes.places:
                 async for record in tapes.records(place):
+                    value = record.value or b""
                     try:
-                        definition = Definition.model_validate_json(record.value or b"")
-                        found[definition.definition] = definition
+                        definition = Definition.model_validate_json(value)
                     except ValidationError:
                         unread.add((record.key or b"").decode(errors="replace"))
-        return cls(found, unread)
+                        continue
+                    name = definition.definition
+                    known = definition_of(definition.source, "") in texts
+                    if known or is_signed(value, record.headers, key):
+                        sure.add(name)
+                    elif name in sure:
+                        continue
+                    found[name] = definition
+        return cls(found, unread, found.keys() - sure)
 
     def loaded(self, definition: str) -> Loaded:
         """Run its source as it was; raises `Unprovable` if that is not to be had or fails here."""
@@ -74,6 +93,12 @@ class Definitions:
             )
         if definition_of(record.source, record.runtime) != definition:
             raise Unprovable(f"the source on the definitions topic is not that of {definition}.")
+        if definition in self._doubted:
+            raise Unprovable(
+                f"definition {definition} is not signed with this RIVERRUN_SNAPSHOT_KEY, so its "
+                "source is not run. Set the key that its workers had, or give the file as it was: "
+                "--trust FILE."
+            )
         # Not removed: a traceback, and a pickled class, look for the file.
         path = Path(tempfile.mkdtemp(prefix=f"riverrun-{definition}-")) / Path(record.file).name
         path.write_text(record.source, "utf-8")

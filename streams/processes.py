@@ -1,16 +1,14 @@
-"""Worker processes: their ids, the interpreter they need, and several of them under one parent."""
+"""Worker processes: their ids, and the interpreter they need."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -67,23 +65,3 @@ def reexec_if_unsafe(arguments: Sequence[str]) -> None:
         return
     os.environ["PYTHONHASHSEED"] = "0"
     os.execv(sys.executable, [sys.executable, "-P", *arguments])
-
-
-def run_processes(each: Sequence[Sequence[str]]) -> int:
-    """Run workers as children, forward signals, and give the worst of their exit codes.
-
-    `each` has the arguments of each of them, after the interpreter.
-    """
-    environment: Mapping[str, str] = {**os.environ, "PYTHONHASHSEED": "0"}
-    children = [
-        subprocess.Popen([sys.executable, "-P", *arguments], env=environment) for arguments in each
-    ]
-
-    def forward(number: int, _: object) -> None:
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, forward)
-    return max(abs(child.wait()) for child in children)

@@ -1,7 +1,7 @@
-"""Partitions of topics, read one by one in their own order, as committed, outside any group.
+"""Partitions of topics, read as committed, outside any group: what any consumer would see.
 
-`Committed` gives what comes, whatever partition; here a partition is a tape of its own, that can
-be read from any place to any other, beside others.
+`some` and `to_the_end` give what comes, whatever partition. Else a partition is a tape of its own,
+that can be read from any place to any other, beside others.
 """
 
 from __future__ import annotations
@@ -27,12 +27,17 @@ Bounds = dict[TopicPartition, tuple[int, int]]
 
 
 class Tapes:
-    """All partitions of some topics. async with → (bounds | records | last)* → left.
+    """All partitions of some topics, from their beginning. async with → (bounds | records | last |
+    some | to_the_end)* → left.
 
-    Memory: one fetch a partition.
+    Memory: one fetch a partition. `required`: raises `Unavailable` where there is no such topic;
+    else it has no partitions.
     """
 
-    def __init__(self, topics: Collection[str], settings: Settings) -> None:
+    def __init__(
+        self, topics: Collection[str], settings: Settings, *, required: bool = False
+    ) -> None:
+        self._required = required
         self.places: list[TopicPartition] = []
         self._topics = tuple(dict.fromkeys(topics))
         self._settings = settings
@@ -45,6 +50,7 @@ class Tapes:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=20,
+            max_partition_fetch_bytes=4 << 20,
         )
         try:
             await self._consumer.start()
@@ -56,6 +62,8 @@ class Tapes:
         metadata = await self._consumer._client.fetch_all_metadata()
         for topic in self._topics:
             numbers = metadata.partitions_for_topic(topic) or ()
+            if self._required and not numbers:
+                raise Unavailable(f"There is no topic {topic}. See `riverrun topics`.")
             self.places += [TopicPartition(topic, number) for number in sorted(numbers)]
         self._consumer.assign(self.places)
         return self
@@ -103,12 +111,27 @@ class Tapes:
         for place in self.places:
             self._consumer.seek(place, starts[place])
         while True:
-            try:
-                found = await self._consumer.getmany(timeout_ms=int(wait_s * 1000))
-            except KafkaError as error:
-                raise Unavailable(f"Kafka failed while reading: {error}") from error
-            records = [record for records in found.values() for record in records]
-            yield sorted(records, key=lambda record: record.timestamp)
+            yield sorted(await self.some(wait_s), key=lambda record: record.timestamp)
+
+    async def some(self, wait_s: float = 0.2, limit: int = 5_000) -> list[Any]:
+        """What comes next on any partition, at most `limit`; empty if nothing came in `wait_s`."""
+        try:
+            found = await self._consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=limit)
+        except KafkaError as error:
+            raise Unavailable(f"Kafka failed while reading: {error}") from error
+        return [record for records in found.values() for record in records]
+
+    async def to_the_end(self) -> AsyncIterator[list[Any]]:
+        """Everything from where `some` stands to what is the end now, in batches."""
+        ends = await self._consumer.end_offsets(self.places) if self.places else {}
+        while True:
+            records = await self.some()
+            if records:
+                yield records
+                continue
+            positions = [await self._consumer.position(place) for place in ends]
+            if all(at >= end for at, end in zip(positions, ends.values(), strict=True)):
+                return
 
     async def last(self, place: TopicPartition, count: int = 1) -> list[Any]:
         """The last `count` visible records, or as many as there are."""

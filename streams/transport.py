@@ -29,6 +29,7 @@ from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import ConsumerStoppedError
 from aiokafka.producer import sender as aiokafka_sender
 from faust.app.base import BootStrategy
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -268,6 +269,13 @@ class _ConsumerOnly(BootStrategy):
     enable_web = False
 
 
+class _NoTables(TableManager):
+    async def on_start(self) -> None:
+        # Faust's own waits a second first, for tables to be declared; there are none.
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class App(faust.App):
     """A Faust app that reads batches and produces nothing through Faust."""
 
@@ -300,6 +308,7 @@ def make_app(
         table_standby_replicas=1,
         topic_allow_declare=False,
         topic_disable_leader=True,
+        TableManager=_NoTables,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         web_enabled=False,

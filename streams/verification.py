@@ -81,6 +81,7 @@ class Verifier:
     starts: Starts | None = None
     redefine: Redefine | None = None
     on_progress: Callable[[int, int], None] = lambda done, total: None
+    trusted: Collection[str] = ()  # sources that may be run unsigned
 
     async def every(self) -> Verified:
         """All predictions."""
@@ -134,7 +135,8 @@ class _Run:
         names, settings = verifier.names, verifier.settings
         if not tapes.places:
             raise RiverrunError(f"there is no topic {names['predictions']}. See `riverrun topics`.")
-        definitions = await Definitions.read(names["definitions"], settings)
+        topic = names["definitions"]
+        definitions = await Definitions.read(topic, settings, trusted=verifier.trusted)
         return cls(verifier, definitions, await tapes.bounds(), len(tapes.places))
 
     async def partition(self, published: Published, wanted: Sequence[Any] | None) -> None:

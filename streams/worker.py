@@ -45,7 +45,7 @@ from streams.writer import Limits, Writer
 log = logging.getLogger("riverrun.worker")
 
 CLEAN, BUG, AGAIN, DECIDE = 0, os.EX_SOFTWARE, os.EX_TEMPFAIL, os.EX_CONFIG
-SESSION_S, HEARTBEAT_S, REBALANCE_S = 6.0, 2.0, 20.0
+SESSION_S, HEARTBEAT_S, REBALANCE_S = 6.0, 1.0, 20.0
 FETCH_WAIT_MS = 100  # an input that opens while another's fetch waits is held up at most this long
 SHUTDOWN_S_MAX = 8.0
 Metrics = Callable[[Sequence[Partition], Mapping[int, Measures], Mapping[str, float] | None], bytes]
@@ -85,6 +85,7 @@ def run_worker(
     pace: Pace | None = None,
     compression: str | None = None,
     instance: str | None = None,
+    claimed: str | None = None,
     redis_url: str | None = None,
     health_host: str = "127.0.0.1",
     health_port: int | None = 0,
@@ -99,8 +100,8 @@ def run_worker(
     `factory(partition)` makes a fresh task; `client` holds aiokafka's connection and security
     arguments; `topics` kind → name, inputs among them only as far as they exist; `group_id` also
     names the transactions. `instance` is the static member id (None: the lowest free one of this
-    host); `health_port` None: no server, 0: any. The process must run under `python -P` with
-    PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
+    host), `claimed` one that the caller holds; `health_port` None: no server, 0: any. The process
+    must run under `python -P` with PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
     """
     inputs = tuple(topics.get(kind) for kind in INPUTS)
     limits = Limits()
@@ -120,7 +121,8 @@ def run_worker(
         shorten=shorten or (lambda output, limit_bytes: None),
         roll=roll or rolled,
     )
-    with claim_instance(group_id, instance) as member:
+    claim = claim_instance(group_id, instance)
+    with claim if claimed is None else contextlib.nullcontext(claimed) as member:
         worker = _Worker(wiring, client, group_id, member, redis_url, on_stopped, serving)
         health = None if health_port is None else (health_host, health_port)
         return asyncio.run(worker.main(health, metrics))

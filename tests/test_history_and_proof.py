@@ -19,6 +19,7 @@ from schemas.errors import Incompatible, RiverrunError
 from schemas.topics import INPUTS
 from streams import topics
 from streams.backfilling import Backfill
+from streams.definitions import SIGNATURE, signature
 from streams.deriving import Derivation
 from streams.embedded import Endpoints
 from streams.life import Biographer
@@ -273,13 +274,41 @@ async def forget(loop: Loop, number: int, offset: int) -> None:
     await admin.close()
 
 
+async def test_a_source_that_is_not_signed_is_not_run(loop: Loop, tmp_path: Path) -> None:
+    """Who may write to the definitions topic may not thereby run code: an unsigned record is passed
+    over, and under another key nothing is run but what is the text of a trusted file.
+    """
+    record, trace = (await loop.records("definitions"))[-1], tmp_path / "it ran"
+    source = f"open({str(trace)!r}, 'w').close()\n" + SOURCE
+    hostile = orjson.loads(record.value) | {"source": source}
+    await put(loop, "definitions", record.key, orjson.dumps(hostile), 0)
+    asked = ("verify", str(loop.file), ANSWERED[0], "--json")
+    changed = tmp_path / "parcels.py"
+    changed.write_text(SOURCE.replace("SGD(0.1)", "SGD(0.3)"))
+    found = await asyncio.to_thread(loop.run, *asked)
+    assert (found["checked"], found["different"]) == (1, 0)
+    loop.environment["RIVERRUN_SNAPSHOT_KEY"] = "another key"
+    try:
+        asked = ("verify", str(changed), ANSWERED[0], "--json")
+        found = await asyncio.to_thread(loop.run, *asked, code=6)
+        assert "not signed" in found["reasons"][0]
+        assert not trace.exists()
+        found = await asyncio.to_thread(loop.run, *asked, "--trust", str(loop.file))
+        assert (found["checked"], found["different"]) == (1, 0)
+    finally:
+        del loop.environment["RIVERRUN_SNAPSHOT_KEY"]
+    assert not trace.exists()
+
+
 async def test_without_its_definition_nothing_is_proved_and_nothing_different(
     loop: Loop,
 ) -> None:
     """The source is gone from the definitions topic: exit code 6."""
     record = (await loop.records("definitions"))[-1]
     other = orjson.loads(record.value) | {"source": "print('something else')"}
-    await put(loop, "definitions", record.key, orjson.dumps(other), 0)
+    value = orjson.dumps(other)
+    signed = (SIGNATURE, signature(value, loop.settings.snapshot_key()))
+    await put(loop, "definitions", record.key, value, 0, signed)
     found = await asyncio.to_thread(
         loop.run, "verify", str(loop.file), "--sample", "3", "--json", code=6
     )
@@ -287,10 +316,14 @@ async def test_without_its_definition_nothing_is_proved_and_nothing_different(
     assert "source" in found["reasons"][0]
 
 
-async def put(loop: Loop, kind: str, key: bytes, value: bytes, partition: int) -> None:
+async def put(
+    loop: Loop, kind: str, key: bytes, value: bytes, partition: int, *headers: tuple[str, bytes]
+) -> None:
     """Write a record that riverrun did not."""
     async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
-        await producer.send_and_wait(loop.names[kind], value, key=key, partition=partition)
+        await producer.send_and_wait(
+            loop.names[kind], value, key=key, partition=partition, headers=headers
+        )
 
 
 async def test_a_backfill_that_was_killed_goes_on_where_it_was(

@@ -22,7 +22,6 @@ from schemas.partitioner import partition_of
 from schemas.topics import INPUTS
 from streams import topics
 from streams.assessing import assess
-from streams.committed import Committed
 from streams.demo import Workers
 from streams.embedded import Endpoints
 from streams.loading import Loaded, load
@@ -31,6 +30,7 @@ from streams.recovery import fold
 from streams.sending import Sender
 from streams.settings import Settings
 from streams.tallying import READ, Count
+from streams.tapes import Tapes
 from usecases.data import nycflights
 
 pytestmark = pytest.mark.integration
@@ -63,13 +63,13 @@ async def counted(loaded: Loaded, settings: Settings, events: int, crew: Workers
     """Everything on the topics, once that many events are answered and all due is learnt."""
     names = topics.names_of(loaded.use_case, settings)
     count = Count(loaded.use_case, names)
-    async with Committed([names[kind] for kind in READ], settings) as reader:
+    async with Tapes([names[kind] for kind in READ], settings) as reader:
         async with asyncio.timeout(120):
             while count.records["events"] < events or not count.complete:
                 count.take(await reader.some())
                 crew.check()
     await asyncio.to_thread(crew.stop)
-    async with Committed([names["metrics"]], settings) as reader:
+    async with Tapes([names["metrics"]], settings) as reader:
         async for records in reader.to_the_end():
             count.take(records)
     return count
@@ -166,7 +166,7 @@ async def test_a_backlog_gives_the_floats_of_the_journal_s_order(
 async def read_all(topic: str, settings: Settings) -> dict[int, list[tuple[bytes, bytes]]]:
     """Partition → key and value of every committed record, in order."""
     found: dict[int, list[tuple[bytes, bytes]]] = {}
-    async with Committed([topic], settings) as reader:
+    async with Tapes([topic], settings) as reader:
         async for records in reader.to_the_end():
             for record in records:
                 found.setdefault(record.partition, []).append((record.key, record.value))
@@ -226,7 +226,7 @@ async def test_nonsense_stops_nobody(settings: Settings, crew: Workers) -> None:
         await producer.stop()
     count = Count(loaded.use_case, names)
     kinds = ("predictions", "examples", "dead-letter")
-    async with Committed([names[kind] for kind in kinds], settings) as reader:
+    async with Tapes([names[kind] for kind in kinds], settings) as reader:
         async with asyncio.timeout(90):
             while count.answered < 400 or count.records["dead-letter"] < garbage:
                 count.take(await reader.some())
@@ -258,7 +258,7 @@ async def test_several_processes_under_one_command_end_on_one_signal(
     workers = subprocess.Popen(command, env=environment)  # noqa: ASYNC220 - it is waited for
     try:
         count = Count(loaded.use_case, names)
-        async with Committed([names["predictions"]], settings) as reader:
+        async with Tapes([names["predictions"]], settings) as reader:
             async with asyncio.timeout(90):
                 while count.answered < 300:
                     count.take(await reader.some())

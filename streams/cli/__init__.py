@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
+from schemas.errors import RiverrunError
 from streams.cli import (
     auditing,
     authoring,
@@ -78,13 +78,4 @@ def main() -> None:
     try:
         app()
     except RiverrunError as error:
-        complain(error)
-        sys.exit(_code(error))
-
-
-def _code(error: RiverrunError) -> int:
-    if isinstance(error, Unavailable):
-        return 3
-    if isinstance(error, Incompatible):
-        return 4
-    return 5 if isinstance(error, Misdeclared) else 1
+        sys.exit(complain(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,16 @@ Prefix = Annotated[
     typer.Option("--prefix", help="Put before every topic's name (RIVERRUN_TOPIC_PREFIX)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--trust",
+        metavar="FILE",
+        help="A use case file as it was: its text may be run although its record on the "
+        "definitions topic is not signed with this RIVERRUN_SNAPSHOT_KEY. USECASE's own always "
+        "may.",
+    ),
+]
 Reveal = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-from schemas.errors import Misdeclared, RiverrunError
+from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 """For people: progress, explanations, errors. Respects NO_COLOR; plain off a terminal."""
@@ -23,7 +23,12 @@ def as_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def complain(error: RiverrunError) -> None:
-    """Say a foreseen failure in one line."""
+def complain(error: RiverrunError) -> int:
+    """Say a foreseen failure in one line; gives its exit code."""
     line = f"line {error.line}: " if isinstance(error, Misdeclared) and error.line else ""
     talk.print(f"riverrun: {line}{error}", style="red", markup=False)
+    if isinstance(error, Unavailable):
+        return 3
+    if isinstance(error, Incompatible):
+        return 4
+    return 5 if isinstance(error, Misdeclared) else 1

@@ -7,16 +7,17 @@ import random
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from schemas.errors import RiverrunError
-from streams.cli.options import AsJson, Prefix, Reveal, UseCaseName
+from schemas.errors import Misdeclared, RiverrunError
+from streams.cli.options import AsJson, Prefix, Reveal, Trust, UseCaseName
 from streams.cli.progress import Progress
 from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
+from streams.loading import Loaded, load
 from streams.processes import reexec_if_unsafe
 from streams.servers import running
 from streams.settings import Settings
@@ -46,6 +47,7 @@ def verify(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every prediction there is.")] = False,
     seed: Annotated[int | None, typer.Option(help="Draws the same sample again.")] = None,
+    trust: Trust = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
@@ -69,6 +71,7 @@ def verify(
         names_of(loaded.use_case, settings),
         starts=starts_of(loaded, settings),
         on_progress=progress,
+        trusted=_trusted(loaded, trust),
     )
     seed = random.randrange(2**32) if seed is None else seed
     if everything:
@@ -87,6 +90,13 @@ def verify(
         raise typer.Exit(DIFFERENT)
     if not found.proved:
         raise typer.Exit(UNPROVABLE)
+
+
+def _trusted(loaded: Loaded, files: list[Path] | None) -> list[str]:
+    try:
+        return [loaded.source, *(file.read_text("utf-8") for file in files or ())]
+    except OSError as error:
+        raise Misdeclared(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _result(usecase: str, found: Verified, seed: int | None) -> dict[str, Any]:
@@ -113,6 +123,7 @@ def explain(
     brief: Annotated[
         bool, typer.Option("--brief", help="Only what the topics hold: quicker, nothing derived.")
     ] = False,
+    trust: Trust = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
@@ -132,7 +143,8 @@ def explain(
     progress = Progress("journal entries derived")
     names = names_of(loaded.use_case, settings)
     starts = starts_of(loaded, settings)
-    biographer = Biographer(settings, names, starts=starts, on_progress=progress)
+    trusted = _trusted(loaded, trust)
+    biographer = Biographer(settings, names, starts, on_progress=progress, trusted=trusted)
     life = asyncio.run(biographer.of(event_id, derive=not brief))
     progress.done()
     if not life.known:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from schemas.errors import RiverrunError
 from streams.cli.options import AsJson, Prefix, UseCaseName, Watch
 from streams.cli.repeating import again
-from streams.cli.terminal import as_json, data, talk
+from streams.cli.terminal import as_json, complain, data, talk
 from streams.loading import Loaded, load
 from streams.servers import running
 from streams.settings import Settings
@@ -40,22 +43,14 @@ def worker(
     """Answer a use case's events and learn from its outcomes, until stopped.
 
     Start it as often as there are cores or machines; Kafka spreads the partitions. Ends cleanly on
-    SIGTERM and Ctrl-C. Example: `riverrun worker flight_eta --processes 2`
+    SIGTERM and Ctrl-C; a worker that is killed is started again at once.
+    Example: `riverrun worker flight_eta --processes 2`
     """
-    from streams.operating import operate
-    from streams.processes import reexec_if_unsafe, run_processes
+    from streams.operating import group_of, operate, prepare
+    from streams.processes import claim_instance, reexec_if_unsafe
+    from streams.supervising import Supervisor
 
-    arguments = ["-m", "streams.cli", "worker", usecase]
-    if prefix is not None:
-        arguments += ["--prefix", prefix]
-    arguments += ["--verbose"] if verbose else []
-    if health_port is None:
-        health_port = Settings.load(riverrun_topic_prefix=prefix).riverrun_http_port
-    if processes > 1:
-        ports = [health_port and health_port + n for n in range(processes)]
-        each = [[*arguments, "--health-port", str(port)] for port in ports]
-        raise typer.Exit(run_processes(each))
-    reexec_if_unsafe([*arguments, "--health-port", str(health_port)])
+    reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
     if not verbose:
@@ -64,7 +59,22 @@ def worker(
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
     talk.print(f"worker of {loaded.use_case.name}, definition {loaded.definition}", markup=False)
-    raise typer.Exit(operate(loaded, settings, health_port=health_port))
+    port = settings.riverrun_http_port if health_port is None else health_port
+    partitions = prepare(loaded, settings)
+    with ExitStack() as claims:
+        group = group_of(loaded, settings)
+        members = [claims.enter_context(claim_instance(group)) for _ in range(processes)]
+
+        def work(n: int) -> int:
+            at = port + n if port else 0
+            try:
+                return operate(
+                    loaded, settings, partitions=partitions, member=members[n], health_port=at
+                )
+            except RiverrunError as error:
+                return complain(error)
+
+        raise typer.Exit(Supervisor(work, processes).run())
 
 
 def status(

@@ -20,7 +20,9 @@ AGAIN_S = 0.5
 
 
 class Crew:
-    """Workers by name. `exits` counts the codes of those that ended by themselves."""
+    """Workers by name, each with the parent that starts it again (streams/supervising.py).
+    `exits` counts the codes of those that ended by themselves, parent and all.
+    """
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.environment = {**os.environ, **environment, "PYTHONHASHSEED": "0"}
@@ -51,20 +53,37 @@ class Crew:
                 return
             await asyncio.sleep(0.2)
 
-    def kill(self, name: str) -> None:
-        """kill -9; the supervisor starts it again."""
-        self.running[name].kill()
+    def worker(self, name: str) -> int | None:
+        """The pid of the worker itself; None while its parent has none."""
+        pid = self.running[name].pid
+        try:
+            found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:
+            return None
+        return int(found[0]) if found else None
+
+    def kill(self, name: str, *, parent: bool) -> None:
+        """kill -9 of the worker alone, as if memory had run out, or of its parent with it, as if
+        the container were gone. It is started again, here or there.
+        """
+        worker = self.worker(name)
+        if parent or worker is None:
+            self.running[name].kill()
+        else:
+            os.kill(worker, signal.SIGKILL)
         self.kills += 1
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """SIGSTOP, SIGCONT, SIGTERM."""
-        if self.running[name].poll() is None:
-            self.running[name].send_signal(number)
+        """SIGSTOP, SIGCONT to the worker."""
+        worker = self.worker(name)
+        if worker is not None:
+            os.kill(worker, number)
 
     def leave(self, name: str) -> None:
         """End it for good."""
         self.wanted.discard(name)
-        self.signal(name, signal.SIGTERM)
+        if self.running[name].poll() is None:
+            self.running[name].terminate()
 
     async def supervise(self) -> None:
         """For ever."""
@@ -87,9 +106,9 @@ class Crew:
     def stop(self) -> None:
         """End all that still run."""
         self.wanted.clear()
-        for worker in self.running.values():
+        for name, worker in self.running.items():
             if worker.poll() is None:
-                worker.send_signal(signal.SIGCONT)
+                self.signal(name, signal.SIGCONT)
                 worker.terminate()
         for worker in self.running.values():
             try:

@@ -44,6 +44,7 @@ class Faults:
         self._guests = 0
         self.kinds: dict[str, Callable[[], Awaitable[str]]] = {
             "kill -9": self._kill,
+            "kill -9 with its parent": self._kill_parent,
             "kill -9 of two": self._kill_two,
             "SIGSTOP past the session": self._hang,
             "broker killed": self._broker_killed,
@@ -58,7 +59,7 @@ class Faults:
         """Every kind once, then kills until there are enough, then any; in a drawn order."""
         plan = list(self.kinds)
         while sum(1 + name.endswith("two") for name in plan if name.startswith("kill")) < kills:
-            plan.append(self.rng.choice(("kill -9", "kill -9", "kill -9 of two")))
+            plan.append(self.rng.choice([name for name in self.kinds if name.startswith("kill")]))
         while len(plan) < count:
             plan.append(self.rng.choice(list(self.kinds)))
         self.rng.shuffle(plan)
@@ -78,14 +79,17 @@ class Faults:
     async def _kill(self) -> str:
         return self._kill_some(1)
 
-    async def _kill_two(self) -> str:
-        return self._kill_some(2)
+    async def _kill_parent(self) -> str:
+        return self._kill_some(1, parent=True)
 
-    def _kill_some(self, count: int) -> str:
+    async def _kill_two(self) -> str:
+        return self._kill_some(2, parent=self.rng.random() < 0.5)
+
+    def _kill_some(self, count: int, *, parent: bool = False) -> str:
         names = self._somebody(count)
         for name in names:
-            self.crew.kill(name)
-        return " ".join(names)
+            self.crew.kill(name, parent=parent)
+        return " ".join(names) + (" with parent" if parent else "")
 
     async def _hang(self) -> str:
         names = self._somebody()

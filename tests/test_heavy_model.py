@@ -1,0 +1,126 @@
+"""A model whose pickle takes seconds, inside a whole worker: nobody waits for its snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from loop import SOURCE, Loop, Row, parcels
+from test_snapshots_kafka import hashes
+
+from streams.embedded import Endpoints
+from streams.snapshots.sealed import opened
+
+pytestmark = pytest.mark.soak
+
+RATE = 25.0  # events a second
+WAIT_MS_MAX = 500
+BYTES_MIN = 50_000_000
+HEAVY = SOURCE.replace(
+    "def linear():",
+    '''class Nodes:
+    """As many objects as a big forest has."""
+
+    def __init__(self):
+        self.all = [[float(n), n.to_bytes(8, "big") * 8] for n in range(700_000)]
+
+
+class Heavy(base.Regressor):
+    """Says what it learnt; its state is large, and changes a little with every example."""
+
+    def __init__(self):
+        self.seen = 0
+        self.nodes = Nodes()
+
+    def learn_one(self, x, y):
+        self.seen += 1
+        self.nodes.all[self.seen % len(self.nodes.all)][0] = y
+
+    def predict_one(self, x):
+        return self.nodes.all[self.seen % len(self.nodes.all)][0]
+
+
+def heavy():
+    """Seventy megabytes."""
+    return Heavy()
+
+
+def linear():''',
+)
+HEAVY = HEAVY.replace("from river import ", "from river import base, ")
+HEAVY = HEAVY.replace('"brisk": brisk', '"heavy": heavy').replace("partitions=2", "partitions=1")
+
+
+ROWS = parcels(8_000)
+KEYS = {f["event_id"]: f["depot"] for kind, f in ROWS if kind == "event"}
+
+
+async def stream(loop: Loop, rows: Iterator[Row], done: Callable[[], bool]) -> None:
+    """Events at a steady rate, each outcome behind its event, until that is so."""
+    count, began = 0, monotonic()
+    async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
+        for kind, fields in rows:
+            if kind == "event":
+                count += 1
+                await asyncio.sleep(max(0.0, began + count / RATE - monotonic()))
+                if done():
+                    return
+            topic = loop.names["events" if kind == "event" else "outcomes"]
+            key = KEYS[fields["event_id"]].encode()
+            await producer.send(topic, orjson.dumps(fields), key=key)
+
+
+async def waits_ms(loop: Loop) -> list[int]:
+    """From an event's Kafka timestamp to its prediction's."""
+    asked = {
+        orjson.loads(record.value)["event_id"]: record.timestamp
+        for record in await loop.records("events")
+    }
+    return [
+        record.timestamp - asked[orjson.loads(record.value)["event_id"]]
+        for record in await loop.records("predictions")
+    ]
+
+
+@pytest.mark.timeout(240)
+async def test_no_prediction_waits_for_the_snapshot_of_a_heavy_model(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    """Its pickle has more than 50 MB and is written twice while events come steadily: none of
+    their predictions takes more than 500 ms.
+    """
+    loop = Loop(stack, tmp_path, HEAVY)
+    written: dict[int, int] = {}
+
+    async def watch() -> None:
+        key = loop.settings.snapshot_key()
+        while True:
+            head: Any = await asyncio.to_thread(hashes(loop)[0].head)
+            if head:
+                header = opened(head, key)
+                written[header.seq] = header.size
+            await asyncio.sleep(0.5)
+
+    try:
+        await loop.publish([])
+        loop.start()
+        rows, few = iter(ROWS), iter(range(20))
+        await stream(loop, rows, lambda: next(few, None) is None)
+        await loop.wait_for("predictions", ["p0", "p9"])
+        before = len(await waits_ms(loop))
+        watching = asyncio.create_task(watch())
+        await stream(loop, rows, lambda: len(written) > 1)
+        watching.cancel()
+        loop.stop()
+        waits = (await waits_ms(loop))[before:]
+    finally:
+        loop.close()
+    print(f"{len(waits)} predictions, longest {max(waits)} ms; snapshots {written}")  # noqa: T201
+    assert min(written.values()) > BYTES_MIN
+    assert max(waits) < WAIT_MS_MAX

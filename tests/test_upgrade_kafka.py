@@ -1,0 +1,77 @@
+"""Another riverrun under a running state: refused, explained, gone on with; what is provable."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loop import Loop
+from test_snapshots_kafka import ROWS, ids, live
+
+from streams.embedded import Endpoints
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[1]
+ONCE = "                self.model.learn_one(x, y)\n"
+BEFORE, AFTER = ROWS[:200], ROWS[200:300]
+
+
+def next_version(folder: Path) -> Path:
+    """A copy of this tree whose core teaches every example twice."""
+    for package in ("schemas", "models", "streams", "usecases"):
+        shutil.copytree(ROOT / package, folder / package)
+    slot = folder / "models" / "slot.py"
+    source = slot.read_text()
+    assert source.count(ONCE) == 1
+    slot.write_text(source.replace(ONCE, 2 * ONCE))
+    return folder
+
+
+@pytest.fixture
+def loop(stack: Endpoints, tmp_path: Path) -> Iterator[Loop]:
+    """Under this version first."""
+    loop = Loop(stack, tmp_path)
+    loop.environment["RIVERRUN_ARCHIVE"] = str(tmp_path / "archive")
+    yield loop
+    loop.close()
+
+
+async def test_an_upgrade_is_a_deliberate_act_and_nothing_is_called_different(
+    loop: Loop, tmp_path: Path
+) -> None:
+    """A worker of another core refuses (4) and says what differs; after `redefine` it goes on. What
+    ran on the other core cannot be proved here (6), by either of them; nothing is "different". The
+    part that ran here is proved from the state that the act kept.
+    """
+    old, new = ids(BEFORE, "event"), ids(AFTER, "event")
+    loop.start()
+    await live(loop, BEFORE)
+    loop.stop()
+    assert loop.run("verify", str(loop.file), "--all", "--json")["checked"] == len(old)
+    loop.environment["PYTHONPATH"] = str(next_version(tmp_path / "next"))
+    loop.start()
+    assert loop.workers[-1].wait(60) == 4
+    said = " ".join(loop.log().split())
+    assert "It ran on python" in said
+    assert "The file is the same." in said
+    assert "riverrun redefine" in said
+    loop.run("redefine", str(loop.file), "--how", "keep", "--why", "an upgrade", "--json")
+    loop.start()
+    await live(loop, AFTER)
+    loop.stop()
+    found = loop.run("verify", str(loop.file), "--all", "--json", code=6)
+    assert found["different"] == 0
+    assert found["checked"] + found["unproven"] >= len(old) + len(new)
+    assert any("riverrun core" in reason for reason in found["reasons"])
+    for event_id in (new[0], new[-1]):
+        found = loop.run("verify", str(loop.file), event_id, "--json")
+        assert (found["checked"], found["different"]) == (1, 0)
+    found = loop.run("verify", str(loop.file), old[-1], "--json", code=6)
+    assert (found["different"], found["unproven"]) == (0, 1)
+    del loop.environment["PYTHONPATH"]
+    found = loop.run("verify", str(loop.file), new[-1], "--json", code=6)
+    assert (found["different"], found["unproven"]) == (0, 1)
+    assert loop.run("verify", str(loop.file), old[-1], "--json")["checked"] == 1
