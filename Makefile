@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -P -m pytest
 CODE := schemas models streams usecases tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long format golden lock clean
+.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long chaos-cluster bench-latency format golden lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,8 +62,15 @@ simulate-long: setup  ## The same, 10,000 seeds
 chaos: setup  ## Three workers on a real Kafka and Redis, with faults: 50,000 events
 	$(BIN)/python -P -m tests.chaos --events 50000 --faults 10 --seed $(SEED)
 
-chaos-long: setup  ## The same, a million events and 150 faults
-	$(BIN)/python -P -m tests.chaos --events 1000000 --faults 150 --seed $(SEED)
+chaos-long: setup  ## The same, a million events, 150 faults and 100 kills
+	$(BIN)/python -P -m tests.chaos --events 1000000 --faults 150 --kills 100 --seed $(SEED)
+
+chaos-cluster: setup  ## Three brokers, replication 3, min in-sync 2, hard bounces of one at a time
+	$(BIN)/python -P -m tests.chaos --brokers 3 --events 30000 --faults 12 --kills 0 \
+	  --only "broker killed" --seed $(SEED)
+
+bench-latency: setup  ## Publish to committed prediction: idle, 800/s and 3,000/s, with its cost
+	$(BIN)/python -P -m benchmarks.latency
 
 golden: setup  ## Write the golden files anew (the only way to change them)
 	$(BIN)/riverrun schema --to tests/golden

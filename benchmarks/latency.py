@@ -1,12 +1,17 @@
 """Publish → committed prediction: median and 99th percentile at idle, 800/s and 3,000/s.
 
-    python -P benchmarks/latency.py [--rate N …] [--seconds N] [--workers N] [--pace JSON]
+    make bench-latency, or
+    python -P -m benchmarks.latency [--rate N …] [--seconds N] [--workers N] [--use-case FILE]
+        [--pace JSON]
 
-The real flights (usecases/flight_eta.py: two models, 18 features, intervals, reasons), their
-arrivals too, on embedded servers: `riverrun worker` answers, this process sends as a Poisson
-stream and reads committed predictions. A latency runs from just before `send` to the moment at
-which the reader has the record. All shares one machine, so the sender's and the reader's work is
-in it. `--pace` replaces fields of streams.wiring.Pace.
+Real flights and their arrivals on embedded servers: a worker answers, this process sends as a
+Poisson stream and reads committed predictions. A latency runs from just before `send` to the
+moment at which the reader has the record. All shares one machine, so the sender's and the reader's
+work is in it. `--pace` replaces fields of streams.wiring.Pace.
+
+The use case is a light one (light_flights.py: StandardScaler and OneHotEncoder into
+LinearRegression, 7 features, intervals): what is measured is the way, not the model. `--use-case
+flight_eta` has two models a segment, 18 features and reasons.
 """
 
 from __future__ import annotations
@@ -36,17 +41,20 @@ from streams.loading import load
 from streams.settings import Settings
 from usecases.data import nycflights
 
-USE_CASE = "flight_eta"
+LIGHT = str(Path(__file__).with_name("light_flights.py"))
 WARM_UP = 300  # events before the clock counts: models made, connections open, caches warm
 
 
 class Bench:
     """One run at one rate, on topics of its own."""
 
-    def __init__(self, settings: Settings, pace: Mapping[str, float], workers: int) -> None:
+    def __init__(
+        self, settings: Settings, pace: Mapping[str, float], workers: int, use_case: str
+    ) -> None:
         prefix = f"latency{uuid.uuid4().hex[:6]}."
         self.settings = settings.model_copy(update={"riverrun_topic_prefix": prefix})
-        self.use_case = load(USE_CASE).use_case
+        self.file = use_case
+        self.use_case = load(use_case).use_case
         self.names = topics.names_of(self.use_case, self.settings)
         self.pace = pace
         self.count = workers
@@ -68,7 +76,8 @@ class Bench:
             "RIVERRUN_HOME": str(settings.home),
             "RIVERRUN_TOPIC_PREFIX": settings.riverrun_topic_prefix,
         }
-        command = [sys.executable, "-P", __file__, "--worker", json.dumps(dict(self.pace))]
+        command = [sys.executable, "-P", "-m", "benchmarks.latency", "--use-case", self.file]
+        command += ["--worker", json.dumps(dict(self.pace))]
         for _ in range(self.count):
             worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
             self.workers.append(worker)
@@ -157,7 +166,7 @@ class Bench:
             name = fields["event_id"]
             if kind == "event":
                 events -= 1
-                self._keys[name] = fields["origin"].encode()
+                self._keys[name] = fields[self.use_case.key].encode()
                 self.sent[name.encode()] = time.perf_counter()
             topic = self.names["events" if kind == "event" else "outcomes"]
             await producer.send(topic, orjson.dumps(fields), key=self._keys[name])
@@ -166,7 +175,7 @@ class Bench:
         return iter(nycflights.flights())
 
 
-def worker(pace: Mapping[str, Any]) -> int:
+def worker(use_case: str, pace: Mapping[str, Any]) -> int:
     """A worker as `riverrun worker` starts it, perhaps at another pace."""
     import streams.worker
     from streams.operating import operate, prepare
@@ -175,7 +184,7 @@ def worker(pace: Mapping[str, Any]) -> int:
     if pace:
         paced: Any = lambda: Pace(**pace)  # noqa: E731 - in a class's place
         vars(streams.worker)["Pace"] = paced
-    loaded, settings = load(USE_CASE), Settings.load()
+    loaded, settings = load(use_case), Settings.load()
     return operate(loaded, settings, partitions=prepare(loaded, settings))
 
 
@@ -185,7 +194,8 @@ async def bench(settings: Settings, given: argparse.Namespace) -> None:
     print(f"{'aimed/s':>8}" + "".join(f"{head:>12}" for head in heads) + f"{'worker CPU':>16}")
     for rate in given.rate or [10, 800, 3_000]:
         seconds = max(given.seconds, 200 / rate)
-        print(await Bench(settings, given.pace, given.workers).run(rate, seconds), flush=True)
+        one = Bench(settings, given.pace, given.workers, given.use_case)
+        print(await one.run(rate, seconds), flush=True)
 
 
 def main() -> int:
@@ -194,12 +204,13 @@ def main() -> int:
     parser.add_argument("--rate", type=float, action="append")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--use-case", default=LIGHT, help="a file, or flight_eta")
     parser.add_argument("--pace", type=json.loads, default={})
     parser.add_argument("--home", type=Path, help="a folder whose embedded servers are used")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker is not None:
-        return worker(given.worker)
+        return worker(given.use_case, given.worker)
     with tempfile.TemporaryDirectory(prefix="riverrun-latency-") as folder:
         home = given.home or Path(folder)
         stack = Stack(home)

@@ -59,6 +59,7 @@ class Derivation:
         self.partition = partition
         self.task: PartitionTask | None = None
         self.began = 0
+        self.through: tuple[str, ...] = ()  # definitions that the state was folded under
         self.on_entry: Callable[[int], None] = lambda seq: None
         self._partitions = partitions
         self._definitions = definitions
@@ -92,6 +93,8 @@ class Derivation:
             self.task = task
             watched = _Watched(task, self._watch) if self._watch is not None else task
             era = Era(self._log, task.definition)
+            if task.definition not in self.through:
+                self.through += (task.definition,)
             try:
                 await fold(watched, era, until=until, on_outputs=outputs, on_progress=self.on_entry)
             except Diverged:
@@ -126,7 +129,10 @@ class Derivation:
             newest = (await self.entry(max(until - 1, 0))).definition
             kept = await self._starts.near(self.fresh(newest), until - 1)
             if kept.seq > (0 if at is None else at.seq):
+                self.through = ()
                 return kept
+        if at is None:
+            self.through = ()
         return at or await self._first()
 
     async def _first(self) -> PartitionTask:
@@ -170,22 +176,16 @@ next one went on from."""
 async def carried_over(derivation: Derivation, old: PartitionTask, entry: Entry) -> PartitionTask:
     """What `riverrun redefine` has written into the journal, done again."""
     if entry.redefined is None:
-        return await warmed_from_the_log(derivation, old, entry)
+        raise Unprovable(
+            f"entry {entry.seq} is of definition {entry.definition}, and the one before of "
+            f"{old.definition}; the journal does not say how it was begun."
+        )
     try:
         return await redefined(derivation, old, entry)
     except Diverged:
         raise
     except Incompatible as error:
         raise Unprovable(str(error)) from error
-
-
-async def warmed_from_the_log(
-    derivation: Derivation, old: PartitionTask, entry: Entry
-) -> PartitionTask:
-    """What a worker does that is started under another definition: it folds the whole log anew."""
-    task = derivation.fresh(entry.definition)
-    await derivation.warm(task, entry.seq)
-    return task
 
 
 class _Watched:

@@ -180,7 +180,7 @@ class _Run:
                 if output.kind != "predictions":
                     continue
                 if wanted is None or _decoded(output.value)["step"] in wanted:
-                    derived.put_nowait(output)
+                    derived.put_nowait((output, derivation.through))
 
         def entry(seq: int) -> None:
             self.found.entries += 1
@@ -197,7 +197,7 @@ class _Run:
         except Unprovable as error:
             self._unproven(derivation, str(error))
         finally:
-            derived.put_nowait(_END)
+            derived.put_nowait((_END, derivation.through))
             await comparing
         self._done = aim
         self._note_versions(derivation)
@@ -205,8 +205,8 @@ class _Run:
     def _diverged(self, derivation: Derivation, error: Diverged) -> None:
         task = derivation.task
         assert task is not None
-        differences = self._definitions.differences(task.definition)
-        if differences:
+        foreign = [self._definitions.differences(name) for name in derivation.through]
+        if differences := [line for lines in foreign for line in lines]:
             self._unproven(derivation, f"{error} ({'; '.join(differences)})")
             return
         self._stopped = True
@@ -248,14 +248,14 @@ class _Run:
         partition = published.place.partition
         seen = not self._bounds[published.place][0]
         record = await published.next()
-        output = await derived.get()
+        output, through = await derived.get()
         while output is not _END:
             if record is None:
                 record = await published.next()  # committed by now
             if record is not None and record.value == output.value:
                 self.found.checked += 1
                 seen = True
-                record, output = await published.next(), await derived.get()
+                record, (output, through) = await published.next(), await derived.get()
                 continue
             again = _decoded(output.value)
             said = None if record is None else _decoded(record.value)
@@ -266,13 +266,13 @@ class _Run:
                     self._before_the_log(derivation)
                     continue
                 if said["step"] < again["step"]:
-                    self._differs(said, None, partition)
+                    self._differs(said, None, partition, through)
                     continue
-                self._differs(said, again, partition)
+                self._differs(said, again, partition, through)
             elif seen:
-                self._differs(None, again, partition)
+                self._differs(None, again, partition, through)
             # else the topic's first records are deleted by retention
-            output = await derived.get()
+            output, through = await derived.get()
         while record is not None:
             said = _decoded(record.value)
             if said["seq"] >= end:
@@ -280,16 +280,23 @@ class _Run:
             if self._stopped:
                 self.found.unproven += 1
             else:
-                self._differs(said, None, partition)
+                self._differs(said, None, partition, through)
             record = await published.next()
 
-    def _differs(self, said: dict[str, Any] | None, again: dict[str, Any] | None, p: int) -> None:
+    def _differs(
+        self,
+        said: dict[str, Any] | None,
+        again: dict[str, Any] | None,
+        p: int,
+        through: Sequence[str],
+    ) -> None:
         self.found.checked += 1
         known = said or again
         assert known is not None
         name, was, now = next(differing(said, again), ("the bytes", said, again))
-        definition = str(known["model"]).partition("@")[2].partition("#")[0]
-        versions = self._definitions.differences(definition)
+        # What was folded on another runtime, here or on the way to here, may well differ.
+        foreign = (self._definitions.differences(definition) for definition in through)
+        versions = list(dict.fromkeys(line for lines in foreign for line in lines))
         if versions:
             self.found.unproven += 1
             reason = f"predictions differ, but they were made with {'; '.join(versions)}"
