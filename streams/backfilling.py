@@ -25,8 +25,7 @@ from models.usecase import UseCase
 from schemas.errors import Incompatible, Misdeclared
 from schemas.inputs import Event, Outcome
 from schemas.partitioner import partition_of
-from schemas.topics import INPUTS
-from streams.log import KafkaLog
+from streams.log import newest_entries
 from streams.settings import Settings
 from streams.tapes import Tapes
 
@@ -310,19 +309,9 @@ async def applied(settings: Settings, names: Mapping[str, str], partitions: int)
     done = total = 0
     async with Tapes([names["history"]], settings) as tapes:
         bounds = await tapes.bounds()
-    for number in range(partitions):
+    newest = await newest_entries(settings.kafka_client(), names, range(partitions))
+    for number, last in newest.items():
         start, end = next(b for place, b in bounds.items() if place.partition == number)
-        log = KafkaLog(
-            settings.kafka_client(),
-            journal=names["journal"],
-            inputs=[names[kind] for kind in INPUTS],
-            partition=number,
-        )
-        await log.start()
-        try:
-            last = await log.last()
-        finally:
-            await log.close()
         total += end - start
         done += 0 if last is None else max(0, min(last.next[HISTORY], end) - start)
     return done, total

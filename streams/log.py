@@ -7,13 +7,14 @@ never takes part in a rebalance.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.errors import Incompatible, Unavailable
+from schemas.topics import INPUTS
 from streams.recovery import Entry
 
 TAIL = (8, 128, 2_048, 32_768)  # offsets to look back over for the last journal entry
@@ -165,3 +166,19 @@ class KafkaLog:
         if end is not None and record.offset >= end:
             return None
         return record
+
+
+async def newest_entries(
+    client: Mapping[str, Any], names: Mapping[str, str], partitions: Iterable[int]
+) -> dict[int, Entry | None]:
+    """Where each of those partitions stands; `names` kind → topic."""
+    found: dict[int, Entry | None] = {}
+    for number in partitions:
+        inputs = [names[kind] for kind in INPUTS]
+        log = KafkaLog(client, journal=names["journal"], inputs=inputs, partition=number)
+        try:
+            await log.start()
+            found[number] = await log.last()
+        finally:
+            await log.close()
+    return found

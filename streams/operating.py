@@ -14,7 +14,7 @@ from streams import definitions, topics
 from streams.exposition import Exposition
 from streams.garbage import bound_pauses
 from streams.loading import Loaded
-from streams.log import KafkaLog
+from streams.log import KafkaLog, newest_entries
 from streams.past_definitions import Definitions
 from streams.redefining import Eras, explained
 from streams.retention import refuse_gap
@@ -132,13 +132,8 @@ def log_of(settings: Settings, names: Mapping[str, str], partition: int) -> Kafk
 async def refuse_another(loaded: Loaded, settings: Settings, partitions: int) -> None:
     """Raise `Incompatible`, with the ways on, if a partition runs under another definition."""
     names = topics.names_of(loaded.use_case, settings)
-    for partition in range(partitions):
-        log = log_of(settings, names, partition)
-        try:
-            await log.start()
-            last = await log.last()
-        finally:
-            await log.close()
+    newest = await newest_entries(settings.kafka_client(), names, range(partitions))
+    for last in newest.values():
         if last is not None and last.definition != loaded.definition:
             past = await Definitions.read(names["definitions"], settings)
             raise Incompatible(explained(loaded, last, past))

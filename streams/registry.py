@@ -18,10 +18,9 @@ import orjson
 from models.kinds import metric_value
 from models.usecase import UseCase
 from schemas.errors import Unavailable
-from schemas.topics import INPUTS
 from streams import statuses
 from streams.loading import Loaded
-from streams.log import KafkaLog
+from streams.log import newest_entries
 from streams.operating import group_of
 from streams.past_definitions import Definitions
 from streams.revealing import REVEALED
@@ -234,24 +233,13 @@ async def scores(use_case: UseCase, settings: Settings, topic: str) -> Scores:
 
 
 async def _add_places(registry: Registry, settings: Settings, names: Mapping[str, str]) -> None:
-    for number in sorted({entry.partition for entry in registry.entries}):
-        log = KafkaLog(
-            settings.kafka_client(),
-            journal=names["journal"],
-            inputs=[names[kind] for kind in INPUTS],
-            partition=number,
-        )
-        await log.start()
-        try:
-            last = await log.last()
-        finally:
-            await log.close()
-        if last is None:
-            continue
-        for entry in registry.entries:
-            if entry.partition == number:
-                entry.definition = last.definition
-                entry.journal_seq, entry.journal_step = last.seq, last.step
+    numbers = sorted({entry.partition for entry in registry.entries})
+    newest = await newest_entries(settings.kafka_client(), names, numbers)
+    for entry in registry.entries:
+        last = newest[entry.partition]
+        if last is not None:
+            entry.definition = last.definition
+            entry.journal_seq, entry.journal_step = last.seq, last.step
 
 
 async def _add_workers(registry: Registry, loaded: Loaded, settings: Settings) -> None:
