@@ -30,10 +30,10 @@ from typing import Any
 
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from schemas.errors import Incompatible, RiverrunError, Unavailable
+from schemas.errors import RiverrunError, Unavailable
 from streams.intake import NEVER, Intake, Watchdog
 from streams.measures import Measures
-from streams.recovery import Diverged, Entry, check_position
+from streams.recovery import Diverged, Entry, check_position, resumed
 from streams.transport import Batch
 from streams.wiring import PartitionLog, PartitionTask, Source, TransactionWriter, Wiring
 from streams.writer import Fenced, Limits, TooLarge
@@ -181,7 +181,8 @@ class Partition:
                 task = await self.wiring.store.load(self.number)
             loaded_at, loaded_step = self.clock(), task.step
             task = await self._rolled_forward(task, reader, last)
-            positions = await self._positions(task, reader)
+            bounds = zip(await reader.beginnings(), await reader.ends(), strict=True)
+            positions = resumed(self.wiring.inputs, self.number, task.next, bounds)
         finally:
             await reader.close()
         self.task = task
@@ -203,35 +204,34 @@ class Partition:
         # A snapshot that does not fit the log is said so and left, once; the log itself decides.
         loaded_at = task.seq
         try:
-            task = await self.wiring.roll(task, reader, self._progressed)
-            check_position(task, last)
+            return await self._at_the_end(task, reader, last)
         except Diverged as error:
             if not loaded_at:
                 raise
             log.error("partition %d: snapshot at entry %d: %s", self.number, loaded_at, error)
             task = await self.wiring.store.fresh(self.number, str(error))
+            return await self._at_the_end(task, reader, last)
+
+    async def _at_the_end(
+        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
+    ) -> PartitionTask:
+        for _ in range(3):
             task = await self.wiring.roll(task, reader, self._progressed)
-            check_position(task, last)
-        return task
+            try:
+                check_position(task, last)
+            except Diverged:
+                before, last = last, await reader.last()
+                if last == before:
+                    raise
+            else:
+                return task
+        # Since step 1 nobody else may write it, so that owner is the right one.
+        raise Unavailable("another owner writes this partition's journal")
 
     def _progressed(self, seq: int) -> None:
         self.moved_at = self.clock()
         if self._stopping:
             raise _Stop
-
-    async def _positions(self, task: PartitionTask, reader: PartitionLog) -> list[int]:
-        beginnings, ends = await reader.beginnings(), await reader.ends()
-        positions = []
-        for topic, at, start, end in zip(
-            self.wiring.inputs, task.next, beginnings, ends, strict=True
-        ):
-            if topic is not None and at >= 0 and not start <= at <= end:
-                raise Incompatible(
-                    f"{topic}[{self.number}] holds offsets {start} to {end}, and {at} is next: "
-                    "records were deleted before they were taken, or the topic was made anew"
-                )
-            positions.append(start if at < 0 else at)
-        return positions
 
     # Steps 7 to 9.
 

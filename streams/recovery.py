@@ -11,7 +11,7 @@ in-memory log serves as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -138,3 +138,24 @@ def check_position(task: Task, last: Entry | None) -> None:
         f"state is at entry {task.seq}, step {task.step}, next {task.next}; the journal ends "
         f"with {last}"
     )
+
+
+def resumed(
+    topics: Sequence[str | None],
+    partition: int,
+    next: Sequence[int],
+    bounds: Iterable[tuple[int, int]],
+) -> list[int]:
+    """Where each input goes on: its next offset, or its first one if none was taken yet.
+
+    Raises `Incompatible` if that is not within the offsets (first, end) that the topic holds.
+    """
+    positions = []
+    for topic, at, (start, end) in zip(topics, next, bounds, strict=True):
+        if topic is not None and at >= 0 and not start <= at <= end:
+            raise Incompatible(
+                f"{topic}[{partition}] holds offsets {start} to {end}, and {at} is next: "
+                "records were deleted before they were taken, or the topic was made anew"
+            )
+        positions.append(start if at < 0 else at)
+    return positions

@@ -14,7 +14,7 @@ from virtual_time import run_virtually
 from streams.inbox import Inbox
 from streams.intake import ApplyFailed, Intake, Watchdog
 from streams.partition import Partition, Stalled, State
-from streams.recovery import Diverged, check_position, fold
+from streams.recovery import Diverged, Entry, check_position, fold
 from streams.transport import Batch
 
 
@@ -323,6 +323,28 @@ async def test_a_snapshot_that_does_not_fit_is_left_for_the_log() -> None:
     memory.put(0, _at(99))
     await _drain(memory, memory.partition(parked=stranger), rng, 31)
     await _check(memory)
+
+
+async def test_a_journal_that_grows_meanwhile_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next owner commits after the end was read (simulation, seed 100061): not a divergence,
+    which would end the worker for good; what is live then is fenced at its first commit.
+    """
+    memory = Memory()
+    for n in range(30):
+        memory.put(n % 2, _at(n))
+    await _drain(memory, memory.partition(), random.Random(3), 30)
+    real, late = MemoryLog.last, iter((memory.journal[-2],))
+
+    async def last(log: MemoryLog) -> Entry | None:
+        value = next(late, None)
+        return await real(log) if value is None else Entry.decode(value)
+
+    monkeypatch.setattr(MemoryLog, "last", last)
+    partition = memory.partition()
+    running = asyncio.create_task(partition.run())
+    await _until_live(partition)
+    partition.stop()
+    await running
 
 
 async def test_a_stop_breaks_a_recovery_off() -> None:
