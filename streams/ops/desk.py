@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.ops.background import Background
 from streams.ops.boards import Boards, Opened
 from streams.ops.deeds import Deeds
 from streams.ops.ends import Ends
-from streams.ops.histograms import Histograms
 from streams.ops.inquiries import Inquiries
 from streams.ops.letterbox import Letterbox
 from streams.ops.safety import Door
@@ -27,9 +27,9 @@ class Desk:
     door: Door
     deeds: Deeds = field(default_factory=Deeds)
     inquiries: Inquiries = field(default_factory=Inquiries)
+    background: Background = field(default_factory=lambda: Background(fresh_s=45.0))
     _boards: dict[str, Boards] = field(default_factory=dict)
     _letterboxes: dict[str, Letterbox] = field(default_factory=dict)
-    _histograms: dict[str, Histograms] = field(default_factory=dict)
     _ends: dict[str, Ends] = field(default_factory=dict)
 
     async def board(self, case: Case) -> Opened:
@@ -39,10 +39,6 @@ class Desk:
     def letterbox(self, case: Case) -> Letterbox:
         """The dead letters of a use case, read on while somebody looks."""
         return self._letterboxes.setdefault(case.name, Letterbox(case))
-
-    def histograms(self, case: Case) -> Histograms:
-        """Features of a use case, then and now."""
-        return self._histograms.setdefault(case.name, Histograms(case))
 
     def ends(self, case: Case) -> Ends:
         """How far the topics of a use case are."""
@@ -54,10 +50,10 @@ class Desk:
         for held in (
             *self._boards.values(),
             *self._letterboxes.values(),
-            *self._histograms.values(),
             *self._ends.values(),
             self.deeds,
             self.inquiries,
+            self.background,
         ):
             with contextlib.suppress(Exception):
                 await held.close()

@@ -12,7 +12,7 @@ from streams.monitor.figures import Drifted
 from streams.ops.boards import unreachable
 from streams.ops.charts import Chart, Mark, Series
 from streams.ops.desk import Desk
-from streams.ops.histograms import Compared
+from streams.ops.histograms import Compared, compared
 from streams.ops.scene import Ask, Case, Scene
 from streams.ops.writing import number, seconds_of
 
@@ -34,19 +34,21 @@ async def view(desk: Desk, ask: Ask) -> Scene:
     subject = ask.text("subject") or (shown[0]["subject"] if shown else "")
     newest = next((d for d in reversed(found) if d.subject == subject), None)
     charts = [timeline(case, found)] if found else []
-    compared = None
+    counted = None
     told = None if newest is None else _told(case, newest)
     if told is not None:
         charts.append(told)
     elif subject in case.use_case.features and subject not in masking_of(case.use_case).features:
-        compared = desk.histograms(case).of(subject, None if newest is None else newest.since)
-        if compared.done:
-            charts.append(then_and_now(case, compared))
+        since = None if newest is None else newest.since
+        question = "feature", case.name, subject, since
+        counted = desk.background.latest(question, lambda: compared(case, subject, since))
+        if counted.answer is not None:
+            charts.append(then_and_now(case, counted.answer))
     facts: dict[str, Any] = {
         "rows": shown[:SHOWN],
         "subject": subject,
         "newest": None if newest is None else _masked(case, newest),
-        "compared": compared,
+        "counted": counted,
         "features": list(case.use_case.features),
         "done": [c for c in reversed(lifecycle) if c.cause in ("safeguard", "rule", "operator")][
             :8
@@ -116,27 +118,27 @@ def _told(case: Case, drifted: Drifted) -> Chart | None:
     if drifted.subject in masking_of(case.use_case).features or not record.get("then"):
         return None
     bins = record.get("names") or _between(record["edges"])
-    compared = Compared(drifted.subject, list(bins), record["then"], record["now_shares"])
-    compared.then_words, compared.now_words = "before it changed", f"since {drifted.since[:10]}"
-    return then_and_now(case, compared)
+    found = Compared(drifted.subject, list(bins), record["then"], record["now_shares"])
+    found.then_words, found.now_words = "before it changed", f"since {drifted.since[:10]}"
+    return then_and_now(case, found)
 
 
 def _between(edges: list[float]) -> list[str]:
     return [f"< {number(edges[0])}", *(f"≥ {number(edge)}" for edge in edges)]
 
 
-def then_and_now(case: Case, compared: Compared) -> Chart:
+def then_and_now(case: Case, found: Compared) -> Chart:
     """One feature's values, then and now, as shares of each."""
     return Chart(
         id="histogram",
-        title=f"{compared.feature}: then and now",
-        say=f"Then: {compared.then_words}. Now: {compared.now_words}.",
-        x=compared.edges,
+        title=f"{found.feature}: then and now",
+        say=f"Then: {found.then_words}. Now: {found.now_words}.",
+        x=found.edges,
         scale="words",
-        x_name=compared.feature,
+        x_name=found.feature,
         series=[
-            Series("then", [100 * n for n in compared.then], "bars", "quiet"),
-            Series("now", [100 * n for n in compared.now], "bars", "served"),
+            Series("then", [100 * n for n in found.then], "bars", "quiet"),
+            Series("now", [100 * n for n in found.now], "bars", "served"),
         ],
         unit="% of events",
         zero=True,

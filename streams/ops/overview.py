@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -15,7 +17,7 @@ from streams.ops.charts import Chart
 from streams.ops.desk import Desk
 from streams.ops.gaining import gained
 from streams.ops.scene import Ask, Case, Scene
-from streams.ops.words import Verdict, trust, worth
+from streams.ops.words import Verdict, alike, trust, worth
 
 STATES = {
     "live": ("good", "working"),
@@ -38,6 +40,7 @@ class Row:
     worth: Verdict | None = None
     trust: Verdict | None = None
     trend: Chart | None = None
+    alerts: Sequence[Mapping[str, Any]] = ()
 
 
 async def view(desk: Desk, ask: Ask) -> Scene:
@@ -66,5 +69,6 @@ async def row_of(desk: Desk, case: Case) -> Row:
         state=STATES[told.state],
         worth=worth(case, told, standing),
         trust=trust(told),
+        alerts=alike(told.alerts),
         trend=gained(case, found, id=f"gained-{case.name}", height=130),
     )

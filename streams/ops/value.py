@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +9,16 @@ from redis.exceptions import RedisError
 
 from models.kinds import BETTER
 from streams.monitor import changes, views
-from streams.monitor.figures import Change, DelayPoint, Drifted, Group, Quality
-from streams.monitor.views import Board
+from streams.monitor.figures import Change, DelayPoint, Drifted, Quality
 from streams.ops.boards import unreachable
 from streams.ops.charts import Chart, Mark, Rule, Series, Shade
 from streams.ops.desk import Desk
 from streams.ops.gaining import gained
+from streams.ops.groups import group_words, lines_of, small_multiples
 from streams.ops.overview import row_of
+from streams.ops.sampled import charts_of, sampled
 from streams.ops.scene import Ask, Case, Scene
-from streams.ops.writing import money, number, percent, seconds_of, span
+from streams.ops.writing import money, percent, seconds_of, span
 
 MATURE = 0.9
 """A window in which less than this share of the predictions has its outcome is shaded."""
@@ -40,10 +40,15 @@ async def view(desk: Desk, ask: Ask) -> Scene:
         marks = marks_of(await changes.lifecycle(board.source), await changes.drift(board.source))
         delays = await changes.delays(board.source, board.count, segment)
         groups = () if segment or slice else (segments + slices)
-        worst = await _small(case, board, groups[: None if "all" in ask.query else GROUPS_SHOWN])
+        worst = await small_multiples(
+            case, board, groups[: None if "all" in ask.query else GROUPS_SHOWN]
+        )
     except (RedisError, OSError) as error:
         raise unreachable(case, error) from error
     charts = [*over_time(case, found, marks), delay_curve(case, delays), *worst]
+    if not segment and not slice:
+        known = desk.background.latest(("sampled", case.name), lambda: sampled(case))
+        charts += [] if known.answer is None else charts_of(case, known.answer)
     facts: dict[str, Any] = {
         "row": await row_of(desk, case),
         "quality": found,
@@ -62,13 +67,13 @@ def over_time(case: Case, found: Quality, marks: list[Mark]) -> list[Chart]:
     """What changes with event time, under one zoom."""
     x = [float(seconds_of(point.start) or 0) for point in found.points]
     shades = _unripe(found, x)
-    command = case.command("metrics", case.file, *_group_words(found))
+    command = case.command("metrics", case.file, *group_words(found))
     shared: dict[str, Any] = {"x": x, "group": "time", "command": command}
     kpi = Chart(
         id="kpi",
         title=f"Cost of an answer, {found.kpi_unit} an event",
         say=_kpi_words(found),
-        series=_lines(found, "kpi"),
+        series=lines_of(found, "kpi"),
         unit=found.kpi_unit,
         marks=marks,
         shades=shades,
@@ -78,7 +83,7 @@ def over_time(case: Case, found: Quality, marks: list[Mark]) -> list[Chart]:
         id="quality",
         title=f"Quality: {found.metric}, {_better(found)} is better",
         say="The shaded band is the 95 % interval of what was served.",
-        series=_lines(found, "value", banded=True),
+        series=lines_of(found, "value", banded=True),
         marks=marks,
         shades=shades,
         rules=[Rule(b, f"target {b:g}", "good") for n, b in _targets(case) if n == found.metric],
@@ -112,13 +117,6 @@ def _coverage(case: Case, found: Quality, shared: dict[str, Any]) -> list[Chart]
             rules=[Rule(100 * found.level, f"promised {percent(found.level, 0)}", "good")],
             **shared,
         ),
-        Chart(
-            id="width",
-            title="How wide intervals are",
-            series=[Series("mean width", [s.width if s else None for s in served])],
-            zero=True,
-            **shared,
-        ),
     ]
 
 
@@ -140,59 +138,6 @@ def delay_curve(case: Case, delays: Sequence[DelayPoint]) -> Chart:
     )
 
 
-async def _small(case: Case, board: Board, groups: Sequence[Group]) -> list[Chart]:
-    """One small chart a segment or slice, as they come: the worst first."""
-    found = await asyncio.gather(
-        *(views.quality(board, segment=g.segment, slice=g.slice) for g in groups)
-    )
-    charts = []
-    for place, (group, quality) in enumerate(zip(groups, found, strict=True)):
-        lines = [
-            series for series in _lines(quality, "value") if series.name in ("served", "baseline")
-        ]
-        charts.append(
-            Chart(
-                id=f"group{place}",
-                title=group.name,
-                say=_gap(group, quality.metric),
-                x=[float(seconds_of(point.start) or 0) for point in quality.points],
-                series=lines,
-                group="time",
-                height=120,
-                command=case.command("metrics", case.file, *_group_words(quality)),
-            )
-        )
-    return charts
-
-
-def _gap(group: Group, metric: str) -> str:
-    served = f"{metric} {number(group.served.value)} from {number(group.served.n)} outcomes"
-    if group.gap is None:
-        return served
-    side = "worse" if group.gap > 0 else "better"
-    return f"{served}; {number(abs(group.gap))} {side} than all."
-
-
-def _lines(found: Quality, name: str, *, banded: bool = False) -> list[Series]:
-    """A line for what was served, the baseline dashed, one for each model."""
-    lines = []
-    others = [model for model in found.models if model not in ("served", "baseline")]
-    for model in found.models:
-        scores = [point.scores.get(model) for point in found.points]
-        series = Series(
-            model,
-            [None if score is None else getattr(score, name) for score in scores],
-            tone=f"m{others.index(model) % 6}" if model in others else model,
-            dashed=model == "baseline",
-            bold=model == "served" and bool(others),
-        )
-        if banded and model == "served":
-            series.low = [None if s is None else s.lower for s in scores]
-            series.high = [None if s is None else s.upper for s in scores]
-        lines.append(series)
-    return lines
-
-
 def _unripe(found: Quality, x: list[float]) -> list[Shade]:
     """The stretch of newest windows whose outcomes are still due."""
     first = None
@@ -207,9 +152,13 @@ def _unripe(found: Quality, x: list[float]) -> list[Shade]:
 
 def marks_of(lifecycle: Sequence[Change], drift: Sequence[Drifted]) -> list[Mark]:
     """What happened, at its event time: changes of models and definitions, and drift."""
-    marks = []
+    marks, known = [], None
     for change in lifecycle:
         at = seconds_of(change.event_time)
+        if change.cause == "definition" and change.segment is None:
+            known, before = change.why, known
+            if at is not None and before not in (None, change.why):
+                marks.append(Mark(at, change.why[:160], "quiet"))
         if at is not None and change.segment is None and change.cause != "definition":
             tone = "bad" if change.cause == "safeguard" else "served"
             words = f"{change.model} → {change.to_state} ({change.cause}, {change.who})"
@@ -240,9 +189,3 @@ def _better(found: Quality) -> str:
 
 def _targets(case: Case) -> list[tuple[str, float]]:
     return list(case.use_case.targets.items())
-
-
-def _group_words(found: Quality) -> tuple[str, ...]:
-    if found.segment is not None:
-        return ("--segment", found.segment)
-    return ("--slice", found.slice) if found.slice is not None else ()

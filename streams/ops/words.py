@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streams.monitor.figures import Overview
+from streams.monitor.figures import AlertRow, Overview
 from streams.ops.scene import Case
 from streams.ops.writing import money, number, percent, span
 
+GRAVITY = {"alarm": "bad", "warning": "warn", "notice": ""}
 LABELS_MIN = 100
 """Fewer outcomes than this say nothing about worth."""
 
@@ -91,7 +92,7 @@ def _doubts(told: Overview) -> list[str]:
         found.append(f"{told.partitions_live} of {told.partitions} partitions work.")
     elif told.state == "recovering":
         found.append("It is catching up after a start.")
-    found += [alert.cause for alert in told.alerts]
+    found += [f"{alert['cause']}: {', '.join(alert['subjects'])}." for alert in alike(told.alerts)]
     for target in told.targets:
         if target.met is False:
             shown = span(target.value) if target.name == "freshness" else number(target.value)
@@ -99,6 +100,23 @@ def _doubts(told: Overview) -> list[str]:
             side = "over" if target.better == "lower" else "under"
             found.append(f"{target.name} is {shown}, {side} its target of {bound}.")
     return found
+
+
+def alike(alerts: Sequence[AlertRow]) -> list[dict[str, Any]]:
+    """Alerts that say the same of several subjects as one, in their order."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for alert in alerts:
+        place = alert.rule, alert.severity, alert.cause, alert.command
+        known = {
+            "kind": GRAVITY.get(alert.severity, ""),
+            "severity": alert.severity,
+            "cause": alert.cause[:1].upper() + alert.cause[1:],
+            "command": alert.command,
+            "opened_at": alert.opened_at,
+            "subjects": [],
+        }
+        found.setdefault(place, known)["subjects"].append(alert.subject)
+    return list(found.values())
 
 
 def _rest(doubts: list[str]) -> str:

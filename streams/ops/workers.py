@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -14,9 +14,10 @@ from models.personal import masking_of
 from schemas.errors import RiverrunError
 from schemas.topics import BY_KIND
 from streams.monitor import workers as told
+from streams.monitor.figures import Sample
 from streams.monitor.views import samples
 from streams.ops.boards import unreachable
-from streams.ops.charts import Chart, Series
+from streams.ops.charts import Chart, Series, Shade
 from streams.ops.desk import Desk
 from streams.ops.scene import Ask, Case, Scene
 from streams.ops.writing import seconds_of
@@ -62,11 +63,13 @@ async def view(desk: Desk, ask: Ask) -> Scene:
             *(word for text in _filters(where) for word in ("--where", text)),
         ),
     }
-    return Scene("workers.html", "Workers and topics", facts, _charts(case, measured))
+    charts = _charts(case, measured, opened.board.count)
+    return Scene("workers.html", "Workers and topics", facts, charts)
 
 
-def _charts(case: Case, measured: Any) -> list[Chart]:
-    x = [seconds_of(sample.time) for sample in measured]
+def _charts(case: Case, measured: Sequence[Sample], count: int) -> list[Chart]:
+    x = [seconds_of(sample.time) or 0.0 for sample in measured]
+    shades = _not_whole(x, [sample.live < count for sample in measured])
     command = case.command("metrics", case.file, "--json")
     made = (
         ("speed", "Events a second", "events/s", "events_per_s"),
@@ -85,9 +88,23 @@ def _charts(case: Case, measured: Any) -> list[Chart]:
             zero=True,
             height=170,
             command=command,
+            shades=shades,
         )
         for id, title, unit, name in made
     ]
+
+
+def _not_whole(x: Sequence[float], missing: Sequence[bool]) -> list[Shade]:
+    """The stretches in which a partition had no worker, or was recovering: starts and restarts."""
+    found: list[Shade] = []
+    for before, at, gone in zip(x, x[1:], missing[1:], strict=False):
+        if not gone:
+            continue
+        if found and found[-1].end == before:
+            found[-1].end = at
+        else:
+            found.append(Shade(before, at, "not all partitions live"))
+    return found
 
 
 def _scaled(value: float | None, unit: str) -> float | None:
