@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from models.assignment import HOLDOUT
@@ -25,8 +25,8 @@ OF_COMPARISON: Mapping[str, Verdict] = {
 class Gain:
     """What one answerer gained on another over settled blocks; above 0 is better.
 
-    `mean`, `lower` and `upper` are per labelled prediction, `total` is over all of these, all in
-    the KPI's unit. Bounds are None until there is enough to bound it by.
+    `mean`, `lower` and `upper` are per labelled prediction, `total` and its bounds over all of
+    these, all in the KPI's unit. Bounds are None until there is enough to bound it by.
     """
 
     labelled: int
@@ -40,15 +40,13 @@ class Gain:
     verdict: Verdict
     blocks_needed: int | None
 
-    @property
-    def total_lower(self) -> float | None:
-        """The lower bound, over all labelled predictions."""
-        return None if self.lower is None else self.lower * self.labelled
+    total_lower: float | None = field(init=False)
+    total_upper: float | None = field(init=False)
 
-    @property
-    def total_upper(self) -> float | None:
-        """The upper bound, over all labelled predictions."""
-        return None if self.upper is None else self.upper * self.labelled
+    def __post_init__(self) -> None:
+        n = self.labelled
+        object.__setattr__(self, "total_lower", None if self.lower is None else self.lower * n)
+        object.__setattr__(self, "total_upper", None if self.upper is None else self.upper * n)
 
 
 class Running(NamedTuple):

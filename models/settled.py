@@ -101,6 +101,12 @@ class Settled:
         """The partition that the others wait for."""
         return min(self._frontiers, key=lambda p: (self._frontiers[p], p), default=None)
 
+    @property
+    def waiting_s(self) -> float:
+        """How far the slowest partition is behind the quickest, seconds of event time."""
+        frontiers = self._frontiers.values()
+        return max(frontiers) - min(frontiers) if frontiers else 0.0
+
     def groups(self) -> list[Group]:
         """Every group that was told apart: the whole first, then segments and slices by name."""
         return sorted(self._records, key=lambda group: (group[1] or "", group[0] or ""))

@@ -36,6 +36,8 @@ from models.targets import Held, judged
 from models.usecase import UseCase
 
 DAY_S = 86_400.0
+WAITING_BLOCKS = 2
+"""So many blocks may a partition be behind the others before that is said."""
 
 
 @dataclass(slots=True)
@@ -185,6 +187,11 @@ def _targets(use_case: UseCase, whole: Block) -> list[Held]:
 def _decide(settled: Settled, found: Worth) -> None:
     if found.verdict == "not known yet" and found.net.blocks_needed is not None:
         found.days_needed = found.net.blocks_needed * found.block_s / DAY_S
+    if settled.waiting_s > WAITING_BLOCKS * found.block_s:
+        found.notes.append(
+            f"Newer blocks wait for partition {settled.slowest}, which is "
+            f"{settled.waiting_s / DAY_S:.3g} days behind: no block counts before all have it."
+        )
     if len(settled.definitions) > 1:
         found.notes.append(f"{len(settled.definitions)} definitions answered in this time.")
     if found.cost is None:

@@ -191,6 +191,7 @@ def test_a_block_counts_once_every_partition_has_settled_it() -> None:
     found.add(evidence(1, partition=1))
     assert [block.predictions for block in found.blocks()] == [808, 808]
     assert found.slowest == 1
+    assert "wait for partition 1, which is 3 days behind" in worth(case(), found).notes[0]
 
 
 @settings(max_examples=30, deadline=None)
@@ -305,6 +306,7 @@ def test_worth_of_recorded_data_from_the_command_line(tmp_path: Any) -> None:
     assert found["labelled"] == sum(point["labelled"] for point in found["points"])
     saved = found["kpi"]["baseline"] - found["kpi"]["served"]
     assert found["gain"]["mean"] == pytest.approx(saved)
+    assert found["gain"]["total_lower"] is None
     assert set(found["cost"]["cpu_us"]) >= {"logistic", "adaptive_tree", RIVERRUN}
     assert "not known yet" in file.read_text()
     none = CliRunner().invoke(app, ["worth", "phishing", "--from-backtest", "--segment", "DE"])

@@ -57,9 +57,10 @@ def learning_curve(
     runs = _runs(loaded, recording, partitions or loaded.use_case.partitions, asked)
     found = curve(loaded.use_case, runs)
     if html is not None:
+        from streams.reports import write
         from streams.reports.learning import page
 
-        html.write_text(page(found), "utf-8")
+        write(page(found), html)
         talk.print(f"Written: {html}", markup=False)
     if json:
         as_json(found.as_json())

@@ -79,9 +79,10 @@ def worth_command(
         settled, cpu_us = _live(loaded, prefix)
     found = worth(loaded.use_case, settled, cpu_us, _group(settled, segment, of_slice))
     if html is not None:
+        from streams.reports import write
         from streams.reports.worth import page
 
-        html.write_text(page(found), "utf-8")
+        write(page(found), html)
         talk.print(f"Written: {html}", markup=False)
     if json:
         as_json(found.as_json())
@@ -223,6 +224,10 @@ def _table(what: str, rows: list[Answerer], unit: str) -> Table:
     table = Table(what, "verdict", f"gain, {unit}", "luck aside", box=None)
     for name in (f"{unit} an event", "baseline", "judged"):
         table.add_column(name)
+    priced = any(row.cost is not None for row in rows)
+    if priced:
+        table.add_column("CPU, µs an event")
+        table.add_column(f"its cost, {unit}")
     for row in rows:
         gain = row.gain
         table.add_row(
@@ -233,5 +238,6 @@ def _table(what: str, rows: list[Answerer], unit: str) -> Table:
             number(row.kpi),
             number(row.baseline),
             f"{gain.labelled:,}",
+            *((number(row.cpu_us), number(row.cost)) if priced else ()),
         )
     return table

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from schemas.errors import Misdeclared
 from streams.reports import wording
 
 
@@ -19,6 +21,16 @@ def rendered(template: str, **values: Any) -> str:
     """A page from a template of this room, `<name>.html.j2`."""
     page = _environment().get_template(f"{template}.html.j2")
     return page.render(made=datetime.now(UTC), **values)
+
+
+def write(page: str, file: Path) -> None:
+    """Write a page; `Misdeclared` says where it cannot be."""
+    try:
+        file.write_text(page, "utf-8")
+    except OSError as error:
+        raise Misdeclared(
+            f"{file} cannot be written: {error.strerror}.", mend="Name a file in a folder of yours."
+        ) from error
 
 
 def _environment() -> jinja2.Environment:
