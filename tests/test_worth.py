@@ -47,6 +47,7 @@ def evidence(day: int, *, partition: int = 0, n: int = 400, **changes: Any) -> d
         "arms": {},
         "champion": "linear",
         "champion_since": None,
+        "experiment_since": None,
         "began": {},
         "definition": "abc",
         "step": 1,
