@@ -1,0 +1,79 @@
+"""The benchmark's use case: the same models as the peers', with what riverrun writes by default.
+
+Features, predictions, examples, metrics and the journal, exactly once. What else a prediction may
+carry is off, and each has its own price in the table: BENCH_WITH names what to turn on, of
+`interval`, `explain`, `watch`, `segments`, `challengers=N`; `nobreaker` turns that one off. A real
+use case says such things in its file; here each run has topics of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from models.durations import hours
+from models.usecase import Kpi, Segments, UseCase
+from schemas.inputs import Event, Outcome
+
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+from flights_models import FEATURES, MODELS  # noqa: E402 - the peers' file, as they read it
+
+WITH = set(filter(None, os.environ.get("BENCH_WITH", "").split(",")))
+CHALLENGERS = next((int(w.partition("=")[2]) for w in WITH if w.startswith("challengers=")), 0)
+
+
+class Departure(Event):
+    """An aircraft has left its gate."""
+
+    tailnum: str
+    carrier: str
+    origin: str
+    dest: str
+    hour: str
+    weekday: str
+    minute_of_day: float = Field(description="Scheduled departure, local.")
+    block: float = Field(description="Scheduled minutes from gate to gate.")
+    distance: float = Field(description="Miles.")
+    dep_delay: float = Field(description="Minutes late at the gate.")
+    temp: float = Field(description="Last filed at the origin, in °F.")
+
+
+class Arrival(Outcome):
+    """The aircraft has reached its gate."""
+
+    arr_delay: float = Field(description="Minutes late.")
+
+
+options: dict[str, Any] = {
+    "interval": 0.9 if "interval" in WITH else None,
+    "explain": 3 if "explain" in WITH else 0,
+    "watch": None if "watch" in WITH else (),
+    "segments": Segments("carrier") if "segments" in WITH else None,
+    "breaker": "nobreaker" not in WITH,
+}
+
+RIVERRUN_FLIGHTS = UseCase(
+    name=os.environ.get("BENCH_NAME", "riverrun_flights"),
+    owner="benchmarks",
+    event=Departure,
+    outcome=Arrival,
+    key="tailnum",
+    label=lambda e, o: o.arr_delay,
+    features=Departure.fields(*FEATURES),
+    models=dict(list(MODELS.items())[: 1 + CHALLENGERS]),
+    champion="adam",
+    baseline=lambda e: e.dep_delay,
+    metric="mae",
+    kpi=Kpi(
+        lambda e, o, said: abs(said - o.arr_delay), unit="minutes", better="lower", range=(0, 540)
+    ),
+    horizon=hours(24),
+    warmup=0,
+    topics={"events": os.environ.get("BENCH_EVENTS", "bench.events"),
+            "outcomes": os.environ.get("BENCH_OUTCOMES", "bench.outcomes")},
+    **options,
+)  # fmt: skip

@@ -1,0 +1,137 @@
+"""Measure in interleaved rounds, write the table: see `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from benchmarks.side_by_side import environments, records, results, systems
+from benchmarks.side_by_side.environments import BENCHMARKS, PEERS, NotToBeHad
+from benchmarks.side_by_side.measuring import Wrong, measure
+from benchmarks.side_by_side.systems import System, Where
+from streams.embedded import Stack
+
+Row = dict[str, Any]
+
+
+def alone(python: Path, path: Path, models: int) -> Row:
+    """River alone with so many models."""
+    command = [str(python), str(PEERS / "river_alone.py"), str(path), str(models)]
+    done = subprocess.run(
+        command, check=True, capture_output=True, env=systems.environment_of({"PYTHONHASHSEED": "0"})
+    )
+    found = json.loads(done.stdout)
+    return {
+        "system": results.alone(models),
+        "events_s": found["events"] / found["wall_s"],
+        "cpu_us": found["cpu_s"] / found["events"] * 1e6,
+    }
+
+
+class Bench:
+    """The chosen systems, on one stack with the records in it."""
+
+    def __init__(self, home: Path, chosen: list[System], events: int) -> None:
+        self.home = home
+        self.chosen = chosen
+        self.events = events
+        self.rows: list[Row] = []
+        self.missing: dict[str, str] = {}
+        self.pythons: dict[str | None, Path] = {None: systems.own_python()}
+
+    def set_up(self) -> None:
+        """Make the peers' environments; who cannot be had is left out, and said so."""
+        self.pythons["faust"] = environments.python_of("faust")
+        for system in [*self.chosen]:
+            if system.environment in self.pythons:
+                continue
+            try:
+                self.pythons[system.environment] = environments.python_of(system.environment or "")
+            except NotToBeHad as error:
+                self.missing[system.name] = str(error)
+                self.chosen.remove(system)
+
+    def run(self, rounds: int) -> None:
+        """All rounds, each system once in each, in another order each time."""
+        path = self.home / "records.jsonl"
+        records.write(path, self.events)
+        stack = Stack(self.home)
+        at = stack.up()
+        try:
+            asyncio.run(records.publish(at.bootstrap_servers, self.events))
+            said = records.expected(self.pythons["faust"], path)
+            for number in range(rounds):
+                began = time.monotonic()
+                self._round(number, path, said, (at.bootstrap_servers, at.redis_url))
+                print(f"round {number + 1}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+        finally:
+            if at.started:
+                stack.down()
+
+    def _round(self, number: int, path: Path, said: dict[str, float], at: tuple[str, str]) -> None:
+        for models in sorted({system.models for system in self.chosen}):
+            self._note(number, alone(self.pythons["faust"], path, models))
+        turn = number % len(self.chosen)
+        for system in self.chosen[turn:] + self.chosen[:turn]:
+            name = f"b{uuid.uuid4().hex[:8]}"
+            where, log = Where(*at, name, self.home), self.home / f"{name}.log"
+            try:
+                made = measure(system, self.pythons[system.environment], where, said, log)
+                found = asyncio.run(made)
+            except Wrong as error:
+                tail = log.read_text(errors="replace")[-600:]
+                print(f"{system.name}: {error}\n{tail}", file=sys.stderr)
+                self.missing[system.name] = str(error)
+                continue
+            self._note(number, {"system": system.name, **vars(found)})
+
+    def _note(self, number: int, row: Row) -> None:
+        self.rows.append({"round": number, **row})
+        print(f"  {row['system']:36} {row['events_s']:8,.0f}/s {row['cpu_us']:8.1f} µs",
+              file=sys.stderr)  # fmt: skip
+
+
+def main() -> int:
+    """Measure, write, or check."""
+    parser = argparse.ArgumentParser(prog="benchmarks.side_by_side")
+    parser.add_argument("--quick", action="store_true", help="one round of 8,000 events")
+    parser.add_argument("--check", action="store_true", help="compare with the committed ratios")
+    parser.add_argument("--events", type=int)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--only", action="append", help="systems whose name holds this")
+    parser.add_argument("--home", type=Path, help="a folder whose embedded servers are used")
+    parser.add_argument("--rows", type=Path, help="gather the rows of several calls in this file")
+    given = parser.parse_args()
+    quick = given.quick or given.check
+    chosen = [*systems.PEER_SYSTEMS, *systems.RIVERRUN_SYSTEMS]
+    if not quick or given.only:
+        chosen += systems.PRICED.values()
+    if given.only:
+        chosen = [s for s in chosen if any(word in s.name for word in given.only)]
+    events = given.events or (8_000 if quick else 40_000)
+    with tempfile.TemporaryDirectory(prefix="riverrun-bench-") as folder:
+        bench = Bench(given.home or Path(folder), chosen, events)
+        bench.home.mkdir(parents=True, exist_ok=True)
+        bench.set_up()
+        bench.run(given.rounds or (1 if quick else 5))
+    found = results.gathered(bench.rows, given.rows)
+    versions = results.versions(bench.pythons)
+    table = results.summary(found, events, versions, bench.missing)
+    print(results.table(table))
+    if given.check:
+        return results.check(table, BENCHMARKS / "results.json")
+    if not given.only or given.rows:
+        results.write(table, BENCHMARKS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

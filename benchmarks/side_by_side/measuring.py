@@ -1,0 +1,184 @@
+"""One system, once: started on a backlog, timed by the broker's clock, its output checked.
+
+The time is that of the log: from the append of the prediction at 5 % to that at 95 %, which leaves
+out starting, the first fetches and the end. CPU is that of the process and all its children over the same
+span, sampled twenty times a second. Every event must have one committed prediction, equal to the
+last bit to what River alone says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from benchmarks.side_by_side import records
+from benchmarks.side_by_side.systems import System, Where, environment_of
+
+FROM, TO = 0.05, 0.95
+POLL_S = 0.05
+WAIT_S_MAX = 120.0
+
+
+class Wrong(Exception):
+    """A system did not do what it should; the text says what."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one run gave."""
+
+    events_s: float
+    cpu_us: float
+    events: int
+    memory_mb: float
+
+
+class Watch:
+    """Samples the CPU time of a process and its children; children that ended are counted, too."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = psutil.Process(process.pid)
+        self.samples: list[tuple[float, float]] = []
+        self.memory = 0
+        self._known: dict[int, psutil.Process] = {}
+        self._spent: dict[int, float] = {}
+
+    def look(self) -> None:
+        """Take one sample."""
+        with contextlib.suppress(psutil.Error):
+            for process in [self.process, *self.process.children(recursive=True)]:
+                self._known.setdefault(process.pid, process)
+        memory = 0
+        for pid, process in self._known.items():
+            with contextlib.suppress(psutil.Error):
+                with process.oneshot():
+                    spent = process.cpu_times()
+                    memory += process.memory_info().rss
+                self._spent[pid] = spent.user + spent.system
+        self.memory = max(self.memory, memory)
+        self.samples.append((time.time(), sum(self._spent.values())))
+
+    def at(self, moment: float) -> float:
+        """CPU seconds by that time, between the two samples around it."""
+        before = max((s for s in self.samples if s[0] <= moment), default=self.samples[0])
+        after = min((s for s in self.samples if s[0] > moment), default=self.samples[-1])
+        if after[0] <= before[0]:
+            return before[1]
+        share = (moment - before[0]) / (after[0] - before[0])
+        return before[1] + share * (after[1] - before[1])
+
+
+async def measure(
+    system: System, python: Path, at: Where, said: dict[str, float], log: Path
+) -> Measure:
+    """Run it until it has answered everything; its topics are removed afterwards."""
+    names = {f"{at.name}.{kind}" for kind in (*system.outputs, "predictions")}
+    await records.make_topics(
+        at.servers, sorted(names), **{"message.timestamp.type": "LogAppendTime"}
+    )
+    command, environment = system.command(python, at)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=at.servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        check_crcs=False,
+        max_partition_fetch_bytes=8 << 20,
+    )
+    await consumer.start()
+    consumer.assign([TopicPartition(at.output, n) for n in range(records.PARTITIONS)])
+    due = int(len(said) * system.events_share)
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, env=environment_of(environment), stdout=out, stderr=out, cwd=at.home
+        )
+        try:
+            watch = Watch(process)
+            await _until_done(consumer, watch, due, process)
+            found = await _read(consumer)
+        finally:
+            await asyncio.to_thread(_stop, process)
+            await consumer.stop()
+            await _remove(at)
+    _check(found, said, due, whole=system.events_share == 1.0)
+    times = sorted(moment for _, moment, _ in found)
+    first, last = int(FROM * due), int(TO * due) - 1
+    began, ended, count = times[first], times[last], last - first
+    cpu_s = watch.at(ended) - watch.at(began)
+    return Measure(count / (ended - began), cpu_s / count * 1e6, count, watch.memory / 1e6)
+
+
+async def _until_done(
+    consumer: Any, watch: Watch, due: int, process: subprocess.Popen[bytes]
+) -> None:
+    """Until the topic is long enough and grows no more; control records make it longer."""
+    partitions = consumer.assignment()
+    deadline, length, since = time.monotonic() + WAIT_S_MAX, -1, 0.0
+    while True:
+        watch.look()
+        now, ends = time.monotonic(), await consumer.end_offsets(partitions)
+        if sum(ends.values()) != length:
+            length, since = sum(ends.values()), now
+        if length >= due and (now - since > 0.7 or length > 2 * due):
+            return
+        if process.poll() is not None:
+            raise Wrong(f"it ended with {process.returncode}")
+        if now > deadline or (length > 0 and now - since > 20):
+            raise Wrong(f"only {length} of {due} predictions after {WAIT_S_MAX:.0f} s")
+        await asyncio.sleep(POLL_S)
+
+
+async def _read(consumer: Any) -> list[tuple[str, float, float]]:
+    """Every committed prediction: (event id, when it was appended, value)."""
+    found = []
+    while batches := await consumer.getmany(timeout_ms=1_000):
+        for batch in batches.values():
+            for record in batch:
+                body = orjson.loads(record.value)
+                found.append((body["event_id"], record.timestamp / 1e3, body["value"]))
+    return found
+
+
+def _check(
+    found: list[tuple[str, float, float]], said: dict[str, float], due: int, *, whole: bool
+) -> None:
+    values = {event_id: value for event_id, _, value in found}
+    if len(found) != len(values):
+        raise Wrong(f"{len(found) - len(values)} events were answered twice")
+    if len(values) < due or (whole and values.keys() != said.keys()):
+        raise Wrong(f"{len(values)} of {due} events were answered")
+    different = [event_id for event_id, value in values.items() if value != said[event_id]]
+    if different:
+        first = different[0]
+        raise Wrong(
+            f"{len(different)} predictions differ from River's, first {first}: "
+            f"{values[first]!r} instead of {said[first]!r}"
+        )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+async def _remove(at: Where) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=at.servers)
+    await admin.start()
+    mine = [name for name in await admin.list_topics() if at.name in name]
+    await admin.delete_topics(mine)
+    await admin.close()
