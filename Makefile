@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -P -m pytest
 CODE := schemas models streams usecases tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long chaos-cluster bench-latency format golden lock clean
+.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long chaos-cluster bench bench-quick bench-check bench-latency format golden lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,19 @@ chaos-cluster: setup  ## Three brokers, replication 3, min in-sync 2, hard bounc
 
 bench-latency: setup  ## Publish to committed prediction: idle, 800/s and 3,000/s, with its cost
 	$(BIN)/python -P -m benchmarks.latency
+
+# riverrun beside hand-written aiokafka, Bytewax, Quix Streams and Faust; peers in benchmarks/.envs.
+BENCH := $(BIN)/python -P -m benchmarks.side_by_side
+
+bench: setup  ## Side by side with its peers, five rounds: benchmarks/RESULTS.md, results.json, profile.svg
+	$(BENCH) --only riverrun --events 20000 --rounds 1 --profile benchmarks/profile.svg
+	$(BENCH) $(ARGS)
+
+bench-quick: setup  ## The same in under three minutes: one round, a table and nothing written
+	$(BENCH) --quick $(ARGS)
+
+bench-check: setup  ## Fail if a ratio is 15 % below the committed one (results.json)
+	$(BENCH) --check $(ARGS)
 
 golden: setup  ## Write the golden files anew (the only way to change them)
 	$(BIN)/riverrun schema --to tests/golden

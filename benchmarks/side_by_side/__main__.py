@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.side_by_side import environments, records, results, systems
 from benchmarks.side_by_side.environments import BENCHMARKS, PEERS, NotToBeHad
-from benchmarks.side_by_side.measuring import Wrong, measure
+from benchmarks.side_by_side.measuring import Profile, Wrong, measure
 from benchmarks.side_by_side.systems import System, Where
 from streams.embedded import Stack
 
@@ -43,6 +43,7 @@ class Bench:
         self.home = home
         self.chosen = chosen
         self.events = events
+        self.profile: Profile | None = None
         self.rows: list[Row] = []
         self.missing: dict[str, str] = {}
         self.pythons: dict[str | None, Path] = {None: systems.own_python()}
@@ -84,7 +85,8 @@ class Bench:
             name = f"b{uuid.uuid4().hex[:8]}"
             where, log = Where(*at, name, self.home), self.home / f"{name}.log"
             try:
-                made = measure(system, self.pythons[system.environment], where, said, log)
+                python = self.pythons[system.environment]
+                made = measure(system, python, where, said, log, self.profile)
                 found = asyncio.run(made)
             except Wrong as error:
                 tail = log.read_text(errors="replace")[-600:]
@@ -106,21 +108,23 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with the committed ratios")
     parser.add_argument("--events", type=int)
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--only", action="append", help="systems whose name holds this")
+    parser.add_argument("--only", action="append", help="systems by name")
     parser.add_argument("--home", type=Path, help="a folder whose embedded servers are used")
     parser.add_argument("--rows", type=Path, help="gather the rows of several calls in this file")
+    parser.add_argument("--profile", type=Path, help="a flame graph instead of figures")
     given = parser.parse_args()
     quick = given.quick or given.check
     chosen = [*systems.PEER_SYSTEMS, *systems.RIVERRUN_SYSTEMS]
     if not quick or given.only:
         chosen += systems.PRICED.values()
     if given.only:
-        chosen = [s for s in chosen if any(word in s.name for word in given.only)]
+        chosen = [s for s in chosen if any(word == s.name for word in given.only)]
     events = given.events or (8_000 if quick else 40_000)
     with tempfile.TemporaryDirectory(prefix="riverrun-bench-") as folder:
         bench = Bench(given.home or Path(folder), chosen, events)
         bench.home.mkdir(parents=True, exist_ok=True)
         bench.set_up()
+        bench.profile = Profile(given.profile) if given.profile else None
         bench.run(given.rounds or (1 if quick else 5))
     found = results.gathered(bench.rows, given.rows)
     versions = results.versions(bench.pythons)
@@ -128,7 +132,7 @@ def main() -> int:
     print(results.table(table))
     if given.check:
         return results.check(table, BENCHMARKS / "results.json")
-    if not given.only or given.rows:
+    if not (quick or given.profile or given.only) or given.rows:
         results.write(table, BENCHMARKS)
     return 0
 

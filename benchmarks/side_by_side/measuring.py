@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +81,41 @@ class Watch:
         return before[1] + share * (after[1] - before[1])
 
 
+class Profile:
+    """py-spy on a process: a flame graph as SVG, or collapsed stacks where the name ends so."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._spy: subprocess.Popen[bytes] | None = None
+
+    def start(self, pid: int) -> None:
+        """Look at it from now on; it has to be installed."""
+        spy = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
+        if spy is None:
+            raise Wrong("there is no py-spy: make setup")
+        shape = "flamegraph" if self.path.suffix == ".svg" else "raw"
+        command = [spy, "record", "-s", "-f", shape, "-o", str(self.path), "-p", str(pid)]
+        self._spy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        """End and write."""
+        if self._spy is not None:
+            self._spy.send_signal(signal.SIGINT)
+            self._spy.wait(20)
+
+
 async def measure(
-    system: System, python: Path, at: Where, said: dict[str, float], log: Path
+    system: System,
+    python: Path,
+    at: Where,
+    said: dict[str, float],
+    log: Path,
+    profile: Profile | None = None,
 ) -> Measure:
-    """Run it until it has answered everything; its topics are removed afterwards."""
+    """Run it until it has answered everything; its topics are removed afterwards.
+
+    With `profile`, py-spy looks at it a hundred times a second, and the figures are not comparable.
+    """
     names = {f"{at.name}.{kind}" for kind in (*system.outputs, "predictions")}
     await records.make_topics(
         at.servers, sorted(names), **{"message.timestamp.type": "LogAppendTime"}
@@ -103,10 +136,14 @@ async def measure(
             command, env=environment_of(environment), stdout=out, stderr=out, cwd=at.home
         )
         try:
+            if profile is not None:
+                profile.start(process.pid)
             watch = Watch(process)
             await _until_done(consumer, watch, due, process)
             found = await _read(consumer)
         finally:
+            if profile is not None:
+                profile.stop()
             await asyncio.to_thread(_stop, process)
             await consumer.stop()
             await _remove(at)
