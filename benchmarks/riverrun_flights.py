@@ -20,7 +20,7 @@ from models.usecase import Kpi, Segments, UseCase
 from schemas.inputs import Event, Outcome
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
-from flights_models import FEATURES, MODELS  # noqa: E402 - the peers' file, as they read it
+from flights_models import FEATURES, MODELS
 
 WITH = set(filter(None, os.environ.get("BENCH_WITH", "").split(",")))
 CHALLENGERS = next((int(w.partition("=")[2]) for w in WITH if w.startswith("challengers=")), 0)

@@ -48,7 +48,12 @@ class Answering:
         segment = parts.grouping.segment(event)
         roster = parts.roster
         drawn = parts.assignment.drawn(event, roster.experiment, roster.champion)
-        question = Question(event, x, segment, parts.grouping.groups(event, segment))
+        record = taken.record
+        trace = traceparent(record.headers) if record.headers else None
+        shared = parts.publish.of_event(event, trace)
+        assert record.key is not None
+        groups = parts.grouping.groups(event, segment)
+        question = Question(event, x, segment, groups, record.key, shared)
 
         self._learning.pass_to(time, out)
         if segment is not None:
@@ -57,7 +62,7 @@ class Answering:
         paired = parts.assignment.in_shadow(event_id)
         arm = None if drawn is None else drawn.arm
         asked = roster.ask(segment, shown, baseline, everybody=paired, arm=arm)
-        self._answer(taken, question, asked, shown, (paired, drawn), out)
+        self._answer(taken, question, asked, shown, (trace, paired, drawn), out)
         parts.featurizer.enter(entries, time)
         parts.counts["events"] += 1
         served = parts.kind.value(asked.answer.said)
@@ -74,14 +79,15 @@ class Answering:
         question: Question,
         asked: Asked,
         shown: Vector,
-        drawn: tuple[bool, Drawn | None],
+        drawn: tuple[bytes | None, bool, Drawn | None],
         out: list[Output],
     ) -> None:
         """Remember what was said, and publish it unless the event is history."""
         parts, record, event = self._parts, taken.record, question.event
         answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
+        trace, *arms = drawn
         given = parts.certainty.give(answer.said, question.segment)
-        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, *drawn)
+        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, *arms)
         features = orjson.dumps(
             {
                 "event_id": event.event_id,
@@ -90,7 +96,6 @@ class Answering:
                 "step": step,
             }
         )
-        trace = traceparent(record.headers) if record.headers else None
         assert record.value is not None
         parts.ledger.wait(
             event.event_id,
@@ -102,14 +107,13 @@ class Answering:
         if taken.silent:
             return
         parts.counts[answer.by] += 1
-        parts.tally.asked(taken.time, question.groups, asked.withheld, drawn[1])
+        parts.tally.asked(taken.time, question.groups, asked.withheld, drawn[2])
         parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:
             parts.teller.withheld(out, asked.withheld)
         more = More(question.segment, given, reasons, seq, step)
-        shared = parts.publish.of_event(event, trace)
-        out.append(parts.publish.features(record, features, shared))
-        out.append(parts.publish.prediction(record, event, asked, more, shared))
+        out.append(parts.publish.features(record, features, question.shared))
+        out.append(parts.publish.prediction(record, event, asked, more, question.shared))
 
     def _known(self, event: Event, event_id: str) -> bool:
         entry = self._parts.ledger.entries.get(event_id)

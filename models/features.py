@@ -42,16 +42,19 @@ class Featurizer:
     def __init__(self, features: Mapping[str, Feature], hidden: Sequence[str] = ()) -> None:
         self._hidden = frozenset(hidden)
         self.states: dict[str, Decayed | Sliding] = {}
-        self._steps: list[tuple[str, Any, Callable[[Any, Vector, float], Any]]] = []
+        # (name, field, None) takes a column as it is; (name, None, step) computes.
+        self._steps: list[tuple[str, str | None, Any]] = []
         self._event_windows: list[tuple[str, Window]] = []
         self._outcome_windows: list[tuple[str, Window]] = []
         for name, feature in features.items():
-            self._steps.append((name, feature, self._step(name, feature)))
+            if isinstance(feature, Column):
+                self._steps.append((name, feature.name, None))
+            else:
+                self._steps.append((name, None, self._step(name, feature)))
 
-    def _step(self, name: str, feature: Feature) -> Callable[[Any, Vector, float], Any]:
-        if isinstance(feature, Column):
-            field = feature.name
-            return lambda event, _x, _now: getattr(event, field)
+    def _step(
+        self, name: str, feature: Window | Callable[..., Any]
+    ) -> Callable[[Any, Vector, float], Any]:
         if isinstance(feature, Window):
             return self._window_step(name, feature)
         function = feature
@@ -78,9 +81,9 @@ class Featurizer:
         Raises `Malformed` if a declared function fails on it or gives no usable value.
         """
         x: Vector = {}
-        for name, _, step in self._steps:
+        for name, field, step in self._steps:
             try:
-                value = step(event, x, now)
+                value = step(event, x, now) if field is None else getattr(event, field)
             except Exception as error:  # the author's function met data that it cannot take
                 raise Malformed(
                     f"feature {name!r} failed on this event: {type(error).__name__}: {error}. "

@@ -54,10 +54,10 @@ class Learning:
     def _settle(self, taken: Taken, outcome: Outcome, waiting: Waiting, out: list[Output]) -> None:
         parts, event_id = self._parts, outcome.event_id
         asked = self._question(event_id, waiting)
-        due = str(getattr(asked.event, parts.use_case.key)).encode()
-        if taken.record.key != due:
+        if taken.record.key != asked.key:
             raise Malformed(
-                f"the outcome's Kafka key differs from its event's, {due.decode()!r}; send the same"
+                "the outcome's Kafka key differs from its event's, "
+                f"{asked.key.decode()!r}; send the same"
             )
         judged = parts.judge.outcome(asked.event, outcome, waiting.said)
         entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
@@ -142,7 +142,10 @@ class Learning:
         event = parts.use_case.event.model_validate_json(waiting.event)
         x = orjson.loads(waiting.features)["features"]
         segment = parts.grouping.segment(event)
-        return Question(event, x, segment, parts.grouping.groups(event, segment))
+        key = str(getattr(event, parts.use_case.key)).encode()
+        shared = parts.publish.of_event(event, waiting.trace)
+        groups = parts.grouping.groups(event, segment)
+        return Question(event, x, segment, groups, key, shared)
 
     def _hold(self, taken: Taken, outcome: Outcome, out: list[Output]) -> None:
         """Keep an outcome that came before its event."""
@@ -220,10 +223,13 @@ class Learning:
         self, asked: Question, waiting: Waiting, learnt: Learnt, out: list[Output]
     ) -> None:
         parts = self._parts
-        key = str(getattr(asked.event, parts.use_case.key)).encode()
-        step = parts.journal.step
+        step, shared = parts.journal.step, asked.shared
         event, segment, x = asked.event, asked.segment, asked.x
-        out.append(parts.publish.example(key, event, segment, x, waiting, learnt, step))
+        if not learnt.learnt:
+            # A default label may be on the topic already: the late outcome is another record.
+            shared = parts.publish.of_event(event, waiting.trace, late=True)
+        about = asked.key, shared
+        out.append(parts.publish.example(about, event, segment, x, waiting, learnt, step))
 
     def pass_to(self, time: float, out: list[Output]) -> float:
         """Move the watermark, and let pass what is over by then; returns the watermark."""

@@ -33,6 +33,7 @@ from models.waiting import Ledger
 from models.watching import Watcher
 from models.watermark import Watermark
 from schemas.errors import Rejected
+from schemas.headers import Headers
 from schemas.inputs import Event, Outcome
 
 LIVE_MAX = 2_000
@@ -51,6 +52,9 @@ class Question(NamedTuple):
     x: Vector
     segment: str | None
     groups: list[Group]
+    key: bytes
+    shared: Headers
+    """What all records about it have in their headers."""
 
 
 class Parts:

@@ -110,7 +110,7 @@ class Publisher:
 
     def example(
         self,
-        key: bytes,
+        about: tuple[bytes, Headers],
         event: Event,
         segment: str | None,
         x: Vector,
@@ -118,7 +118,7 @@ class Publisher:
         learnt: Learnt,
         step: int,
     ) -> Output:
-        """Features joined to their label."""
+        """Features joined to their label; `about` is the event's key and shared headers."""
         kind, outcome = self._kind, learnt.outcome
         baseline, pooled, own, served, by, *_ = waiting.said
         body = {
@@ -142,8 +142,7 @@ class Publisher:
             "step": step,
             "partition": self.partition,
         }
-        # A default label may be on the topic already: the late outcome is another record.
-        shared = self.of_event(event, waiting.trace, late=not learnt.learnt)
+        key, shared = about
         return Output("examples", key, orjson.dumps(body), self._stamps["examples"] + shared)
 
     def _shadows(

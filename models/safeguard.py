@@ -33,11 +33,10 @@ class Safeguard:
         """Take one labelled example; True if the breaker opened or closed by it."""
         if not self._on:
             return False
-        losses = {name: losses for name, _, losses in judged.scores}
-        error = self._kind.error
-        if model not in losses:
+        lost = next((lost for name, _, lost in judged.scores[2:] if name == model), None)
+        if lost is None:
             return False  # it was not asked
-        mine, naive = error(losses[model]), error(losses["baseline"])
+        mine, naive = self._kind.error(lost), self._kind.error(judged.scores[1][2])
         label: Any = judged.label
         if isinstance(baseline, int | float) and isinstance(label, int | float):
             agrees = self.breaker.usual.agrees(baseline, label)

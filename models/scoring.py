@@ -5,7 +5,7 @@ All of it is computed before any state changes, since the author's functions may
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from models.amounts import amount
@@ -92,12 +92,11 @@ class Judge:
             usable = value is not None and kind.usable(value, limits_of(name))
             answers.append((name, value if usable else baseline))
         mine = [(n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n))]
-        values = [kind.value(answer) for _, answer in (*answers, *mine)]
-        kpis = self._kpis(event, outcome, values)
-        losses = kind.losses
+        said_by_all = [answer for _, answer in answers]
+        kpis = self._kpis(event, outcome, [*said_by_all, *(answer for _, answer in mine)])
+        losses = _each(said_by_all, lambda answer: kind.losses(label, answer))
         scores: list[Score] = [
-            (name, kpi, losses(label, answer))
-            for (name, answer), kpi in zip(answers, kpis, strict=False)
+            (name, kpi, lost) for (name, _), kpi, lost in zip(answers, kpis, losses, strict=False)
         ]
         gains = self._gains(scores, mine, kpis[len(scores) :]) if mine else []
         return Judged(label, weight, scores, gains, paired)
@@ -106,7 +105,7 @@ class Judge:
         self,
         scores: list[Score],
         mine: list[tuple[str, Said]],
-        kpis: list[float | None],
+        kpis: Sequence[float | None],
     ) -> list[tuple[str, float]]:
         """What own models gained over the pooled ones of the same name."""
         pooled = {name: kpi for name, kpi, _ in scores[2:]}
@@ -118,11 +117,20 @@ class Judge:
                 gains.append((name, other - kpi if lower else kpi - other))
         return gains
 
-    def _kpis(self, event: Any, outcome: Any, values: list[Any]) -> list[float | None]:
+    def _kpis(self, event: Any, outcome: Any, answers: list[Said]) -> Sequence[float | None]:
         if outcome is None:
-            return [None] * len(values)
-        kpi = self._use_case.kpi
-        return _authors("kpi", lambda: [kpi(event, outcome, value) for value in values])
+            return [None] * len(answers)
+        kpi, value = self._use_case.kpi, self._kind.value
+        return _authors(
+            "kpi", lambda: _each(answers, lambda answer: kpi(event, outcome, value(answer)))
+        )
+
+
+def _each(answers: list[Said], of: Callable[[Said], T]) -> list[T]:
+    """`of` every answer; the first, what was served, is mostly what a model said: taken once."""
+    served = answers[0]
+    first = of(served)
+    return [first, *[first if answer is served else of(answer) for answer in answers[1:]]]
 
 
 def _authors(name: str, function: Callable[[], T]) -> T:

@@ -39,7 +39,10 @@ class Kpi:
     def __call__(self, event: Any, outcome: Any, said: Any) -> float:
         """The amount for one served value, cut to `range`; ValueError if it is no number."""
         least, most = self.range
-        return min(max(amount(self.cost(event, outcome, said), "KPI"), least), most)
+        size = self.cost(event, outcome, said)
+        if type(size) is float and least <= size <= most:
+            return size  # nearly all of them
+        return min(max(amount(size, "KPI"), least), most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,5 +70,3 @@ class Loop:
             return None
         _, said = self.event(partition, body)
         return {"event_id": body["event_id"], "event_time": body["event_time"], "value": said}
-
-

@@ -26,7 +26,10 @@ def alone(python: Path, path: Path, models: int) -> Row:
     """River alone with so many models."""
     command = [str(python), str(PEERS / "river_alone.py"), str(path), str(models)]
     done = subprocess.run(
-        command, check=True, capture_output=True, env=systems.environment_of({"PYTHONHASHSEED": "0"})
+        command,
+        check=True,
+        capture_output=True,
+        env=systems.environment_of({"PYTHONHASHSEED": "0"}),
     )
     found = json.loads(done.stdout)
     return {

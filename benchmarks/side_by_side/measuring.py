@@ -1,9 +1,9 @@
 """One system, once: started on a backlog, timed by the broker's clock, its output checked.
 
 The time is that of the log: from the append of the prediction at 5 % to that at 95 %, which leaves
-out starting, the first fetches and the end. CPU is that of the process and all its children over the same
-span, sampled twenty times a second. Every event must have one committed prediction, equal to the
-last bit to what River alone says.
+out starting, the first fetches and the end. CPU is that of the process and all its children over
+the same span, sampled twenty times a second. Every event must have one committed prediction, equal
+to the last bit to what River alone says.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class Profile:
 
     def start(self, pid: int) -> None:
         """Look at it from now on; it has to be installed."""
-        spy = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
+        spy = shutil.which("py-spy") or shutil.which(
+            "py-spy", path=str(Path(sys.executable).parent)
+        )
         if spy is None:
             raise Wrong("there is no py-spy: make setup")
         shape = "flamegraph" if self.path.suffix == ".svg" else "raw"
@@ -132,7 +134,7 @@ async def measure(
     consumer.assign([TopicPartition(at.output, n) for n in range(records.PARTITIONS)])
     due = int(len(said) * system.events_share)
     with log.open("wb") as out:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 - before the clock runs
             command, env=environment_of(environment), stdout=out, stderr=out, cwd=at.home
         )
         try:

@@ -1,7 +1,7 @@
 """The records that every system reads: flights and their arrivals, keyed by aircraft.
 
-Riverrun reads two topics and aligns them itself. The peers are given one topic that holds both kinds in
-the order of their times, the kindest input for them: none of them aligns topics.
+Riverrun reads two topics and aligns them itself. The peers are given one topic that holds both
+kinds in the order of their times, the kindest input for them: none of them aligns topics.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ async def make_topics(servers: str, names: list[str], **config: str) -> None:
     await admin.create_topics(
         [NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names]
     )
-    while any(
+    while any(  # noqa: ASYNC110 - it is the broker that is waited for
         topic["error_code"] or any(p["error_code"] for p in topic["partitions"])
         for topic in await admin.describe_topics(names)
     ):

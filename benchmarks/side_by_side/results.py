@@ -1,7 +1,7 @@
-"""From the rows of all rounds to medians, ratios and the table; and the check against the last one.
+"""From the rows of all rounds to medians, ratios and the table; the check against the last one.
 
-A ratio is taken within a round, riverrun's over the peer's of a few seconds before, and its median over
-the rounds is given: what slows the machine for a minute slows both.
+A ratio is taken within a round, riverrun's over the peer's of a few seconds before, and its median
+over the rounds is given: what slows the machine for a minute slows both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from typing import Any
 
 from benchmarks.side_by_side.environments import version_of
 from benchmarks.side_by_side.systems import (
-    FAUST, FIVE, LOOP_ONE, LOOP_THREE, PEER_SYSTEMS, PRICED, RIVERRUN, RIVERRUN_SYSTEMS, TWO,
+    FAUST,
+    FIVE,
+    LOOP_ONE,
+    LOOP_THREE,
+    PEER_SYSTEMS,
+    PRICED,
+    RIVERRUN,
+    RIVERRUN_SYSTEMS,
+    TWO,
 )  # fmt: skip
 
 Rows = list[dict[str, Any]]
@@ -117,9 +125,7 @@ def summary(rows: Rows, events: int, versions: dict[str, str], missing: dict[str
 def _pairs(rows: Rows, one: str, other: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     by = {(row["system"], row["round"]): row for row in rows}
     rounds = sorted({row["round"] for row in rows})
-    return [
-        (by[one, n], by[other, n]) for n in rounds if (one, n) in by and (other, n) in by
-    ]
+    return [(by[one, n], by[other, n]) for n in rounds if (one, n) in by and (other, n) in by]
 
 
 def _machine() -> str:
@@ -138,14 +144,16 @@ def table(found: Summary) -> str:
     """The table as Markdown."""
     about = {s.name: s for s in [*PEER_SYSTEMS, *RIVERRUN_SYSTEMS, *PRICED.values()]}
     lines = [
-        "| system | guarantee | writes | events/s (least to most) | CPU µs/event | over River alone "
-        "| riverrun is |",
+        "| system | guarantee | writes | events/s (least to most) | CPU µs/event "
+        "| over River alone | riverrun is |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for name, row in found["systems"].items():
         system = about.get(name)
         said = (system.guarantee, system.writes) if system else ("none", "nothing")
-        spread = f"{row['events_s']:,.0f} ({row['events_s_least']:,.0f} to {row['events_s_most']:,.0f})"
+        spread = (
+            f"{row['events_s']:,.0f} ({row['events_s_least']:,.0f} to {row['events_s_most']:,.0f})"
+        )
         more, ratio = found["overhead_us"].get(name), found["ratios"].get(name)
         lines.append(
             f"| {name} | {said[0]} | {said[1]} | {spread} | {row['cpu_us']:.0f} | "
@@ -157,7 +165,7 @@ def table(found: Summary) -> str:
 
 
 def _words(ratio: float) -> str:
-    return f"{ratio:.2f} ×" + ("" if ratio >= 1.0 else " (it is slower)")
+    return f"{ratio:.2f} x" + ("" if ratio >= 1.0 else " (it is slower)")
 
 
 def write(found: Summary, folder: Path) -> None:
@@ -198,15 +206,17 @@ Written by `make bench` on {date}; do not edit. {machine}. {versions}.
 
 {events} flights and their arrivals, 4 partitions, key = the aircraft. Every system runs the same
 models, one a partition (StandardScaler on five numbers + one-hot on five categories |
-LinearRegression, Adam(.02), absolute loss), and every prediction of every system is equal to River's
-own to the last bit, else its run does not count. Medians of {rounds} interleaved rounds; ratios are taken
-within a round. How it is measured: `benchmarks/side_by_side/measuring.py`. *Over River alone* is the
-process's CPU less that of River on the same records in memory, in the same round.
+LinearRegression, Adam(.02), absolute loss), and every prediction of every system is equal to
+River's own to the last bit, else its run does not count. Medians of {rounds} interleaved rounds;
+ratios are taken within a round. How it is measured: `benchmarks/side_by_side/measuring.py`. *Over
+River alone* is the process's CPU less that of River on the same records in memory, in the same
+round, when nothing else of the benchmark runs: two threads of one core slow each other down, so it
+holds a part of River's own time too.
 
 {table}
 
-*riverrun is*: events/s of the row `riverrun` over that row's. The peers read one topic in which events and
-outcomes are already in order; riverrun reads two and aligns them.
+*riverrun is*: events/s of the row `riverrun` over that row's. The peers read one topic in which
+events and outcomes are already in order; riverrun reads two and aligns them.
 
 | target | wanted | measured | |
 | --- | ---: | ---: | --- |

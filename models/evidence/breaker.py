@@ -180,8 +180,9 @@ class Breaker:
             ("loss out of its range", self.loss),
             ("labels left the baseline", self.labels),
         )
+        needed = self.needed
         for cause, detector in causes:
-            if detector.evidence >= self.needed:
+            if detector.evidence >= needed:
                 self.trip(cause)
                 return True
         return False

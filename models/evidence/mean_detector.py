@@ -44,11 +44,12 @@ class MeanDetector:
 
     def update(self, value: float) -> None:
         """Take one value; one that is not a number or above 1 counts as 1, below `low` as `low`."""
-        value = 1.0 if not math.isfinite(value) else min(1.0, max(self.low, value))
-        bet = (value - self.allowed) / (self.allowed - self.low)
-        sums, ceiling = self.sums, self.ceiling
-        for i, stake in enumerate(STAKES):
-            sums[i] = min((1.0 + sums[i]) * (1.0 + stake * bet), ceiling)
+        low, allowed, ceiling = self.low, self.allowed, self.ceiling
+        if not low <= value <= 1.0:
+            value = 1.0 if not math.isfinite(value) else min(1.0, max(low, value))
+        bet = (value - allowed) / (allowed - low)
+        grown = [(1.0 + s) * (1.0 + k * bet) for s, k in zip(self.sums, STAKES, strict=True)]
+        self.sums = grown if max(grown) <= ceiling else [min(s, ceiling) for s in grown]
 
     @property
     def evidence(self) -> float:
