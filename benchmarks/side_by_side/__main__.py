@@ -48,6 +48,8 @@ class Bench:
         self.events = events
         self.profile: Profile | None = None
         self.rows: list[Row] = []
+        self.first = 0
+        self.kept: Path | None = None
         self.missing: dict[str, str] = {}
         self.pythons: dict[str | None, Path] = {None: systems.own_python()}
 
@@ -99,9 +101,19 @@ class Bench:
             self._note(number, {"system": system.name, **vars(found)})
 
     def _note(self, number: int, row: Row) -> None:
-        self.rows.append({"round": number, **row})
-        print(f"  {row['system']:36} {row['events_s']:8,.0f}/s {row['cpu_us']:8.1f} µs",
-              file=sys.stderr)  # fmt: skip
+        self.rows.append({"round": self.first + number, **row})
+        if self.kept is not None:
+            self.kept.write_text(json.dumps(self.rows))
+        print(
+            f"  {row['system']:36} {row['events_s']:8,.0f}/s {row['cpu_us']:8.1f} µs",
+            file=sys.stderr,
+        )
+
+    def keep(self, path: Path) -> None:
+        """Begin with the rows of earlier calls, and write each further one."""
+        self.kept = path
+        self.rows = json.loads(path.read_text()) if path.exists() else []
+        self.first = max((row["round"] for row in self.rows), default=-1) + 1
 
 
 def main() -> int:
@@ -128,10 +140,11 @@ def main() -> int:
         bench.home.mkdir(parents=True, exist_ok=True)
         bench.set_up()
         bench.profile = Profile(given.profile) if given.profile else None
+        if given.rows is not None:
+            bench.keep(given.rows)
         bench.run(given.rounds or (1 if quick else 5))
-    found = results.gathered(bench.rows, given.rows)
     versions = results.versions(bench.pythons)
-    table = results.summary(found, events, versions, bench.missing)
+    table = results.summary(bench.rows, events, versions, bench.missing)
     print(results.table(table))
     if given.check:
         return results.check(table, BENCHMARKS / "results.json")

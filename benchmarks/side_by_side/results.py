@@ -44,17 +44,6 @@ def alone(models: int) -> str:
     return "River alone, one model" if models == 1 else f"River alone, {models} models"
 
 
-def gathered(rows: Rows, path: Path | None) -> Rows:
-    """These rows, with those of earlier calls where there is a file of them."""
-    if path is None:
-        return rows
-    before: Rows = json.loads(path.read_text()) if path.exists() else []
-    first = max((row["round"] for row in before), default=-1) + 1
-    together = before + [row | {"round": row["round"] + first} for row in rows]
-    path.write_text(json.dumps(together))
-    return together
-
-
 def versions(pythons: dict[str | None, Path]) -> dict[str, str]:
     """Of all that takes part."""
     wanted = {
@@ -245,4 +234,4 @@ def check(found: Summary, path: Path) -> int:
     return 1 if worse else 0
 
 
-__all__ = ["LOOP_ONE", "alone", "check", "gathered", "summary", "table", "versions", "write"]
+__all__ = ["LOOP_ONE", "alone", "check", "summary", "table", "versions", "write"]
