@@ -1,12 +1,14 @@
 """Settled blocks of event time, with all partitions added up: what every report of worth rests on.
 
-A block counts once *every* partition that has said anything has settled it, and blocks come in the
-order of event time, so that neither quick labels nor a quick partition can colour what is reported.
-Partitions of one block are added in their order: the same records give the same floats.
+A block counts once *every* partition that has said anything has settled it (but one that is further
+behind than patience goes is passed over, and named), and blocks come in the order of event time, so
+that neither quick labels nor a quick partition can colour what is reported. Partitions of one block
+are added in their order: the same records give the same floats.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,10 +76,12 @@ class Settled:
     """Evidence records of one use case, as they come; blocks of any group, as they settle.
 
     A later record of the same partition, block and group replaces an earlier one. Memory: one
-    record for each of these.
+    record for each of these. A partition that is more than `patience_s` of event time behind the
+    quickest is not waited for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = math.inf) -> None:
+        self._patience = patience_s
         self._records: dict[Group, dict[float, dict[int, Mapping[str, Any]]]] = {}
         self._frontiers: dict[int, float] = {}
         self.definitions: dict[str, None] = {}
@@ -92,20 +96,28 @@ class Settled:
         self.definitions[record["definition"]] = None
 
     @property
-    def until(self) -> float | None:
-        """Every block that ends by then is settled in every partition; None: none is."""
-        return min(self._frontiers.values(), default=None)
+    def laggards(self) -> list[int]:
+        """Partitions that are passed over: idle perhaps, and too far behind to be waited for."""
+        first = max(self._frontiers.values(), default=0.0) - self._patience
+        return sorted(p for p, frontier in self._frontiers.items() if frontier < first)
 
     @property
     def slowest(self) -> int | None:
         """The partition that the others wait for."""
-        return min(self._frontiers, key=lambda p: (self._frontiers[p], p), default=None)
+        waited = sorted(self._frontiers.keys() - set(self.laggards))
+        return min(waited, key=lambda p: (self._frontiers[p], p), default=None)
+
+    @property
+    def until(self) -> float | None:
+        """Every block that ends by then is settled in all that is waited for; None: none is."""
+        slowest = self.slowest
+        return None if slowest is None else self._frontiers[slowest]
 
     @property
     def waiting_s(self) -> float:
         """How far the slowest partition is behind the quickest, seconds of event time."""
-        frontiers = self._frontiers.values()
-        return max(frontiers) - min(frontiers) if frontiers else 0.0
+        until = self.until
+        return 0.0 if until is None else max(self._frontiers.values()) - until
 
     def groups(self) -> list[Group]:
         """Every group that was told apart: the whole first, then segments and slices by name."""

@@ -187,6 +187,10 @@ def _targets(use_case: UseCase, whole: Block) -> list[Held]:
 def _decide(settled: Settled, found: Worth) -> None:
     if found.verdict == "not known yet" and found.net.blocks_needed is not None:
         found.days_needed = found.net.blocks_needed * found.block_s / DAY_S
+    if settled.laggards:
+        found.notes.append(
+            f"Partitions {settled.laggards} are too far behind and were not waited for."
+        )
     if settled.waiting_s > WAITING_BLOCKS * found.block_s:
         found.notes.append(
             f"Newer blocks wait for partition {settled.slowest}, which is "

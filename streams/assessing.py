@@ -10,6 +10,7 @@ import orjson
 
 from models.backtest import Backtest
 from models.settled import Settled
+from models.usecase import UseCase
 from schemas.errors import Unavailable
 from streams.costing import Cpu
 from streams.loading import Loaded
@@ -17,6 +18,7 @@ from streams.settings import Settings
 from streams.tapes import Tapes
 
 PROGRESS_EVERY = 500
+PATIENCE_BLOCKS = 7
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
 
 
@@ -48,7 +50,7 @@ def assess(
     Reading the recorded data is left out of the CPU. Main thread only.
     """
     run = Backtest(loaded.use_case, partitions, loaded.definition)
-    settled = Settled()
+    settled = patient(loaded.use_case)
     with Cpu() as cpu:
         for number, (kind, fields) in enumerate(recorded, 1):
             for output in run.feed(kind, fields):
@@ -60,9 +62,14 @@ def assess(
     return Assessed(settled, events, cpu.shares(), sum(cpu.samples.values()))
 
 
-async def published(topic: str, settings: Settings) -> Settled:
+def patient(use_case: UseCase) -> Settled:
+    """What waits for a partition as long as the decider does: a horizon and some blocks."""
+    return Settled(use_case.horizon + PATIENCE_BLOCKS * use_case.window)
+
+
+async def published(use_case: UseCase, topic: str, settings: Settings) -> Settled:
     """All evidence on the topic; `Unavailable` if there is no such topic."""
-    settled = Settled()
+    settled = patient(use_case)
     async with Tapes([topic], settings) as tapes:
         if not tapes.places:
             raise Unavailable(f"There is no topic {topic}. See `riverrun topics`.")

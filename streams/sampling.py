@@ -8,8 +8,7 @@ import orjson
 
 from models.backtest import Backtest
 from models.learning_curve import SHARES, Sample, SampledTask, sampled
-from models.settled import Settled
-from streams.assessing import PROGRESS_EVERY, Rows
+from streams.assessing import PROGRESS_EVERY, Rows, patient
 from streams.loading import Loaded
 
 
@@ -24,7 +23,7 @@ def samples(
     found = []
     for share in sorted(shares):
         run = Backtest(loaded.use_case, partitions, loaded.definition, sampled(share))
-        settled = Settled()
+        settled = patient(loaded.use_case)
         for number, (kind, fields) in enumerate(recording(), 1):
             for output in run.feed(kind, fields):
                 if output.kind == "evidence":

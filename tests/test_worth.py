@@ -195,6 +195,17 @@ def test_a_block_counts_once_every_partition_has_settled_it() -> None:
     assert "wait for partition 1, which is 3 days behind" in worth(case(), found).notes[0]
 
 
+def test_a_partition_that_fell_silent_does_not_hold_up_the_others_for_ever() -> None:
+    """More than its patience behind, it is passed over and named; what it had said counts."""
+    found = Settled(patience_s=8 * 86_400.0)
+    for day in range(20):
+        found.add(evidence(day, partition=0))
+    found.add(evidence(0, partition=1))
+    assert found.laggards == [1]
+    assert [block.predictions for block in found.blocks()] == [808] + [404] * 19
+    assert "Partitions [1] are too far behind" in worth(case(), found).notes[0]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_records_and_repetitions_change_no_float(shuffle: random.Random) -> None:

@@ -167,7 +167,7 @@ def _live(loaded: Loaded, prefix: str | None) -> tuple[Settled, dict[str, float]
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     names = names_of(loaded.use_case, settings)
-    settled = asyncio.run(published(names["evidence"], settings))
+    settled = asyncio.run(published(loaded.use_case, names["evidence"], settings))
     if loaded.use_case.price is None:
         return settled, {}
     recording = recording_of(
