@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     riverrun_alert_webhook_file: Path | None = None
     riverrun_alert_webhook_secret: SecretStr | None = Field(None, description="HMAC secret")
     riverrun_alert_webhook_secret_file: Path | None = None
-    riverrun_alert_limits: str = Field("", description="name=value, … of streams/monitor/rules.py")
+    riverrun_alert_limits: str = Field("", description="name=value, … of streams/monitor/scene.py")
 
     @classmethod
     def load(cls, **flags: Any) -> Self:

@@ -18,7 +18,8 @@ from schemas.errors import Misdeclared
 from schemas.records import Alert
 from streams.monitor.alerting import Alerting
 from streams.monitor.figures import AlertRow
-from streams.monitor.rules import LIMITS, Rule, Scene, Seen, limits_of, rules
+from streams.monitor.rules import Rule, rules
+from streams.monitor.scene import LIMITS, Scene, Seen, limits_of
 from streams.monitor.webhooks import Webhook
 from streams.settings import Settings
 

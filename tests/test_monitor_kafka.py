@@ -49,7 +49,7 @@ class Watched(Loop):
         """Start the monitor."""
         self.environment["RIVERRUN_ALERT_LIMITS"] = LIMITS
         with (self.folder / "monitor.log").open("ab") as log:
-            command = self._command("monitor", str(self.file))
+            command = self._command("monitor", str(self.file), "--verbose")
             self.monitor = subprocess.Popen(command, env=self.environment, stderr=log)
 
     def kill_monitor(self) -> None:
@@ -130,11 +130,11 @@ async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
     ids = [str(fields["event_id"]) for kind, fields in ROWS if kind == "outcome"]
     await loop.wait_for("examples", ids)
     loop.watch()
-    await loop.until("the same figures", lambda: _same(loop), 60)
+    await loop.until("the same figures", lambda: _same(loop), 90)
     before = await loop.kept()
     async with loop.shelves() as shelves:
         await shelves.clear()
-    await loop.until("rebuilt figures", lambda: _same(loop), 60)
+    await loop.until("rebuilt figures", lambda: _same(loop), 90)
     after = await loop.kept()
     alone = {name: shelf for name, shelf in after.items() if name != "alerts"}
     assert alone == {name: shelf for name, shelf in before.items() if name != "alerts"}

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 from schemas.records import Alert
 from streams.monitor.figures import AlertRow
-from streams.monitor.rules import Rule, Scene, Seen
+from streams.monitor.rules import Rule
+from streams.monitor.scene import Scene, Seen
 
 Subject = tuple[str, str]
 """(rule, subject)."""

@@ -28,7 +28,8 @@ from streams.monitor import changes, views, workers
 from streams.monitor.alerting import Alerting
 from streams.monitor.figures import PartitionRow, Sample
 from streams.monitor.rows import Row
-from streams.monitor.rules import Scene, limits_of, rules
+from streams.monitor.rules import rules
+from streams.monitor.scene import Scene, limits_of
 from streams.monitor.shelves import RedisShelves
 from streams.monitor.views import Board
 from streams.monitor.webhooks import Webhook
