@@ -80,24 +80,30 @@ class Publisher:
         """What the models saw, already encoded (it is what waits for the outcome, too)."""
         return Output("features", record.key, value, self._stamps["features"] + shared)
 
-    def prediction(
-        self, record: Record, event: Event, asked: Asked, more: More, shared: Headers
-    ) -> Output:
-        """What was said, by whom and why."""
-        kind, answer, reasons = self._kind, asked.answer, more.reasons
-        interval = isinstance(more.given, tuple)
-        body = {
+    def said(self, event: Event, asked: Asked, segment: str | None, given: Given) -> dict[str, Any]:
+        """What a prediction says of one event, without its reasons and its place."""
+        kind, answer = self._kind, asked.answer
+        interval = isinstance(given, tuple)
+        return {
             "event_id": event.event_id,
             "event_time": event.event_time,
             "value": kind.value(answer.said),
             "probabilities": kind.probabilities(answer.said),
-            "interval": more.given if interval else None,
-            "classes": None if interval or more.given is None else list(map(text, more.given)),
-            "segment": more.segment,
+            "interval": given if interval else None,
+            "classes": None if interval or given is None else list(map(text, given)),
+            "segment": segment,
             "answered_by": answer.by,
             "reason": answer.why,
             "model": answer.model,
-            "shadows": self._shadows(asked.pooled, asked.own, more.segment),
+            "shadows": self._shadows(asked.pooled, asked.own, segment),
+        }
+
+    def prediction(
+        self, record: Record, event: Event, asked: Asked, more: More, shared: Headers
+    ) -> Output:
+        """What was said, by whom and why."""
+        reasons = more.reasons
+        body = self.said(event, asked, more.segment, more.given) | {
             "contributions": None if reasons is None else reasons.top,
             "reference": None if reasons is None else reasons.reference,
             "rest": None if reasons is None else reasons.rest,

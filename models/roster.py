@@ -139,6 +139,20 @@ class Roster:
             answer = self._answer(who, segment, base, pooled[self.names.index(who)], own)
         return Asked(base, tuple(pooled), own, withheld, answer)
 
+    def alone(self, model: str, x: dict[str, Any], baseline: Any) -> Asked:
+        """What the pooled `model` would answer, whoever is champion; nobody else is asked."""
+        base, slot = self._kind.said_of(baseline), self.pooled[model]
+        said = self._asked(slot, x, base)
+        fault = self._fault(slot, said)
+        by = "champion" if model == self.champion else "challenger"
+        answer = (
+            self._by(by, f"{model} alone was asked", said, slot)
+            if fault is None
+            else self._baseline(base, fault)
+        )
+        pooled = tuple(said if name == model else UNASKED for name in self.pooled)
+        return Asked(base, pooled, {}, [], answer)
+
     def _asked(self, slot: Slot, x: dict[str, Any], base: Said) -> Said | None:
         said = slot.ask(self._kind, x)
         if said is not None and self._use_case.learns != "label":

@@ -23,6 +23,7 @@ from streams.cli import (
     commanding,
     delays,
     demo,
+    exporting,
     features,
     learning,
     looking,
@@ -30,6 +31,7 @@ from streams.cli import (
     redefining,
     registry,
     repartitioning,
+    scoring,
     servers,
     verifying,
     watched,
@@ -67,6 +69,8 @@ for group in (
     page,
     features,
     capturing,
+    scoring,
+    exporting,
     repartitioning,
 ):
     group.register(app)

@@ -1,0 +1,75 @@
+"""A partition's task asked what it would say of an event that came next, without remembering it.
+
+For scoring in batches and for exported models: features, models, limits and intervals are the
+stream's own code and state, so the floats are the stream's own. What a prediction teaches, counts
+or sets off is left out.
+
+Events are to come in the order of their times (a sliding window that was read at a time cannot be
+read at an earlier one). A model that changes by being asked is asked in that order, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.reading import EVENTS, Record, Taken
+from models.roster import Answer, Asked
+from models.task import PartitionTask
+from schemas.errors import Malformed, Rejected
+from schemas.inputs import Event
+
+Said = dict[str, Any]
+"""The fields of a prediction, as `schemas.records.Prediction` has them, without its reasons."""
+
+
+class Consultant:
+    """Asks one task. `model`: only this one's pooled models answer, whoever is champion."""
+
+    def __init__(self, task: PartitionTask, model: str | None = None) -> None:
+        self.task = task
+        self.model = model
+
+    def say(self, record: Record) -> Said:
+        """What would be said of an event's record; raises `Rejected` where it would be refused."""
+        taken = self.task.read(EVENTS, record)
+        if taken.error is not None:
+            raise taken.error
+        if not isinstance(taken.body, Event):
+            raise Malformed("the record is empty.")
+        return self._say(taken, taken.body)
+
+    def _say(self, taken: Taken, event: Event) -> Said:
+        task = self.task
+        reached = task.watermark.time
+        now = taken.time if reached is None else max(taken.time, reached)
+        x = task.featurizer.shown(task.featurizer.compute(event, now))
+        segment = task.grouping.segment(event)
+        asked = self._asked(event, segment, x)
+        answer = asked.answer
+        sure = self.model in (None, task.roster.champion)
+        given = task.certainty.give(answer.said, segment) if sure else None
+        return task.publish.said(event, asked, segment, given) | {
+            "step": task.step,
+            "partition": task.partition,
+        }
+
+    def _asked(self, event: Event, segment: str | None, x: dict[str, Any]) -> Asked:
+        roster, baseline = self.task.roster, self._baseline(event)
+        if self.model is not None:
+            return roster.alone(self.model, x, baseline)
+        assignment = self.task.assignment
+        drawn = assignment.drawn(event, roster.experiment, roster.champion)
+        paired = assignment.in_shadow(event.event_id)
+        arm = None if drawn is None else drawn.arm
+        return roster.ask(segment, x, baseline, everybody=paired, arm=arm)
+
+    def _baseline(self, event: Event) -> Any:
+        try:
+            value = self.task.use_case.baseline(event)
+            self.task.kind.said_of(value)
+        except Exception as error:  # the author's function met data that it cannot take
+            raise Malformed(f"the baseline failed on this event: {error}") from error
+        return value
+
+
+__all__ = ["Answer", "Consultant", "Rejected", "Said"]

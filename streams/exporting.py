@@ -1,0 +1,174 @@
+"""A use case's models as a folder that predicts on its own: see `exported_runner.py.txt`.
+
+predict.py  manifest.json  card.md  requirements.txt
+state/<partition>.pickle        the parts of a partition's state, without any event
+lib/                            the code that made it: the core, the loader, the use case's file
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from models.state import parts_of
+from models.task import PartitionTask
+from schemas.errors import Incompatible, Misdeclared
+from streams.loading import Loaded
+
+NEEDS = ("river", "pydantic", "orjson", "numpy")
+"""What an exported model needs to run, besides Python."""
+LOADER = ("__init__.py", "loading.py", "unpickling.py", "snapshots/__init__.py")
+RIVER_NAMES = ("snapshots/river_names.py", "snapshots/river_names.txt")
+RUNNER = "exported_runner.py.txt"
+
+
+@dataclass(slots=True)
+class Export:
+    """One export under way. take each partition's state → finish. `folder` is not there yet."""
+
+    loaded: Loaded
+    model: str | None
+    partitions: int
+    states: dict[int, bytes] = field(default_factory=dict)
+    places: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def take(self, task: PartitionTask) -> None:
+        """Keep what a partition's answers depend on. Raises `Incompatible` for another definition.
+
+        Events that wait, are early or are held stay behind: they may be personal, and say nothing.
+        """
+        if task.definition != self.loaded.definition:
+            raise Incompatible(
+                f"partition {task.partition} ran under definition {task.definition} there, the "
+                f"file is {self.loaded.definition}: export with the file as it was then."
+            )
+        parts = parts_of(task) | {"early": {}, "quarantine": {}}
+        parts["watermark"] = (task.watermark.time, [])
+        for name in task.roster.names if self.model is not None else ():
+            if name != self.model:
+                del parts[f"slot/{name}"]
+        self.states[task.partition] = pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
+        reached = task.watermark.time
+        self.places[str(task.partition)] = {
+            "seq": task.seq,
+            "step": task.step,
+            "watermark": None if reached is None else datetime.fromtimestamp(reached, UTC),
+            "learnt": {slot.name: slot.trained_on for slot in task.roster.pooled.values()},
+        }
+
+    def finish(self, folder: Path, card: str) -> str:
+        """Write the folder, whole or not at all, and try it; returns its manifest's SHA-256."""
+        if folder.exists():
+            raise Misdeclared(f"{folder} is there already.", mend="Give another --to.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as place:
+            made = Path(place) / "export"
+            self._write(made, card)
+            manifest = orjson.dumps(
+                self._manifest(made), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+            )
+            (made / "manifest.json").write_bytes(manifest)
+            digest = hashlib.sha256(manifest).hexdigest()
+            _try(made, digest)
+            made.rename(folder)
+        return digest
+
+    def _write(self, made: Path, card: str) -> None:
+        lib = made / "lib"
+        for package in ("schemas", "models"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(_package(package), lib / package, ignore=ignored)
+        for name in (*LOADER, *RIVER_NAMES):
+            _copy(_package("streams") / name, lib / "streams" / name)
+        _copy(self.loaded.path, lib / "usecases" / self.loaded.path.name)
+        for path, name in _beside(self.loaded.source):
+            _copy(path, lib / name)
+        (made / "state").mkdir()
+        for partition, data in self.states.items():
+            (made / "state" / f"{partition}.pickle").write_bytes(data)
+        (made / "card.md").write_text(card, "utf-8")
+        (made / "requirements.txt").write_text(
+            "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in NEEDS)
+        )
+        runner = files("streams").joinpath(RUNNER).read_text("utf-8")
+        (made / "predict.py").write_text(runner, "utf-8")
+
+    def _manifest(self, made: Path) -> dict[str, Any]:
+        use_case = self.loaded.use_case
+        paths = sorted(path for path in made.rglob("*") if path.is_file())
+        return {
+            "use_case": use_case.name,
+            "owner": use_case.owner,
+            "model": self.model,
+            "definition": self.loaded.definition,
+            "file": self.loaded.path.name,
+            "key": use_case.key,
+            "partitions": self.partitions,
+            "places": self.places,
+            "exported_at": datetime.now(UTC),
+            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "versions": {name: importlib.metadata.version(name) for name in ("riverrun", *NEEDS)},
+            "files": {
+                path.relative_to(made).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in paths
+            },
+        }
+
+
+def _package(name: str) -> Path:
+    return Path(str(files(name)))
+
+
+def _copy(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, to)
+
+
+def _beside(source: str) -> Iterator[tuple[Path, str]]:
+    """The modules of the package `usecases` that a use case's file imports, and its packages."""
+    root = _package("usecases")
+    yield root / "__init__.py", "usecases/__init__.py"
+    named = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    for name in sorted(named):
+        parts = name.split(".")
+        if parts[0] != "usecases" or len(parts) == 1:
+            continue
+        path = root.joinpath(*parts[1:])
+        for found in (path.with_suffix(".py"), path / "__init__.py"):
+            if found.is_file():
+                yield found, f"usecases/{found.relative_to(root).as_posix()}"
+                yield from _beside(found.read_text("utf-8"))
+
+
+def _try(made: Path, digest: str) -> None:
+    """Load it as its user will, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-P", str(made / "predict.py"), "--check", "--expect", digest],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    shutil.rmtree(made / "__pycache__", ignore_errors=True)
+    for left in list(made.rglob("__pycache__")):
+        shutil.rmtree(left, ignore_errors=True)
+    if done.returncode:
+        raise Incompatible(f"what was exported does not load: {done.stderr.strip()[-500:]}")
