@@ -76,7 +76,7 @@ def _gaps(use_case: UseCase, parts: list[Part], least: int) -> list[Gap]:
             for part in parts
             if part.labelled >= least and (value := part.figures[figure]) is not None
         }
-        if len(values) >= 2:
+        if len(set(values.values())) >= 2:
             low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
             best, worst = (low, high) if better[figure] == "lower" else (high, low)
             gaps.append(Gap(figure, best, worst, values[high] - values[low]))

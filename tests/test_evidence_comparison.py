@@ -69,11 +69,12 @@ def test_models_that_differ_by_rounding_do_not_win_in_a_year():
 
 @pytest.mark.parametrize("gain", [1.0, -20.0])
 def test_a_gain_without_any_variance_is_found(gain):
-    """The same gain on each day, however large beside the scale: found within two months."""
+    """The same gain on each day, however large beside the scale: found on day 35, the first."""
     c = Comparison(alpha=0.05, bound=50.0)
     for _ in range(60):
         c.update(900, 900 * gain)
     assert c.verdict == ("better" if gain > 0 else "worse")
+    assert c.decided_at == 35
     assert c.interval.lower <= gain <= c.interval.upper
     assert c.interval.lower * c.interval.upper > 0
 

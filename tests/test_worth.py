@@ -246,7 +246,7 @@ def test_segments_and_slices_are_told_apart_with_the_gap_between_best_and_worst(
     assert [part.value for part in colour.parts] == ["blue", "odd", "red"]
     gap = next(gap for gap in colour.gaps if gap.figure == "mae")
     assert (gap.best, gap.worst, gap.gap) == ("red", "blue", pytest.approx(3.0))
-    assert {gap.figure for gap in colour.gaps} == {"mae", "rmse", "kpi", "gain"}
+    assert {gap.figure for gap in colour.gaps} == {"mae", "rmse"}
 
 
 class _Tags(HTMLParser):

@@ -19,6 +19,7 @@ from streams.recordings import Recording, recording_of
 if TYPE_CHECKING:
     from models.accounts import Answerer
     from models.settled import Settled
+    from models.slices import Slice
     from models.tally import Group
     from models.worth import Worth
     from streams.assessing import Assessed
@@ -207,15 +208,28 @@ def show(found: Worth) -> None:
     if found.segments:
         data.print(_table("segment", found.segments, unit))
     for group in found.slices:
-        gaps = [gap for gap in group.gaps if gap.figure in (found.metric, "kpi")]
-        for gap in gaps:
-            data.print(
-                f"{group.name}: {gap.figure} differs by {wording.number(gap.gap)} between "
-                f"{gap.best} (best) and {gap.worst} (worst)",
-                markup=False,
-            )
+        _show_slices(group)
     for held in found.targets:
         data.print(f"target {held}", markup=False)
+
+
+def _show_slices(group: Slice) -> None:
+    """Every figure of each slice, and how far the best and the worst are apart."""
+    from streams.reports.wording import number
+
+    if not group.parts:
+        return
+    figures = list(group.parts[0].figures)
+    table = Table(group.name, "judged", *figures, box=None)
+    for part in group.parts:
+        values = (number(part.figures[figure]) for figure in figures)
+        table.add_row(part.value, f"{part.labelled:,}", *values)
+    data.print(table)
+    for gap in group.gaps:
+        data.print(
+            f"  {gap.figure}: {gap.gap:.3g} between {gap.best} (best) and {gap.worst} (worst)",
+            markup=False,
+        )
 
 
 def _table(what: str, rows: list[Answerer], unit: str) -> Table:
