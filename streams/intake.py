@@ -167,6 +167,11 @@ class Intake:
         """Whether records wait for an empty input, whose end may become known at any moment."""
         return any(time is not None for time in self._times) and any(self._wait_until)
 
+    @property
+    def waiting(self) -> int:
+        """Records that were fetched and are not applied yet."""
+        return sum(len(inbox.records) for inbox in self.inboxes)
+
     def ended(self, i: int) -> bool:
         """Whether an input has given all that is committed on its topic, as far as is known."""
         tp = self.tps[i]
