@@ -116,6 +116,8 @@ class Supervisor:
 
     def _ended(self, n: int, place: _Place, code: int) -> None:
         lived_s = time.monotonic() - place.began
+        if self._ending and -code in _SIGNALS:
+            code = 0  # it was told so before it had begun to listen
         place.settled = place.settled or lived_s >= SETTLED_S or code < 0
         if self._ending or not place.settled or not (code < 0 or code in AGAIN):
             self._code = max(self._code, abs(code))
