@@ -173,7 +173,6 @@ class Learning:
                 paired=judged.paired,
                 drawn=waiting.said[7],
             )
-        parts.watcher.errors(judged.scores)
 
     def teach(
         self,
@@ -190,6 +189,7 @@ class Learning:
         """
         parts, segment = self._parts, asked.segment
         baseline, served = waiting.said[0], waiting.said[3]
+        parts.watcher.errors(judged.scores)
         parts.certainty.learn(served, judged.label, segment)
         if judged.own and not waiting.silent:
             start = parts.tally.start_of(waiting.time)
