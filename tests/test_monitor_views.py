@@ -134,6 +134,28 @@ async def test_segments_come_with_their_gap_the_worst_first(tmp_path: Any) -> No
     assert [(group.name, group.gap) for group in found] == [("bad", 4.0), ("good", -1.0)]
 
 
+async def test_settled_blocks_are_added_up(tmp_path: Any) -> None:
+    """KPI sums of all partitions; with less cost the gain is above zero."""
+    records = [
+        {
+            "partition": partition,
+            "block_start": DAYS[0],
+            "block_s": 86_400.0,
+            "segment": None,
+            "slice": None,
+            "predictions": 12,
+            "missing": 2,
+            "kpi_n": 10,
+            "kpi": {"served": 20.0, "baseline": 30.0},
+        }
+        for partition in (0, 1)
+    ]
+    shelves = MemoryShelves()
+    shelves.put(rows("evidence", records))
+    (block,) = await views.settled(board(tmp_path, shelves))
+    assert (block.predictions, block.missing, block.kpi_n, block.gain) == (24, 4, 20, 20.0)
+
+
 async def test_an_overview_says_what_it_knows_and_no_more(tmp_path: Any) -> None:
     """Without a worker the state is `stopped` and speed, lag and freshness are not known."""
     shelves = MemoryShelves()

@@ -49,7 +49,7 @@ async def states(source: Source, count: int) -> tuple[dict[str, tuple[int, ...]]
             record = orjson.loads(value)
             if field == "frozen":
                 frozen = frozen or record["to_state"] == "frozen"
-            elif field.startswith("state||") and record["to_state"] == "champion":
+            elif field.startswith("state|") and record["to_state"] == "champion":
                 champions.setdefault(record["model"], []).append(number)
     return {model: tuple(numbers) for model, numbers in sorted(champions.items())}, frozen
 

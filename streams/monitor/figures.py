@@ -94,6 +94,24 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """One settled block, all partitions together: nothing in it changes any more.
+
+    `served` and `baseline` are KPI sums over `kpi_n` outcomes, in its unit; `gain` is what was
+    served better by, above zero: better.
+    """
+
+    start: str
+    block_s: float
+    predictions: int
+    missing: int
+    kpi_n: int
+    served: float
+    baseline: float
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
 class DelayPoint:
     """The share of predictions that have their label by that age."""
 

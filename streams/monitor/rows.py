@@ -141,7 +141,8 @@ _METRIC_FIELDS = (
 
 def _evidence(record: dict[str, Any], place: str, partition: int, offset: int) -> list[Row]:
     shelf = evidence_shelf(partition, group_name(record["segment"], record.get("slice")))
-    return [Row(shelf, str(record["block_start"]), orjson.dumps(record))]
+    kept = {name: record[name] for name in ("block_s", "predictions", "missing", "kpi_n", "kpi")}
+    return [Row(shelf, str(record["block_start"]), orjson.dumps(kept))]
 
 
 def _standing(record: dict[str, Any], place: str, partition: int, offset: int) -> list[Row]:
@@ -162,8 +163,11 @@ def _lifecycle(record: dict[str, Any], place: str, partition: int, offset: int) 
     value = orjson.dumps(record)
     state = record["to_state"]
     whose = {"frozen": "frozen", "open": "frozen", "withheld": "withheld"}.get(state, "state")
-    of = "" if whose == "frozen" else f"|{record['segment'] or ''}|{record['model']}"
-    return [Row("lifecycle", place, value), Row(f"states:{partition}", whose + of, value)]
+    rows = [Row("lifecycle", place, value)]
+    if record["segment"] is None:  # segments come and go without end
+        of = "" if whose == "frozen" else f"|{record['model']}"
+        rows.append(Row(f"states:{partition}", whose + of, value))
+    return rows
 
 
 def _alert(record: dict[str, Any], place: str, partition: int, offset: int) -> list[Row]:

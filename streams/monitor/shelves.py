@@ -1,10 +1,10 @@
 """Where rows are kept: Redis, filled by the monitor, or memory, filled from the topics.
 
-    riverrun:monitor:{<group>}:shelf:<name>        a hash, one field a row
-    riverrun:monitor:{<group>}:shelves             the names of all shelves
-    riverrun:monitor:{<group>}:at:<kind>:<n>       offset after the last record taken of partition n
-    riverrun:monitor:{<group>}:alive               told by the monitor, gone ten seconds after it
-    riverrun:monitor:{<group>}:leader              which of several monitors watches for alerts
+    riverrun:monitor:2:{<group>}:shelf:<name>      a hash, one field a row
+    riverrun:monitor:2:{<group>}:shelves           the names of all shelves
+    riverrun:monitor:2:{<group>}:at:<kind>:<n>     offset after the last record taken of partition n
+    riverrun:monitor:2:{<group>}:alive             told by the monitor, gone ten seconds after it
+    riverrun:monitor:2:{<group>}:leader            which of several monitors watches for alerts
 
 Rows and positions are written in one MULTI/EXEC under WATCH of the positions: whoever knows of
 another position than what is stored is outrun and reads its positions again. So a monitor that was
@@ -26,6 +26,9 @@ from streams.monitor.rows import Row, entry_of, keep_of, newest
 Shelf = Mapping[str, bytes]
 Place = tuple[str, int]
 """A topic's kind and a partition."""
+
+FORMAT = 2
+"""Of the rows: whoever expects others fills shelves of its own from the topics."""
 
 ALIVE_S = 10
 TIDY_SHARE = 1.25
@@ -60,7 +63,7 @@ class RedisShelves:
     def __init__(self, client: Any, group: str) -> None:
         self._client = client
         self._group = group
-        self._prefix = f"riverrun:monitor:{{{group}}}"
+        self._prefix = f"riverrun:monitor:{FORMAT}:{{{group}}}"
 
     # Reading.
 

@@ -11,7 +11,7 @@ import orjson
 
 from models.kinds import metric_value
 from models.usecase import UseCase
-from streams.monitor.figures import Point, Score
+from streams.monitor.figures import Point, Score, Settled
 from streams.monitor.shelves import Shelf
 
 Z95 = 1.959964
@@ -113,6 +113,33 @@ def point(use_case: UseCase, start: str, window_s: float, cells: Mapping[str, Ce
     predictions, outcomes = counts["predictions"], counts["outcomes"]
     maturity = outcomes / predictions if predictions else None
     return Point(start, window_s, predictions, outcomes, maturity, scores(use_case, cells))
+
+
+def settled(shelves: Iterable[Shelf], sign: float) -> tuple[Settled, ...]:
+    """Settled blocks, partitions added up; `sign` is 1 where more of the KPI is better, else -1."""
+    blocks: dict[str, Counter[str]] = {}
+    for shelf in shelves:
+        for start, value in shelf.items():
+            row = orjson.loads(value)
+            block = blocks.setdefault(start, Counter())
+            block["block_s"] = row["block_s"]
+            for name in ("predictions", "missing", "kpi_n"):
+                block[name] += row[name]
+            for name in ("served", "baseline"):
+                block[name] += row["kpi"].get(name, 0.0)
+    return tuple(
+        Settled(
+            start=start,
+            block_s=block["block_s"],
+            predictions=block["predictions"],
+            missing=block["missing"],
+            kpi_n=block["kpi_n"],
+            served=block["served"],
+            baseline=block["baseline"],
+            gain=sign * (block["served"] - block["baseline"]),
+        )
+        for start, block in sorted(blocks.items())
+    )
 
 
 def _interval(metric: str, n: int, sums: Mapping[str, float]) -> tuple[float | None, float | None]:

@@ -16,8 +16,8 @@ from models.targets import Held, judged
 from models.usecase import UseCase
 from streams.monitor import summing
 from streams.monitor.changes import alerts, definitions, states
-from streams.monitor.figures import Group, Overview, Point, Quality, Sample, Score
-from streams.monitor.rows import group_name
+from streams.monitor.figures import Group, Overview, Point, Quality, Sample, Score, Settled
+from streams.monitor.rows import evidence_shelf, group_name, metrics_shelf
 from streams.monitor.shelves import Source
 from streams.monitor.summing import Windows
 from streams.monitor.workers import partitions, state_of
@@ -68,6 +68,16 @@ async def quality(
         ),
         total=total,
     )
+
+
+async def settled(
+    board: Board, *, segment: str | None = None, slice: str | None = None
+) -> tuple[Settled, ...]:
+    """What each settled block of one group was worth, oldest first."""
+    group = group_name(segment, slice)
+    names = [evidence_shelf(number, group) for number in range(board.count)]
+    sign = 1.0 if board.use_case.kpi.better == "higher" else -1.0
+    return summing.settled(await board.source.shelves(names), sign)
 
 
 async def overview(board: Board, now_s: float | None = None) -> Overview:
@@ -135,7 +145,7 @@ async def samples(board: Board) -> tuple[Sample, ...]:
 
 
 async def _windows(board: Board, group: str) -> tuple[Windows, float]:
-    names = [f"metrics:{number}:{group}" for number in range(board.count)]
+    names = [metrics_shelf(number, group) for number in range(board.count)]
     return summing.windows_of(await board.source.shelves(names))
 
 
@@ -195,4 +205,14 @@ def _comparable(text: str | None) -> str | None:
     return found.isoformat()
 
 
-__all__ = ["Board", "Point", "kpi_gain", "overview", "quality", "samples", "segments", "slices"]
+__all__ = [
+    "Board",
+    "Point",
+    "kpi_gain",
+    "overview",
+    "quality",
+    "samples",
+    "segments",
+    "settled",
+    "slices",
+]
