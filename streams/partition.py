@@ -257,7 +257,7 @@ class Partition:
                 await self.source.open(ebbed)
             now = clock()
             if intake.applied >= pace.batch_records_max or (
-                began and now > began + self._batch_s_max()
+                began and now > began + pace.batch_s(intake.waiting)
             ):
                 return
             blocked_s, due_s = intake.blocked_s(now), self._due_s(now)
@@ -267,12 +267,6 @@ class Partition:
                 return
             else:
                 await self._sleep(min(blocked_s, due_s))
-
-    def _batch_s_max(self) -> float:
-        # A transaction costs the same for ten records as for a thousand.
-        pace = self.wiring.pace
-        backlog = self.intake.waiting >= pace.backlog_records
-        return max(pace.batch_s_max, pace.backlog_batch_s_max) if backlog else pace.batch_s_max
 
     def _due_s(self, now: float) -> float:
         # How long the next commit may still wait.

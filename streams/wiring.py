@@ -84,6 +84,11 @@ class Pace:
     report_interval_s: float = 1.0
     stop_s_max: float = 5.0
 
+    def batch_s(self, waiting: int) -> float:
+        """How long a batch may take: a transaction costs the same for ten records as for 1,000."""
+        backlog = waiting >= self.backlog_records
+        return max(self.batch_s_max, self.backlog_batch_s_max) if backlog else self.batch_s_max
+
 
 @dataclass(frozen=True)
 class Wiring:

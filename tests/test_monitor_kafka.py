@@ -27,7 +27,7 @@ PERFECT = SOURCE.replace(
 ).replace("horizon=hours(48)", "horizon=hours(48), breaker=False")
 """The same parcels, and a baseline that no model can beat."""
 
-LIMITS = "kpi_least=100, labels_s=11, gone_s=1, drift_s=0, safeguard_s=0"
+LIMITS = "kpi_least=100, labels_s=25, gone_s=1, drift_s=0, safeguard_s=0"
 
 
 def rows(count: int) -> list[Any]:
@@ -123,18 +123,18 @@ async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
     await loop.publish(half(ROWS, first=True))
     loop.start()
     loop.watch()
-    await loop.until("figures", lambda: _has(loop, "metrics:0:whole"), 60)
+    await loop.until("figures", lambda: _has(loop, "metrics:0:whole"), 150)
     publishing = asyncio.create_task(loop.publish(half(ROWS, first=False)))
     loop.kill_monitor()
     await publishing
     ids = [str(fields["event_id"]) for kind, fields in ROWS if kind == "outcome"]
     await loop.wait_for("examples", ids)
     loop.watch()
-    await loop.until("the same figures", lambda: _same(loop), 90)
+    await loop.until("the same figures", lambda: _same(loop), 150)
     before = await loop.kept()
     async with loop.shelves() as shelves:
         await shelves.clear()
-    await loop.until("rebuilt figures", lambda: _same(loop), 90)
+    await loop.until("rebuilt figures", lambda: _same(loop), 150)
     after = await loop.kept()
     alone = {name: shelf for name, shelf in after.items() if name != "alerts"}
     assert alone == {name: shelf for name, shelf in before.items() if name != "alerts"}
@@ -164,11 +164,11 @@ async def test_a_kpi_below_the_baseline_is_told_once_with_the_command_to_look(
 ) -> None:
     """One open alert, on the topic and in the command line, across a restart of the monitor."""
     place = ("kpi-below-baseline", "kpi")
-    await loop.until("alert", lambda: _state(loop, place, "open"), 60)
+    await loop.until("alert", lambda: _state(loop, place, "open"), 150)
     loop.kill_monitor()
     loop.watch()
     measured = await _samples(loop)
-    await loop.until("a look", lambda: _more(loop, measured), 60)
+    await loop.until("a look", lambda: _more(loop, measured), 150)
     found = loop.run("alerts", str(loop.file), "--json", code=1)
     mine = [row for row in found if row["rule"] == place[0]]
     assert [row["alert_id"] for row in mine] == ["parcels/kpi-below-baseline/kpi#1"]
@@ -185,16 +185,20 @@ async def test_outcomes_that_stop_are_told_and_their_coming_back_closes_it(loop:
     events = [row for row in more if row[0] == "event"]
     outcomes = [row for row in more if row[0] == "outcome"]
 
+    told = asyncio.Event()
+
     async def trickle() -> None:
-        for n in range(0, len(events), 6):
-            await loop.publish(events[n : n + 6])
-            await asyncio.sleep(0.5)
+        while events and not told.is_set():
+            await loop.publish([events.pop(0) for _ in range(2) if events])
+            await asyncio.sleep(0.3)
 
     publishing = asyncio.create_task(trickle())
-    await loop.until("alarm", lambda: _state(loop, place, "open"), 60)
+    await loop.until("alarm", lambda: _state(loop, place, "open"), 150)
+    told.set()
     await publishing
+    await loop.publish(events)
     await loop.publish(outcomes)
-    await loop.until("all clear", lambda: _state(loop, place, "closed"), 60)
+    await loop.until("all clear", lambda: _state(loop, place, "closed"), 150)
 
 
 async def test_a_partition_without_a_worker_is_told_until_it_has_one(loop: Watched) -> None:
@@ -202,12 +206,12 @@ async def test_a_partition_without_a_worker_is_told_until_it_has_one(loop: Watch
     places = [("worker-gone", f"partition {number}") for number in (0, 1)]
     loop.stop()
     for place in places:
-        await loop.until("alarm", lambda place=place: _state(loop, place, "open"), 60)
+        await loop.until("alarm", lambda place=place: _state(loop, place, "open"), 150)
     status = loop.run("status", str(loop.file), "--json", code=1)
     assert status["overview"]["state"] == "stopped"
     loop.start()
     for place in places:
-        await loop.until("all clear", lambda place=place: _state(loop, place, "closed"), 90)
+        await loop.until("all clear", lambda place=place: _state(loop, place, "closed"), 150)
 
 
 def test_every_command_reads_what_the_monitor_keeps_or_the_topics(loop: Watched) -> None:
