@@ -132,6 +132,8 @@ def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> Non
         mine.experiment_since = old.watermark.time
     if theirs.champion == mine.champion and mine.champion in kept:
         mine.safeguard.breaker = theirs.safeguard.breaker
+        new.influence.champion = old.influence.champion
+        new.influence.importance = old.influence.importance
         if alike(old.use_case.segments, new.use_case.segments):
             mine.own.slots, mine.own.earning = theirs.own.slots, theirs.own.earning
     if alike(old.use_case.interval, new.use_case.interval):
@@ -183,6 +185,8 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
     new.certainty.tracker = warmed.certainty.tracker
     new.explainer.means = warmed.explainer.means
     new.explainer.mute = warmed.explainer.mute
+    new.influence.champion = warmed.influence.champion
+    new.influence.importance = warmed.influence.importance
     new.watcher.monitor = warmed.watcher.monitor
     new.teller.told = set(warmed.teller.told)
 

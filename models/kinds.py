@@ -52,6 +52,9 @@ class Kind(Protocol):
     def error(self, losses: tuple[float, ...]) -> float:
         """The one of its losses that is compared and watched; smaller is better."""
 
+    def sure(self, y: Any, said: Said) -> tuple[float, bool] | None:
+        """The probability that is held against what happens, and whether it came true."""
+
 
 class Regression:
     """A number."""
@@ -97,6 +100,9 @@ class Regression:
     def error(self, losses: tuple[float, ...]) -> float:
         """The absolute error."""
         return losses[0]
+
+    def sure(self, y: float, said: float) -> None:
+        """None: a number has no probability."""
 
 
 class _Classes:
@@ -155,6 +161,10 @@ class Binary(_Classes):
             raise ValueError(f"the baseline's probability is {p}; it must be from 0 to 1")
         return p > 0.5, {False: 1.0 - p, True: p}
 
+    def sure(self, y: bool, said: Said) -> tuple[float, bool]:
+        """The probability of true."""
+        return _probability(said[1].get(True, 0.0)), y
+
     def shadow(self, said: Said | None) -> float | None:
         """The probability of true."""
         if said is None:
@@ -196,6 +206,10 @@ class Multiclass(_Classes):
             return max(p, key=lambda c: p[c]), p
         return self.label(baseline), {baseline: 1.0}
 
+    def sure(self, y: Any, said: Said) -> tuple[float, bool]:
+        """The probability of the class that was said."""
+        return _probability(said[1][said[0]]), y == said[0]
+
     def shadow(self, said: Said | None) -> dict[str, float] | None:
         """All probabilities."""
         if said is None or not all(map(math.isfinite, said[1].values())):
@@ -205,6 +219,10 @@ class Multiclass(_Classes):
     def losses(self, y: Any, said: Said) -> tuple[float, ...]:
         """Correct, and log loss (nats)."""
         return float(said[0] == y), self._p(y, said)
+
+
+def _probability(p: float) -> float:
+    return min(1.0, max(0.0, p))
 
 
 KINDS: dict[str, Kind] = {

@@ -172,6 +172,7 @@ class Learning:
                 within,
                 paired=judged.paired,
                 drawn=waiting.said[7],
+                sure=parts.kind.sure(judged.label, waiting.said[3]),
             )
 
     def teach(
@@ -202,6 +203,7 @@ class Learning:
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
         learner = self._learner(waiting)
+        parts.influence.learnt(shown, judged.label, baseline)
         if parts.roster.heirs:
             label = judged.label, baseline
             now = parts.watermark.time

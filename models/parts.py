@@ -16,6 +16,7 @@ from models.certainty import Certainty
 from models.explaining import Explainer
 from models.features import Featurizer, Vector
 from models.grouping import Grouping
+from models.influence import Influence
 from models.journal import Journal
 from models.kinds import KINDS
 from models.maturing import Maturity
@@ -89,6 +90,7 @@ class Parts:
         self.judge = Judge(use_case, kind, self.roster.names)
         self.teller = Teller(self.publish, self.roster, self.journal, self.watermark)
         self.reaction = Reaction(use_case, kind, self.roster, self.teller, self.explainer)
+        self.influence = Influence(use_case, kind, self.roster)
         self.corrects = use_case.learns != "label"
         # Nothing but a short cut: what is not here is made again from what waits.
         self.live: dict[str, Question] = {}

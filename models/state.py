@@ -17,7 +17,7 @@ from models.slot import Slot
 from models.task import PartitionTask
 from models.windows import Sliding
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -51,6 +51,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "tally": (task.tally.cells, task.tally.closed, task.tally.open, task.tally.settled),
         "breaker": roster.safeguard.breaker,
         "heirs": roster.heirs,
+        "influence": (task.influence.champion, task.influence.importance),
         "maturity": (task.maturity.arrivals, task.maturity.segments),
         "certainty": task.certainty.tracker,
         "means": (task.explainer.means, sorted(task.explainer.mute)),
@@ -109,6 +110,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     task.explainer.means, mute = parts["means"]
     task.explainer.mute = set(mute)
     task.watcher.monitor = parts["drift"]
+    task.influence.champion, task.influence.importance = parts["influence"]
     task.teller.told = set(parts["told"])
 
 

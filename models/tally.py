@@ -22,6 +22,8 @@ WHOLE: Group = (None, None)
 GROUPS_MAX = 1_000
 ALL = ("served", "baseline")
 """What is scored on every event; models are on those that all of them predicted."""
+BINS = 10
+"""Of the probability, in `Metric.reliability`."""
 Row = dict[str, Any]
 
 
@@ -37,6 +39,7 @@ class Cell:
         "outcomes",
         "paired",
         "predictions",
+        "reliability",
         "scores",
         "within",
     )
@@ -49,6 +52,8 @@ class Cell:
         self.kpis = 0
         # Of served predictions: with an interval or set, right within it, widths together.
         self.within = [0.0, 0.0, 0.0]
+        # Of served classes: bin of probability → how many, their probabilities, how many came true.
+        self.reliability: dict[int, list[float]] = {}
         self.guarded: dict[str, int] = {}
         # Of outcomes with a KPI that every model predicted: how many, the baseline's KPI.
         self.paired = [0.0, 0.0]
@@ -67,6 +72,9 @@ class Cell:
         self.kpis += other.kpis
         self.within = [a + b for a, b in zip(self.within, other.within, strict=True)]
         self.paired = [a + b for a, b in zip(self.paired, other.paired, strict=True)]
+        for place, bin in other.reliability.items():
+            ours = self.reliability.get(place, [0.0] * len(bin))
+            self.reliability[place] = [a + b for a, b in zip(ours, bin, strict=True)]
         for name, count in other.guarded.items():
             self.guarded[name] = self.guarded.get(name, 0) + count
         for name, row in other.scores.items():
@@ -149,8 +157,11 @@ class Tally:
         *,
         paired: bool = True,
         drawn: Drawn | None = None,
+        sure: tuple[float, bool] | None = None,
     ) -> None:
         """Its outcome came: (model, KPI, losses) of every answer; (within its interval, width).
+
+        `sure`: of a served class, its probability and whether it came true.
 
         What was served and the baseline come first, and are counted alone unless `paired`: every
         model had predicted it.
@@ -166,6 +177,12 @@ class Tally:
                 cell.within[0] += 1.0
                 cell.within[1] += within[0]
                 cell.within[2] += within[1]
+            if sure is not None:
+                place = min(BINS - 1, int(sure[0] * BINS))
+                bin = cell.reliability.setdefault(place, [0.0, 0.0, 0.0])
+                bin[0] += 1.0
+                bin[1] += sure[0]
+                bin[2] += sure[1]
             for name, kpi, losses in scores if paired else scores[:2]:
                 row = cell.scores.get(name)
                 if row is None:
@@ -269,6 +286,13 @@ class Tally:
                     "kpi_sum": row[1],
                     "kpi_n": cell.kpis if name in ALL else int(cell.paired[0]),
                     "guarded": cell.guarded.get(name, 0),
+                    "reliability": _bins(cell) if name == "served" else None,
                 }
             )
         return records
+
+
+def _bins(cell: Cell) -> list[list[float]] | None:
+    if not cell.reliability:
+        return None
+    return [cell.reliability.get(place, [0.0, 0.0, 0.0]) for place in range(BINS)]

@@ -78,6 +78,11 @@ class PartitionTask(Parts):
     def report(self) -> list[Output]:
         """Metrics and delays that changed since the last report: a read of the state."""
         rows = self.tally.report(self.partition, self.definition, self.step)
+        whole = [row for row in rows if row["segment"] is None and row["slice"] is None]
+        for row in whole:
+            newest = row["window_start"] == whole[-1]["window_start"]
+            if newest and row["model"] == self.influence.champion:
+                row["importance"] = self.influence.said()
         delays = self.maturity.report(self.definition, self.step)
         return [*map(self.publish.metric, rows), *map(self.publish.delays, delays)]
 

@@ -111,6 +111,16 @@ class Metric(Published):
     sums: dict[str, float] = Field(description="Mergeable sums; the metric's name says which.")
     metric: str
     value: float | None = Field(description="The metric from these sums alone; null when empty.")
+    reliability: list[tuple[float, float, float]] | None = Field(
+        default=None,
+        description="Of served classes, in ten bins of the probability (of true; of the class that "
+        "was said): how many, the sum of the probabilities, how many came true.",
+    )
+    importance: dict[str, float] | None = Field(
+        default=None,
+        description="Of the champion, in the newest window of the whole partition: the mean loss "
+        "that permuting each feature adds, the largest first.",
+    )
     kpi_sum: float | None = Field(description="Sum of the KPI over the outcomes, in its unit.")
     kpi_n: int = Field(description="Outcomes that have a KPI; a default label has none.")
     kpi_unit: str | None

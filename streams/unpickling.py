@@ -76,6 +76,7 @@ _OURS = {
     "models.evidence.drift": "DriftMonitor Watch",
     "models.evidence.maturity": "DelayCurve",
     "models.evidence.mean_detector": "MeanDetector",
+    "models.evidence.permutation_importance": "PermutationImportance",
     "models.evidence.rank_detector": "RankDetector",
     "models.heirs": "Heir",
     "models.slot": "Slot",

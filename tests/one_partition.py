@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any, NamedTuple
 
 import orjson
@@ -219,6 +220,8 @@ def _plain(value: Any) -> Any:
     """Objects as their attributes, floats as they are; models by their pickle, which one process
     writes alike for alike histories.
     """
+    if isinstance(value, Random):
+        return value.getstate()
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if hasattr(value, "__slots__") and not isinstance(value, tuple):

@@ -1,0 +1,108 @@
+"""The safeguards on real flights, through the partition task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from numbers import Number
+from typing import Any
+
+import orjson
+import pytest
+from river import compose, linear_model, optim, preprocessing, tree
+
+from benchmarks.corrupted_labels import Played, corrupted
+from models.backtest import Backtest
+from usecases.flight_eta import FLIGHT_ETA, Departure
+
+LEAST, MOST = -120.0, 1_500.0
+
+
+def squared() -> Any:
+    """A linear model under squared loss, without scaling: it runs away within a day of flights."""
+    names = compose.SelectType(str) | preprocessing.OneHotEncoder(drop_zeros=True)
+    linear = linear_model.LinearRegression(optimizer=optim.SGD(0.01))
+    return (compose.SelectType(Number) + names) | linear
+
+
+def adaptive() -> Any:
+    """A tree whose leaves are such linear models, as River has them by default."""
+    return compose.SelectType(Number) | tree.HoeffdingAdaptiveTreeRegressor(seed=1)
+
+
+def flights(count: int) -> Iterator[Any]:
+    """The year's first records: so many flights, about."""
+    assert FLIGHT_ETA.recorded is not None
+    return islice(FLIGHT_ETA.recorded(), 2 * count)
+
+
+@pytest.mark.parametrize("champion", ["adagrad", "squared", "adaptive"])
+def test_models_that_blow_up_are_never_served_nor_published(champion: str) -> None:
+    """As challengers and as champion: every served number is within limits, every shadow is
+    finite or null, the baseline answers for them, and `lifecycle` says that they are withheld.
+    """
+    models = {"adagrad": FLIGHT_ETA.models["adagrad"], "squared": squared, "adaptive": adaptive}
+    case = replace(
+        FLIGHT_ETA,
+        models=models,
+        champion=champion,
+        features=Departure.fields("distance", "dep_delay", "block", "minute_of_day"),
+        hidden=(),
+        learns="label",
+        warmup=20,
+        segments=None,
+    )
+    backtest, said, told = Backtest(case, 1, "d"), [], []
+    for kind, fields in flights(1_000):
+        for out in backtest.feed(kind, fields):
+            if out.kind == "predictions":
+                said.append(orjson.loads(out.value))
+            elif out.kind == "lifecycle":
+                told.append(orjson.loads(out.value))
+    wild = {
+        name: sum(not _within(row["shadows"][name]) for row in said)
+        for name in ("squared", "adaptive")
+    }
+    assert wild["squared"] > 500
+    assert wild["adaptive"] > 0, "else this test would hold nothing"
+    for row in said:
+        assert LEAST <= row["value"] <= MOST
+        assert row["interval"] is None or all(map(math.isfinite, row["interval"]))
+        if not _within(row["shadows"][champion]):
+            assert row["answered_by"] == "baseline"
+    withheld = {row["model"]: row for row in told if row["to_state"] == "withheld"}
+    assert {"squared", "adaptive"} <= set(withheld)
+    assert withheld["squared"]["cause"] == "safeguard"
+    total = backtest.task(0).tally.total()
+    error = {name: row[2] / row[0] for name, row in total.scores.items()}
+    assert max(error.values()) < 10 * error["baseline"], "they are scored as what was served"
+
+
+def _within(value: float | None) -> bool:
+    return value is not None and LEAST <= value <= MOST
+
+
+@pytest.mark.slow
+def test_corrupted_labels_lead_to_the_baseline_within_500_and_back() -> None:
+    """12,000 flights as they were, then 2,000 of which every label is wrong in one of three ways,
+    then 6,000 as they were; the year's figures are those of benchmarks/corrupted_labels.py.
+    """
+    played = Played.of(replace(FLIGHT_ETA, explain=0), 12_000, 2_000, 6_000)
+    for name in ("sign turned", "always 999", "hours for minutes"):
+        found = corrupted(played, name)
+        assert found.trips_at is not None, name
+        assert found.trips_at <= 500, name
+        assert found.mean("served") < found.mean("alone"), name
+    calm = corrupted(replace_bad(played), "always 0")
+    assert calm.trips_at is None, "labels as they are trip nothing"
+    bounded = replace(FLIGHT_ETA, explain=0, plausible=(LEAST, 500.0))
+    held = corrupted(played, "always 999", bounded)
+    assert held.held > 1_900
+    assert held.trips_at is None, "what is held moves nothing"
+
+
+def replace_bad(played: Played) -> Played:
+    """The same without any corruption."""
+    return replace(played, bad=set())
