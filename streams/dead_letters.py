@@ -7,6 +7,7 @@ counted as a repetition.
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,16 @@ from streams.tapes import Tapes
 
 ATTEMPT_HEADER = "riverrun_attempt"
 ATTEMPTS_MAX = 3
+VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,:TZ+-]*")
+
+
+def cause_of(error: str) -> str:
+    """An error's words without what differs from case to case.
+
+    >>> cause_of("weight: input should be a valid number (given: 'heavy')")
+    'weight: input should be a valid number (given: …)'
+    """
+    return VARYING.sub("…", error)
 
 
 @dataclass(frozen=True, slots=True)

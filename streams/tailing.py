@@ -10,38 +10,12 @@ from typing import Any
 import orjson
 
 from models.personal import Masking
-from schemas.errors import Misdeclared, Unavailable
+from schemas.errors import Unavailable
+from streams.conditions import Test, filter_of
 from streams.settings import Settings
 from streams.tapes import Tapes
 
 CAUSE_HEADER = "__connect.errors.exception.message"
-Test = Callable[[Any], bool]
-
-
-def filter_of(text: str) -> Test:
-    """The filter that `field=value` stands for; a dot leads into a record, `key` is its key.
-
-    >>> filter_of("features.carrier=UA")({"value": {"features": {"carrier": "UA"}}})
-    True
-    >>> filter_of("learnt=true")({"value": {"learnt": False}})
-    False
-    """
-    name, found, wanted = text.partition("=")
-    if not found or not name:
-        raise Misdeclared(f"--where {text!r} is no filter.", mend="Write FIELD=VALUE.")
-    path = name.split(".")
-
-    def test(row: Any) -> bool:
-        value = row["key"] if name == "key" else row["value"]
-        for part in path if name != "key" else ():
-            value = value.get(part) if isinstance(value, dict) else None
-        return value == wanted or (value is not None and _written(value) == wanted)
-
-    return test
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def row_of(record: Any) -> dict[str, Any]:
@@ -121,3 +95,6 @@ async def tail(
             silent = 0 if records else silent + 1
             if not follow and (silent >= 2 or not beginning):
                 return
+
+
+__all__ = ["filter_of", "masked_row", "row_of", "tail"]

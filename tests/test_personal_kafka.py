@@ -97,6 +97,15 @@ def test_no_command_shows_it_and_with_a_reason_each_does(
         text = printed(*command)
         assert "malformed" in text
         assert "Miller" not in text, command
+    listed = orjson.loads(printed("dead-letters", "list", file, "--json"))
+    assert [(one["count"], one["class"]) for one in listed["causes"]] == [(1, "malformed")]
+    assert len(listed["letters"]) == 1
+    none = ("--where", "error contains Miller or value contains Miller", "--json")
+    assert orjson.loads(printed("dead-letters", "list", file, *none))["letters"] == []
+    some = ("--where", "error contains sender and attempt < 1", "--json")
+    assert len(orjson.loads(printed("dead-letters", "list", file, *some))["letters"]) == 1
+    again = orjson.loads(printed("dead-letters", "redrive", file, "--all", *none))
+    assert again == {"sent": [], "left": {}}
     trail = orjson.loads(printed("history", file, "--acts", "--json"))
     acts = [change for change in trail if change["to_state"] == "revealed"]
     assert len(acts) == len(commands)

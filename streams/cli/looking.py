@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,11 +15,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from models.personal import Masking, masking_of
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
 from streams.cli.options import AsJson, Prefix, Reveal, UseCaseName
 from streams.cli.terminal import as_json, data, talk
-from streams.dead_letters import ATTEMPTS_MAX, Letter, letters
+from streams.dead_letters import ATTEMPTS_MAX, Letter, cause_of, letters
 from streams.dead_letters import redrive as send_again
 from streams.loading import load
 from streams.revealing import masking_for, owner_of
@@ -31,6 +32,10 @@ from streams.topics import names_of
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be used: look, send again.")
 
+ErrorClass = Annotated[str | None, typer.Option("--class", help="Only of this class.")]
+Where = Annotated[
+    list[str] | None, typer.Option(metavar="CONDITION", help="Only such; may be repeated.")
+]
 Places = Annotated[
     list[str] | None,
     typer.Argument(metavar="[PLACE]...", help="As `list` shows them: partition/offset."),
@@ -49,7 +54,8 @@ def register(app: typer.Typer) -> None:
 def tail(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Such as flight_eta.predictions.")],
     where: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Only such; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="CONDITION", help="Only such: field > 3 and other = UA; repeatable."),
     ] = None,
     beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Also what is there already.")
@@ -65,8 +71,10 @@ def tail(
 ) -> None:
     """Print the records of a topic as they are committed, one JSON object a line.
 
-    With --json each comes with its key, headers and place. Example:
-    `riverrun tail flight_eta.predictions --where segment=UA --limit 5`
+    A condition compares fields (= != < <= > >= in contains) and joins them by and, or, not and
+    parentheses; a dot leads into a record, `key` is its key. With --json each comes with its key,
+    headers and place. Example:
+    `riverrun tail flight_eta.predictions --where "segment = UA and value<0" --limit 5`
     """
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     tests = [filter_of(text) for text in where or ()]
@@ -93,40 +101,68 @@ async def _tail(found: AsyncIterator[dict[str, Any]], json: bool) -> None:
 
 def list_letters(
     usecase: UseCaseName,
-    error_class: Annotated[str | None, typer.Option("--class", help="Only of this class.")] = None,
+    error_class: ErrorClass = None,
+    where: Where = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest N.")] = 20,
     reveal: Reveal = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """List what could not be used, by its place, and how many of each class there are.
+    """List what could not be used: how many of each cause, and the newest by their places.
 
-    Example: `riverrun dead-letters list flight_eta --class late`
+    Conditions are as of `riverrun tail`, on what `show` shows. Example:
+    `riverrun dead-letters list flight_eta --class malformed --where "error contains weight"`
     """
     use_case, settings, names = _place(usecase, prefix)
     topic = names["dead-letter"]
     masking = masking_for(use_case, settings, why=reveal, what=topic)
-    found = _found(topic, settings, (), error_class)
-    classes = Counter(letter.body["error_class"] for letter in found)
-    newest = sorted(found, key=lambda letter: letter.timestamp_ms)[-limit:]
+    found = _found(topic, settings, (), error_class, where, masking)
+    classes = Counter(letter.body["error_class"] for letter, _ in found)
+    causes = _causes(shown for _, shown in found)
+    newest = sorted((shown for _, shown in found), key=lambda one: int(one["timestamp_ms"]))[
+        -limit:
+    ]
     if json:
-        shown = [letter.as_json(masking) for letter in newest]
-        as_json({"classes": classes, "letters": shown})
+        as_json({"classes": classes, "causes": causes, "letters": newest})
         return
+    _print_causes(causes)
+    _print_letters(newest)
+    talk.print(", ".join(f"{n:,} {word}" for word, n in classes.most_common()) or "none")
+
+
+def _causes(letters: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How many of each cause, the most frequent first, with the place of the newest."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for shown in letters:
+        cause = cause_of(shown["error"])
+        group = found.setdefault((shown["error_class"], cause), {"count": 0, "newest": None})
+        group["count"] += 1
+        group["newest"] = shown["place"]
+    rows = [{"class": name, "cause": cause, **group} for (name, cause), group in found.items()]
+    return sorted(rows, key=lambda row: -row["count"])
+
+
+def _print_causes(causes: Iterable[dict[str, Any]]) -> None:
+    table = Table("count", "class", "cause", "such as", box=None)
+    for row in causes:
+        table.add_row(f"{row['count']:,}", row["class"], escape(row["cause"]), row["newest"])
+    data.print(table)
+
+
+def _print_letters(letters: Iterable[dict[str, Any]]) -> None:
     table = Table("place", "when", "class", "from", "try", "error", box=None)
-    for letter in newest:
-        body, when = letter.body, datetime.fromtimestamp(letter.timestamp_ms / 1000, UTC)
-        source = f"{body['topic']}[{body['partition']}] {body['offset']}"
+    for shown in letters:
+        when = datetime.fromtimestamp(shown["timestamp_ms"] / 1000, UTC)
+        source = f"{shown['topic']}[{shown['partition']}] {shown['offset']}"
         table.add_row(
-            letter.place,
+            shown["place"],
             f"{when:%Y-%m-%d %H:%M:%S}",
-            body["error_class"],
+            shown["error_class"],
             source,
-            str(letter.attempt),
-            escape(letter.as_json(masking)["error"]),
+            str(shown["attempt"]),
+            escape(shown["error"]),
         )
     data.print(table)
-    talk.print(", ".join(f"{n:,} {word}" for word, n in classes.most_common()) or "none")
 
 
 def show(
@@ -142,9 +178,8 @@ def show(
     """
     use_case, settings, names = _place(usecase, prefix)
     topic = names["dead-letter"]
-    letter = _found(topic, settings, (place,), None)[0]
-    what = f"{topic} {place}"
-    shown = letter.as_json(masking_for(use_case, settings, why=reveal, what=what))
+    masking = masking_for(use_case, settings, why=reveal, what=f"{topic} {place}")
+    _, shown = _found(topic, settings, (place,), None, None, masking)[0]
     if json:
         as_json(shown)
         return
@@ -156,7 +191,8 @@ def redrive(
     usecase: UseCaseName,
     places: Places = None,
     everything: Annotated[bool, typer.Option("--all", help="All that are listed.")] = False,
-    error_class: Annotated[str | None, typer.Option("--class", help="Only of this class.")] = None,
+    error_class: ErrorClass = None,
+    where: Where = None,
     attempts_max: Annotated[
         int, typer.Option("--attempts", min=1, help="Leave what was sent again so often.")
     ] = ATTEMPTS_MAX,
@@ -165,13 +201,16 @@ def redrive(
 ) -> None:
     """Send the original bytes to the original topic again, once their cause is mended.
 
-    Exit code 1 if some could not be. Example:
+    --all can be narrowed by --class and --where. What was sent again --attempts times (a header
+    carries the count) is left. Exit code 1 if some could not be. Example:
     `riverrun dead-letters redrive flight_eta --all --class malformed`
     """
     if bool(places) == everything:
         raise typer.BadParameter("give places, or --all")
-    _, settings, names = _place(usecase, prefix)
-    chosen = _found(names["dead-letter"], settings, tuple(places or ()), error_class)
+    use_case, settings, names = _place(usecase, prefix)
+    masking, topic = masking_of(use_case), names["dead-letter"]
+    found = _found(topic, settings, tuple(places or ()), error_class, where, masking)
+    chosen = [letter for letter, _ in found]
     done = asyncio.run(send_again(chosen, settings, names, attempts_max=attempts_max))
     if json:
         as_json({"sent": done.sent, "left": done.left})
@@ -190,18 +229,31 @@ def _place(usecase: str, prefix: str | None) -> tuple[UseCase, Settings, dict[st
 
 
 def _found(
-    topic: str, settings: Settings, places: Sequence[str], error_class: str | None
-) -> list[Letter]:
-    async def read() -> list[Letter]:
-        return [
-            letter
-            async for letter in letters(topic, settings)
-            if (not places or letter.place in places)
-            and error_class in (None, letter.body["error_class"])
-        ]
+    topic: str,
+    settings: Settings,
+    places: Sequence[str],
+    error_class: str | None,
+    where: Sequence[str] | None,
+    masking: Masking,
+) -> list[tuple[Letter, dict[str, Any]]]:
+    """Letters with what is shown of them; conditions see what is shown."""
+    tests = [filter_of(text) for text in where or ()]
+
+    async def read() -> list[tuple[Letter, dict[str, Any]]]:
+        found = []
+        async for letter in letters(topic, settings):
+            if places and letter.place not in places:
+                continue
+            if error_class not in (None, letter.body["error_class"]):
+                continue
+            shown = letter.as_json(masking)
+            row = {"key": shown["key"], "value": shown}
+            if all(test(row) for test in tests):
+                found.append((letter, shown))
+        return found
 
     found = asyncio.run(read())
-    missing = set(places) - {letter.place for letter in found}
+    missing = set() if where else set(places) - {letter.place for letter, _ in found}
     if missing:
         raise Misdeclared(
             f"{topic} has no record at {', '.join(sorted(missing))}.",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,13 +19,12 @@ from aiokafka import TopicPartition
 
 from models.personal import masking_of
 from schemas.errors import RiverrunError
-from streams.dead_letters import Letter
+from streams.dead_letters import Letter, cause_of
 from streams.ops.scene import Case
 from streams.tapes import Tapes
 
 KEPT_MAX = 5_000
 IDLE_S, READ_S_MAX = 60.0, 60.0
-VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,:TZ+-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +158,7 @@ class Letterbox:
         letter = Letter(place, record.timestamp, orjson.loads(record.value))
         body = letter.body
         error = letter.as_json(self._masking)["error"]
-        cause = VARYING.sub("…", error)[:160]
+        cause = cause_of(error)[:160]
         self.lines.append(
             Line(
                 place=place,
