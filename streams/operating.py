@@ -20,7 +20,7 @@ from streams.redefining import Eras, explained
 from streams.retention import refuse_gap
 from streams.serving import FeatureServer
 from streams.settings import Settings
-from streams.snapshots.archive import archive_of
+from streams.snapshots.archive import INTERVAL_S, archive_of
 from streams.snapshots.redis_hash import connect
 from streams.snapshots.store import Snapshots
 from streams.unpickling import Allowed
@@ -105,7 +105,12 @@ def serving_of(use_case: UseCase, settings: Settings) -> FeatureServer | None:
 
 
 def store_of(
-    loaded: Loaded, settings: Settings, make: Callable[[int], PartitionTask], **given: Any
+    loaded: Loaded,
+    settings: Settings,
+    make: Callable[[int], PartitionTask],
+    *,
+    archive_interval_s: float = INTERVAL_S,
+    **given: Any,
 ) -> Snapshots:
     """The snapshots of a use case, in Redis and in the archive that is set; `make`: fresh tasks."""
     assert settings.redis_url is not None
@@ -117,7 +122,7 @@ def store_of(
         make,
         key=key,
         allowed=Allowed(use_case.models.values(), use_case.event.__module__),
-        archive=archive_of(url, group, key),
+        archive=archive_of(url, group, key, archive_interval_s),
         **given,
     )
 

@@ -185,7 +185,10 @@ class Redefinition:
                 definition=task.definition,
             )
 
-        store = store_of(self._loaded, self._settings, fresh, interval_s=0.0)
+        # The archive, too, whenever the last was: older entries may be beyond this core.
+        store = store_of(
+            self._loaded, self._settings, fresh, interval_s=0.0, archive_interval_s=0.0
+        )
         await store.load(begun.partition)
         store.offer(begun.partition, task)
         await store.written()

@@ -4,8 +4,9 @@
 
 Each is whole and signed. They start recovery where Redis was lost, start verification near what is
 asked for, and reach back past the topics' retention. Kept: all of the last `ALL_S`, then the newest
-of each day for `DAILY_S`, and the newest `LEAST` in any case. A file that is cut off is found out
-when it is read, and passed over.
+of each day for `DAILY_S`, and in any case the newest `LEAST` and, once there was another, the first
+of each definition: what ran before it may be beyond proof here, and what came after starts there. A
+file that is cut off is found out when it is read, and passed over.
 """
 
 from __future__ import annotations
@@ -180,10 +181,13 @@ class Archive:
 def outlived(kept: Iterable[Kept], now_s: float) -> list[Kept]:
     """Those of one partition that are not kept any longer."""
     newest_first = sorted(kept, reverse=True)
+    begun = {found.definition: found.path for found in newest_first}  # the oldest of each
     days: set[int] = set()
     gone = []
     for place, found in enumerate(newest_first):
         age_s, day = now_s - found.written_s, int(found.written_s // 86_400)
+        if begun[found.definition] == found.path and len(begun) > 1:
+            continue
         if place >= LEAST and age_s > ALL_S and (age_s > DAILY_S or day in days):
             gone.append(found)
         else:
@@ -191,6 +195,8 @@ def outlived(kept: Iterable[Kept], now_s: float) -> list[Kept]:
     return gone
 
 
-def archive_of(url: str | None, group: str, key: bytes) -> Archive | None:
+def archive_of(
+    url: str | None, group: str, key: bytes, interval_s: float = INTERVAL_S
+) -> Archive | None:
     """The archive that is set, or None."""
-    return None if url is None else Archive(url, group, key)
+    return None if url is None else Archive(url, group, key, interval_s)
