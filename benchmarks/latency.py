@@ -66,16 +66,7 @@ class Bench:
 
     def start(self) -> None:
         """Start the workers."""
-        settings = self.settings
-        assert settings.redis_url is not None
-        environment = {
-            **os.environ,
-            "PYTHONHASHSEED": "0",
-            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers or "",
-            "REDIS_URL": settings.redis_url.get_secret_value(),
-            "RIVERRUN_HOME": str(settings.home),
-            "RIVERRUN_TOPIC_PREFIX": settings.riverrun_topic_prefix,
-        }
+        environment = {**os.environ, **self.settings.environment()}
         command = [sys.executable, "-P", "-m", "benchmarks.latency", "--use-case", self.file]
         command += ["--worker", json.dumps(dict(self.pace))]
         for _ in range(self.count):

@@ -39,15 +39,7 @@ class Workers:
 
     def start(self, count: int) -> None:
         """Start `count` more; their servers and prefix are handed on by the environment."""
-        settings = self.settings
-        environment = {
-            **os.environ,
-            "PYTHONHASHSEED": "0",
-            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers or "",
-            "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
-            "RIVERRUN_HOME": str(settings.home),
-            "RIVERRUN_TOPIC_PREFIX": settings.riverrun_topic_prefix,
-        }
+        environment = {**os.environ, **self.settings.environment()}
         command = [sys.executable, "-P", "-m", "streams.cli", "worker", str(self.loaded.path)]
         command += ["--processes", str(count)]
         self.processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))

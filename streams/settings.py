@@ -150,6 +150,16 @@ class Settings(BaseSettings):
         }
         return self.model_copy(update=servers)
 
+    def environment(self) -> dict[str, str]:
+        """What hands servers, home and prefix on to a process of one's own, beside `os.environ`."""
+        return {
+            "PYTHONHASHSEED": "0",
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers or "",
+            "REDIS_URL": self.redis_url.get_secret_value() if self.redis_url else "",
+            "RIVERRUN_HOME": str(self.home),
+            "RIVERRUN_TOPIC_PREFIX": self.riverrun_topic_prefix,
+        }
+
     def kafka_client(self) -> dict[str, Any]:
         """The connection arguments of every aiokafka client, `ssl_context` included.
 

@@ -127,14 +127,7 @@ class Loop:
         )
         self.names = topics.names_of(self.loaded.use_case, self.settings)
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.environment = {
-            **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
-            "REDIS_URL": stack.redis_url,
-            "RIVERRUN_HOME": str(folder / "home"),
-            "RIVERRUN_TOPIC_PREFIX": self.prefix,
-            "PYTHONHASHSEED": "0",
-        }
+        self.environment = {**os.environ, **self.settings.environment()}
 
     # Commands.
 

@@ -123,13 +123,4 @@ def _conclude(inquiry: Inquiry, out: bytes, talk: str) -> None:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of a `riverrun` process on the same servers, prefix and home."""
-    redis = settings.redis_url.get_secret_value() if settings.redis_url else ""
-    return {
-        **os.environ,
-        "PYTHONHASHSEED": "0",
-        "NO_COLOR": "1",
-        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers or "",
-        "REDIS_URL": redis,
-        "RIVERRUN_HOME": str(settings.home),
-        "RIVERRUN_TOPIC_PREFIX": settings.riverrun_topic_prefix,
-    }
+    return {**os.environ, "NO_COLOR": "1", **settings.environment()}

@@ -21,7 +21,7 @@ from streams import topics
 from streams.embedded import Stack
 from streams.loading import load
 from streams.settings import Settings
-from tests.chaos.crew import Crew, environment
+from tests.chaos.crew import Crew
 from tests.chaos.faults import Faults, Struck
 from tests.chaos.folding import USE_CASE, differing
 from tests.chaos.proxy import Proxy
@@ -71,8 +71,7 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
     logs = given.logs or folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     redis_url = f"redis://127.0.0.1:{proxy.port}/0"
-    home = folder / "servers"
-    crew = Crew(environment(endpoints.bootstrap_servers, redis_url, prefix, home), logs)
+    crew = Crew(settings.at(endpoints.bootstrap_servers, redis_url).environment(), logs)
     faults = Faults(stack, crew, proxy, random.Random(given.seed), brokers=given.brokers)
     if given.only:
         faults.kinds = {kind: faults.kinds[kind] for kind in given.only}

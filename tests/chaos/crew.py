@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from tests.chaos.folding import USE_CASE
 
@@ -25,7 +24,7 @@ class Crew:
     """
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
-        self.environment = {**os.environ, **environment, "PYTHONHASHSEED": "0"}
+        self.environment = {**os.environ, **environment}
         self.folder = folder
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.wanted: set[str] = set()
@@ -121,13 +120,3 @@ class Crew:
         """What the workers said last."""
         files = sorted(self.folder.glob("*.log"))
         return "\n".join(f"== {file.name}\n{file.read_text()[-size:]}" for file in files)
-
-
-def environment(servers: str, redis: str, prefix: str, home: Path) -> dict[str, Any]:
-    """A worker's."""
-    return {
-        "KAFKA_BOOTSTRAP_SERVERS": servers,
-        "REDIS_URL": redis,
-        "RIVERRUN_TOPIC_PREFIX": prefix,
-        "RIVERRUN_HOME": str(home),
-    }
