@@ -51,8 +51,7 @@ def monitor(
     if not verbose:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
-    names = usecases or asyncio.run(found(settings))
-    loadeds = [load(name) for name in names]
+    loadeds = [load(name) for name in usecases or ()] or _loadable(asyncio.run(found(settings)))
     talk.print(f"monitor of {', '.join(each.use_case.name for each in loadeds)}", markup=False)
 
     async def run() -> None:
@@ -63,6 +62,19 @@ def monitor(
         await watching.run()
 
     asyncio.run(run())
+
+
+def _loadable(names: Sequence[str]) -> list[Loaded]:
+    # What has topics here may be another's, whose file is elsewhere.
+    chosen = []
+    for name in names:
+        try:
+            chosen.append(load(name))
+        except Misdeclared as error:
+            talk.print(f"{name} is left out: {error}", style="yellow", markup=False)
+    if not chosen:
+        raise Misdeclared("No use case is left to watch.", mend="Name one, or its file.")
+    return chosen
 
 
 def metrics(
