@@ -40,6 +40,10 @@ STANDINGS = 400
 WORDS_MAX = 500
 
 
+WHOLE = "whole"
+"""The group of a whole partition."""
+
+
 class Row(NamedTuple):
     """What is put where; `value` is JSON."""
 
@@ -56,7 +60,7 @@ def group_name(segment: str | None, slice: str | None) -> str:
     """
     if segment is not None:
         return f"segment:{segment}" if slice is None else f"segment:{segment}:slice:{slice}"
-    return "whole" if slice is None else f"slice:{slice}"
+    return WHOLE if slice is None else f"slice:{slice}"
 
 
 def metrics_shelf(partition: int, group: str) -> str:
@@ -78,8 +82,14 @@ def keep_of(shelf: str) -> int | None:
     """How many entries of a shelf count, newest first; of windowed shelves: windows. None: all."""
     kind, _, rest = shelf.partition(":")
     if kind in ("metrics", "evidence"):
-        return WINDOWS if rest.endswith(":whole") else GROUP_WINDOWS
-    kept = {"drift": ROWS, "lifecycle": ROWS, "alerts": ROWS, "dead-letter": LETTERS}
+        return WINDOWS if rest.endswith(f":{WHOLE}") else GROUP_WINDOWS
+    kept = {
+        "windows": WINDOWS,
+        "drift": ROWS,
+        "lifecycle": ROWS,
+        "alerts": ROWS,
+        "dead-letter": LETTERS,
+    }
     return kept.get(kind) or {"samples": SAMPLES, "standings": STANDINGS}.get(kind)
 
 
@@ -120,6 +130,8 @@ def _metric(record: dict[str, Any], place: str, partition: int, offset: int) -> 
     if record["model"] == "served":
         told = [record["segment"], record.get("slice"), record["window_start"]]
         rows.append(Row(f"groups:{partition}", group, orjson.dumps(told)))
+        if group == WHOLE:
+            rows.append(Row(f"windows:{partition}", record["window_start"], b"1"))
     return rows
 
 

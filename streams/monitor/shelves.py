@@ -1,10 +1,10 @@
 """Where rows are kept: Redis, filled by the monitor, or memory, filled from the topics.
 
-    riverrun:monitor:2:{<group>}:shelf:<name>      a hash, one field a row
-    riverrun:monitor:2:{<group>}:shelves           the names of all shelves
-    riverrun:monitor:2:{<group>}:at:<kind>:<n>     offset after the last record taken of partition n
-    riverrun:monitor:2:{<group>}:alive             told by the monitor, gone ten seconds after it
-    riverrun:monitor:2:{<group>}:leader            which of several monitors watches for alerts
+    riverrun:monitor:3:{<group>}:shelf:<name>      a hash, one field a row
+    riverrun:monitor:3:{<group>}:shelves           the names of all shelves
+    riverrun:monitor:3:{<group>}:at:<kind>:<n>     offset after the last record taken of partition n
+    riverrun:monitor:3:{<group>}:alive             told by the monitor, gone ten seconds after it
+    riverrun:monitor:3:{<group>}:leader            which of several monitors watches for alerts
 
 Rows and positions are written in one MULTI/EXEC under WATCH of the positions: whoever knows of
 another position than what is stored is outrun and reads its positions again. So a monitor that was
@@ -27,7 +27,7 @@ Shelf = Mapping[str, bytes]
 Place = tuple[str, int]
 """A topic's kind and a partition."""
 
-FORMAT = 2
+FORMAT = 3
 """Of the rows: whoever expects others fills shelves of its own from the topics."""
 
 ALIVE_S = 10
@@ -40,6 +40,9 @@ class Source(Protocol):
 
     async def shelves(self, names: Sequence[str]) -> list[Shelf]:
         """Their entries that count; empty for one that is not there."""
+
+    async def picked(self, names: Sequence[str], fields: Sequence[str]) -> list[Shelf]:
+        """Of each shelf only these fields, where it has them."""
 
     async def named(self, beginning: str) -> list[str]:
         """The names of shelves that begin so, sorted."""
@@ -76,6 +79,18 @@ class RedisShelves:
         return [
             counting(name, {field.decode(): value for field, value in shelf.items()})
             for name, shelf in zip(names, found, strict=True)
+        ]
+
+    async def picked(self, names: Sequence[str], fields: Sequence[str]) -> list[Shelf]:
+        """Of each shelf only these fields, where it has them."""
+        if not names or not fields:
+            return [{} for _ in names]
+        pipe = self._client.pipeline(transaction=False)
+        for name in names:
+            pipe.hmget(self._shelf(name), fields)
+        return [
+            {field: v for field, v in zip(fields, values, strict=True) if v is not None}
+            for values in await pipe.execute()
         ]
 
     async def named(self, beginning: str) -> list[str]:
@@ -188,6 +203,11 @@ class MemoryShelves:
     async def shelves(self, names: Sequence[str]) -> list[Shelf]:
         """Their entries that count; empty for one that is not there."""
         return [counting(name, self._shelves.get(name, {})) for name in names]
+
+    async def picked(self, names: Sequence[str], fields: Sequence[str]) -> list[Shelf]:
+        """Of each shelf only these fields, where it has them."""
+        found = [self._shelves.get(name, {}) for name in names]
+        return [{field: shelf[field] for field in fields if field in shelf} for shelf in found]
 
     async def named(self, beginning: str) -> list[str]:
         """The names of shelves that begin so, sorted."""

@@ -29,10 +29,11 @@ class Cell:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a row as shelves hold it."""
+        counts, sums = self.counts, self.sums
         for name in _COUNTS:
-            self.counts[name] += row[name]
+            counts[name] = counts.get(name, 0) + row[name]
         for name, value in row["sums"].items():
-            self.sums[name] += value
+            sums[name] = sums.get(name, 0.0) + value
         self.kpi_sum += row["kpi_sum"] or 0.0
 
     def merge(self, other: Cell) -> None:

@@ -6,6 +6,7 @@ Bounds: what shelves hold (rows.py). Errors of the shelves' client go through.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,7 +18,7 @@ from models.usecase import UseCase
 from streams.monitor import summing
 from streams.monitor.changes import alerts, definitions, states
 from streams.monitor.figures import Group, Overview, Point, Quality, Sample, Score, Settled
-from streams.monitor.rows import evidence_shelf, group_name, metrics_shelf
+from streams.monitor.rows import WHOLE, evidence_shelf, group_name, metrics_shelf
 from streams.monitor.shelves import Source
 from streams.monitor.summing import Windows
 from streams.monitor.workers import partitions, state_of
@@ -83,8 +84,7 @@ async def settled(
 async def overview(board: Board, now_s: float | None = None) -> Overview:
     """One use case in one row; `now_s` is the asker's clock (Unix time)."""
     use_case = board.use_case
-    windows, _ = await _windows(board, group_name(None, None))
-    recent = dict(list(windows.items())[-RECENT:])
+    (recent,) = await _newest(board, [WHOLE], RECENT)
     cells = summing.total(recent.values())
     found = summing.scores(use_case, cells)
     rows = await partitions(board.source, board.count, now_s)
@@ -129,12 +129,12 @@ def kpi_gain(use_case: UseCase, mine: Score | None, other: Score | None) -> floa
 
 
 async def segments(board: Board, windows: int | None = None) -> tuple[Group, ...]:
-    """Every segment over its newest windows (None: all kept), the worst first."""
+    """Every segment over the newest windows (None: all kept), the worst first."""
     return await _groups(board, "segment:", windows)
 
 
 async def slices(board: Board, windows: int | None = None) -> tuple[Group, ...]:
-    """Every slice over its newest windows (None: all kept), the worst first."""
+    """Every slice over the newest windows (None: all kept), the worst first."""
     return await _groups(board, "slice:", windows)
 
 
@@ -149,24 +149,40 @@ async def _windows(board: Board, group: str) -> tuple[Windows, float]:
     return summing.windows_of(await board.source.shelves(names))
 
 
-async def _groups(board: Board, beginning: str, newest: int | None) -> tuple[Group, ...]:
+async def _newest(board: Board, groups: Sequence[str], count: int | None) -> list[Windows]:
+    """The newest windows (None: all that are kept) of several groups, in one reading."""
+    names = [metrics_shelf(n, group) for group in groups for n in range(board.count)]
+    if count is None:
+        shelves = await board.source.shelves(names)
+    else:
+        shelves = await board.source.picked(names, await _fields(board, count))
+    each = [shelves[at : at + board.count] for at in range(0, len(shelves), board.count)]
+    return [summing.windows_of(of_group)[0] for of_group in each]
+
+
+async def _fields(board: Board, count: int) -> list[str]:
+    kept = await board.source.shelves([f"windows:{number}" for number in range(board.count)])
+    starts = sorted({start for shelf in kept for start in shelf})[-count:]
+    models = ("served", "baseline", *board.use_case.models)
+    return [f"{start}|{model}" for start in starts for model in models]
+
+
+async def _groups(board: Board, beginning: str, count: int | None) -> tuple[Group, ...]:
     indexes = await board.source.shelves([f"groups:{n}" for n in range(board.count)])
     names = sorted({name for index in indexes for name in index if name.startswith(beginning)})
-    whole, _ = await _windows(board, group_name(None, None))
-    of_all = _over(board.use_case, whole, newest).get("served")
+    whole, *each = await _newest(board, [WHOLE, *names], count)
+    of_all = _over(board.use_case, whole).get("served")
     found = []
-    for name in names:
-        windows, _ = await _windows(board, name)
-        scores = _over(board.use_case, windows, newest)
+    for name, windows in zip(names, each, strict=True):
+        scores = _over(board.use_case, windows)
         if "served" in scores:
             told = next(orjson.loads(index[name]) for index in indexes if name in index)
             found.append(_group(board.use_case, told, scores, of_all))
     return tuple(sorted(found, key=lambda group: -(group.gap or 0.0)))
 
 
-def _over(use_case: UseCase, windows: Windows, newest: int | None) -> dict[str, Score]:
-    chosen = list(windows.values())
-    return summing.scores(use_case, summing.total(chosen if newest is None else chosen[-newest:]))
+def _over(use_case: UseCase, windows: Windows) -> dict[str, Score]:
+    return summing.scores(use_case, summing.total(windows.values()))
 
 
 def _group(
