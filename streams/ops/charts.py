@@ -68,7 +68,8 @@ class Rule:
 class Chart:
     """All of one chart. `x`: seconds since 1970 for `time`, else as `scale` says.
 
-    `say` is the sentence above it; `group`: charts of one group zoom together.
+    `say` is the sentence above it; `group`: charts of one group zoom together; `narrows`: its first
+    places may leave the picture, so that the last ones are seen.
     """
 
     id: str
@@ -82,7 +83,7 @@ class Chart:
     command: str = ""
     group: str = ""
     zero: bool = False
-    square: bool = False
+    narrows: bool = False
     height: int = 240
     marks: list[Mark] = field(default_factory=list)
     shades: list[Shade] = field(default_factory=list)
@@ -104,7 +105,7 @@ class Chart:
                 "xName": self.x_name,
                 "group": self.group or self.id,
                 "zero": self.zero,
-                "square": self.square,
+                "narrows": self.narrows,
                 "height": self.height,
                 "x": list(self.x),
                 "series": [_series(series) for series in self.series],

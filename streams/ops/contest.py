@@ -69,9 +69,9 @@ def _row(number_: int, standing: Mapping[str, Any]) -> dict[str, Any]:
         "chart": f"gain{number_}",
         "asked": QUESTIONS[standing["question"]],
         "shown": VERDICTS[standing["verdict"]],
-        "sure": percent(1 - standing["alpha"], 1),
+        "sure": percent(1 - standing["alpha"], 0 if standing["alpha"] >= 0.01 else 2),
         "gained": money(standing["gain"], unit),
-        "between": f"{number(low)} and {money(high, unit)}",
+        "between": f"{money(low)} and {money(high, unit)}",
         "missing_words": _missing(standing),
     }
 
@@ -108,6 +108,7 @@ def narrowing(
         rules=[Rule(0.0, "no difference")],
         unit=standing["kpi_unit"],
         group="time",
+        narrows=True,
         command=case.command("worth", case.file),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -78,22 +79,8 @@ def timeline(case: Case, found: list[Drifted]) -> Chart:
     first, last = min(days), max(days)
     x = [day * DAY_S for day in range(first, last + 1)]
     of = {"alarm": "bad", "warning": "warn", "notice": "quiet"}
-    series = [
-        Series(
-            severity,
-            [
-                sum(
-                    d.severity == severity and day == at // DAY_S
-                    for d, day in zip(found, days, strict=True)
-                )
-                for at in x
-            ],
-            "bars",
-            tone,
-        )
-        for severity, tone in of.items()
-        if any(drifted.severity == severity for drifted in found)
-    ]
+    counts = Counter(days)
+    series = [Series("changes", [counts[int(at // DAY_S)] for at in x], "bars", "quiet")]
     marks = [
         Mark(
             float(seconds_of(d.since) or 0), f"{d.subject}: {d.was} → {d.now}"[:120], of[d.severity]

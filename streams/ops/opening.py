@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import secrets
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
@@ -28,7 +30,7 @@ log = logging.getLogger("riverrun.ops")
 
 PORT = 8088
 PASSWORD_MIN = 12
-STOP_S_MAX = 2.0
+STOP_S_MAX, END_S_MAX = 2.0, 8.0
 
 
 def desk_of(cases: Sequence[Loaded], settings: Settings, host: str, port: int) -> Desk:
@@ -142,6 +144,10 @@ async def _until_stopped() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
+    # Faust's threads may outlive its app, and nothing here is worth waiting for.
+    deadline = threading.Timer(END_S_MAX, os._exit, (0,))
+    deadline.daemon = True
+    deadline.start()
 
 
 __all__ = ["PORT", "desk_of", "is_loopback", "serve", "watched"]

@@ -71,7 +71,7 @@ def over_time(case: Case, found: Quality, marks: list[Mark]) -> list[Chart]:
     shared: dict[str, Any] = {"x": x, "group": "time", "command": command}
     kpi = Chart(
         id="kpi",
-        title=f"Cost of an answer, {found.kpi_unit} an event",
+        title=f"{_word(found)} an answer, {found.kpi_unit} an event",
         say=_kpi_words(found),
         series=lines_of(found, "kpi"),
         unit=found.kpi_unit,
@@ -181,6 +181,10 @@ def _kpi_words(found: Quality) -> str:
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
+
+
+def _word(found: Quality) -> str:
+    return "Cost of" if found.kpi_better == "lower" else "Earned by"
 
 
 def _better(found: Quality) -> str:

@@ -47,8 +47,8 @@ def _by_evidence(case: Case, standing: Mapping[str, Any]) -> Verdict:
         "worse": ("bad", "No"),
         "undecided": ("warn", "Not decided yet"),
     }[standing["verdict"]]
-    sure = percent(1 - standing["alpha"], 0)
-    between = f"{number(low)} and {money(high, unit)}"
+    sure = percent(1 - standing["alpha"], 0 if standing["alpha"] >= 0.01 else 2)
+    between = f"{money(low)} and {money(high, unit)}"
     sentence = f"{_saves(case, gain)} against the baseline; {sure} sure between {between}."
     more = f"From {number(standing['labelled'])} settled outcomes"
     if standing["missing"]:

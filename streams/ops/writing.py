@@ -30,7 +30,7 @@ def number(value: Any, digits: int = 3) -> str:
     return text.replace("-", "−")
 
 
-def money(value: Any, unit: str) -> str:
+def money(value: Any, unit: str = "") -> str:
     """An amount in its unit, two decimals where they say something.
 
     >>> money(2.306, "USD"), money(-1715172.2, "USD")
@@ -39,7 +39,7 @@ def money(value: Any, unit: str) -> str:
     if value is None:
         return NONE
     text = f"{value:,.2f}" if abs(value) < 1_000 else f"{value:,.0f}"
-    return f"{text} {unit}".replace("-", "−")
+    return f"{text} {unit}".rstrip().replace("-", "−")
 
 
 def percent(value: Any, digits: int = 1) -> str:

@@ -23,7 +23,7 @@ export class Drawing {
   }
 
   paint(width) {
-    const height = this.spec.square ? Math.min(width, 320) : this.spec.height;
+    const { height } = this.spec;
     const xs = this.range(), ys = this.heights(xs);
     const yTicks = ticks(...ys, Math.max(3, Math.floor(height / 56)));
     const left = 12 + 7 * Math.max(...yTicks.map((tick) => short(tick).length));
@@ -72,9 +72,11 @@ export class Drawing {
       low = Math.min(low, value);
       high = Math.max(high, value);
     };
+    // A sequence that narrows would be a line if its first, widest places had to fit.
+    const settled = this.spec.narrows && !this.zoom ? Math.floor(this.xs.length / 5) : 0;
     for (const series of this.visible())
       this.xs.forEach((x, n) => {
-        if (x < from || x > to) return;
+        if (x < from || x > to || n < settled) return;
         take(series.y[n]);
         take(series.low?.[n]);
         take(series.high?.[n]);
