@@ -7,7 +7,7 @@ from typing import Any
 from loop import SOURCE
 
 from streams.loading import load
-from streams.monitor import changes, summing, views
+from streams.monitor import changes, reasons, summing, views
 from streams.monitor.rows import GROUP_WINDOWS, ROWS, WINDOWS, Row, newest, rows_of
 from streams.monitor.shelves import MemoryShelves
 from streams.monitor.views import Board
@@ -154,6 +154,23 @@ async def test_settled_blocks_are_added_up(tmp_path: Any) -> None:
     shelves.put(rows("evidence", records))
     (block,) = await views.settled(board(tmp_path, shelves))
     assert (block.predictions, block.missing, block.kpi_n, block.gain) == (24, 4, 20, 20.0)
+
+
+async def test_calibration_adds_bins_up_and_importance_weighs_partitions(tmp_path: Any) -> None:
+    """Bins of all windows and partitions; a partition with three times the labels counts so."""
+    records = told()
+    for record in records:
+        if record["model"] == "served":
+            record["reliability"] = [[10.0, 1.0, 2.0], [0.0, 0.0, 0.0], [10.0, 9.0, 8.0]]
+        if record["model"] == "linear":
+            record["importance"] = {"weight": float(record["partition"]), "miles": 0.5}
+    shelves = MemoryShelves()
+    shelves.put(rows("metrics", records))
+    bins = await reasons.calibration(board(tmp_path, shelves))
+    assert [(bin.n, bin.said, bin.true) for bin in bins] == [(200, 0.1, 0.2), (200, 0.9, 0.8)]
+    newest = (await reasons.importance(board(tmp_path, shelves)))[-1]
+    assert newest.start == DAYS[-1]
+    assert newest.features == {"weight": 0.75, "miles": 0.5}
 
 
 async def test_an_overview_says_what_it_knows_and_no_more(tmp_path: Any) -> None:

@@ -10,8 +10,10 @@ from rich.text import Text
 
 from streams.monitor.figures import (
     AlertRow,
+    Bin,
     Drifted,
     Group,
+    Importance,
     Overview,
     PartitionRow,
     Point,
@@ -131,6 +133,24 @@ def groups(board: Board, found: Iterable[Group]) -> Table:
             number(kpi_gain(board.use_case, group.served, base)),
             share(group.served.maturity),
         )
+    return table
+
+
+def importance(found: Sequence[Importance]) -> Table:
+    """One row a feature, as of the newest window that tells it, beside the one before."""
+    table = _table(("feature",), ("adds to the loss", "the window before"), "importance")
+    newest = found[-1].features if found else {}
+    before = found[-2].features if len(found) > 1 else {}
+    for name, loss in newest.items():
+        table.add_row(Text(name), number(loss), number(before.get(name)))
+    return table
+
+
+def calibration(found: Iterable[Bin]) -> Table:
+    """One row a bin of probabilities."""
+    table = _table((), ("said", "came true", "answers"), "calibration")
+    for bin in found:
+        table.add_row(share(bin.said), share(bin.true), f"{bin.n:,}")
     return table
 
 

@@ -21,6 +21,7 @@ from streams.loading import Loaded, load
 from streams.servers import running
 from streams.settings import Settings
 
+GROUPINGS = ("segment", "slice", "feature", "probability")
 Answer = tuple[Any, list[Table], bool]
 """What --json prints, what people see, and whether all is well."""
 
@@ -82,7 +83,11 @@ def metrics(
     segment: Annotated[str | None, typer.Option(help="Only this segment.")] = None,
     slice: Annotated[str | None, typer.Option(help="Only this slice, `name=value`.")] = None,
     by: Annotated[
-        str | None, typer.Option(help="One row each: `segment` or `slice`, the worst first.")
+        str | None,
+        typer.Option(
+            help="One row each: `segment` or `slice`, the worst first; `feature`, by importance; "
+            "`probability`, against what came true."
+        ),
     ] = None,
     last: Annotated[int, typer.Option(min=1, help="The newest N windows.")] = 14,
     since: Annotated[str | None, typer.Option(help="Windows from this time on.")] = None,
@@ -97,13 +102,19 @@ def metrics(
     `riverrun metrics flight_eta --by segment --last 7`
     """
     from streams.cli import tables
-    from streams.monitor import views
+    from streams.monitor import reasons, views
 
-    if by not in (None, "segment", "slice"):
-        raise typer.BadParameter("--by takes segment or slice")
+    if by not in (None, *GROUPINGS):
+        raise typer.BadParameter(f"--by takes {', '.join(GROUPINGS)}")
     times = {"since": _moment(since), "until": _moment(until)}
 
     async def look(board: views.Board) -> Answer:
+        if by == "feature":
+            moments = await reasons.importance(board)
+            return [asdict(each) for each in moments], [tables.importance(moments)], True
+        if by == "probability":
+            bins = await reasons.calibration(board, segment=segment, slice=slice)
+            return [asdict(bin) for bin in bins], [tables.calibration(bins)], True
         if by is not None:
             groups = await (views.segments if by == "segment" else views.slices)(board, last)
             return [asdict(group) for group in groups], [tables.groups(board, groups)], True

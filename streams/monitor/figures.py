@@ -112,6 +112,23 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Bin:
+    """Served answers of about the same probability: its mean, and the share that came true."""
+
+    n: int
+    said: float
+    true: float
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """Feature → the mean loss that permuting it adds, the largest first, as of one window."""
+
+    start: str
+    features: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class DelayPoint:
     """The share of predictions that have their label by that age."""
 

@@ -126,6 +126,7 @@ def _metric(record: dict[str, Any], place: str, partition: int, offset: int) -> 
     group = group_name(record["segment"], record.get("slice"))
     field = f"{record['window_start']}|{record['model']}"
     kept = {name: record[name] for name in _METRIC_FIELDS}
+    kept |= {name: record[name] for name in _METRIC_EXTRAS if record.get(name)}
     rows = [Row(metrics_shelf(partition, group), field, orjson.dumps(kept))]
     if record["model"] == "served":
         told = [record["segment"], record.get("slice"), record["window_start"]]
@@ -135,6 +136,7 @@ def _metric(record: dict[str, Any], place: str, partition: int, offset: int) -> 
     return rows
 
 
+_METRIC_EXTRAS = ("reliability", "importance")
 _METRIC_FIELDS = (
     "predictions",
     "outcomes",

@@ -1,10 +1,10 @@
 """Where rows are kept: Redis, filled by the monitor, or memory, filled from the topics.
 
-    riverrun:monitor:3:{<group>}:shelf:<name>      a hash, one field a row
-    riverrun:monitor:3:{<group>}:shelves           the names of all shelves
-    riverrun:monitor:3:{<group>}:at:<kind>:<n>     offset after the last record taken of partition n
-    riverrun:monitor:3:{<group>}:alive             told by the monitor, gone ten seconds after it
-    riverrun:monitor:3:{<group>}:leader            which of several monitors watches for alerts
+    riverrun:monitor:4:{<group>}:shelf:<name>      a hash, one field a row
+    riverrun:monitor:4:{<group>}:shelves           the names of all shelves
+    riverrun:monitor:4:{<group>}:at:<kind>:<n>     offset after the last record taken of partition n
+    riverrun:monitor:4:{<group>}:alive             told by the monitor, gone ten seconds after it
+    riverrun:monitor:4:{<group>}:leader            which of several monitors watches for alerts
 
 Rows and positions are written in one MULTI/EXEC under WATCH of the positions: whoever knows of
 another position than what is stored is outrun and reads its positions again. So a monitor that was
@@ -27,7 +27,7 @@ Shelf = Mapping[str, bytes]
 Place = tuple[str, int]
 """A topic's kind and a partition."""
 
-FORMAT = 3
+FORMAT = 4
 """Of the rows: whoever expects others fills shelves of its own from the topics."""
 
 ALIVE_S = 10
