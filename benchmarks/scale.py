@@ -24,11 +24,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import create_model
 
 from benchmarks.curves import Curve, drawn
 from models.durations import days
+from models.encoding import encoded
 from models.reading import EVENTS, OUTCOMES, PlainRecord
 from models.state import parts_of, take_parts
 from models.task import PartitionTask
@@ -138,7 +138,7 @@ class Stream:
 
     def _record(self, body: dict[str, Any]) -> PlainRecord:
         self._offset += 1
-        value = orjson.dumps(body)
+        value = encoded(body)
         return PlainRecord("scale", 0, self._offset, 10**13, b"k", value)
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from models.assignment import Drawn
 from models.durations import spoken
+from models.encoding import encoded
 from models.features import Vector
 from models.learning import Learning
 from models.parts import Parts, Question, digest
@@ -88,7 +87,7 @@ class Answering:
         trace, *arms = drawn
         given = parts.certainty.give(answer.said, question.segment)
         said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, *arms)
-        features = orjson.dumps(
+        features = encoded(
             {
                 "event_id": event.event_id,
                 "event_time": event.event_time,

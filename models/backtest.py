@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from models.alignment import choose
+from models.encoding import encoded
 from models.publishing import Output
 from models.reading import EVENTS, OUTCOMES, PlainRecord, Taken
 from models.task import PartitionTask
@@ -59,7 +58,7 @@ class Backtest:
         partition = partition_of(key, self.partitions)
         offset = self._offsets.get((index, partition), 0)
         self._offsets[index, partition] = offset + 1
-        record = PlainRecord(kind, partition, offset, LONG_AFTER_MS, key, orjson.dumps(fields))
+        record = PlainRecord(kind, partition, offset, LONG_AFTER_MS, key, encoded(fields))
         task = self.task(partition)
         taken = task.read(index, record)
         return task.apply(taken)

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from models.encoding import encoded
 from models.likeness import alike
 from models.roster import UNASKED
 from models.task import PartitionTask
@@ -231,4 +232,4 @@ def _features(entry: Waiting, known: Any, added: list[str], new: PartitionTask) 
             " Let new fields of the event have defaults, or begin anew: --how clean"
         ) from error
     found = {name: x[name] for name in new.use_case.features if name in x}
-    return orjson.dumps(was | {"features": found})
+    return encoded(was | {"features": found})

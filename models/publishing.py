@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 from models.certainty import Given
+from models.encoding import encoded
 from models.explaining import Reasons
 from models.features import Vector
 from models.kinds import Kind, text
@@ -74,7 +73,7 @@ class Publisher:
 
     def _record(self, kind: str, key: bytes | None, value: dict[str, Any], id: str) -> Output:
         """A record that is about no single event; `id` is unique among its kind."""
-        return Output(kind, key, orjson.dumps(value), (*self._stamps[kind], ("ce_id", id.encode())))
+        return Output(kind, key, encoded(value), (*self._stamps[kind], ("ce_id", id.encode())))
 
     def features(self, record: Record, value: bytes, shared: Headers) -> Output:
         """What the models saw, already encoded (it is what waits for the outcome, too)."""
@@ -112,7 +111,7 @@ class Publisher:
             "partition": self.partition,
         }
         headers = self._stamps["predictions"] + shared
-        return Output("predictions", record.key, orjson.dumps(body), headers)
+        return Output("predictions", record.key, encoded(body), headers)
 
     def example(
         self,
@@ -149,7 +148,7 @@ class Publisher:
             "partition": self.partition,
         }
         key, shared = about
-        return Output("examples", key, orjson.dumps(body), self._stamps["examples"] + shared)
+        return Output("examples", key, encoded(body), self._stamps["examples"] + shared)
 
     def _shadows(
         self, pooled: tuple[Any, ...], own: dict[str, Any], segment: str | None
