@@ -11,6 +11,7 @@ from models.usecase import UseCase
 from schemas.errors import Incompatible
 from schemas.topics import INPUTS
 from streams import definitions, topics
+from streams.deciding import Deciding
 from streams.exposition import Exposition
 from streams.garbage import bound_pauses
 from streams.loading import Loaded
@@ -83,6 +84,7 @@ def operate(
         compression="lz4",
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         serving=serving_of(use_case, settings),
+        beside=Deciding(use_case, settings, topics.names_of(use_case, settings), group).run,
         health_host=settings.riverrun_http_host,
         health_port=health_port,
         metrics=Exposition(use_case, loaded.definition).render,

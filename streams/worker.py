@@ -21,7 +21,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -94,13 +94,15 @@ def run_worker(
     roll: Callable[..., Awaitable[Any]] | None = None,
     on_stopped: Callable[[], Awaitable[None]] | None = None,
     serving: FeatureServer | None = None,
+    beside: Callable[[], Coroutine[Any, Any, Any]] | None = None,
 ) -> int:
     """Run one worker until it is told to stop; gives the exit code.
 
     `factory(partition)` makes a fresh task; `client` holds aiokafka's connection and security
     arguments; `topics` kind → name, inputs among them only as far as they exist; `group_id` also
     names the transactions. `instance` is the static member id (None: the lowest free one of this
-    host), `claimed` one that the caller holds; `health_port` None: no server, 0: any. The process
+    host), `claimed` one that the caller holds; `health_port` None: no server, 0: any; `beside`
+    runs while this worker owns partition 0. The process
     must run under `python -P` with PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
     """
     inputs = tuple(topics.get(kind) for kind in INPUTS)
@@ -123,7 +125,7 @@ def run_worker(
     )
     claim = claim_instance(group_id, instance)
     with claim if claimed is None else contextlib.nullcontext(claimed) as member:
-        worker = _Worker(wiring, client, group_id, member, redis_url, on_stopped, serving)
+        worker = _Worker(wiring, client, group_id, member, redis_url, on_stopped, serving, beside)
         health = None if health_port is None else (health_host, health_port)
         return asyncio.run(worker.main(health, metrics))
 
@@ -138,6 +140,7 @@ class _Worker:
         redis_url: str | None,
         on_stopped: Callable[[], Awaitable[None]] | None = None,
         serving: FeatureServer | None = None,
+        beside: Callable[[], Coroutine[Any, Any, Any]] | None = None,
     ) -> None:
         self.wiring = wiring
         self.client = client
@@ -145,6 +148,8 @@ class _Worker:
         self.instance = instance
         self.redis_url = redis_url
         self.on_stopped = on_stopped
+        self.beside = beside
+        self.besides: list[asyncio.Task[Any]] = []
         self.serving = serving
         self.partitions: dict[int, Partition] = {}
         self.runs: dict[int, asyncio.Task[None]] = {}
@@ -253,6 +258,8 @@ class _Worker:
         for number in sorted(numbers):
             self._start(number, generation)
         self.parked = {n: task for n, task in self.parked.items() if n in numbers}
+        if self.beside is not None and 0 in numbers:
+            self.besides.append(asyncio.create_task(self.beside(), name="beside"))
 
     def _check_together(self, assigned: Collection[TP]) -> None:
         topics = {topic for topic in self.wiring.inputs if topic is not None}
@@ -297,6 +304,9 @@ class _Worker:
 
     async def _stop_all(self) -> None:
         """Let every transaction in flight end, bounded; park what ended cleanly."""
+        for side in self.besides:
+            side.cancel()
+        self.besides.clear()
         stopping, self.partitions = self.partitions, {}
         runs, self.runs = self.runs, {}
         for partition in stopping.values():

@@ -1,0 +1,73 @@
+"""One comparison of the decider: a model against another, its bets and its guard metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from models.evidence.arm_contest import ArmContest
+from models.evidence.confidence_sequence import Comparison, StrictCapital
+from models.kinds import BETTER, metric_value
+
+Question = Literal["shadow", "experiment", "worth"]
+Sums = dict[str, float]
+
+
+@dataclass(slots=True)
+class Contender:
+    """`model` against `against`; `sums` and `rival` are the metric's sums of both since it began.
+
+    `margin` is relative: it becomes an amount once the warm-up says what the rival costs.
+    """
+
+    question: Question
+    model: str
+    against: str
+    contest: Comparison | ArmContest
+    margin: float
+    sums: Sums = field(default_factory=dict)
+    rival: Sums = field(default_factory=dict)
+    rival_kpi: float = 0.0
+    rival_n: int = 0
+    decided: float | None = None
+    command_id: str | None = None
+
+    def add(self, mine: Mapping[str, float], theirs: Mapping[str, float]) -> None:
+        """Add one block's metric sums of both."""
+        for total, block in ((self.sums, mine), (self.rival, theirs)):
+            for name, value in block.items():
+                total[name] = total.get(name, 0.0) + value
+
+    def price(self, n: int, kpi: float) -> None:
+        """One block's KPI of the rival; the margin is set while nothing has been bet yet."""
+        if not self.margin or self.contest.seen >= self.contest.warm_blocks:
+            return
+        self.rival_n += n
+        self.rival_kpi += kpi
+        if self.rival_n:
+            self.contest.margin = self.margin * abs(self.rival_kpi / self.rival_n)
+        if isinstance(self.contest, Comparison):
+            # Its bets must stay within what a margin leaves of the range.
+            self.contest.strict = StrictCapital(0.99 / (self.contest.bound + self.contest.margin))
+
+    def settled(self, start: float) -> None:
+        """Note the block that decided it."""
+        if self.decided is None and self.contest.verdict != "undecided":
+            self.decided = start
+
+    @property
+    def is_worse(self) -> bool:
+        """Worse than its rival, and not only no better by the margin."""
+        return self.contest.interval.upper < 0.0
+
+    def guarded(self, metric: str | None) -> str | None:
+        """Why the guard metric forbids it; None where it does not."""
+        if metric is None:
+            return None
+        mine = metric_value(metric, self.sums.get("n", 0.0), self.sums)
+        theirs = metric_value(metric, self.rival.get("n", 0.0), self.rival)
+        if mine is None or theirs is None:
+            return f"{metric} is not known yet"
+        fell = mine > theirs if BETTER[metric] == "lower" else mine < theirs
+        return f"its {metric} is {mine:.5g}, {self.against}'s {theirs:.5g}" if fell else None

@@ -1,0 +1,285 @@
+"""All comparisons of a use case, folded over released blocks; what a rule would do about them.
+
+Everything is a function of the blocks in their order: whoever folds them again comes to the same
+standings and to the same commands under the same ids, so a decider that is killed, restarted or
+doubled does no harm.
+
+Comparisons begin again whenever another one answers, when a model on either side began anew, when
+arms were changed, and under another definition; each has its share of one error budget, half of the
+use case's alpha. A block counts only if all of it lies after that. What was served against the
+baseline is another question, with the whole alpha for itself; nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import orjson
+
+from models.assignment import CHAMPION
+from models.deciding.assembly import Block, Record, seconds
+from models.deciding.contender import Contender, Question
+from models.evidence.alpha_budget import AlphaBudget
+from models.evidence.arm_contest import ArmContest
+from models.evidence.confidence_sequence import Comparison
+from models.usecase import UseCase
+
+AGAIN_BLOCKS = 120
+"""A challenger that was found worse, and stays, is compared anew after so many blocks."""
+
+
+class Wish(NamedTuple):
+    """What a rule wants done: a command's verb, model, id and reason."""
+
+    verb: str
+    model: str
+    command_id: str
+    why: str
+    contender: Contender
+
+
+class Beginning(NamedTuple):
+    """What a comparison stands on in one partition: another one of these, and it begins anew."""
+
+    definition: str
+    times: list[float]
+
+
+class Decided(NamedTuple):
+    """What one block led to."""
+
+    block: Block
+    contenders: list[Contender]
+    wish: Wish | None
+    definition: str
+
+
+@dataclass(slots=True)
+class Decider:
+    """Folds blocks. Call `take` for each, in the order of time.
+
+    Memory: about 3 kB a model.
+    """
+
+    use_case: UseCase
+    budget: AlphaBudget = field(init=False)
+    worth: Contender = field(init=False)
+    contenders: dict[tuple[Question, str], Contender] = field(default_factory=dict)
+    began: dict[tuple[Question, str], dict[int, Beginning]] = field(default_factory=dict)
+    champion: str | None = None
+    promoting: str | None = None
+
+    def __post_init__(self) -> None:
+        alpha = self.use_case.contest.alpha
+        self.budget = AlphaBudget(alpha / 2)
+        contest = Comparison(alpha=alpha, bound=self._bound)
+        self.worth = Contender("worth", "served", "baseline", contest, 0.0)
+
+    @property
+    def _bound(self) -> float:
+        least, most = self.use_case.kpi.range
+        return most - least
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self.use_case.kpi.better == "lower" else -1.0
+
+    def take(self, block: Block) -> Decided:
+        """Take the next block in; the standings after it, and what a rule wants done."""
+        records = block.records
+        self._worth(block)
+        wish = None
+        champion = _one(record["champion"] for record in records)
+        if champion is not None:
+            self._compare(block, champion)
+            wish = self._wish(block)
+        standing = [self.worth, *self.contenders.values()]
+        definition = records[-1]["definition"] if records else ""
+        return Decided(block, standing, wish, definition)
+
+    def _worth(self, block: Block) -> None:
+        n = sum(record["kpi_n"] for record in block.records)
+        kpi = added(record["kpi"] for record in block.records)
+        missing = sum(record["missing"] for record in block.records)
+        if n:
+            gain = self._sign * (kpi.get("baseline", 0.0) - kpi.get("served", 0.0))
+            self.worth.contest.update(n, gain, missing)  # type: ignore[arg-type]
+            self.worth.settled(block.start)
+
+    # Models against the champion.
+
+    def _compare(self, block: Block, champion: str) -> None:
+        if champion != self.champion:
+            self.champion, self.promoting = champion, None
+            self.contenders.clear()
+            self.began.clear()
+        names = {name for record in block.records for name in record["paired"]} - {"baseline"}
+        arms = {name for record in block.records for name in record["arms"]}
+        for name in self.use_case.models:
+            if name != champion and name in names and champion in names:
+                self._shadow(block, name, champion)
+            else:
+                self._forget("shadow", name)
+            if name != champion and name in arms and CHAMPION in arms:
+                self._experiment(block, name, champion)
+            else:
+                self._forget("experiment", name)
+
+    def _forget(self, question: Question, name: str) -> None:
+        self.contenders.pop((question, name), None)
+        self.began.pop((question, name), None)
+
+    def _contender(
+        self, question: Question, name: str, champion: str, block: Block
+    ) -> Contender | None:
+        """The comparison that this block belongs to, begun anew if need be; None for no one."""
+        place = question, name
+        known = self.began.setdefault(place, {})
+        now = {r["partition"]: _beginning(r, question, name, champion) for r in block.records}
+        if any(known.get(partition, now[partition]) != now[partition] for partition in now):
+            self.contenders.pop(place, None)
+        known.update(now)
+        if any(time > block.start for beginning in now.values() for time in beginning.times):
+            return None
+        found = self.contenders.get(place)
+        if found is not None and self._is_old(found):
+            found = None
+        if found is None:
+            found = self.contenders[place] = self._begin(question, name, champion)
+        return found
+
+    def _is_old(self, contender: Contender) -> bool:
+        contest = contender.contest
+        return (
+            contest.verdict == "worse"
+            and contender.command_id is None
+            and isinstance(contest, Comparison)
+            and contest.seen - (contest.decided_at or 0) >= AGAIN_BLOCKS
+        )
+
+    def _begin(self, question: Question, name: str, champion: str) -> Contender:
+        alpha = self.budget.spend(f"{question}:{name}/{champion}")
+        contest: Comparison | ArmContest
+        if question == "shadow":
+            contest = Comparison(alpha=alpha, bound=self._bound)
+        else:
+            lower = self.use_case.kpi.better == "lower"
+            contest = ArmContest(alpha=alpha, bound=self._bound, lower=lower)
+        return Contender(question, name, champion, contest, self.use_case.promotion.margin)
+
+    def _shadow(self, block: Block, name: str, champion: str) -> None:
+        contender = self._contender("shadow", name, champion, block)
+        if contender is None:
+            return
+        n = sum(record["paired_n"] for record in block.records)
+        paired = added(record["paired"] for record in block.records)
+        labelled = sum(record["kpi_n"] for record in block.records)
+        missing = sum(record["missing"] for record in block.records)
+        if not n:
+            return
+        contender.price(n, paired[champion])
+        gain = self._sign * (paired[champion] - paired[name])
+        share = n / labelled if labelled else 1.0
+        assert isinstance(contender.contest, Comparison)
+        contender.contest.update(n, gain, round(missing * share))
+        sums = [record["sums"] for record in block.records]
+        contender.add(
+            added(s.get(name, {}) for s in sums), added(s.get(champion, {}) for s in sums)
+        )
+        contender.settled(block.start)
+
+    def _experiment(self, block: Block, name: str, champion: str) -> None:
+        contender = self._contender("experiment", name, champion, block)
+        if contender is None:
+            return
+        mine = [r["arms"][name] for r in block.records if name in r["arms"]]
+        theirs = [r["arms"][CHAMPION] for r in block.records if CHAMPION in r["arms"]]
+        assert isinstance(contender.contest, ArmContest)
+        contender.price(sum(a["n"] for a in theirs), sum(a["kpi"] for a in theirs))
+        missing = sum(a["predictions"] - a["n"] for a in (*mine, *theirs))
+        contender.contest.update(_groups(mine), _groups(theirs), missing)
+        contender.add(added(a["sums"] for a in mine), added(a["sums"] for a in theirs))
+        contender.settled(block.start)
+
+    # What a rule does.
+
+    @property
+    def deciding(self) -> Question:
+        """Which question may decide: where answers act on outcomes, an experiment alone."""
+        return "experiment" if self.use_case.contest.acts_on_outcome else "shadow"
+
+    def _wish(self, block: Block) -> Wish | None:
+        """At most one command a block; none twice for one comparison."""
+        if self.use_case.promotion.mode != "automatic":
+            return None
+        mine = [c for (q, _), c in self.contenders.items() if q == self.deciding]
+        mine = [c for c in mine if c.command_id is None and self._enough(c)]
+        best = [c for c in mine if c.contest.verdict == "better" and self.forbidden(c) is None]
+        # One promotion, until another one answers: if it is refused, a person has to see to it.
+        best = [] if self.promoting else best
+        for contender in sorted(best, key=lambda c: (-c.contest.mean, c.model))[:1]:
+            self.promoting = contender.model
+            return self._command("promote", contender, block)
+        for contender in sorted((c for c in mine if c.is_worse), key=lambda c: c.model)[:1]:
+            verb = "drain" if self.deciding == "experiment" else "retire"
+            return self._command(verb, contender, block)
+        return None
+
+    def _enough(self, contender: Contender) -> bool:
+        return contender.contest.labelled >= self.use_case.promotion.after
+
+    def forbidden(self, contender: Contender) -> str | None:
+        """Why it may not be promoted though it is better; None if it may."""
+        after = self.use_case.promotion.after
+        if not self._enough(contender):
+            return f"{contender.contest.labelled} of {after} examples"
+        return contender.guarded(self.use_case.promotion.guard)
+
+    def _command(self, verb: str, contender: Contender, block: Block) -> Wish:
+        lower, upper = contender.contest.interval
+        unit = self.use_case.kpi.unit
+        known = sorted(self.began[contender.question, contender.model].items())
+        began = [[partition, b.definition, *b.times] for partition, b in known]
+        key = [self.use_case.name, verb, contender.model, contender.against, block.start, began]
+        name = blake2b(orjson.dumps(key), digest_size=8).hexdigest()
+        contender.command_id = f"decider-{verb}-{name}"
+        why = (
+            f"{contender.question}: gains {contender.contest.mean:.4g} {unit} a prediction over "
+            f"{contender.against} ({lower:.4g} to {upper:.4g}, alpha "
+            f"{contender.contest.alpha:.2g}) on {contender.contest.labelled} examples in "
+            f"{contender.contest.seen} blocks"
+        )
+        return Wish(verb, contender.model, contender.command_id, why, contender)
+
+
+def _one(values: Iterable[str]) -> str | None:
+    """The value on which all agree; None while they do not, or there are none."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
+
+
+def added(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Sums by name, over partitions in their order."""
+    total: dict[str, float] = {}
+    for row in rows:
+        for name, value in row.items():
+            total[name] = total.get(name, 0.0) + value
+    return total
+
+
+def _groups(arms: list[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """Groups of one arm over partitions: a unit is in the same group on all of them."""
+    return [
+        (sum(n for n, _ in group), sum(kpi for _, kpi in group))
+        for group in zip(*(arm["groups"] for arm in arms), strict=True)
+    ]
+
+
+def _beginning(record: Record, question: Question, name: str, champion: str) -> Beginning:
+    times = [record["champion_since"], record["began"].get(name), record["began"].get(champion)]
+    if question == "experiment":
+        times.append(record["experiment_since"])
+    return Beginning(record["definition"], [seconds(t) for t in times if t is not None])
