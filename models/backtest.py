@@ -13,10 +13,11 @@ from typing import Any
 from models.alignment import choose
 from models.encoding import encoded
 from models.publishing import Output
-from models.reading import EVENTS, OUTCOMES, PlainRecord, Taken
+from models.reading import COMMANDS, EVENTS, OUTCOMES, PlainRecord, Taken
 from models.task import PartitionTask
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
+from schemas.inputs import Command
 from schemas.partitioner import partition_of
 
 Recorded = Iterable[tuple[str, Mapping[str, Any]]]
@@ -62,6 +63,18 @@ class Backtest:
         task = self.task(partition)
         taken = task.read(index, record)
         return task.apply(taken)
+
+    def command(self, command: Command) -> list[Output]:
+        """One command to every partition; returns what they say to it."""
+        said: list[Output] = []
+        for partition in range(self.partitions):
+            offset = self._offsets.get((COMMANDS, partition), 0)
+            self._offsets[COMMANDS, partition] = offset + 1
+            value, key = command.model_dump_json().encode(), command.command_id.encode()
+            record = PlainRecord("command", partition, offset, LONG_AFTER_MS, key, value)
+            task = self.task(partition)
+            said += task.apply(task.read(COMMANDS, record))
+        return said
 
     def _key(self, kind: str, fields: Mapping[str, Any]) -> bytes:
         """The Kafka key: the event's key field; an outcome has its event's."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from time import perf_counter
 from typing import Any
 
 import orjson
 
 from models.backtest import Backtest
+from models.deciding.rehearsal import Rehearsal
 from models.kinds import BETTER, KINDS, metric_value
 from models.publishing import Output
-from models.tally import Cell
+from models.tally import ALL, Cell
 from models.usecase import UseCase
 from schemas.errors import Misdeclared
 from streams.loading import Loaded
@@ -51,6 +53,8 @@ class Result:
     refused: int = 0
     refusals: dict[str, dict[str, Any]] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
+    standings: list[dict[str, Any]] = field(default_factory=list)
+    acts: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     records_per_s: float = 0.0
 
@@ -78,9 +82,12 @@ def backtest(
     )
     refusals: Counter[str] = Counter()
     run = Backtest(use_case, partitions, loaded.definition)
+    decider = Rehearsal(run)
     began, number = perf_counter(), 0
     for number, (kind, fields) in enumerate(recorded, 1):
-        for output in run.feed(kind, fields):
+        said = run.feed(kind, fields)
+        decider.hear(said)
+        for output in said:
             if output.kind == "dead-letter":
                 _refused(output, refusals, result)
         if number % PROGRESS_EVERY == 0:
@@ -88,9 +95,18 @@ def backtest(
     on_progress(number)
     result.seconds = perf_counter() - began
     result.records_per_s = number / result.seconds if number else 0.0
+    result.standings = [
+        row | {name: _written(row[name]) for name in ("block_start", "decided_at")}
+        for row in decider.standings
+    ]
+    result.acts = [command.model_dump(mode="json") for command in decider.acts]
     for word, count in refusals.items():
         result.refusals[word]["count"] = count
     return _summed(run, use_case, result)
+
+
+def _written(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
 
 
 def _refused(output: Output, refusals: Counter[str], result: Result) -> None:
@@ -115,7 +131,8 @@ def _summed(run: Backtest, use_case: UseCase, result: Result) -> Result:
     for answerer in ("served", *use_case.models, "baseline"):
         row = total.scores.get(answerer, [0.0] * (2 + len(names)))
         n, kpi_sum, sums = row[0], row[1], dict(zip(names, row[2:], strict=True))
-        kpi = kpi_sum / total.kpis if total.kpis else None
+        n_kpi = total.kpis if answerer in ALL else total.paired[0]
+        kpi = kpi_sum / n_kpi if n_kpi else None
         result.scores[answerer] = Score(metric_value(use_case.metric, n, sums), kpi, kpi_sum)
     return result
 

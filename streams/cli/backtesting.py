@@ -174,6 +174,15 @@ def _show_result(result: Result) -> None:
         shown = f"{name} (champion)" if name == result.champion else name
         table.add_row(shown, _number(score.metric), _number(score.kpi))
     data.print(table)
+    for row in result.standings:
+        data.print(
+            f"  {row['model']} against {row['against']}, {row['question']}: {row['verdict']}, gain "
+            f"{_number(row['gain'])} {row['kpi_unit']} ({_number(row['lower'])} to "
+            f"{_number(row['upper'])}) in {row['blocks']} blocks. {row['recommendation']}",
+            markup=False,
+        )
+    for act in result.acts:
+        data.print(f"  {act['time'][:10]} {act['verb']} {act['model']}: {act['why']}", markup=False)
     for word, refusal in result.refusals.items():
         talk.print(f"{refusal['count']:,} {word}, the first: {refusal['first']}", markup=False)
 

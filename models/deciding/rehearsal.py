@@ -1,0 +1,57 @@
+"""The decider in a backtest: it reads what the partitions settle, and what it commands is obeyed.
+
+A backtest gives records in the order of time, so whoever is far behind has nothing more to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from models.backtest import Backtest
+from models.deciding.assembly import Assembly
+from models.deciding.commands import order
+from models.deciding.decider import Decided, Decider
+from models.deciding.standings import standings
+from models.publishing import Output
+from schemas.inputs import Command
+
+
+class Rehearsal:
+    """Decides beside a backtest. `standings`: the last of each comparison; `acts`: all commands."""
+
+    def __init__(self, run: Backtest) -> None:
+        self._run = run
+        self._assembly = Assembly(run.partitions, run.use_case.horizon)
+        self._decider = Decider(run.use_case)
+        self._last: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.acts: list[Command] = []
+
+    @property
+    def standings(self) -> list[dict[str, Any]]:
+        """The newest record of each comparison, also of those that another champion ended."""
+        return list(self._last.values())
+
+    def hear(self, outputs: Iterable[Output]) -> list[Output]:
+        """Take what partitions said; what they say to the commands that follow from it."""
+        heard = False
+        for output in outputs:
+            if output.kind == "evidence":
+                self._assembly.take(orjson.loads(output.value))
+                heard = True
+        said: list[Output] = []
+        if heard:
+            for block in self._assembly.release(self._assembly.laggards):
+                said += self._decide(self._decider.take(block))
+        return said
+
+    def _decide(self, decided: Decided) -> list[Output]:
+        for row in standings(self._decider, decided):
+            self._last[row["question"], row["model"], row["against"]] = row
+        if decided.wish is None:
+            return []
+        command = order(self._run.use_case, decided, decided.wish)
+        self.acts.append(command)
+        return self._run.command(command)
