@@ -1,0 +1,152 @@
+"""What the decider writes, killed at any write: each block once, each command once.
+
+The topics are lists here, and a transaction is all or nothing; tests/test_deciding_kafka.py does it
+on real servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import TopicPartition
+from test_deciding import GAIN, case, evidence
+
+from models.usecase import UseCase
+from schemas.inputs import Command
+from streams.deciding import Deciding, _Session
+from streams.settings import Settings
+
+PARTITIONS = 2
+NAMES = {kind: kind for kind in ("evidence", "verdicts", "commands", "events", "outcomes")}
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+class Topics:
+    """Committed records by place, a producer that is killed at its `left`-th transaction, tapes."""
+
+    def __init__(self) -> None:
+        self.places = [TopicPartition("evidence", n) for n in range(PARTITIONS)]
+        self.places.append(TopicPartition("verdicts", 0))
+        self.committed: dict[TopicPartition, list[Any]] = {place: [] for place in self.places}
+        for number in range(PARTITIONS):
+            self.committed[TopicPartition("commands", number)] = []
+        self.left, self.after = -1, False
+        self._pending: list[tuple[TopicPartition, Any]] = []
+
+    def append(self, place: TopicPartition, value: bytes) -> None:
+        """One committed record."""
+        found = self.committed[place]
+        found.append(
+            SimpleNamespace(
+                topic=place.topic, partition=place.partition, offset=len(found), value=value
+            )
+        )
+
+    # As a producer.
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """All or nothing; the kill is before or after the commit."""
+        self._pending = []
+        yield
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise Killed
+        for place, value in self._pending:
+            self.append(place, value)
+        if self.left == 0:
+            raise Killed
+
+    async def send(self, topic: str, value: bytes, **given: Any) -> asyncio.Future[None]:
+        """Kept until the commit."""
+        self._pending.append((TopicPartition(topic, given["partition"]), value))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    # As tapes.
+
+    def of(self, topic: str) -> list[TopicPartition]:
+        """Its places."""
+        return [place for place in self.places if place.topic == topic]
+
+    async def bounds(self) -> dict[TopicPartition, tuple[int, int]]:
+        """First and last offset."""
+        return {place: (0, len(self.committed[place])) for place in self.places}
+
+    async def records(
+        self, place: TopicPartition, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[Any]:
+        """What is committed."""
+        for record in self.committed[place][start:end]:
+            yield record
+
+    async def follow(
+        self, starts: Mapping[TopicPartition, int], wait_s: float = 0.0
+    ) -> AsyncIterator[list[Any]]:
+        """What comes, one record at a time; at the end of all nobody waits."""
+        reached = dict(starts)
+        while True:
+            found = [p for p in self.places if reached[p] < len(self.committed[p])]
+            for place in found:
+                yield [self.committed[place][reached[place]]]
+                reached[place] += 1
+            if not found:
+                raise Killed
+            await asyncio.sleep(0)
+
+
+async def decide(topics: Topics, mine: UseCase) -> None:
+    """One life of a decider, to the end of what there is or to its kill."""
+    deciding = Deciding(mine, Settings(), NAMES, "test")
+    with pytest.raises(Killed):
+        await _Session(deciding, topics, topics).run()  # type: ignore[arg-type]
+
+
+def filled(upto: int) -> Topics:
+    """The evidence of so many days."""
+    topics = Topics()
+    for day in range(upto):
+        for number in range(PARTITIONS):
+            record = orjson.dumps(evidence(number, day, cost=GAIN))
+            topics.append(TopicPartition("evidence", number), record)
+    return topics
+
+
+def written(topics: Topics) -> tuple[list[bytes], list[list[bytes]]]:
+    """Standings, and the commands of each partition."""
+    commands = [topics.committed[TopicPartition("commands", n)] for n in range(PARTITIONS)]
+    verdicts = topics.committed[TopicPartition("verdicts", 0)]
+    return [r.value for r in verdicts], [[r.value for r in found] for found in commands]
+
+
+async def test_killed_at_any_write_it_says_each_block_and_each_command_once() -> None:
+    """Before the commit or after it: what is on the topics is to the byte what one long life
+    writes; and one more life adds nothing.
+    """
+    mine = case("automatic")
+    whole = filled(60)
+    await decide(whole, mine)
+    verdicts, commands = written(whole)
+    assert len({orjson.loads(value)["block_start"] for value in verdicts}) == 60
+    assert [Command.model_validate_json(c).verb for c in commands[0]] == ["promote"]
+    assert commands[0] == commands[1]
+    for left in (1, 46, 60):
+        for after in (False, True):
+            topics = filled(60)
+            topics.left, topics.after = left, after
+            await decide(topics, mine)
+            topics.left = -1
+            await decide(topics, mine)
+            assert written(topics) == (verdicts, commands)
+            await decide(topics, mine)
+            assert written(topics) == (verdicts, commands)
