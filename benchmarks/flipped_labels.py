@@ -68,7 +68,7 @@ def served(case: UseCase, flip: Verdicts) -> tuple[float, float, float, list[str
                 said[value["event_id"]] = value["value"]
             elif out.kind == "lifecycle":
                 told = orjson.loads(out.value)
-                if told["cause"] == "safeguard":
+                if told["cause"] == "safeguard" and told["model"] == case.champion:
                     acts.append(f"{told['to_state']}: {told['why'].partition(';')[0]}")
     pairs = [(said[i], trap) for i, trap in truth.items() if i in said]
     right = sum(guess == trap for guess, trap in pairs) / len(pairs)

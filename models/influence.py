@@ -8,9 +8,13 @@ taken apart (`models.evidence.sampled_contributions`).
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from models.evidence.permutation_importance import PermutationImportance
+from models.evidence.sampled_contributions import ROUNDS, sampled
 from models.features import Vector
 from models.heirs import loss_of
 from models.kinds import Kind, Said
@@ -54,6 +58,40 @@ class Influence:
             return loss_of(kind, true, said, baseline)
 
         self.importance.update(predict, x, label, loss)
+
+    def sampled(self, said: Mapping[str, Any], shown: Vector) -> dict[str, Any] | None:
+        """Why the model that answered said so, of a published prediction without exact reasons.
+
+        In the label's unit, or as the probability of the class that was said; what the champion saw
+        lately is what it is compared with. None where the baseline answered, or nothing was seen.
+        """
+        name = said["model"].partition("@")[0]
+        slot = self._roster.pooled.get(name)
+        if said["contributions"] is not None or slot is None:
+            return None
+        if said["reason"].startswith("the segment's own model"):
+            slot = self._roster.own.of(said["segment"]).get(name, slot)
+        slot, number = copy.deepcopy(slot), self._use_case.kind == "regression"
+
+        def predict(x: dict[str, Any]) -> float:
+            answer = slot.ask(self._kind, x)
+            if answer is None:
+                return math.nan
+            share: float = answer if number else answer[1].get(said["value"], 0.0)
+            return share
+
+        found = sampled(predict, shown, self.importance.kept, seed=said["event_id"])
+        if found is None:
+            return None
+        # Of a correction: what it is added to.
+        base = said["value"] - found.prediction if number else 0.0
+        return {
+            "prediction": base + found.prediction,
+            "reference": base + found.reference,
+            "contributions": found.contributions,
+            "errors": found.errors,
+            "rounds": ROUNDS,
+        }
 
     def said(self) -> dict[str, float] | None:
         """Feature → mean loss that its permutation adds, the largest first; None so far."""

@@ -50,6 +50,7 @@ class Life:
     answered_ms: int | None = None
     outcome: dict[str, Any] | None = None
     example: dict[str, Any] | None = None
+    sampled: dict[str, Any] | None = None
     learnt: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     proved: bool | None = None
@@ -192,6 +193,9 @@ class _Witness:
         learns = example is not None and example["learnt"] and example["step"] == step
         if not asked and not learns:
             return None
+        if asked and life.prediction is not None:
+            shown = task.featurizer.shown(life.features or {})
+            life.sampled = task.influence.sampled(life.prediction, shown)
         before = _models(task, example) if learns and example is not None else []
 
         def after(outputs: Sequence[Any]) -> None:

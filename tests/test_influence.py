@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from one_partition import Order, Partition, linear, use_case
-from river import neighbors, tree
+from river import forest, neighbors, tree
 
 from models.durations import hours
 from models.evidence.sampled_contributions import sampled
@@ -134,3 +134,30 @@ def test_probabilities_are_counted_in_bins_against_what_came_true() -> None:
     assert bins[0][1] == pytest.approx(0.05 * bins[0][0])
     assert (bins[0][2], bins[-1][2]) == (0.0, bins[-1][0]), "the baseline is right here"
     assert all(row["reliability"] is None for row in rows if row["model"] != "served")
+
+
+def test_a_model_that_cannot_be_taken_apart_is_explained_by_sampling() -> None:
+    """Of a forest no prediction has contributions; sampled, they add up to what was served."""
+    feed = partition(
+        models={"forest": lambda: forest.ARFRegressor(n_models=3, seed=1)},
+        champion="forest",
+        learns="label - baseline",
+    )
+    play(feed, 400)
+    feed.event("last", 60.0 * 400, weight=9.0, items=1)
+    said = feed.of("predictions")[-1]
+    assert said["contributions"] is None
+    shown = {"weight": 9.0, "items": 1}
+    before = pickle.dumps(feed.task.roster.pooled["forest"].model)
+    found = feed.task.influence.sampled(said, shown)
+    assert found is not None
+    assert found == feed.task.influence.sampled(said, shown)
+    assert found["prediction"] == pytest.approx(said["value"], abs=1e-9)
+    total = found["reference"] + sum(found["contributions"].values())
+    assert total == pytest.approx(said["value"], abs=1e-9)
+    assert next(iter(found["contributions"])) == "weight"
+    assert found["contributions"]["weight"] > 3
+    assert pickle.dumps(feed.task.roster.pooled["forest"].model) == before, "nothing was learnt"
+    exact = partition()
+    play(exact, 30)
+    assert exact.task.influence.sampled(exact.of("predictions")[-1], shown) is None

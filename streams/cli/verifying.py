@@ -210,6 +210,17 @@ def _prediction(life: Life, said: Mapping[str, Any]) -> None:
         _section("Because", f"{_shown(said['reference'])} to begin with")
         _fields({n: f"{v:+.4g}" for n, v in said["contributions"].items()}, width=24)
         _fields({"all others": f"{said['rest']:+.4g}"}, width=24)
+    elif life.sampled is not None:
+        _sampled(life.sampled)
+
+
+def _sampled(found: Mapping[str, Any]) -> None:
+    start, rounds = _shown(found["reference"]), found["rounds"]
+    _section("Because", f"{start} to begin with; sampled, {rounds} rounds, ± a standard error")
+    _fields(
+        {n: f"{v:+.4g} ± {found['errors'][n]:.2g}" for n, v in found["contributions"].items()},
+        width=24,
+    )
 
 
 def _example(example: Mapping[str, Any]) -> None:
