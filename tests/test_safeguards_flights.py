@@ -87,8 +87,8 @@ def _within(value: float | None) -> bool:
 
 
 def test_sets_of_classes_hold_their_share_on_real_pages() -> None:
-    """Of the 1,250 phishing pages, 90 % declared: at least 88 % of the verdicts are in the set given
-    with the answer, through the task; a set has one class or two, never none.
+    """Of the 1,250 phishing pages, 90 % declared: at least 88 % of the verdicts are in the set
+    given with the answer, through the task; a set has one class or two, never none.
     """
     case = replace(PHISHING, interval=0.9)
     backtest, sets = Backtest(case, 1, "d"), {}

@@ -21,7 +21,9 @@ from models.evidence.maturity import BUCKETS, LABELS_MIN, DelayCurve
 
 WILDNESS_MIN = 3.0
 QUARTER = 0.25
-REFRESH = 1.05
+REFRESH = 1.2
+STRIDE = 2
+"""Buckets of the curve in one interval."""
 
 
 class Stopped(NamedTuple):
@@ -44,7 +46,7 @@ class Arrivals:
     """A delay curve that is watched for a stop of labels.
 
     Call order: `advance` with each new watermark, then `issued` or `labelled`. Watermarks never go
-    back. 1 µs a record, and 20 µs each time the watermark has moved by 1/128 of `age_max_s`.
+    back. 1 µs a record, and 20 µs each time the watermark has moved by 1/64 of `age_max_s`.
     """
 
     curve: DelayCurve
@@ -88,7 +90,7 @@ class Arrivals:
         told = None if first else self._weigh()
         width = self.curve.width_s
         now = math.floor(watermark / width)
-        self.started, self.due = watermark, (now + 1) * width
+        self.started, self.due = watermark, (now // STRIDE + 1) * STRIDE * width
         if self.curve.labels >= self.refresh_at or (self.left and watermark >= self.refresh_by):
             self._refresh(watermark)
         self.before = {b: n for b, n in self.curve.waiting.items() if b >= now - BUCKETS}
@@ -98,7 +100,7 @@ class Arrivals:
         survival, width = self.curve.survival(now), self.curve.width_s
         self.left = [survival.remaining(k * width / 2) for k in range(2 * BUCKETS + 4)]
         self.refresh_at = self.curve.labels * REFRESH
-        self.refresh_by = now + self.curve.age_max_s
+        self.refresh_by = now + 4 * self.curve.age_max_s
 
     def _weigh(self) -> Stopped | Resumed | None:
         """Compare the arrivals of the interval that ended with what was expected of it."""
