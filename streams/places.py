@@ -100,7 +100,8 @@ class Historian:
                 seen = True
                 look(task)
 
-        definitions = await Definitions.read(self._names["definitions"], self._settings)
+        topic, trusted = self._names["definitions"], [self._loaded.source]
+        definitions = await Definitions.read(topic, self._settings, trusted=trusted)
         derivation = Derivation(
             self._settings,
             self._names,

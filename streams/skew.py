@@ -7,7 +7,7 @@ feature's function that is not a function of its arguments.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,9 +62,13 @@ async def compared(
     *,
     starts: Starts | None = None,
     redefine: Redefine | None = None,
+    trusted: Collection[str] = (),
 ) -> Skew:
-    """Compute each of them anew from the log, and compare to the last bit."""
-    definitions = await Definitions.read(names["definitions"], settings)
+    """Compute each of them anew from the log, and compare to the last bit.
+
+    `trusted`: sources of definitions that may be run although they are not signed.
+    """
+    definitions = await Definitions.read(names["definitions"], settings, trusted=trusted)
     skew, by_partition = Skew(), dict[int, list[Served]]()
     for one in wanted:
         by_partition.setdefault(one.partition, []).append(one)

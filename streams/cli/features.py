@@ -100,7 +100,9 @@ def check(
     async def compare() -> Any:
         partitions = await partitions_of(case, settings)
         starts = starts_of(loaded, settings)
-        return await compared(wanted, settings, names, partitions, starts=starts)
+        return await compared(
+            wanted, settings, names, partitions, starts=starts, trusted=[loaded.source]
+        )
 
     skew = asyncio.run(compare())
     skew.stored = stored
