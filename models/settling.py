@@ -81,6 +81,7 @@ class Settling:
                 for name, row in scores.items()
             },
             "arms": {name: self._arm(arm) for name, arm in cell.arms.items()},
+            "withheld": dict(sorted(cell.guarded.items())),
             "champion": roster.champion,
             "champion_since": _moment(roster.since),
             "experiment_since": _moment(roster.experiment_since),

@@ -221,6 +221,9 @@ class Evidence(Published):
         description="What was served in each arm of an experiment: `champion`, each challenger by "
         "name, `holdout`. Of the whole partition only; else empty."
     )
+    withheld: dict[str, int] = Field(
+        description="By model: values that were not finite or left the limits; never served."
+    )
     champion: str = Field(description="Who was champion when the block settled.")
     champion_since: AwareDatetime | None = Field(
         description="Watermark when that champion began; null: from the start."

@@ -50,6 +50,7 @@ def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
         "n": 300, "cost": {"baseline": 12.0, "linear": 10.0, "tree": 10.0, "slow": 10.0},
         "served": None, "champion": "linear", "champion_since": None, "began": {}, "arms": {},
         "experiment_since": None, "missing": 3, "definition": "d1", "noise": 0.3, "mae": {},
+        "withheld": {},
     } | changes  # fmt: skip
     n = given["n"]
     draw = random.Random(f"{partition} {day}")
@@ -79,6 +80,7 @@ def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
             for name in costs
         },
         "arms": given["arms"],
+        "withheld": given["withheld"],
         "champion": given["champion"],
         "champion_since": moment(given["champion_since"]),
         "experiment_since": moment(given["experiment_since"]),
@@ -203,6 +205,20 @@ def test_what_is_worse_is_retired_by_the_rule() -> None:
     assert [(w.verb, w.model) for w in wishes] == [("retire", "slow")]
     rows = orjson.loads(said(case(), records)[-1])
     assert rows[-1]["recommendation"] == "retire or reset slow: linear is better"
+
+
+def test_what_runs_away_is_not_promoted_and_is_retired_however_good_it_is() -> None:
+    """Once after the warm-up holds a promotion back; in three blocks, it is retired."""
+    mine = case("automatic")
+    once = [evidence(0, d, cost=GAIN, withheld={"tree": int(d == 20)}) for d in range(80)]
+    assert not [d for d in fold(mine, once) if d.wish]
+    row = orjson.loads(said(mine, once)[-1])[1]
+    assert (row["model"], row["recommendation"]) == ("tree", "wait: it left its limits in 1 blocks")
+    often = [evidence(0, d, cost=GAIN, withheld={"tree": int(d % 5 == 0)}) for d in range(80)]
+    wishes = [d.wish for d in fold(mine, often) if d.wish]
+    assert [(w.verb, w.model) for w in wishes] == [("retire", "tree")]
+    cold = [evidence(0, d, cost=GAIN, withheld={"tree": int(d < 6)}) for d in range(80)]
+    assert [d.wish.verb for d in fold(mine, cold) if d.wish] == ["promote"]
 
 
 def test_equal_models_are_left_alone() -> None:

@@ -13,6 +13,9 @@ from models.kinds import BETTER, metric_value
 Question = Literal["shadow", "experiment", "worth"]
 Sums = dict[str, float]
 
+RUNAWAY_BLOCKS = 3
+"""Blocks with values that could not be served, after which a challenger is not trusted."""
+
 
 @dataclass(slots=True)
 class Contender:
@@ -32,6 +35,17 @@ class Contender:
     rival_n: int = 0
     decided: float | None = None
     command_id: str | None = None
+    runaways: int = 0
+
+    def note_withheld(self, values: int) -> None:
+        """Count a block after the warm-up in which it had values that could not be served."""
+        if values and self.contest.seen > self.contest.warm_blocks:
+            self.runaways += 1
+
+    @property
+    def runs_away(self) -> bool:
+        """Again and again: not to be trusted, whatever it gains in between."""
+        return self.runaways >= RUNAWAY_BLOCKS
 
     def add(self, mine: Mapping[str, float], theirs: Mapping[str, float]) -> None:
         """Add one block's metric sums of both."""
@@ -62,7 +76,9 @@ class Contender:
         return self.contest.interval.upper < 0.0
 
     def guarded(self, metric: str | None) -> str | None:
-        """Why the guard metric forbids it; None where it does not."""
+        """Why it is not safe to promote: by its limits or the guard metric; None where it is."""
+        if self.runaways:
+            return f"it left its limits in {self.runaways} blocks"
         if metric is None:
             return None
         mine = metric_value(metric, self.sums.get("n", 0.0), self.sums)

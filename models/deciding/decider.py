@@ -189,6 +189,7 @@ class Decider:
         contender.add(
             added(s.get(name, {}) for s in sums), added(s.get(champion, {}) for s in sums)
         )
+        contender.note_withheld(sum(r["withheld"].get(name, 0) for r in block.records))
         contender.settled(block.start)
 
     def _experiment(self, block: Block, name: str, champion: str) -> None:
@@ -202,6 +203,7 @@ class Decider:
         missing = sum(a["predictions"] - a["n"] for a in (*mine, *theirs))
         contender.contest.update(_groups(mine), _groups(theirs), missing)
         contender.add(added(a["sums"] for a in mine), added(a["sums"] for a in theirs))
+        contender.note_withheld(sum(r["withheld"].get(name, 0) for r in block.records))
         contender.settled(block.start)
 
     # What a rule does.
@@ -223,7 +225,8 @@ class Decider:
         for contender in sorted(best, key=lambda c: (-c.contest.mean, c.model))[:1]:
             self.promoting = contender.model
             return self._command("promote", contender, block)
-        for contender in sorted((c for c in mine if c.is_worse), key=lambda c: c.model)[:1]:
+        bad = [c for c in mine if c.runs_away or c.is_worse]
+        for contender in sorted(bad, key=lambda c: c.model)[:1]:
             verb = "drain" if self.deciding == "experiment" else "retire"
             return self._command(verb, contender, block)
         return None
@@ -252,6 +255,8 @@ class Decider:
             f"{contender.contest.alpha:.2g}) on {contender.contest.labelled} examples in "
             f"{contender.contest.seen} blocks"
         )
+        if contender.runaways:
+            why += f"; left its limits in {contender.runaways} of them"
         return Wish(verb, contender.model, contender.command_id, why, contender)
 
 

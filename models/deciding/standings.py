@@ -61,6 +61,8 @@ def advice(decider: Decider, contender: Contender) -> str:
     if contest.verdict == "better":
         forbidden = decider.forbidden(contender)
         return f"wait: {forbidden}" if forbidden else f"promote {name}"
+    if contender.runs_away:
+        return f"retire or reset {name}: it left its limits in {contender.runaways} blocks"
     if contender.is_worse:
         if contender.question == "experiment":
             return f"end the experiment with {name}: {against} is better"
