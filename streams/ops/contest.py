@@ -109,7 +109,11 @@ def narrowing(
         unit=standing["kpi_unit"],
         group="time",
         narrows=True,
-        command=case.command("worth", case.file),
+        command=case.command(
+            *("tail", f"{case.name}.verdicts", "--from-beginning", "--to-end"),
+            *("--where", f"model={standing['model']}"),
+            *("--where", f"question={standing['question']}"),
+        ),
     )
 
 

@@ -24,7 +24,7 @@ def gained(case: Case, found: Quality, **given: Any) -> Chart:
         "group": "time",
         "zero": True,
         "height": 180,
-        "command": case.command("metrics", case.file, "--json"),
+        "command": case.command("metrics", case.file, "--last", str(max(len(found.points), 1))),
     }
     return Chart(**known | given)
 

@@ -68,6 +68,9 @@ def lines_of(
 
 def group_words(found: Quality) -> tuple[str, ...]:
     """The options of `riverrun metrics` for the same group."""
+    group: tuple[str, ...] = ()
     if found.segment is not None:
-        return ("--segment", found.segment)
-    return ("--slice", found.slice) if found.slice is not None else ()
+        group = ("--segment", found.segment)
+    elif found.slice is not None:
+        group = ("--slice", found.slice)
+    return (*group, "--last", str(max(len(found.points), 1)))

@@ -9,14 +9,16 @@ from redis.exceptions import RedisError
 
 from models.kinds import BETTER
 from streams.monitor import changes, views
+from streams.monitor import reasons as told
 from streams.monitor.figures import Change, DelayPoint, Drifted, Quality
+from streams.ops import reasons
 from streams.ops.boards import unreachable
 from streams.ops.charts import Chart, Mark, Rule, Series, Shade
 from streams.ops.desk import Desk
 from streams.ops.gaining import gained
 from streams.ops.groups import group_words, lines_of, small_multiples
 from streams.ops.overview import row_of
-from streams.ops.sampled import charts_of, sampled
+from streams.ops.sampled import sampled
 from streams.ops.scene import Ask, Case, Scene
 from streams.ops.writing import money, percent, seconds_of, span
 
@@ -38,6 +40,8 @@ async def view(desk: Desk, ask: Ask) -> Scene:
         found = await views.quality(board, segment=segment, slice=slice)
         segments, slices = await views.segments(board), await views.slices(board)
         marks = marks_of(await changes.lifecycle(board.source), await changes.drift(board.source))
+        leans = () if segment or slice else await told.importance(board)
+        bins = await told.calibration(board, segment=segment, slice=slice)
         delays = await changes.delays(board.source, board.count, segment)
         groups = () if segment or slice else (segments + slices)
         worst = await small_multiples(
@@ -46,9 +50,13 @@ async def view(desk: Desk, ask: Ask) -> Scene:
     except (RedisError, OSError) as error:
         raise unreachable(case, error) from error
     charts = [*over_time(case, found, marks), delay_curve(case, delays), *worst]
-    if not segment and not slice:
+    if case.use_case.kind == "regression" and not segment and not slice:
         known = desk.background.latest(("sampled", case.name), lambda: sampled(case))
-        charts += [] if known.answer is None else charts_of(case, known.answer)
+        charts.append(reasons.of_numbers(case, known.answer or []))
+    elif case.use_case.kind != "regression":
+        charts.append(reasons.of_classes(case, bins))
+    if leans:
+        charts.append(reasons.importance(case, leans))
     facts: dict[str, Any] = {
         "row": await row_of(desk, case),
         "quality": found,
@@ -134,7 +142,7 @@ def delay_curve(case: Case, delays: Sequence[DelayPoint]) -> Chart:
         unit="%",
         x_name="age [s]",
         zero=True,
-        command=case.command("metrics", case.file, "--json"),
+        command=case.command("delays", case.file),
     )
 
 

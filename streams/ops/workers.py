@@ -70,7 +70,7 @@ async def view(desk: Desk, ask: Ask) -> Scene:
 def _charts(case: Case, measured: Sequence[Sample], count: int) -> list[Chart]:
     x = [seconds_of(sample.time) or 0.0 for sample in measured]
     shades = _not_whole(x, [sample.live < count for sample in measured])
-    command = case.command("metrics", case.file, "--json")
+    command = case.command("status", case.file, "--watch")
     made = (
         ("speed", "Events a second", "events/s", "events_per_s"),
         ("lag", "Waiting to be read", "records", "lag"),

@@ -30,7 +30,8 @@ export function ticks(low, high, count) {
 
 export function timeTicks(low, high, count) {
   const raw = (high - low) / Math.max(count, 1);
-  const step = TIME_STEPS.find((n) => n >= raw) ?? Math.ceil(raw / (365 * DAY)) * 365 * DAY;
+  const least = high - low > 2 * DAY ? DAY : 0;
+  const step = TIME_STEPS.find((n) => n >= raw && n >= least) ?? Math.ceil(raw / (365 * DAY)) * 365 * DAY;
   const found = [];
   for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push(at);
   return found;

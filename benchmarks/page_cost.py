@@ -1,0 +1,133 @@
+"""What an open page costs the workers: events a second with it and without it, in turn.
+
+    python -P -m benchmarks.page_cost [--events N] [--rounds N] [--workers N]
+
+Flights are published first; then workers answer and learn all of them as fast as they can, once
+alone and once beside `riverrun ops` (with the monitor in it) and two open views, the overview and
+the use case, read as a browser reads them. The browser itself is elsewhere, as it would be. All
+shares one machine: with as many workers as cores, whatever the page needs the workers lose.
+Counted is from the tenth part of the predictions to the ninth, by their times on the topic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import mean
+
+from streams.demo import Workers
+from streams.loading import Loaded, load
+from streams.ops.inquiries import environment
+from streams.sending import Sender
+from streams.servers import started
+from streams.settings import Settings
+from streams.tapes import Tapes
+from streams.topics import ensure, names_of
+from usecases.data import nycflights
+
+WAIT_S_MAX = 240.0
+
+
+async def published(loaded: Loaded, settings: Settings, events: int) -> None:
+    """So many flights and their arrivals on fresh topics."""
+    await ensure(loaded.use_case, settings)
+    sender = Sender(loaded.use_case, settings, names_of(loaded.use_case, settings))
+    await sender.run(nycflights.flights(limit=events))
+
+
+async def answered(loaded: Loaded, settings: Settings, events: int) -> float:
+    """Events a second, once all are answered."""
+    topic = names_of(loaded.use_case, settings)["predictions"]
+    async with Tapes([topic], settings) as tapes, asyncio.timeout(WAIT_S_MAX):
+        while True:  # a look a second, so that the count costs nothing
+            await asyncio.sleep(1)
+            if sum(end for _, end in (await tapes.bounds()).values()) < events:
+                continue
+            times = [r.timestamp / 1000 for p in tapes.places async for r in tapes.records(p)]
+            if len(times) >= events:
+                break
+    times.sort()
+    first, last = len(times) // 10, len(times) * 9 // 10
+    return (last - first) / (times[last] - times[first])
+
+
+@contextmanager
+def page(loaded: Loaded, settings: Settings) -> Iterator[dict[str, int]]:
+    """The page with two open views; what each sent, in bytes."""
+    command = [sys.executable, "-P", "-m", "streams.cli", "ops", str(loaded.path), "--json"]
+    process = subprocess.Popen(
+        [*command, "--port", "0"], env=environment(settings), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    address = json.loads(process.stdout.readline())["address"]
+    read: dict[str, int] = {}
+
+    def look(path: str) -> None:
+        with urllib.request.urlopen(f"{address}live/{path}", timeout=60) as stream:
+            try:
+                for line in stream:
+                    read[path] = read.get(path, 0) + len(line)
+            except OSError:
+                return
+
+    for path in ("", loaded.use_case.name):
+        threading.Thread(target=look, args=(path,), daemon=True).start()
+    try:
+        yield read
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def run(loaded: Loaded, settings: Settings, events: int, workers: int, beside: bool) -> float:
+    """One run on topics of its own."""
+    prefix = f"page-{uuid.uuid4().hex[:6]}."
+    settings = settings.model_copy(update={"riverrun_topic_prefix": prefix})
+    asyncio.run(published(loaded, settings, events))
+    crew = Workers(loaded, settings)
+
+    def measured() -> float:
+        crew.start(workers)
+        try:
+            return asyncio.run(answered(loaded, settings, events))
+        finally:
+            crew.stop()
+
+    if not beside:
+        return measured()
+    with page(loaded, settings) as read:
+        rate = measured()
+    for path, count in sorted(read.items()):
+        print(f"  /{path}: {count / 1024:,.0f} KiB sent")
+    return rate
+
+
+def main() -> None:
+    """Print each run, and what the page costs."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    settings, loaded = started(Settings.load(), lambda _: None), load("flight_eta")
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(given.rounds):
+        for beside in (False, True):
+            rate = run(loaded, settings, given.events, given.workers, beside)
+            rates[beside].append(rate)
+            print(f"{'with the page' if beside else 'alone'}: {rate:,.0f} events/s", flush=True)
+    alone, beside_page = mean(rates[False]), mean(rates[True])
+    cost = 1 - beside_page / alone
+    print(f"alone {alone:,.0f}, with the page {beside_page:,.0f} events/s: it costs {cost:.1%}")
+
+
+if __name__ == "__main__":
+    main()
