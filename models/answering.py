@@ -66,7 +66,7 @@ class Answering:
         parts.counts["events"] += 1
         served = parts.kind.value(asked.answer.said)
         for alarm in parts.watcher.event(time, x, served):
-            done = parts.reaction.react(alarm, parts.watermark.time, out)
+            done = parts.reaction.react(alarm, out)
             change = parts.watcher.told(alarm, done)
             out.append(parts.publish.drift(change, parts.journal.step))
         early: Taken | None = parts.ledger.early.pop(event_id, None)

@@ -206,8 +206,7 @@ class Learning:
         parts.influence.learnt(shown, judged.label, baseline)
         if parts.roster.heirs:
             label = judged.label, baseline
-            now = parts.watermark.time
-            parts.reaction.learn(shown, target, judged.weight, label, now, out, learner)
+            parts.reaction.learn(shown, target, judged.weight, label, out, learner)
         for name in parts.roster.learn(segment, shown, target, judged.weight, learner):
             parts.teller.warm(out, name)
         parts.counts["learnt"] += 1

@@ -89,7 +89,7 @@ class Parts:
         self.watcher = Watcher(use_case, self.roster.names)
         self.judge = Judge(use_case, kind, self.roster.names)
         self.teller = Teller(self.publish, self.roster, self.journal, self.watermark)
-        self.reaction = Reaction(use_case, kind, self.roster, self.teller, self.explainer)
+        self.reaction = Reaction(use_case, kind, self.roster, self.teller, self.renew)
         self.influence = Influence(use_case, kind, self.roster)
         self.corrects = use_case.learns != "label"
         # Nothing but a short cut: what is not here is made again from what waits.

@@ -11,10 +11,10 @@ error that falls is no harm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from models.evidence.drift import Drift
-from models.explaining import Explainer
 from models.heirs import Heir, loss_of
 from models.kinds import Kind, Said
 from models.publishing import Output
@@ -25,18 +25,26 @@ from models.usecase import UseCase
 
 
 class Reaction:
-    """Acts on the alarms of one partition. Memory: at most one further copy of each model."""
+    """Acts on the alarms of one partition. Memory: at most one further copy of each model.
+
+    `renew` puts a fresh model in the place of one, and forgets what was known of the old.
+    """
 
     def __init__(
-        self, use_case: UseCase, kind: Kind, roster: Roster, teller: Teller, explainer: Explainer
+        self,
+        use_case: UseCase,
+        kind: Kind,
+        roster: Roster,
+        teller: Teller,
+        renew: Callable[[str], None],
     ) -> None:
         self._use_case = use_case
         self._kind = kind
         self._roster = roster
         self._teller = teller
-        self._explainer = explainer
+        self._renew = renew
 
-    def react(self, alarm: Drift, now: float | None, out: list[Output]) -> str:
+    def react(self, alarm: Drift, out: list[Output]) -> str:
         """Do what is declared about it; returns what was done."""
         roster, model = self._roster, alarm.name
         if alarm.kind != "error" or model not in roster.pooled or model in roster.retired:
@@ -44,8 +52,9 @@ class Reaction:
         action = self._use_case.action_of(model)
         why = f"its error rose from {alarm.was:.4g} to {alarm.now:.4g}"
         if action == "reset":
-            self._renew(model, Slot(model, None, self._use_case.models[model]()), now)
-            self._tell(out, model, f"{why}: it begins anew")
+            was = roster.state(model)
+            self._renew(model)
+            self._tell(out, model, f"{why}: it begins anew", was)
         elif action == "challenger":
             if model in roster.heirs:
                 return "alert"
@@ -65,7 +74,6 @@ class Reaction:
         target: Any,
         weight: float | None,
         label: tuple[Any, Said],
-        now: float | None,
         out: list[Output],
         learners: str | None = None,
     ) -> None:
@@ -73,6 +81,9 @@ class Reaction:
         models themselves learn it.
         """
         for name, heir in list(self._roster.heirs.items()):
+            if name in self._roster.retired:
+                del self._roster.heirs[name]
+                continue
             if learners is not None and name != learners:
                 continue
             losses = [
@@ -84,8 +95,10 @@ class Reaction:
                 continue
             del self._roster.heirs[name]
             if decided == "takes over":
-                self._renew(name, heir.slot, now)
-                self._tell(out, name, f"its fresh copy lost less on {heir.seen} examples")
+                was = self._roster.state(name)
+                self._renew(name)
+                self._roster.pooled[name] = heir.slot
+                self._tell(out, name, f"its fresh copy lost less on {heir.seen} examples", was)
             else:
                 self._tell(out, name, f"its fresh copy was no better on {heir.seen} examples")
 
@@ -95,17 +108,7 @@ class Reaction:
             said = baseline + said
         return loss_of(self._kind, label, said, baseline)
 
-    def _renew(self, model: str, slot: Slot, now: float | None) -> None:
-        roster = self._roster
-        roster.pooled[model] = slot
-        roster.heirs.pop(model, None)
-        self._explainer.forget(model)
-        if now is not None:
-            # What it says is compared from here on.
-            roster.began[model] = now
-        if model == roster.champion:
-            roster.safeguard.another()
-
-    def _tell(self, out: list[Output], model: str, why: str) -> None:
+    def _tell(self, out: list[Output], model: str, why: str, was: str | None = None) -> None:
         state = self._roster.state(model)
-        self._teller.tell(out, model, from_state=state, to_state=state, cause="rule", why=why)
+        was = was or state
+        self._teller.tell(out, model, from_state=was, to_state=state, cause="rule", why=why)

@@ -53,7 +53,7 @@ def alarm(model: str = "stubborn", **changes: Any) -> Drift:
 def react(feed: Partition, given: Drift) -> tuple[str, list[Any]]:
     """What is done about it, and what is told."""
     out: list[Any] = []
-    done = feed.task.reaction.react(given, feed.task.watermark.time, out)
+    done = feed.task.reaction.react(given, out)
     for told in out:
         RECORDS[told.kind].model_validate_json(told.value)
     return done, out
