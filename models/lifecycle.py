@@ -46,6 +46,9 @@ TABLE = (
     Transition("experiment", "candidate", "reset"),
     Transition("retired", "candidate", "reset"),
     Transition("champion", "champion", "reset"),
+    Transition("shadow", "shadow", "a fresh copy takes over"),
+    Transition("experiment", "experiment", "a fresh copy takes over"),
+    Transition("champion", "champion", "a fresh copy takes over"),
 )
 
 
