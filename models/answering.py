@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from models.assignment import Drawn
 from models.durations import spoken
 from models.encoding import encoded
@@ -52,7 +54,8 @@ class Answering:
         shared = parts.publish.of_event(event, trace)
         assert record.key is not None
         groups = parts.grouping.groups(event, segment)
-        question = Question(event, x, segment, groups, record.key, shared)
+        vector = orjson.Fragment(encoded(x))
+        question = Question(event, x, segment, groups, record.key, shared, vector)
 
         self._learning.pass_to(time, out)
         if segment is not None:
@@ -91,7 +94,7 @@ class Answering:
             {
                 "event_id": event.event_id,
                 "event_time": event.event_time,
-                "features": question.x,
+                "features": question.vector,
                 "step": step,
             }
         )

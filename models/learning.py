@@ -12,6 +12,7 @@ import orjson
 
 from models.certainty import kept
 from models.durations import spoken
+from models.encoding import encoded
 from models.features import Entries
 from models.parts import Parts, Question, digest
 from models.publishing import Learnt, Output
@@ -145,7 +146,7 @@ class Learning:
         key = str(getattr(event, parts.use_case.key)).encode()
         shared = parts.publish.of_event(event, waiting.trace)
         groups = parts.grouping.groups(event, segment)
-        return Question(event, x, segment, groups, key, shared)
+        return Question(event, x, segment, groups, key, shared, orjson.Fragment(encoded(x)))
 
     def _hold(self, taken: Taken, outcome: Outcome, out: list[Output]) -> None:
         """Keep an outcome that came before its event."""
@@ -225,12 +226,14 @@ class Learning:
     ) -> None:
         parts = self._parts
         step, shared = parts.journal.step, asked.shared
-        event, segment, x = asked.event, asked.segment, asked.x
+        event, segment = asked.event, asked.segment
         if not learnt.learnt:
             # A default label may be on the topic already: the late outcome is another record.
             shared = parts.publish.of_event(event, waiting.trace, late=True)
         about = asked.key, shared
-        out.append(parts.publish.example(about, event, segment, x, waiting, learnt, step))
+        out.append(
+            parts.publish.example(about, event, segment, asked.vector, waiting, learnt, step)
+        )
 
     def pass_to(self, time: float, out: list[Output]) -> float:
         """Move the watermark, and let pass what is over by then; returns the watermark."""

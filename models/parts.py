@@ -56,6 +56,8 @@ class Question(NamedTuple):
     key: bytes
     shared: Headers
     """What all records about it have in their headers."""
+    vector: orjson.Fragment
+    """`x` as JSON, which two records hold."""
 
 
 class Parts:

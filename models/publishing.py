@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import orjson
+
 from models.certainty import Given
 from models.encoding import encoded
 from models.explaining import Reasons
-from models.features import Vector
 from models.kinds import Kind, text
 from models.reading import Record
 from models.roster import Asked
@@ -118,7 +119,7 @@ class Publisher:
         about: tuple[bytes, Headers],
         event: Event,
         segment: str | None,
-        x: Vector,
+        vector: orjson.Fragment,
         waiting: Waiting,
         learnt: Learnt,
         step: int,
@@ -130,7 +131,7 @@ class Publisher:
             "event_id": event.event_id,
             "event_time": event.event_time,
             "outcome_time": None if outcome is None else outcome.outcome_time,
-            "features": x,
+            "features": vector,
             "label": learnt.label,
             "said": kind.value(served),
             "baseline": kind.value(baseline),
