@@ -77,7 +77,7 @@ class Deciding:
         await producer.start()
         try:
             topics = [self._names[kind] for kind in ("evidence", "verdicts")]
-            async with Tapes(topics, self._settings) as tapes:
+            async with Tapes(topics, self._settings, fetch_wait_ms=500) as tapes:
                 await _Session(self, producer, tapes).run()
         finally:
             await producer.stop()
