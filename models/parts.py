@@ -20,6 +20,7 @@ from models.influence import Influence
 from models.journal import Journal
 from models.kinds import KINDS
 from models.maturing import Maturity
+from models.personal import masking_of
 from models.publishing import Output, Publisher
 from models.quarantine import Quarantine
 from models.reacting import Reaction
@@ -94,6 +95,7 @@ class Parts:
         self.reaction = Reaction(use_case, kind, self.roster, self.teller, self.renew)
         self.influence = Influence(use_case, kind, self.roster)
         self.corrects = use_case.learns != "label"
+        self.masking = masking_of(use_case)
         # Nothing but a short cut: what is not here is made again from what waits.
         self.live: dict[str, Question] = {}
 
@@ -111,8 +113,10 @@ class Parts:
         self.explainer.forget(model)
 
     def refuse(self, taken: Taken, error: Rejected, out: list[Output]) -> None:
-        """Park a record that cannot be used."""
+        """Park a record that cannot be used; what is said of it has no personal data."""
         self.counts["refused"] += 1
+        if self.masking:
+            error = type(error)(self.masking.words_about(taken.record.value, str(error)))
         step = self.journal.step
         out.append(self.publish.dead_letter(taken.record, taken.input, error, step))
 

@@ -100,6 +100,10 @@ class Masking:
         words = self.words(shown["error"], body)
         return {**shown, **dict.fromkeys(hidden, MASK), "value": text, "error": words}
 
+    def words_about(self, value: bytes | None, text: str) -> str:
+        """An error's words about a record's raw value, without that record's personal values."""
+        return self.words(text, _decoded(value or b""))
+
     def words(self, text: str, body: Any) -> str:
         """An error's words about a record, without the personal values of that record."""
         found = {str(v) for path in (*self.event, *self.outcome) for v in values_at(body, path)}

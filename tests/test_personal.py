@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import orjson
 import pytest
-from one_partition import FEATURES, Delivery, Order, linear, order, use_case
+from one_partition import FEATURES, Delivery, Order, Partition, linear, order, use_case
 from pydantic import BaseModel, Field, field_validator
 
 from models.declaration import mistakes
@@ -157,6 +157,22 @@ def test_an_error_that_quotes_the_record_is_masked_where_it_is_shown() -> None:
     assert shown["error"] == f"no discount for {MASK}"
     broken = {"value": '{"buyer": "Ann', "key": None, "error": "the value is not JSON"}
     assert masking_of(people()).letter(broken)["value"] == MASK
+
+
+def test_what_is_written_of_a_refused_record_is_masked_already() -> None:
+    """On the topic, so that whoever reads it (monitor, alerts, page) has nothing to hide."""
+
+    def baseline(e: Ordered) -> float:
+        raise LookupError(f"no price for {e.buyer} of {e.home and e.home.street}")
+
+    partition = Partition(people(baseline=baseline))
+    partition.give(EVENTS, EVENT)
+    [letter] = partition.of("dead-letter")
+    assert letter["error"] == f"the baseline failed on this event: no price for {MASK} of {MASK}"
+    causes = [
+        value for out in partition.said for name, value in out.raw.headers if "message" in name
+    ]
+    assert causes == [letter["error"].encode()]
 
 
 def test_a_personal_key_is_masked_too() -> None:
