@@ -270,9 +270,10 @@ class Roster:
         self.pooled[model] = Slot(model, None, self._use_case.models[model]())
         self.own.renew(model, now)
         self.heirs.pop(model, None)
-        self.began[model] = now
+        if now > float("-inf"):
+            self.began[model] = now
         self.retired.pop(model, None)
-        if self.leave_experiment(model):
+        if self.leave_experiment(model) and now > float("-inf"):
             self.experiment_since = now
         if model == self.champion:
             self.safeguard.another()

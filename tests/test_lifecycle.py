@@ -138,6 +138,26 @@ def test_a_champion_that_is_reset_is_answered_for_until_it_is_warm() -> None:
     assert by == ["baseline", "baseline", "champion", "champion"]
 
 
+def test_commands_may_come_before_all_events() -> None:
+    """There is no time yet; the evidence that follows has none of theirs."""
+    mine = use_case(
+        segments=None, features={"weight": lambda e: e.weight}, max_jump=1e9,
+        contest=Contest(experiment={"tree": 0.5}),
+    )  # fmt: skip
+    partition = Partition(mine)
+    for number, (verb, model) in enumerate(
+        [("reset", "tree"), ("reset", "linear"), ("promote", "tree"), ("retire", "linear")]
+    ):
+        assert letters(partition.command(f"c{number}", verb, model=model)) == []
+    for step in range(3):
+        partition.event(f"e{step}", step)
+        partition.outcome(f"e{step}", step + 0.5)
+    partition.event("later", 20_000)
+    value = partition.of("evidence")[0]
+    assert (value["began"], value["champion_since"]) == ({}, None)
+    assert (value["champion"], value["kpi_n"]) == ("tree", 3)
+
+
 def test_a_step_that_the_table_lacks_says_where_it_would_be_possible() -> None:
     """In words, for the dead letter."""
     with pytest.raises(Malformed, match="trees is champion, and retire is for a model that is"):
