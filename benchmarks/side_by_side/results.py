@@ -96,6 +96,11 @@ def summary(rows: Rows, events: int, versions: dict[str, str], missing: dict[str
         "versions": versions,
         "systems": systems,
         "ratios": {name: value for name, value in ratios.items() if value is not None},
+        "cpu_ratios": {
+            name: within(RIVERRUN, name, lambda a, b: b["cpu_us"] / a["cpu_us"])
+            for name in peers
+            if name in known and RIVERRUN in known
+        },
         "overhead_us_per_event": more(RIVERRUN, alone(1)),
         "overhead_us": {
             system.name: more(system.name, alone(system.models))
@@ -134,8 +139,8 @@ def table(found: Summary) -> str:
     about = {s.name: s for s in [*PEER_SYSTEMS, *RIVERRUN_SYSTEMS, *PRICED.values()]}
     lines = [
         "| system | guarantee | writes | events/s (least to most) | CPU µs/event "
-        "| over River alone | riverrun is |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+        "| over River alone | riverrun is | by CPU |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, row in found["systems"].items():
         system = about.get(name)
@@ -144,11 +149,13 @@ def table(found: Summary) -> str:
             f"{row['events_s']:,.0f} ({row['events_s_least']:,.0f} to {row['events_s_most']:,.0f})"
         )
         more, ratio = found["overhead_us"].get(name), found["ratios"].get(name)
+        by_cpu = found["cpu_ratios"].get(name)
         lines.append(
             f"| {name} | {said[0]} | {said[1]} | {spread} | {row['cpu_us']:.0f} | "
-            f"{'' if more is None else f'{more:.0f}'} | {'' if ratio is None else _words(ratio)} |"
+            f"{'' if more is None else f'{more:.0f}'} | {'' if ratio is None else _words(ratio)} | "
+            f"{'' if by_cpu is None else f'{by_cpu:.2f} x'} |"
         )
-    lines += [f"| {name} | | | not measured: {why[:120]} | | | |"
+    lines += [f"| {name} | | | not measured: {why[:120]} | | | | |"
               for name, why in found["missing"].items()]  # fmt: skip
     return "\n".join(lines)
 
@@ -204,7 +211,8 @@ holds a part of River's own time too.
 
 {table}
 
-*riverrun is*: events/s of the row `riverrun` over that row's. The peers read one topic in which
+*riverrun is*: events/s of the row `riverrun` over that row's; *by CPU*: the events that a second of
+CPU brings, which other work on the machine disturbs less. The peers read one topic in which
 events and outcomes are already in order; riverrun reads two and aligns them.
 
 | target | wanted | measured | |
