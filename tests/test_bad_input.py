@@ -322,7 +322,7 @@ def test_a_time_a_year_ahead_is_set_aside_and_refused_by_the_next_ordinary_recor
     partition = started()
     assert year_ahead(partition, "mad") == []
     said = partition.outcome("first", 70)
-    assert [out.kind for out in said] == ["dead-letter", "examples"]
+    assert kinds(said) == ["dead-letter", "examples"]
     (letter,) = letters(said)
     assert (letter["error_class"], letter["stage"]) == ("ahead", "event")
     assert "clock" in letter["error"]
