@@ -30,6 +30,7 @@ from tests.chaos.verifier import Found, records, verify
 
 WORKERS = 3
 CALM_S = 3.0
+STARTED_S_MAX = 240.0
 DRAIN_S_MAX = 90.0
 KILLED_S_MAX = 10.0
 STALL_S = 30.0
@@ -127,7 +128,7 @@ async def harm(
 async def answering(client: Mapping[str, Any], names: Mapping[str, str]) -> None:
     """Wait until every partition answers."""
     count = load(str(USE_CASE)).use_case.partitions
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(STARTED_S_MAX):
         places: set[int] = set()
         while len(places) < count:
             places = {record.partition async for record in records(client, names["predictions"])}
