@@ -18,6 +18,8 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Collection, Sequence
+from random import random
+from time import monotonic
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -77,6 +79,7 @@ class Monitor:
         self._lock = asyncio.Lock()
         self._assigned: set[TP] = set()
         self._reopen = False
+        self._reopen_at = 0.0
         self._app: App | None = None
 
     async def run(self) -> None:
@@ -200,6 +203,9 @@ class Monitor:
 
     async def _fill(self) -> None:
         if self._reopen:
+            if monotonic() < self._reopen_at:
+                return  # two monitors that outrun each other must not do so all the time
+            self._reopen_at = monotonic() + AGAIN_S * (1.0 + random())
             self._reopen = False
             try:
                 await self._open()

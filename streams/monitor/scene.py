@@ -32,7 +32,7 @@ LIMITS: Mapping[str, float] = {
     "dead_letter_least": 10,
     "dead_letter_s": 600,
     "stuck_s": 60,
-    "gone_s": 10,
+    "gone_s": 30,
 }
 """What rules compare with; RIVERRUN_ALERT_LIMITS changes any. `labels_s` 0: from the horizon."""
 
