@@ -72,6 +72,7 @@ def _row(number_: int, standing: Mapping[str, Any]) -> dict[str, Any]:
         "sure": percent(1 - standing["alpha"], 0 if standing["alpha"] >= 0.01 else 2),
         "gained": money(standing["gain"], unit),
         "between": f"{money(low)} and {money(high, unit)}",
+        "recommendation": standing["recommendation"][:1].upper() + standing["recommendation"][1:],
         "missing_words": _missing(standing),
     }
 

@@ -17,8 +17,6 @@ from streams.ops.scene import Ask, Case, Scene
 from streams.tapes import Tapes
 
 NEWEST = 6
-ROW = 26
-"""Height of one place of the number line, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +53,25 @@ async def view(desk: Desk, ask: Ask) -> Scene:
         "verify": case.command("verify", case.file, event_id),
     }
     if facts["life"] is not None:
-        facts |= _told(case, facts["life"])
+        facts |= _told(facts["life"])
     return Scene("life.html", f"Event {event_id}", facts)
 
 
-def _told(case: Case, life: Mapping[str, Any]) -> dict[str, Any]:
+def _told(life: Mapping[str, Any]) -> dict[str, Any]:
     said, example = life["prediction"], life["example"]
+    line = [] if said is None else number_line(said, example)
     return {
-        "line": [] if said is None else number_line(said, example, case.use_case.champion),
+        "line": line,
+        "dots": sum(spot.kind in ("dot", "true") for spot in line),
         "reasons": [] if said is None else reasons(said),
-        "unit": "",
     }
 
 
-def number_line(
-    said: Mapping[str, Any], example: Mapping[str, Any] | None, champion: str
-) -> list[Spot]:
+def number_line(said: Mapping[str, Any], example: Mapping[str, Any] | None) -> list[Spot]:
     """What was said, what others would have said and what was true, on one scale.
 
     >>> said = {"value": 12.0, "interval": [2.0, 22.0], "shadows": {"a": 10.0}}
-    >>> [(s.kind, round(s.at)) for s in number_line(said, None, "a")]
+    >>> [(s.kind, round(s.at)) for s in number_line(said, None)]
     [('span-start', 6), ('span-end', 94), ('dot', 50), ('dot', 41)]
     """
     found: list[tuple[str, Any, str, str]] = []

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -50,6 +51,18 @@ class Shared:
         return await asyncio.shield(self._answers[question][1])
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One open event stream; `response` is what its handler returns in the end."""
+
+    response: web.StreamResponse
+
+    async def send(self, event: str, text: str = "") -> None:
+        """Send one event; raises `ConnectionError` where nobody hears it any more."""
+        lines = "".join(f"data: {line}\n" for line in text.split("\n"))
+        await self.response.write(f"event: {event}\n{lines}\n".encode())
+
+
 class Streams:
     """The open event streams; `close` ends them, so that the server can stop."""
 
@@ -57,24 +70,19 @@ class Streams:
         self._open: set[asyncio.Task[Any]] = set()
 
     @contextlib.asynccontextmanager
-    async def open(self, request: web.Request) -> Any:
-        """A stream to that browser, which gives `send(event, text)`; at most `STREAMS_MAX`."""
+    async def open(self, request: web.Request) -> AsyncIterator[Stream]:
+        """A stream to that browser, at most `STREAMS_MAX`; that it goes away is no error."""
         if len(self._open) >= STREAMS_MAX:
             raise web.HTTPServiceUnavailable(text="too many open pages\n")
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        response.headers["X-Accel-Buffering"] = "no"
-
-        async def send(event: str, text: str = "") -> None:
-            lines = "".join(f"data: {line}\n" for line in text.split("\n"))
-            await response.write(f"event: {event}\n{lines}\n".encode())
-
+        headers = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        stream = Stream(web.StreamResponse(headers=headers))
         try:
             with contextlib.suppress(ConnectionError):
-                await response.prepare(request)
-                yield send
+                await stream.response.prepare(request)
+                yield stream
         finally:
             self._open.discard(task)
 

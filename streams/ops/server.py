@@ -121,16 +121,16 @@ class Site:
                 facts = {"title": "Out of reach for now", "words": str(error)}
                 return render("trouble.html", facts)
 
-        async with self.streams.open(request) as send:
-            await keep_current(send, look, lambda: self.desk.door.may_read(request))
-        return web.Response()
+        async with self.streams.open(request) as stream:
+            await keep_current(stream.send, look, lambda: self.desk.door.may_read(request))
+        return stream.response
 
     async def tail(self, request: web.Request) -> web.StreamResponse:
         """Records of one topic as they are committed."""
         ask = self._ask(request)
-        async with self.streams.open(request) as send:
-            await workers.tail(ask, send)
-        return web.Response()
+        async with self.streams.open(request) as stream:
+            await workers.tail(ask, stream.send)
+        return stream.response
 
     async def livez(self, request: web.Request) -> web.StreamResponse:
         """That the page answers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
@@ -14,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).with_name("templates")
 NONE = "–"
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -104,7 +106,14 @@ def plain(value: Any) -> str:
         return {True: "yes", False: "no"}.get(value, NONE)  # type: ignore[arg-type]
     if isinstance(value, float):
         return f"{value:,.6g}".replace("-", "−")
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    if isinstance(value, str):
+        return _moment(value) if MOMENT.match(value) else value
+    return orjson.dumps(value, default=str).decode()
+
+
+def _moment(text: str) -> str:
+    """A time in ISO form and UTC as people read it; another zone stays as it is written."""
+    return text.replace("T", " ").removesuffix("Z").removesuffix("+00:00")
 
 
 ENVIRONMENT = Environment(
