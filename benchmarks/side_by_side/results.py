@@ -93,6 +93,7 @@ def summary(rows: Rows, events: int, versions: dict[str, str], missing: dict[str
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "events": events,
         "machine": _machine(),
+        "load": _load(),
         "versions": versions,
         "systems": systems,
         "ratios": {name: value for name, value in ratios.items() if value is not None},
@@ -120,6 +121,11 @@ def _pairs(rows: Rows, one: str, other: str) -> list[tuple[dict[str, Any], dict[
     by = {(row["system"], row["round"]): row for row in rows}
     rounds = sorted({row["round"] for row in rows})
     return [(by[one, n], by[other, n]) for n in rounds if (one, n) in by and (other, n) in by]
+
+
+def _load() -> str:
+    """What else ran: a load far above the benchmark's own two or three makes figures worthless."""
+    return f"load average {os.getloadavg()[2]:.1f} over the last quarter of an hour"
 
 
 def _machine() -> str:
@@ -180,7 +186,7 @@ def write(found: Summary, folder: Path) -> None:
     prices = [f"| {name} | {value:+.1f} |" for name, value in found["price_us"].items()]
     text = TEXT.format(
         date=found["date"],
-        machine=found["machine"],
+        machine=f"{found['machine']}; {found['load']}",
         versions=", ".join(f"{name} {version}" for name, version in found["versions"].items()),
         events=f"{found['events']:,}",
         rounds=max(row["rounds"] for row in found["systems"].values()),
