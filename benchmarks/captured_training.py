@@ -64,7 +64,7 @@ def main(folder: str) -> int:
     label = after["label"].to_numpy()
     error: Callable[[Any], float] = lambda said: float(abs(said - label).mean())  # noqa: E731
     print(line("baseline", error(after["baseline"].to_numpy())))
-    for name in [name for name in shadows if not name.startswith("[")]:
+    for name in [name for name in shadows if "[" not in name]:
         print(
             line(
                 f"online, {name}", error(shadows[name].fillna(after["baseline"].mean()).to_numpy())
