@@ -43,7 +43,8 @@ class Year:
         elif out.kind == "lifecycle":
             row = orjson.loads(out.value)
             if row["cause"] == "safeguard":
-                self.acts.append(f"{row['event_time'][:10]} {row['model']} {row['to_state']}")
+                words = f"{row['model']} {row['to_state']}: {row['why']}"
+                self.acts.append(f"{row['event_time'][:10]} {words}")
         elif out.kind == "drift":
             row = orjson.loads(out.value)
             self.drifts.append(f"{row['since'][:10]} {row['subject']}: {row['was']} → {row['now']}")
