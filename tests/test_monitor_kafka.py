@@ -103,9 +103,12 @@ class Watched(Loop):
 
 @pytest.fixture(scope="module")
 def loop(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A worker and a monitor of parcels whose baseline cannot be beaten."""
+    """A worker and a monitor of half the parcels, whose baseline cannot be beaten."""
     loop = Watched(stack, tmp_path_factory.mktemp("parcels"), PERFECT)
     try:
+        asyncio.run(loop.publish(half(ROWS, first=True)))
+        loop.start()
+        loop.watch()
         yield loop
     finally:
         loop.close()
@@ -120,9 +123,6 @@ async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
     loop: Watched,
 ) -> None:
     """Killed while records stream, restarted, and with Redis emptied: the same rows every time."""
-    await loop.publish(half(ROWS, first=True))
-    loop.start()
-    loop.watch()
     await loop.until("figures", lambda: _has(loop, "metrics:0:whole"), 150)
     publishing = asyncio.create_task(loop.publish(half(ROWS, first=False)))
     loop.kill_monitor()
@@ -216,7 +216,8 @@ async def test_a_partition_without_a_worker_is_told_until_it_has_one(loop: Watch
 
 def test_commands_read_what_the_monitor_keeps_or_else_the_topics(loop: Watched) -> None:
     """The same JSON with the monitor and, once it is gone, without."""
-    name = str(loop.file)
+    name, place = str(loop.file), ("kpi-below-baseline", "kpi")
+    asyncio.run(loop.until("alert", lambda: _state(loop, place, "open"), 150))
     watched = loop.run("metrics", name, "--json")
     told = loop.run("alerts", name, "--all", "--json", code=1)
     assert loop.monitor is not None
