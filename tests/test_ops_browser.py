@@ -1,0 +1,257 @@
+"""The page in a real browser, against real workers on a real Kafka and Redis."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from browser import SCREENS, SIZES, Page, chromium, launched, waited
+from loop import SOURCE, Loop, parcels
+
+from schemas.partitioner import partition_of
+from streams.embedded import Endpoints
+
+pytestmark = pytest.mark.integration
+
+MARKED = (
+    SOURCE.replace("from river import", "from typing import Annotated\n\nfrom river import", 1)
+    .replace("    miles: int\n", '    miles: int\n    sender: Annotated[str, Personal] = ""\n')
+    .replace("from schemas.inputs", "from schemas.personal import Personal\nfrom schemas.inputs")
+    .replace("interval=None", "interval=0.9, segments=Segments('depot'), window=hours(6)")
+    .replace("Promotion, UseCase", "Promotion, Segments, UseCase")
+)  # fmt: skip
+ROWS = [
+    (kind, {**fields, "sender": "Ann Miller"} if kind == "event" else fields)
+    for kind, fields in parcels(700)
+]
+IDS = [str(fields["event_id"]) for kind, fields in ROWS if kind == "event"]
+VIEWS = {
+    "overview": ("", "Is it worth having?"),
+    "value": ("parcels", "Saved against the baseline"),
+    "contest": ("parcels/contest", "What happened to the models"),
+    "drift": ("parcels/drift?subject=weight", "then and now"),
+    "event": ("parcels/event?id=p600", "What the models saw"),
+    "dead-letters": ("parcels/dead-letters", "By cause"),
+    "workers": ("parcels/workers?topic=predictions", "Live tail"),
+}
+
+
+@pytest.fixture(scope="module")
+def page(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page of a use case that has answered, learnt and refused."""
+    chromium()
+    loop = Loop(stack, tmp_path_factory.mktemp("page"), MARKED)
+    page = Page(loop)
+    try:
+        waited(loop.publish(ROWS))
+        for number in range(3):
+            waited(bad(loop, f"bad{number}"))
+        loop.start()
+        page.start()
+        waited(loop.wait_for("examples", IDS))
+        yield page
+    finally:
+        page.stop()
+        loop.close()
+
+
+async def bad(loop: Loop, event_id: str) -> float:
+    """Publish an event without a weight; gives when."""
+    value = orjson.dumps({"event_id": event_id, "depot": "north", "sender": "Ann Miller"})
+    async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
+        place = partition_of(b"north", 2)
+        await producer.send_and_wait(loop.names["events"], value, key=b"north", partition=place)
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests here."""
+    with launched() as browser:
+        yield browser
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def tab(browser: Any, page: Page) -> Iterator[Open]:
+    """Opens a view in a tab of its own, signed in; whatever the console complains of fails."""
+    contexts, complaints = [], []
+
+    def open_at(path: str, size: str = "wide", **options: Any) -> Any:
+        width, height = SIZES[size] if size in SIZES else tuple(map(int, size.split("x")))
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        opened = context.new_page()
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.on("console", lambda said: complaints.append(said.text) if bad_word(said) else None)
+        opened.goto(page.sign_in)
+        opened.goto(page.address + path)
+        return opened
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if "ERR_" not in text] == []
+
+
+def bad_word(said: Any) -> bool:
+    """What a browser says of broken policy, scripts or styles."""
+    return said.type in ("error", "warning")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("view", VIEWS)
+def test_each_view_is_seen_whole(tab: Open, view: str, size: str) -> None:
+    """With its figures, nothing wider than the screen, no personal value; the picture is kept."""
+    path, text = VIEWS[view]
+    opened = tab(path, size)
+    opened.get_by_text(text).first.wait_for(timeout=150_000)
+    wide = opened.evaluate("document.documentElement.scrollWidth")
+    assert wide <= SIZES[size][0], view
+    assert "Miller" not in opened.content()
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    opened.screenshot(path=SCREENS / f"{view}-{size}.png", full_page=True)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_small_phone_in_the_dark_is_enough(tab: Open, view: str) -> None:
+    """360 pixels hold every view, and the dark one is dark."""
+    path, text = VIEWS[view]
+    opened = tab(path, "360x740", color_scheme="dark")
+    opened.get_by_text(text).first.wait_for(timeout=150_000)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 360
+    ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert sum(map(int, re.findall(r"\d+", ground)[:3])) < 120
+
+
+def test_a_promotion_from_click_to_lifecycle(tab: Open, page: Page) -> None:
+    """Asked with who and why, shown until it is applied in 2 of 2, and on the audit trail."""
+    opened = tab("parcels/contest")
+    opened.get_by_role("button", name="Promote brisk").click()
+    dialog = opened.locator("#command")
+    dialog.get_by_label("Who asks").fill("Grace")
+    dialog.get_by_label("Why").fill("it is better")
+    dialog.get_by_role("button", name="Send to every partition").click()
+    opened.get_by_text("applied in 2 of 2").wait_for(timeout=60_000)
+    opened.locator("#model-brisk").get_by_text("champion").wait_for(timeout=15_000)
+    told = [r for r in waited(page.loop.values("lifecycle")) if r["who"] == "Grace"]
+    promoted = {(r["partition"], r["model"]) for r in told if r["to_state"] == "champion"}
+    assert promoted == {(0, "brisk"), (1, "brisk")}
+    assert {r["why"] for r in told} == {"it is better"}
+
+
+def test_a_dead_letter_is_seen_within_two_seconds_and_sent_again(
+    tab: Open, page: Page, record_property: Callable[[str, object], None]
+) -> None:
+    """From its record to the open page, the best of three; then from click to its second try."""
+    opened = tab("parcels/dead-letters")
+    opened.get_by_text("By cause").wait_for()
+    took = []
+    for number in range(3):
+        waited(bad(page.loop, f"live{number}"))
+        letters = -1
+        while letters < 4 + number:
+            records = waited(page.loop.records("dead-letter"))
+            letters = len(records)
+        place = f"{records[-1].partition}/{records[-1].offset}"
+        opened.get_by_role("link", name=place, exact=True).wait_for(timeout=15_000)
+        took.append(time.time() - max(r.timestamp for r in records) / 1000)
+    record_property("page_dead_letter_seen_s", [round(second, 2) for second in took])
+    assert min(took) < 2.0
+    opened.get_by_role("link", name=place, exact=True).click()
+    opened.get_by_text("As it was received").wait_for()
+    opened.locator("#opened").get_by_role("button", name="Send again").click()
+    dialog = opened.locator("#redrive")
+    dialog.get_by_label("Who asks").fill("Grace")
+    dialog.get_by_label("Why").fill("to try it")
+    dialog.get_by_role("button", name="Send again").click()
+    opened.get_by_text("1 sent again").wait_for(timeout=30_000)
+
+
+def test_a_lost_connection_is_said_and_found_again(tab: Open, page: Page) -> None:
+    """A page that hangs, then one that is gone: the banner says how old all is; then it heals."""
+    opened = tab("")
+    opened.get_by_text("Is it worth having?").wait_for()
+    banner = opened.get_by_role("alert").filter(has_text="The connection is lost")
+    assert banner.is_hidden()
+    page.freeze()
+    try:
+        banner.wait_for(timeout=20_000)
+        opened.screenshot(path=SCREENS / "lost-wide.png")
+    finally:
+        page.thaw()
+    banner.wait_for(state="hidden", timeout=20_000)
+    port = page.port
+    page.stop()
+    banner.wait_for(timeout=20_000)
+    page.start(port)
+    banner.wait_for(state="hidden", timeout=30_000)
+
+
+def test_a_prediction_is_proved_on_the_spot(tab: Open) -> None:
+    """The button folds the log in a process of its own; what it taught comes with it."""
+    opened = tab("parcels/event?id=p650")
+    opened.get_by_role("link", name="Verify it now").click(timeout=120_000)
+    opened.get_by_text("The same to the last bit.").wait_for(timeout=120_000)
+    opened.get_by_text("What it taught").wait_for()
+    opened.screenshot(path=SCREENS / "proved-wide.png", full_page=True)
+
+
+def test_a_chart_is_read_by_keys_zoomed_and_exported(tab: Open) -> None:
+    """Arrow keys show the CSV's own figure; + narrows, the address keeps it; Esc leaves it."""
+    opened = tab("parcels")
+    chart = opened.locator("#figure-kpi river-chart")
+    chart.locator("svg").wait_for()
+    chart.focus()
+    opened.keyboard.press("Home")
+    shown = chart.locator(".tip").inner_text()
+    with opened.expect_download() as download:
+        opened.locator("#figure-kpi").get_by_role("link", name="CSV").click()
+    first = download.value.path().read_text().splitlines()[1].split(",")
+    assert f"{float(first[1]):.6g}" in shown.replace(",", "")
+    chart.focus()
+    opened.keyboard.press("+")
+    assert "zoom.time=" in opened.url
+    opened.reload()
+    chart.locator("svg").wait_for()
+    chart.get_by_role("button", name="whole range").wait_for()
+    chart.focus()
+    opened.keyboard.press("Escape")
+    assert "zoom.time=" not in opened.url
+    chart.get_by_role("button", name="brisk").click()
+    assert "hide.kpi=brisk" in opened.url
+
+
+def test_who_is_not_signed_in_sees_no_act(browser: Any, page: Page) -> None:
+    """On loopback everybody reads; the buttons are not there to be pressed."""
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.goto(page.address + "parcels/contest")
+    opened.get_by_text("What happened to the models").wait_for()
+    assert opened.get_by_role("button", name="Promote").count() == 0
+    opened.get_by_role("link", name="Sign in", exact=True).click()
+    opened.get_by_label("Password or token").fill("wrong secret")
+    opened.get_by_role("main").get_by_role("button", name="Sign in").click()
+    opened.get_by_text("That is not the secret.").wait_for()
+    context.close()
+
+
+def test_the_tail_follows_with_a_filter(tab: Open, page: Page) -> None:
+    """Only what passes is shown, as it is committed; personal values cannot be filtered for."""
+    opened = tab("parcels/workers?topic=dead-letter&where=error_class=malformed")
+    rows = opened.locator("river-tail details")
+    rows.first.wait_for(timeout=20_000)
+    before = rows.count()
+    waited(bad(page.loop, "tailed"))
+    opened.wait_for_function(
+        "n => document.querySelectorAll('river-tail details').length > n", arg=before
+    )
+    opened.goto(page.address + "parcels/workers?topic=events&where=sender=Ann")
+    opened.get_by_text("nothing yet that passes the filter").wait_for(timeout=20_000)
