@@ -83,6 +83,7 @@ class Letter:
         key = self.key
         plain = body | {
             "place": self.place,
+            "refused_ms": self.timestamp_ms,
             "attempt": self.attempt,
             "key": None if key is None else key.decode("utf-8", "replace"),
             "value": self.value.decode("utf-8", "replace"),

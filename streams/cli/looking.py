@@ -119,9 +119,7 @@ def list_letters(
     found = _found(topic, settings, (), error_class, where, masking)
     classes = Counter(letter.body["error_class"] for letter, _ in found)
     causes = _causes(shown for _, shown in found)
-    newest = sorted((shown for _, shown in found), key=lambda one: int(one["timestamp_ms"]))[
-        -limit:
-    ]
+    newest = sorted((shown for _, shown in found), key=lambda one: int(one["refused_ms"]))[-limit:]
     if json:
         as_json({"classes": classes, "causes": causes, "letters": newest})
         return
@@ -152,7 +150,7 @@ def _print_causes(causes: Iterable[dict[str, Any]]) -> None:
 def _print_letters(letters: Iterable[dict[str, Any]]) -> None:
     table = Table("place", "when", "class", "from", "try", "error", box=None)
     for shown in letters:
-        when = datetime.fromtimestamp(shown["timestamp_ms"] / 1000, UTC)
+        when = datetime.fromtimestamp(shown["refused_ms"] / 1000, UTC)
         source = f"{shown['topic']}[{shown['partition']}] {shown['offset']}"
         table.add_row(
             shown["place"],
