@@ -10,7 +10,7 @@ import typer
 
 from streams.cli import app
 
-SILENT = {"down", "worker", "monitor", "new", "check", "lint", "schema"}
+SILENT = {"down", "worker", "monitor", "new", "check", "lint", "schema", "score"}
 """Commands that report nothing that a program would read, or are JSON anyhow."""
 
 
