@@ -27,6 +27,7 @@ SLOW = SOURCE.replace("SGD(0.01)", "SGD(0.00001)")
 RULED = (
     SLOW.replace('Promotion("manual")', 'Promotion("automatic", after=200, margin=0.01)')
     .replace("horizon=hours(48)", "horizon=hours(12), window=hours(2), breaker=False")
+    .replace("limits=(0, 200)", "limits=(-200, 200)")
     .replace("partitions=2", f"partitions={PARTITIONS}")
 )
 DEPOTS = {fields["event_id"]: fields["depot"] for kind, fields in parcels(1_300) if kind == "event"}

@@ -13,8 +13,8 @@ from models.kinds import BETTER, metric_value
 Question = Literal["shadow", "experiment", "worth"]
 Sums = dict[str, float]
 
-RUNAWAY_BLOCKS = 3
-"""Blocks with values that could not be served, after which a challenger is not trusted."""
+RUNAWAY_SHARE = 0.05
+"""Share of values that could not be served above which a challenger is not trusted."""
 
 
 @dataclass(slots=True)
@@ -35,17 +35,19 @@ class Contender:
     rival_n: int = 0
     decided: float | None = None
     command_id: str | None = None
-    runaways: int = 0
+    withheld: int = 0
+    asked: int = 0
 
-    def note_withheld(self, values: int) -> None:
-        """Count a block after the warm-up in which it had values that could not be served."""
-        if values and self.contest.seen > self.contest.warm_blocks:
-            self.runaways += 1
+    def note_withheld(self, values: int, asked: int) -> None:
+        """Count, after the warm-up, the values that could not be served, of those asked for."""
+        if self.contest.seen > self.contest.warm_blocks:
+            self.withheld += values
+            self.asked += asked
 
     @property
     def runs_away(self) -> bool:
-        """Again and again: not to be trusted, whatever it gains in between."""
-        return self.runaways >= RUNAWAY_BLOCKS
+        """Too often for a bound that is touched now and then: not to be trusted."""
+        return self.withheld > RUNAWAY_SHARE * max(1, self.asked)
 
     def add(self, mine: Mapping[str, float], theirs: Mapping[str, float]) -> None:
         """Add one block's metric sums of both."""
@@ -77,8 +79,8 @@ class Contender:
 
     def guarded(self, metric: str | None) -> str | None:
         """Why it is not safe to promote: by its limits or the guard metric; None where it is."""
-        if self.runaways:
-            return f"it left its limits in {self.runaways} blocks"
+        if self.runs_away:
+            return f"{self.withheld} of its {self.asked} values could not be served"
         if metric is None:
             return None
         mine = metric_value(metric, self.sums.get("n", 0.0), self.sums)

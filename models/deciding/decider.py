@@ -189,7 +189,8 @@ class Decider:
         contender.add(
             added(s.get(name, {}) for s in sums), added(s.get(champion, {}) for s in sums)
         )
-        contender.note_withheld(sum(r["withheld"].get(name, 0) for r in block.records))
+        withheld = sum(r["withheld"].get(name, 0) for r in block.records)
+        contender.note_withheld(withheld, sum(r["predictions"] for r in block.records))
         contender.settled(block.start)
 
     def _experiment(self, block: Block, name: str, champion: str) -> None:
@@ -203,7 +204,8 @@ class Decider:
         missing = sum(a["predictions"] - a["n"] for a in (*mine, *theirs))
         contender.contest.update(_groups(mine), _groups(theirs), missing)
         contender.add(added(a["sums"] for a in mine), added(a["sums"] for a in theirs))
-        contender.note_withheld(sum(r["withheld"].get(name, 0) for r in block.records))
+        withheld = sum(r["withheld"].get(name, 0) for r in block.records)
+        contender.note_withheld(withheld, sum(r["predictions"] for r in block.records))
         contender.settled(block.start)
 
     # What a rule does.
@@ -255,8 +257,8 @@ class Decider:
             f"{contender.contest.alpha:.2g}) on {contender.contest.labelled} examples in "
             f"{contender.contest.seen} blocks"
         )
-        if contender.runaways:
-            why += f"; left its limits in {contender.runaways} of them"
+        if contender.runs_away:
+            why += f"; {contender.withheld} of {contender.asked} values could not be served"
         return Wish(verb, contender.model, contender.command_id, why, contender)
 
 
