@@ -107,7 +107,7 @@ def test_no_command_shows_it_and_with_a_reason_each_does(
     again = orjson.loads(printed("dead-letters", "redrive", file, "--all", *none))
     assert again == {"sent": [], "left": {}}
     trail = orjson.loads(printed("history", file, "--acts", "--json"))
-    acts = [change for change in trail if change["to_state"] == "revealed"]
+    acts = [act for act in trail if act["what"] == "personal data: masked → revealed"]
     assert len(acts) == len(commands)
     assert acts[0]["why"] == "case parcels.events"
     assert acts[0]["evidence"]["fields"] == ["sender", "features.sender"]
