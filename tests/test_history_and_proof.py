@@ -289,7 +289,7 @@ async def test_a_source_that_is_not_signed_is_not_run(loop: Loop, tmp_path: Path
     changed.write_text(SOURCE.replace("SGD(0.1)", "SGD(0.3)"))
     found = await asyncio.to_thread(loop.run, *asked)
     assert (found["checked"], found["different"]) == (1, 0)
-    loop.environment["RIVERRUN_SNAPSHOT_KEY"] = "another key"
+    loop.environment["RIVERRUN_SNAPSHOT_KEY"] = "another key, long enough"
     try:
         asked = ("verify", str(changed), event_id, "--json")
         found = await asyncio.to_thread(loop.run, *asked, code=6)
