@@ -30,12 +30,11 @@ class Crew:
         self.wanted: set[str] = set()
         self.exits: Counter[int] = Counter()
         self.kills = 0
-        self._started: dict[str, float] = {}
+        self._seen: dict[str, tuple[int | None, float]] = {}
 
     def start(self, name: str) -> None:
         """Start a worker and keep it running."""
         self.wanted.add(name)
-        self._started[name] = monotonic()
         command = [sys.executable, "-P", "-m", "streams.cli", "worker", str(USE_CASE), "-v"]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -43,14 +42,22 @@ class Crew:
             )
 
     async def rested(self, age_s: float, within_s: float) -> None:
-        """Wait until every wanted worker has run for that long, but not for ever."""
+        """Wait until every wanted worker, and not only its parent, has run for that long, but not
+        for ever.
+        """
         until = monotonic() + within_s
         while monotonic() < until:
-            now = monotonic()
-            young = [n for n in self.wanted if now - self._started[n] < age_s]
-            if not young and self.wanted <= self.running.keys():
+            if all(self._age_s(name) >= age_s for name in self.wanted):
                 return
             await asyncio.sleep(0.2)
+
+    def _age_s(self, name: str) -> float:
+        now, pid = monotonic(), self.worker(name) if name in self.running else None
+        if pid is None:
+            return 0.0
+        if self._seen.get(name, (None, 0.0))[0] != pid:
+            self._seen[name] = pid, now
+        return now - self._seen[name][1]
 
     def worker(self, name: str) -> int | None:
         """The pid of the worker itself; None while its parent has none."""
