@@ -79,12 +79,12 @@ def test_one_command_in_many_partitions_is_one_line() -> None:
 def test_filters_look_into_records() -> None:
     """By path and key; numbers and booleans as JSON writes them; a mistake says how."""
     row = {"key": "JFK", "value": {"a": {"b": 1.5}, "learnt": True, "none": None}}
-    for text in ("a.b=1.5", "learnt=true", "key=JFK"):
+    for text in ("a.b=1.5", "learnt=true", "key=JFK", "none=null"):
         assert filter_of(text)(row), text
-    for text in ("a.b=1", "a.c=1", "none=null", "learnt=True", "key=LGA"):
+    for text in ("a.b=1", "a.c=1", "learnt=null", "learnt=True", "key=LGA"):
         assert not filter_of(text)(row), text
-    with pytest.raises(Misdeclared, match="FIELD=VALUE"):
-        filter_of("carrier")
+    with pytest.raises(Misdeclared):
+        filter_of("carrier >")
 
 
 def test_the_first_differing_field_is_named() -> None:

@@ -49,6 +49,7 @@ def evidence(day: int, *, partition: int = 0, n: int = 400, **changes: Any) -> d
         "champion_since": None,
         "experiment_since": None,
         "began": {},
+        "withheld": {},
         "definition": "abc",
         "step": 1,
     }
