@@ -69,13 +69,16 @@ async def test_a_decider_that_is_killed_decides_as_one_that_was_not(loop: Loop) 
     await wait_until(loop, lambda rows: len(rows) >= 10)
     loop.workers[-1].kill()
     loop.workers[-1].wait()
-    await loop.publish(ROWS[half:])
+    late = next(n for n, (_, fields) in enumerate(ROWS) if fields["event_id"] == "p1200")
+    await loop.publish(ROWS[half:late])
     loop.start()
     await wait_until(loop, lambda rows: len({row["block_start"] for row in rows}) >= 55)
     loop.workers[-1].kill()
     loop.workers[-1].wait()
     loop.start()
     loop.start()
+    await wait_until(loop, lambda rows: any(row["command_id"] for row in rows))
+    await loop.publish(ROWS[late:])
     await loop.wait_for("examples", [f"p{n}" for n in range(1_200)])
     wanted = {row["block_start"] for row in await loop.values("evidence")}
     await wait_until(
@@ -98,13 +101,13 @@ async def test_a_decider_that_is_killed_decides_as_one_that_was_not(loop: Loop) 
     assert len({c["command_id"] for c in promoted}) == 1
     acts = together(await changes(loop.settings, loop.names["lifecycle"]))
     crowned = [a for a in acts if a["to_state"] == "champion" and a["cause"] == "rule"]
-    assert [(a["model"], a["who"]) for a in crowned] == [("brisk", "decider")]
-    assert sorted(crowned[0]["partitions"]) == list(range(PARTITIONS))
+    # It was a candidate still where there are no events, and in shadow where there are.
+    assert {(a["model"], a["who"]) for a in crowned} == {("brisk", "decider")}
+    assert sorted(p for a in crowned for p in a["partitions"]) == list(range(PARTITIONS))
     assert crowned[0]["evidence"]["lower"] > 0
-    last = (await loop.values("predictions"))[-1]
-    assert last["model"].startswith("brisk@")
-    found = {(r["against"], r["model"]) for r in rows if r["question"] == "shadow"}
-    assert found >= {("linear", "brisk"), ("brisk", "linear")}
+    said = {row["event_id"]: row["model"] for row in await loop.values("predictions")}
+    # The command may still have been on its way to the first of them.
+    assert all(said[f"p{n}"].startswith("brisk@") for n in range(1_280, 1_300))
 
 
 async def refolded(loop: Loop, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
