@@ -91,14 +91,14 @@ class Definitions:
                 f"definition {definition} is not on the definitions topic: it was never published, "
                 "or deleted."
             )
-        if definition_of(record.source, record.runtime) != definition:
-            raise Unprovable(f"the source on the definitions topic is not that of {definition}.")
         if definition in self._doubted:
             raise Unprovable(
                 f"definition {definition} is not signed with this RIVERRUN_SNAPSHOT_KEY, so its "
                 "source is not run. Set the key that its workers had, or give the file as it was: "
                 "--trust FILE."
             )
+        if definition_of(record.source, record.runtime) != definition:
+            raise Unprovable(f"the source on the definitions topic is not that of {definition}.")
         # Not removed: a traceback, and a pickled class, look for the file.
         path = Path(tempfile.mkdtemp(prefix=f"riverrun-{definition}-")) / Path(record.file).name
         path.write_text(record.source, "utf-8")
