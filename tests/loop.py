@@ -196,7 +196,7 @@ class Loop:
         """The same, decoded."""
         return [orjson.loads(record.value) for record in await self.records(kind)]
 
-    async def wait_for(self, kind: str, ids: Collection[str], within_s: float = 60.0) -> None:
+    async def wait_for(self, kind: str, ids: Collection[str], within_s: float = 180.0) -> None:
         """Wait until there is a record of that kind about each of those events."""
         began, missing = monotonic(), set(ids)
         while missing:
