@@ -189,7 +189,7 @@ async def test_the_archive_reaches_back_where_the_log_is_gone(loop: Loop) -> Non
     the whole journal deleted nobody knows the position, and the worker refuses.
     """
     archive = loop.folder / "archive"
-    loop._environment["RIVERRUN_ARCHIVE"] = f"file://{archive}"
+    loop.environment["RIVERRUN_ARCHIVE"] = f"file://{archive}"
     loop.start()
     await live(loop, ROWS[:200])
     began = monotonic()
