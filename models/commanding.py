@@ -13,7 +13,7 @@ from models.lifecycle import following
 from models.parts import Parts
 from models.publishing import Output
 from schemas.errors import Malformed
-from schemas.inputs import Command
+from schemas.inputs import Command, Parcel
 
 QUARANTINE = "(quarantine)"
 """Stands for a model's name where `lifecycle` says what was released."""
@@ -38,6 +38,7 @@ class Commanding:
             "retire": self._retire,
             "reset": self._reset,
             "release": self._release,
+            "deliver": self._deliver,
         }
         act = known.get(command.verb)
         if act is None:
@@ -56,11 +57,34 @@ class Commanding:
 
     def _roll_back(self, command: Command, out: list[Output]) -> None:
         roster = self._parts.roster
+        if command.parcel is not None:
+            self._put_back(command, command.parcel, out)
+            return
         if not roster.before:
             raise Malformed("there is no earlier champion to roll back to")
         was = roster.state(roster.before[-1])
         left = roster.roll_back()
         self._changed_places(left, roster.champion, was, command, out)
+
+    def _put_back(self, command: Command, parcel: Parcel, out: list[Output]) -> None:
+        """The champion, or the one before, as it was at a place."""
+        parts, model = self._parts, self._named(command)
+        roster, who = parts.roster, (*parts.roster.before[-1:], parts.roster.champion)
+        if model not in who:
+            raise Malformed(f"{model} is neither champion nor the one before: {', '.join(who)}")
+        was = roster.state(model)
+        stored = parts.restoring.opened(parts, command, parcel)
+        left = None if model == roster.champion else roster.roll_back()
+        parts.put_back(stored)
+        parts.journal.restored.append(command.command_id)
+        parts.restoring.clear()
+        if left is None:
+            self._tell(model, was, command, out)
+        else:
+            self._changed_places(left, model, was, command, out)
+
+    def _deliver(self, command: Command, out: list[Output]) -> None:
+        self._parts.restoring.take(command)
 
     def _changed_places(
         self, left: str, came: str, was: str, command: Command, out: list[Output]

@@ -16,13 +16,15 @@ from schemas.topics import INPUTS
 class Journal:
     """The open entry of one partition. `seq`, `step` and `next` are part of the task's state."""
 
-    __slots__ = ("next", "runs", "seq", "step")
+    __slots__ = ("next", "restored", "runs", "seq", "step")
 
     def __init__(self) -> None:
         self.seq = 0
         self.step = 0
         self.next = [-1] * len(INPUTS)
         self.runs: list[list[int]] = []
+        # Commands of the open entry that put a model back as it was.
+        self.restored: list[str] = []
 
     def take(self, index: int, offset: int) -> None:
         """A record of that input is being applied."""
@@ -47,8 +49,10 @@ class Journal:
             "next": list(self.next),
             "definition": definition,
         }
+        if self.restored:
+            entry["restored"] = self.restored
         self.seq += 1
-        self.runs = []
+        self.runs, self.restored = [], []
         return entry
 
     def skip(self) -> None:

@@ -34,6 +34,8 @@ TABLE = (
     Transition("experiment", "champion", "promote"),
     Transition("champion", "shadow", "another is promoted"),
     Transition("champion", "shadow", "rollback"),
+    Transition("retired", "champion", "rollback"),
+    Transition("champion", "champion", "rollback --as-of"),
     Transition("champion", "withheld", "breaker opens"),
     Transition("withheld", "champion", "breaker closes"),
     Transition("experiment", "withheld", "breaker opens"),

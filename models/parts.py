@@ -25,6 +25,7 @@ from models.publishing import Output, Publisher
 from models.quarantine import Quarantine
 from models.reacting import Reaction
 from models.reading import Taken
+from models.restoring import Restoring, Stored, Unseal
 from models.roster import Roster
 from models.scoring import Judge
 from models.settling import Settling
@@ -68,7 +69,14 @@ class Parts:
     Memory: windows by their keys, waiting predictions by `waiting_limit`, ids by `memory`.
     """
 
-    def __init__(self, use_case: UseCase, partition: int, partitions: int, definition: str) -> None:
+    def __init__(
+        self,
+        use_case: UseCase,
+        partition: int,
+        partitions: int,
+        definition: str,
+        unseal: Unseal | None = None,
+    ) -> None:
         kind = KINDS[use_case.kind]
         self.use_case = use_case
         self.partition = partition
@@ -96,6 +104,8 @@ class Parts:
         self.influence = Influence(use_case, kind, self.roster)
         self.corrects = use_case.learns != "label"
         self.masking = masking_of(use_case)
+        self.unseal = unseal
+        self.restoring = Restoring(unseal)
         # Nothing but a short cut: what is not here is made again from what waits.
         self.live: dict[str, Question] = {}
 
@@ -111,6 +121,15 @@ class Parts:
         self.roster.renew(model, float("-inf") if now is None else now)
         self.teller.anew(model)
         self.explainer.forget(model)
+
+    def put_back(self, stored: Stored) -> None:
+        """A model as it was in the place of what it is now."""
+        slot = stored.slot
+        self.renew(slot.name)
+        self.roster.pooled[slot.name] = slot
+        slot.changed = True
+        if stored.means is not None:
+            self.explainer.means[f"{slot.name}/"] = stored.means
 
     def refuse(self, taken: Taken, error: Rejected, out: list[Output]) -> None:
         """Park a record that cannot be used; what is said of it has no personal data."""

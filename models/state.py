@@ -17,7 +17,7 @@ from models.slot import Slot
 from models.task import PartitionTask
 from models.windows import Sliding
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -57,6 +57,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "means": (task.explainer.means, sorted(task.explainer.mute)),
         "drift": task.watcher.monitor,
         "told": sorted(task.teller.told),
+        "restoring": (task.restoring.of, list(task.restoring.pieces)),
     }
     for slot in roster.slots():
         parts[slot_part(slot)] = slot
@@ -112,6 +113,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     task.watcher.monitor = parts["drift"]
     task.influence.champion, task.influence.importance = parts["influence"]
     task.teller.told = set(parts["told"])
+    task.restoring.of, task.restoring.pieces = parts["restoring"]
 
 
 def _raw(taken: Taken) -> tuple[Any, ...]:

@@ -25,6 +25,7 @@ from models.learning import Learning
 from models.parts import Parts
 from models.publishing import Output
 from models.reading import Reader, Record, Taken
+from models.restoring import Unseal
 from models.usecase import UseCase
 from schemas.errors import Ahead, Rejected
 from schemas.inputs import Command, Event, Outcome
@@ -36,9 +37,15 @@ class PartitionTask(Parts):
     learns: type[Learning] = Learning
 
     def __init__(
-        self, use_case: UseCase, *, partition: int, partitions: int, definition: str
+        self,
+        use_case: UseCase,
+        *,
+        partition: int,
+        partitions: int,
+        definition: str,
+        unseal: Unseal | None = None,
     ) -> None:
-        super().__init__(use_case, partition, partitions, definition)
+        super().__init__(use_case, partition, partitions, definition, unseal)
         self.partitions = partitions
         self._reader = Reader(use_case, partitions)
         self._learning = self.learns(self)
@@ -121,7 +128,8 @@ class PartitionTask(Parts):
             self.refuse(taken, error, out)
 
     def _command(self, taken: Taken, command: Command, out: list[Output]) -> None:
-        if self.roster.heard(command.command_id):
+        # Pieces are told from each other by their numbers.
+        if command.verb != "deliver" and self.roster.heard(command.command_id):
             self.counts["repeats"] += 1
             return
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field
 
 YEARS = range(1900, 2200)
 
@@ -72,8 +72,26 @@ class Outcome(Travelling):
 
 
 Verb = Literal[
-    "promote", "rollback", "freeze", "unfreeze", "experiment", "drain", "retire", "reset", "release"
-]
+    "promote", "rollback", "freeze", "unfreeze", "experiment", "drain", "retire", "reset",
+    "release", "deliver"
+]  # fmt: skip
+
+
+class Parcel(Travelling):
+    """A model's state at an earlier place, which a `rollback` puts back."""
+
+    as_of: str = Field(description="The place that it is of: PARTITION/STEP.")
+    definition: str = Field(description="The definition that it was made for.")
+    pieces: int = Field(ge=1, description="How many pieces were delivered before.")
+    seal: str = Field(description="HMAC-SHA256 of what it is of and the state, hexadecimal.")
+
+
+class Piece(Travelling):
+    """A part of such a state; they come in their order, before the `rollback`."""
+
+    of: str = Field(min_length=1, description="The id of the `rollback` that it is for.")
+    number: int = Field(ge=0, description="Its number, from 0.")
+    state: Base64Bytes = Field(description="Compressed pickle, base64.")
 
 
 class Command(Travelling):
@@ -94,6 +112,10 @@ class Command(Travelling):
     event_ids: list[str] | None = Field(
         default=None, max_length=1_000, description="The outcomes to release, by their event."
     )
+    parcel: Parcel | None = Field(
+        default=None, description="What a `rollback` puts back; none: the model as it is now."
+    )
+    piece: Piece | None = Field(default=None, description="What a `deliver` brings.")
 
 
 def field_names(model: type[BaseModel]) -> Iterator[str]:

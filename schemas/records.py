@@ -347,6 +347,9 @@ class JournalEntry(Published):
     redefined: Redefined | None = Field(
         default=None, description="This entry began that definition; it has no runs."
     )
+    restored: list[str] | None = Field(
+        default=None, description="Commands in it that put a model back as it was at a place."
+    )
 
 
 class Definition(Published):

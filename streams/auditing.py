@@ -15,6 +15,7 @@ from streams.trail import Act, trail
 
 KINDS = ("commands", "lifecycle", "dead-letter", "definitions", "journal", "verdicts")
 REDEFINED = b'"redefined":{'
+DELIVERED = b'"verb":"deliver"'
 PROGRESS_EVERY = 5_000
 
 
@@ -45,7 +46,7 @@ async def audited(
             return sorted(found, key=lambda row: str(row["time"]))
 
         return trail(
-            commands=await rows("commands"),
+            commands=await rows("commands", lambda record: DELIVERED not in record.value),
             lifecycle=await rows("lifecycle"),
             refusals=await rows("dead-letter", lambda record: b'"stage":"command"' in record.value),
             definitions=await rows("definitions"),

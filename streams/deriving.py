@@ -17,6 +17,7 @@ from schemas.errors import Incompatible
 from schemas.topics import INPUTS
 from streams.eras import Era
 from streams.log import KafkaLog
+from streams.parcels import unsealer
 from streams.past_definitions import Definitions, Unprovable
 from streams.recovery import Diverged, Entry, fold
 from streams.redefining import redefined
@@ -67,6 +68,7 @@ class Derivation:
         self._jumps = jumps
         self._watch = watch
         self._redefine = redefine or carried_over
+        self._unseal = unsealer(settings.snapshot_key)
         self._log = KafkaLog(
             settings.kafka_client(),
             journal=names["journal"],
@@ -151,6 +153,7 @@ class Derivation:
             partition=self.partition,
             partitions=self._partitions,
             definition=definition,
+            unseal=self._unseal,
         )
 
     async def entry(self, seq: int) -> Entry:

@@ -16,6 +16,7 @@ from streams.exposition import Exposition
 from streams.garbage import bound_pauses
 from streams.loading import Loaded
 from streams.log import KafkaLog, newest_entries
+from streams.parcels import unsealer
 from streams.past_definitions import Definitions
 from streams.redefining import Eras, explained
 from streams.retention import refuse_gap
@@ -66,6 +67,7 @@ def operate(
             partition=partition,
             partitions=partitions,
             definition=loaded.definition,
+            unseal=unsealer(settings.snapshot_key),
         )
 
     bound_pauses()

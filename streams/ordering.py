@@ -7,7 +7,7 @@ Each partition journals it as any input and says on `lifecycle` what it changed,
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -88,15 +88,20 @@ async def order(
     *,
     timeout_s: float,
     on_progress: Callable[[Obeyed], None] = lambda _: None,
+    each: Mapping[int, Sequence[Command]] | None = None,
 ) -> Obeyed:
-    """Send it to every partition and wait until all have answered, or `timeout_s` have passed."""
+    """Send it to every partition and wait until all have answered, or `timeout_s` have passed.
+
+    `each`: what a partition gets in its place, the last one under the same id.
+    """
     async with Tapes([names["lifecycle"], names["dead-letter"]], settings) as tapes:
         partitions = len(tapes.of(names["lifecycle"]))
         if not partitions:
             raise Unavailable(f"There is no topic {names['lifecycle']}. See `riverrun topics`.")
         obeyed = Obeyed(order, partitions)
         starts = {place: end for place, (_, end) in (await tapes.bounds()).items()}
-        await _send(order, settings, names["commands"], partitions)
+        sent = {number: [order] for number in range(partitions)} if each is None else each
+        await _send(sent, settings, names["commands"])
         began = monotonic()
         async for records in tapes.follow(starts):
             for record in records:
@@ -107,17 +112,18 @@ async def order(
         return obeyed
 
 
-async def _send(order: Command, settings: Settings, topic: str, partitions: int) -> None:
+async def _send(sent: Mapping[int, Sequence[Command]], settings: Settings, topic: str) -> None:
     producer = AIOKafkaProducer(**settings.kafka_client(), acks="all", enable_idempotence=True)
     await producer.start()
     try:
-        for number in range(partitions):
-            await producer.send_and_wait(
-                topic,
-                order.model_dump_json().encode(),
-                key=order.command_id.encode(),
-                partition=number,
-            )
+        for number, commands in sent.items():
+            for one in commands:
+                await producer.send_and_wait(
+                    topic,
+                    one.model_dump_json().encode(),
+                    key=one.command_id.encode(),
+                    partition=number,
+                )
     finally:
         await producer.stop()
 

@@ -46,6 +46,44 @@ async def places_of(text: str | None, journal: str, settings: Settings) -> Place
     return found
 
 
+async def places_everywhere(
+    text: str, journal: str, settings: Settings, partitions: int
+) -> dict[int, int]:
+    """What `--as-of` means for every partition: those that it does not name are as of the time at
+    which the newest of its places was committed, and 0 where nothing was taken by then.
+    """
+    found = dict(await places_of(text, journal, settings))
+    if "/" in text:
+        if max(found) >= partitions:
+            raise Misdeclared(
+                f"--as-of {text!r} is no place: there is no partition {max(found)}.",
+                mend=f"There are {partitions}, from 0.",
+            )
+        time = await _committed(found, journal, settings)
+        found = {**await places_of(time, journal, settings), **found}
+    return {number: found.get(number, 0) for number in range(partitions)}
+
+
+async def _committed(places: Places, journal: str, settings: Settings) -> str:
+    newest = 0
+    async with Tapes([journal], settings) as tapes:
+        for place in tapes.places:
+            step = places.get(place.partition)
+            async for record in tapes.records(place):
+                if step is None:
+                    break
+                if orjson.loads(record.value)["step"] >= step:
+                    newest = max(newest, record.timestamp)
+                    break
+            else:
+                if step is not None:
+                    raise RiverrunError(
+                        f"partition {place.partition} has not taken {step} records: "
+                        f"{place.partition}/{step} is no place of its past."
+                    )
+    return datetime.fromtimestamp(newest / 1000, UTC).isoformat()
+
+
 def _place(text: str) -> tuple[int, int]:
     partition, _, step = text.strip().partition("/")
     if not (partition.isdigit() and step.isdigit()):
@@ -152,4 +190,5 @@ def _anew(task: PartitionTask) -> PartitionTask:
         partition=task.partition,
         partitions=task.partitions,
         definition=task.definition,
+        unseal=task.unseal,
     )

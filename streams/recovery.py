@@ -30,6 +30,7 @@ class Entry(NamedTuple):
     next: list[int]
     definition: str
     redefined: dict[str, Any] | None = None  # schemas.records.Redefined; it has no runs then
+    restored: list[str] | None = None  # commands that put a model back as it was
 
     @classmethod
     def decode(cls, value: bytes) -> Entry:
@@ -37,7 +38,13 @@ class Entry(NamedTuple):
         raw = orjson.loads(value)
         runs = [(run[0], run[1], run[2], run[3]) for run in raw["runs"]]
         return cls(
-            raw["seq"], raw["step"], runs, raw["next"], raw["definition"], raw.get("redefined")
+            raw["seq"],
+            raw["step"],
+            runs,
+            raw["next"],
+            raw["definition"],
+            raw.get("redefined"),
+            raw.get("restored"),
         )
 
 
@@ -123,6 +130,14 @@ def _compare(task: Task, entry: Entry) -> None:
     again = None if sealed is None else Entry.decode(sealed)
     if again is None or again[:4] != entry[:4]:
         raise Diverged(f"journal entry {entry.seq} was {entry}, and is {again} when folded again")
+    # Under another definition ("warm") the models of then are not put back.
+    if again.definition == entry.definition and again.restored != entry.restored:
+        raise Incompatible(
+            f"journal entry {entry.seq} put models back as they were ({entry.restored}), and here "
+            f"{again.restored} can be: the state that the command brought is not signed with this "
+            "RIVERRUN_SNAPSHOT_KEY, or is not read by this version. Set the key that its workers "
+            "had, or start from a snapshot of after it"
+        )
 
 
 def check_position(task: Task, last: Entry | None) -> None:

@@ -20,6 +20,7 @@ from models.usecase import UseCase
 from schemas.errors import Incompatible
 from streams.eras import Era
 from streams.loading import Loaded, namespace_of, runtime, standing_in
+from streams.parcels import unsealer
 from streams.past_definitions import Definitions, Unprovable
 from streams.recovery import Entry, Log, fold
 from streams.settings import Settings
@@ -167,6 +168,7 @@ class LogsPast:
             partition=self._partition,
             partitions=self._eras.partitions,
             definition=definition,
+            unseal=unsealer(self._eras.settings.snapshot_key),
         )
 
     def loaded(self, definition: str) -> Loaded:

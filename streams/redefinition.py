@@ -183,6 +183,7 @@ class Redefinition:
                 partition=partition,
                 partitions=task.partitions,
                 definition=task.definition,
+                unseal=task.unseal,
             )
 
         # The archive, too, whenever the last was: older entries may be beyond this core.

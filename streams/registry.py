@@ -105,8 +105,8 @@ async def changes(settings: Settings, topic: str) -> list[dict[str, Any]]:
 
 
 def together(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The same change in several partitions as one, with `partitions`: by its command, else by
-    what it says.
+    """The same change in several partitions as one, with `partitions` and `places`, PARTITION/STEP:
+    by its command, else by what it says.
     """
     groups: dict[Any, dict[str, Any]] = {}
     for change in found:
@@ -117,9 +117,10 @@ def together(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         # Without a command, partitions change by themselves, and may do so again.
         if change["command_id"] is None and change["cause"] != "definition":
             place = (*place, change["partition"], change["step"])
-        group = groups.setdefault(place, {**change, "partitions": []})
+        group = groups.setdefault(place, {**change, "partitions": [], "places": []})
         if change["partition"] not in group["partitions"]:
             group["partitions"].append(change["partition"])
+            group["places"].append(f"{change['partition']}/{change['step']}")
     return list(groups.values())
 
 

@@ -57,6 +57,7 @@ class Archived:
             partition=fresh.partition,
             partitions=fresh.partitions,
             definition=fresh.definition,
+            unseal=fresh.unseal,
         )
         allowed = Allowed(use_case.models.values(), use_case.event.__module__)
         try:

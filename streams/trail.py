@@ -23,7 +23,9 @@ ACTED = ("operator", "rule", "safeguard")
 
 @dataclass(slots=True)
 class Act:
-    """One entry. `cause` is as on `lifecycle`; `time` is when Kafka had it, ISO 8601, UTC."""
+    """One entry. `cause` is as on `lifecycle`; `time` is when Kafka had it, ISO 8601, UTC;
+    `places` are where it was applied, PARTITION/STEP, as `--as-of` takes them.
+    """
 
     time: str
     kind: Kind
@@ -37,6 +39,7 @@ class Act:
     refused: dict[int, str] = field(default_factory=dict)
     outcome: str = ""
     changes: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
     command_id: str | None = None
     evidence: Mapping[str, Any] | None = None
 
@@ -65,11 +68,16 @@ def trail(
         else:
             act.changes.append(_changed(change))
         act.partitions = sorted({*act.partitions, *change["partitions"]})
+        act.places = sorted({*act.places, *change["places"]}, key=_in_order)
     for act in acts.values():
         if act.kind == "command":
             act.outcome = _outcome(act, partitions)
     others = [*_definitions(definitions), *_redefined(redefined, partitions), *_verdicts(verdicts)]
     return sorted([*acts.values(), *others], key=lambda act: act.time)
+
+
+def _in_order(place: str) -> tuple[int, ...]:
+    return tuple(map(int, place.split("/")))
 
 
 def _commands(commands: Iterable[Row], refusals: Iterable[Row], partitions: int) -> dict[str, Act]:

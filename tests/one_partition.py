@@ -14,6 +14,7 @@ from river import linear_model, preprocessing, tree
 from models.durations import hours, minutes
 from models.publishing import Output
 from models.reading import COMMANDS, EVENTS, HISTORY, KIND_HEADER, OUTCOMES, PlainRecord, Taken
+from models.restoring import Unseal
 from models.state import parts_of
 from models.task import PartitionTask
 from models.usecase import Kpi, Segments, UseCase
@@ -133,10 +134,15 @@ class Partition:
     partitions: int = 1
     number: int = 0
     said: list[Out] = field(default_factory=list)
+    unseal: Unseal | None = None
 
     def __post_init__(self) -> None:
         self.task = PartitionTask(
-            self.case, partition=self.number, partitions=self.partitions, definition="d1"
+            self.case,
+            partition=self.number,
+            partitions=self.partitions,
+            definition="d1",
+            unseal=self.unseal,
         )
         self.offsets = [0] * len(INPUTS)
 

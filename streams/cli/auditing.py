@@ -50,7 +50,8 @@ def history(
 ) -> None:
     """Print the audit trail: commands, changes of models, definitions, verdicts; who, when, why.
 
-    What was applied in several partitions under one id is one line. Example:
+    What was applied in several partitions under one id is one line; its places (PARTITION/STEP)
+    are what --as-of takes. Example:
     `riverrun history flight_eta --acts --since 2024-05-01`
     """
     from streams.auditing import audited
@@ -95,11 +96,13 @@ def show(acts: Iterable[Act]) -> None:
     """One line an act, and one for each change that a command made."""
     table = Table(box=None)
     table.add_column("when", no_wrap=True)
-    for name in ("what", "who", "why", "in"):
+    for name in ("what", "who", "why", "in", "place"):
         table.add_column(name)
     for act in acts:
         where = act.outcome or ",".join(map(str, act.partitions))
-        table.add_row(act.time[:19].replace("T", " "), act.what, act.who, act.why, where)
+        table.add_row(
+            act.time[:19].replace("T", " "), act.what, act.who, act.why, where, " ".join(act.places)
+        )
         for change in act.changes:
-            table.add_row("", f"  {change}", "", "", "")
+            table.add_row("", f"  {change}")
     data.print(table)

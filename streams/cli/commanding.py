@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -12,9 +14,10 @@ from schemas.errors import Misdeclared, RiverrunError
 from schemas.inputs import Command, Verb
 from streams.cli.options import AsJson, Prefix, UseCaseName
 from streams.cli.progress import Progress
-from streams.cli.terminal import as_json, complain, data
+from streams.cli.terminal import as_json, complain, data, talk
 from streams.loading import load
 from streams.ordering import Obeyed, command, order
+from streams.processes import reexec_if_unsafe
 from streams.servers import running
 from streams.settings import Settings
 from streams.topics import names_of
@@ -128,16 +131,46 @@ def _named(usecase: str, model: str) -> None:
 def rollback(
     usecase: UseCaseName,
     why: Why,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="As it was then: PARTITION/STEP as `history` has it, or a time.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="With --as-of: the champion itself, in place of the one before."),
+    ] = None,
     who: Who = None,
     timeout: Timeout = TIMEOUT_S,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Return to the champion before, in every partition.
+    """Return to the champion before, in every partition: as it is now, or as it was at a place.
 
-    Example: `riverrun rollback flight_eta --why "the trees left their limits"`
+    With one PLACE, the other partitions are as of its time. Exit code 6 if the log does not reach
+    back to it. Example:
+    `riverrun rollback flight_eta --as-of 0/51234 --why "the labels broke after it"`
     """
-    _order(usecase, command("rollback", who=_who(who), why=why), timeout, prefix, json)
+    wish = command("rollback", who=_who(who), why=why)
+    if as_of is None:
+        if model is not None:
+            raise Misdeclared(
+                "--model is for --as-of.", mend="Give a PLACE, or `riverrun promote`."
+            )
+        _order(usecase, wish, timeout, prefix, json)
+        return
+    reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
+    from streams.rolling_back import Rollback
+
+    if model is not None:
+        _named(usecase, model)
+    settings = running(Settings.load(riverrun_topic_prefix=prefix))
+    back = asyncio.run(Rollback(load(usecase), settings, as_of, model).prepared(wish))
+    for line in back.said:
+        talk.print(line, markup=False)
+    _order(usecase, back.wish, timeout, prefix, json, back.each)
 
 
 def freeze(
@@ -206,7 +239,14 @@ def _who(given: str | None) -> str:
     return given or getpass.getuser()
 
 
-def _order(usecase: str, wish: Command, timeout: float, prefix: str | None, json: bool) -> Obeyed:
+def _order(
+    usecase: str,
+    wish: Command,
+    timeout: float,
+    prefix: str | None,
+    json: bool,
+    each: Mapping[int, Sequence[Command]] | None = None,
+) -> Obeyed:
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     names = names_of(load(usecase).use_case, settings)
     progress = Progress("partitions that have answered")
@@ -214,7 +254,9 @@ def _order(usecase: str, wish: Command, timeout: float, prefix: str | None, json
     def show(obeyed: Obeyed) -> None:
         progress(obeyed.partitions - len(obeyed.waiting), obeyed.partitions)
 
-    obeyed = asyncio.run(order(wish, settings, names, timeout_s=timeout, on_progress=show))
+    obeyed = asyncio.run(
+        order(wish, settings, names, timeout_s=timeout, on_progress=show, each=each)
+    )
     progress.done()
     if json:
         as_json(obeyed.as_json())

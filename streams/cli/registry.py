@@ -149,17 +149,17 @@ def model_history(
 def _print_changes(changes: Iterable[Mapping[str, Any]]) -> None:
     table = Table(box=None)
     table.add_column("when", no_wrap=True)
-    for name in ("model", "segment", "change", "in", "cause", "who", "why"):
+    for name in ("model", "segment", "change", "place", "cause", "who", "why"):
         table.add_column(name)
     for change in changes:
         before = f"{change['from_state']} → " if change["from_state"] else ""
-        partitions = change.get("partitions", [change["partition"]])
+        places = change.get("places", [f"{change['partition']}/{change['step']}"])
         table.add_row(
             _minute(change["time"]),
             change["model"],
             change["segment"] or "",
             before + change["to_state"],
-            ",".join(map(str, partitions)),
+            " ".join(places),
             change["cause"],
             change["who"],
             change["why"],

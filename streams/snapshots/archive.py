@@ -168,6 +168,7 @@ class Archive:
                 partition=fresh.partition,
                 partitions=fresh.partitions,
                 definition=fresh.definition,
+                unseal=fresh.unseal,
             )
             try:
                 self.restore(kept, task, allowed)

@@ -1,0 +1,87 @@
+"""A model's state as it travels with a `rollback` to a place: pickled, compressed and sealed.
+
+Who may write to the `commands` topic may not thereby run code: a state is read only if its seal
+(HMAC-SHA256 under RIVERRUN_SNAPSHOT_KEY) is of it and of what it is for, and by the exact list of
+names that snapshots are read by. docs/adr/0060-a-rollback-brings-its-state.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import pickle
+import zlib
+from base64 import encodebytes
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from models.restoring import PIECE_BYTES_MAX, PIECES_MAX, Stored, Unseal
+from models.task import PartitionTask
+from models.usecase import UseCase
+from schemas.errors import Incompatible, Malformed
+from schemas.inputs import Piece
+from streams.loading import namespace_of, standing_in
+from streams.unpickling import Allowed, Refused, unpickle
+
+PROTOCOL = 5
+STATE_BYTES_MAX = 1 << 30
+"""Of a state once it is unpacked."""
+
+
+def packed(task: PartitionTask, model: str) -> bytes:
+    """The pooled model of a task as it is; raises `Incompatible` if it is too large to travel."""
+    case, slot = task.use_case, task.roster.pooled[model]
+    module = case.event.__module__
+    means = task.explainer.means.get(f"{model}/")
+    with standing_in(module, namespace_of(module, [*case.models.values(), case.label])):
+        state = zlib.compress(_pickled((slot, means)))
+    limit = PIECES_MAX * PIECE_BYTES_MAX
+    if len(state) > limit:
+        raise Incompatible(
+            f"{model} has {len(state)} bytes, compressed; at most {limit} travel with a command. "
+            "`riverrun rollback` without --as-of brings it back as it is now"
+        )
+    return state
+
+
+def _pickled(found: Any) -> bytes:
+    try:
+        return pickle.dumps(found, PROTOCOL)
+    except RecursionError:
+        # From Python 3.12 on C code has a limit of its own, whatever the stack; this is slow.
+        return pickle._dumps(found, PROTOCOL)  # type: ignore[attr-defined,no-any-return]
+
+
+def pieces(of: str, state: bytes) -> Iterator[Piece]:
+    """The state in parts that fit a record."""
+    for number, start in enumerate(range(0, len(state), PIECE_BYTES_MAX)):
+        yield Piece(of=of, number=number, state=encodebytes(state[start : start + PIECE_BYTES_MAX]))
+
+
+def seal(label: bytes, state: bytes, key: bytes) -> str:
+    """Of one state, and of what it is for."""
+    signed = b"riverrun state\0%d\0%b%b" % (len(label), label, state)
+    return hmac.new(key, signed, hashlib.sha256).hexdigest()
+
+
+def unsealer(key: Callable[[], bytes]) -> Unseal:
+    """What reads states in this process; the key is asked for where one comes."""
+
+    def unseal(case: UseCase, label: bytes, state: bytes, given: str) -> Stored:
+        if not hmac.compare_digest(seal(label, state, key()), given):
+            raise Malformed("the state is not sealed with the RIVERRUN_SNAPSHOT_KEY in use here")
+        return _read(case, state)
+
+    return unseal
+
+
+def _read(case: UseCase, state: bytes) -> Stored:
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(state, STATE_BYTES_MAX)
+        if not unpacker.eof:
+            raise Malformed(f"the state has more than {STATE_BYTES_MAX} bytes, or is cut off")
+        found: Any = unpickle([data], Allowed(case.models.values(), case.event.__module__))
+        return Stored(*found)
+    except (Refused, zlib.error, TypeError) as error:
+        raise Malformed(f"the state cannot be read: {error}") from error

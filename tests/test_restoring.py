@@ -1,0 +1,159 @@
+"""A model put back as it was: the state that a rollback brings, in one partition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from one_partition import Partition, command, dump, letters, use_case
+
+from models.reading import COMMANDS
+from models.restoring import PIECE_BYTES_MAX, label_of
+from models.state import parts_of, take_parts
+from streams.parcels import packed, pieces, seal, unsealer
+
+KEY = b"a key of this test"
+
+
+def partition(key: bytes = KEY) -> Partition:
+    """One that reads states under that key."""
+    return Partition(use_case(segments=None, breaker=False), unseal=unsealer(lambda: key))
+
+
+def lived(mine: Partition, first: int, last: int, took: float = 6.0) -> list[float]:
+    """Events and their outcomes; what was said of them."""
+    said = []
+    for step in range(first, last):
+        mine.event(f"e{step}", step * 10.0, weight=1.0 + step % 7)
+        said.append(mine.of("predictions")[-1]["value"])
+        mine.outcome(f"e{step}", step * 10.0 + 5, took=took + step % 3)
+    return said
+
+
+def bring(
+    mine: Partition, state: bytes, model: str, command_id: str = "back", **changed: Any
+) -> list[Any]:
+    """The pieces and the command; what the command made known."""
+    place = f"0/{mine.task.step}"
+    parcel = {
+        "as_of": place,
+        "definition": "d1",
+        "pieces": sum(1 for _ in pieces(command_id, state)),
+        "seal": seal(label_of(mine.task, command_id, model, place), state, KEY),
+    }
+    for piece in pieces(command_id, state):
+        fields = {"piece": piece.model_dump(mode="json")}
+        assert mine.command(f"{command_id}/{piece.number}", "deliver", **fields) == []
+    return mine.command(command_id, "rollback", model=model, parcel=parcel | changed)
+
+
+def test_the_earlier_champion_returns_as_it_was() -> None:
+    """As at the place: what it learnt is then's, its answers are those of a partition that was
+    stopped there; who did it is told, and the journal names the command.
+    """
+    mine = partition()
+    lived(mine, 0, 40)
+    state = packed(mine.task, "linear")
+    assert mine.command("c1", "promote", model="tree")
+    lived(mine, 40, 60, took=500.0)
+    said = bring(mine, state, "linear")
+    assert [(o.value["model"], o.value["to_state"]) for o in said] == [
+        ("tree", "shadow"),
+        ("linear", "champion"),
+    ]
+    slot, roster = mine.task.roster.pooled["linear"], mine.task.roster
+    assert (roster.champion, roster.before, slot.trained_on) == ("linear", [], 40)
+    assert roster.began["linear"] == mine.task.watermark.time
+    assert mine.task.restoring.pieces == []
+    entry = mine.task.seal()
+    assert entry is not None
+    assert b'"restored":["back"]' in entry
+    again = unsealer(lambda: KEY)
+    label = label_of(mine.task, "x", "linear", "0/1")
+    then = again(mine.case, label, state, seal(label, state, KEY)).slot
+    x = {"weight": 3.0, "items": 1, "recent": 2, "usual": 6.0, "worst": 7.0}
+    assert slot.ask(mine.task.kind, x) == then.ask(mine.task.kind, x)
+
+
+def test_the_champion_itself_can_be_put_back() -> None:
+    """After broken labels: it stays champion, and is as before them."""
+    mine = partition()
+    lived(mine, 0, 40)
+    state = packed(mine.task, "linear")
+    lived(mine, 40, 60, took=500.0)
+    (told,) = bring(mine, state, "linear")
+    assert (told.value["from_state"], told.value["to_state"]) == ("champion", "champion")
+    assert mine.task.roster.pooled["linear"].trained_on == 40
+
+
+def test_a_fold_puts_back_the_same_and_so_does_a_snapshot_between_the_pieces() -> None:
+    """The same records give the same state; a state that was kept halfway, too."""
+    live, folded = partition(), partition()
+    for mine in (live, folded):
+        lived(mine, 0, 30)
+        mine.command("c1", "promote", model="tree")
+    state = packed(live.task, "linear")
+    for mine in (live, folded):
+        first = next(pieces("back", state)).model_dump(mode="json")
+        mine.command("back/0", "deliver", piece=first)
+        lived(mine, 30, 35)
+    kept = parts_of(folded.task), dict(folded.task.ledger.entries)
+    fresh = partition()
+    take_parts(fresh.task, *kept)
+    fresh.offsets, fresh.said = list(folded.offsets), list(folded.said)
+    for mine in (live, fresh):
+        bring(mine, state, "linear")
+    assert lived(live, 40, 60) == lived(fresh, 40, 60)
+    assert dump(live.task) == dump(fresh.task)
+
+
+@pytest.mark.parametrize(
+    ("changed", "model", "words"),
+    [
+        ({"seal": "0" * 64}, "linear", "not sealed"),
+        ({"as_of": "0/7"}, "linear", "not sealed"),
+        ({"definition": "d0"}, "linear", "definition d0"),
+        ({"pieces": 7}, "linear", "has not come"),
+        ({}, "tree", "neither champion nor the one before"),
+        ({}, "oak", "there are: linear, tree"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_changes_nothing(
+    changed: dict[str, Any], model: str, words: str
+) -> None:
+    """A wrong seal, place, definition, number of pieces or model: a dead letter that says so."""
+    mine = partition()
+    lived(mine, 0, 30)
+    before = dump(mine.task)
+    state = packed(mine.task, "linear")
+    said = bring(mine, state, model, **changed)
+    assert words in letters(said)[0]["error"]
+    after = dump(mine.task)
+    for part in ("roster", "restoring"):
+        before.pop(part), after.pop(part)
+    assert after == before
+    assert b"restored" not in (mine.task.seal() or b"")
+
+
+def test_under_another_key_nothing_is_read() -> None:
+    """Nor where there is none: a state is a program."""
+    for mine in (partition(b"another"), Partition(use_case(segments=None, breaker=False))):
+        lived(mine, 0, 30)
+        said = bring(mine, packed(mine.task, "linear"), "linear")
+        assert "RIVERRUN_SNAPSHOT_KEY" in str(said[0].value) or "no key" in str(said[0].value)
+        assert mine.task.roster.pooled["linear"].trained_on == 30
+
+
+def test_pieces_come_in_their_order_and_again_without_harm() -> None:
+    """One that is missing is told; a repetition is not taken twice; another parcel begins anew."""
+    mine = partition()
+    state = bytes(range(256)) * (PIECE_BYTES_MAX // 128)
+    first, second, *_ = (piece.model_dump(mode="json") for piece in pieces("a", state))
+    assert letters(mine.command("a/1", "deliver", piece=second))
+    for piece in (first, second, second, first):
+        record = mine.read(COMMANDS, command("a", "deliver", piece=piece), key=b"a")
+        assert mine.apply(record) == []
+    assert b"".join(mine.task.restoring.pieces) == state
+    mine.command("b/0", "deliver", piece=first | {"of": "b"})
+    assert (mine.task.restoring.of, len(mine.task.restoring.pieces)) == ("b", 1)
+    assert "brings no piece" in letters(mine.command("c", "deliver"))[0]["error"]

@@ -1,0 +1,117 @@
+"""`riverrun rollback --as-of` on the real servers: back as it was, and exact for ever after."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from loop import Loop, parcels
+
+from streams.embedded import Endpoints
+
+pytestmark = pytest.mark.integration
+
+ROWS = parcels(300)
+THIRD = len(ROWS) // 3
+
+
+def ids(kind: str, rows: list[Any]) -> list[str]:
+    """The events of those records."""
+    return [str(fields["event_id"]) for name, fields in rows if name == kind]
+
+
+@pytest.fixture(scope="module")
+def loop(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    """A use case whose other model was promoted after a third of the records, and served on."""
+    loop = Loop(stack, tmp_path_factory.mktemp("parcels"))
+    try:
+        loop.start()
+        asyncio.run(lived(loop, 0, THIRD))
+        loop.run("promote", str(loop.file), "brisk", "--why", "it learns fast", "--json")
+        asyncio.run(lived(loop, THIRD, 2 * THIRD))
+        yield loop
+    finally:
+        loop.close()
+
+
+async def lived(loop: Loop, first: int, last: int) -> None:
+    """Publish those records and wait until they are answered and learnt."""
+    keys = {f["event_id"]: f["depot"] for kind, f in ROWS if kind == "event"}
+    rows = ROWS[first:last]
+    await loop.publish([(kind, {**f, "depot": keys[f["event_id"]]}) for kind, f in rows])
+    await loop.wait_for("predictions", ids("event", rows))
+    await loop.wait_for("examples", ids("outcome", rows))
+
+
+def learnt(value: dict[str, Any]) -> int:
+    """Examples that the model of a prediction had behind it."""
+    return int(value["model"].rpartition("#")[2])
+
+
+def test_the_champion_before_returns_as_it_was_at_the_place_that_history_prints(
+    loop: Loop,
+) -> None:
+    """In every partition, as at the promotion; after a kill and a lost Redis the new worker goes on
+    from the same, and every prediction is derived again, none different. With another key it is
+    "cannot prove", never "different".
+    """
+    file = str(loop.file)
+    acts = loop.run("history", file, "--kind", "command", "--json")
+    places = {int(p.split("/")[0]): p for p in acts[-1]["places"]}
+    assert sorted(places) == [0, 1]
+    back = loop.run(
+        "rollback", file, "--as-of", ",".join(places.values()), "--why", "a test", "--json"
+    )
+    assert (back["applied"], back["model"]) == ([0, 1], "linear")
+    for worker in loop.workers:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    assert loop.settings.redis_url is not None
+    redis.Redis.from_url(loop.settings.redis_url.get_secret_value()).flushall()
+    loop.start()
+    asyncio.run(lived(loop, 2 * THIRD, len(ROWS)))
+    said = asyncio.run(loop.values("predictions"))
+    for partition, place in places.items():
+        mine = [v for v in said if v["partition"] == partition]
+        step = int(place.split("/")[1])
+        before = [v for v in mine if v["step"] < step and v["model"].startswith("linear")]
+        after = [v for v in mine if v["step"] > step and v["model"].startswith("linear")]
+        assert before, "it answered before"
+        assert after, "and again"
+        assert 0 <= learnt(after[0]) - learnt(before[-1]) < 30, "not what it learnt meanwhile"
+        assert learnt(after[-1]) > learnt(after[0]), "and goes on to learn"
+    proof = loop.run("verify", file, "--all", "--json")
+    assert (proof["different"], proof["unproven"], proof["reasons"]) == (0, 0, [])
+    assert proof["checked"] == len(said)
+    acts = loop.run("history", file, "--kind", "command", "--json")
+    assert [act["what"] for act in acts] == ["promote brisk", "rollback linear"], "no pieces"
+    loop.environment["RIVERRUN_SNAPSHOT_KEY"] = "another key, long enough"
+    try:
+        unproved = loop.run("verify", file, "--all", "--json", code=6)
+    finally:
+        del loop.environment["RIVERRUN_SNAPSHOT_KEY"]
+    assert unproved["different"] == 0
+    assert 0 < unproved["checked"] < len(said), "what came before is proved all the same"
+    assert any("put models back" in reason for reason in unproved["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "words"),
+    [
+        ("7/12", 5, "there is no partition 7"),
+        ("0/99999999", 1, "has not taken 99999999 records"),
+        ("yesterday", 5, "neither a place nor a time"),
+    ],
+)
+def test_a_place_that_is_none_is_said_and_nothing_is_sent(
+    loop: Loop, place: str, code: int, words: str
+) -> None:
+    """Before any command goes out."""
+    before = len(asyncio.run(loop.records("commands")))
+    said = loop.run("rollback", str(loop.file), "--as-of", place, "--why", "a test", code=code)
+    assert words in " ".join(said.split())
+    assert len(asyncio.run(loop.records("commands"))) == before
