@@ -229,6 +229,31 @@ def test_a_chart_is_read_by_keys_zoomed_and_exported(tab: Open) -> None:
     assert "hide.kpi=brisk" in opened.url
 
 
+COMING_AND_GOING = """async ([fresh, count]) => {
+  const { morph } = await import("/static/morph.js"), main = document.querySelector("main");
+  const sent = await (await fetch(location)).text();
+  const html = new DOMParser().parseFromString(sent, "text/html").querySelector("main").innerHTML;
+  for (let n = 0; n < count; n++) {
+    morph(main, fresh + html);
+    morph(main, html);
+  }
+}"""
+
+
+@pytest.mark.parametrize("fresh", ["<section>new</section>", "\n", "<figure id='new'></figure>"])
+def test_what_comes_and_goes_above_leaves_the_reader_where_he_is(tab: Open, fresh: str) -> None:
+    """A redrawn chart keeps its focus, its cursor and the exact values that are read."""
+    opened = tab("parcels")
+    chart = opened.locator("#figure-kpi river-chart")
+    chart.locator("svg").wait_for()
+    chart.focus()
+    opened.keyboard.press("Home")
+    shown = chart.locator(".tip").inner_text()
+    opened.evaluate(COMING_AND_GOING, [fresh, 3])
+    assert chart.evaluate("chart => chart === document.activeElement")
+    assert chart.locator(".tip").inner_text() == shown != ""
+
+
 def test_who_is_not_signed_in_sees_no_act(browser: Any, page: Page) -> None:
     """On loopback everybody reads; the buttons are not there to be pressed."""
     context = browser.new_context()

@@ -29,9 +29,10 @@ const asked = (name) => new URL(location.href).searchParams.get(name);
 
 class RiverChart extends HTMLElement {
   static observedAttributes = ["spec"];
+  at = null;
 
   connectedCallback() {
-    this.at = this.from = this.picture = null;
+    this.from = this.picture = null;
     this.tabIndex = 0;
     this.setAttribute("role", "figure");
     this.sizes = new ResizeObserver(() => this.render());
@@ -67,7 +68,8 @@ class RiverChart extends HTMLElement {
     this.tip = make("output", "tip");
     this.tip.hidden = true;
     this.replaceChildren(this.legend(), this.picture.svg, this.tip);
-    if (this.at !== null) this.point(this.at, this.mine);
+    // The place that is read stays the same place where windows have come or gone.
+    if (this.at !== null) this.point(this.picture.nearest(this.readAt), this.mine);
   }
 
   legend() {
@@ -156,6 +158,7 @@ class RiverChart extends HTMLElement {
 
   point(n, mine) {
     this.at = n;
+    this.readAt = n === null ? null : this.picture.xs[n];
     this.mine = mine;
     const seen = this.picture.point(n);
     this.tip.hidden = !seen || !mine;

@@ -9,6 +9,7 @@ export function morph(old, html) {
 
 function children(old, fresh) {
   const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  const wanted = new Set([...fresh.children].map((child) => child.id));
   let at = old.firstChild;
   for (const next of [...fresh.childNodes]) {
     const same = next.id ? named.get(next.id) : alike(at, next) && !at.id ? at : null;
@@ -16,6 +17,7 @@ function children(old, fresh) {
       old.insertBefore(next, at);
       continue;
     }
+    at = clear(at, same, wanted);
     if (same === at) at = at.nextSibling;
     else old.insertBefore(same, at);
     one(same, next);
@@ -25,6 +27,17 @@ function children(old, fresh) {
     at = at.nextSibling;
     gone.remove();
   }
+}
+
+// What is no longer wanted goes before anything is moved past it: a node that is moved loses its focus.
+function clear(at, until, wanted) {
+  if (!until.id) return at;
+  while (at && at !== until && !wanted.has(at.id || null)) {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  }
+  return at;
 }
 
 function alike(old, fresh) {
