@@ -1,6 +1,6 @@
 """The life of a model on a partition, as a table: what may follow on what, and by whose doing.
 
-The diagram in docs/OPERATIONS.md is drawn from it, and no command changes a model's state but along
+The diagram in docs/how-to/OPERATIONS.md is drawn from it; a command changes a state only along
 it. `withheld` is what a breaker makes of a model that answers: it goes on learning and predicting.
 """
 

@@ -99,7 +99,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCase:
-    """One loop around one question. All fields are documented in docs/USECASE.md.
+    """One loop around one question. All fields are documented in docs/reference/USECASE.md.
 
     Raises nothing when made; `models.declaration.mistakes(use_case)` lists all that is wrong.
     """

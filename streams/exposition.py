@@ -2,8 +2,8 @@
 
 Nothing is counted here and nothing a record: counts are the task's and the runner's own. Labels are
 the use case, the partition, the state, who answered and the declared models, so their number is
-known beforehand. Names are in `METRICS`; docs/METRICS.md, the dashboard and the alerting rules are
-held against it.
+known beforehand. Names are in `METRICS`; docs/reference/METRICS.md, the dashboard and the alerting
+rules are held against it.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def test_features_are_got_and_checked_by_command(
 def test_a_consumer_that_is_killed_has_each_prediction_once(
     stack: Endpoints, loop: Loop, tmp_path: Path
 ) -> None:
-    """The example of docs/CONSUMERS.md, killed amid its work again and again."""
+    """The example of docs/how-to/CONSUMERS.md, killed amid its work again and again."""
     database = tmp_path / "said.db"
     command = [sys.executable, "-P", str(ROOT / "docs/examples/read_predictions.py")]
     command += [stack.bootstrap_servers, "parcels", str(database), "--prefix", loop.prefix]

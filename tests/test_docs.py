@@ -207,7 +207,7 @@ def test_every_make_target_is_told_and_no_other() -> None:
 @pytest.mark.parametrize("made", [UseCase, Kpi, Segments, Contest, Promotion, Price])
 def test_every_field_of_a_use_case_is_documented(made: type[Any]) -> None:
     """In the order of the code, with its default."""
-    rows = table(section(page("docs/USECASE.md"), made.__name__))
+    rows = table(section(page("docs/reference/USECASE.md"), made.__name__))
     assert [named(row[0]) for row in rows] == [field.name for field in fields(made)]
     for row, field in zip(rows, fields(made), strict=True):
         if field.default_factory is not MISSING:
@@ -222,7 +222,7 @@ def test_every_field_of_a_use_case_is_documented(made: type[Any]) -> None:
 
 def test_every_argument_of_a_window_is_documented() -> None:
     """Those that make one, with their defaults, and those of each aggregate."""
-    made, aggregates = list(tables(section(page("docs/USECASE.md"), "Windows")))
+    made, aggregates = list(tables(section(page("docs/reference/USECASE.md"), "Windows")))
     for function in (over_events, over_outcomes):
         arguments = inspect.signature(function).parameters.values()
         assert [named(row[0]) for row in made] == [argument.name for argument in arguments]
@@ -242,7 +242,7 @@ def test_every_argument_of_a_window_is_documented() -> None:
 
 def test_every_topic_is_documented() -> None:
     """The catalogue's table: kind, direction, key, cleanup and what it is about."""
-    rows = table(page("docs/TOPICS.md"))
+    rows = table(page("docs/reference/TOPICS.md"))
     assert [(named(r[0]), r[1], r[3], r[4], r[5]) for r in rows] == [
         (t.kind, t.direction, t.key, t.cleanup, t.about) for t in CATALOGUE
     ]
@@ -251,7 +251,7 @@ def test_every_topic_is_documented() -> None:
 @pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.kind)
 def test_every_field_of_a_record_is_documented(topic: Topic) -> None:
     """In the order in which a record has them, each with what it is."""
-    rows = table(section(page("docs/TOPICS.md"), f"`{topic.kind}`"))
+    rows = table(section(page("docs/reference/TOPICS.md"), f"`{topic.kind}`"))
     assert [named(row[0]) for row in rows] == list(topic.record.model_fields)
     assert all(row[1] for row in rows)
 
@@ -261,7 +261,7 @@ def test_every_field_of_a_record_is_documented(topic: Topic) -> None:
 
 def test_every_setting_is_documented() -> None:
     """By the name that people set, in the order of the code, with its default."""
-    rows = table(section(page("docs/OPERATIONS.md"), "Settings"))
+    rows = table(section(page("docs/how-to/OPERATIONS.md"), "Settings"))
     assert [named(row[0]) for row in rows] == [name.upper() for name in Settings.model_fields]
     for row, field in zip(rows, Settings.model_fields.values(), strict=True):
         words = {None: "none", "": "empty"}.get(field.default, str(field.default))
@@ -279,7 +279,7 @@ def test_no_page_names_a_setting_that_there_is_not(path: Path) -> None:
 
 def test_every_exit_code_of_a_worker_is_documented() -> None:
     """Those that its module names."""
-    rows = table(section(page("docs/OPERATIONS.md"), "Exit codes of a worker"))
+    rows = table(section(page("docs/how-to/OPERATIONS.md"), "Exit codes of a worker"))
     codes = {worker.CLEAN, worker.BUG, worker.AGAIN, worker.DECIDE}
     assert {int(row[0]) for row in rows} == codes
 

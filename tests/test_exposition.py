@@ -165,7 +165,7 @@ def rows(text: str, first: str) -> list[list[str]]:
 
 def test_every_metric_and_alerting_rule_is_documented() -> None:
     """In the order of the code, with type, labels and words."""
-    text = (ROOT / "docs/METRICS.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/METRICS.md").read_text("utf-8")
     assert rows(text, "metric") == [
         [f"`{k.name}`", k.type, ", ".join(f"`{label}`" for label in k.labels), k.help]
         for k in METRICS.values()
@@ -176,11 +176,11 @@ def test_every_metric_and_alerting_rule_is_documented() -> None:
 
 
 def test_every_rule_and_limit_of_the_monitor_is_documented() -> None:
-    """docs/ALERTS.md has each, with its severity and its default."""
+    """docs/reference/ALERTS.md has each, with its severity and its default."""
     from streams.monitor.rules import rules as declared
     from streams.monitor.scene import LIMITS
 
-    text = (ROOT / "docs/ALERTS.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/ALERTS.md").read_text("utf-8")
     assert [row[:2] for row in rows(text, "rule")] == [
         [f"`{rule.name}`", rule.severity] for rule in declared(LIMITS)
     ]

@@ -41,7 +41,7 @@ def path(partition: Partition, model: str) -> list[tuple[str | None, str]]:
 
 def test_the_docs_show_the_table() -> None:
     """The diagram is drawn from it, to the letter."""
-    assert f"```mermaid\n{diagram()}\n```" in (DOCS / "OPERATIONS.md").read_text()
+    assert f"```mermaid\n{diagram()}\n```" in (DOCS / "how-to/OPERATIONS.md").read_text()
 
 
 def test_every_state_can_be_reached_and_left() -> None:
