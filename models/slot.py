@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.estimators import settled
+from models.fusion import fused
 from models.kinds import Kind, Said
 
 UNSTEADY = (RecursionError, MemoryError)
@@ -21,7 +22,9 @@ that a fold would learn something else. Workers, backtests and proofs recurse de
 class Slot:
     """A model by its name, what it has learnt and how often it failed."""
 
-    __slots__ = ("changed", "faults", "last_fault", "model", "name", "segment", "trained_on")
+    __slots__ = (
+        "_fast", "_model", "changed", "faults", "last_fault", "name", "segment", "trained_on"
+    )  # fmt: skip
 
     def __init__(self, name: str, segment: str | None, model: Any) -> None:
         self.name = name
@@ -32,11 +35,24 @@ class Slot:
         self.last_fault = ""
         self.changed = True
 
+    @property
+    def model(self) -> Any:
+        """River's own object, with all that was learnt."""
+        if self._fast is not None:
+            self._fast.flush()
+        return self._model
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        """Another River object takes its place."""
+        self._model = model
+        self._fast = fused(model)
+
     def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
         """What it says of `x`; None where it has nothing to say or raised."""
         self.changed = True  # some estimators draw random numbers, or cache, to say something
         try:
-            return kind.ask(self.model, x)
+            return kind.ask(self._fast or self._model, x)
         except UNSTEADY:
             raise
         except Exception as error:  # whatever an estimator raises is its own fault, not the loop's
@@ -47,10 +63,11 @@ class Slot:
         """Learn one example; `weight` only if the use case declares weights."""
         self.changed = True
         try:
+            model = self._fast or self._model
             if weight is None:
-                self.model.learn_one(x, y)
+                model.learn_one(x, y)
             else:
-                self.model.learn_one(x, y, w=weight)
+                model.learn_one(x, y, w=weight)
         except UNSTEADY:
             raise
         except Exception as error:  # as above

@@ -1,0 +1,200 @@
+"""A step in which every weight moves, on arrays: Adam.
+
+The weights and both moments of the optimizer are the rows of one array, in the order in which River
+meets their inputs; `flush` writes them back into River's objects. The power is C's `pow`, as in
+River (`numpy.float_power`; a square root differs in the last bit once in a thousand).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river.utils import VectorDict
+
+from models.fusion.inputs import Active, Features, Inputs, Parted, Unlike
+from models.fusion.shape import Shape
+from models.fusion.sparse import loss_gradient
+
+Array = NDArray[np.float64]
+LARGE = 1e50
+"""Beyond it squares may overflow, and a zero times infinity is not nothing: River does it all."""
+ROOM = 64
+UNLIKE_MAX = 1_000
+"""Examples that differ (a number is absent) until River does them all: each costs a copy."""
+
+
+class Dense:
+    """Predicts and learns as the model of `shape` does."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._model = shape.model
+        self._linear = shape.linear
+        self._inputs = Inputs(shape)
+        # True while River's objects are behind the arrays.
+        self._ahead = False
+        self._lost = False
+        self._unlike = 0
+        self._load()
+
+    # What River's model does.
+
+    def predict_one(self, x: Features) -> Any:
+        """As River's."""
+        try:
+            parted = self._parted(x)
+        except Unlike:
+            return self._river().predict_one(x)
+        return self._linear.loss.mean_func(self._raw(self._inputs.active(parted)))
+
+    def predict_proba_one(self, x: Features) -> Any:
+        """As River's."""
+        try:
+            parted = self._parted(x)
+        except Unlike:
+            return self._river().predict_proba_one(x)
+        chance = self._linear.loss.mean_func(self._raw(self._inputs.active(parted)))
+        return {False: 1.0 - chance, True: chance}
+
+    def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
+        """As River's."""
+        try:
+            parted = self._parted(x)
+            if parted.numbers.keys() != self._inputs.numbers:
+                raise Unlike  # what is absent does not move
+        except Unlike:
+            self._learn_as_river(x, y, w)
+            return
+        self._inputs.learn(parted)
+        active = self._inputs.active(parted)
+        gradient = loss_gradient(self._linear, self._raw(active), y, w)
+        if max(map(abs, active.values()), default=0.0) < LARGE > abs(gradient):
+            self._step(active, gradient)
+        else:
+            self._step_as_river(x, gradient)
+
+    def _learn_as_river(self, x: Features, y: Any, w: float) -> None:
+        self._river().learn_one(x, y, w=w)
+        self._unlike += 1
+        if self._unlike < UNLIKE_MAX and not self._lost:
+            self._load()
+        self._lost = self._lost or self._unlike >= UNLIKE_MAX
+
+    def flush(self) -> None:
+        """Bring River's objects up to the arrays."""
+        if not self._ahead:
+            return
+        self._ahead = False
+        optimizer = self._linear.optimizer
+        if optimizer.m is None:
+            optimizer.m, optimizer.v = VectorDict(), VectorDict()
+        kept = (self._linear._weights, optimizer.m, optimizer.v)
+        for vector, row in zip(kept, self._rows, strict=True):
+            vector.update(dict(zip(self._at, row.tolist(), strict=False)))
+
+    def _river(self) -> Any:
+        self.flush()
+        return self._model
+
+    # The arrays.
+
+    def _load(self) -> None:
+        """Take what River has; `_lost` if its vectors do not have the same inputs in one order."""
+        optimizer = self._linear.optimizer
+        kept = [self._linear._weights.to_dict()]
+        if optimizer.m is not None:
+            kept += [optimizer.m.to_dict(), optimizer.v.to_dict()]
+        names = [*kept[0]]
+        self._lost = any([*part] != names for part in kept[1:])
+        # Weights without moments: learnt under another optimizer.
+        self._lost = self._lost or bool(names and len(kept) == 1)
+        values = [[*part.values()] for part in kept]
+        self._lost = self._lost or not all(math.isfinite(sum(map(abs, row))) for row in values)
+        self._at = {name: place for place, name in enumerate(names)}
+        self._inputs.known(names)
+        self._rows = np.zeros((3, len(names) + ROOM))
+        for row, part in zip(self._rows, values, strict=False):
+            row[: len(names)] = part
+        self._view()
+
+    def _view(self) -> None:
+        count = len(self._at)
+        self._weights, self._first, self._second = self._rows[:, :count]
+        self._reading = memoryview(self._rows[0])
+        self._x = np.zeros(count)
+        self._part, self._rest = np.empty(count), np.empty(count)
+
+    def _enter(self, active: Active) -> None:
+        """Room for inputs that come for the first time."""
+        for name in active:
+            if name not in self._at:
+                self._at[name] = len(self._at)
+        if len(self._at) > self._rows.shape[1]:
+            rows = np.zeros((3, 2 * len(self._at)))
+            rows[:, : self._rows.shape[1]] = self._rows
+            self._rows = rows
+        self._view()
+
+    # One step.
+
+    def _parted(self, x: Features) -> Parted:
+        if self._lost:
+            raise Unlike
+        return self._inputs.part(x)
+
+    def _raw(self, active: Active) -> float:
+        at, weights, total = self._at, self._reading, 0.0
+        for name, value in active.items():
+            place = at.get(name)
+            if place is not None:
+                total += weights[place] * value
+        raw: float = total + self._linear.intercept
+        return raw
+
+    def _step(self, active: Active, gradient: float) -> None:
+        """Adam's step, operation by operation as in `river.optim.Adam._step_with_vector`."""
+        if not active.keys() <= self._at.keys():
+            self._enter(active)
+        optimizer, at = self._linear.optimizer, self._at
+        beta_1, beta_2, after = optimizer.beta_1, optimizer.beta_2, optimizer.n_iterations + 1
+        rate = optimizer.learning_rate * (1 - beta_2**after) ** 0.5
+        rate /= 1 - beta_1**after
+
+        x, part, rest = self._x, self._part, self._rest
+        x.fill(0.0)
+        for name, value in active.items():
+            x[at[name]] = value
+        np.multiply(x, gradient, out=x)
+        self._first *= beta_1
+        np.multiply(x, 1 - beta_1, out=part)
+        self._first += part
+        self._second *= beta_2
+        np.multiply(x, x, out=part)
+        part *= 1 - beta_2
+        self._second += part
+        np.float_power(self._second, 0.5, out=rest)
+        rest += optimizer.eps
+        np.multiply(self._first, rate, out=part)
+        part /= rest
+        self._weights -= part
+        optimizer.n_iterations = after
+        self._ahead = True
+        if not math.isfinite(np.add.reduce(self._weights)):
+            self._give_up()
+
+    def _step_as_river(self, x: Features, gradient: float) -> None:
+        """The same by River's own hand, and from now on."""
+        self._give_up()
+        linear = self._linear
+        inputs = next(iter(self._model.steps.values())).transform_one(x)
+        saved = linear._enter_learn_mode(inputs)
+        try:
+            linear.optimizer.step(w=linear._weights, g=VectorDict.from_scaled(inputs, gradient))
+        finally:
+            linear._exit_learn_mode(saved)
+
+    def _give_up(self) -> None:
+        self.flush()
+        self._lost = True
