@@ -85,9 +85,10 @@ bench-quick: setup  ## The same in under three minutes: one round, a table and n
 bench-check: setup  ## Fail if a ratio is 15 % below the committed one (results.json)
 	$(BENCH) --check $(ARGS)
 
-golden: setup  ## Write the golden files anew (the only way to change them)
+golden: setup  ## Write the golden files and the reference in docs/ anew (the only way to change them)
 	$(BIN)/riverrun schema --to tests/golden
 	$(BIN)/riverrun schema --format jsonschema --to tests/golden/schemas
+	$(BIN)/python -P -m tests.reference
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra all --group dev \

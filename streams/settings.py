@@ -55,32 +55,86 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    kafka_bootstrap_servers: str | None = Field(None, description="host:port, comma separated")
-    kafka_security_protocol: Protocol | None = None
-    kafka_sasl_mechanism: Mechanism | None = None
-    kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
-    kafka_sasl_password_file: Path | None = None
-    kafka_ssl_cafile: Path | None = None
-    kafka_ssl_certfile: Path | None = None
-    kafka_ssl_keyfile: Path | None = None
-    redis_url: SecretStr | None = Field(None, description="redis:// or rediss://, with credentials")
-    redis_url_file: Path | None = None
-    riverrun_home: Path = Path(".riverrun")
-    riverrun_snapshot_key: SecretStr | None = Field(None, description="HMAC secret of snapshots")
-    riverrun_snapshot_key_file: Path | None = None
-    riverrun_archive: SecretStr | None = Field(None, description="fsspec URL, with credentials")
-    riverrun_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)
-    riverrun_http_host: str = Field("127.0.0.1", description="where metrics and health are served")
-    riverrun_http_port: int = Field(0, ge=0, le=65535, description="0: a free one")
-    riverrun_ops_password: SecretStr | None = Field(None, description="to act on the page")
-    riverrun_ops_password_file: Path | None = None
-    riverrun_ops_names: str = Field("", description="host names of the page, comma separated")
-    riverrun_alert_webhook: SecretStr | None = Field(None, description="https:// address")
-    riverrun_alert_webhook_file: Path | None = None
-    riverrun_alert_webhook_secret: SecretStr | None = Field(None, description="HMAC secret")
-    riverrun_alert_webhook_secret_file: Path | None = None
-    riverrun_alert_limits: str = Field("", description="name=value, … of streams/monitor/scene.py")
+    kafka_bootstrap_servers: str | None = Field(
+        None, description="`host:port`, comma separated. None: the embedded servers."
+    )
+    kafka_security_protocol: Protocol | None = Field(
+        None, description="`PLAINTEXT` (what none means), `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`."
+    )
+    kafka_sasl_mechanism: Mechanism | None = Field(
+        None, description="`PLAIN` (what none means), `SCRAM-SHA-256` or `SCRAM-SHA-512`."
+    )
+    kafka_sasl_username: str | None = Field(None, description="Who riverrun is to Kafka.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="Its password.")
+    kafka_sasl_password_file: Path | None = Field(None, description="A file that holds it.")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="Certificates to trust (PEM); none: the system's."
+    )
+    kafka_ssl_certfile: Path | None = Field(
+        None, description="Client certificate (PEM), for mutual TLS."
+    )
+    kafka_ssl_keyfile: Path | None = Field(None, description="Its key (PEM).")
+    redis_url: SecretStr | None = Field(
+        None, description="`redis://` or `rediss://` (TLS), with credentials."
+    )
+    redis_url_file: Path | None = Field(None, description="A file that holds it.")
+    riverrun_home: Path = Field(
+        Path(".riverrun"),
+        description="Folder of the embedded servers' data and of a snapshot key that was made.",
+    )
+    riverrun_snapshot_key: SecretStr | None = Field(
+        None,
+        description="Secret that signs snapshots, 16 bytes or more; all workers need the same. "
+        "None: one is made in `RIVERRUN_HOME`.",
+    )
+    riverrun_snapshot_key_file: Path | None = Field(None, description="A file that holds it.")
+    riverrun_archive: SecretStr | None = Field(
+        None,
+        description="fsspec URL of the snapshot archive, such as `s3://bucket/riverrun`. None: no "
+        "archive.",
+    )
+    riverrun_topic_prefix: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9._-]*$",
+        max_length=100,
+        description="Put before every topic's name and into the group's; `--prefix` is the same.",
+    )
+    riverrun_http_host: str = Field("127.0.0.1", description="Where health is served.")
+    riverrun_http_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Its port, as `--health-port`; with `--processes` the first one's, the others "
+        "take those after it. 0: a free one.",
+    )
+    riverrun_ops_password: SecretStr | None = Field(
+        None,
+        description="What is asked for to act on the page (`riverrun ops`), and to read it beyond "
+        "loopback; 12 characters or more. None: a token is made at each start.",
+    )
+    riverrun_ops_password_file: Path | None = Field(None, description="A file that holds it.")
+    riverrun_ops_names: str = Field(
+        "",
+        description="Host names that the page answers to, comma separated, beside `localhost` and "
+        "addresses.",
+    )
+    riverrun_alert_webhook: SecretStr | None = Field(
+        None,
+        description="Where the monitor posts alerts; see [ALERTS](ALERTS.md#webhooks). "
+        "None: nowhere.",
+    )
+    riverrun_alert_webhook_file: Path | None = Field(None, description="A file that holds it.")
+    riverrun_alert_webhook_secret: SecretStr | None = Field(
+        None, description="Signs what is posted."
+    )
+    riverrun_alert_webhook_secret_file: Path | None = Field(
+        None, description="A file that holds it."
+    )
+    riverrun_alert_limits: str = Field(
+        "",
+        description="What rules compare with, `lag_records=50000, gone_s=60`; see "
+        "[ALERTS](ALERTS.md#limits).",
+    )
 
     @classmethod
     def load(cls, **flags: Any) -> Self:

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 import typer.main
+from reference import written
 
 from models.usecase import Contest, Kpi, Price, Promotion, Segments, UseCase
 from models.windows import Window, over_events, over_outcomes
+from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
 from schemas.topics import CATALOGUE, Topic
 from streams import worker
 from streams.cli import app
+from streams.cli.terminal import EXIT_CODES, complain
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -259,13 +262,31 @@ def test_every_field_of_a_record_is_documented(topic: Topic) -> None:
 # Settings and exit codes.
 
 
-def test_every_setting_is_documented() -> None:
-    """By the name that people set, in the order of the code, with its default."""
-    rows = table(section(page("docs/how-to/OPERATIONS.md"), "Settings"))
-    assert [named(row[0]) for row in rows] == [name.upper() for name in Settings.model_fields]
-    for row, field in zip(rows, Settings.model_fields.values(), strict=True):
-        words = {None: "none", "": "empty"}.get(field.default, str(field.default))
-        assert named(row[1]) == words, row[0]
+WRITTEN = written()
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_the_reference_is_as_the_code_is(path: Path) -> None:
+    """`make golden` writes it; whoever changed the code and forgot is told here."""
+    assert path.read_text("utf-8") == WRITTEN[path], "run `make golden`"
+
+
+def test_every_command_setting_metric_and_topic_is_in_the_reference() -> None:
+    """By its name, with what it is: no command without words, no setting without a sentence."""
+    shown = "".join(WRITTEN.values())
+    for name in COMMANDS:
+        assert f"## `riverrun {name}`\n\n" in shown, name
+    for name, field in Settings.model_fields.items():
+        assert f"| `{name.upper()}` | " in shown, name
+        assert field.description, name
+    for kind in (topic.kind for topic in CATALOGUE):
+        assert f"| `{kind}` | " in shown, kind
+
+
+def test_every_exit_code_is_in_the_reference() -> None:
+    """Those that the command line gives a foreseen failure."""
+    failures = (Unavailable("x"), Incompatible("x"), Misdeclared("x"), RiverrunError("x"))
+    assert {complain(failure) for failure in failures} < set(EXIT_CODES)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

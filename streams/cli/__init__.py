@@ -1,9 +1,7 @@
 """The command line: `riverrun`. One file a group of commands; here they are put together.
 
-Data goes to stdout, talk to stderr. `--json` on everything that reports. Exit codes: 0 done, 1 the
-answer is no (a check failed, a difference was found), 2 wrong usage, 3 a server does not answer,
-4 something stored does not fit, 5 a use case or a setting is wrong, 6 it cannot be proved (what
-`verify` needs is not to be had any more, which says nothing about the predictions).
+Data goes to stdout, talk to stderr. `--json` on everything that reports. What exit codes mean is in
+`terminal.EXIT_CODES`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,17 @@ talk = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 """For results: tables, values."""
 
+EXIT_CODES = {
+    0: "done",
+    1: "the answer is no: a check failed, a difference was found, something was left out",
+    2: "wrong usage",
+    3: "a server does not answer",
+    4: "something stored does not fit",
+    5: "a use case or a setting is wrong",
+    6: "it cannot be proved (`verify`), or the log does not reach back (`rollback --as-of`)",
+}
+"""What a command says when it ends. A worker's own are in `streams/worker.py`."""
+
 
 def as_json(value: Any) -> None:
     """Print one JSON document on stdout, nothing else."""
