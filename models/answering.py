@@ -89,7 +89,8 @@ class Answering:
         answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
         trace, *arms = drawn
         given = parts.certainty.give(answer.said, question.segment)
-        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, *arms)
+        then = parts.roster.bounds.limits
+        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, *arms, then)
         features = encoded(
             {
                 "event_id": event.event_id,
@@ -109,7 +110,7 @@ class Answering:
         if taken.silent:
             return
         parts.counts[answer.by] += 1
-        parts.tally.asked(taken.time, question.groups, asked.withheld, drawn[2])
+        parts.tally.asked(taken.time, question.groups, asked.withheld, drawn[2], asked.wild)
         parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:
             parts.teller.withheld(out, asked.withheld)

@@ -48,6 +48,7 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
         for name in changed:
             cell.scores.pop(name, None)
             cell.guarded.pop(name, None)
+            cell.wild.pop(name, None)
     if old.tally.window == new.tally.window:
         new.tally.open, new.tally.settled = old.tally.open, old.tally.settled
     # What a changed model says is compared from here on.
@@ -117,6 +118,8 @@ def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> Non
         mine.champion = theirs.champion
     mine.before = [name for name in theirs.before if name in mine.pooled]
     mine.frozen = theirs.frozen
+    if alike(old.use_case.label, new.use_case.label):
+        mine.bounds = theirs.bounds
     mine.retired = {name: None for name in theirs.retired if name in kept}
     # What was spent of the error budget is never given back.
     if mine.own.budget.total == theirs.own.budget.total:
@@ -182,6 +185,7 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
         mine.own.budget = theirs.own.budget
     mine.champion, mine.before, mine.frozen = theirs.champion, theirs.before, old.roster.frozen
     mine.safeguard.breaker = theirs.safeguard.breaker
+    mine.bounds = theirs.bounds
     mine.obeyed = obeyed
     new.certainty.tracker = warmed.certainty.tracker
     new.explainer.means = warmed.explainer.means

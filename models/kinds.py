@@ -31,6 +31,9 @@ class Kind(Protocol):
     def usable(self, said: Said, limits: tuple[float, float] | None) -> bool:
         """True if the value is finite and within its limits."""
 
+    def wild(self, said: Said, limits: tuple[float, float] | None) -> bool:
+        """Of what is not usable: true if it ran away, and did not only touch a bound."""
+
     def label(self, value: Any) -> Any:
         """The label as it is learnt; raises ValueError, in words, if it cannot be one."""
 
@@ -71,6 +74,13 @@ class Regression:
         if limits is not None and not limits[0] <= said <= limits[1]:
             return False
         return -AMOUNT_MAX <= said <= AMOUNT_MAX
+
+    def wild(self, said: float, limits: tuple[float, float] | None) -> bool:
+        """Not finite, or further outside its limits than they are wide."""
+        if limits is None:
+            return True
+        least, most = limits
+        return not 2 * least - most <= said <= 2 * most - least
 
     def label(self, value: Any) -> float:
         """A finite number; a bool is refused."""
@@ -123,6 +133,10 @@ class _Classes:
     def usable(self, said: Said, limits: tuple[float, float] | None) -> bool:
         """Every probability is a number from 0 to 1."""
         return all(0.0 <= p <= 1.0 + 1e-9 for p in said[1].values())
+
+    def wild(self, said: Said, limits: tuple[float, float] | None) -> bool:
+        """A probability is no number."""
+        return not all(map(math.isfinite, said[1].values()))
 
     def value(self, said: Said) -> Any:
         """The class."""

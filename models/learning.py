@@ -204,6 +204,8 @@ class Learning:
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
         learner = self._learner(waiting)
+        if parts.roster.bounded:
+            parts.roster.bounds.update(judged.label)
         parts.influence.learnt(shown, judged.label, baseline)
         if parts.roster.heirs:
             label = judged.label, baseline

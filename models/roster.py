@@ -12,10 +12,11 @@ champion, in an experiment's arm the challenger; the holdout is answered by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from models.assignment import HOLDOUT
+from models.bounds import Bounds
 from models.heirs import Heir
 from models.kinds import Kind, Said
 from models.own_models import OwnModels
@@ -47,6 +48,8 @@ class Asked(NamedTuple):
     own: dict[str, Said | None]
     withheld: list[str]
     answer: Answer
+    wild: Sequence[str] = ()
+    """Those of `withheld` whose value ran away."""
 
 
 class Roster:
@@ -75,6 +78,15 @@ class Roster:
         self.own = OwnModels(use_case, partitions)
         # Fresh copies that learn beside a model whose error has risen.
         self.heirs: dict[str, Heir] = {}
+        # What models may say of which nothing is declared.
+        self.bounds = Bounds()
+        numbers = use_case.kind == "regression"
+        self.bounded = numbers and any(use_case.limits_of(n) is None for n in use_case.models)
+
+    def limits_of(self, model: str) -> tuple[float, float] | None:
+        """(least, most) that it may say now: as declared, else by the labels seen."""
+        declared = self._use_case.limits_of(model)
+        return self.bounds.limits if declared is None else declared
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,14 +129,18 @@ class Roster:
         base = self._kind.said_of(baseline)
         who = self.answering(arm)
         withheld: list[str] = []
+        wild: list[str] = []
         pooled: list[Said | None] = []
         for name, slot in self.pooled.items():
             if name in self.retired or not (everybody or name == self.champion or name == who):
                 pooled.append(UNASKED)
                 continue
             said = self._asked(slot, x, base)
-            if said is None or not self._kind.usable(said, self._use_case.limits_of(name)):
+            limits = self.limits_of(name)
+            if said is None or not self._kind.usable(said, limits):
                 withheld.append(name)
+                if said is not None and self._kind.wild(said, limits):
+                    wild.append(name)
             pooled.append(said)
         own = {
             name: self._asked(slot, x, base)
@@ -137,7 +153,7 @@ class Roster:
             answer = self._baseline(base, "the holdout")._replace(by="holdout")
         else:
             answer = self._answer(who, segment, base, pooled[self.names.index(who)], own)
-        return Asked(base, tuple(pooled), own, withheld, answer)
+        return Asked(base, tuple(pooled), own, withheld, answer, wild)
 
     def alone(self, model: str, x: dict[str, Any], baseline: Any) -> Asked:
         """What the pooled `model` would answer, whoever is champion; nobody else is asked."""
@@ -201,7 +217,7 @@ class Roster:
             return f"{slot.name} has learnt {slot.trained_on} of {warmup} examples"
         if said is None:
             return f"{slot.name} had nothing to say"
-        if not self._kind.usable(said, self._use_case.limits_of(slot.name)):
+        if not self._kind.usable(said, self.limits_of(slot.name)):
             return f"{slot.name} left its limits"
         return None
 

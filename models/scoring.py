@@ -83,15 +83,18 @@ class Judge:
         said: tuple[Any, ...],
     ) -> Judged:
         kind, limits_of = self._kind, self._use_case.limits_of
-        baseline, pooled, own, served, _, _, paired, *_ = said
+        # `then`: what models could say of which nothing is declared, when it was said.
+        baseline, pooled, own, served, _, _, paired, _, then = said
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
         for name, value in zip(self._names, pooled, strict=True):
             if isinstance(value, str):
                 continue  # it was not asked
             # What could not have been served is scored as what would have been.
-            usable = value is not None and kind.usable(value, limits_of(name))
+            usable = value is not None and kind.usable(value, limits_of(name) or then)
             answers.append((name, value if usable else baseline))
-        mine = [(n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n))]
+        mine = [
+            (n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n) or then)
+        ]
         said_by_all = [answer for _, answer in answers]
         kpis = self._kpis(event, outcome, [*said_by_all, *(answer for _, answer in mine)])
         losses = _each(said_by_all, lambda answer: kind.losses(label, answer))

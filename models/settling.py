@@ -82,6 +82,7 @@ class Settling:
             },
             "arms": {name: self._arm(arm) for name, arm in cell.arms.items()},
             "withheld": dict(sorted(cell.guarded.items())),
+            "wild": dict(sorted(cell.wild.items())),
             "champion": roster.champion,
             "champion_since": _moment(roster.since),
             "experiment_since": _moment(roster.experiment_since),

@@ -17,7 +17,7 @@ from models.slot import Slot
 from models.task import PartitionTask
 from models.windows import Sliding
 
-FORMAT = 6
+FORMAT = 7
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -47,6 +47,7 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
             {n: g.breaker for n, g in roster.guards.items()},
         ),
         "earning": (roster.own.earning, roster.own.budget),
+        "bounds": roster.bounds,
         "since": (roster.since, roster.began, roster.experiment_since),
         "tally": (task.tally.cells, task.tally.closed, task.tally.open, task.tally.settled),
         "breaker": roster.safeguard.breaker,
@@ -102,6 +103,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
             if slot.segment is not None and slot.name == name:
                 own[slot.segment][name] = slot
     roster.own.slots = own
+    roster.bounds = parts["bounds"]
     roster.since, roster.began, roster.experiment_since = parts["since"]
     tally = task.tally
     tally.cells, tally.closed, tally.open, tally.settled = parts["tally"]

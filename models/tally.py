@@ -8,6 +8,7 @@ told apart, a further one is counted in the whole partition only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,7 @@ class Cell:
         "predictions",
         "reliability",
         "scores",
+        "wild",
         "within",
     )
 
@@ -55,6 +57,8 @@ class Cell:
         # Of served classes: bin of probability → how many, their probabilities, how many came true.
         self.reliability: dict[int, list[float]] = {}
         self.guarded: dict[str, int] = {}
+        # Of these, values that ran away.
+        self.wild: dict[str, int] = {}
         # Of outcomes with a KPI that every model predicted: how many, the baseline's KPI.
         self.paired = [0.0, 0.0]
         # arm → its groups of units: [predictions, labelled, KPI, then the kind's sums]
@@ -77,6 +81,8 @@ class Cell:
             self.reliability[place] = [a + b for a, b in zip(ours, bin, strict=True)]
         for name, count in other.guarded.items():
             self.guarded[name] = self.guarded.get(name, 0) + count
+        for name, count in other.wild.items():
+            self.wild[name] = self.wild.get(name, 0) + count
         for name, row in other.scores.items():
             mine = self.scores.get(name, [0.0] * len(row))
             self.scores[name] = [a + b for a, b in zip(mine, row, strict=True)]
@@ -130,13 +136,22 @@ class Tally:
         return found
 
     def asked(
-        self, time: float, groups: list[Group], withheld: list[str], drawn: Drawn | None = None
+        self,
+        time: float,
+        groups: list[Group],
+        withheld: list[str],
+        drawn: Drawn | None = None,
+        wild: Sequence[str] = (),
     ) -> None:
-        """An event was answered; `withheld` names models whose value could not be used."""
+        """An event was answered; `withheld` names models whose value could not be used, `wild`
+        those of them whose value ran away.
+        """
         for cell in self._cells(time, groups):
             cell.predictions += 1
             for name in withheld:
                 cell.guarded[name] = cell.guarded.get(name, 0) + 1
+            for name in wild:
+                cell.wild[name] = cell.wild.get(name, 0) + 1
         if drawn is not None:
             self._arm(time, drawn)[0] += 1.0
 

@@ -81,12 +81,15 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Who decides: `manual` recommends only. `after` examples, a relative KPI `margin`, a guard."""
+    """Who decides: `manual` recommends only. `after` examples, a relative KPI `margin`, a guard;
+    `wild`: values that ran away after which a challenger is retired, whatever it gains.
+    """
 
     mode: Literal["manual", "automatic"] = "manual"
     after: int = 5_000
     margin: float = 0.0
     guard: MetricName | None = None
+    wild: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -224,6 +224,11 @@ class Evidence(Published):
     withheld: dict[str, int] = Field(
         description="By model: values that were not finite or left the limits; never served."
     )
+    wild: dict[str, int] = Field(
+        default_factory=dict,
+        description="Of these, by model: not finite, or further outside the limits than they are "
+        "wide.",
+    )
     champion: str = Field(description="Who was champion when the block settled.")
     champion_since: AwareDatetime | None = Field(
         description="Watermark when that champion began; null: from the start."

@@ -63,6 +63,7 @@ _RIVER_FUNCTIONS = {
     "river.utils.math": "minkowski_distance",
 }
 _OURS = {
+    "models.bounds": "Bounds",
     "models.earning": "Earning",
     "models.assignment": "Drawn",
     "models.estimators": "SettledSelect",

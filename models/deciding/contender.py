@@ -37,17 +37,33 @@ class Contender:
     command_id: str | None = None
     withheld: int = 0
     asked: int = 0
+    wild: int = 0
+    wild_most: int = 3
 
-    def note_withheld(self, values: int, asked: int) -> None:
-        """Count, after the warm-up, the values that could not be served, of those asked for."""
+    def note_withheld(self, values: int, wild: int, asked: int) -> None:
+        """Count, after the warm-up, the values that could not be served, those of them that ran
+        away, and all that were asked for.
+        """
         if self.contest.seen > self.contest.warm_blocks:
             self.withheld += values
+            self.wild += wild
             self.asked += asked
 
     @property
+    def blows_up(self) -> bool:
+        """It said what no model in its right mind says; no number of examples makes up for it."""
+        return self.wild >= self.wild_most
+
+    @property
     def runs_away(self) -> bool:
-        """Too often for a bound that is touched now and then: not to be trusted."""
-        return self.withheld > RUNAWAY_SHARE * max(1, self.asked)
+        """It blows up, or left its limits too often for a bound that is touched now and then."""
+        return self.blows_up or self.withheld > RUNAWAY_SHARE * max(1, self.asked)
+
+    @property
+    def run_away(self) -> str:
+        """What is said of that."""
+        ran = f", {self.wild} of them far beyond its limits or no number" if self.wild else ""
+        return f"{self.withheld} of its {self.asked} values could not be served{ran}"
 
     def add(self, mine: Mapping[str, float], theirs: Mapping[str, float]) -> None:
         """Add one block's metric sums of both."""
@@ -80,7 +96,7 @@ class Contender:
     def guarded(self, metric: str | None) -> str | None:
         """Why it is not safe to promote: by its limits or the guard metric; None where it is."""
         if self.runs_away:
-            return f"{self.withheld} of its {self.asked} values could not be served"
+            return self.run_away
         if metric is None:
             return None
         mine = metric_value(metric, self.sums.get("n", 0.0), self.sums)

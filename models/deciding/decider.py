@@ -168,7 +168,8 @@ class Decider:
         else:
             lower = self.use_case.kpi.better == "lower"
             contest = ArmContest(alpha=alpha, bound=self._bound, lower=lower)
-        return Contender(question, name, champion, contest, self.use_case.promotion.margin)
+        rule = self.use_case.promotion
+        return Contender(question, name, champion, contest, rule.margin, wild_most=rule.wild)
 
     def _shadow(self, block: Block, name: str, champion: str) -> None:
         contender = self._contender("shadow", name, champion, block)
@@ -189,8 +190,7 @@ class Decider:
         contender.add(
             added(s.get(name, {}) for s in sums), added(s.get(champion, {}) for s in sums)
         )
-        withheld = sum(r["withheld"].get(name, 0) for r in block.records)
-        contender.note_withheld(withheld, sum(r["predictions"] for r in block.records))
+        _note_withheld(contender, block)
         contender.settled(block.start)
 
     def _experiment(self, block: Block, name: str, champion: str) -> None:
@@ -204,8 +204,7 @@ class Decider:
         missing = sum(a["predictions"] - a["n"] for a in (*mine, *theirs))
         contender.contest.update(_groups(mine), _groups(theirs), missing)
         contender.add(added(a["sums"] for a in mine), added(a["sums"] for a in theirs))
-        withheld = sum(r["withheld"].get(name, 0) for r in block.records)
-        contender.note_withheld(withheld, sum(r["predictions"] for r in block.records))
+        _note_withheld(contender, block)
         contender.settled(block.start)
 
     # What a rule does.
@@ -220,7 +219,7 @@ class Decider:
         if self.use_case.promotion.mode != "automatic":
             return None
         mine = [c for (q, _), c in self.contenders.items() if q == self.deciding]
-        mine = [c for c in mine if c.command_id is None and self._enough(c)]
+        mine = [c for c in mine if c.command_id is None and (c.blows_up or self._enough(c))]
         best = [c for c in mine if c.contest.verdict == "better" and self.forbidden(c) is None]
         # One promotion, until another one answers: if it is refused, a person has to see to it.
         best = [] if self.promoting else best
@@ -258,8 +257,16 @@ class Decider:
             f"{contender.contest.seen} blocks"
         )
         if contender.runs_away:
-            why += f"; {contender.withheld} of {contender.asked} values could not be served"
+            why += f"; {contender.run_away}"
         return Wish(verb, contender.model, contender.command_id, why, contender)
+
+
+def _note_withheld(contender: Contender, block: Block) -> None:
+    name, rows = contender.model, block.records
+    values = sum(row["withheld"].get(name, 0) for row in rows)
+    # What an older riverrun settled does not say it.
+    wild = sum(row.get("wild", {}).get(name, 0) for row in rows)
+    contender.note_withheld(values, wild, sum(row["predictions"] for row in rows))
 
 
 def _one(values: Iterable[str]) -> str | None:

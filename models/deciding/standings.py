@@ -62,8 +62,7 @@ def advice(decider: Decider, contender: Contender) -> str:
         forbidden = decider.forbidden(contender)
         return f"wait: {forbidden}" if forbidden else f"promote {name}"
     if contender.runs_away:
-        many = f"{contender.withheld} of {contender.asked}"
-        return f"retire or reset {name}: {many} of its values could not be served"
+        return f"retire or reset {name}: {contender.run_away}"
     if contender.is_worse:
         if contender.question == "experiment":
             return f"end the experiment with {name}: {against} is better"

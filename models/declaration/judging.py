@@ -145,6 +145,12 @@ def check_promotion(use_case: UseCase, found: Findings) -> None:
             f"promotion has margin={rule.margin!r}.",
             "Give the relative gain in KPI that is asked for, such as 0.02, or 0.",
         )
+    if type(rule.wild) is not int or rule.wild < 1:
+        found.add(
+            ("promotion", "wild"),
+            f"promotion has wild={rule.wild!r}.",
+            "Give how many values that ran away retire a challenger, such as 3.",
+        )
     kind = use_case.kind
     if rule.guard is not None and found.sound("kind") and rule.guard not in OF_KIND[kind]:
         found.add(

@@ -1,0 +1,51 @@
+"""What a model without declared limits may say: the range of the labels seen, and as much again.
+
+    least - WIDENING x spread  ≤  value  ≤  most + WIDENING x spread
+
+`least` and `most` are the third smallest and the third largest label that was learnt, so that two
+wild ones widen nothing; among the first `FEW` they are the smallest and the largest. The spread is
+the distance between them, or the size of the larger one if that is more: a label that never
+changes still leaves room. So a number that ran away is told from one that is only bold without
+anybody having said what is possible; whoever knows that declares `limits`.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+
+KEPT = 3
+FEW = 100
+WIDENING = 1.0
+
+
+class Bounds:
+    """Of one partition. Memory: six numbers. `limits`: None while no label has been seen.
+
+    >>> bounds = Bounds()
+    >>> for hour in range(24):
+    ...     bounds.update(float(hour))
+    >>> bounds.limits
+    (-23.0, 46.0)
+    """
+
+    __slots__ = ("highest", "limits", "lowest", "seen")
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.lowest: list[float] = []
+        self.highest: list[float] = []
+        self.limits: tuple[float, float] | None = None
+
+    def update(self, label: float) -> None:
+        """Take one label that is learnt."""
+        self.seen += 1
+        if self.seen > FEW and self.lowest[-1] <= label <= self.highest[0]:
+            return  # nearly all of them
+        insort(self.lowest, label)
+        insort(self.highest, label)
+        del self.lowest[KEPT:], self.highest[:-KEPT]
+        few = self.seen < FEW
+        least = self.lowest[0 if few else -1]
+        most = self.highest[-1 if few else 0]
+        room = WIDENING * max(most - least, abs(most), abs(least))
+        self.limits = least - room, most + room

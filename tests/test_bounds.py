@@ -1,0 +1,108 @@
+"""What a model may say of which nothing is declared: by the labels seen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from one_partition import Partition, dump, use_case
+from river import linear_model, optim
+
+from models.bounds import FEW, Bounds
+from models.state import parts_of, take_parts
+
+
+def squared() -> Any:
+    """Squared loss and large steps, nothing scaled: it blows up within some examples."""
+    return linear_model.LinearRegression(optimizer=optim.SGD(0.05))
+
+
+def bounded(**changes: Any) -> Partition:
+    """A use case that declares no limits, whose champion blows up."""
+    given: dict[str, Any] = {
+        "models": {"squared": squared, "calm": linear_model.PARegressor},
+        "champion": "squared",
+        "limits": None,
+        "breaker": False,
+        "segments": None,
+        "interval": None,
+        "warmup": 5,
+        "features": {"weight": lambda e: e.weight},
+    }
+    return Partition(use_case(**given | changes))
+
+
+def live(partition: Partition, first: int, last: int) -> None:
+    """Orders of growing weight that take 5 to 9."""
+    for step in range(first, last):
+        partition.event(f"e{step}", step * 10.0, weight=5.0 + step % 40)
+        partition.outcome(f"e{step}", step * 10.0 + 5, took=5.0 + step % 5)
+
+
+@pytest.mark.parametrize("role", ["champion", "challenger"])
+def test_a_model_that_blows_up_is_withheld_though_no_limits_are_declared(role: str) -> None:
+    """Its values pass a million; nothing that was served is outside the labels' range and as much
+    again; the baseline answers in its place, the reason is said, and it is no evidence for it.
+    """
+    partition = bounded(champion="squared" if role == "champion" else "calm")
+    live(partition, 0, 120)
+    said = partition.of("predictions")
+    assert max(abs(row["shadows"]["squared"] or math.inf) for row in said) > 1e6
+    assert all(5 - 9 <= row["value"] <= 9 + 9 for row in said[5:])
+    if role == "champion":
+        held = [row for row in said[6:] if row["answered_by"] == "baseline"]
+        assert held
+        assert all("squared left its limits" in row["reason"] for row in held)
+    told = {row["model"]: row for row in partition.of("lifecycle") if row["to_state"] == "withheld"}
+    assert told["squared"]["cause"] == "safeguard"
+    total = partition.task.tally.total()
+    error = {name: row[2] / row[0] for name, row in total.scores.items()}
+    assert error["squared"] < 2 * max(error["baseline"], error["calm"]), "as what was served"
+    assert total.wild["squared"] > 50
+
+
+def test_declared_limits_are_taken_as_they_are() -> None:
+    """Wide ones let a large number through; those of one model leave the others bounded."""
+    partition = bounded(limits={"squared": (-1e99, 1e99)})
+    live(partition, 0, 60)
+    assert max(abs(row["value"]) for row in partition.of("predictions")) > 1e6
+    assert partition.task.roster.limits_of("calm") == (-4.0, 18.0)
+    assert not bounded(limits=(0, 9)).task.roster.bounded
+
+
+def test_they_are_kept_in_a_snapshot_and_what_was_said_is_judged_by_those_of_then() -> None:
+    """Cut anywhere, restored and gone on: the same state as without."""
+    whole = bounded()
+    live(whole, 0, 40)
+    before = bounded()
+    live(before, 0, 17)
+    before.event("open", 175.0, weight=30.0)
+    whole_too = bounded()
+    live(whole_too, 0, 17)
+    whole_too.event("open", 175.0, weight=30.0)
+    after = bounded()
+    take_parts(after.task, parts_of(before.task), dict(before.task.ledger.entries))
+    after.offsets = list(before.offsets)
+    for partition in (after, whole_too):
+        live(partition, 20, 40)
+        partition.outcome("open", 500.0, took=9.0)
+    assert dump(after.task) == dump(whole_too.task)
+    assert after.task.roster.bounds.limits == whole.task.roster.bounds.limits
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=FEW, max_size=400),
+    st.lists(st.sampled_from([1e99, -1e99, 1e12]), max_size=2),
+)
+def test_two_wild_labels_among_many_widen_nothing(labels: list[float], wild: list[float]) -> None:
+    """And a label that is seen is never outside, once it is not among the two furthest."""
+    bounds = Bounds()
+    for label in (*wild, *labels):
+        bounds.update(label)
+    assert bounds.limits is not None
+    least, most = bounds.limits
+    assert -6e6 <= least <= most <= 6e6
+    assert all(least <= label <= most for label in sorted(labels)[2:-2])
