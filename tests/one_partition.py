@@ -238,3 +238,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple) and not isinstance(value, str):
         return [_plain(inner) for inner in value]
     return value if isinstance(value, int | float | str | bytes | None) else repr(value)
+
+
+def started(**changes: Any) -> Partition:
+    """Event `first` waits, event `done` has its outcome, an outcome waits for event `early`."""
+    partition = Partition(use_case(**changes))
+    partition.event("done", 0)
+    partition.event("first", 10)
+    partition.outcome("done", 60)
+    partition.outcome("early", 60)
+    return partition

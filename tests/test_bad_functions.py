@@ -1,0 +1,238 @@
+"""Functions of the author and models that meet data which they cannot take."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from one_partition import (
+    FEATURES,
+    RECORDS,
+    Order,
+    Partition,
+    dump,
+    kinds,
+    letters,
+    linear,
+    started,
+    use_case,
+)
+from pydantic import field_validator
+from river import linear_model
+
+from models.durations import minutes
+from models.usecase import Kpi
+from models.windows import over_events, over_outcomes
+
+# Functions of the author that meet data which they cannot take.
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    "value",
+    [NAN, INF, [1], {"a": 1}, b"x", 1 + 2j, ..., 10**30, -(10**30), "\ud800"],
+    ids=repr,
+)
+def test_a_feature_that_is_no_value_is_refused_by_name(value: Any):
+    """Only what JSON and a model can take becomes a feature."""
+    partition = Partition(use_case(features=FEATURES | {"mine": lambda _e: value}))
+    before = dump(partition.task)
+    (letter,) = letters(partition.event("1", 0))
+    assert "'mine'" in letter["error"]
+    before["told"] = dump(partition.task)["told"]
+    assert dump(partition.task) == before
+
+
+def test_a_feature_that_is_none_is_absent():
+    """And the event is answered."""
+    (features, _) = [out for out in Partition().event("1", 0) if out.kind != "lifecycle"]
+    assert "colour" not in features.value["features"]
+
+
+@pytest.mark.parametrize("over", [over_events, over_outcomes])
+@pytest.mark.parametrize(
+    "value", [NAN, INF, "text", [1], 10**400, 1e200, ZeroDivisionError], ids=str
+)
+def test_a_window_s_value_that_is_no_number_is_refused_by_name(over: Any, value: Any):
+    """The window never holds it, so later events of that key are not spoilt."""
+
+    def of(entity: Any, *_: Any) -> Any:
+        if entity.colour != "bad":
+            return 1.0
+        if value is ZeroDivisionError:
+            raise ZeroDivisionError
+        return value
+
+    windows = {"mine": over(by="shop", last=60).mean(of, empty=0.0)}
+    partition = Partition(use_case(features=windows))
+    said = partition.event("1", 0, colour="bad") + partition.outcome("1", 5)
+    (letter,) = [one for one in letters(said) if "mine" in one["error"]]
+    assert letter["error_class"] == "malformed"
+    assert kinds(partition.event("2", 6)) == ["features", "predictions"]
+    assert kinds(partition.outcome("2", 7)) == ["examples"]
+
+
+@pytest.mark.parametrize("part", ["label", "weight", "kpi"])
+@pytest.mark.parametrize(
+    "value", [NAN, INF, "text", None, [1], 10**400, ZeroDivisionError], ids=str
+)
+def test_a_label_weight_or_kpi_that_fails_refuses_the_outcome_and_changes_nothing(
+    part: str, value: Any
+):
+    """The event goes on waiting: a corrected outcome is learnt."""
+
+    def of(_event: Any, outcome: Any, *_: Any) -> Any:
+        if outcome.took != 13.0:
+            return outcome.took
+        if value is ZeroDivisionError:
+            raise ZeroDivisionError
+        return value
+
+    bent = Kpi(of, unit="EUR", better="lower", range=(0, 9)) if part == "kpi" else of
+    partition = started(**{part: bent})
+    before = dump(partition.task)
+    (letter,) = letters(partition.outcome("first", 70, 13.0))
+    assert letter["error_class"] == "malformed"
+    assert dump(partition.task) == before
+    assert kinds(partition.outcome("first", 70, 12.0)) == ["examples"]
+
+
+def test_a_negative_weight_is_refused():
+    """A model would unlearn by it."""
+    partition = Partition(use_case(weight=lambda _e, _o: -1.0))
+    partition.event("1", 0)
+    (letter,) = letters(partition.outcome("1", 5))
+    assert "weight" in letter["error"]
+
+
+@pytest.mark.parametrize("value", [NAN, INF, "text", None, ZeroDivisionError], ids=str)
+def test_a_baseline_that_fails_refuses_the_event(value: Any):
+    """There must always be an answer, so an event without a baseline gets none at all."""
+
+    def baseline(_event: Any) -> Any:
+        if value is ZeroDivisionError:
+            raise ZeroDivisionError
+        return value
+
+    (letter,) = letters(Partition(use_case(baseline=baseline)).event("1", 0))
+    assert "baseline" in letter["error"]
+
+
+@pytest.mark.parametrize("where", ["segments", "slices"])
+def test_a_group_that_cannot_be_told_refuses_the_event(where: str):
+    """A segment's or a slice's function may fail on data, too."""
+    from models.usecase import Segments
+
+    bent: dict[str, Any] = {
+        "segments": Segments(lambda e: 1 // (e.items - 1), limit=3),
+        "slices": {"x": lambda e: 1 // (e.items - 1)},
+    }
+    partition = Partition(use_case(**{where: bent[where]}))
+    (letter,) = letters(partition.event("1", 0))
+    assert "segment or slice" in letter["error"]
+    assert kinds(partition.event("2", 0, items=3)) == ["features", "predictions"]
+
+
+class Fussy(Order):
+    """An event whose author's validator raises what pydantic does not expect."""
+
+    @field_validator("weight")
+    @classmethod
+    def _inverse(cls, weight: float) -> float:
+        return 1 / weight
+
+
+def test_a_validator_of_the_author_that_fails_refuses_the_event():
+    """Whatever it raises: reading never does."""
+    partition = Partition(use_case(event=Fussy))
+    (letter,) = letters(partition.event("1", 0, weight=0.0))
+    assert "ZeroDivisionError" in letter["error"]
+
+
+# Models that answer nonsense.
+
+
+class Odd:
+    """A model that says one thing for ever, or raises it."""
+
+    def __init__(self, said: Any) -> None:
+        self.said = said
+
+    def predict_one(self, _x: Any) -> Any:
+        """It, whatever is asked."""
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+    predict_proba_one = predict_one
+
+    def learn_one(self, _x: Any, _y: Any) -> None:
+        """Nothing."""
+        if isinstance(self.said, Exception):
+            raise self.said
+
+
+@pytest.mark.parametrize(
+    "said", [NAN, INF, -1e9, 1e300, "text", None, [1], 2j, 10**400, ValueError("no")], ids=str
+)
+def test_no_nonsense_of_a_model_reaches_a_consumer(said: Any):
+    """The baseline answers and says so; the shadow is null or a number; the loop goes on."""
+    partition = Partition(use_case(models={"odd": lambda: Odd(said)}, champion="odd", warmup=0))
+    prediction = partition.event("1", 0)[-1].value
+    assert (prediction["value"], prediction["answered_by"]) == (5.0, "baseline")
+    assert "odd" in prediction["reason"]
+    assert kinds(partition.outcome("1", 5)) == ["examples"]
+    assert b"NaN" not in b"".join(out.raw.value for out in partition.said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"x": NAN}, {"x": 2.0}, {"x": -0.5, "y": 1.5}, {"x": None}, {"x": "p"}, {}, None, 3],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_no_nonsense_of_a_classifier_reaches_a_consumer(kind: str, said: Any):
+    """Probabilities that are none: the baseline answers."""
+    labels = {"binary": (lambda _e, o: o.took > 5, False), "multiclass": (lambda _e, _o: "x", "y")}
+    label, baseline = labels[kind]
+    partition = Partition(
+        use_case(
+            models={"odd": lambda: Odd(said)},
+            champion="odd",
+            warmup=0,
+            kind=kind,
+            metric="accuracy",
+            label=label,
+            baseline=lambda _e: baseline,
+            kpi=Kpi(lambda _e, _o, s: float(s != "x"), unit="EUR", better="lower", range=(0, 1)),
+            limits=None,
+        )
+    )
+    prediction = partition.event("1", 0)[-1].value
+    assert (prediction["value"], prediction["answered_by"]) == (baseline, "baseline")
+    assert kinds(partition.outcome("1", 5)) == ["examples"]
+
+
+@pytest.mark.parametrize("model", [linear, linear_model.LinearRegression])
+@pytest.mark.parametrize("size", [1e60, 9e99, 1e150, 1.7e308])
+def test_features_of_any_finite_size_stop_nothing_and_let_no_infinity_out(size: float, model: Any):
+    """Models, drift detectors and contributions multiply and add what they are given."""
+    case = use_case(
+        max_jump=1e9,
+        window=minutes(1),
+        features=Order.fields("weight"),
+        limits=None,
+        models={"linear": model},
+    )
+    partition = Partition(case)
+    for n in range(20 * 59):
+        minute, second = divmod(n, 59)
+        partition.event(str(n), minute * 60 + second, weight=size * (1 - n % 3), items=1)
+        partition.outcome(str(n), minute * 60 + second, took=float(n % 10))
+    for out in partition.said:
+        if out.kind in RECORDS:
+            RECORDS[out.kind].model_validate_json(out.raw.value)
+    refused = [one for one in partition.of("dead-letter") if one["stage"] == "event"]
+    assert len(partition.of("predictions")) + len(refused) == 20 * 59

@@ -1,0 +1,176 @@
+"""Snapshots are written beside the loop, by a child that may die: deep ones, and heavy ones."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from one_partition import Partition, dump, use_case
+from river import forest, tree
+from snapshot_life import Life, advance, keep
+
+from streams.embedded import Endpoints
+from streams.garbage import bound_pauses
+from streams.processes import recurse_deeply
+from streams.snapshots import keeper
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def life(stack: Endpoints) -> Life:
+    """With a fresh group on the real Redis."""
+    return Life(stack.redis_url)
+
+
+async def test_a_tree_as_deep_as_a_chain_is_kept(life: Life) -> None:
+    """River's search-tree splitters nest one node a value of a feature that only grows: deeper
+    than Python's usual limit. It is kept, and says the same again.
+    """
+    recursion = sys.getrecursionlimit()
+    recurse_deeply()
+    try:
+        make = partial(tree.HoeffdingTreeRegressor, grace_period=10**6)
+        store = life.store(use_case(models={"tree": make}, champion="tree"))
+        task = await store.load(0)
+        slot = next(iter(task.roster.slots()))
+        for n in range(3_000):
+            slot.learn({"nth": float(n)}, float(n), None)
+        with pytest.raises(RecursionError):
+            _pickled_under(1_000, slot.model)
+        task.seal()
+        await keep(store, task)
+        again = next(iter((await store.load(0)).roster.slots()))
+        assert again.trained_on == 3_000
+        assert again.model.predict_one({"nth": 5.0}) == slot.model.predict_one({"nth": 5.0})
+    finally:
+        sys.setrecursionlimit(recursion)
+
+
+def _pickled_under(limit: int, model: Any) -> bytes:
+    deep = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit)
+    try:
+        return pickle.dumps(model)
+    finally:
+        sys.setrecursionlimit(deep)
+
+
+async def test_snapshots_cost_less_than_their_share(life: Life) -> None:
+    """The interval is at least fifty times what the last ones took."""
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(30))
+    await keep(store, feed.task)
+    status = store.status(0)
+    assert status["cost_s"] > 0
+    assert status["interval_s"] >= round(status["cost_s"] / keeper.SHARE, 1) - 0.1
+
+
+async def test_a_clean_stop_keeps_the_last_state(life: Life) -> None:
+    """What was committed since the last snapshot is kept at the stop; a batch amid it is not."""
+    store = life.store(interval_s=1_000.0)
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(10))
+    store.offer(0, feed.task)
+    assert life.hash.head() is None, "it was not due"
+    await store.close()
+    assert dump(await life.store().load(0)) == dump(feed.task)
+    head = life.hash.head()
+    advance(feed, life.records(10))
+    store.offer(0, feed.task)
+    feed.event("amid", 400.0)
+    await store.close()
+    assert life.hash.head() == head
+
+
+async def test_a_child_that_dies_is_told_and_the_next_is_whole(life: Life) -> None:
+    """kill -9 of the child: nothing is written, nothing hangs."""
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(10))
+    store._keepers[0].due_s = 0.0
+    feed.task.teller.told = Sleepy(feed.task.teller.told)
+    store.offer(0, feed.task)
+    os.kill(_newest_child(), signal.SIGKILL)
+    await store.written()
+    assert "ended with -9" in store.status(0)["error"]
+    await keep(store, feed.task)
+    assert dump(await life.store().load(0)) == dump(feed.task)
+
+
+def _newest_child() -> int:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return int(children[-1])
+
+
+class Sleepy(set):  # type: ignore[type-arg]
+    """Slow to be read, in a child."""
+
+    def __iter__(self) -> Iterator[Any]:
+        if os.getpid() != _PARENT:
+            time.sleep(5)
+        return super().__iter__()
+
+
+_PARENT = os.getpid()
+
+
+async def longest_stall_s(until: Any, clock: Callable[[], float] = time.perf_counter) -> float:
+    """The longest time that the loop did not turn while something is awaited.
+
+    By `time.process_time` it is what this process itself held up, however busy the machine is.
+    """
+    task = asyncio.ensure_future(until)
+    longest, last = 0.0, clock()
+    while not task.done():
+        await asyncio.sleep(0.001)
+        now = clock()
+        longest, last = max(longest, now - last), now
+    await task
+    return longest
+
+
+async def test_a_heavy_forest_makes_no_prediction_wait(life: Life) -> None:
+    """40 MB of adaptive random forest, which take seconds to pickle: while it is written, and while
+    it is loaded beside, the loop never stands still for 500 ms.
+    """
+    bound_pauses()
+    draw = Random(1)
+    model = forest.ARFRegressor(n_models=10, seed=1)
+    for _ in range(2_500):
+        x = {f"f{k}": draw.random() for k in range(8)}
+        model.learn_one(x, x["f0"] * 10 + draw.random())
+    data = pickle.dumps(model, 5)
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    slot = feed.task.roster.pooled["tree"]
+    slot.model = [pickle.loads(data) for _ in range(40_000_000 // len(data))]
+    gc.collect()  # the first full collection is what sets the forest aside
+    for _ in range(2):
+        slot.changed = True
+        feed.task.journal.seq += 1
+        store._keepers[0].due_s = 0.0
+        began = time.process_time()
+        store.offer(0, feed.task)
+        assert time.process_time() - began < 0.5
+        assert await longest_stall_s(store.written(), time.process_time) < 0.5
+    status = store.status(0)
+    assert status["error"] is None
+    assert status["bytes"] > 30_000_000
+    assert await longest_stall_s(life.store().load(0), time.process_time) < 0.5
