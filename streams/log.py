@@ -18,6 +18,7 @@ from schemas.topics import INPUTS
 from streams.recovery import Entry
 
 TAIL = (8, 128, 2_048, 32_768)  # offsets to look back over for the last journal entry
+REQUEST_MS = 10_000  # each is answered at once; another connection takes a silent one's place
 
 
 class KafkaLog:
@@ -43,6 +44,7 @@ class KafkaLog:
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=20,
+            request_timeout_ms=REQUEST_MS,
         )
         self._queued: dict[TopicPartition, deque[Any]] = {}
 

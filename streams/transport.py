@@ -19,24 +19,31 @@ pinned exactly, and tests/test_transport_contract.py names every member.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from time import monotonic
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import aiokafka
 import faust
+from aiokafka.client import ConnectionGroup
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.producer import sender as aiokafka_sender
 from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from streams.silence import Silence
+
+log = logging.getLogger("riverrun.transport")
+
 T = TypeVar("T")
 
 FAUST_VERSION = "0.15.3"
 AIOKAFKA_VERSION = "0.14.0"
+FETCH_SILENT_S = 5.0  # a fetch is answered within FETCH_WAIT_MS (streams/worker.py)
 RECORDS_MAX = 2_000  # of one partition in one batch: about 10 ms of decoding
 
 
@@ -64,8 +71,52 @@ def hasten_transactions() -> None:
     aiokafka_sender.BACKOFF_OVERRIDE = 0.001
 
 
+def retrieve_failures(producer: aiokafka.AIOKafkaProducer) -> None:
+    """Take note of every failure that a stopped producer has left and nobody waits for.
+
+    Once fenced, aiokafka fails all futures of its batches and of the transaction. The first failure
+    is raised to whoever commits; asyncio would log a traceback for each of the others.
+    """
+    accumulator = producer._message_accumulator
+    batches = [batch for queue in accumulator._batches.values() for batch in queue]
+    left = [future for batch in batches for future in (batch.future, batch._drain_waiter)]
+    if (transactions := producer._txn_manager) is not None:
+        left.append(transactions.wait_for_transaction_end())
+    for future in left:
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()
+
+
+def unanswered(client: Any, *, coordination: bool) -> list[tuple[Any, int]]:
+    """Of a client's connections that wait for an answer: (connection, its oldest request).
+
+    `coordination`: those to coordinators, too; joining a group takes its time there.
+    """
+    return [
+        (connection, connection._requests[0][0])
+        for (_, group), connection in client._conns.items()
+        if connection._requests and (coordination or group is not ConnectionGroup.COORDINATION)
+    ]
+
+
+def tell_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A loop's exception handler: what Kafka's client left unread is one line, at debug.
+
+    Whoever waits for a transaction or a fetch is told of the same failure.
+    """
+    error = context.get("exception")
+    if isinstance(error, KafkaError) and "never retrieved" in context.get("message", ""):
+        log.debug("%s: %r", context["message"], error)
+    else:
+        loop.default_exception_handler(context)
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka's consumer in its thread, giving stamped batches."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._silence = Silence(FETCH_SILENT_S)
+        super().__init__(*args, **kwargs)
 
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         self._assignor = self.app.assignor
@@ -88,6 +139,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Wait for batches of the open partitions; `opened` is read anew at each waking."""
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
+        self._silence.hang_up(unanswered(consumer._client, coordination=False))
         deadline = monotonic() + wait_s
         with fetcher._subscriptions.fetch_context():
             while True:

@@ -38,7 +38,7 @@ from streams.processes import claim_instance
 from streams.recovery import Diverged, rolled
 from streams.serving import FeatureServer
 from streams.status import publish
-from streams.transport import App, Batch, Consumer, make_app
+from streams.transport import App, Batch, Consumer, make_app, tell_quietly
 from streams.wiring import Pace, PartitionTask, SnapshotStore, Wiring
 from streams.writer import Limits, Writer
 
@@ -166,6 +166,7 @@ class _Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.ending.set)
+        loop.set_exception_handler(tell_quietly)
         self.app = self._make_app()
         health = await self._start_health(health_at, metrics)
         side = [asyncio.create_task(self._watch()), *self._telling()]
@@ -299,7 +300,7 @@ class _Worker:
             code = DECIDE
         else:
             code = AGAIN
-        log.error("%s: %s", run.get_name(), error, exc_info=error)
+        log.error("%s: %s", run.get_name(), error, exc_info=error if code == BUG else None)
         self._end(code, error)
 
     async def _stop_all(self) -> None:

@@ -30,8 +30,11 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import RiverrunError, Unavailable
-from streams.transport import hasten_transactions
+from streams.silence import Silence
+from streams.transport import hasten_transactions, retrieve_failures, unanswered
 
+SILENT_S = 10.0  # a broker that is asked owes its answer for so long at most
+LOOK_S = 1.0
 RECORD_BYTES = 40  # lengths, offset and time of a record, at most
 HEADER_BYTES = 10  # lengths of a header, at most
 BATCH_BYTES = 1024  # of a batch's own head, rounded up
@@ -127,6 +130,7 @@ class Writer:
         self.topics = topics
         self.limits = limits
         self.timeout_s = timeout_s
+        self._silence = Silence(SILENT_S)
         hasten_transactions()
         self.producer = AIOKafkaProducer(
             **client,
@@ -140,7 +144,7 @@ class Writer:
 
     async def start(self) -> None:
         """Fence the former owner, abort what it left open, wait until its commits are visible."""
-        async with _failures(self.timeout_s):
+        async with self._failures():
             await self.producer.start()
 
     async def commit(self, outputs: Sequence[Output], entry: bytes | None) -> None:
@@ -151,7 +155,7 @@ class Writer:
         batches = self._batches(outputs)
         if entry is not None:
             batches.append(("journal", [_Entry(entry)]))
-        async with _failures(self.timeout_s):
+        async with self._failures():
             # 1. Begin.
             await self.producer.begin_transaction()
             # 2. Outputs in ready batches of each topic, and the journal entry that makes them so.
@@ -174,6 +178,30 @@ class Writer:
         with contextlib.suppress(KafkaError, asyncio.TimeoutError, OSError):
             async with asyncio.timeout(1):
                 await self.producer.client.close()
+        retrieve_failures(self.producer)
+
+    @contextlib.asynccontextmanager
+    async def _failures(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.timeout_s) as bound:
+                self._look_for_answers(bound)
+                try:
+                    yield
+                finally:
+                    self._looking.cancel()
+        except (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping) as error:
+            raise Fenced(f"the transactional id is somebody else's now ({error!r})") from error
+        except InvalidTxnState as error:
+            raise Fenced(f"the broker has ended the transaction ({error!r})") from error
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise Unavailable(f"Kafka did not take a transaction ({error!r})") from error
+
+    def _look_for_answers(self, bound: asyncio.Timeout) -> None:
+        # A connection that owes an answer is not renewed under a transaction: it might come late.
+        loop = asyncio.get_running_loop()
+        if self._silence.beyond(unanswered(self.producer.client, coordination=True)):
+            bound.reschedule(loop.time())
+        self._looking = loop.call_later(LOOK_S, self._look_for_answers, bound)
 
     def _batches(self, outputs: Sequence[Output]) -> list[tuple[str, list[Output]]]:
         batches: list[tuple[str, list[Output]]] = []
@@ -221,16 +249,3 @@ def _size_bytes(output: Output) -> int:
     for name, value in output.headers:
         size += HEADER_BYTES + len(name) + len(value)
     return size
-
-
-@contextlib.asynccontextmanager
-async def _failures(timeout_s: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping) as error:
-        raise Fenced(f"the transactional id is somebody else's now ({error!r})") from error
-    except InvalidTxnState as error:
-        raise Fenced(f"the broker has ended the transaction ({error!r})") from error
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka did not take a transaction ({error!r})") from error

@@ -7,8 +7,9 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+from aiokafka import client, conn
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
-from aiokafka.producer import producer, sender
+from aiokafka.producer import message_accumulator, producer, sender, transaction_manager
 from faust import streams as faust_streams
 from faust.app import base as app_base
 from faust.transport import conductor, consumer
@@ -17,7 +18,15 @@ from faust.transport.drivers import aiokafka as driver
 from streams import transport
 
 SOURCES = {
-    "aiokafka": [fetcher, group_coordinator, subscription_state, producer, sender],
+    "aiokafka": [
+        fetcher,
+        group_coordinator,
+        subscription_state,
+        producer,
+        sender,
+        message_accumulator,
+        transaction_manager,
+    ],
     "faust": [driver, consumer, conductor, app_base, faust_streams],
 }
 
@@ -37,6 +46,7 @@ MEMBERS: list[tuple[Any, str, str]] = [
     (subscription_state.TopicPartitionState, "position", "offset that is given next"),
     (group_coordinator.GroupCoordinator, "check_errors", "raises what ended coordination"),
     (group_coordinator.GroupCoordinator, "_do_heartbeat", "true also while rebalancing"),
+    (transaction_manager.TransactionManager, "wait_for_transaction_end", "its future"),
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer", "makes the consumer"),
     (driver.AIOKafkaConsumerThread, "_ensure_consumer", "the consumer, once started"),
     (driver.Consumer, "_new_consumer_thread", "makes the thread"),
@@ -63,6 +73,13 @@ ASSIGNED: list[tuple[Any, str]] = [
     (aiokafka.AIOKafkaConsumer, "self._coordinator ="),
     (aiokafka.AIOKafkaConsumer, "self._subscription ="),
     (aiokafka.AIOKafkaConsumer, "self._closed ="),
+    (message_accumulator.MessageAccumulator, "self._batches ="),
+    (message_accumulator.MessageBatch, "self._drain_waiter ="),
+    (aiokafka.AIOKafkaProducer, "self._message_accumulator ="),
+    (client.AIOKafkaClient, "self._conns ="),
+    (conn.AIOKafkaConnection, "self._requests ="),
+    (aiokafka.AIOKafkaConsumer, "self._client ="),
+    (aiokafka.AIOKafkaProducer, "self._txn_manager ="),
     (consumer.Consumer, "flow_active: bool"),
     (driver.AIOKafkaConsumerThread, "self._assignor ="),
 ]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -187,3 +189,26 @@ async def test_the_next_writer_fences_this_one(
         await writer.close()
     assert [r.value for r in await _committed(consumer, topics["journal"])] == [b"first", b"second"]
     assert len(await _committed(consumer, topics["predictions"])) == 2
+
+
+@pytest.mark.integration
+async def test_a_fenced_writer_fails_once(stack: Endpoints, topics: dict[str, str]) -> None:
+    """Amid a transaction of several topics, or between begin and commit: one Fenced is raised, and
+    asyncio has nothing to say of futures whose exception nobody retrieved.
+    """
+    unread: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unread.append(told["message"]))
+    first = await _writer(stack, topics)
+    await first.commit(_outputs(1), b"first")
+    second = await _writer(stack, topics)
+    with pytest.raises(Fenced) as raised:
+        await first.commit([*_outputs(3), *_outputs(3, "small")], b"late")
+    await first.close()
+    await second.producer.begin_transaction()
+    await second._send("predictions", _outputs(1))
+    third = await _writer(stack, topics)
+    await second.close()
+    await third.close()
+    del first, second, third, raised
+    gc.collect()
+    assert unread == []

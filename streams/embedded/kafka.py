@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,9 +23,9 @@ CONFIGURATION = """\
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://{loopback}:{port},CONTROLLER://{loopback}:{controller_port}
-advertised.listeners=PLAINTEXT://{loopback}:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://{loopback}:{port},CONTROLLER://{loopback}:{controller_port}{front}
+advertised.listeners=PLAINTEXT://{loopback}:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FRONT:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs=data
@@ -56,11 +56,15 @@ log.cleaner.dedupe.buffer.size=16777216
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the brokers of one cluster share; ports are (client port, controller port) by node."""
+    """What the brokers of one cluster share; ports are (client port, controller port) by node.
+
+    `fronts`: by node (port, advertised port) of one more listener, for what stands before it.
+    """
 
     cluster_id: str
     ports: Mapping[int, tuple[int, int]]
     heap_mb: int = 768
+    fronts: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def voters(self) -> str:
@@ -105,12 +109,16 @@ class Broker(Server):
     def _write_configuration(self) -> None:
         replicas = min(3, len(self.cluster.ports))
         (self.folder / "tmp").mkdir(exist_ok=True)
+        fronts = self.cluster.fronts.get(self.node, ())
+        front, advertised = [f",FRONT://{LOOPBACK}:{port}" for port in fronts] or ("", "")
         text = CONFIGURATION.format(
             node=self.node,
             voters=self.cluster.voters,
             loopback=LOOPBACK,
             port=self.port,
             controller_port=self.cluster.ports[self.node][1],
+            front=front,
+            advertised=advertised,
             replicas=replicas,
             in_sync=max(1, replicas - 1),
         )

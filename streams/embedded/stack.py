@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,15 +44,22 @@ class Endpoints:
 class Stack:
     """The embedded servers of one folder. Several stacks, each in its folder, do not meet.
 
-    `brokers` is the number of Kafka brokers (1 or 3), fixed when the folder is first used.
+    `brokers` is the number of Kafka brokers (1 or 3), fixed when the folder is first used; `fronts`
+    gives some a listener more (Cluster).
     All methods may be called from any process, also at the same time.
 
     up → (find | broker(i) | redis())* → down
     """
 
-    def __init__(self, home: Path, brokers: int | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        brokers: int | None = None,
+        fronts: Mapping[int, tuple[int, int]] | None = None,
+    ) -> None:
         self.home = Path(home).absolute()
         self.brokers = brokers
+        self.fronts = fronts or {}
 
     def up(self, progress: Callable[[str], None] = silent) -> Endpoints:
         """Start whatever does not run yet and return once everything answers.
@@ -121,7 +128,7 @@ class Stack:
     def servers(self, record: Record) -> list[Server]:
         """The servers that a record describes: Redis, then the brokers."""
         heap_mb = 768 if len(record.ports) == 1 else 384
-        cluster = Cluster(record.cluster_id, record.ports, heap_mb)
+        cluster = Cluster(record.cluster_id, record.ports, heap_mb, self.fronts)
         redis = Redis(self.home / REDIS, record.redis_port)
         brokers = [Broker(self.home / BROKER.format(n), n, cluster) for n in record.ports]
         return [redis, *brokers]

@@ -13,7 +13,17 @@ from streams.snapshots.parts import Base
 from streams.snapshots.sealed import Header
 
 SHARE = 0.02
-"""Snapshots take at most this share of the time, on all processors together."""
+"""Snapshots take at most this share of the time, on all processors together, unless a fold would
+take long.
+"""
+
+FOLD_CPU_S = 3.0
+"""Once the worker's loop has used so much of a processor since a partition's newest snapshot, the
+next is due before its interval. A fold uses less than that, for all its partitions together.
+"""
+
+FOLD_SHARE = 0.1
+"""For that, snapshots may take this share of what the loop uses."""
 
 INTERVAL_S_MIN = 2.0
 AGAIN_S = 10.0
@@ -23,7 +33,8 @@ AGAIN_S = 10.0
 class Keeper:
     """One partition's. `head` is what is thought to be stored, `header` what it says if usable.
 
-    `least_s` is the shortest time between two.
+    `least_s` is the shortest time between two. All methods are called on the loop's thread, whose
+    CPU time is the measure of what a fold would take.
     """
 
     least_s: float = INTERVAL_S_MIN
@@ -42,12 +53,17 @@ class Keeper:
     looked_for: bool = False
     _offered: tuple[Callable[[], PartitionTask | None], int] | None = None
     _task: Callable[[], PartitionTask | None] = field(default=lambda: None)
+    _fold_cpu_s: float = FOLD_CPU_S
+    _stored_cpu_s: float = 0.0
+    _taken_cpu_s: float = 0.0
+    _again_s: float = 0.0
 
     def begin(self, task: PartitionTask, head: bytes | None, header: Header | None) -> None:
         """Keep that task from now on, from what is stored on."""
         self.head, self.header = head, header
         self.due_s = time.monotonic() + max(self.interval_s, self.least_s)
         self._task = weakref.ref(task)
+        self._stored_cpu_s = time.thread_time()
         task.ledger.changed = set()
         if header is not None:
             self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
@@ -55,6 +71,14 @@ class Keeper:
     def offered(self, task: PartitionTask) -> None:
         """The task has just committed."""
         self._offered = weakref.ref(task), task.seq
+
+    def wait_s(self) -> float:
+        """How long until the next is due; not above 0: it is."""
+        now = time.monotonic()
+        unkept_cpu_s = time.thread_time() - self._stored_cpu_s
+        if unkept_cpu_s >= self._fold_cpu_s and now >= self._again_s:
+            return 0.0
+        return self.due_s - now
 
     def standing(self) -> PartitionTask | None:
         """The task, if it still stands at what it last committed and that is not kept yet."""
@@ -77,23 +101,27 @@ class Keeper:
 
     def taken(self, task: PartitionTask) -> None:
         """A child has the changes: tracking starts anew."""
+        self._taken_cpu_s = time.thread_time()
         task.ledger.changed = set()
         for slot in task.roster.slots():
             slot.changed = False
 
     def written(self, head: bytes, header: Header) -> None:
         """It is stored."""
+        self._stored_cpu_s = self._taken_cpu_s
         self.head, self.header, self.error = head, header, None
         self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
 
     def failed(self, error: str, again_s: float) -> None:
         """It is not: the next one, in at least `again_s`, writes all."""
         self.header, self.error = None, error
-        self.due_s = max(self.due_s, time.monotonic() + again_s)
+        self._again_s = time.monotonic() + again_s
+        self.due_s = max(self.due_s, self._again_s)
 
     def paced(self, cost_s: float, all_s: float) -> None:
         """The next is due when this worker's snapshots, of `all_s`, are less than their share."""
         self.cost_s = cost_s
+        self._fold_cpu_s = max(FOLD_CPU_S, all_s / FOLD_SHARE)
         self.interval_s = max(self.least_s, all_s / SHARE)
         self.due_s = time.monotonic() + self.interval_s
 

@@ -202,7 +202,7 @@ class Snapshots:
         task = keeper.standing()
         if task is None or not self._idle.is_set():
             return
-        wait_s = keeper.due_s - time.monotonic()
+        wait_s = keeper.wait_s()
         if wait_s <= 0:
             self._take(partition, keeper, task)
         elif not keeper.looked_for:

@@ -24,7 +24,7 @@ from streams.settings import Settings
 from tests.chaos.crew import Crew
 from tests.chaos.faults import Faults, Struck
 from tests.chaos.folding import USE_CASE, differing
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Proxies
 from tests.chaos.publisher import Publisher
 from tests.chaos.verifier import Found, records, verify
 
@@ -55,10 +55,9 @@ def arguments() -> argparse.Namespace:
 
 async def run(given: argparse.Namespace, folder: Path) -> int:
     """Start everything, do it harm, and verify."""
-    stack = Stack(folder / "servers", brokers=given.brokers)
+    proxies = Proxies(given.brokers)
+    stack = Stack(folder / "servers", given.brokers, await proxies.start())
     endpoints = await asyncio.to_thread(stack.up)
-    proxy = Proxy(int(endpoints.redis_url.split(":")[2].split("/")[0]))
-    await proxy.start()
     prefix = f"chaos{uuid.uuid4().hex[:6]}."
     settings = Settings(
         kafka_bootstrap_servers=endpoints.bootstrap_servers,
@@ -72,9 +71,8 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
     client = {"bootstrap_servers": endpoints.bootstrap_servers}
     logs = given.logs or folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    redis_url = f"redis://127.0.0.1:{proxy.port}/0"
-    crew = Crew(settings.at(endpoints.bootstrap_servers, redis_url).environment(), logs)
-    faults = Faults(stack, crew, proxy, random.Random(given.seed), brokers=given.brokers)
+    crew = Crew(settings.at(*proxies.before(endpoints)).environment(), logs)
+    faults = Faults(stack, crew, proxies, random.Random(given.seed), brokers=given.brokers)
     if given.only:
         faults.kinds = {kind: faults.kinds[kind] for kind in given.only}
     supervising = asyncio.create_task(crew.supervise())
@@ -89,7 +87,7 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
     finally:
         supervising.cancel()
         await asyncio.to_thread(crew.stop)
-        await proxy.close()
+        await proxies.close()
         await asyncio.to_thread(stack.down, True)
     good = report(faults.struck, found, differ, crew, drained_s, took, given.stall)
     if not good:

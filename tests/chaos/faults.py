@@ -14,9 +14,10 @@ from redis.exceptions import RedisError
 
 from streams.embedded import Stack
 from tests.chaos.crew import Crew
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import ANSWERS, BOTH, REQUESTS, Held, Proxies
 
 SESSION_S = 6.0
+WAYS = ((REQUESTS,), (ANSWERS,), BOTH)
 
 
 @dataclass
@@ -33,11 +34,11 @@ class Faults:
     """All faults by name; each returns once it is over, but for what follows from it."""
 
     def __init__(
-        self, stack: Stack, crew: Crew, proxy: Proxy, rng: random.Random, *, brokers: int = 1
+        self, stack: Stack, crew: Crew, proxies: Proxies, rng: random.Random, *, brokers: int = 1
     ) -> None:
         self.stack = stack
         self.crew = crew
-        self.proxy = proxy
+        self.proxies = proxies
         self.rng = rng
         self.brokers = brokers
         self.struck: list[Struck] = []
@@ -53,6 +54,9 @@ class Faults:
             "Redis FLUSHALL": self._redis_flushed,
             "Redis half open": self._redis_half_open,
             "rebalance storm": self._storm,
+            "Kafka half open": self._kafka_half_open,
+            "worker half open": self._worker_half_open,
+            "connections dead": self._connections_dead,
         }
 
     def plan(self, count: int, kills: int) -> list[str]:
@@ -137,11 +141,40 @@ class Faults:
         return "redis, then " + self._kill_some(1)
 
     async def _redis_half_open(self) -> str:
-        self.proxy.hang()
+        self.proxies.redis.hang()
         whom = self._kill_some(1)
         await asyncio.sleep(self.rng.uniform(3, 8))
-        self.proxy.go_on()
+        self.proxies.redis.go_on()
         return f"redis, and {whom} recovers without"
+
+    async def _kafka_half_open(self) -> str:
+        """Nothing of any worker passes one way, or either, for less than a session."""
+        ways = self.rng.choice(WAYS)
+        await self._held(Held(ways), self.rng.uniform(2, SESSION_S - 1))
+        return " and ".join(ways)
+
+    async def _worker_half_open(self) -> str:
+        """Nothing of one worker passes for more than a session; all that was held comes late."""
+        name, ways = self._somebody()[0], self.rng.choice(WAYS)
+        held = Held(ways, _pids(self.crew.worker(name)))
+        await self._held(held, SESSION_S + self.rng.uniform(1, 3))
+        return f"{name}, {' and '.join(ways)}"
+
+    async def _connections_dead(self) -> str:
+        """Of a worker's connections, each one in two never passes anything again; new ones do."""
+        name = self._somebody()[0]
+        pids = _pids(self.crew.worker(name))
+        cut = sum(
+            proxy.cut(pids, lambda: self.rng.random() < 0.5) for proxy in self.proxies.brokers
+        )
+        return f"{name}, {cut} of its connections"
+
+    async def _held(self, held: Held, seconds: float) -> None:
+        for proxy in self.proxies.brokers:
+            proxy.hang(held)
+        await asyncio.sleep(seconds)
+        for proxy in self.proxies.brokers:
+            proxy.go_on()
 
     async def _storm(self) -> str:
         names = []
@@ -155,3 +188,7 @@ class Faults:
             self.crew.leave(name)
             await asyncio.sleep(self.rng.uniform(0.2, 1))
         return f"{len(names)} guests"
+
+
+def _pids(pid: int | None) -> tuple[int, ...]:
+    return () if pid is None else (pid,)

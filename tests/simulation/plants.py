@@ -10,7 +10,7 @@ from typing import Any
 from models.state import parts_of
 from models.task import PartitionTask
 from streams.partition import Partition
-from streams.writer import Writer, _failures
+from streams.writer import Writer
 from tests.simulation.store import Store
 
 
@@ -41,7 +41,7 @@ class _CommitsBeforeFlush(Writer):
         batches = self._batches(outputs)
         if entry is not None:
             batches.append(("journal", [_entry(entry)]))
-        async with _failures(self.timeout_s):
+        async with self._failures():
             await self.producer.begin_transaction()
             for kind, batch in batches:
                 await self._send(kind, batch)
