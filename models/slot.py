@@ -35,6 +35,17 @@ class Slot:
         self.last_fault = ""
         self.changed = True
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a snapshot keeps: River's own object, and never the faster step beside it."""
+        kept = {
+            name: getattr(self, name) for name in self.__slots__ if name not in ("_fast", "_model")
+        }
+        return {**kept, "model": self.model}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
     @property
     def model(self) -> Any:
         """River's own object, with all that was learnt."""

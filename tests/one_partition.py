@@ -223,21 +223,31 @@ def dump(task: PartitionTask) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Objects as their attributes, floats as they are; models by their pickle, which one process
-    writes alike for alike histories.
-    """
+    """Objects as their attributes, floats as they are."""
     if isinstance(value, Random):
         return value.getstate()
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
-    if hasattr(value, "__slots__") and not isinstance(value, tuple):
-        names = [name for name in value.__slots__ if name != "changed"]
-        return {name: _plain(getattr(value, name)) for name in names}
     if type(value).__module__.startswith("river"):
-        return pickle.dumps(value)
+        return [type(value).__name__, _learnt(value)]
+    if hasattr(value, "__slots__") and not isinstance(value, tuple):
+        names = [name.lstrip("_") for name in value.__slots__ if name not in ("_fast", "changed")]
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, list | tuple) and not isinstance(value, str):
         return [_plain(inner) for inner in value]
     return value if isinstance(value, int | float | str | bytes | None) else repr(value)
+
+
+def _learnt(value: Any) -> Any:
+    """What a pickle would hold of an object of River's; its bytes depend on which strings are the
+    same object, too.
+    """
+    if callable(value) and hasattr(value, "__qualname__"):
+        return value.__qualname__
+    _, arguments, *rest = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    state, *items = (*rest, None, None, None)[:3]
+    own = [one for one in arguments if not isinstance(one, type)]
+    return _plain([own, state, *(list(each or ()) for each in items)])
 
 
 def started(**changes: Any) -> Partition:

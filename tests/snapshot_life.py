@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -86,3 +89,18 @@ async def keep(store: Snapshots, task: PartitionTask) -> None:
     store.offer(0, task)
     await store.written()
     assert store.status(0)["error"] is None, store.status(0)
+
+
+async def longest_stall_s(until: Any, clock: Callable[[], float] = time.perf_counter) -> float:
+    """The longest time that the loop did not turn while something is awaited.
+
+    By `time.process_time` it is what this process itself held up, however busy the machine is.
+    """
+    task = asyncio.ensure_future(until)
+    longest, last = 0.0, clock()
+    while not task.done():
+        await asyncio.sleep(0.001)
+        now = clock()
+        longest, last = max(longest, now - last), now
+    await task
+    return longest

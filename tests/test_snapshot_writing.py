@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import pickle
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 from one_partition import Partition, dump, use_case
 from river import forest, tree
-from snapshot_life import Life, advance, keep
+from snapshot_life import Life, advance, keep, longest_stall_s
 
 from streams.embedded import Endpoints
 from streams.garbage import bound_pauses
@@ -128,21 +127,6 @@ class Sleepy(set):  # type: ignore[type-arg]
 
 
 _PARENT = os.getpid()
-
-
-async def longest_stall_s(until: Any, clock: Callable[[], float] = time.perf_counter) -> float:
-    """The longest time that the loop did not turn while something is awaited.
-
-    By `time.process_time` it is what this process itself held up, however busy the machine is.
-    """
-    task = asyncio.ensure_future(until)
-    longest, last = 0.0, clock()
-    while not task.done():
-        await asyncio.sleep(0.001)
-        now = clock()
-        longest, last = max(longest, now - last), now
-    await task
-    return longest
 
 
 async def test_a_heavy_forest_makes_no_prediction_wait(life: Life) -> None:
