@@ -99,7 +99,13 @@ class Parts:
         self.explainer = Explainer(use_case.explain)
         self.watcher = Watcher(use_case, self.roster.names)
         self.judge = Judge(use_case, kind, self.roster.names)
-        self.teller = Teller(self.publish, self.roster, self.journal, self.watermark)
+        self.teller = Teller(
+            self.publish,
+            self.roster,
+            self.journal,
+            self.watermark,
+            discreet=bool(masking_of(use_case)),
+        )
         self.reaction = Reaction(use_case, kind, self.roster, self.teller, self.renew)
         self.influence = Influence(use_case, kind, self.roster)
         self.corrects = use_case.learns != "label"

@@ -15,17 +15,25 @@ from models.watermark import Watermark
 class Teller:
     """Writes lifecycle records of one partition; says each standing fact once.
 
-    Memory: one word for each model.
+    Memory: one word for each model. `discreet`: a model's own words about its failure are left out,
+    since an error's text may quote what it was given, and that may be personal.
     """
 
     def __init__(
-        self, publish: Publisher, roster: Roster, journal: Journal, watermark: Watermark
+        self,
+        publish: Publisher,
+        roster: Roster,
+        journal: Journal,
+        watermark: Watermark,
+        *,
+        discreet: bool = False,
     ) -> None:
         self.told: set[str] = set()
         self._publish = publish
         self._roster = roster
         self._journal = journal
         self._watermark = watermark
+        self._discreet = discreet
 
     def tell(self, out: list[Output], model: str, **value: Any) -> None:
         """One change of state; `value` as in `schemas.records.Lifecycle`."""
@@ -69,6 +77,8 @@ class Teller:
                 continue
             self.told.add(name)
             fault = self._roster.pooled[name].last_fault
+            if fault and self._discreet:
+                fault = f"{fault.partition(':')[0]} (its words are left out: some data is personal)"
             why = fault or "a value was not finite or left the limits"
             self.tell(out, name, to_state="withheld", cause="safeguard", why=why)
 

@@ -93,10 +93,11 @@ class Biographer:
     starts: Starts | None = None
     redefine: Redefine | None = None
     on_progress: Callable[[int, int], None] = lambda done, total: None
+    on_search: Callable[[int, int], None] = lambda done, total: None
     trusted: Collection[str] = ()  # sources that may be run unsigned
 
     async def of(self, event_id: str, *, derive: bool = True) -> Life:
-        """One event's life. Reads the topics from their beginning: they have no index.
+        """One event's life. Topics have no index, so they are read from their end backwards.
 
         Without `derive` only what they hold: no proof, and not what it taught.
         """
@@ -118,7 +119,7 @@ class Biographer:
             places = tapes.of(names[kind])
             if life.partition is not None:
                 places = [TopicPartition(names[kind], life.partition)]
-            record = await find(tapes, places, event_id, partial(_is_of, of))
+            record = await find(tapes, places, event_id, partial(_is_of, of), self.on_search)
             if record is not None:
                 life.partition = record.partition
             return record

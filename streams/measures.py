@@ -66,6 +66,8 @@ class Measures:
         self.batch = Histogram(BATCH)
         self.recoveries = 0
         self.recovery_s: float | None = None
+        self.recovered_at: float | None = None
+        self.recovered_to: float | None = None
         self.learnt_at: float | None = None
         self.last_answer_s: float | None = None
         self.last_commit_s: float | None = None
@@ -75,6 +77,8 @@ class Measures:
         """The partition is live again, with that task."""
         self.recoveries += 1
         self.recovery_s = seconds
+        self.recovered_at = time()
+        self.recovered_to = getattr(getattr(task, "watermark", None), "time", None)
         self._learnt = _learnt(task)
 
     def committed(self, taken: Intake, seconds: float, task: Any) -> None:
@@ -106,6 +110,8 @@ class Measures:
             "commit_s": self.last_commit_s,
             "recoveries": self.recoveries,
             "recovery_s": self.recovery_s,
+            "recovered_at": self.recovered_at,
+            "recovered_to": self.recovered_to,
         }
 
 

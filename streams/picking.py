@@ -14,6 +14,9 @@ from streams.tapes import Tapes
 SEEK_MAX = 200
 """A larger sample is taken while reading the topic from end to end."""
 
+STRETCH = 4_000
+"""Offsets of a partition that are looked through first."""
+
 
 class Published:
     """Predictions of one partition in their order: those given, else all on the topic."""
@@ -44,16 +47,32 @@ async def find(
     places: Collection[TopicPartition],
     event_id: str,
     among: Callable[[Any], bool] = lambda record: True,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Any | None:
-    """The first record that is about an event, in whichever of those partitions it is."""
-    mark = orjson.dumps(event_id)
-    for place in places:
-        async for record in tapes.records(place):
-            value = record.value
-            if value is None or mark not in value or not among(record):
+    """A record that is about an event, in whichever of those partitions it is.
+
+    Topics have no index by id. Looked through are stretches of doubling length, the newest first,
+    all partitions abreast: who asks about today waits for no history. In its stretch it is the
+    first, so that a repetition soon after is not taken for it.
+    """
+    mark, bounds = orjson.dumps(event_id), await tapes.bounds()
+    ends = {place: bounds[place][1] for place in places}
+    total, done, length = sum(ends[p] - bounds[p][0] for p in places), 0, STRETCH
+    while done < total:
+        for place in places:
+            end = ends[place]
+            start = ends[place] = max(bounds[place][0], end - length)
+            if start == end:
                 continue
-            if orjson.loads(value).get("event_id") == event_id:
-                return record
+            async for record in tapes.records(place, start, end):
+                value = record.value
+                if value is None or mark not in value or not among(record):
+                    continue
+                if orjson.loads(value).get("event_id") == event_id:
+                    return record
+            done += end - start
+            on_progress(done, total)
+        length *= 2
     return None
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 PERFECT = SOURCE.replace(
     "baseline=lambda e: 5.0", "baseline=lambda e: 1.5 + e.miles / 60 + e.weight / 10"
-).replace("horizon=hours(48)", "horizon=hours(48), breaker=False")
+).replace("horizon=hours(48)", "horizon=hours(24), window=hours(6), breaker=False")
 """The same parcels, and a baseline that no model can beat."""
 
 LIMITS = "kpi_least=100, labels_s=25, gone_s=1, drift_s=0, safeguard_s=0"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from test_monitor_views import DAYS, board, metric, rows
 
-from streams.monitor import signs
+from streams.monitor import changes, signs
 from streams.monitor.figures import Change, Drifted, Letters, Sample
 from streams.monitor.scene import LIMITS, Scene
 from streams.monitor.shelves import MemoryShelves
-from streams.monitor.watch import scene_of
+from streams.monitor.watch import restarted, scene_of
 
 NOW = 1_800_000_000.0
 
@@ -31,6 +31,13 @@ def worker(**partition: Any) -> dict[str, Any]:
     }
 
 
+def block(day: str, served: float, baseline: float, n: int) -> dict[str, Any]:
+    """A settled day of partition 0."""
+    whole = {"partition": 0, "segment": None, "slice": None, "missing": 0, "block_s": 86_400.0}
+    kpi = {"served": served, "baseline": baseline}
+    return whole | {"block_start": day, "predictions": n, "kpi_n": n, "kpi": kpi}
+
+
 async def scene(
     tmp_path: Path, error: float = 2.0, n: int = 100, told: list[dict[str, Any]] | None = None
 ) -> Scene:
@@ -42,6 +49,7 @@ async def scene(
             record |= {"kpi_sum": error * n}
             record["sums"]["abs"] = error * n
     shelves.put(rows("metrics", records))
+    shelves.put(rows("evidence", [block(day, error * n, 3.0 * n, n) for day in DAYS]))
     definition = {"definition": "d", "file": "f", "python": "3", "river": "0", "riverrun": "0"}
     shelves.put(rows("definitions", [definition]))
     return await scene_of(board(tmp_path, shelves, 1), LIMITS, NOW)
@@ -69,6 +77,15 @@ async def test_a_kpi_below_the_baseline(
 ) -> None:
     """Opens beyond the margin, and stays open until there is no loss at all."""
     assert seen(signs.kpi(await scene(tmp_path, error))) == due
+
+
+async def test_a_kpi_is_judged_where_all_outcomes_are_in(tmp_path: Path) -> None:
+    """The newest windows, of which only the quick outcomes have come, alarm nobody."""
+    found = await scene(tmp_path, 9.0)
+    assert seen(signs.kpi(found)) == [("kpi", True)]
+    assert seen(signs.kpi(replace(found, settled=()))) == []
+    better = [replace(each, served=0.0, gain=each.baseline) for each in found.settled]
+    assert seen(signs.kpi(replace(found, settled=tuple(better)))) == []
 
 
 async def test_a_kpi_over_few_outcomes_is_not_judged(tmp_path: Path) -> None:
@@ -194,3 +211,18 @@ async def test_a_partition_without_a_worker_or_not_live(tmp_path: Path) -> None:
     stuck = await scene(tmp_path, told=[worker(state="waiting", error="no broker")])
     (told,) = signs.stuck(stuck)
     assert told.cause == "waiting at w: no broker"
+
+
+async def test_a_restart_is_kept_once_however_often_it_is_looked_at(tmp_path: Path) -> None:
+    """A partition that had seen nothing began for the first time: that is no restart."""
+    told = [worker(recovered_at=NOW - 60, recovered_to=NOW - 90, recovery_s=1.5)]
+    shelves = MemoryShelves()
+    for look in (told, told, [worker(recovered_at=NOW, recovered_to=None, recovery_s=0.1)]):
+        shelves.put(restarted(look))
+    (found,) = await changes.restarts(shelves)
+    assert (found.partition, found.worker, found.event_time, found.seconds) == (
+        0,
+        "w",
+        NOW - 90,
+        1.5,
+    )

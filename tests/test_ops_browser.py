@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -173,6 +174,42 @@ def test_a_dead_letter_is_seen_within_two_seconds_and_sent_again(
     dialog.get_by_label("Why").fill("to try it")
     dialog.get_by_role("button", name="Send again").click()
     opened.get_by_text("1 sent again").wait_for(timeout=30_000)
+
+
+async def implausible(loop: Loop, event_id: str) -> None:
+    """Publish an event and an outcome of implausible value."""
+    left = datetime(2024, 5, 6, tzinfo=UTC)
+    event = {"event_id": event_id, "event_time": left.isoformat(), "depot": "north", "weight": 1.0}
+    outcome = {"event_id": event_id, "outcome_time": left.isoformat(), "hours": 700.0}
+    await loop.publish([("event", event | {"miles": 9}), ("outcome", outcome)])
+
+
+def test_a_held_outcome_is_released_from_click_to_example(tab: Open, page: Page) -> None:
+    """Asked with who and why; what was held is learnt, and the page says how many."""
+    waited(implausible(page.loop, "held"))
+    opened = tab("parcels/dead-letters")
+    row = opened.locator("tr", has_text="quarantined").filter(has=opened.get_by_role("button"))
+    row.get_by_role("button", name="Release").click(timeout=60_000)
+    dialog = opened.locator("#release")
+    dialog.get_by_label("Who asks").fill("Grace")
+    dialog.get_by_label("Why").fill("it was on a ship")
+    dialog.get_by_role("button", name="Learn them").click()
+    opened.get_by_text("1 learnt, applied in 2 of 2").wait_for(timeout=60_000)
+    waited(page.loop.wait_for("examples", ["held"]))
+
+
+def test_the_worth_report_is_made_to_be_handed_on(tab: Open) -> None:
+    """From the use case's view to one file, which says what the page says."""
+    opened = tab("parcels")
+    opened.get_by_role("link", name="Worth report").click()
+    download = opened.get_by_role("link", name="Download the report")
+    download.wait_for(timeout=90_000)
+    verdict = opened.locator("#report .pill").inner_text()
+    with opened.expect_download() as found:
+        download.click()
+    report = found.value.path().read_text("utf-8")
+    assert "<script" not in report
+    assert verdict.lower() in report.lower()
 
 
 def test_a_lost_connection_is_said_and_found_again(tab: Open, page: Page) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from streams.loading import load
-from streams.monitor.figures import AlertRow, Overview, Score
+from streams.monitor.figures import AlertRow, Overview, Restart, Score
 from streams.ops.charts import Chart, Series
 from streams.ops.scene import Case
+from streams.ops.value import marks_of
 from streams.ops.words import one, trust, worth
 from streams.settings import Settings
 
@@ -139,3 +140,14 @@ def test_trust_is_what_works_and_what_is_doubted(given: dict[str, Any], word: st
 def test_an_event_is_called_by_its_class() -> None:
     """People say what it is."""
     assert one(CASE) == "a departure"
+
+
+def test_partitions_that_begin_anew_together_are_one_restart_on_the_chart() -> None:
+    """At the event time that they stood at; a later one is another mark."""
+    found = [
+        Restart(n, f"w-{n}", time, 1e9 + n, 2.0) for n, time in ((0, 5.0), (1, 7.0), (0, 99.0))
+    ]
+    first, second = marks_of([], [], found)
+    assert (first.x, second.x) == (1e9, 1e9 + 1)
+    assert first.text == "restart: partition 0 began anew at w-0, recovered in 2 s"
+    assert second.text == "restart: partition 0, 1 began anew at w-0, w-1, recovered in 2 s"

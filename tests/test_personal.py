@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
 import pytest
 from one_partition import FEATURES, Delivery, Order, Partition, linear, order, use_case
 from pydantic import BaseModel, Field, field_validator
+from river import base
 
 from models.declaration import mistakes
 from models.durations import hours
@@ -173,6 +175,28 @@ def test_what_is_written_of_a_refused_record_is_masked_already() -> None:
         value for out in partition.said for name, value in out.raw.headers if "message" in name
     ]
     assert causes == [letter["error"].encode()]
+
+
+class Talkative(base.Regressor):
+    """A model that fails, quoting what it was given."""
+
+    def learn_one(self, x: dict[str, Any], y: Any) -> None:
+        """Nothing is learnt."""
+
+    def predict_one(self, x: dict[str, Any]) -> float:
+        """Raises."""
+        raise ValueError(f"cannot take {x}")
+
+
+def test_a_model_that_fails_says_nothing_personal() -> None:
+    """Where data is marked, only the kind of failure is on `lifecycle`; else its words are, too."""
+    for case, due in ((people(), False), (use_case(), True)):
+        case = replace(case, models={"linear": Talkative}, warmup=0)
+        partition = Partition(case)
+        partition.give(EVENTS, EVENT if not due else order("o1", 0))
+        [told] = [row for row in partition.of("lifecycle") if row["to_state"] == "withheld"]
+        assert told["why"].startswith("ValueError")
+        assert ("cannot take" in told["why"]) is due
 
 
 def test_a_personal_key_is_masked_too() -> None:

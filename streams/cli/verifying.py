@@ -144,8 +144,12 @@ def explain(
     names = names_of(loaded.use_case, settings)
     starts = starts_of(loaded, settings)
     trusted = _trusted(loaded, trust)
-    biographer = Biographer(settings, names, starts, on_progress=progress, trusted=trusted)
+    search = Progress("offsets of a topic looked through")
+    biographer = Biographer(
+        settings, names, starts, on_progress=progress, on_search=search, trusted=trusted
+    )
     life = asyncio.run(biographer.of(event_id, derive=not brief))
+    search.done()
     progress.done()
     if not life.known:
         raise RiverrunError(

@@ -17,6 +17,7 @@ from streams.monitor.figures import (
     DelayPoint,
     Drifted,
     Letters,
+    Restart,
 )
 from streams.monitor.shelves import Source
 from streams.registry import together
@@ -64,6 +65,12 @@ async def drift(source: Source) -> tuple[Drifted, ...]:
         told = {name: record[name] for name in names}
         found.append(Drifted(time=_moment(record["time_ms"]), record=record, **told))
     return tuple(found)
+
+
+async def restarts(source: Source) -> tuple[Restart, ...]:
+    """Every partition that began anew at a worker while the monitor looked, oldest first."""
+    (shelf,) = await source.shelves(["restarts"])
+    return tuple(Restart(**orjson.loads(value)) for value in shelf.values())
 
 
 async def dead_letters(source: Source, count: int) -> tuple[Letters, ...]:

@@ -171,6 +171,17 @@ class Drifted:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """A partition that began anew at a worker; `event_time` is its watermark then (Unix time)."""
+
+    partition: int
+    worker: str
+    time: float
+    event_time: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Letters:
     """Dead letters of one cause among the newest of each partition; `places` name some of them."""
 

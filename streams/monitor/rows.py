@@ -89,6 +89,7 @@ def keep_of(shelf: str) -> int | None:
         "lifecycle": ROWS,
         "alerts": ROWS,
         "dead-letter": LETTERS,
+        "restarts": STANDINGS,
     }
     return kept.get(kind) or {"samples": SAMPLES, "standings": STANDINGS}.get(kind)
 

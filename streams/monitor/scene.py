@@ -16,6 +16,7 @@ from streams.monitor.figures import (
     Overview,
     PartitionRow,
     Sample,
+    Settled,
 )
 
 Severity = Literal["notice", "warning", "alarm"]
@@ -81,6 +82,7 @@ class Scene:
     letters: tuple[Letters, ...]
     letters_lately: int
     samples: tuple[Sample, ...]
+    settled: tuple[Settled, ...] = ()
 
     def age_s(self, time: str) -> float:
         """How long ago that was, by the monitor's clock."""

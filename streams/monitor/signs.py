@@ -16,23 +16,30 @@ LABELS = "labels"
 QUARANTINED = "quarantined"
 """The class of dead letters that are held, and the subject of alerts about them."""
 
+BLOCKS = 7
+"""Settled blocks that the KPI is judged over."""
+
 LABELS_S_LEAST, LABELS_S_MOST = 600.0, 86_400.0
 
 
 def kpi(scene: Scene) -> Iterator[Seen]:
-    """KPI of what was served below the baseline's."""
-    view, limits = scene.overview, scene.limits
-    served, baseline, gain = view.served, view.baseline, view.kpi_gain
-    if served is None or baseline is None or gain is None or served.kpi_n < limits["kpi_least"]:
+    """KPI of what was served below the baseline's, in blocks whose outcomes are all in.
+
+    The newest windows would mislead: what comes soon is not like what comes late.
+    """
+    unit, blocks = scene.overview.kpi_unit, scene.settled[-BLOCKS:]
+    n = sum(block.kpi_n for block in blocks)
+    gain = sum(block.gain for block in blocks)
+    if n < max(scene.limits["kpi_least"], 1) or gain >= 0:
         return
-    if gain < 0:
-        assert baseline.kpi is not None
-        yield Seen(
-            "kpi",
-            f"{served.kpi:.4g} {view.kpi_unit} an event, the baseline {baseline.kpi:.4g}, over "
-            f"{served.kpi_n:,} outcomes of the newest {view.windows} windows",
-            opens=-gain > limits["kpi_margin"] * abs(baseline.kpi),
-        )
+    served = sum(block.served for block in blocks) / n
+    baseline = sum(block.baseline for block in blocks) / n
+    yield Seen(
+        "kpi",
+        f"{served:.4g} {unit} an event, the baseline {baseline:.4g}, over {n:,} outcomes of the "
+        f"newest {len(blocks)} settled blocks, the last from {blocks[-1].start}",
+        opens=-gain / n > scene.limits["kpi_margin"] * abs(baseline),
+    )
 
 
 def target(scene: Scene) -> Iterator[Seen]:

@@ -93,7 +93,8 @@ class Watch:
         rows = await workers.partitions(case.board.source, case.board.count, now_s)
         if monotonic() - self._sampled.get(name, 0.0) >= SAMPLE_S:
             self._sampled[name] = monotonic()
-            await case.shelves.add([*sample(rows, now_s), *learnt(rows, now_s)])
+            told = restarted(await case.shelves.workers())
+            await case.shelves.add([*sample(rows, now_s), *learnt(rows, now_s), *told])
         scene = await scene_of(case.board, self._limits, now_s)
         known = await changes.alerts(case.board.source)
         for alert in self._alerting[name].step(scene, known):
@@ -125,6 +126,7 @@ async def scene_of(board: Board, limits: Mapping[str, float], now_s: float) -> S
         letters=await changes.dead_letters(source, count),
         letters_lately=await changes.letters_since(source, count, now_s - limits["dead_letter_s"]),
         samples=await views.samples(board),
+        settled=await views.settled(board),
     )
 
 
@@ -147,6 +149,31 @@ def sample(rows: Sequence[PartitionRow], now_s: float) -> list[Row]:
         live=sum(row.state == "live" for row in told),
     )
     return [Row("samples", f"{int(now_s * 1000):013d}", orjson.dumps(asdict(found)))]
+
+
+def restarted(told: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Where and when each partition last began anew; the same row however often it is looked at.
+
+    A partition that had seen no record then began for the first time.
+    """
+    return [
+        Row(
+            "restarts",
+            f"{int(part['recovered_at'] * 1000):013d}-{part['partition']}",
+            orjson.dumps(
+                {
+                    "partition": part["partition"],
+                    "worker": worker["worker"],
+                    "time": part["recovered_at"],
+                    "event_time": part["recovered_to"],
+                    "seconds": part["recovery_s"],
+                }
+            ),
+        )
+        for worker in told
+        for part in worker["partitions"]
+        if part.get("recovered_to") is not None
+    ]
 
 
 def learnt(rows: Sequence[PartitionRow], now_s: float) -> list[Row]:

@@ -15,8 +15,9 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 
 from schemas.errors import RiverrunError
-from schemas.inputs import Verb
+from schemas.inputs import Command, Verb
 from streams.dead_letters import ATTEMPTS_MAX, redrive
+from streams.monitor.signs import QUARANTINED
 from streams.ops.deeds import Deed
 from streams.ops.desk import Desk
 from streams.ops.letterbox import Choice
@@ -27,8 +28,10 @@ log = logging.getLogger("riverrun.ops")
 
 ANSWER_S_MAX = 60.0
 REDRIVE_MAX = 10_000
+RELEASE_MAX = 1_000
+"""A command names no more events (schemas/inputs.py)."""
 TEXT_MAX = 500
-OFFERED: tuple[Verb, ...] = ("promote", "rollback", "freeze", "unfreeze", "release")
+OFFERED: tuple[Verb, ...] = ("promote", "rollback", "freeze", "unfreeze")
 Form = Mapping[str, str]
 
 
@@ -38,6 +41,8 @@ async def act(desk: Desk, case: Case, deed: str, form: Form) -> str:
         return _command(desk, case, form)
     if deed == "redrive":
         return await _redrive(desk, case, form)
+    if deed == "release":
+        return await _release(desk, case, form)
     raise web.HTTPNotFound(text=f"There is no act {deed!r}.")
 
 
@@ -58,12 +63,12 @@ def _command(desk: Desk, case: Case, form: Form) -> str:
     words = f"{verb} {model}" if model else verb
     deed = desk.deeds.begin(case.name, "command", words, who, why)
     log.warning("%s: %s by %s: %s", case.name, words, who, why)
-    desk.deeds.run(_ordered(case, deed, verb, model))
+    desk.deeds.run(_ordered(case, deed, command(verb, who=who, why=why, model=model)))
     return f"/{case.name}/contest"
 
 
-async def _ordered(case: Case, deed: Deed, verb: Verb, model: str | None) -> None:
-    wish = command(verb, who=deed.who, why=deed.why, model=model)
+async def _ordered(case: Case, deed: Deed, wish: Command) -> Obeyed | None:
+    """Send it, and show on the deed what becomes of it; None if it could not be sent."""
 
     def show(obeyed: Obeyed) -> None:
         deed.total, deed.done = obeyed.partitions, len(obeyed.applied)
@@ -78,6 +83,34 @@ async def _ordered(case: Case, deed: Deed, verb: Verb, model: str | None) -> Non
         deed.state = "done" if deed.done == deed.total else "not done"
     except (RiverrunError, KafkaError, OSError) as error:
         deed.state, deed.result = "not done", _said(error)
+        return None
+    return obeyed
+
+
+async def _release(desk: Desk, case: Case, form: Form) -> str:
+    choice = Choice(QUARANTINED, form.get("cause", ""), form.get("place", ""))
+    who, why = _text(form, "who"), _text(form, "why")
+    ids = await desk.letterbox(case).held(choice, RELEASE_MAX)
+    if not ids:
+        raise web.HTTPBadRequest(text="There is no such outcome to be released.")
+    deed = desk.deeds.begin(case.name, "release", f"release {choice.words}", who, why)
+    log.warning("%s: %s by %s: %s", case.name, deed.words, who, why)
+    wish = command("release", who=who, why=why, event_ids=ids)
+
+    async def send() -> None:
+        obeyed = await _ordered(case, deed, wish)
+        if obeyed is None:
+            return
+        learnt = {i for said in obeyed.evidence.values() for i in said.get("released", ())}
+        left = [i for i in ids if i not in learnt]
+        deed.result = f"{len(learnt)} learnt, {obeyed.summary}"
+        deed.refused |= dict.fromkeys(left, "not held any more")
+        if left and not learnt:
+            deed.state = "not done"
+
+    desk.deeds.run(send())
+    await asyncio.sleep(0)
+    return f"/{case.name}/dead-letters"
 
 
 async def _redrive(desk: Desk, case: Case, form: Form) -> str:

@@ -29,7 +29,7 @@ async def view(desk: Desk, ask: Ask) -> Scene:
         "lines": lines[:SHOWN],
         "more": max(0, len(lines) - SHOWN),
         "opened": await _opened(case, box, ask.text("place", 40)),
-        "deeds": desk.deeds.of(case.name, "redrive"),
+        "deeds": desk.deeds.of(case.name, "redrive", "release"),
         "attempts_max": ATTEMPTS_MAX,
         "command_line": case.command(
             "dead-letters",

@@ -37,7 +37,7 @@ class Deeds:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._deeds: deque[Deed] = deque(maxlen=DEEDS_MAX)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def begin(self, use_case: str, kind: str, words: str, who: str, why: str) -> Deed:
         """A new one."""
@@ -45,7 +45,7 @@ class Deeds:
         self._deeds.append(deed)
         return deed
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    def run(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do it while the page goes on."""
         task = asyncio.create_task(work)
         self._tasks.add(task)

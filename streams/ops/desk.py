@@ -11,6 +11,7 @@ from streams.ops.background import Background
 from streams.ops.boards import Boards, Opened
 from streams.ops.deeds import Deeds
 from streams.ops.ends import Ends
+from streams.ops.files import Files
 from streams.ops.inquiries import Inquiries
 from streams.ops.letterbox import Letterbox
 from streams.ops.safety import Door
@@ -27,6 +28,7 @@ class Desk:
     door: Door
     deeds: Deeds = field(default_factory=Deeds)
     inquiries: Inquiries = field(default_factory=Inquiries)
+    files: Files = field(default_factory=Files)
     background: Background = field(default_factory=lambda: Background(fresh_s=45.0))
     _boards: dict[str, Boards] = field(default_factory=dict)
     _letterboxes: dict[str, Letterbox] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Desk:
             self.deeds,
             self.inquiries,
             self.background,
+            self.files,
         ):
             with contextlib.suppress(Exception):
                 await held.close()

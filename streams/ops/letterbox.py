@@ -20,6 +20,7 @@ from aiokafka import TopicPartition
 from models.personal import masking_of
 from schemas.errors import RiverrunError
 from streams.dead_letters import Letter, cause_of
+from streams.monitor.signs import QUARANTINED
 from streams.ops.scene import Case
 from streams.tapes import Tapes
 
@@ -29,7 +30,10 @@ IDLE_S, READ_S_MAX = 60.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One letter in the list. `cause`: its error without what differs from case to case."""
+    """One letter in the list. `cause`: its error without what differs from case to case.
+
+    `event_id` only of an outcome that is held, which can be released by it.
+    """
 
     place: str
     timestamp_ms: int
@@ -39,6 +43,7 @@ class Line:
     source: str
     stage: str
     attempt: int
+    event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,12 @@ class Letterbox:
         async with asyncio.timeout(READ_S_MAX):
             await self._settled.wait()
         return [line.place for line in self.lines if line in choice][:limit]
+
+    async def held(self, choice: Choice, limit: int) -> list[str]:
+        """The events whose outcomes are held, of what is meant, at most so many, oldest first."""
+        await self.chosen(choice, 0)
+        ids = (line.event_id for line in self.lines if line in choice and line.event_id)
+        return list(dict.fromkeys(ids))[:limit]
 
     async def letters(self, places: Sequence[str]) -> list[Letter]:
         """Those letters, with their bytes."""
@@ -169,8 +180,19 @@ class Letterbox:
                 source=f"{body['topic']}[{body['partition']}] {body['offset']}",
                 stage=body["stage"],
                 attempt=letter.attempt,
+                event_id=_held(letter),
             )
         )
         group = body["error_class"], cause
         self.causes[group] += 1
         self.newest[group] = max(self.newest.get(group, 0), letter.timestamp_ms)
+
+
+def _held(letter: Letter) -> str:
+    """The event whose outcome this letter says is held; empty for any other letter."""
+    if letter.body["error_class"] != QUARANTINED:
+        return ""
+    try:
+        return str(orjson.loads(letter.value)["event_id"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""

@@ -2,6 +2,7 @@
 
 GET  /                      all use cases
 GET  /USECASE[/VIEW]        a view; with ?csv=CHART one of its charts as CSV
+GET  /USECASE/worth?file=1  the worth report, once that view has made it
 GET  /live/USECASE[/VIEW]   the same kept current, as an event stream
 GET  /tail/USECASE          records of a topic as they are committed, as an event stream
 GET  /enter, POST /enter    the secret for a cookie;  POST /leave: the cookie is dropped
@@ -21,7 +22,17 @@ from typing import Any
 from aiohttp import web
 
 from schemas.errors import RiverrunError
-from streams.ops import acting, contest, dead_letters, drift, life, overview, value, workers
+from streams.ops import (
+    acting,
+    contest,
+    dead_letters,
+    drift,
+    life,
+    overview,
+    report,
+    value,
+    workers,
+)
 from streams.ops.desk import Desk
 from streams.ops.live import Shared, Streams, keep_current
 from streams.ops.safety import forbid
@@ -42,8 +53,9 @@ VIEWS: dict[str, tuple[str, View]] = {
     "event": ("One event", life.view),
     "dead-letters": ("Dead letters", dead_letters.view),
     "workers": ("Workers and topics", workers.view),
+    "worth": ("", report.view),
 }
-"""Path → what its tab says, and the view; the tabs are in this order."""
+"""Path → what its tab says, and the view; the tabs are in this order. Without words: no tab."""
 
 
 def application(desk: Desk) -> web.Application:
@@ -106,6 +118,9 @@ class Site:
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """One view with its frame, or one of its charts as CSV."""
+        ask = self._ask(request)
+        if ask.case and request.match_info.get("view") == "worth" and "file" in ask.query:
+            return report.download(self.desk, ask.case)
         scene = await self._scene(request)
         if chart_id := request.query.get("csv"):
             return _csv(scene, chart_id)
@@ -199,7 +214,7 @@ class Site:
             "charts": {chart.id: chart for chart in scene.charts},
             "case": self.desk.cases.get(name),
             "cases": self.desk.cases,
-            "tabs": [(path, tab) for path, (tab, _) in VIEWS.items()],
+            "tabs": [(path, tab) for path, (tab, _) in VIEWS.items() if tab],
             "here": request.match_info.get("view", ""),
             "query": request.query,
             "path": request.path.removeprefix("/live"),

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from models.kinds import BETTER
 from streams.monitor import changes, views
 from streams.monitor import reasons as told
-from streams.monitor.figures import Change, DelayPoint, Drifted, Quality
+from streams.monitor.figures import Change, DelayPoint, Drifted, Quality, Restart
 from streams.ops import reasons
 from streams.ops.boards import unreachable
 from streams.ops.charts import Chart, Mark, Rule, Series, Shade
@@ -27,6 +27,8 @@ MATURE = 0.9
 
 GROUPS_SHOWN = 8
 MARKS_MAX = 60
+TOGETHER_S = 10.0
+"""Partitions that begin anew within so many seconds are one restart."""
 
 
 async def view(desk: Desk, ask: Ask) -> Scene:
@@ -39,7 +41,11 @@ async def view(desk: Desk, ask: Ask) -> Scene:
     try:
         found = await views.quality(board, segment=segment, slice=slice)
         segments, slices = await views.segments(board), await views.slices(board)
-        marks = marks_of(await changes.lifecycle(board.source), await changes.drift(board.source))
+        marks = marks_of(
+            await changes.lifecycle(board.source),
+            await changes.drift(board.source),
+            await changes.restarts(board.source),
+        )
         leans = () if segment or slice else await told.importance(board)
         bins = await told.calibration(board, segment=segment, slice=slice)
         delays = await changes.delays(board.source, board.count, segment)
@@ -158,8 +164,10 @@ def _unripe(found: Quality, x: list[float]) -> list[Shade]:
     return [Shade(first, x[-1] + found.points[-1].window_s, "outcomes still due")]
 
 
-def marks_of(lifecycle: Sequence[Change], drift: Sequence[Drifted]) -> list[Mark]:
-    """What happened, at its event time: changes of models and definitions, and drift."""
+def marks_of(
+    lifecycle: Sequence[Change], drift: Sequence[Drifted], restarts: Sequence[Restart] = ()
+) -> list[Mark]:
+    """What happened, at its event time: changes of models and definitions, drift, restarts."""
     marks, known = [], None
     for change in lifecycle:
         at = seconds_of(change.event_time)
@@ -176,7 +184,26 @@ def marks_of(lifecycle: Sequence[Change], drift: Sequence[Drifted]) -> list[Mark
         if at is not None:
             words = f"drift of {drifted.subject}: {drifted.was} → {drifted.now}"
             marks.append(Mark(at, words[:160], "warn"))
+    marks += map(_restart, _together(restarts))
     return sorted(marks, key=lambda mark: mark.x)[-MARKS_MAX:]
+
+
+def _together(restarts: Sequence[Restart]) -> list[list[Restart]]:
+    groups: list[list[Restart]] = []
+    for restart in restarts:
+        if groups and restart.time - groups[-1][0].time <= TOGETHER_S:
+            groups[-1].append(restart)
+        else:
+            groups.append([restart])
+    return groups
+
+
+def _restart(group: Sequence[Restart]) -> Mark:
+    numbers = ", ".join(str(number) for number in sorted({each.partition for each in group}))
+    where = ", ".join(sorted({each.worker for each in group}))
+    longest = max(each.seconds for each in group)
+    words = f"restart: partition {numbers} began anew at {where}, recovered in {span(longest)}"
+    return Mark(max(each.event_time for each in group), words[:160], "quiet")
 
 
 def _kpi_words(found: Quality) -> str:

@@ -1,0 +1,68 @@
+"""An event looked for on topics that have no index."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import TopicPartition
+
+from streams.picking import STRETCH, find
+
+
+class Shelf:
+    """Partitions as lists of event ids; counts what is read."""
+
+    def __init__(self, ids: list[list[str]]) -> None:
+        self.ids = {TopicPartition("p", number): names for number, names in enumerate(ids)}
+        self.read = 0
+
+    async def bounds(self) -> dict[TopicPartition, tuple[int, int]]:
+        """As a topic's."""
+        return {place: (0, len(names)) for place, names in self.ids.items()}
+
+    async def records(self, place: TopicPartition, start: int, end: int) -> AsyncIterator[Any]:
+        """Those offsets, counted."""
+        for offset in range(start, end):
+            self.read += 1
+            value = orjson.dumps({"event_id": self.ids[place][offset]})
+            yield SimpleNamespace(value=value, partition=place.partition, offset=offset)
+
+
+SIZE = 40_000
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    """Two partitions of many events each."""
+    return Shelf([[f"{number}-{n}" for n in range(SIZE)] for number in (0, 1)])
+
+
+async def looked_for(shelf: Shelf, event_id: str) -> tuple[int, int] | None:
+    """The place of an event."""
+    tapes: Any = shelf
+    found = await find(tapes, list(shelf.ids), event_id)
+    return None if found is None else (found.partition, found.offset)
+
+
+async def test_what_is_recent_is_found_without_reading_history(shelf: Shelf) -> None:
+    """In the last partition, too: all are looked through abreast."""
+    assert await looked_for(shelf, f"1-{SIZE - 1}") == (1, SIZE - 1)
+    assert shelf.read <= 2 * STRETCH
+
+
+async def test_what_is_old_is_found_and_nothing_is_read_twice(shelf: Shelf) -> None:
+    """Down to the very first; what no partition has is not found after one pass."""
+    assert await looked_for(shelf, "0-0") == (0, 0)
+    shelf.read = 0
+    assert await looked_for(shelf, "0-nobody") is None
+    assert shelf.read == 2 * SIZE
+
+
+async def test_of_a_repetition_soon_after_the_first_is_taken(shelf: Shelf) -> None:
+    """An outcome that came twice is the one that was learnt."""
+    shelf.ids[TopicPartition("p", 0)][-3:] = ["again", "other", "again"]
+    assert await looked_for(shelf, "again") == (0, SIZE - 3)
