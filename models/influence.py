@@ -1,8 +1,8 @@
 """Which features the champion of a partition leans on, now: for `metrics`, and for `explain`.
 
-Followed on a sample of labelled examples (`models.evidence.permutation_importance`): every 20th, or
-rarer where there are many features, so that it costs about four predictions an example in a
-hundred. The sample's features are also what a prediction is compared with where its model cannot be
+Followed on a sample of labelled examples (`models.evidence.permutation_importance`): every 50th, or
+rarer where there are many features, so that it costs at most one further prediction in ten
+examples. The sample's features are also what a prediction is compared with where its model cannot be
 taken apart (`models.evidence.sampled_contributions`).
 """
 
@@ -34,16 +34,20 @@ class Influence:
         self._use_case = use_case
         self._kind = kind
         self._roster = roster
-        self._every = max(20, 4 * len(use_case.features))
+        self._every = max(50, 10 * len(use_case.features))
         self.champion = roster.champion
         self.importance = self._fresh()
 
     def _fresh(self) -> PermutationImportance:
-        return PermutationImportance(every=self._every, reservoir=50)
+        return PermutationImportance(every=self._every, rate=0.01, reservoir=50)
 
     def learnt(self, x: Vector, label: Any, baseline: Said) -> None:
         """Take one labelled example, before the champion learns it."""
         if not self._use_case.explain:
+            return
+        followed = self.importance
+        if (followed.seen + 1) % followed.every and self.champion == self._roster.champion:
+            followed.seen += 1  # nearly all of them
             return
         if self.champion != self._roster.champion:
             self.champion, self.importance = self._roster.champion, self._fresh()

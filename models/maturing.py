@@ -39,7 +39,8 @@ class Maturity:
 
     def issued(self, time: float, segment: str | None) -> None:
         """A prediction was made for an event of this time."""
-        self.arrivals.curve.issued(time)
+        bucket = self.arrivals.curve.bucket_of(time)
+        self.arrivals.curve.issued_in(bucket)
         if segment is not None and self._limit:
             curve = self.segments.pop(segment, None)
             if curve is None:
@@ -49,14 +50,14 @@ class Maturity:
                     del self.segments[dropped]
                     self._reported.pop(dropped, None)
             self.segments[segment] = curve
-            curve.issued(time)
+            curve.issued_in(bucket)
 
     def labelled(self, time: float, segment: str | None) -> None:
         """The first outcome of an event of this time arrives now."""
-        delay = self.arrivals.labelled(time)
+        bucket, place = self.arrivals.labelled(time)
         curve = self.segments.get(segment) if segment is not None else None
         if curve is not None:
-            curve.labelled(time, delay)
+            curve.labelled_in(bucket, place)
 
     def advance(self, now: float) -> Row | None:
         """Move the watermark; a drift record where labels stopped, or come again."""

@@ -144,7 +144,10 @@ class DelayCurve:
 
     def issued(self, event_time: float) -> None:
         """A prediction was made for an event of this time."""
-        bucket = math.floor(event_time * BUCKETS / self.age_max_s)
+        self.issued_in(self.bucket_of(event_time))
+
+    def issued_in(self, bucket: int) -> None:
+        """The same, of an event in that bucket."""
         self.predictions += 1
         waiting = self.waiting
         if bucket in waiting:
@@ -157,7 +160,10 @@ class DelayCurve:
 
     def labelled(self, event_time: float, delay_s: float) -> None:
         """Its first outcome came, so long after it."""
-        bucket = math.floor(event_time * BUCKETS / self.age_max_s)
+        self.labelled_in(self.bucket_of(event_time), self.bin_of(delay_s))
+
+    def labelled_in(self, bucket: int, place: int) -> None:
+        """The same, of an event in that bucket and a delay in that bin."""
         still = self.waiting.get(bucket, 0)
         if still > 1:
             self.waiting[bucket] = still - 1
@@ -166,7 +172,7 @@ class DelayCurve:
         elif self.never:
             # It had been given up: it leaves the plateau and enters at the last age.
             self.never -= 1
-        self.counts[self._bin(delay_s)] += 1
+        self.counts[place] += 1
         self.labels += 1
 
     def survival(self, now: float) -> Survival:
@@ -178,7 +184,7 @@ class DelayCurve:
             if bucket < oldest:
                 at_risk += count
             else:
-                waiting[self._bin(now - (bucket + 0.5) * width)] += count
+                waiting[self.bin_of(now - (bucket + 0.5) * width)] += count
         exposed = []
         for labelled, still in zip(reversed(self.counts), reversed(waiting[:-1]), strict=True):
             # Those whose age lies within the bin were at risk for half of it.
@@ -192,7 +198,12 @@ class DelayCurve:
         edges = [self.shortest_s * 10.0 ** (k / PER_DECADE) for k in range(len(self.counts))]
         return [*(round(edge, 3) for edge in edges[:-1]), self.age_max_s]
 
-    def _bin(self, age: float) -> int:
+    def bucket_of(self, event_time: float) -> int:
+        """Of the time of issue; curves of one `age_max_s` have the same."""
+        return math.floor(event_time * BUCKETS / self.age_max_s)
+
+    def bin_of(self, age: float) -> int:
+        """Of an age or a delay; curves of one `age_max_s` and `shortest_s` have the same."""
         if age < self.shortest_s:
             return 0
         ratio = math.log10(min(age, self.age_max_s) / self.shortest_s)
