@@ -98,17 +98,17 @@ def alarms(source: Iterator[Record], monitor: DriftMonitor) -> list[Drift]:
 
 def label_alarms(records: list[tuple[float, float | None]]) -> tuple[int, int]:
     """(Alarms that labels stopped, labels) over (event time, outcome time or None), seconds."""
-    arrivals, alarms, came = Arrivals(DelayCurve(age_max_s=2 * DAY_S)), 0, 0
-    events = [(time, 1, time) for time, _ in records]
-    labels = [(came, 0, time) for time, came in records if came is not None]
-    for now, event, time in sorted(events + labels):
+    arrivals, alarms, labelled = Arrivals(DelayCurve(age_max_s=2 * DAY_S)), 0, 0
+    events = [(asked, 1, asked) for asked, _ in records]
+    labels = [(came, 0, asked) for asked, came in records if came is not None]
+    for now, event, asked in sorted(events + labels):
         alarms += isinstance(arrivals.advance(now), Stopped)
         if event:
-            arrivals.issued(time)
+            arrivals.issued(asked)
         else:
-            arrivals.labelled(time)
-            came += 1
-    return alarms, came
+            arrivals.labelled(asked)
+            labelled += 1
+    return alarms, labelled
 
 
 def delayed(name: str, days: int, per_day: int, seed: int) -> list[tuple[float, float | None]]:
@@ -120,17 +120,17 @@ def delayed(name: str, days: int, per_day: int, seed: int) -> list[tuple[float, 
     delays = 3_600.0 * np.clip(3.0 * np.exp(0.5 * z), 1.0, 10.0)
     never = rng.random(n) < 0.02
     rows = zip(times.tolist(), delays.tolist(), never.tolist(), strict=True)
-    return [(time, None if gone else time + delay) for time, delay, gone in rows]
+    return [(asked, None if gone else asked + delay) for asked, delay, gone in rows]
 
 
 def flights_delayed(days: list[list[Flight]]) -> list[tuple[float, float | None]]:
     """Flights of the given days one after another, their labels as long after them as they were."""
     found: list[tuple[float, float | None]] = []
     for number, flights in enumerate(days):
-        midnight = min(f.event_time for f in flights)
+        first = min(f.event_time for f in flights)
         for i, f in enumerate(flights):
-            time = number * DAY_S + (f.event_time - midnight) % DAY_S
-            found.append((time, time + f.outcome_time - f.event_time if i % 50 else None))
+            asked = number * DAY_S + (f.event_time - first) % DAY_S
+            found.append((asked, asked + f.outcome_time - f.event_time if i % 50 else None))
     return found
 
 

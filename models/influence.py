@@ -2,8 +2,8 @@
 
 Followed on a sample of labelled examples (`models.evidence.permutation_importance`): every 50th, or
 rarer where there are many features, so that it costs at most one further prediction in ten
-examples. The sample's features are also what a prediction is compared with where its model cannot be
-taken apart (`models.evidence.sampled_contributions`).
+examples. The sample's features are also what a prediction is compared with where its model cannot
+be taken apart (`models.evidence.sampled_contributions`).
 """
 
 from __future__ import annotations
