@@ -130,7 +130,8 @@ def _note(
 def _told(found: Found, told: dict[str, Any], seen: dict[str, int], model: str) -> None:
     if told["model"] != model or told["cause"] != "safeguard":
         return
-    if told["to_state"] == "withheld" and found.trips_at is None and seen["bad"]:
+    opened = told["why"].endswith("the baseline is served")  # not one value that left its limits
+    if told["to_state"] == "withheld" and opened and found.trips_at is None and seen["bad"]:
         found.trips_at, found.cause = seen["bad"], told["why"].partition(";")[0]
     elif told["to_state"] != "withheld" and seen["good"] > 0:
         found.back_at = seen["good"]

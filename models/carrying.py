@@ -51,10 +51,11 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
             cell.wild.pop(name, None)
     if old.tally.window == new.tally.window:
         new.tally.open, new.tally.settled = old.tally.open, old.tally.settled
-    # What a changed model says is compared from here on.
+    # What a changed model says is compared from here on; all, if what is compared changed.
+    anew = changed if _compares_alike(old, new) else set(new.roster.names)
     began = {name: old.roster.began[name] for name in kept if name in old.roster.began}
     if old.watermark.time is not None:
-        began |= {name: old.watermark.time for name in new.roster.names if name in changed}
+        began |= {name: old.watermark.time for name in new.roster.names if name in anew}
     new.roster.began = began
     same = new.roster.champion == old.roster.champion
     new.roster.since = old.roster.since if same else old.watermark.time
@@ -72,6 +73,19 @@ def carry_position(old: PartitionTask, new: PartitionTask) -> None:
     new.journal.next = list(old.journal.next)
     new.roster.obeyed = dict(old.roster.obeyed)
     new.counts.update(old.counts)
+    if old.watermark.time is not None:
+        new.roster.began = dict.fromkeys(new.roster.names, old.watermark.time)
+
+
+COMPARED = (
+    "kpi", "metric", "label", "baseline", "learns", "features", "hidden", "limits", "plausible",
+    "never", "weight", "warmup", "horizon", "window", "contest",
+)  # fmt: skip
+"""What a comparison stands on besides the models themselves."""
+
+
+def _compares_alike(old: PartitionTask, new: PartitionTask) -> bool:
+    return all(alike(getattr(old.use_case, name), getattr(new.use_case, name)) for name in COMPARED)
 
 
 def kept_models(old: PartitionTask, new: PartitionTask) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from models.durations import hours, minutes
 from models.likeness import alike
 from models.roster import UNASKED
 from models.task import PartitionTask
-from models.usecase import Segments, UseCase
+from models.usecase import Kpi, Segments, UseCase
 from models.windows import over_events
 from schemas.errors import Incompatible
 
@@ -141,6 +142,29 @@ def test_clean_keeps_the_place_and_what_was_obeyed() -> None:
     assert not new.ledger.entries
     assert not any(slot.trained_on for slot in new.roster.slots())
     assert new.watermark.time is None
+
+
+def test_what_is_compared_begins_anew_only_if_it_changed() -> None:
+    """Another owner restarts no comparison; another model restarts its own; another KPI, label or
+    bound restarts all; so does `clean`.
+    """
+
+    def began(case: UseCase) -> set[str]:
+        new = task_of(case)
+        feed = lived()
+        carry(feed.task, new)
+        assert set(new.roster.began.values()) <= {feed.task.watermark.time}
+        return set(new.roster.began)
+
+    assert began(replace(CASE, owner="bea@example.com", explain=0)) == set()
+    other = {**CASE.models, "tree": lambda: tree.HoeffdingTreeRegressor(grace_period=77)}
+    assert began(replace(CASE, models=other)) == {"tree"}
+    dearer = Kpi(lambda e, o, said: 2 * abs(said - o.took), "EUR", "lower", (0, 100))
+    for changed in ({"kpi": dearer}, {"label": lambda e, o: o.took + 1}, {"limits": (0, 7)}):
+        assert began(replace(CASE, **changed)) == {"linear", "tree"}
+    clean = task_of(CASE)
+    carry_position(lived().task, clean)
+    assert set(clean.roster.began) == {"linear", "tree"}
 
 
 class Stricter(Order):

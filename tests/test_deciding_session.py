@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import TopicPartition
-from test_deciding import GAIN, case, evidence
+from settled_blocks import GAIN, case, evidence
 
 from models.usecase import UseCase
 from schemas.inputs import Command

@@ -4,10 +4,12 @@ Everything is a function of the blocks in their order: whoever folds them again 
 standings and to the same commands under the same ids, so a decider that is killed, restarted or
 doubled does no harm.
 
-Comparisons begin again whenever another one answers, when a model on either side began anew, when
-arms were changed, and under another definition; each has its share of one error budget, half of the
-use case's alpha. A block counts only if all of it lies after that. What was served against the
-baseline is another question, with the whole alpha for itself; nothing is decided by it.
+Comparisons begin again whenever another one answers, when a model on either side began anew, and
+when arms were changed. Under another definition a model began anew if it is declared otherwise, and
+all did if the KPI, the features or what else is compared is (`models.carrying.COMPARED`). Each has
+its share of one error budget, half of the use case's alpha. A block counts only if all of it lies
+after that. What was served against the baseline is another question, with the whole alpha for
+itself; nothing is decided by it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Wish(NamedTuple):
 
 
 class Beginning(NamedTuple):
-    """What a comparison stands on in one partition: another one of these, and it begins anew."""
+    """What a comparison stands on in one partition: at other times, and it begins anew."""
 
     definition: str
     times: list[float]
@@ -139,7 +141,9 @@ class Decider:
         place = question, name
         known = self.began.setdefault(place, {})
         now = {r["partition"]: _beginning(r, question, name, champion) for r in block.records}
-        if any(known.get(partition, now[partition]) != now[partition] for partition in now):
+        if any(
+            known.get(partition, now[partition]).times != now[partition].times for partition in now
+        ):
             self.contenders.pop(place, None)
         known.update(now)
         if any(time > block.start for beginning in now.values() for time in beginning.times):

@@ -70,8 +70,11 @@ class Usual:
         if agrees is not None:
             self.claims += 1
             self.agreement += max(FORGET, 1.0 / self.claims) * (agrees - self.agreement)
-        # Robbins & Monro 1951: a median by steps of a loss each way.
-        step = max(rate, 0.0005) * self.loss
+        if self.count == 1:
+            self.label_median, self.baseline_median = label, baseline
+        # Robbins & Monro 1951: a median by steps of a loss each way; as slow as the rest, else
+        # labels that are corrupted are the usual ones within hundreds of examples.
+        step = rate * self.loss
         self.label_median += step * ((label > self.label_median) - (label < self.label_median))
         up = (baseline > self.baseline_median) - (baseline < self.baseline_median)
         self.baseline_median += step * up

@@ -1,0 +1,112 @@
+"""Settled blocks as partitions say them, and a decider that folds them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from one_partition import linear, use_case
+
+from models.deciding.assembly import Assembly, seconds
+from models.deciding.decider import Decided, Decider
+from models.deciding.standings import standings
+from models.durations import days, hours
+from models.usecase import Kpi, Promotion, UseCase
+from schemas.records import Evidence
+
+DAY = days(1)
+BEGIN = seconds("2020-01-01T00:00:00+00:00")
+
+
+def case(mode: str = "manual", **changes: Any) -> UseCase:
+    """Three models; the KPI is a cost."""
+    promotion = {"after": 1_000} | changes.pop("promotion", {})
+    plain: dict[str, Any] = {
+        "models": {"linear": linear, "tree": linear, "slow": linear},
+        "promotion": Promotion(mode, **promotion),  # type: ignore[arg-type]
+        "kpi": Kpi(lambda _e, o, s: abs(s - o.took), unit="EUR", better="lower", range=(0, 100)),
+        "window": DAY,
+        "horizon": hours(6),
+    }
+    return use_case(**(plain | changes))
+
+
+def moment(time: float | None) -> str | None:
+    """As a record has it."""
+    return None if time is None else datetime.fromtimestamp(time, UTC).isoformat()
+
+
+def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
+    """One partition's record of one day: costs a prediction of each model, and noise of the day."""
+    given = {
+        "n": 300, "cost": {"baseline": 12.0, "linear": 10.0, "tree": 10.0, "slow": 10.0},
+        "served": None, "champion": "linear", "champion_since": None, "began": {}, "arms": {},
+        "experiment_since": None, "missing": 3, "definition": "d1", "noise": 0.3, "mae": {},
+        "withheld": {}, "wild": {},
+    } | changes  # fmt: skip
+    n = given["n"]
+    draw = random.Random(f"{partition} {day}")
+    level = draw.gauss(0, 1.0)
+    costs = {
+        name: n * (cost + level + draw.gauss(0, given["noise"]))
+        for name, cost in given["cost"].items()
+    }
+    served = given["served"] or given["champion"]
+    start = BEGIN + day * DAY
+    record = {
+        "use_case": "parcels",
+        "partition": partition,
+        "block_start": moment(start),
+        "block_s": DAY,
+        "settled_before": moment(start + DAY),
+        "segment": None,
+        "slice": None,
+        "predictions": n + given["missing"],
+        "missing": given["missing"],
+        "kpi_n": n,
+        "kpi": {"served": costs[served], "baseline": costs["baseline"]},
+        "paired_n": n,
+        "paired": costs,
+        "sums": {
+            name: {"n": n, "abs": given["mae"].get(name, 1.0) * n, "sq": 0.0, "bias": 0.0}
+            for name in costs
+        },
+        "arms": given["arms"],
+        "withheld": given["withheld"],
+        "wild": given["wild"],
+        "champion": given["champion"],
+        "champion_since": moment(given["champion_since"]),
+        "experiment_since": moment(given["experiment_since"]),
+        "began": {name: moment(time) for name, time in given["began"].items()},
+        "definition": given["definition"],
+        "step": day,
+    }
+    Evidence.model_validate(record)
+    return record
+
+
+def fold(mine: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1) -> list[Decided]:
+    """All blocks that these records give, decided."""
+    assembly, decider = Assembly(partitions, mine.horizon), Decider(mine)
+    found = []
+    for record in records:
+        assembly.take(record)
+        found += [decider.take(block) for block in assembly.release()]
+    return found
+
+
+def said(mine: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1) -> list[Any]:
+    """All standings, block by block, as bytes."""
+    assembly, decider = Assembly(partitions, mine.horizon), Decider(mine)
+    found = []
+    for record in records:
+        assembly.take(record)
+        blocks = assembly.release()
+        found += [orjson.dumps(standings(decider, decider.take(block))) for block in blocks]
+    return found
+
+
+GAIN = {"baseline": 12.0, "linear": 10.0, "tree": 9.6, "slow": 10.0}

@@ -1,0 +1,99 @@
+"""The decider hears partitions in any order, restarts, and waits for nobody who is idle."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import orjson
+from settled_blocks import GAIN, case, evidence, said
+
+from models.deciding.assembly import Assembly
+from models.deciding.decider import Decider
+from models.deciding.standings import standings
+
+
+def shuffled(records: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """The records in another order that keeps each partition's own."""
+    draw = random.Random(seed)
+    queues: dict[int, list[dict[str, Any]]] = {}
+    for record in records:
+        queues.setdefault(record["partition"], []).append(record)
+    found = []
+    while queues:
+        partition = draw.choice(sorted(queues))
+        found.append(queues[partition].pop(0))
+        if not queues[partition]:
+            del queues[partition]
+    return found
+
+
+def test_the_order_in_which_partitions_speak_changes_nothing() -> None:
+    """Nor do repetitions: the standings are the same to the last byte."""
+    mine = case("automatic")
+    records = [evidence(p, day, cost=GAIN) for day in range(50) for p in range(3)]
+    plain = said(mine, records, 3)
+    assert len(plain) == 50
+    for seed in range(5):
+        mixed = shuffled(records, seed)
+        twice = [record for record in mixed for _ in range(1 + (record["step"] % 2))]
+        assert said(mine, twice, 3) == plain
+
+
+def test_a_restart_anywhere_goes_on_as_if_there_had_been_none() -> None:
+    """With nothing but the evidence and the blocks that were said, at every cut, even where a
+    partition had been passed over and came back in the meantime.
+    """
+    mine = case("automatic")
+    records = [evidence(p, day, cost=GAIN) for day in range(40) for p in range(2)]
+    # The third speaks of its first days late: it had been passed over by then.
+    late = [evidence(2, day, cost=GAIN | {"tree": 8.0}) for day in range(36)]
+    records = records[:60] + late + records[60:]
+
+    def run(upto: int, known: dict[float, tuple[int, ...]]) -> tuple[list[bytes], Any]:
+        assembly, decider = Assembly(3, mine.horizon, recorded=dict(known)), Decider(mine)
+        words, made = [], dict(known)
+        taken = iter(range(len(records) + 1))
+        start = len(known) and upto
+        for record in records[:start]:
+            assembly.take(record)
+        for number in taken:
+            for block in assembly.release(idle={2} if number + start < 60 else set()):
+                decided = decider.take(block)
+                word = orjson.dumps(standings(decider, decided))
+                words.append(word)
+                made[block.start] = block.partitions
+            if number + start >= len(records):
+                break
+            assembly.take(records[number + start])
+        return words, made
+
+    whole, made = run(0, {})
+    assert set(made.values()) >= {(0, 1), (0, 1, 2)}
+    for cut in (1, 30, 55, 75, 97, len(records)):
+        part: dict[float, tuple[int, ...]] = {}
+        assembly = Assembly(3, mine.horizon)
+        for number, record in enumerate(records[:cut]):
+            assembly.take(record)
+            for block in assembly.release(idle={2} if number + 1 < 60 else set()):
+                part[block.start] = block.partitions
+        if part:
+            again, _ = run(cut, part)
+            assert again == whole
+
+
+def test_only_an_idle_partition_far_behind_is_passed_over() -> None:
+    """A slow one is waited for; one that never had an event is not, after a horizon and a week."""
+    mine = case()
+    assembly = Assembly(2, mine.horizon)
+    for day in range(9):
+        assembly.take(evidence(0, day))
+    assert assembly.laggards == [1]
+    assert assembly.release() == []
+    blocks = assembly.release(idle=[1])
+    assert [block.partitions for block in blocks] == [(0,)] * 9
+    early = Assembly(2, mine.horizon)
+    for day in range(6):
+        early.take(evidence(0, day))
+    assert early.laggards == []
+    assert early.release(idle=[1]) == []
