@@ -198,9 +198,8 @@ class Exposition:
             yield "riverrun_maturity_ratio", (number,), cell.outcomes / cell.predictions
         for model in self._models:
             yield "riverrun_withheld", (number, model), cell.guarded.get(model, 0)
-            row = cell.scores.get(model)
-            if row is None:
-                continue
+            # From zero on: what begins with its first value would lack it in every delta.
+            row = cell.scores.get(model) or [0.0] * (2 + len(task.kind.sums))
             scored = cell.kpis if model in ("served", "baseline") else cell.paired[0]
             yield "riverrun_kpi_sum", (number, model, unit), row[1]
             yield "riverrun_kpi_count", (number, model, unit), scored
