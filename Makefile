@@ -60,7 +60,7 @@ simulate-long: setup  ## The same, 10,000 seeds
 	$(BIN)/python -P -m tests.simulation --seed $(SEED) --runs 10000 --jobs 2
 
 chaos: setup  ## Three workers on a real Kafka and Redis, with faults: 50,000 events
-	$(BIN)/python -P -m tests.chaos --events 50000 --faults 11 --seed $(SEED)
+	$(BIN)/python -P -m tests.chaos --events 50000 --faults 14 --seed $(SEED)
 
 chaos-long: setup  ## The same, a million events, 150 faults and 100 kills
 	$(BIN)/python -P -m tests.chaos --events 1000000 --faults 150 --kills 100 --seed $(SEED)

@@ -1,4 +1,4 @@
-"""Three real workers, a real Kafka and Redis, and eleven faults: tests/chaos."""
+"""Three real workers, a real Kafka and Redis, and fourteen faults: tests/chaos."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.integration
 @pytest.mark.timeout(600)
-def test_fifty_thousand_events_and_eleven_faults() -> None:
+def test_fifty_thousand_events_and_fourteen_faults() -> None:
     """As `make chaos` runs it: nothing lost, doubled, wrong or different; no partition stalls. Its
     bound on silence is for a machine of its own; here two minutes, as folds share processors.
     """
-    command = [sys.executable, "-P", "-m", "tests.chaos", "--events", "50000", "--faults", "11"]
+    command = [sys.executable, "-P", "-m", "tests.chaos", "--events", "50000", "--faults", "14"]
     command += ["--stall", "120"]
     done = subprocess.run(
         command,
