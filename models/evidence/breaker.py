@@ -44,6 +44,7 @@ Cause = Literal[
 # All in usual losses of the baseline: where a difference and a loss are clipped, what is allowed.
 DIFFERENCE_CLIP, WORSE = 4.0, 0.25
 LOSS_CLIP, LEVEL, LEVEL_BACK = 10.0, 3.5, 2.5
+BEYOND = 0.1
 FORGET = 1.0 / 20_000
 
 
@@ -70,11 +71,8 @@ class Usual:
         if agrees is not None:
             self.claims += 1
             self.agreement += max(FORGET, 1.0 / self.claims) * (agrees - self.agreement)
-        if self.count == 1:
-            self.label_median, self.baseline_median = label, baseline
-        # Robbins & Monro 1951: a median by steps of a loss each way; as slow as the rest, else
-        # labels that are corrupted are the usual ones within hundreds of examples.
-        step = rate * self.loss
+        # Robbins & Monro 1951: a median by steps of a loss each way.
+        step = max(rate, 0.0005) * self.loss
         self.label_median += step * ((label > self.label_median) - (label < self.label_median))
         up = (baseline > self.baseline_median) - (baseline < self.baseline_median)
         self.baseline_median += step * up
@@ -90,13 +88,17 @@ class Usual:
         return self.claims >= 200 and self.agreement > 0.7
 
     def agrees(self, baseline: float, label: float) -> bool | None:
-        """Whether the label lies on the side of its median that the baseline claims.
+        """Whether the label lies on the side of its median that the baseline claims, by a tenth of a
+        usual loss: labels that say nothing any more lie on no side.
 
         None where the baseline is within a usual loss of its own median and so claims nothing.
         """
         if not abs(baseline - self.baseline_median) > self.loss:
             return None
-        return (label > self.label_median) == (baseline > self.baseline_median)
+        beyond = label - self.label_median
+        if baseline < self.baseline_median:
+            beyond = -beyond
+        return beyond > BEYOND * self.loss
 
 
 @dataclass(slots=True)
