@@ -88,8 +88,8 @@ class Usual:
         return self.claims >= 200 and self.agreement > 0.7
 
     def agrees(self, baseline: float, label: float) -> bool | None:
-        """Whether the label lies on the side of its median that the baseline claims, by a tenth of a
-        usual loss: labels that say nothing any more lie on no side.
+        """Whether the label lies on the side of its median that the baseline claims, by a tenth of
+        a usual loss: labels that say nothing any more lie on no side.
 
         None where the baseline is within a usual loss of its own median and so claims nothing.
         """
