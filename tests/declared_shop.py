@@ -72,8 +72,6 @@ SHOP = UseCase(
     recorded=recorded,
 )
 """
-
-
 LAST = "    recorded=recorded,\n)"
 
 

@@ -18,8 +18,6 @@ from streams.snapshots.store import Snapshots
 from streams.unpickling import Allowed
 
 KEY = b"a key"
-
-
 CASE = use_case(segments=Segments("items", limit=3), max_jump=1e9)
 
 

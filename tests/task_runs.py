@@ -19,24 +19,12 @@ from models.task import PartitionTask
 from models.usecase import Kpi, UseCase
 from schemas.topics import INPUTS
 
-FEW = settings(max_examples=40, deadline=None)
-
-
+FEW = settings(max_examples=20, deadline=None)
 NO_JUMPS = {"max_jump": 1e9}
-
-
 CALM = use_case(**NO_JUMPS, horizon=hours(100))
-
-
 """Its horizon never passes, so that nothing expires and nothing is late."""
-
-
 HASTY = use_case(**NO_JUMPS, horizon=minutes(20), never=9.0, plausible=(2.0, 20.0))
-
-
 """Outcomes of 1 and 50 are held, and some of them are released or corrected."""
-
-
 BINARY = use_case(
     **NO_JUMPS,
     kind="binary",
@@ -52,8 +40,6 @@ BINARY = use_case(
     weight=lambda e, _o: e.weight,
     horizon=minutes(20),
 )
-
-
 MULTICLASS = use_case(
     **NO_JUMPS,
     kind="multiclass",
@@ -64,8 +50,6 @@ MULTICLASS = use_case(
     kpi=Kpi(lambda _e, _o, _s: 1.0, unit="EUR", better="lower", range=(0, 1)),
     models={"linear": naive_bayes.GaussianNB, "tree": tree.HoeffdingTreeClassifier},
 )
-
-
 CASES = {"calm": CALM, "hasty": HASTY, "binary": BINARY, "multiclass": MULTICLASS}
 
 
@@ -133,8 +117,6 @@ def inputs(draw: Any, shops: str = "a", span: int = 3_000) -> Inputs:
 
 
 COMMANDS_GIVEN = ["freeze", "unfreeze", "rollback", "release"]
-
-
 PROMOTION = command("p", "promote", model="tree")
 
 

@@ -15,7 +15,7 @@ from streams.embedded import Endpoints
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[1]
-ONCE = "                self.model.learn_one(x, y)\n"
+ONCE = "                model.learn_one(x, y)\n"
 BEFORE, AFTER = ROWS[:200], ROWS[200:300]
 
 
