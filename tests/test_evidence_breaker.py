@@ -36,6 +36,7 @@ def settled():
     return breaker
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.0, 0.9])
 def test_a_healthy_champion_is_never_replaced(rho):
     """200,000 examples, independent or AR(.9); a million, and flights: benchmarks/breaker_trips."""

@@ -59,6 +59,7 @@ def react(feed: Partition, given: Drift) -> tuple[str, list[Any]]:
     return done, out
 
 
+@pytest.mark.slow
 def test_a_change_of_the_world_is_noticed_and_the_model_begins_anew() -> None:
     """From the records to the action: the error rises for good, the drift record says so."""
     feed = partition({"stubborn": "reset"})

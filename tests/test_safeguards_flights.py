@@ -40,6 +40,7 @@ def flights(count: int) -> Iterator[Any]:
     return islice(FLIGHT_ETA.recorded(), 2 * count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("champion", ["adagrad", "squared", "adaptive"])
 def test_models_that_blow_up_are_never_served_nor_published(champion: str) -> None:
     """As challengers and as champion: every served number is within limits, every shadow is

@@ -109,6 +109,7 @@ def test_a_segment_that_appears_mid_stream_earns_its_place() -> None:
     assert ("3", "champion") in [(c["segment"], c["to_state"]) for c in changes]
 
 
+@pytest.mark.slow
 def test_the_place_is_lost_the_same_way() -> None:
     """Earned while the segment differed; lost once its own model is the worse one."""
 
@@ -121,6 +122,7 @@ def test_the_place_is_lost_the_same_way() -> None:
     assert all(c["from_state"] == "champion" and c["evidence"]["upper"] < 0 for c in lost)
 
 
+@pytest.mark.slow
 def test_without_effects_almost_no_segment_earns() -> None:
     """Sixty segments that are all alike: by luck alone at most one."""
     earned = 0

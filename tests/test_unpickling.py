@@ -150,6 +150,7 @@ def _trained(kind: type[Any], params: dict[str, Any], texts: bool) -> Any:
     return model
 
 
+@pytest.mark.slow
 def test_every_family_of_river_can_be_loaded_again() -> None:
     """All estimators that can be made without arguments, trained on numbers and on texts."""
     families: dict[str, int] = {}
