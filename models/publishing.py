@@ -167,7 +167,7 @@ class Publisher:
         """The headers that all records about one event share."""
         shared: Headers = (
             ("ce_id", (f"{event.event_id}/late" if late else event.event_id).encode()),
-            ("ce_time", event.event_time.isoformat().encode()),
+            ("ce_time", orjson.dumps(event.event_time)[1:-1]),
         )
         return shared if trace is None else (*shared, ("traceparent", trace))
 

@@ -33,7 +33,7 @@ class Safeguard:
         """Take one labelled example; True if the breaker opened or closed by it."""
         if not self._on:
             return False
-        lost = next((lost for name, _, lost in judged.scores[2:] if name == model), None)
+        lost = self._lost(judged, model)
         if lost is None:
             return False  # it was not asked
         mine, naive = self._kind.error(lost), self._kind.error(judged.scores[1][2])
@@ -42,6 +42,13 @@ class Safeguard:
             agrees = self.breaker.usual.agrees(baseline, label)
             return self.breaker.update_losses(mine, naive, agrees, baseline, label)
         return self.breaker.update_losses(mine, naive, baseline[0] == label)
+
+    @staticmethod
+    def _lost(judged: Judged, model: str) -> tuple[float, ...] | None:
+        for name, _, lost in judged.scores:
+            if name == model:
+                return lost
+        return None
 
     def another(self) -> None:
         """Another champion answers: what is usual stays, the case against the former is closed."""

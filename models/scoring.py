@@ -48,7 +48,10 @@ class Judge:
     def outcome(self, event: Any, outcome: Any, said: tuple[Any, ...]) -> Judged:
         """By a real outcome. Raises `Malformed` if no label, weight or KPI can be made of it."""
         use_case, kind = self._use_case, self._kind
-        label = _authors("label", lambda: kind.label(use_case.label(event, outcome)))
+        try:
+            label = kind.label(use_case.label(event, outcome))
+        except Exception as error:  # the author's function met data that it cannot take
+            raise _unusable("label", error) from error
         weigh = use_case.weight
         weight = None
         if weigh is not None:
@@ -95,11 +98,12 @@ class Judge:
         mine = [
             (n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n) or then)
         ]
-        said_by_all = [answer for _, answer in answers]
-        kpis = self._kpis(event, outcome, [*said_by_all, *(answer for _, answer in mine)])
-        losses = _each(said_by_all, lambda answer: kind.losses(label, answer))
+        kpis = self._kpis(event, outcome, served, [*answers[1:], *mine])
+        # What was served is mostly what a model said: taken once.
+        losses, lost = kind.losses, kind.losses(label, served)
         scores: list[Score] = [
-            (name, kpi, lost) for (name, _), kpi, lost in zip(answers, kpis, losses, strict=False)
+            (name, kpi, lost if answer is served else losses(label, answer))
+            for (name, answer), kpi in zip(answers, kpis, strict=False)
         ]
         gains = self._gains(scores, mine, kpis[len(scores) :]) if mine else []
         return Judged(label, weight, scores, gains, paired)
@@ -120,20 +124,24 @@ class Judge:
                 gains.append((name, other - kpi if lower else kpi - other))
         return gains
 
-    def _kpis(self, event: Any, outcome: Any, answers: list[Said]) -> Sequence[float | None]:
+    def _kpis(
+        self, event: Any, outcome: Any, served: Said, others: list[tuple[str, Said]]
+    ) -> Sequence[float | None]:
+        """Of what was served, and of the others."""
         if outcome is None:
-            return [None] * len(answers)
+            return [None] * (1 + len(others))
         kpi, value = self._use_case.kpi, self._kind.value
-        return _authors(
-            "kpi", lambda: _each(answers, lambda answer: kpi(event, outcome, value(answer)))
-        )
-
-
-def _each(answers: list[Said], of: Callable[[Said], T]) -> list[T]:
-    """`of` every answer; the first, what was served, is mostly what a model said: taken once."""
-    served = answers[0]
-    first = of(served)
-    return [first, *[first if answer is served else of(answer) for answer in answers[1:]]]
+        try:
+            first = kpi(event, outcome, value(served))
+            return [
+                first,
+                *[
+                    first if answer is served else kpi(event, outcome, value(answer))
+                    for _, answer in others
+                ],
+            ]
+        except Exception as error:  # the author's function met data that it cannot take
+            raise _unusable("kpi", error) from error
 
 
 def _authors(name: str, function: Callable[[], T]) -> T:
@@ -141,10 +149,14 @@ def _authors(name: str, function: Callable[[], T]) -> T:
     try:
         return function()
     except Exception as error:  # the author's function met data that it cannot take
-        raise Malformed(
-            f"nothing can be learnt from this outcome: {name} failed: {type(error).__name__}: "
-            f"{error}. Mend the outcome, or the use case's {name}."
-        ) from error
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: str, error: Exception) -> Malformed:
+    return Malformed(
+        f"nothing can be learnt from this outcome: {name} failed: {type(error).__name__}: "
+        f"{error}. Mend the outcome, or the use case's {name}."
+    )
 
 
 def _positive(value: Any) -> float:

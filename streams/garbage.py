@@ -38,6 +38,8 @@ class _Watch:
 
 
 def bound_pauses() -> None:
-    """From now on in this process; to be called once."""
+    """From now on in this process; to be called once, when all that it needs is imported."""
+    gc.collect()
+    gc.freeze()
     if not any(isinstance(callback, _Watch) for callback in gc.callbacks):
         gc.callbacks.append(_Watch())

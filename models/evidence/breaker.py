@@ -180,17 +180,14 @@ class Breaker:
         if agrees is not None and self.usual.informative:
             self.labels.allowed = self.usual.allowed
             self.labels.update(0.0 if agrees else 1.0)
-        causes: tuple[tuple[Cause, MeanDetector], ...] = (
-            ("worse than the baseline", self.worse),
-            ("loss out of its range", self.loss),
-            ("labels left the baseline", self.labels),
-        )
         needed = self.needed
-        for cause, detector in causes:
-            if detector.evidence >= needed:
-                self.trip(cause)
-                return True
-        return False
+        if self.worse.evidence >= needed:
+            self.trip("worse than the baseline")
+        elif self.loss.evidence >= needed:
+            self.trip("loss out of its range")
+        elif self.labels.evidence >= needed:
+            self.trip("labels left the baseline")
+        return self.open
 
     def trip(self, cause: Cause) -> None:
         """Open it, whoever says so; the way back is the same."""

@@ -48,8 +48,13 @@ class MeanDetector:
         if not low <= value <= 1.0:
             value = 1.0 if not math.isfinite(value) else min(1.0, max(low, value))
         bet = (value - allowed) / (allowed - low)
-        grown = [(1.0 + s) * (1.0 + k * bet) for s, k in zip(self.sums, STAKES, strict=True)]
-        self.sums = grown if max(grown) <= ceiling else [min(s, ceiling) for s in grown]
+        small, middle, large = self.sums
+        small = (1.0 + small) * (1.0 + STAKES[0] * bet)
+        middle = (1.0 + middle) * (1.0 + STAKES[1] * bet)
+        large = (1.0 + large) * (1.0 + STAKES[2] * bet)
+        if small > ceiling or middle > ceiling or large > ceiling:
+            small, middle, large = min(small, ceiling), min(middle, ceiling), min(large, ceiling)
+        self.sums = [small, middle, large]
 
     @property
     def evidence(self) -> float:

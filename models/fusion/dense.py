@@ -7,7 +7,6 @@ River (`numpy.float_power`; a square root differs in the last bit once in a thou
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,9 @@ from models.fusion.sparse import loss_gradient
 
 Array = NDArray[np.float64]
 LARGE = 1e50
-"""Beyond it squares may overflow, and a zero times infinity is not nothing: River does it all."""
+"""Of inputs, gradients and rates. Beyond it a square or, in time, a weight might overflow, and zero
+times infinity is not nothing: River does it all.
+"""
 ROOM = 64
 UNLIKE_MAX = 1_000
 """Examples that differ (a number is absent) until River does them all: each costs a copy."""
@@ -70,7 +71,8 @@ class Dense:
         self._inputs.learn(parted)
         active = self._inputs.active(parted)
         gradient = loss_gradient(self._linear, self._raw(active), y, w)
-        if max(map(abs, active.values()), default=0.0) < LARGE > abs(gradient):
+        rate = self._linear.optimizer.learning_rate
+        if max(map(abs, active.values()), default=0.0) < LARGE > max(abs(gradient), abs(rate)):
             self._step(active, gradient)
         else:
             self._step_as_river(x, gradient)
@@ -111,7 +113,7 @@ class Dense:
         # Weights without moments: learnt under another optimizer.
         self._lost = self._lost or bool(names and len(kept) == 1)
         values = [[*part.values()] for part in kept]
-        self._lost = self._lost or not all(math.isfinite(sum(map(abs, row))) for row in values)
+        self._lost = self._lost or not all(sum(map(abs, row)) < LARGE**2 for row in values)
         self._at = {name: place for place, name in enumerate(names)}
         self._inputs.known(names)
         self._rows = np.zeros((3, len(names) + ROOM))
@@ -181,8 +183,6 @@ class Dense:
         self._weights -= part
         optimizer.n_iterations = after
         self._ahead = True
-        if not math.isfinite(np.add.reduce(self._weights)):
-            self._give_up()
 
     def _step_as_river(self, x: Features, gradient: float) -> None:
         """The same by River's own hand, and from now on."""

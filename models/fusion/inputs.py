@@ -68,9 +68,8 @@ class Inputs:
         if not numbers.keys() <= known:
             known.update(numbers)
             self._clash = self._clash or not known.isdisjoint(places)
-        for name in made:
-            if name not in places and name in known:
-                self._clash = True
+        if not known.isdisjoint(made):
+            self._clash = True
         if self._clash:
             raise Unlike
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from river import compose, linear_model, optim, preprocessing
 
+EPS_LEAST = 1e-20
 _LINEAR = (linear_model.LinearRegression, linear_model.LogisticRegression)
 _OPTIMIZERS = (optim.SGD, optim.AdaGrad, optim.Adam)
 
@@ -87,4 +88,13 @@ def _is_plain(linear: Any) -> bool:
         and type(linear.initializer) is optim.initializers.Zeros
         and linear.l1 == 0
         and linear.l2 == 0
+        and _is_tame(linear.optimizer)
     )
+
+
+def _is_tame(optimizer: Any) -> bool:
+    """Adam's weights stay finite as long as its gradients and rates do (`dense.LARGE`)."""
+    if type(optimizer) is not optim.Adam:
+        return True
+    betas = 0 < optimizer.beta_1 < 1 and 0 < optimizer.beta_2 < 1
+    return bool(betas and optimizer.eps >= EPS_LEAST)
