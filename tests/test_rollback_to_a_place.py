@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from loop import Loop, parcels
 from pydantic import SecretStr
 
@@ -125,3 +127,19 @@ def test_a_place_that_is_none_is_said_and_nothing_is_sent(
     said = loop.run("rollback", str(loop.file), "--as-of", place, "--why", "a test", code=code)
     assert words in " ".join(said.split())
     assert len(asyncio.run(loop.records("commands"))) == before
+
+
+async def test_where_the_log_does_not_reach_back_it_is_said(loop: Loop) -> None:
+    """Part of the journal was deleted: exit code 6, the cause, and nothing is sent."""
+    journal = await loop.records("journal")
+    mine = [record for record in journal if record.partition == 0]
+    admin = AIOKafkaAdminClient(**loop.settings.kafka_client())
+    await admin.start()
+    place = TopicPartition(loop.names["journal"], 0)
+    await admin.delete_records({place: RecordsToDelete(before_offset=mine[3].offset)})
+    await admin.close()
+    before = len(await loop.records("commands"))
+    asked = ("rollback", str(loop.file), "--as-of", "0/1,1/1", "--model", "linear")
+    said = await asyncio.to_thread(loop.run, *asked, "--why", "a test", code=6)
+    assert "a part of it is gone" in " ".join(said.split())
+    assert len(await loop.records("commands")) == before

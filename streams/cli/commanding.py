@@ -162,12 +162,18 @@ def rollback(
         _order(usecase, wish, timeout, prefix, json)
         return
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
+    from streams.past_definitions import Unprovable
+    from streams.recovery import Diverged
     from streams.rolling_back import Rollback
 
     if model is not None:
         _named(usecase, model)
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
-    back = asyncio.run(Rollback(load(usecase), settings, as_of, model).prepared(wish))
+    try:
+        back = asyncio.run(Rollback(load(usecase), settings, as_of, model).prepared(wish))
+    except (Unprovable, Diverged) as error:
+        complain(error)
+        raise typer.Exit(6) from None
     for line in back.said:
         talk.print(line, markup=False)
     _order(usecase, back.wish, timeout, prefix, json, back.each)
