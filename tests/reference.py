@@ -57,12 +57,19 @@ def commands_page() -> str:
         "# Commands",
         WRITTEN,
         BEGINNING,
+        table(["command", "what it does"], (index(name, each) for name, each in commands())),
         "## Exit codes",
         codes,
         "A worker's own are in [OPERATIONS](../how-to/OPERATIONS.md#exit-codes-of-a-worker).",
         *(command(name, each) for name, each in commands()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def index(name: str, each: Any) -> list[str]:
+    """A command's row in the list of all: a link to it, and the first sentence of its help."""
+    first = inspect.cleandoc(each.help or "").partition("\n\n")[0].replace("\n", " ")
+    return [f"[`{name}`](#riverrun-{name.replace(' ', '-')})", first]
 
 
 def commands() -> Iterator[tuple[str, Any]]:

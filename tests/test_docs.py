@@ -176,12 +176,13 @@ def test_a_wrong_option_would_be_found() -> None:
     assert not accepts(COMMANDS["demo"], ["5000"])
 
 
-def test_every_command_is_in_the_readme() -> None:
-    """The table of commands has each, and no other."""
+def test_every_command_is_in_the_list_of_commands() -> None:
+    """The reference's first table has each, and no other; README's has some of them."""
+    rows = table(page("docs/reference/COMMANDS.md"))
+    assert [CODE.findall(row[0])[0] for row in rows] == sorted(COMMANDS)
     rows = table(section(page("README.md"), "Commands"))
     listed = {q.removeprefix("riverrun ") for row in rows for q in CODE.findall(row[0])}
-    groups = {name.split()[0] for name in COMMANDS}
-    assert listed == groups
+    assert listed < {name.split()[0] for name in COMMANDS}
 
 
 def test_every_command_has_an_example_that_works() -> None:

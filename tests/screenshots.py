@@ -1,0 +1,155 @@
+"""The pictures of the page in README and docs, of real flights; one command makes them anew.
+
+    python -P -m tests.screenshots [--events 20000] [--everything DIR]
+
+It starts what `riverrun demo` starts, and takes the pictures while the workers still run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import queue
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+from streams.demo import Workers
+from streams.loading import load
+from streams.ops.beside import page_beside
+from streams.sending import Sender
+from streams.servers import started
+from streams.settings import Settings
+from streams.tallying import READ, Count
+from streams.tapes import Tapes
+from streams.topics import ensure, names_of
+from usecases.data import nycflights
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+WIDTH, SCALE = 1120, 1.5
+"""README shows pictures about 850 pixels wide: wider ones could not be read there."""
+
+CASE = "flight_eta"
+Shot = tuple[str, str, str, int]
+SHOTS: list[Shot] = [
+    ("page-overview", "", "Is it worth having?", 760),
+    ("page-value", CASE, "Where it is worst", 1250),
+    ("page-event", f"{CASE}/event", "What was said, and why", 1400),
+]
+"""Name, path, what is waited for, how much of it is shown."""
+
+VIEWS = {
+    "overview": "",
+    "value": CASE,
+    "contest": f"{CASE}/contest",
+    "drift": f"{CASE}/drift?subject=queue",
+    "event": f"{CASE}/event",
+    "letters": f"{CASE}/dead-letters",
+    "workers": f"{CASE}/workers?topic=predictions",
+    "worth": f"{CASE}/worth",
+}
+SIZES = {"wide": (1440, 900), "phone": (390, 844)}
+
+
+async def streamed(settings: Settings, events: int) -> str:
+    """Publish so many flights and wait until all are answered and learnt; gives one's id."""
+    loaded = load(CASE)
+    names = names_of(loaded.use_case, settings)
+    count, answered = Count(loaded.use_case, names), ""
+    sender = Sender(loaded.use_case, settings, names)
+    sending = asyncio.create_task(sender.run(nycflights.flights(limit=events)))
+    began = monotonic()
+    async with Tapes([names[kind] for kind in READ], settings) as topics:
+        while not (sending.done() and count.answered == sender.events and count.complete):
+            count.take(await topics.some(0.2))
+            if monotonic() - began > 900:
+                raise TimeoutError(f"{count.answered} of {events} were answered")
+    await sending
+    async with Tapes([names["examples"]], settings) as topics:
+        for place in topics.places:
+            for record in await topics.last(place, 1):
+                answered = record.value.decode().split('"event_id":"')[1].split('"')[0]
+    return answered
+
+
+def pictures(sign_in: str, event_id: str, everything: Path | None) -> None:
+    """Take them; `sign_in` is the page's address with its token."""
+    base = sign_in.split("enter")[0]
+    at = {f"{CASE}/event": f"{CASE}/event?id={event_id}"}
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        take = _taker(browser, sign_in, base, at)
+        for name, path, text, height in SHOTS:
+            take(IMAGES / f"{name}.png", path, (WIDTH, height), "light", text, SCALE)
+        if everything is None:
+            return
+        everything.mkdir(parents=True, exist_ok=True)
+        for size, shape in SIZES.items():
+            for scheme in ("light", "dark"):
+                for view, path in VIEWS.items():
+                    take(everything / f"{view}-{size}-{scheme}.png", path, shape, scheme)
+
+
+def _taker(browser: Any, sign_in: str, base: str, at: dict[str, str]) -> Callable[..., None]:
+    def take(
+        file: Path,
+        path: str,
+        shape: tuple[int, int],
+        scheme: str,
+        text: str = "",
+        scale: float = 1.0,
+    ) -> None:
+        width, height = shape
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            device_scale_factor=scale,
+        )
+        tab = context.new_page()
+        tab.goto(sign_in)
+        tab.goto(base + at.get(path, path))
+        if text:
+            tab.get_by_text(text).first.wait_for(timeout=120_000)
+        tab.wait_for_function("!document.querySelector('[aria-busy]')", timeout=120_000)
+        tab.wait_for_timeout(1_500)  # the first live picture
+        tab.screenshot(path=file, full_page=not text)
+        sys.stdout.write(f"{file}\n")
+        context.close()
+
+    return take
+
+
+def main() -> None:
+    """Servers, workers, flights, page, pictures; all but the servers are ended."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--events", type=int, default=20_000)
+    asked.add_argument("--everything", type=Path, help="every view, too, at two sizes and themes")
+    given = asked.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    settings = started(Settings.load(), lambda text: None)
+    prefix = f"shots-{datetime.now(UTC):%Y%m%d-%H%M%S}."
+    settings = settings.model_copy(update={"riverrun_topic_prefix": prefix})
+    loaded, told = load(CASE), queue.Queue[str]()
+    crew = Workers(loaded, settings)
+    asyncio.run(ensure(loaded.use_case, settings))
+    crew.start(2)
+    try:
+        with page_beside(loaded, settings, told.put):
+            event_id = asyncio.run(streamed(settings, given.events))
+            pictures(told.get(timeout=60), event_id, given.everything)
+    finally:
+        crew.stop()
+
+
+if __name__ == "__main__":
+    main()
