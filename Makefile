@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -P -m pytest
 CODE := schemas models streams usecases tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long chaos-cluster bench bench-quick bench-check bench-latency format golden lock clean
+.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long chaos-cluster bench bench-quick bench-check bench-latency format golden screenshots lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,6 +89,9 @@ golden: setup  ## Write the golden files and the reference in docs/ anew (the on
 	$(BIN)/riverrun schema --to tests/golden
 	$(BIN)/riverrun schema --format jsonschema --to tests/golden/schemas
 	$(BIN)/python -P -m tests.reference
+
+screenshots: setup  ## The pictures of the page in README and docs, of real flights (needs chromium)
+	@$(BIN)/python -P -m tests.screenshots $(ARGS)
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra all --group dev \

@@ -1,6 +1,6 @@
 """The pictures of the page in README and docs, of real flights; one command makes them anew.
 
-    python -P -m tests.screenshots [--events 20000] [--everything DIR]
+    make screenshots ARGS="--events 20000 --everything DIR"
 
 It starts what `riverrun demo` starts, and takes the pictures while the workers still run.
 """
