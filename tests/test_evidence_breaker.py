@@ -60,7 +60,16 @@ def test_a_champion_that_errs_twice_as_much_as_the_baseline_is_replaced_within_5
 
 
 @pytest.mark.parametrize(
-    "corrupt", [lambda y: -y, lambda y: 0.0, lambda y: 60 * y, lambda y: y + 300, lambda y: 999.0]
+    "corrupt",
+    [
+        lambda y: -y,
+        lambda y: 0.0,
+        lambda y: 60 * y,
+        lambda y: y + 300,
+        lambda y: 999.0,
+        lambda y: y / 60,
+        lambda y: float(round(y / 60)),
+    ],
 )
 def test_corrupted_labels_bring_the_baseline_within_500_even_if_the_champion_fits_them(corrupt):
     """A champion that has learnt the corruption perfectly looks best of all: still replaced."""

@@ -5,7 +5,7 @@ Three sequential change detectors (mean_detector.py) read every labelled example
 *worse*     the champion's loss less the baseline's exceeds a quarter of the baseline's usual loss;
 *loss*      the baseline's own loss exceeds three and a half times its usual level;
 *labels*    labels stop bearing out the baseline: where it claims to be more than a usual loss away
-            from its median, the label is not on that side of its own.
+            from its median, the label is not on that side of its own (by a tenth of that loss).
 
 The second and third are there because a champion that *learns* corrupted labels soon fits them:
 seen from the labels it is then better than the baseline, while what it says is nonsense (measured
