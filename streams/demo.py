@@ -18,6 +18,7 @@ from typing import Any
 from models.usecase import UseCase
 from schemas.errors import RiverrunError, Unavailable
 from streams.loading import Loaded
+from streams.ops.beside import overheard
 from streams.sending import Sender
 from streams.settings import Settings
 from streams.tallying import READ, Count
@@ -31,10 +32,14 @@ STOP_S_MAX = 15.0
 
 @dataclass(slots=True)
 class Workers:
-    """Worker processes of a use case, started and ended by this process."""
+    """Worker processes of a use case, started and ended by this process.
+
+    `hear` is given what they say on stderr, line by line; None: it goes where this process' goes.
+    """
 
     loaded: Loaded
     settings: Settings
+    hear: Callable[[str], None] | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, count: int) -> None:
@@ -42,7 +47,15 @@ class Workers:
         environment = {**os.environ, **self.settings.environment()}
         command = [sys.executable, "-P", "-m", "streams.cli", "worker", str(self.loaded.path)]
         command += ["--processes", str(count)]
-        self.processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=None if self.hear is None else subprocess.PIPE,
+        )
+        if self.hear is not None:
+            overheard(process, self.hear)
+        self.processes.append(process)
 
     def check(self) -> None:
         """Raise if one has ended."""
@@ -74,6 +87,7 @@ async def run(
     workers: int,
     speed: float | None,
     show: Callable[[Sender, Count, float], None],
+    hear: Callable[[str], None] | None = None,
 ) -> Count:
     """Drive recorded data through fresh topics; `show` is called about four times a second.
 
@@ -83,7 +97,7 @@ async def run(
     use_case = loaded.use_case
     names = names_of(use_case, settings)
     await ensure(use_case, settings)
-    crew = Workers(loaded, settings)
+    crew = Workers(loaded, settings, hear)
     crew.start(workers)
     count = Count(use_case, names)
     sender = Sender(use_case, settings, names, speed=speed)

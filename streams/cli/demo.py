@@ -20,7 +20,7 @@ from schemas.errors import RiverrunError
 from streams.cli.options import AsJson
 from streams.cli.page import has_display
 from streams.cli.terminal import as_json, complain, data, talk
-from streams.demo import report, run
+from streams.demo import Workers, report, run
 from streams.loading import load
 from streams.ops.beside import page_beside
 from streams.sending import Sender
@@ -28,6 +28,10 @@ from streams.servers import started
 from streams.settings import Settings
 from streams.tallying import Count
 
+ABOUT = """\
+Departures from New York in 2013 are published to a Kafka on this machine. Each is answered with
+how late it will arrive; once it has landed, the models learn. What that is worth is on the page.
+"""
 LINE_S = 5.0
 """Off a terminal, a plain line about this often."""
 
@@ -70,13 +74,28 @@ def demo(
         recorded = nycflights.flights(days=days)
     else:
         recorded = nycflights.flights(limit=events)
+    talk.print(ABOUT, markup=False)
     talk.print(f"topics {prefix}{loaded.use_case.name}.*, {workers} workers", markup=False)
     began = monotonic()
     screen = Screen(loaded.use_case.metric, loaded.use_case.kpi.unit)
-    with page_beside(loaded, settings, _opened) if page else nullcontext() as beside:
+    addresses: list[str] = []
+
+    def tell(address: str) -> None:
+        addresses.append(address)
+        _opened(address)
+
+    with page_beside(loaded, settings, tell, _heard) if page else nullcontext() as beside:
         with screen.live if talk.is_terminal else nullcontext():
             count = asyncio.run(
-                run(loaded, settings, recorded, workers=workers, speed=speed, show=screen.show)
+                run(
+                    loaded,
+                    settings,
+                    recorded,
+                    workers=workers,
+                    speed=speed,
+                    show=screen.show,
+                    hear=_heard,
+                )
             )
         result = report(loaded.use_case, count, monotonic() - began)
         result["prefix"] = prefix
@@ -85,12 +104,27 @@ def demo(
         else:
             _print(result)
         if beside is not None and talk.is_terminal and sys.stdin.isatty():
-            talk.print("The page stays until Ctrl-C.")
-            with suppress(KeyboardInterrupt):
-                beside.wait()
+            _stay(Workers(loaded, settings, _heard), workers, beside, addresses)
     if not result["complete"]:
         complain(RiverrunError("not every event was answered exactly once, or learnt; see above"))
         raise typer.Exit(1)
+
+
+def _stay(crew: Workers, count: int, page: Any, addresses: list[str]) -> None:
+    """Let the workers go on and the page be looked at, until Ctrl-C."""
+    crew.start(count)
+    try:
+        talk.print("\nThe page and the workers stay until Ctrl-C:", style="bold")
+        talk.print(f"  {addresses[-1] if addresses else ''}", markup=False)
+        with suppress(KeyboardInterrupt):
+            page.wait()
+    finally:
+        crew.stop()
+
+
+def _heard(line: str) -> None:
+    """What workers and page say, above the live table and not through it."""
+    talk.print(line, markup=False, style="dim")
 
 
 def _opened(address: str) -> None:

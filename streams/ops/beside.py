@@ -17,13 +17,37 @@ from streams.settings import Settings
 STOP_S_MAX = 10.0
 
 
+def overheard(process: subprocess.Popen[bytes], hear: Callable[[str], None]) -> None:
+    """Give each line that a process says on stderr to `hear`, from a thread of its own."""
+
+    def listen() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            hear(line.decode("utf-8", "replace").rstrip())
+
+    threading.Thread(target=listen, daemon=True).start()
+
+
 @contextmanager
 def page_beside(
-    loaded: Loaded, settings: Settings, tell: Callable[[str], None]
+    loaded: Loaded,
+    settings: Settings,
+    tell: Callable[[str], None],
+    hear: Callable[[str], None] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """While it lasts the page runs; `tell` is given the address to sign in, from another thread."""
+    """While it lasts the page runs; `tell` is given the address to sign in, from another thread.
+
+    `hear` is given what it says on stderr, line by line; None: it goes where this process' goes.
+    """
     command = [sys.executable, "-P", "-m", "streams.cli", "ops", str(loaded.path), "--json"]
-    process = subprocess.Popen(command, env=environment(settings), stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=None if hear is None else subprocess.PIPE,
+    )
+    if hear is not None:
+        overheard(process, hear)
 
     def listen() -> None:
         assert process.stdout is not None

@@ -52,7 +52,8 @@ export class Drawing {
     const wide = this.xs.at(-1) - this.xs[0];
     const pad = this.words || this.bars() ? this.gap() / 2 : this.spec.scale === "number" ? wide * 0.03 : 0;
     const low = this.xs[0] - pad, high = this.xs.at(-1) + pad;
-    return this.zoom ?? (low < high ? [low, high] : [low - (this.gap() || 1), high + (this.gap() || 1)]);
+    const room = this.spec.scale === "time" ? 86400 : this.gap() || 1; // around a single place
+    return this.zoom ?? (low < high ? [low, high] : [low - room, high + room]);
   }
 
   bars() {
