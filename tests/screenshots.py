@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import queue
@@ -20,7 +21,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 from streams.demo import Workers
 from streams.loading import load
@@ -50,7 +51,7 @@ VIEWS = {
     "overview": "",
     "value": CASE,
     "contest": f"{CASE}/contest",
-    "drift": f"{CASE}/drift?subject=queue",
+    "drift": f"{CASE}/drift?subject=queue_10",
     "event": f"{CASE}/event",
     "letters": f"{CASE}/dead-letters",
     "workers": f"{CASE}/workers?topic=predictions",
@@ -71,7 +72,7 @@ async def streamed(settings: Settings, events: int) -> str:
         while not (sending.done() and count.answered == sender.events and count.complete):
             count.take(await topics.some(0.2))
             if monotonic() - began > 900:
-                raise TimeoutError(f"{count.answered} of {events} were answered")
+                raise RuntimeError(f"{count.answered} of {events} were answered")
     await sending
     async with Tapes([names["examples"]], settings) as topics:
         for place in topics.places:
@@ -120,7 +121,9 @@ def _taker(browser: Any, sign_in: str, base: str, at: dict[str, str]) -> Callabl
         tab.goto(base + at.get(path, path))
         if text:
             tab.get_by_text(text).first.wait_for(timeout=120_000)
-        tab.wait_for_function("!document.querySelector('[aria-busy]')", timeout=120_000)
+        busy = tab.locator("[aria-busy]").first
+        with contextlib.suppress(TimeoutError):
+            busy.wait_for(state="hidden", timeout=60_000)
         tab.wait_for_timeout(1_500)  # the first live picture
         tab.screenshot(path=file, full_page=not text)
         sys.stdout.write(f"{file}\n")

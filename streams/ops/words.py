@@ -50,6 +50,9 @@ def _by_evidence(case: Case, standing: Mapping[str, Any]) -> Verdict:
     sure = percent(1 - standing["alpha"], 0 if standing["alpha"] >= 0.01 else 2)
     between = f"{money(low)} and {money(high, unit)}"
     sentence = f"{_saves(case, gain)} against the baseline; {sure} sure between {between}."
+    least, most = case.use_case.kpi.range
+    if high - low >= 2 * (most - least):  # it says no more than the declared range does
+        sentence = f"{_saves(case, gain)} against the baseline; how sure is not known yet."
     more = f"From {number(standing['labelled'])} settled outcomes"
     if standing["missing"]:
         more += f", {number(standing['missing'])} never came"
