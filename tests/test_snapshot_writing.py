@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from one_partition import Partition, dump, use_case
 from river import forest, tree
-from snapshot_life import Life, advance, keep, longest_stall_s
+from snapshot_life import Life, advance, keep, longest_stall_s, on
 
 from streams.embedded import Endpoints
 from streams.garbage import bound_pauses
@@ -158,3 +158,39 @@ async def test_a_heavy_forest_makes_no_prediction_wait(life: Life) -> None:
     assert status["error"] is None
     assert status["bytes"] > 30_000_000
     assert await longest_stall_s(life.store().load(0), time.process_time) < 0.5
+
+
+async def test_a_whole_snapshot_is_put_in_place_at_once(life: Life) -> None:
+    """Written beside in pieces of a request each, so that half a gigabyte needs no request that
+    takes half a gigabyte's time; until it is in place the one before is read, and nothing is left.
+    """
+    store = life.store()
+    task = await store.load(0)
+    feed = on(task, life.feed)
+    advance(feed, life.records(30))
+    await keep(store, task)
+    before = life.hash.head()
+    written: list[bytes | None] = []
+
+    class Watching:
+        """The client, which looks at what readers see with each piece."""
+
+        def hset(self, key: str, *given: Any) -> None:
+            life.client.hset(key, *given)
+            written.append(life.hash.head())
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(life.client, name)
+
+    other = life.store(client=Watching())
+    task = await other.fresh(0, "a whole one is to be written")
+    feed = on(task, feed)
+    advance(feed, life.records(30))
+    await keep(other, task)
+    assert len(written) > 2
+    assert set(written) == {before}
+    assert life.hash.head() not in (None, before)
+    assert life.client.ttl(life.hash.key) == -1
+    assert [*life.client.scan_iter(f"{life.hash.key}:*")] == []
+    again = await life.store().load(0)
+    assert dump(again) == dump(task)

@@ -2,13 +2,18 @@
 
     riverrun:snapshot:{<group>/<partition>}    head, 0:<part>, 1:<part> …
 
-Written in one MULTI/EXEC under WATCH: compare-and-set on the header that the writer knows of. The
-braces make it one slot of a cluster. Everything here blocks, and runs in threads of its own.
+A delta is written in one MULTI/EXEC under WATCH: compare-and-set on the header the writer knows
+of. A whole snapshot may have half a gigabyte, which no request takes in time: it is written beside,
+piece by piece, and put in place by the same compare-and-set. The braces make both one slot of a
+cluster. Everything here blocks, and runs in threads of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import redis
@@ -20,6 +25,9 @@ from streams.snapshots.sealed import Header, Unusable
 
 PIECE = 8 << 20
 """Bytes of one field at most. Redis takes 512 MB, but copying those would hold the worker up."""
+
+BESIDE_S = 600
+"""How long a whole snapshot may take to be written; what a dead writer left goes away then."""
 
 HEAD = b"head"
 TIMEOUT_S = 2.0
@@ -81,25 +89,65 @@ class RedisHash:
 
         `base` is what that head says, if parts of it are kept; None: nothing of it is.
         """
+        if base is not None:
+            self._replace(over, partial(self._change, signed, header, blobs, base))
+            return
+        beside = f"{self.key}:{uuid.uuid4().hex}"
+        try:
+            self._fill(beside, signed, blobs)
+            self._replace(over, partial(_rename, beside, self.key))
+        finally:
+            with contextlib.suppress(redis.RedisError, OSError):
+                self._client.unlink(beside)
+
+    def _fill(self, key: str, signed: bytes, blobs: Mapping[str, memoryview]) -> None:
+        """A whole snapshot, which ends by itself if its writer does before it is in place."""
+        self._client.hset(key, HEAD, signed)
+        self._client.expire(key, BESIDE_S)
+        for name, blob in blobs.items():
+            for field, piece in _pieces(name, blob):
+                self._client.hset(key, field, piece)
+
+    def _change(
+        self,
+        signed: bytes,
+        header: Header,
+        blobs: Mapping[str, memoryview],
+        base: Header,
+        pipe: Any,
+    ) -> None:
+        if gone := _all_fields(base) - _all_fields(header):
+            pipe.hdel(self.key, *gone)
+        for name, blob in blobs.items():
+            for field, piece in _pieces(name, blob):
+                pipe.hset(self.key, field, piece)
+        pipe.hset(self.key, HEAD, signed)
+
+    def _replace(self, over: bytes | None, change: Callable[[Any], None]) -> None:
+        """Make a change at once, if the head is still `over`; else `Outrun`."""
         with self._client.pipeline(transaction=True) as pipe:
             pipe.watch(self.key)
             found = pipe.hget(self.key, HEAD)
             if found != over:
                 raise Outrun(found)
             pipe.multi()
-            if base is None:
-                pipe.delete(self.key)
-            elif gone := _all_fields(base) - _all_fields(header):
-                pipe.hdel(self.key, *gone)
-            for name, blob in blobs.items():
-                for number, field in enumerate(_fields(name, len(blob))):
-                    piece = blob[number * PIECE : (number + 1) * PIECE]
-                    pipe.hset(self.key, field, piece)
-            pipe.hset(self.key, HEAD, signed)
+            change(pipe)
             try:
                 pipe.execute()
             except WatchError:
                 raise Outrun(self.head()) from None
+
+
+def _rename(beside: str, key: str, pipe: Any) -> None:
+    # The old one is let go of in the background: half a gigabyte takes the server a while.
+    pipe.unlink(key)
+    pipe.rename(beside, key)
+    pipe.persist(key)
+
+
+def _pieces(name: str, blob: memoryview) -> Iterator[tuple[str, memoryview]]:
+    for number, field in enumerate(_fields(name, len(blob))):
+        yield field, blob[number * PIECE : (number + 1) * PIECE]
 
 
 def _all_fields(header: Header) -> set[str]:
