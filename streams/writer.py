@@ -199,9 +199,10 @@ class Writer:
     def _look_for_answers(self, bound: asyncio.Timeout) -> None:
         # A connection that owes an answer is not renewed under a transaction: it might come late.
         loop = asyncio.get_running_loop()
-        if self._silence.beyond(unanswered(self.producer.client, coordination=True)):
-            bound.reschedule(loop.time())
         self._looking = loop.call_later(LOOK_S, self._look_for_answers, bound)
+        if self._silence.beyond(unanswered(self.producer.client, coordination=True)):
+            self._looking.cancel()
+            bound.reschedule(loop.time())
 
     def _batches(self, outputs: Sequence[Output]) -> list[tuple[str, list[Output]]]:
         batches: list[tuple[str, list[Output]]] = []

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from ledger import Output
 
+from schemas.errors import Unavailable
 from streams.embedded import Endpoints
 from streams.writer import Fenced, Limits, TooLarge, Writer
 
@@ -69,6 +70,25 @@ def test_limits_learn_from_a_refusal() -> None:
     limits.refused("predictions", [single])
     assert not limits.admits(single)
     assert limits.batch_limit("b") == limits.batch_bytes_max
+
+
+async def test_a_silent_connection_ends_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for as long as the slowest transaction may take."""
+    monkeypatch.setattr("streams.writer.SILENT_S", 0.05)
+    monkeypatch.setattr("streams.writer.LOOK_S", 0.01)
+    monkeypatch.setattr("streams.writer.unanswered", lambda client, coordination: [("mute", 1)])
+    writer = Writer(
+        {"bootstrap_servers": "unused.invalid"},
+        transactional_id="t",
+        partition=0,
+        topics={},
+        limits=Limits(),
+    )
+    monkeypatch.setattr(writer.producer, "begin_transaction", asyncio.Event().wait)
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable, match="TimeoutError"):
+            await writer.commit(_outputs(1), b"entry")
+        await writer.close()
 
 
 # On a real broker.
