@@ -64,8 +64,8 @@ def seqs(loop: Loop) -> list[int]:
     return [opened(head, key).seq if (head := h.head()) else -1 for h in hashes(loop)]
 
 
-async def snapshots(loop: Loop, after: list[int], within_s: float = 30.0) -> list[int]:
-    """Wait until both are newer."""
+async def snapshots(loop: Loop, after: list[int], within_s: float = 120.0) -> list[int]:
+    """Wait until both are newer; a busy machine takes its time to start a worker."""
     began = monotonic()
     while not all(now > before for now, before in zip(seqs(loop), after, strict=True)):
         assert monotonic() - began < within_s, loop.log()
