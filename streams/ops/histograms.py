@@ -95,15 +95,17 @@ def _binned(
 ) -> tuple[list[str], list[float], list[float]]:
     both = sorted((*before, *after))
     low, high = both[len(both) // 100], both[-1 - len(both) // 100]
-    step = (high - low) / BINS
-    if step == 0:
+    if low == high:
         return [number(low)], [1.0], [1.0]
+    bins, step = BINS, (high - low) / BINS
+    if high - low < BINS and all(float(value).is_integer() for value in both):
+        bins, step = int(high - low) + 1, 1.0  # a bar for each: none is empty by its width
 
     def place(value: float) -> int:
-        return min(max(int((value - low) / step), 0), BINS - 1)
+        return min(max(int((value - low) / step), 0), bins - 1)
 
-    edges = [number(low + n * step) for n in range(BINS)]
-    then, now = (_shares(map(place, values), range(BINS)) for values in (before, after))
+    edges = [number(int(low) + n) if step == 1.0 else number(low + n * step) for n in range(bins)]
+    then, now = (_shares(map(place, values), range(bins)) for values in (before, after))
     return edges, then, now
 
 

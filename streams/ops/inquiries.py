@@ -20,7 +20,8 @@ import orjson
 from streams.settings import Settings
 
 AT_ONCE, KEPT_MAX, TIME_S_MAX = 2, 40, 600.0
-FRESH_S = 30.0
+FRESH_S, SETTLED_S = 30.0, 1_800.0
+"""How long an answer is good for: what may still change, and what changes no more."""
 TALK_MAX = 2_000
 
 
@@ -50,10 +51,13 @@ class Inquiries:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, settings: Settings, *words: str) -> Inquiry:
-        """The inquiry with these words: one of the last half minute, else a new one."""
+    def ask(self, settings: Settings, *words: str, fresh_s: float = FRESH_S) -> Inquiry:
+        """The inquiry with these words: one that ended within `fresh_s`, else a new one.
+
+        A view asks again whenever it is looked at, so what does not change is good for long.
+        """
         known = self._known.get(words)
-        if known is not None and (not known.done or monotonic() - known.ended < FRESH_S):
+        if known is not None and (not known.done or monotonic() - known.ended < fresh_s):
             return known
         inquiry = self._known[words] = Inquiry(words)
         self._known.move_to_end(words)

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from streams.ops.desk import Desk
+from streams.ops.inquiries import FRESH_S, SETTLED_S
 from streams.ops.scene import Ask, Case, Scene
 from streams.tapes import Tapes
 
@@ -40,11 +41,13 @@ async def view(desk: Desk, ask: Ask) -> Scene:
         facts["newest"] = await _newest(case)
         return Scene("life.html", "One event", facts)
     words = ("explain", str(case.loaded.path), event_id)
-    if prove:
-        inquiry = desk.inquiries.ask(case.settings, *words)
-    else:
-        inquiry = desk.inquiries.ask(case.settings, *words, "--brief")
     brief = desk.inquiries.known(*words, "--brief")
+    if prove:
+        inquiry = desk.inquiries.ask(case.settings, *words, fresh_s=SETTLED_S)
+    else:
+        learnt = brief is not None and brief.answer is not None and brief.answer["example"]
+        fresh_s = SETTLED_S if learnt else FRESH_S
+        inquiry = desk.inquiries.ask(case.settings, *words, "--brief", fresh_s=fresh_s)
     facts |= {
         "newest": [],
         "inquiry": inquiry,

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from streams.ops.desk import Desk
-from streams.ops.inquiries import Inquiry
+from streams.ops.inquiries import SETTLED_S, Inquiry
 from streams.ops.scene import Ask, Case, Scene
 from streams.ops.writing import money
 
@@ -16,7 +16,8 @@ TONES = {"worth it": "good", "not worth it": "bad"}
 
 def _made(desk: Desk, case: Case) -> Inquiry:
     file = str(desk.files.worth(case))
-    return desk.inquiries.ask(case.settings, "worth", str(case.loaded.path), "--html", file)
+    words = "worth", str(case.loaded.path), "--html", file
+    return desk.inquiries.ask(case.settings, *words, fresh_s=SETTLED_S)
 
 
 async def view(desk: Desk, ask: Ask) -> Scene:
