@@ -18,7 +18,7 @@ from schemas.topics import INPUTS
 from streams.recovery import Entry
 
 TAIL = (8, 128, 2_048, 32_768)  # offsets to look back over for the last journal entry
-REQUEST_MS = 10_000  # each is answered at once; another connection takes a silent one's place
+REQUEST_MS = 20_000  # each is answered at once; another connection takes a silent one's place
 
 
 class KafkaLog:
@@ -49,8 +49,11 @@ class KafkaLog:
         self._queued: dict[TopicPartition, deque[Any]] = {}
 
     async def start(self) -> None:
-        """Connect."""
-        await self._consumer.start()
+        """Connect. Raises `Unavailable` if Kafka does not answer."""
+        try:
+            await self._consumer.start()
+        except KafkaError as error:
+            raise Unavailable(f"Kafka cannot be read: {error}") from error
         self._consumer.assign([self.journal, *(tp for tp in self.inputs if tp is not None)])
 
     async def close(self) -> None:
