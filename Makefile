@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -P -m pytest
 CODE := schemas models streams usecases tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long chaos-cluster bench bench-quick bench-check bench-latency format golden screenshots lock clean
+.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long chaos-cluster bench bench-quick bench-check bench-curves bench-latency format golden screenshots lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,10 @@ chaos-long: setup  ## The same, a million events, 150 faults and 100 kills
 chaos-cluster: setup  ## Three brokers, replication 3, min in-sync 2, hard bounces of one at a time
 	$(BIN)/python -P -m tests.chaos --brokers 3 --events 30000 --faults 12 --kills 0 \
 	  --only "broker killed" --seed $(SEED)
+
+bench-curves: setup  ## Against partitions and load on Kafka, and a restart with a million waiting
+	$(BIN)/python -P -m benchmarks.kafka_curves
+	$(BIN)/python -P -m benchmarks.restart
 
 bench-latency: setup  ## Publish to committed prediction: idle, 800/s and 3,000/s, with its cost
 	$(BIN)/python -P -m benchmarks.latency

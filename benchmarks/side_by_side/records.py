@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from benchmarks.side_by_side.environments import PEERS
 from schemas.partitioner import partition_of
 from usecases.data import nycflights
 
-PARTITIONS = 4
+PARTITIONS = int(os.environ.get("BENCH_PARTITIONS", "4"))
 BOTH, EVENTS, OUTCOMES = "bench.flights", "bench.events", "bench.outcomes"
 
 Row = tuple[int, bytes, dict[str, Any]]
