@@ -46,7 +46,7 @@ log = logging.getLogger("riverrun.worker")
 
 CLEAN, BUG, AGAIN, DECIDE = 0, os.EX_SOFTWARE, os.EX_TEMPFAIL, os.EX_CONFIG
 SESSION_S, HEARTBEAT_S, REBALANCE_S = 6.0, 1.0, 20.0
-FETCH_WAIT_MS = 100  # an input that opens while another's fetch waits is held up at most this long
+FETCH_WAIT_MS = 30  # an input that opens while another's fetch waits is held up at most this long
 SHUTDOWN_S_MAX = 8.0
 Metrics = Callable[[Sequence[Partition], Mapping[int, Measures], Mapping[str, float] | None], bytes]
 """What renders `/metrics` (streams/exposition.py)."""
