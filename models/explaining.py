@@ -50,7 +50,7 @@ class Explainer:
                 del self.means[next(iter(self.means))]
             means = self.means[name] = Means()
         try:
-            found = explain(slot.model, x, means, self._top, note=True)
+            found = explain(slot.answering, x, means, self._top, note=True)
         except Exception:  # a model that cannot be taken apart is served all the same
             self.mute.add(name)
             self.means.pop(name, None)

@@ -59,6 +59,13 @@ class Slot:
         self._model = model
         self._fast = fused(model)
 
+    @property
+    def answering(self) -> Any:
+        """River's own object, of which only what it answers with is sure to be up to date."""
+        if self._fast is not None:
+            self._fast.flush_weights()
+        return self._model
+
     def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
         """What it says of `x`; None where it has nothing to say or raised."""
         self.changed = True  # some estimators draw random numbers, or cache, to say something

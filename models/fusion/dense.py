@@ -34,8 +34,8 @@ class Dense:
         self._model = shape.model
         self._linear = shape.linear
         self._inputs = Inputs(shape)
-        # True while River's objects are behind the arrays.
-        self._ahead = False
+        # True while River's objects are behind the arrays: the moments, and the weights.
+        self._ahead = self._weights_ahead = False
         self._lost = False
         self._unlike = 0
         self._load()
@@ -86,15 +86,22 @@ class Dense:
 
     def flush(self) -> None:
         """Bring River's objects up to the arrays."""
+        self.flush_weights()
         if not self._ahead:
             return
         self._ahead = False
         optimizer = self._linear.optimizer
         if optimizer.m is None:
             optimizer.m, optimizer.v = VectorDict(), VectorDict()
-        kept = (self._linear._weights, optimizer.m, optimizer.v)
-        for vector, row in zip(kept, self._rows, strict=True):
+        for vector, row in zip((optimizer.m, optimizer.v), self._rows[1:], strict=True):
             vector.update(dict(zip(self._at, row.tolist(), strict=False)))
+
+    def flush_weights(self) -> None:
+        """Bring the weights alone up: all that a prediction stands on."""
+        if self._weights_ahead:
+            self._weights_ahead = False
+            row = self._rows[0].tolist()
+            self._linear._weights.update(dict(zip(self._at, row, strict=False)))
 
     def _river(self) -> Any:
         self.flush()
@@ -182,7 +189,7 @@ class Dense:
         part /= rest
         self._weights -= part
         optimizer.n_iterations = after
-        self._ahead = True
+        self._ahead = self._weights_ahead = True
 
     def _step_as_river(self, x: Features, gradient: float) -> None:
         """The same by River's own hand, and from now on."""

@@ -26,6 +26,9 @@ class Sparse:
     def flush(self) -> None:
         """River's objects are as they should be at any time."""
 
+    def flush_weights(self) -> None:
+        """As `flush`."""
+
     def predict_one(self, x: Features) -> Any:
         """As River's."""
         try:
