@@ -157,6 +157,7 @@ def test_a_consumer_that_is_killed_has_each_prediction_once(
     database = tmp_path / "said.db"
     command = [sys.executable, "-P", str(ROOT / "docs/examples/read_predictions.py")]
     command += [stack.bootstrap_servers, "parcels", str(database), "--prefix", loop.prefix]
+    slow_down(database)
     amid = 0
     for _ in range(8):
         before = len(rows(database))
@@ -170,6 +171,17 @@ def test_a_consumer_that_is_killed_has_each_prediction_once(
     due = {value["event_id"]: value["value"] for value in asyncio.run(loop.values("predictions"))}
     assert Counter(name for name, _ in rows(database)) == dict.fromkeys(due, 1)
     assert dict(rows(database)) == due
+
+
+def slow_down(database: Path) -> None:
+    """Each row takes the consumer milliseconds, so that a kill meets it amid its work."""
+    with sqlite3.connect(database) as kept:
+        kept.executescript(
+            "CREATE TABLE said (event_id TEXT PRIMARY KEY, value REAL);"
+            "CREATE VIEW work AS WITH RECURSIVE n (i) AS"
+            " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) SELECT i FROM n;"
+            "CREATE TRIGGER slow AFTER INSERT ON said BEGIN SELECT sum(i) FROM work; END;"
+        )
 
 
 def has_more(database: Path, before: int) -> bool:
