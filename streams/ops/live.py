@@ -80,8 +80,11 @@ class Streams:
         headers = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         stream = Stream(web.StreamResponse(headers=headers))
         try:
-            with contextlib.suppress(ConnectionError):
+            try:
                 await stream.response.prepare(request)
+            except ConnectionError:  # it has left already; nobody reads what it is told
+                raise web.HTTPServiceUnavailable(text="nobody is there\n") from None
+            with contextlib.suppress(ConnectionError):
                 yield stream
         finally:
             self._open.discard(task)
