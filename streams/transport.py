@@ -87,6 +87,20 @@ def retrieve_failures(producer: aiokafka.AIOKafkaProducer) -> None:
             future.exception()
 
 
+def why_it_failed(producer: aiokafka.AIOKafkaProducer) -> BaseException | None:
+    """What ended a producer's transaction in the background; None while nothing has.
+
+    Until someone waits for its end, aiokafka says only that there is none: a send is an
+    `IllegalOperation`, a commit an `AssertionError` of its state machine.
+    """
+    transactions = producer._txn_manager
+    ended = None if transactions is None else transactions.wait_for_transaction_end()
+    if ended is None or not ended.done() or ended.cancelled():
+        return None
+    error: BaseException | None = ended.exception()
+    return error
+
+
 def unanswered(client: Any, *, coordination: bool) -> list[tuple[Any, int]]:
     """Of a client's connections that wait for an answer: (connection, its oldest request).
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    IllegalOperation,
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
     InvalidTxnState,
@@ -31,7 +32,12 @@ from aiokafka.errors import (
 
 from schemas.errors import RiverrunError, Unavailable
 from streams.silence import Silence
-from streams.transport import hasten_transactions, retrieve_failures, unanswered
+from streams.transport import (
+    hasten_transactions,
+    retrieve_failures,
+    unanswered,
+    why_it_failed,
+)
 
 SILENT_S = 10.0  # a broker that is asked owes its answer for so long at most
 LOOK_S = 1.0
@@ -187,6 +193,9 @@ class Writer:
                 self._look_for_answers(bound)
                 try:
                     yield
+                except (IllegalOperation, AssertionError) as error:
+                    # It failed between two steps; that it did is all that aiokafka says here.
+                    raise why_it_failed(self.producer) or error from error
                 finally:
                     self._looking.cancel()
         except (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping) as error:
@@ -234,7 +243,14 @@ class Writer:
         future: asyncio.Future[Any] = await self.producer.send_batch(
             builder, self.topics[kind], partition=self.partition
         )
+        future.add_done_callback(_hear)
         return future
+
+
+def _hear(sent: asyncio.Future[Any]) -> None:
+    # If the step that failed is another one, nobody comes to ask this one.
+    if not sent.cancelled():
+        sent.exception()
 
 
 class _Entry(NamedTuple):

@@ -232,3 +232,32 @@ async def test_a_fenced_writer_fails_once(stack: Endpoints, topics: dict[str, st
     del first, second, third, raised
     gc.collect()
     assert unread == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("step", ["a send", "the commit"])
+async def test_a_failure_between_two_steps_is_told_by_its_cause(
+    stack: Endpoints, topics: dict[str, str], step: str
+) -> None:
+    """The broker's refusal arrives while nobody waits for it: the next step raises it all the same,
+    and not that aiokafka knows of no transaction.
+    """
+    first = await _writer(stack, topics)
+    await first.commit(_outputs(1), b"first")
+    second = await _writer(stack, topics)
+    send = first._send
+
+    async def unasked(kind: str, records: list[Any]) -> asyncio.Future[Any]:
+        sent = await send(kind, records)
+        await asyncio.wait([sent])
+        if step == "a send":
+            return sent
+        taken = asyncio.get_running_loop().create_future()
+        taken.set_result(None)
+        return taken
+
+    first._send = unasked  # type: ignore[method-assign]
+    with pytest.raises(Fenced):
+        await first.commit(_outputs(3) if step == "a send" else [], b"late")
+    await first.close()
+    await second.close()
