@@ -40,13 +40,13 @@ def throughput(partitions: int, events: int) -> float | None:
 def latency(rate: float, seconds: float) -> dict[str, float]:
     """One row of `benchmarks.latency`."""
     text = _run(["benchmarks.latency", "--rate", str(rate), "--seconds", str(seconds)], {})
-    aimed, sent, median, most, worst, _, cpu, _ = text.splitlines()[-1].replace(",", "").split()
+    aimed, sent, median, p99, p999, _, cpu, _ = text.splitlines()[-1].replace(",", "").split()
     return {
         "rate": float(aimed),
         "events_s": float(sent),
         "median_ms": float(median),
-        "p99_ms": float(most),
-        "p999_ms": float(worst),
+        "p99_ms": float(p99),
+        "p999_ms": float(p999),
         "worker_cpu_percent": float(cpu),
     }
 

@@ -98,18 +98,18 @@ class Parts:
         self.certainty = Certainty(use_case)
         self.explainer = Explainer(use_case.explain)
         self.watcher = Watcher(use_case, self.roster.names)
+        self.masking = masking_of(use_case)
         self.judge = Judge(use_case, kind, self.roster.names)
         self.teller = Teller(
             self.publish,
             self.roster,
             self.journal,
             self.watermark,
-            discreet=bool(masking_of(use_case)),
+            discreet=bool(self.masking),
         )
         self.reaction = Reaction(use_case, kind, self.roster, self.teller, self.renew)
         self.influence = Influence(use_case, kind, self.roster)
         self.corrects = use_case.learns != "label"
-        self.masking = masking_of(use_case)
         self.unseal = unseal
         self.restoring = Restoring(unseal)
         # Nothing but a short cut: what is not here is made again from what waits.

@@ -31,9 +31,10 @@ class Stored(NamedTuple):
 class Labelled(Protocol):
     """What a state is of (a partition task, or its parts)."""
 
-    partition: int
-    definition: str
-
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def definition(self) -> str: ...  # noqa: D102
     @property
     def use_case(self) -> Any: ...  # noqa: D102
 

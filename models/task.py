@@ -52,6 +52,16 @@ class PartitionTask(Parts):
         self._answering = Answering(self, self._learning)
         self._commanding = Commanding(self, self._learning)
 
+    def anew(self, partition: int | None = None) -> PartitionTask:
+        """A task at its beginning: the same use case and definition, the same place or another."""
+        return PartitionTask(
+            self.use_case,
+            partition=self.partition if partition is None else partition,
+            partitions=self.partitions,
+            definition=self.definition,
+            unseal=self.unseal,
+        )
+
     # What the journal and its keepers ask for.
 
     @property

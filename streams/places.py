@@ -173,7 +173,7 @@ class Nearest:
         """The snapshot, if it is not beyond; else what the archive has; else `fresh`."""
         if fresh.definition == self._loaded.definition and self._settings.redis_url is not None:
             # Each try needs a task of its own; closing the store would write a snapshot.
-            store = store_of(self._loaded, self._settings, lambda _: _anew(fresh))
+            store = store_of(self._loaded, self._settings, lambda _: fresh.anew())
             task = await store.load(fresh.partition)
             if 0 < task.seq <= seq:
                 return task
@@ -182,13 +182,3 @@ class Nearest:
     async def oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:
         """As the archive has it."""
         return fresh if self._archive is None else await self._archive.oldest(fresh, seq)
-
-
-def _anew(task: PartitionTask) -> PartitionTask:
-    return PartitionTask(
-        task.use_case,
-        partition=task.partition,
-        partitions=task.partitions,
-        definition=task.definition,
-        unseal=task.unseal,
-    )

@@ -177,18 +177,9 @@ class Redefinition:
         if task is None:
             return
 
-        def fresh(partition: int) -> PartitionTask:
-            return PartitionTask(
-                task.use_case,
-                partition=partition,
-                partitions=task.partitions,
-                definition=task.definition,
-                unseal=task.unseal,
-            )
-
         # The archive, too, whenever the last was: older entries may be beyond this core.
         store = store_of(
-            self._loaded, self._settings, fresh, interval_s=0.0, archive_interval_s=0.0
+            self._loaded, self._settings, task.anew, interval_s=0.0, archive_interval_s=0.0
         )
         await store.load(begun.partition)
         store.offer(begun.partition, task)

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.carrying import kept_models
 from models.restoring import label_of
 from models.task import PartitionTask
+from models.usecase import UseCase
 from schemas.errors import Incompatible
 from schemas.inputs import Command, Parcel
 from streams.loading import Loaded
@@ -32,6 +34,14 @@ class Back:
     wish: Command
     each: Mapping[int, Sequence[Command]]
     said: Sequence[str]
+
+
+class Target(NamedTuple):
+    """What a state is sealed for, without its models."""
+
+    use_case: UseCase
+    partition: int
+    definition: str
 
 
 class Rollback:
@@ -70,7 +80,7 @@ class Rollback:
         """The pieces of its state, and the command that has it put back."""
         place, definition = f"{task.partition}/{task.step}", self._loaded.definition
         state = packed(task, model)
-        label = label_of(self._fresh(task.partition, 1), wish.command_id, model, place)
+        label = label_of(self._target(task.partition), wish.command_id, model, place)
         sealed = seal(label, state, self._settings.snapshot_key())
         brought = [
             wish.model_copy(
@@ -121,6 +131,9 @@ class Rollback:
                 f"{model} or its features were declared otherwise at {task.partition}/{task.step} "
                 f"(definition {task.definition}): it does not fit what runs now."
             )
+
+    def _target(self, partition: int) -> Target:
+        return Target(self._loaded.use_case, partition, self._loaded.definition)
 
     def _fresh(self, partition: int, partitions: int) -> PartitionTask:
         return PartitionTask(

@@ -52,13 +52,7 @@ class Archived:
 
     def _restored(self, kept: Kept, fresh: PartitionTask) -> PartitionTask:
         use_case = fresh.use_case
-        task = PartitionTask(
-            use_case,
-            partition=fresh.partition,
-            partitions=fresh.partitions,
-            definition=fresh.definition,
-            unseal=fresh.unseal,
-        )
+        task = fresh.anew()
         allowed = Allowed(use_case.models.values(), use_case.event.__module__)
         try:
             self._archive.restore(kept, task, allowed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -90,23 +90,23 @@ def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
 
 def fold(mine: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1) -> list[Decided]:
     """All blocks that these records give, decided."""
-    assembly, decider = Assembly(partitions, mine.horizon), Decider(mine)
-    found = []
-    for record in records:
-        assembly.take(record)
-        found += [decider.take(block) for block in assembly.release()]
-    return found
+    return [decided for _, decided in _decided(mine, records, partitions)]
 
 
 def said(mine: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1) -> list[Any]:
     """All standings, block by block, as bytes."""
+    return [orjson.dumps(standings(*one)) for one in _decided(mine, records, partitions)]
+
+
+def _decided(
+    mine: UseCase, records: Sequence[dict[str, Any]], partitions: int
+) -> Iterator[tuple[Decider, Decided]]:
+    """The decider after each block, and what it decided on it."""
     assembly, decider = Assembly(partitions, mine.horizon), Decider(mine)
-    found = []
     for record in records:
         assembly.take(record)
-        blocks = assembly.release()
-        found += [orjson.dumps(standings(decider, decider.take(block))) for block in blocks]
-    return found
+        for block in assembly.release():
+            yield decider, decider.take(block)
 
 
 GAIN = {"baseline": 12.0, "linear": 10.0, "tree": 9.6, "slow": 10.0}

@@ -81,6 +81,15 @@ def on(task: PartitionTask, like: Partition) -> Partition:
     return feed
 
 
+async def fed(life: Life, store: Snapshots, count: int) -> Partition:
+    """A feed on what the store has, with so many records more, which are kept."""
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(count))
+    await keep(store, feed.task)
+    return feed
+
+
 async def keep(store: Snapshots, task: PartitionTask) -> None:
     """Offer until it is written."""
     store._keepers[0].due_s = 0.0

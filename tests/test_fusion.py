@@ -184,6 +184,23 @@ def test_an_absent_number_time_and_again_is_left_to_river() -> None:
     assert inside(model) == inside(river)
 
 
+def test_a_name_that_comes_first_beside_an_absent_number_is_no_number() -> None:
+    """River learns that one example; the next is fused again."""
+    river, model = pipeline(optim.Adam(0.1)), pipeline(optim.Adam(0.1))
+    fast = fused(model)
+    assert isinstance(fast, Dense)
+    for x in (
+        {"s": "a", "n": 1.0, "m": 2.0},
+        {"s": "new", "n": 2.0},
+        {"s": "a", "n": 3.0, "m": 1.0},
+    ):
+        fast.learn_one(x, 1.0)
+        river.learn_one(x, 1.0)
+    assert fast._unlike == 1
+    fast.flush()
+    assert inside(model) == inside(river)
+
+
 @pytest.mark.parametrize(
     "model",
     [

@@ -241,14 +241,19 @@ def test_a_prediction_is_proved_on_the_spot(tab: Open) -> None:
     opened.screenshot(path=SCREENS / "proved-wide.png", full_page=True)
 
 
-def test_a_chart_is_read_by_keys_zoomed_and_exported(tab: Open) -> None:
-    """Arrow keys show the CSV's own figure; + narrows, the address keeps it; Esc leaves it."""
-    opened = tab("parcels")
+def first_value(opened: Any) -> tuple[Any, str]:
+    """The KPI's chart with the keyboard on it, and what it shows of its first point."""
     chart = opened.locator("#figure-kpi river-chart")
     chart.locator("svg").wait_for()
     chart.focus()
     opened.keyboard.press("Home")
-    shown = chart.locator(".tip").inner_text()
+    return chart, chart.locator(".tip").inner_text()
+
+
+def test_a_chart_is_read_by_keys_zoomed_and_exported(tab: Open) -> None:
+    """Arrow keys show the CSV's own figure; + narrows, the address keeps it; Esc leaves it."""
+    opened = tab("parcels")
+    chart, shown = first_value(opened)
     with opened.expect_download() as download:
         opened.locator("#figure-kpi").get_by_role("link", name="CSV").click()
     first = download.value.path().read_text().splitlines()[1].split(",")
@@ -281,11 +286,7 @@ COMING_AND_GOING = """async ([fresh, count]) => {
 def test_what_comes_and_goes_above_leaves_the_reader_where_he_is(tab: Open, fresh: str) -> None:
     """A redrawn chart keeps its focus, its cursor and the exact values that are read."""
     opened = tab("parcels")
-    chart = opened.locator("#figure-kpi river-chart")
-    chart.locator("svg").wait_for()
-    chart.focus()
-    opened.keyboard.press("Home")
-    shown = chart.locator(".tip").inner_text()
+    chart, shown = first_value(opened)
     opened.evaluate(COMING_AND_GOING, [fresh, 3])
     assert chart.evaluate("chart => chart === document.activeElement")
     assert chart.locator(".tip").inner_text() == shown != ""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from one_partition import Partition, dump, use_case
 from river import forest, tree
-from snapshot_life import Life, advance, keep, longest_stall_s, on
+from snapshot_life import Life, advance, fed, keep, longest_stall_s, on
 
 from streams.embedded import Endpoints
 from streams.garbage import bound_pauses
@@ -69,10 +69,7 @@ def _pickled_under(limit: int, model: Any) -> bytes:
 async def test_snapshots_cost_less_than_their_share(life: Life) -> None:
     """The interval is at least fifty times what the last ones took."""
     store = life.store()
-    feed = Partition(life.case)
-    feed.task = await store.load(0)
-    advance(feed, life.records(30))
-    await keep(store, feed.task)
+    await fed(life, store, 30)
     status = store.status(0)
     assert status["cost_s"] > 0
     assert status["interval_s"] >= round(status["cost_s"] / keeper.SHARE, 1) - 0.1

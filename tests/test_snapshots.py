@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 from one_partition import Partition, dump
-from snapshot_life import KEY, Life, advance, keep, longest_stall_s, on
+from snapshot_life import KEY, Life, advance, fed, keep, longest_stall_s, on
 
 from models.task import PartitionTask
 from streams.embedded import Endpoints
@@ -50,10 +50,7 @@ async def test_resumed_anywhere_it_says_the_same_bytes(life: Life) -> None:
 async def test_only_what_changed_is_written(life: Life) -> None:
     """A segment that nobody asked for keeps its part; ids go as a delta; all is of one entry."""
     store = life.store()
-    feed = Partition(life.case)
-    feed.task = await store.load(0)
-    advance(feed, life.records(60))
-    await keep(store, feed.task)
+    feed = await fed(life, store, 60)
     before = opened(life.hash.head() or b"", KEY)
     feed.event("one more", 1_300.0, items=1)
     feed.task.seal()
@@ -89,10 +86,7 @@ async def test_ids_are_written_anew_once_deltas_outweigh_them(
 async def test_a_flushed_redis_is_filled_again(life: Life) -> None:
     """FLUSHALL between two snapshots: told, the next one is whole, nothing is half there."""
     store = life.store()
-    feed = Partition(life.case)
-    feed.task = await store.load(0)
-    advance(feed, life.records(10))
-    await keep(store, feed.task)
+    feed = await fed(life, store, 10)
     life.client.delete(life.hash.key)
     assert (await life.store().load(0)).step == 0
     advance(feed, life.records(10))
@@ -136,11 +130,7 @@ def _flipped(data: bytes, at: int = -1) -> bytes:
 
 async def _kept(life: Life) -> Partition:
     store = life.store()
-    feed = Partition(life.case)
-    feed.task = await store.load(0)
-    advance(feed, life.records(30))
-    await keep(store, feed.task)
-    return feed
+    return await fed(life, store, 30)
 
 
 @pytest.mark.parametrize("what", ["header", "part", "missing", "swapped", "cut"])

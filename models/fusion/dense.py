@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from river.utils import VectorDict
 
-from models.fusion.inputs import Active, Features, Inputs, Parted, Unlike
+from models.fusion.inputs import Active, Features, Parted, Unlike
 from models.fusion.shape import Shape
-from models.fusion.sparse import loss_gradient
+from models.fusion.step import Step
 
 Array = NDArray[np.float64]
 LARGE = 1e50
@@ -27,37 +27,17 @@ UNLIKE_MAX = 1_000
 """Examples that differ (a number is absent) until River does them all: each costs a copy."""
 
 
-class Dense:
-    """Predicts and learns as the model of `shape` does."""
+class Dense(Step):
+    """On arrays beside River's own objects."""
 
     def __init__(self, shape: Shape) -> None:
-        self._model = shape.model
-        self._linear = shape.linear
-        self._inputs = Inputs(shape)
+        super().__init__(shape)
         # True while River's objects are behind the arrays: the moments, and the weights.
         self._ahead = self._weights_ahead = False
+        # True once River has to do it all.
         self._lost = False
         self._unlike = 0
         self._load()
-
-    # What River's model does.
-
-    def predict_one(self, x: Features) -> Any:
-        """As River's."""
-        try:
-            parted = self._parted(x)
-        except Unlike:
-            return self._river().predict_one(x)
-        return self._linear.loss.mean_func(self._raw(self._inputs.active(parted)))
-
-    def predict_proba_one(self, x: Features) -> Any:
-        """As River's."""
-        try:
-            parted = self._parted(x)
-        except Unlike:
-            return self._river().predict_proba_one(x)
-        chance = self._linear.loss.mean_func(self._raw(self._inputs.active(parted)))
-        return {False: 1.0 - chance, True: chance}
 
     def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
         """As River's."""
@@ -70,7 +50,7 @@ class Dense:
             return
         self._inputs.learn(parted)
         active = self._inputs.active(parted)
-        gradient = loss_gradient(self._linear, self._raw(active), y, w)
+        gradient = self._gradient(active, y, w)
         rate = self._linear.optimizer.learning_rate
         if max(map(abs, active.values()), default=0.0) < LARGE > max(abs(gradient), abs(rate)):
             self._step(active, gradient)
@@ -102,10 +82,6 @@ class Dense:
             self._weights_ahead = False
             row = self._rows[0].tolist()
             self._linear._weights.update(dict(zip(self._at, row, strict=False)))
-
-    def _river(self) -> Any:
-        self.flush()
-        return self._model
 
     # The arrays.
 
@@ -151,7 +127,7 @@ class Dense:
     def _parted(self, x: Features) -> Parted:
         if self._lost:
             raise Unlike
-        return self._inputs.part(x)
+        return super()._parted(x)
 
     def _raw(self, active: Active) -> float:
         at, weights, total = self._at, self._reading, 0.0

@@ -111,4 +111,5 @@ class Inputs:
 
     def known(self, inputs: Iterable[str]) -> None:
         """All inputs of the linear model so far: those that are not one-hot are numbers."""
+        self._look()
         self.numbers.update(name for name in inputs if name not in self._places)

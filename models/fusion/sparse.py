@@ -8,54 +8,35 @@ from __future__ import annotations
 from typing import Any
 
 from river import optim
-from river.utils.math import clamp
 
-from models.fusion.inputs import Active, Features, Inputs, Unlike
+from models.fusion.inputs import Active, Features, Unlike
 from models.fusion.shape import Shape
+from models.fusion.step import Step
 
 
-class Sparse:
-    """Predicts and learns as the model of `shape` does."""
+class Sparse(Step):
+    """On River's own objects."""
 
     def __init__(self, shape: Shape) -> None:
-        self._model = shape.model
-        self._linear = shape.linear
-        self._inputs = Inputs(shape)
+        super().__init__(shape)
         self._adagrad = type(shape.linear.optimizer) is optim.AdaGrad
+
+    def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
+        """As River's."""
+        try:
+            parted = self._parted(x)
+        except Unlike:
+            self._model.learn_one(x, y, w=w)
+            return
+        self._inputs.learn(parted)
+        active = self._inputs.active(parted)
+        self._step(active, self._gradient(active, y, w))
 
     def flush(self) -> None:
         """River's objects are as they should be at any time."""
 
     def flush_weights(self) -> None:
         """As `flush`."""
-
-    def predict_one(self, x: Features) -> Any:
-        """As River's."""
-        try:
-            parted = self._inputs.part(x)
-        except Unlike:
-            return self._model.predict_one(x)
-        return self._linear.loss.mean_func(self._raw(self._inputs.active(parted)))
-
-    def predict_proba_one(self, x: Features) -> Any:
-        """As River's."""
-        try:
-            parted = self._inputs.part(x)
-        except Unlike:
-            return self._model.predict_proba_one(x)
-        chance = self._linear.loss.mean_func(self._raw(self._inputs.active(parted)))
-        return {False: 1.0 - chance, True: chance}
-
-    def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
-        """As River's."""
-        try:
-            parted = self._inputs.part(x)
-        except Unlike:
-            self._model.learn_one(x, y, w=w)
-            return
-        self._inputs.learn(parted)
-        active = self._inputs.active(parted)
-        self._step(active, loss_gradient(self._linear, self._raw(active), y, w))
 
     def _raw(self, active: Active) -> float:
         weight, total = self._linear._weights.get, 0.0
@@ -77,12 +58,3 @@ class Sparse:
             for name, value in active.items():
                 weights[name] = weights.get(name, 0.0) - rate * (value * gradient)
         optimizer.n_iterations += 1
-
-
-def loss_gradient(linear: Any, raw: float, y: Any, w: float) -> float:
-    """The loss's slope at what was said, weighted and clipped; moves the intercept by it."""
-    gradient = linear.loss.gradient(y_true=y, y_pred=raw)
-    gradient *= w
-    gradient = float(clamp(gradient, -linear.clip_gradient, linear.clip_gradient))
-    linear.intercept -= linear.intercept_lr.get(linear.optimizer.n_iterations) * gradient
-    return gradient

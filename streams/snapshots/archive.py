@@ -163,13 +163,7 @@ class Archive:
         for kept in self.of(fresh.partition):
             if kept.seq > seq or kept.definition != fresh.definition:
                 continue
-            task = PartitionTask(
-                use_case,
-                partition=fresh.partition,
-                partitions=fresh.partitions,
-                definition=fresh.definition,
-                unseal=fresh.unseal,
-            )
+            task = fresh.anew()
             try:
                 self.restore(kept, task, allowed)
             except Unusable:
