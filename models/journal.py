@@ -26,6 +26,11 @@ class Journal:
         # Commands of the open entry that put a model back as it was.
         self.restored: list[str] = []
 
+    @property
+    def begun(self) -> int:
+        """Records of the open entry."""
+        return sum(run[2] for run in self.runs)
+
     def take(self, index: int, offset: int) -> None:
         """A record of that input is being applied."""
         self.step += 1

@@ -70,6 +70,11 @@ class PartitionTask(Parts):
         return self.journal.seq
 
     @property
+    def begun(self) -> int:
+        """Records applied in the open journal entry."""
+        return self.journal.begun
+
+    @property
     def step(self) -> int:
         """Records applied so far."""
         return self.journal.step

@@ -203,6 +203,10 @@ class _Watched:
         return self._task.seq
 
     @property
+    def begun(self) -> int:
+        return self._task.begun
+
+    @property
     def step(self) -> int:
         return self._task.step
 

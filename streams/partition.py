@@ -1,19 +1,20 @@
 """One partition's runner: recovering → live → stopped.
 
     recovering  1. fence the former owner        (init_transactions)
-                2. read the journal's end
-                3. load a snapshot, or the state parked at the last clean stop
+                2. read the journal's end, and see what became of a batch in doubt
+                3. take the state that was kept, or load a snapshot
                 4. fold the journal after it
-                5. compare: seq, step and next are the journal's
+                5. compare: seq, step and next are the journal's (2 to 5: streams/resuming.py)
                 6. seek each input to the task's next, and open it
     live        7. take aligned records and apply them (streams/intake.py)
                 8. until the batch is full, the inputs are empty or its time is up
                 9. commit outputs and journal entry in one transaction; offer a snapshot; again
 
 Exactness: the task is changed by `apply` alone, which advances its position too, and nothing is
-awaited in between. Whatever fails after step 7, task and producer are discarded and step 1
-follows: there is one path for start, failure and repair. An exception in `apply` is a bug and
-stops the worker; the record that did it is named.
+awaited in between. Whatever fails after step 7, the producer is discarded and step 1 follows:
+there is one path for start, failure and repair. The state is kept, and used again only as far as
+the journal bears it out. An exception in `apply` is a bug and stops the worker; the record that
+did it is named.
 
 Zombies: after a failure step 1 waits until the group's coordinator has confirmed this member in
 the generation of its assignment. Otherwise a woken zombie fences the owner, who fences it back.
@@ -33,9 +34,9 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from schemas.errors import RiverrunError, Unavailable
 from streams.intake import NEVER, Intake, Watchdog
 from streams.measures import Measures
-from streams.recovery import Diverged, Entry, check_position, resumed
+from streams.resuming import Kept, Resuming
 from streams.transport import Batch
-from streams.wiring import PartitionLog, PartitionTask, Source, TransactionWriter, Wiring
+from streams.wiring import PartitionTask, Source, TransactionWriter, Wiring
 from streams.writer import Fenced, Limits, TooLarge
 
 log = logging.getLogger("riverrun.partition")
@@ -67,7 +68,7 @@ class Partition:
     """One assigned partition, from its assignment to its revocation.
 
     run (a task of its own), accept (from the router), watch (twice a second), stop. Once `run` has
-    ended without an exception, `task` is a state as committed, or None.
+    ended without an exception, `kept` is what the next recovery may go on from, or None.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Partition:
         source: Source,
         wiring: Wiring,
         *,
-        parked: PartitionTask | None = None,
+        kept: Kept | None = None,
         siblings: Callable[[], int] = lambda: 1,
         measures: Measures | None = None,
     ) -> None:
@@ -105,9 +106,10 @@ class Partition:
             clock=self.clock,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
-        self._parked = parked
+        self.kept = kept
         self._failures = 0
         self._unreported = False
+        self._sealed: bytes | None = None  # the entry of a batch that is being committed
         self._wake = asyncio.Event()
         self._stopping = False
         self._stopped = asyncio.Event()
@@ -126,9 +128,12 @@ class Partition:
                     break
                 except TooLarge as error:
                     await self._discard(error)
+                    self.kept = None  # the batch must be made anew
                 except FAILURES as error:
                     await self._discard(error)
                     await self._confirm_membership()
+            if self.task is not None:
+                self.kept = self._doubted(self.task)
         finally:
             self._shut_inputs()
             self.state = State.STOPPED
@@ -169,23 +174,23 @@ class Partition:
 
     async def _recover(self) -> None:
         began = self.clock()
-        self.state, self.moved_at = State.RECOVERING, began
-        self._writer = self.wiring.open_writer(self.number)
-        await self._writer.start()
+        self.state, self.moved_at, self.task = State.RECOVERING, began, None
+        writer = self._writer = self.wiring.open_writer(self.number)
+        await writer.start()
+        fenced_at = self.clock()
+        resuming = Resuming(
+            self.number, self.wiring, self.kept, commit=writer.commit, moved=self._moved
+        )
         reader = self.wiring.open_log(self.number)
         try:
             await reader.start()
-            last = await reader.last()
-            task, self._parked = self._parked, None
-            if task is None:
-                task = await self.wiring.store.load(self.number)
-            loaded_at, loaded_step = self.clock(), task.step
-            task = await self._rolled_forward(task, reader, last)
-            bounds = zip(await reader.beginnings(), await reader.ends(), strict=True)
-            positions = resumed(self.wiring.inputs, self.number, task.next, bounds)
+            task, positions = await resuming.run(reader)
         finally:
+            self.kept = resuming.kept
             await reader.close()
-        self.task = task
+        self.task, self.kept = task, None
+        if resuming.committed:
+            self.measures.committed(self.intake, self.clock() - began, task)
         seeks = self.intake.reset(task, positions)
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self._unreported = task.step > 0  # nobody knows what was reported before
@@ -194,41 +199,14 @@ class Partition:
         await self.source.seek_and_open(seeks)
         now = self.clock()
         log.info(
-            "partition %d: live at entry %d after %.2f s: %.2f s to load, %d records folded",
-            *(self.number, task.seq, now - began, loaded_at - began, task.step - loaded_step),
+            "partition %d: live at entry %d after %.2f s: %.2f s to fence, %.2f s to %s, "
+            "%.2f s to fold %d records",
+            *(self.number, task.seq, now - began, fenced_at - began),
+            *(resuming.at_hand_at - fenced_at, resuming.source, now - resuming.at_hand_at),
+            task.step - resuming.first_step,
         )
 
-    async def _rolled_forward(
-        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
-    ) -> PartitionTask:
-        # A snapshot that does not fit the log is said so and left, once; the log itself decides.
-        loaded_at = task.seq
-        try:
-            return await self._at_the_end(task, reader, last)
-        except Diverged as error:
-            if not loaded_at:
-                raise
-            log.error("partition %d: snapshot at entry %d: %s", self.number, loaded_at, error)
-            task = await self.wiring.store.fresh(self.number, str(error))
-            return await self._at_the_end(task, reader, last)
-
-    async def _at_the_end(
-        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
-    ) -> PartitionTask:
-        for _ in range(3):
-            task = await self.wiring.roll(task, reader, self._progressed)
-            try:
-                check_position(task, last)
-            except Diverged:
-                before, last = last, await reader.last()
-                if last == before:
-                    raise
-            else:
-                return task
-        # Since step 1 nobody else may write it, so that owner is the right one.
-        raise Unavailable("another owner writes this partition's journal")
-
-    def _progressed(self, seq: int) -> None:
+    def _moved(self) -> None:
         self.moved_at = self.clock()
         if self._stopping:
             raise _Stop
@@ -286,10 +264,11 @@ class Partition:
         if self._unreported and due:
             intake.outputs.extend(task.report())
             self.reported_at, self._unreported = now, False
-        entry = task.seal()
+        entry = self._sealed = task.seal()
         if entry is None and not intake.outputs:
             return
         await self._write(writer, entry)
+        self._sealed = None
         self.measures.committed(intake, self.clock() - now, task)
         self.commits += 1
         # From the begin, so that a slow commit is not waited for twice.
@@ -336,11 +315,17 @@ class Partition:
     async def _discard(self, error: Exception) -> None:
         log.warning("partition %d: %s; recovering", self.number, error)
         self.state, self.error = State.WAITING, str(error)
-        self.task = None
+        if self.task is not None:
+            self.kept, self.task = self._doubted(self.task), None
         self._shut_inputs()
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.close()
+
+    def _doubted(self, task: PartitionTask) -> Kept:
+        # What was applied and not committed, as one batch; the next recovery sees to it.
+        entry, self._sealed = self._sealed or task.seal(), None
+        return Kept(task) if entry is None else Kept(task, self.intake.outputs, entry)
 
     async def _confirm_membership(self) -> None:
         self._failures += 1

@@ -54,6 +54,8 @@ class Task(Protocol):
     @property
     def seq(self) -> int: ...  # noqa: D102 - models/task.py says it
     @property
+    def begun(self) -> int: ...  # noqa: D102
+    @property
     def step(self) -> int: ...  # noqa: D102
     @property
     def next(self) -> list[int]: ...  # noqa: D102
@@ -91,7 +93,8 @@ async def fold(
     """Bring a task from its own seq to the journal's end, or to `until` entries.
 
     Raises `Diverged` as soon as an entry is closed differently than it was. The task is then
-    useless. Takes its time in slices of `BREATH_S`.
+    useless. Takes its time in slices of `BREATH_S`. Broken off at any of its awaits, it can be
+    called again with the same task: what the open entry holds is not applied twice.
     """
     clock = asyncio.get_running_loop().time
     breath = clock() + BREATH_S
@@ -103,14 +106,20 @@ async def fold(
                 f"the journal goes on with entry {entry.seq} where {task.seq} was expected: a part "
                 "of it is gone. Start from a newer snapshot or from an archive."
             )
+        begun = task.begun
         for input, first, count, _ in entry.runs:
-            for record in await log.run(input, first, count):
+            if begun >= count:
+                begun -= count
+                continue
+            records = await log.run(input, first, count)
+            for record in records[begun:]:
                 outputs = task.apply(task.read(input, record))
                 if on_outputs is not None:
                     on_outputs(outputs)
                 if clock() > breath:
                     await asyncio.sleep(0)
                     breath = clock() + BREATH_S
+            begun = 0
         if entry.runs:
             _compare(task, entry)
         else:
@@ -119,9 +128,9 @@ async def fold(
             on_progress(entry.seq)
 
 
-async def rolled(task: Task, log: Log, on_progress: Callable[[int], None]) -> Any:
+async def rolled(task: Task, log: Log, on_progress: Callable[[Any], None]) -> Any:
     """The task at the journal's end, where one definition made all of it."""
-    await fold(task, log, on_progress=on_progress)
+    await fold(task, log, on_progress=lambda _: on_progress(task))
     return task
 
 

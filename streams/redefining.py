@@ -84,7 +84,7 @@ class Eras:
         self.partitions = partitions
 
     async def roll(
-        self, task: PartitionTask, log: Log, on_progress: Callable[[int], None]
+        self, task: PartitionTask, log: Log, on_progress: Callable[[PartitionTask], None]
     ) -> PartitionTask:
         """The task at the journal's end. Raises `Incompatible` if that is of another definition."""
         last = await log.last()
@@ -120,8 +120,12 @@ class LogsPast:
         if not self.definitions.records:
             self.definitions = await Definitions.read(eras.names["definitions"], eras.settings)
 
-    async def roll(self, task: PartitionTask, on_progress: Callable[[int], None]) -> PartitionTask:
-        """Roll a task forward to the log's end, through every change of definition."""
+    async def roll(
+        self, task: PartitionTask, on_progress: Callable[[PartitionTask], None]
+    ) -> PartitionTask:
+        """Roll a task forward to the log's end, through every change of definition. What
+        `on_progress` was told of last may be rolled on, if this one is broken off.
+        """
         try:
             async for first in self._log.entries(task.seq):
                 if not task.step and first.definition != task.definition:
@@ -129,10 +133,8 @@ class LogsPast:
                     task = self.fresh(first.definition)
                 break
             while True:
-                era, began = Era(self._log, task.definition), task.seq
-                await fold(task, era, on_progress=on_progress)
-                if task.seq > began:
-                    self._check_runtime(task.definition, task.seq - began)
+                era = Era(self._log, task.definition)
+                await self._folded(task, era, on_progress)
                 if era.next is None:
                     return task
                 if era.next.redefined is None:
@@ -142,16 +144,32 @@ class LogsPast:
                     )
                 await self.read()
                 task = await redefined(self, task, era.next)
+                on_progress(task)
         except Unprovable as error:
             raise Incompatible(str(error)) from error
 
-    def _check_runtime(self, definition: str, entries: int) -> None:
+    async def _folded(
+        self, task: PartitionTask, era: Era, on_progress: Callable[[PartitionTask], None]
+    ) -> None:
+        began, checked = task.seq, False
+
+        def progressed(seq: int) -> None:
+            nonlocal checked
+            if not checked:
+                self._check_runtime(task.definition, began)
+            checked = True
+            on_progress(task)
+
+        await fold(task, era, on_progress=progressed)
+
+    def _check_runtime(self, definition: str, first: int) -> None:
         # Its source is at hand, the River or the riverrun that ran it is not.
         record = self.definitions.records.get(definition)
         if record is None or record.runtime == runtime():
             return
         said = (
-            f"{entries} entries of definition {definition} ran on {record.runtime}, not {runtime()}"
+            f"entries from {first} on, of definition {definition}, ran on {record.runtime}, not "
+            f"{runtime()}"
         )
         if self.exact:
             raise Incompatible(

@@ -117,7 +117,7 @@ class Redefinition:
         old = last.definition
         store = store_of(past.loaded(old), self._settings, lambda _: past.fresh(old))
         task = await store.load(partition)
-        task = await past.roll(task, lambda seq: self._on_progress(partition, seq))
+        task = await past.roll(task, lambda task: self._on_progress(partition, task.seq - 1))
         kept = kept_models(task, past.fresh(self._loaded.definition))
         entry = Entry(
             last.seq + 1, last.step, [], last.next, self._loaded.definition, self._said(last)

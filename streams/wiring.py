@@ -55,8 +55,10 @@ class PartitionLog(Log, Protocol):
 class SnapshotStore(Protocol):
     """Where states are kept; a cache of the log."""
 
-    async def load(self, partition: int) -> PartitionTask:
-        """The newest usable state of a partition; a fresh task if there is none."""
+    async def load(self, partition: int, at_hand: Any = None) -> PartitionTask:
+        """The newest usable state of a partition; a fresh task if there is none; `at_hand` itself
+        unless what is stored is so far ahead of it that loading it takes less than the fold.
+        """
 
     async def fresh(self, partition: int, because: str) -> PartitionTask:
         """A task at the beginning: what was loaded does not fit the log, and why."""
@@ -103,5 +105,6 @@ class Wiring:
     pace: Pace = Pace()
     # A record that no broker takes is left out, or what this makes of it takes its place.
     # From a state and its log to the state at the log's end; through changes of definition, too.
-    roll: Callable[[Any, PartitionLog, Callable[[int], None]], Awaitable[Any]] = rolled
+    # What it is told with the task after each entry, it may be broken off at.
+    roll: Callable[[Any, PartitionLog, Callable[[Any], None]], Awaitable[Any]] = rolled
     shorten: Callable[[Any, int], Any | None] = lambda output, limit_bytes: None

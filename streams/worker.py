@@ -36,6 +36,7 @@ from streams.measures import Measures
 from streams.partition import Partition, State
 from streams.processes import claim_instance
 from streams.recovery import Diverged, rolled
+from streams.resuming import Kept
 from streams.serving import FeatureServer
 from streams.status import publish
 from streams.transport import App, Batch, Consumer, make_app, tell_quietly
@@ -59,9 +60,9 @@ class FreshStore:
     def __init__(self, factory: Callable[[int], PartitionTask]) -> None:
         self.factory = factory
 
-    async def load(self, partition: int) -> PartitionTask:
-        """A fresh task."""
-        return self.factory(partition)
+    async def load(self, partition: int, at_hand: PartitionTask | None = None) -> PartitionTask:
+        """What is at hand, or a fresh task."""
+        return at_hand or self.factory(partition)
 
     async def fresh(self, partition: int, because: str) -> PartitionTask:
         """A fresh task."""
@@ -153,7 +154,7 @@ class _Worker:
         self.serving = serving
         self.partitions: dict[int, Partition] = {}
         self.runs: dict[int, asyncio.Task[None]] = {}
-        self.parked: dict[int, PartitionTask] = {}
+        self.kept: dict[int, Kept] = {}
         self.measures: dict[int, Measures] = {}
         self.assigned = False
         self.code = CLEAN
@@ -258,7 +259,7 @@ class _Worker:
         self.assigned = True
         for number in sorted(numbers):
             self._start(number, generation)
-        self.parked = {n: task for n, task in self.parked.items() if n in numbers}
+        self.kept.clear()  # those of partitions that are others' now
         if self.beside is not None and 0 in numbers:
             self.besides.append(asyncio.create_task(self.beside(), name="beside"))
 
@@ -282,7 +283,7 @@ class _Worker:
             generation,
             consumer,
             self.wiring,
-            parked=self.parked.pop(number, None),
+            kept=self.kept.pop(number, None),
             siblings=lambda: len(self.partitions),
             measures=self.measures.setdefault(number, Measures()),
         )
@@ -304,7 +305,7 @@ class _Worker:
         self._end(code, error)
 
     async def _stop_all(self) -> None:
-        """Let every transaction in flight end, bounded; park what ended cleanly."""
+        """Let every transaction in flight end, bounded; keep the states."""
         for side in self.besides:
             side.cancel()
         self.besides.clear()
@@ -319,9 +320,9 @@ class _Worker:
                 log.warning("partition %d did not end in time; its state is dropped", number)
                 run.cancel()
             elif not run.cancelled() and run.exception() is None:
-                task = stopping[number].task
-                if task is not None:
-                    self.parked[number] = task
+                kept = stopping[number].kept
+                if kept is not None:
+                    self.kept[number] = kept
 
     def _route(self, batch: Batch) -> None:
         partition = self.partitions.get(batch.partition)

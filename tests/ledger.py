@@ -48,6 +48,11 @@ class Ledger:
         self._runs: list[list[int]] = []
         self._reported = 0
 
+    @property
+    def begun(self) -> int:
+        """Records of the open entry."""
+        return sum(run[2] for run in self._runs)
+
     def read(self, input: int, record: Any) -> Taken:
         """Take the time from `{"t": …}`; anything else is taken at once."""
         try:

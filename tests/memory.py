@@ -141,9 +141,9 @@ class Fresh:
     def __init__(self, inputs: int) -> None:
         self.inputs = inputs
 
-    async def load(self, partition: int) -> Ledger:
-        """A fresh task."""
-        return Ledger(self.inputs)
+    async def load(self, partition: int, at_hand: Ledger | None = None) -> Ledger:
+        """What is at hand, or a fresh task."""
+        return at_hand or Ledger(self.inputs)
 
     async def fresh(self, partition: int, because: str) -> Ledger:
         """A fresh task."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from streams.inbox import Inbox
 from streams.intake import ApplyFailed, Intake, Watchdog
 from streams.partition import Partition, Stalled, State
 from streams.recovery import Diverged, Entry, check_position, fold
+from streams.resuming import Kept
 from streams.transport import Batch
 
 
@@ -207,10 +209,10 @@ async def _survive(seed: int) -> None:
     memory.put_gap(0, 2)
     task = None
     for _ in range(40):
-        partition = memory.partition(parked=task)
+        partition = memory.partition(kept=task)
         try:
             await _drain(memory, partition, rng, count)
-            task = partition.task
+            task = partition.kept
         except Stalled:
             task = None  # the worker exits, and another one starts from the log
         if _applied(memory) == count:
@@ -280,13 +282,13 @@ async def test_a_clean_stop_leaves_a_state_to_go_on_from() -> None:
     rng = random.Random(3)
     first = memory.partition()
     await _drain(memory, first, rng, 30)
-    parked = first.task
+    parked = first.kept.task
     assert isinstance(parked, Ledger)
     fresh = Ledger(2)
     await fold(fresh, MemoryLog(memory))
     assert (parked.hash, parked.seq, parked.next) == (fresh.hash, fresh.seq, fresh.next)
     memory.put(0, _at(99))
-    second = memory.partition(parked=parked)
+    second = memory.partition(kept=first.kept)
     await _drain(memory, second, rng, 31)
     assert second.task is parked
     await _check(memory)
@@ -321,7 +323,7 @@ async def test_a_snapshot_that_does_not_fit_is_left_for_the_log() -> None:
     stranger = Ledger(2)
     stranger.seq = stranger.step = 10_000
     memory.put(0, _at(99))
-    await _drain(memory, memory.partition(parked=stranger), rng, 31)
+    await _drain(memory, memory.partition(kept=Kept(stranger)), rng, 31)
     await _check(memory)
 
 
@@ -351,7 +353,7 @@ async def test_a_stop_breaks_a_recovery_off() -> None:
     """Whatever it waits for, here a snapshot store that never answers: the rebalance goes on."""
 
     class Silent(Fresh):
-        async def load(self, partition: int) -> Ledger:
+        async def load(self, partition: int, at_hand: Ledger | None = None) -> Ledger:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -365,6 +367,116 @@ async def test_a_stop_breaks_a_recovery_off() -> None:
     async with asyncio.timeout(1):
         await running
     assert (partition.state, partition.task) == (State.STOPPED, None)
+
+
+class Counting(Ledger):
+    """Counts what it is made to apply."""
+
+    def __init__(self, inputs: int = 2) -> None:
+        super().__init__(inputs)
+        self.applied = 0
+
+    def apply(self, taken: Any) -> Any:
+        """As a ledger."""
+        self.applied += 1
+        return super().apply(taken)
+
+
+class Loads(Fresh):
+    """A store whose states are counted."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.loaded: list[Counting] = []
+
+    async def load(self, partition: int, at_hand: Any = None) -> Any:
+        """Always anew."""
+        assert at_hand is None
+        self.loaded.append(Counting())
+        return self.loaded[-1]
+
+
+async def test_a_recovery_broken_off_goes_on_from_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often a rebalance or a failing read breaks it off, amid an entry too: each record is
+    folded once, and the state is that of one fold.
+    """
+    monkeypatch.setattr("streams.recovery.BREATH_S", -1.0)  # it may be broken off at any record
+    rng = random.Random(7)
+    memory = Memory()
+    for n in range(60):
+        memory.put(rng.randrange(2), _at(n))
+    await _drain(memory, memory.partition(), rng, 60)
+    memory.fails = lambda step: step == "read" and rng.random() < 0.1
+    store, kept, broken_off = Loads(), None, 0
+    while not kept or kept.task.step < 60:
+        partition = Partition(0, 1, memory, memory.wiring(store=store), kept=kept)
+        running = asyncio.create_task(partition.run())
+        for _ in range(rng.randint(1, 40)):
+            await asyncio.sleep(0)
+        broken_off += partition.state is State.RECOVERING
+        partition.stop()
+        await running
+        kept = partition.kept
+    assert broken_off > 3
+    assert len(store.loaded) == 1
+    assert store.loaded[0].applied == 60
+    fresh = Ledger(2)
+    memory.fails = lambda step: False
+    await fold(fresh, MemoryLog(memory))
+    assert (kept.task.hash, kept.task.next) == (fresh.hash, fresh.next)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("step", ["before", "after"])
+async def test_a_commit_that_failed_costs_no_fold(step: str) -> None:
+    """Whether it took effect or not: the state at hand is used again, nothing is applied twice."""
+    memory, rng, left = Memory(), random.Random(5), [3]
+
+    def fails(at: str) -> bool:
+        left[0] -= at == step
+        return at == step and left[0] == 0
+
+    memory.fails = fails
+    for n in range(60):
+        memory.put(n % 2, _at(n))
+    store = Loads()
+    partition = Partition(0, 1, memory, memory.wiring(store=store))
+    memory.to = partition.accept
+    await _drain(memory, partition, rng, 60)
+    assert left[0] < 0
+    assert [task.applied for task in store.loaded] == [60]
+    assert partition.measures.recoveries == 2
+    assert partition.measures.records == 60
+    await _check(memory)
+
+
+async def test_a_batch_in_doubt_is_left_where_another_has_gone_on() -> None:
+    """Its owner was fenced, and the next one took the same records otherwise: what the journal has
+    is folded from a state of the store, and the batch is not committed.
+    """
+    memory, rng = Memory(), random.Random(5)
+    for n in range(20):
+        memory.put(n % 2, _at(n))
+    first = memory.partition()
+    await _drain(memory, first, rng, 20)
+    for n in range(20, 30):
+        memory.put(n % 2, _at(n))
+    assert first.kept is not None
+    doubted = first.kept.task
+    outputs = [
+        out for n in range(3) for out in doubted.apply(doubted.read(0, memory.logs[0][10 + n]))
+    ]
+    kept = Kept(doubted, outputs, doubted.seal())
+    second = memory.partition()
+    await _drain(memory, second, rng, 30)
+    third = Partition(0, 1, memory, memory.wiring(store=(store := Loads())), kept=kept)
+    running = asyncio.create_task(third.run())
+    await _until_live(third)
+    third.stop()
+    await running
+    assert third.task is store.loaded[0]
+    await _check(memory)
 
 
 async def test_a_state_ahead_of_the_journal_is_refused() -> None:

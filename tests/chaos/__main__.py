@@ -26,6 +26,7 @@ from tests.chaos.faults import Faults, Struck
 from tests.chaos.folding import USE_CASE, differing
 from tests.chaos.proxy import Proxies
 from tests.chaos.publisher import Publisher
+from tests.chaos.reasons import lines_of, reason
 from tests.chaos.verifier import Found, records, verify
 
 WORKERS = 3
@@ -192,10 +193,20 @@ def report(
     ]
     for name, value in rows:
         print(f"{name:<34}{value}")
+    print_reasons(found, crew, start)
     for text in found.examples_of_wrong:
         print(f"  {text}")
     exact = not (found.duplicates or found.lost or found.wrong or differ)
     return exact and drained_s is not None and stall < stall_s and not bugs
+
+
+def print_reasons(found: Found, crew: Crew, start: float) -> None:
+    """What each silence above the target for a kill went to."""
+    lines = lines_of(crew.folder)
+    for began, gap, n in sorted(found.silences()):
+        if gap > KILLED_S_MAX:
+            said = reason(lines, n, began, gap)
+            print(f"{began - start:6.1f}s  partition {n} silent for {gap:.1f} s: {said}")
 
 
 def main() -> int:

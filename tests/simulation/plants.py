@@ -10,6 +10,8 @@ from typing import Any
 from models.state import parts_of
 from models.task import PartitionTask
 from streams.partition import Partition
+from streams.recovery import Entry
+from streams.resuming import Kept, Resuming
 from streams.writer import Writer
 from tests.simulation.store import Store
 
@@ -34,6 +36,7 @@ class Plants:
     store: type[Any] = Store
     writer: type[Any] = Writer
     partition: type[Any] = Partition
+    resuming: type[Any] = Resuming
 
 
 class _CommitsBeforeFlush(Writer):
@@ -76,10 +79,26 @@ class _ForgetsParkedInCore(Mortal):
         return outputs
 
 
+class _CommitsAgainUnseen(Resuming):
+    async def _settled(self, kept: Kept, sealed: bytes, last: Any, reader: Any) -> Any:
+        # The journal is not asked whether the batch in doubt is there.
+        await self._commit(kept.outputs, sealed)
+        self.kept = Kept(kept.task)
+        return Entry.decode(sealed)
+
+
+class _FoldsAnEntryFromItsBeginning(Mortal):
+    @property
+    def begun(self) -> int:
+        return 0
+
+
 PLANTED = {
     "commit before flush": Plants(writer=_CommitsBeforeFlush),
     "snapshot before commit": Plants(partition=_SnapshotsBeforeCommit),
     "forget one parked outcome in the snapshot": Plants(store=_ForgetsParkedInSnapshot),
     "forget one parked outcome in the core": Plants(task=_ForgetsParkedInCore),
+    "commit a batch in doubt unseen": Plants(resuming=_CommitsAgainUnseen),
+    "fold an entry anew that was broken off": Plants(task=_FoldsAnEntryFromItsBeginning),
 }
 """Name → the bug."""

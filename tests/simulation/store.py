@@ -37,6 +37,11 @@ class Vault:
         kept = self.kept.get(partition)
         return kept[-1][2] if kept else None
 
+    def seq(self, partition: int) -> int:
+        """Of what is there; -1 if nothing is."""
+        kept = self.kept.get(partition)
+        return kept[-1][1] if kept else -1
+
     def lose_since(self, moment: float) -> None:
         """A failover to a replica that was behind."""
         for partition, kept in self.kept.items():
@@ -51,9 +56,12 @@ class Store:
         self.world = process.world
         self._written_at: dict[int, float] = {}
 
-    async def load(self, partition: int) -> PartitionTask:
-        """The newest state, or a fresh task."""
+    async def load(self, partition: int, at_hand: Any = None) -> PartitionTask:
+        """The newest state, or a fresh task, or what is at hand if nothing is ahead of it."""
         await self.process.io("3 load", fails=False)
+        if at_hand is not None and self.world.vault.seq(partition) <= at_hand.seq:
+            kept: PartitionTask = at_hand
+            return kept
         task = self.process.fresh(partition)
         saved = self.world.vault.newest(partition)
         if saved is not None and not self.world.fate.strikes("snapshot cannot be read"):

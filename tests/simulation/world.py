@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from faust.types import TP
 
@@ -340,10 +341,12 @@ def simulate(seed: int, *, events: int = 24, plants: Plants | None = None) -> Re
     before = asyncio_log.level
     asyncio_log.setLevel(logging.CRITICAL + 1)
     with simulated(), contextlib.ExitStack() as patches:
-        if chosen.partition is not Plants.partition:
-            from unittest.mock import patch
-
-            patches.enter_context(patch("streams.worker.Partition", chosen.partition))
+        for name, planted in (
+            ("worker.Partition", chosen.partition),
+            ("partition.Resuming", chosen.resuming),
+            ("resuming.FAR_RECORDS", 8),  # runs are short
+        ):
+            patches.enter_context(patch(f"streams.{name}", planted))
         try:
             return run_virtually(run())
         finally:

@@ -1,0 +1,139 @@
+"""Steps 2 to 5 of a runner: from the nearest state at hand to the one at the journal's end.
+
+A recovery that was broken off goes on from where it was: the fold is deterministic, so a state
+half way is as good as a snapshot of there. A batch whose commit failed may be in the journal or
+not. Since the former owner was fenced (step 1), the journal's end says which: it is there, or it is
+committed now, or somebody else has gone on and the state is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.errors import Unavailable
+from streams.recovery import Diverged, Entry, check_position, resumed
+from streams.wiring import PartitionLog, PartitionTask, Wiring
+
+log = logging.getLogger("riverrun.partition")
+
+FAR_RECORDS = 1_000  # a fold of so many takes longer than to see what is stored
+
+Commit = Callable[[Sequence[Any], bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A state to go on from: of a clean stop, a fold broken off, or a failure.
+
+    Its closed entries are the journal's; but if `entry` is given, that is its last one, with
+    `outputs`, and may not have been committed. What its open entry holds is the beginning of the
+    journal's next one.
+    """
+
+    task: PartitionTask
+    outputs: Sequence[Any] = ()
+    entry: bytes | None = None
+
+
+class Resuming:
+    """One partition's. After `run`, however it ended, `kept` is what may be gone on from."""
+
+    def __init__(
+        self,
+        number: int,
+        wiring: Wiring,
+        kept: Kept | None,
+        *,
+        commit: Commit,
+        moved: Callable[[], None],
+    ) -> None:
+        self.number = number
+        self.wiring = wiring
+        self.kept = kept
+        self.committed = False  # a batch in doubt, now or then
+        self.source = "keep"
+        self.at_hand_at = 0.0
+        self.first_step = 0
+        self._commit = commit
+        self._moved = moved
+        self._clock = asyncio.get_running_loop().time
+
+    async def run(self, reader: PartitionLog) -> tuple[PartitionTask, list[int]]:
+        """(the task at the journal's end, where each input goes on)."""
+        last = await reader.last()
+        if self.kept is not None and self.kept.entry is not None:
+            last = await self._settled(self.kept, self.kept.entry, last, reader)
+        task = await self._at_hand(last)
+        self.kept, self.first_step, self.at_hand_at = Kept(task), task.step, self._clock()
+        task = await self._rolled_forward(task, reader, last)
+        self.kept = Kept(task)
+        bounds = zip(await reader.beginnings(), await reader.ends(), strict=True)
+        return task, resumed(self.wiring.inputs, self.number, task.next, bounds)
+
+    async def _settled(
+        self, kept: Kept, sealed: bytes, last: Entry | None, reader: PartitionLog
+    ) -> Entry | None:
+        """See what became of a batch; gives the journal's end after that."""
+        mine = Entry.decode(sealed)
+        if mine.seq == (0 if last is None else last.seq + 1):
+            await self._commit(kept.outputs, sealed)
+            log.info("partition %d: entry %d is committed now", self.number, mine.seq)
+            self.kept, self.committed, last = Kept(kept.task), True, mine
+        elif last is not None and await self._holds(reader, mine):
+            self.kept, self.committed = Kept(kept.task), True
+        else:
+            log.info("partition %d: entry %d is not this worker's", self.number, mine.seq)
+            self.kept = None
+        return last
+
+    async def _at_hand(self, last: Entry | None) -> PartitionTask:
+        kept, store = None if self.kept is None else self.kept.task, self.wiring.store
+        if kept is not None and (last is None or last.step - kept.step < FAR_RECORDS):
+            return kept
+        task = await store.load(self.number, kept)
+        self.source = "load" if task is not kept else self.source
+        return task
+
+    async def _holds(self, reader: PartitionLog, mine: Entry) -> bool:
+        async for entry in reader.entries(mine.seq):
+            return entry == mine
+        return False
+
+    async def _rolled_forward(
+        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
+    ) -> PartitionTask:
+        # A state that does not fit the log is said so and left, once; the log itself decides.
+        loaded_at = task.seq
+        try:
+            return await self._at_the_end(task, reader, last)
+        except Diverged as error:
+            self.kept = None
+            if not loaded_at:
+                raise
+            log.error("partition %d: state at entry %d: %s", self.number, loaded_at, error)
+            task = await self.wiring.store.fresh(self.number, str(error))
+            return await self._at_the_end(task, reader, last)
+
+    async def _at_the_end(
+        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
+    ) -> PartitionTask:
+        for _ in range(3):
+            task = await self.wiring.roll(task, reader, self._progressed)
+            try:
+                check_position(task, last)
+            except Diverged:
+                before, last = last, await reader.last()
+                if last == before:
+                    raise
+            else:
+                return task
+        # Since step 1 nobody else may write it, so that owner is the right one.
+        raise Unavailable("another owner writes this partition's journal")
+
+    def _progressed(self, task: PartitionTask) -> None:
+        self.kept = Kept(task)
+        self._moved()
