@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+import streams.lean  # noqa: F401 - before all that imports River
 from schemas.errors import RiverrunError
 from streams.cli import (
     auditing,
