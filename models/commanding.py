@@ -75,7 +75,8 @@ class Commanding:
         was = roster.state(model)
         stored = parts.restoring.opened(parts, command, parcel)
         left = None if model == roster.champion else roster.roll_back()
-        parts.put_back(stored)
+        if stored is not None:
+            parts.put_back(stored)
         parts.journal.restored.append(command.command_id)
         parts.restoring.clear()
         if left is None:

@@ -55,6 +55,7 @@ class Restoring:
 
     def __init__(self, unseal: Unseal | None) -> None:
         self._unseal = unseal
+        self.heeded: frozenset[str] = frozenset()
         self.of = ""
         self.pieces: list[bytes] = []
 
@@ -72,8 +73,12 @@ class Restoring:
         if piece.number == len(self.pieces):  # else it came before
             self.pieces.append(piece.state)
 
-    def opened(self, task: Labelled, command: Command, parcel: Parcel) -> Stored:
-        """The state that a command names; raises `Malformed`, with nothing changed."""
+    def opened(self, task: Labelled, command: Command, parcel: Parcel) -> Stored | None:
+        """The state that a command names; raises `Malformed`, with nothing changed. None: the
+        command was obeyed under another definition, for which the state was made.
+        """
+        if command.command_id in self.heeded and parcel.definition != task.definition:
+            return None
         if parcel.definition != task.definition:
             raise Malformed(
                 f"the state is of definition {parcel.definition}, and {task.definition} is in "

@@ -16,6 +16,8 @@ Rules of a step:
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import orjson
 
 from models.answering import Answering
@@ -90,12 +92,19 @@ class PartitionTask(Parts):
 
     def seal(self) -> bytes | None:
         """Close the journal entry: its record's value, or None if nothing was applied."""
+        self.restoring.heeded = frozenset()
         entry = self.journal.seal(self.definition)
         return None if entry is None else orjson.dumps(entry)
 
     def skip(self) -> None:
         """Pass over a journal entry in which nothing was applied: a change of definition."""
         self.journal.skip()
+
+    def heed(self, restored: Collection[str]) -> None:
+        """Before an entry is folded: the commands of it that put a model back then. Where that was
+        under another definition, whose state does not fit here, what they decided still holds.
+        """
+        self.restoring.heeded = frozenset(restored)
 
     def report(self) -> list[Output]:
         """Metrics and delays that changed since the last report: a read of the state."""

@@ -9,7 +9,7 @@ part of the log, this River) ends in `Unprovable`: that says nothing about the p
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from models.task import PartitionTask
@@ -229,3 +229,6 @@ class _Watched:
 
     def skip(self) -> None:
         self._task.skip()
+
+    def heed(self, restored: Collection[str]) -> None:
+        self._task.heed(restored)

@@ -11,7 +11,7 @@ in-memory log serves as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -63,6 +63,7 @@ class Task(Protocol):
     def apply(self, taken: Any) -> Sequence[Any]: ...  # noqa: D102
     def seal(self) -> bytes | None: ...  # noqa: D102
     def skip(self) -> None: ...  # noqa: D102
+    def heed(self, restored: Collection[str]) -> None: ...  # noqa: D102
 
 
 class Log(Protocol):
@@ -106,6 +107,7 @@ async def fold(
                 f"the journal goes on with entry {entry.seq} where {task.seq} was expected: a part "
                 "of it is gone. Start from a newer snapshot or from an archive."
             )
+        task.heed(entry.restored or ())
         begun = task.begun
         for input, first, count, _ in entry.runs:
             if begun >= count:

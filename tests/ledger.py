@@ -92,6 +92,9 @@ class Ledger:
             return [Output("examples", taken.key, taken.value)]
         return []
 
+    def heed(self, restored: Any) -> None:
+        """It puts nothing back."""
+
     def report(self) -> list[Output]:
         """One record of how far it is."""
         self._reported = self.step

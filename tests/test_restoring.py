@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from one_partition import Partition, command, dump, letters, use_case
 from models.reading import COMMANDS
 from models.restoring import PIECE_BYTES_MAX, label_of
 from models.state import parts_of, take_parts
+from models.task import PartitionTask
 from streams.parcels import packed, pieces, seal, unsealer
+from streams.recovery import Entry, fold
 
 KEY = b"a key of this test"
 
@@ -133,6 +136,63 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
         before.pop(part), after.pop(part)
     assert after == before
     assert b"restored" not in (mine.task.seal() or b"")
+
+
+class Journaled(Partition):
+    """Keeps its records and entries, one entry every few records (recovery.Log)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.records: dict[int, list[Any]] = {}
+        self.sealed: list[bytes] = []
+
+    def apply(self, taken: Any) -> list[Any]:
+        """As a partition."""
+        self.records.setdefault(taken.input, []).append(taken.record)
+        said = super().apply(taken)
+        if self.task.step % 4 == 0 and (entry := self.task.seal()) is not None:
+            self.sealed.append(entry)
+        return said
+
+    async def last(self) -> Entry | None:
+        """The newest."""
+        return Entry.decode(self.sealed[-1])
+
+    async def entries(self, seq: int) -> AsyncIterator[Entry]:
+        """From there on."""
+        for entry in self.sealed[seq:]:
+            yield Entry.decode(entry)
+
+    async def run(self, input: int, first: int, count: int) -> list[Any]:
+        """By offset."""
+        return self.records[input][first : first + count]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_warmed_under_another_definition_the_decision_holds(refused: bool) -> None:
+    """`redefine --how warm` folds the whole log under the new definition, for which the state was
+    not made: who was rolled back to is the champion, as that definition has learnt it. Where the
+    rollback was refused then, it is not obeyed either.
+    """
+    live = Journaled(use_case(segments=None, breaker=False), unseal=unsealer(lambda: KEY))
+    lived(live, 0, 40)
+    state = packed(live.task, "linear")
+    live.command("c1", "promote", model="tree")
+    lived(live, 40, 60)
+    bring(live, state, "linear", **({"seal": "0" * 64} if refused else {}))
+    lived(live, 60, 80)
+    live.sealed += [entry for entry in [live.task.seal()] if entry is not None]
+    warmed = PartitionTask(live.case, partition=0, partitions=1, definition="d2")
+    await fold(warmed, live)
+    assert warmed.roster.champion == live.task.roster.champion == ("tree" if refused else "linear")
+    assert warmed.roster.before == live.task.roster.before
+    assert warmed.roster.pooled["linear"].trained_on == 80
+    assert live.task.roster.pooled["linear"].trained_on == (80 if refused else 60)
+    # The state itself came and went: the next command of another definition is refused as ever.
+    other = Partition(live.case, unseal=unsealer(lambda: KEY))
+    other.task, other.offsets = warmed, list(live.offsets)
+    said = bring(other, state, "linear", "again", definition="d1")
+    assert "definition d1" in letters(said)[0]["error"]
 
 
 def test_under_another_key_nothing_is_read() -> None:
