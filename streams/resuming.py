@@ -1,9 +1,9 @@
 """Steps 2 to 5 of a runner: from the nearest state at hand to the one at the journal's end.
 
 A recovery that was broken off goes on from where it was: the fold is deterministic, so a state
-half way is as good as a snapshot of there. A batch whose commit failed may be in the journal or
-not. Since the former owner was fenced (step 1), the journal's end says which: it is there, or it is
-committed now, or somebody else has gone on and the state is left.
+half way is as good as a snapshot of there, and is kept as one. A batch whose commit failed may be
+in the journal or not. Since the former owner was fenced (step 1), the journal's end says which: it
+is there, or it is committed now, or somebody else has gone on and the state is left.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ from streams.wiring import PartitionLog, PartitionTask, Wiring
 log = logging.getLogger("riverrun.partition")
 
 FAR_RECORDS = 1_000  # a fold of so many takes longer than to see what is stored
+LOOK_S = 5.0  # into a long fold, what is stored is looked at again, then after twice as long
+
+
+class _LookAgain(Exception):
+    """A store that did not answer may do so now."""
+
 
 Commit = Callable[[Sequence[Any], bytes], Awaitable[None]]
 
@@ -61,6 +67,8 @@ class Resuming:
         self._commit = commit
         self._moved = moved
         self._clock = asyncio.get_running_loop().time
+        self._goal_step = 0
+        self._look_at, self._look_s = 0.0, LOOK_S
 
     async def run(self, reader: PartitionLog) -> tuple[PartitionTask, list[int]]:
         """(the task at the journal's end, where each input goes on)."""
@@ -69,6 +77,8 @@ class Resuming:
             last = await self._settled(self.kept, self.kept.entry, last, reader)
         task = await self._at_hand(last)
         self.kept, self.first_step, self.at_hand_at = Kept(task), task.step, self._clock()
+        self._goal_step = 0 if last is None else last.step
+        self._look_at = self.at_hand_at + self._look_s
         task = await self._rolled_forward(task, reader, last)
         self.kept = Kept(task)
         bounds = zip(await reader.beginnings(), await reader.ends(), strict=True)
@@ -122,7 +132,7 @@ class Resuming:
         self, task: PartitionTask, reader: PartitionLog, last: Entry | None
     ) -> PartitionTask:
         for _ in range(3):
-            task = await self.wiring.roll(task, reader, self._progressed)
+            task = await self._rolled(task, reader, last)
             try:
                 check_position(task, last)
             except Diverged:
@@ -134,6 +144,23 @@ class Resuming:
         # Since step 1 nobody else may write it, so that owner is the right one.
         raise Unavailable("another owner writes this partition's journal")
 
+    async def _rolled(
+        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
+    ) -> PartitionTask:
+        while True:
+            try:
+                rolled: PartitionTask = await self.wiring.roll(task, reader, self._progressed)
+                return rolled
+            except _LookAgain:
+                assert self.kept is not None
+                task = await self._at_hand(last)
+                self.first_step += task.step - self.kept.task.step
+                self.kept, self._look_s = Kept(task), 2 * self._look_s
+                self._look_at = self._clock() + self._look_s
+
     def _progressed(self, task: PartitionTask) -> None:
         self.kept = Kept(task)
         self._moved()
+        self.wiring.store.offer(self.number, task)
+        if self._clock() > self._look_at and self._goal_step - task.step >= FAR_RECORDS:
+            raise _LookAgain

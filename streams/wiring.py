@@ -64,7 +64,7 @@ class SnapshotStore(Protocol):
         """A task at the beginning: what was loaded does not fit the log, and why."""
 
     def offer(self, partition: int, task: PartitionTask) -> None:
-        """Told after each commit, between two batches. Returns within milliseconds."""
+        """Told after each commit, and after each entry of a fold. Returns within milliseconds."""
 
     def status(self, partition: int) -> Mapping[str, Any]:
         """What operators should know: age and size of the newest snapshot; plain values."""

@@ -428,6 +428,44 @@ async def test_a_recovery_broken_off_goes_on_from_where_it_was(
     assert (kept.task.hash, kept.task.next) == (fresh.hash, fresh.next)  # type: ignore[attr-defined]
 
 
+async def test_a_long_fold_is_kept_halfway_and_goes_on_from_what_is_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After each entry the state may be snapshotted; and where the store was silent at first, it is
+    looked at again: what it has by then spares the fold up to there.
+    """
+    monkeypatch.setattr("streams.resuming.LOOK_S", -1.0)
+    monkeypatch.setattr("streams.resuming.FAR_RECORDS", 20)
+    rng, memory, ahead = random.Random(9), Memory(), Counting()
+    for n in range(120):
+        memory.put(rng.randrange(2), _at(n))
+    await _drain(memory, memory.partition(), rng, 120)
+    entries = len(memory.journal)
+    await fold(ahead, MemoryLog(memory), until=entries // 2)
+    folded, offered = ahead.applied, []
+
+    class Silent(Loads):
+        async def load(self, partition: int, at_hand: Any = None) -> Any:
+            return await super().load(partition) if at_hand is None else ahead
+
+        def offer(self, partition: int, task: Any) -> None:
+            offered.append((task, task.seq))
+
+    store = Silent()
+    partition = Partition(0, 1, memory, memory.wiring(store=store))
+    running = asyncio.create_task(partition.run())
+    await _until_live(partition)
+    partition.stop()
+    await running
+    (first,) = store.loaded
+    assert 0 < first.applied < 20
+    assert ahead.applied - folded == 120 - folded
+    assert offered == [(first, 1), *((ahead, n) for n in range(entries // 2 + 1, entries + 1))]
+    fresh = Ledger(2)
+    await fold(fresh, MemoryLog(memory))
+    assert (ahead.hash, ahead.next) == (fresh.hash, fresh.next)
+
+
 @pytest.mark.parametrize("step", ["before", "after"])
 async def test_a_commit_that_failed_costs_no_fold(step: str) -> None:
     """Whether it took effect or not: the state at hand is used again, nothing is applied twice."""

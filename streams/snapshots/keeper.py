@@ -22,6 +22,12 @@ FOLD_CPU_S = 3.0
 next is due before its interval. A fold uses less than that, for all its partitions together.
 """
 
+FIRST_CPU_S = 0.5
+"""The same, for the first after a recovery: what was folded is not to be folded again soon."""
+
+LOAD_S = 5e-8
+"""CPU of a byte of a snapshot, loaded or written, about."""
+
 FOLD_SHARE = 0.1
 """For that, snapshots may take this share of what the loop uses."""
 
@@ -64,8 +70,11 @@ class Keeper:
         self.due_s = time.monotonic() + max(self.interval_s, self.least_s)
         self._task = weakref.ref(task)
         self._stored_cpu_s = time.thread_time()
+        self._fold_cpu_s = FOLD_CPU_S
         task.ledger.changed = set()
         if header is not None:
+            cost_s = header.size * LOAD_S / FOLD_SHARE
+            self._fold_cpu_s = min(FOLD_CPU_S, max(FIRST_CPU_S, cost_s))
             self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
 
     def offered(self, task: PartitionTask) -> None:

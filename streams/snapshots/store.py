@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from models.task import PartitionTask
 from streams.snapshots.archive import Archive, Kept
 from streams.snapshots.forking import Child, fork
-from streams.snapshots.keeper import AGAIN_S, INTERVAL_S_MIN, Keeper
+from streams.snapshots.keeper import AGAIN_S, INTERVAL_S_MIN, LOAD_S, Keeper
 from streams.snapshots.parts import Base, check_fits, prove, restore, write
 from streams.snapshots.redis_hash import Outrun, RedisHash
 from streams.snapshots.sealed import Header, Reader, Unusable, checked, opened, peeked
@@ -37,8 +37,8 @@ log = logging.getLogger("riverrun.snapshots")
 PATIENCE_S = 2.0
 """How long recovery tries a Redis that refuses; a silent one takes it one time-out."""
 
-FOLD_S, LOAD_S = 3e-4, 5e-8
-"""What a record takes to fold and a byte to load, about; either way leads to the same state."""
+FOLD_S = 3e-4
+"""What a record takes to fold, about: to load and to fold lead to the same state."""
 
 TRIES = 5
 FAILURES = (RedisError, OSError)
@@ -89,6 +89,7 @@ class Snapshots:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tried: dict[int, set[str]] = {}
+        self._definitions: dict[int, str] = {}
         self._verdict = Verdict()
 
     # Recovery.
@@ -122,6 +123,7 @@ class Snapshots:
     async def _begin(self, partition: int, because: str | None = None) -> PartitionTask:
         found = await awaited(partial(self._load, partition, because is not None))
         keeper = self._keepers[partition]
+        self._definitions[partition] = found.task.definition
         keeper.begin(found.task, found.head, found.header)
         problems = [because, *found.problems] if because else found.problems
         keeper.source = "; ".join([found.source, *problems])
@@ -212,8 +214,11 @@ class Snapshots:
 
     def offer(self, partition: int, task: Any) -> None:
         """Take a snapshot now if one is due and none is under way, else as soon as that is so and
-        the task still stands where it does now. Milliseconds at most.
+        the task still stands where it does now. Milliseconds at most. One of an earlier definition,
+        amid a fold, is of no use to anybody.
         """
+        if task.definition != self._definitions.get(partition, task.definition):
+            return
         self._keepers[partition].offered(task)
         self._look(partition)
 
