@@ -84,6 +84,14 @@ def known() -> list[str]:
     return sorted({path.stem for path in files if not path.name.startswith("_")})
 
 
+def check_has(case: UseCase, model: str) -> None:
+    """Whether a use case has that model; `Misdeclared` says which it has."""
+    if model not in case.models:
+        raise Misdeclared(
+            f"{case.name} has no model {model!r}.", mend=f"It has: {', '.join(case.models)}."
+        )
+
+
 def load(name: str) -> Loaded:
     """Run a use case's file and take the one `UseCase` that it makes.
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from models.deciding.contender import Contender
 from models.deciding.decider import Decided, Decider
-from models.deciding.foresight import blocks_needed
 from models.evidence.confidence_sequence import Comparison
+from models.evidence.foresight import blocks_needed
 
 
 def standings(decider: Decider, decided: Decided) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from schemas.inputs import Command, Verb
 from streams.cli.options import AsJson, Prefix, UseCaseName
 from streams.cli.progress import Progress
 from streams.cli.terminal import as_json, complain, data, talk
-from streams.loading import load
+from streams.loading import check_has, load
 from streams.ordering import Obeyed, command, order
 from streams.processes import reexec_if_unsafe
 from streams.servers import running
@@ -56,7 +56,7 @@ def promote(
     Exit code 1 unless all partitions have done it. Example:
     `riverrun promote flight_eta trees --why "2 % better for a week"`
     """
-    _named(usecase, model)
+    check_has(load(usecase).use_case, model)
     _order(usecase, command("promote", who=_who(who), why=why, model=model), timeout, prefix, json)
 
 
@@ -78,7 +78,7 @@ def experiment(
 
     Example: `riverrun experiment flight_eta trees --share 0.2 --why "on real answers"`
     """
-    _named(usecase, model)
+    check_has(load(usecase).use_case, model)
     if end is (share is not None):
         raise Misdeclared("An experiment begins or ends.", mend="Give --share 0.2, or --end.")
     verb: Verb = "drain" if end else "experiment"
@@ -99,7 +99,7 @@ def retire(
 
     Example: `riverrun retire flight_eta trees --why "worse for two months"`
     """
-    _named(usecase, model)
+    check_has(load(usecase).use_case, model)
     _order(usecase, command("retire", who=_who(who), why=why, model=model), timeout, prefix, json)
 
 
@@ -116,16 +116,8 @@ def reset(
 
     Example: `riverrun reset flight_eta trees --why "learnt broken labels"`
     """
-    _named(usecase, model)
+    check_has(load(usecase).use_case, model)
     _order(usecase, command("reset", who=_who(who), why=why, model=model), timeout, prefix, json)
-
-
-def _named(usecase: str, model: str) -> None:
-    models = load(usecase).use_case.models
-    if model not in models:
-        raise Misdeclared(
-            f"{usecase} has no model {model!r}.", mend=f"It has: {', '.join(models)}."
-        )
 
 
 def rollback(
@@ -167,7 +159,7 @@ def rollback(
     from streams.rolling_back import Rollback
 
     if model is not None:
-        _named(usecase, model)
+        check_has(load(usecase).use_case, model)
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     try:
         back = asyncio.run(Rollback(load(usecase), settings, as_of, model).prepared(wish))

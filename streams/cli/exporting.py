@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import Incompatible, Misdeclared
+from schemas.errors import Incompatible
 from streams.cli.options import AsJson, Prefix, UseCaseName
 from streams.cli.scoring import AsOf
 from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
+from streams.loading import check_has, load
 from streams.processes import reexec_if_unsafe
 from streams.servers import running
 from streams.settings import Settings
@@ -51,10 +51,8 @@ def export(
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
     case, names = loaded.use_case, names_of(loaded.use_case, settings)
-    if model is not None and model not in case.models:
-        raise Misdeclared(
-            f"{case.name} has no model {model!r}.", mend=f"It has: {', '.join(case.models)}."
-        )
+    if model is not None:
+        check_has(case, model)
 
     async def work() -> tuple[Export, str]:
         made = Export(loaded, model, await partitions_of(case, settings))

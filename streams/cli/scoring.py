@@ -13,7 +13,7 @@ import typer
 from schemas.errors import Misdeclared
 from streams.cli.options import Prefix, UseCaseName
 from streams.cli.terminal import talk
-from streams.loading import load
+from streams.loading import check_has, load
 from streams.processes import reexec_if_unsafe
 from streams.servers import running
 from streams.settings import Settings
@@ -59,10 +59,8 @@ def score(
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
     case, names = loaded.use_case, names_of(loaded.use_case, settings)
-    if model is not None and model not in case.models:
-        raise Misdeclared(
-            f"{case.name} has no model {model!r}.", mend=f"It has: {', '.join(case.models)}."
-        )
+    if model is not None:
+        check_has(case, model)
     if to is not None and to.suffix not in WRITTEN:
         raise Misdeclared(f"{to} cannot be written.", mend=f"End it in {', '.join(WRITTEN)}.")
     if not file.is_file():
