@@ -52,8 +52,13 @@ class Found:
         ]
 
 
-async def records(client: Mapping[str, Any], topic: str, start: bool = True) -> AsyncIterator[Any]:
-    """Every committed record of a topic up to its present end."""
+async def records(
+    client: Mapping[str, Any], topic: str, since: dict[Any, int] | None = None
+) -> AsyncIterator[Any]:
+    """Every committed record of a topic up to its present end; `since`: from where it was left, and
+    where it is left now.
+    """
+    places = {} if since is None else since
     consumer = AIOKafkaConsumer(
         **client,
         isolation_level="read_committed",
@@ -69,10 +74,13 @@ async def records(client: Mapping[str, Any], topic: str, start: bool = True) -> 
         await consumer.seek_to_beginning(*tps)
         ends = await consumer.end_offsets(tps)
         for tp in tps:
+            if tp in places:
+                consumer.seek(tp, places[tp])
             while await consumer.position(tp) < ends[tp]:
                 for found in (await consumer.getmany(tp, timeout_ms=500)).values():
                     for record in found:
                         yield record
+            places[tp] = await consumer.position(tp)
     finally:
         await consumer.stop()
 
