@@ -18,7 +18,6 @@ import pickle
 import resource
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -98,7 +97,6 @@ class Stream:
         self.bytes = 0
         self._names = list(case.features)
         self._pad = "x" * pad
-        self._due: deque[int] = deque()
         self._count = self._offset = 0
 
     def play(self, events: int) -> None:
@@ -121,6 +119,12 @@ class Stream:
         cheapest = sorted(blocks)[: max(1, len(blocks) // 10)]
         return sum(cheapest) / len(cheapest)
 
+    def features_bytes(self) -> int:
+        """Of the next event's features, as they go to their topic."""
+        ((index, record),) = self._records(1)
+        said = self.task.apply(self.task.read(index, record))
+        return next(len(out.value) for out in said if out.kind == "features")
+
     def _records(self, events: int) -> Iterator[tuple[int, PlainRecord]]:
         for _ in range(events):
             i, self._count = self._count, self._count + 1
@@ -130,9 +134,7 @@ class Stream:
                 body["segment"] = f"s{i * 7919 % self.segments}"
             body |= {name: float((i + k) % 97) + 0.25 for k, name in enumerate(self._names)}
             yield EVENTS, self._record(body)
-            self._due.append(i)
-            if len(self._due) > self.delay:
-                done = self._due.popleft()
+            if (done := i - self.delay) >= 0:
                 outcome = {"event_id": f"e{done}", "outcome_time": time_, "y": 1.0}
                 yield OUTCOMES, self._record(outcome)
 
@@ -188,15 +190,16 @@ CURVES: dict[str, tuple[str, Callable[[argparse.Namespace], Iterator[tuple[float
 
 def memory(count: int) -> dict[str, float]:
     """Bytes of a waiting prediction, and the seconds that a restart with all of them takes."""
-    stream = Stream(use_case(), delay=count)
-    stream.play(100)
+    stream = Stream(use_case(), delay=2 * count)
+    stream.play(3_000)  # those at hand are there before and after
+    published = stream.features_bytes()
     before = resident_bytes()
     for _ in range(0, count, 10_000):
         stream.play(10_000)
     gc.collect()
     held = resident_bytes() - before
     ids = stream.task.ledger.entries
-    entry: Any = list(ids.values())[-1]
+    entry: Any = stream.task.ledger.find(next(reversed(ids)))
     began = time.process_time()
     saved = pickle.dumps((parts_of(stream.task), ids), 5)
     save_s = time.process_time() - began
@@ -210,9 +213,9 @@ def memory(count: int) -> dict[str, float]:
     return {
         "waiting": count,
         "bytes_each": held / count,
-        "feature_bytes": len(entry.features),
+        "feature_bytes": published,
         "event_bytes": len(entry.event),
-        "times_features": held / count / len(entry.features),
+        "times_features": held / count / published,
         "save_cpu_s": save_s,
         "load_cpu_s": time.process_time() - began,
     }

@@ -14,11 +14,11 @@ from models.durations import spoken
 from models.encoding import encoded
 from models.features import Vector
 from models.learning import Learning
+from models.packing import Waiting, digests
 from models.parts import Parts, Question, digest
 from models.publishing import More, Output
 from models.reading import Taken
 from models.roster import Asked
-from models.waiting import Waiting
 from schemas.errors import Conflicting, Late, Malformed
 from schemas.headers import traceparent
 from schemas.inputs import Event
@@ -102,7 +102,7 @@ class Answering:
         assert record.value is not None
         parts.ledger.wait(
             event.event_id,
-            Waiting(taken.time, record.value, features, said, False, taken.silent, trace),
+            Waiting(taken.time, record.value, question.x, said, False, taken.silent, trace),
         )
         parts.keep(question)
         base = asked.baseline if parts.corrects else 0.0
@@ -119,14 +119,14 @@ class Answering:
         out.append(parts.publish.prediction(record, event, asked, more, question.shared))
 
     def _known(self, event: Event, event_id: str) -> bool:
-        entry = self._parts.ledger.entries.get(event_id)
+        entry = self._parts.ledger.find(event_id)
         if entry is None:
             return False
         if isinstance(entry, Waiting):
             known = type(event).model_validate_json(entry.event)
             same = known == event or digest(known) == digest(event)
         else:
-            same = entry[8:16] == digest(event)
+            same = digests(entry)[0] == digest(event)
         if not same:
             raise Conflicting(
                 f"event id {event_id!r} was used before with other content. Give each event an id "

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from models.encoding import encoded
+from models.features import Vector
 from models.likeness import alike
+from models.packing import Waiting
 from models.roster import UNASKED
 from models.task import PartitionTask
-from models.waiting import Waiting
 from schemas.errors import Incompatible, Rejected
 
 
@@ -217,13 +215,14 @@ def _carry_waiting(
     added = [name for name in new.use_case.features if name not in old.use_case.features]
     entries: dict[str, Any] = {}
     for event_id, entry in old.ledger.entries.items():
-        if not isinstance(entry, Waiting):
+        waiting = old.ledger.find(event_id)
+        if not isinstance(waiting, Waiting):
             entries[event_id] = entry
             continue
-        known = warmed.ledger.entries.get(event_id) if warmed is not None else None
-        entries[event_id] = entry._replace(
-            features=_features(entry, known, added, new), said=_said(entry.said, places)
-        )
+        known = warmed.ledger.find(event_id) if warmed is not None else None
+        x, said = _features(waiting, known, added, old, new), _said(waiting.said, places)
+        carried = waiting._replace(x=x, said=said)
+        entries[event_id] = new.packing.packed(event_id, carried, whole=True)
     new.ledger.restore(entries, new.ledger.early)
 
 
@@ -234,20 +233,21 @@ def _said(said: tuple[Any, ...], places: list[int | None]) -> tuple[Any, ...]:
     return baseline, shadows, own, *rest
 
 
-def _features(entry: Waiting, known: Any, added: list[str], new: PartitionTask) -> bytes:
+def _features(
+    waiting: Waiting, known: Any, added: list[str], old: PartitionTask, new: PartitionTask
+) -> Vector:
     try:
-        event = new.use_case.event.model_validate_json(entry.event)
-        was = orjson.loads(entry.features)
-        x: dict[str, Any] = was["features"]
+        event = new.use_case.event.model_validate_json(waiting.event)
         if isinstance(known, Waiting):
-            x = orjson.loads(known.features)["features"]
-        elif added:
-            now = new.featurizer.compute(event, entry.time)
-            x |= {name: now[name] for name in added if name in now}
+            x = new.packing.features(event, known.x)
+        else:
+            before = old.use_case.event.model_validate_json(waiting.event)
+            x = old.packing.features(before, waiting.x)
+            now = new.featurizer.compute(event, waiting.time) if added else {}
+            x = x | {name: now[name] for name in added if name in now}
     except (ValueError, Rejected) as error:
         raise Incompatible(
             f"an event that waits for its outcome cannot be read under the new definition: {error}."
             " Let new fields of the event have defaults, or begin anew: --how clean"
         ) from error
-    found = {name: x[name] for name in new.use_case.features if name in x}
-    return encoded(was | {"features": found})
+    return {name: x[name] for name in new.use_case.features if name in x}

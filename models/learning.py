@@ -14,12 +14,12 @@ from models.certainty import kept
 from models.durations import spoken
 from models.encoding import encoded
 from models.features import Entries
+from models.packing import EXPIRED, Waiting, digests
 from models.parts import Parts, Question, digest
 from models.publishing import Learnt, Output
 from models.quarantine import Held
 from models.reading import Taken
 from models.scoring import Judged
-from models.waiting import Waiting
 from schemas.errors import Conflicting, Implausible, Malformed, Unmatched
 from schemas.inputs import Outcome
 
@@ -36,7 +36,7 @@ class Learning:
         """
         parts = self._parts
         event_id = outcome.event_id
-        entry = parts.ledger.entries.get(event_id)
+        entry = parts.ledger.find(event_id)
         if entry is None:
             self._hold(taken, outcome, out)
         elif isinstance(entry, Waiting):
@@ -45,7 +45,7 @@ class Learning:
                 parts.counts["repeats"] += 1
                 return
             self._settle(taken, outcome, entry, out)
-        elif entry[16:] == digest(outcome):
+        elif digests(entry)[1] == digest(outcome):
             parts.counts["repeats"] += 1
         else:
             raise Conflicting(
@@ -71,18 +71,18 @@ class Learning:
 
         now = self.pass_to(taken.time, out)
         # Its own time may have expired the prediction that it answers, or ended the id's memory.
-        after = parts.ledger.entries.get(event_id)
+        after = parts.ledger.state(event_id)
         if not known and not waiting.silent:
             parts.maturity.labelled(waiting.time, asked.segment)
-        late = after is None or (isinstance(after, Waiting) and after.expired)
+        late = after is None or after == EXPIRED
         if doubt is not None and not late:
             held = Held(taken, now, waiting.time + parts.ledger.memory)
             self._doubt(event_id, held, doubt, out)
             return
         parts.counts["outcomes"] += 1
         parts.quarantine.release(event_id)
-        if isinstance(after, Waiting):
-            parts.ledger.settle(event_id, after, digest(asked.event), digest(outcome))
+        if after is not None:
+            parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
         parts.live.pop(event_id, None)
         delay = now - waiting.time
         if late:
@@ -112,7 +112,7 @@ class Learning:
     def release(self, event_id: str, out: list[Output]) -> bool:
         """Learn an outcome that is held, as if it came only now; False if it is not held."""
         parts = self._parts
-        held, waiting = parts.quarantine.held.get(event_id), parts.ledger.entries.get(event_id)
+        held, waiting = parts.quarantine.held.get(event_id), parts.ledger.find(event_id)
         if held is None or not isinstance(waiting, Waiting):
             return False
         outcome = held.taken.body
@@ -141,7 +141,7 @@ class Learning:
     def _again(self, waiting: Waiting) -> Question:
         parts = self._parts
         event = parts.use_case.event.model_validate_json(waiting.event)
-        x = orjson.loads(waiting.features)["features"]
+        x = parts.packing.features(event, waiting.x)
         segment = parts.grouping.segment(event)
         key = str(getattr(event, parts.use_case.key)).encode()
         shared = parts.publish.of_event(event, waiting.trace)

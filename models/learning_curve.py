@@ -19,13 +19,13 @@ from models.features import Entries
 from models.gain import Gain, gain_of
 from models.kinds import metric_value
 from models.learning import Learning
+from models.packing import Waiting
 from models.parts import Question
 from models.publishing import Output
 from models.scoring import Judged
 from models.settled import Settled, together
 from models.task import PartitionTask
 from models.usecase import UseCase
-from models.waiting import Waiting
 
 SHARES = (0.25, 0.5, 1.0)
 

@@ -7,6 +7,7 @@ Each part has a file of its own; here they are put together. Two rooms change th
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,6 +21,7 @@ from models.influence import Influence
 from models.journal import Journal
 from models.kinds import KINDS
 from models.maturing import Maturity
+from models.packing import Packing
 from models.personal import masking_of
 from models.publishing import Output, Publisher
 from models.quarantine import Quarantine
@@ -41,6 +43,8 @@ from schemas.inputs import Event, Outcome
 
 LIVE_MAX = 2_000
 """Questions kept as objects, so that a quick outcome needs not read them again from bytes."""
+LEAVE = 200
+"""How many of them make room at once: a dictionary is slow to tell its first one."""
 COUNTED = (
     "events", "outcomes", "learnt", "late", "expired", "repeats", "tombstones", "refused",
     "champion", "challenger", "pooled", "baseline", "holdout",
@@ -84,7 +88,10 @@ class Parts:
         self.kind = kind
         self.journal = Journal()
         self.watermark = Watermark(use_case.max_jump_s, use_case.jump_agree)
-        self.ledger = Ledger(use_case.horizon, use_case.memory_s, use_case.waiting_limit)
+        self.packing = Packing(use_case)
+        self.ledger = Ledger(
+            use_case.horizon, use_case.memory_s, use_case.waiting_limit, self.packing
+        )
         self.quarantine = Quarantine(use_case.early_limit)
         self.featurizer = Featurizer(use_case.features, use_case.hidden)
         self.roster = Roster(use_case, kind, definition, partitions)
@@ -116,9 +123,11 @@ class Parts:
         self.live: dict[str, Question] = {}
 
     def keep(self, question: Question) -> None:
-        """Keep a question at hand; the oldest makes room."""
+        """Keep a question at hand; the oldest make room, and wait as bytes from then on."""
         if len(self.live) >= LIVE_MAX:
-            del self.live[next(iter(self.live))]
+            for event_id in list(islice(self.live, LEAVE)):
+                del self.live[event_id]
+                self.ledger.pack(event_id)
         self.live[question.event.event_id] = question
 
     def renew(self, model: str) -> None:

@@ -17,9 +17,9 @@ from models.certainty import Given
 from models.encoding import encoded
 from models.explaining import Reasons
 from models.kinds import Kind, text
+from models.packing import Waiting
 from models.reading import Record
 from models.roster import Asked
-from models.waiting import Waiting
 from schemas.errors import Rejected
 from schemas.headers import Headers, stamp
 from schemas.inputs import Event, Outcome

@@ -17,7 +17,7 @@ from models.slot import Slot
 from models.task import PartitionTask
 from models.windows import Sliding
 
-FORMAT = 9
+FORMAT = 10
 """Raised whenever a part's shape changes; another number is refused."""
 
 

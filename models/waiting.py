@@ -6,33 +6,28 @@ Every event id is in one of three states until `memory` seconds (event time) aft
        └──────horizon──▶ expired ──late outcome──▶ settled
 
 All are bounded: past `waiting_limit` the oldest waiting ones expire early, past `early_limit` the
-oldest early outcome is given up. What waits is kept as bytes, as it went to the topics, since a
-million live objects would be gigabytes.
+oldest early outcome is given up. The newest wait as they are; all others as bytes
+(`models.packing`), since a million live objects would be gigabytes.
 """
 
 from __future__ import annotations
 
-import heapq
-import struct
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
-
-class Waiting(NamedTuple):
-    """One prediction without its outcome."""
-
-    time: float
-    event: bytes
-    features: bytes
-    said: tuple[Any, ...]
-    expired: bool
-    silent: bool
-    trace: bytes | None
-
-
-Settled = bytes
-"""Event time, digest of the event, digest of the outcome: to tell a repetition from a
-contradiction without keeping either. Made by `settled`."""
+from models.agenda import Agenda
+from models.packing import (
+    SETTLED,
+    WAITING,
+    Packing,
+    Settled,
+    Waiting,
+    as_expired,
+    settled,
+    state_of,
+    time_of,
+)
 
 
 class Ledger:
@@ -40,6 +35,7 @@ class Ledger:
 
     __slots__ = (
         "_known",
+        "_packing",
         "_pending",
         "changed",
         "early",
@@ -50,43 +46,57 @@ class Ledger:
         "waiting",
     )
 
-    def __init__(self, horizon: float, memory: float, limit: int) -> None:
+    def __init__(self, horizon: float, memory: float, limit: int, packing: Packing) -> None:
         self.horizon = horizon
         self.memory = memory
         self.limit = limit
-        self.entries: dict[str, Waiting | Settled] = {}
+        # Bytes: packed, or settled.
+        self.entries: dict[str, Waiting | bytes] = {}
         self.waiting = 0
         self.early: dict[str, Any] = {}
         # Ids that changed since a snapshot's keeper cleared it; None while nobody keeps any.
         self.changed: set[str] | None = None
-        # Both are heaps of (event time, id): the oldest first, ties by id, whatever came when.
-        self._pending: list[tuple[float, str]] = []
-        self._known: list[tuple[float, str]] = []
+        self._packing = packing
+        self._set_out()
+
+    def _set_out(self) -> None:
+        # Of functions that know the entries alone: the ledger is let go of with its last user.
+        self._pending = Agenda(partial(_pending_time, self.entries))
+        self._known = Agenda(partial(_known_time, self.entries))
+
+    def find(self, event_id: str) -> Waiting | Settled | None:
+        """What is known of an id, not packed."""
+        entry = self.entries.get(event_id)
+        if isinstance(entry, bytes) and state_of(entry) != SETTLED:
+            return self._packing.opened(event_id, entry)
+        return entry
+
+    def state(self, event_id: str) -> int | None:
+        """`WAITING`, `EXPIRED` or `SETTLED`; None: it is not known."""
+        entry = self.entries.get(event_id)
+        return None if entry is None else state_of(entry)
 
     def wait(self, event_id: str, waiting: Waiting) -> None:
         """A prediction was made."""
         self.entries[event_id] = waiting
         self._note(event_id)
         self.waiting += 1
-        heapq.heappush(self._pending, (waiting.time, event_id))
-        if len(self._pending) > 2 * self.waiting + 1_024:
-            self._sweep()
+        self._pending.add(waiting.time, event_id)
+        if self._pending.size > 2 * self.waiting + 1_024:
+            # Settled ids leave once they are the most of it: its size follows `waiting`.
+            self._pending.sweep()
 
-    def _sweep(self) -> None:
-        """Settled ids leave the heap once they are the most of it: its size follows `waiting`."""
-        entries = self.entries
-        self._pending = [
-            place
-            for place in self._pending
-            if isinstance(entry := entries.get(place[1]), Waiting) and not entry.expired
-        ]
-        heapq.heapify(self._pending)
+    def pack(self, event_id: str) -> None:
+        """Keep it as bytes from now on, if it still waits."""
+        entry = self.entries.get(event_id)
+        if isinstance(entry, Waiting):
+            self.entries[event_id] = self._packing.packed(event_id, entry)
 
     def settle(self, event_id: str, waiting: Waiting, event: bytes, outcome: bytes) -> None:
         """Its outcome is known; the id stays known until its memory passes."""
-        if not waiting.expired:
+        if self.state(event_id) == WAITING:
             self.waiting -= 1
-            heapq.heappush(self._known, (waiting.time, event_id))
+            self._known.add(waiting.time, event_id)
         self.entries[event_id] = settled(waiting.time, event, outcome)
         self._note(event_id)
 
@@ -96,36 +106,41 @@ class Ledger:
 
     def due(self, now: float) -> bool:
         """True if `overdue` or `forget` has anything to do at `now`."""
-        pending, known = self._pending, self._known
+        pending, known = self._pending.head, self._known.head
         return bool(
             (pending and pending[0][0] < now - self.horizon)
             or (known and known[0][0] < now - self.memory)
             or self.waiting > self.limit
-            or len(known) > self.limit
+            or self._known.size > self.limit
         )
 
     def overdue(self, now: float) -> Iterator[tuple[str, Waiting]]:
         """Predictions whose horizon has passed at `now`, oldest first; each is now expired."""
         pending, before = self._pending, now - self.horizon
-        while pending and (pending[0][0] < before or self.waiting > self.limit):
-            time, event_id = heapq.heappop(pending)
-            entry = self.entries.get(event_id)
-            if not isinstance(entry, Waiting) or entry.expired or entry.time != time:
+        while pending.head and (pending.head[0][0] < before or self.waiting > self.limit):
+            time, event_id = pending.pop()
+            if _pending_time(self.entries, event_id) != time:
                 continue
-            expired = entry._replace(expired=True)
-            self.entries[event_id] = expired
+            waiting = self.find(event_id)
+            assert isinstance(waiting, Waiting)
+            expired = waiting._replace(expired=True)
+            entry = self.entries[event_id]
+            self.entries[event_id] = (
+                as_expired(entry)
+                if isinstance(entry, bytes)
+                else self._packing.packed(event_id, expired)
+            )
             self._note(event_id)
             self.waiting -= 1
-            heapq.heappush(self._known, (entry.time, event_id))
+            self._known.add(time, event_id)
             yield event_id, expired
 
     def forget(self, now: float) -> None:
         """Drop the ids whose memory has passed, or that are more than memory holds."""
         known, before = self._known, now - self.memory
-        while known and (known[0][0] < before or len(known) > self.limit):
-            time, event_id = heapq.heappop(known)
-            entry = self.entries.get(event_id)
-            if entry is None or _time_of(entry) != time:
+        while known.head and (known.head[0][0] < before or known.size > self.limit):
+            time, event_id = known.pop()
+            if _known_time(self.entries, event_id) != time:
                 continue
             del self.entries[event_id]
             self._note(event_id)
@@ -148,34 +163,28 @@ class Ledger:
             given_up.append(self.early.pop(event_id))
         return given_up
 
-    def restore(self, entries: dict[str, Waiting | Settled], early: dict[str, Any]) -> None:
-        """Take over saved ids; an id's event time is kept with it, the heaps are made anew."""
+    def restore(self, entries: dict[str, Waiting | bytes], early: dict[str, Any]) -> None:
+        """Take over saved ids; an id's event time is kept with it, the agendas are made anew."""
         self.entries, self.early = entries, early
         if self.changed is not None:
             self.changed.clear()
         self.waiting = 0
-        self._pending, self._known = [], []
+        self._set_out()
         for event_id, entry in entries.items():
-            if isinstance(entry, Waiting):
-                place = (entry.time, event_id)
-                if entry.expired:
-                    self._known.append(place)
-                else:
-                    self._pending.append(place)
-                    self.waiting += 1
+            if state_of(entry) == WAITING:
+                self._pending.add(time_of(entry), event_id)
+                self.waiting += 1
             else:
-                self._known.append((_time_of(entry), event_id))
-        heapq.heapify(self._pending)
-        heapq.heapify(self._known)
+                self._known.add(time_of(entry), event_id)
+        for event_id in [i for i, entry in entries.items() if isinstance(entry, Waiting)]:
+            self.pack(event_id)
 
 
-def settled(time: float, event: bytes, outcome: bytes) -> Settled:
-    """An id's last state: its event time and the digests (8 bytes each) of event and outcome."""
-    return struct.pack("<d", time) + event + outcome
+def _pending_time(entries: Mapping[str, Waiting | bytes], event_id: str) -> float | None:
+    entry = entries.get(event_id)
+    return time_of(entry) if entry is not None and state_of(entry) == WAITING else None
 
 
-def _time_of(entry: Waiting | Settled) -> float:
-    if isinstance(entry, Waiting):
-        return entry.time
-    time: float = struct.unpack_from("<d", entry)[0]
-    return time
+def _known_time(entries: Mapping[str, Waiting | bytes], event_id: str) -> float | None:
+    entry = entries.get(event_id)
+    return time_of(entry) if entry is not None and state_of(entry) != WAITING else None

@@ -82,7 +82,7 @@ _OURS = {
     "models.heirs": "Heir",
     "models.slot": "Slot",
     "models.tally": "Cell",
-    "models.waiting": "Waiting",
+    "models.packing": "Waiting",
 }
 
 

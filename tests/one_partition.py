@@ -12,6 +12,7 @@ import orjson
 from river import linear_model, preprocessing, tree
 
 from models.durations import hours, minutes
+from models.packing import Waiting
 from models.publishing import Output
 from models.reading import COMMANDS, EVENTS, HISTORY, KIND_HEADER, OUTCOMES, PlainRecord, Taken
 from models.restoring import Unseal
@@ -218,8 +219,17 @@ def dump(task: PartitionTask) -> dict[str, Any]:
     parts = parts_of(task)
     for name in ("position", "counts"):
         del parts[name]
-    parts["ids"] = dict(task.ledger.entries)
+    parts["ids"] = {event_id: _known(task, event_id) for event_id in task.ledger.entries}
     return {name: _plain(part) for name, part in parts.items()}
+
+
+def _known(task: PartitionTask, event_id: str) -> Any:
+    """What is known of an id, whether it is packed or not."""
+    found = task.ledger.find(event_id)
+    if not isinstance(found, Waiting):
+        return found
+    event = task.use_case.event.model_validate_json(found.event)
+    return found._replace(x=task.packing.features(event, found.x))
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from river import forest, linear_model, optim, preprocessing, tree
 from models.carrying import carry, carry_position, kept_models
 from models.durations import hours, minutes
 from models.likeness import alike
+from models.packing import Waiting
 from models.roster import UNASKED
 from models.task import PartitionTask
 from models.usecase import Kpi, Segments, UseCase
@@ -42,6 +43,12 @@ def lived(case: UseCase = CASE, count: int = 150) -> Partition:
     feed.outcome("early", count * 30.0)
     feed.task.seal()
     return feed
+
+
+def waiting_of(task: PartitionTask) -> list[Waiting]:
+    """What waits for its outcome."""
+    found = map(task.ledger.find, task.ledger.entries)
+    return [entry for entry in found if isinstance(entry, Waiting)]
 
 
 def going_on(feed: Partition, task: PartitionTask) -> Partition:
@@ -89,7 +96,7 @@ def test_unchanged_models_go_on_and_changed_ones_begin_beside() -> None:
     carry(feed.task, new)
     assert new.roster.pooled["linear"].trained_on == learnt > 50
     assert new.roster.pooled["tree"].trained_on == 0
-    waiting = [e for e in new.ledger.entries.values() if not isinstance(e, bytes)]
+    waiting = waiting_of(new)
     assert waiting
     assert all(entry.said[1][0] is not None and entry.said[1][1] == UNASKED for entry in waiting)
     assert "tree" not in {n for cell in new.tally.cells.values() for n in cell.scores}
@@ -110,8 +117,8 @@ def test_windows_stay_where_they_are_declared_as_before() -> None:
     assert new.featurizer.states["usual"].cells == before["usual"].cells
     assert not new.featurizer.states["recent"].cells
     assert kept_models(feed.task, new) == []
-    entry = next(e for e in new.ledger.entries.values() if not isinstance(e, bytes))
-    assert b'"double"' in entry.features
+    entry = waiting_of(new)[0]
+    assert "double" in entry.x
     more(going_on(feed, new))
 
 
@@ -124,8 +131,8 @@ def test_warmed_it_is_as_if_it_had_always_been_there() -> None:
     left, right = dump(new), dump(always.task)
     for part in ("slot/linear", "slot/tree", "windows", "earning", "breaker", "drift"):
         assert left[part] == right[part]
-    mine = [e.said[3] for e in new.ledger.entries.values() if not isinstance(e, bytes)]
-    theirs = [e.said[3] for e in feed.task.ledger.entries.values() if not isinstance(e, bytes)]
+    mine = [e.said[3] for e in waiting_of(new)]
+    theirs = [e.said[3] for e in waiting_of(feed.task)]
     assert mine == theirs
     more(going_on(feed, new))
 

@@ -33,10 +33,10 @@ from task_runs import (
 
 from models.backtest import run
 from models.durations import hours
+from models.packing import WAITING, state_of, time_of
 from models.publishing import Output
 from models.reading import COMMANDS, EVENTS, OUTCOMES
 from models.usecase import Segments
-from models.waiting import Waiting
 from models.windows import over_events, over_outcomes
 from schemas.partitioner import partition_of
 from schemas.records import JournalEntry
@@ -202,7 +202,7 @@ def test_every_id_is_in_one_state_and_the_ledger_knows_which(case: str, given_: 
     for record in given_.order:
         task.give([record])
         entries, counts = task.task.ledger.entries, task.task.counts
-        waits = [i for i, e in entries.items() if isinstance(e, Waiting) and not e.expired]
+        waits = [i for i, e in entries.items() if state_of(e) == WAITING]
         assert task.task.ledger.waiting == len(waits)
         # What was answered waits, has been learnt from its outcome, or has expired.
         by_outcome = counts["outcomes"] - counts["late"]
@@ -211,8 +211,8 @@ def test_every_id_is_in_one_state_and_the_ledger_knows_which(case: str, given_: 
         assert not task.task.ledger.early.keys() & entries.keys()
     reached = task.task.watermark.time
     for entry in task.task.ledger.entries.values():
-        if isinstance(entry, Waiting) and not entry.expired and reached is not None:
-            assert entry.time >= reached - task.task.ledger.horizon
+        if state_of(entry) == WAITING and reached is not None:
+            assert time_of(entry) >= reached - task.task.ledger.horizon
 
 
 @given(given_=inputs(), limit=st.integers(1, 5))

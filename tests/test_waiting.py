@@ -7,15 +7,26 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from one_partition import use_case
 
-from models.waiting import Ledger, Waiting, settled
+from models.packing import Packing, Waiting, settled, state_of, time_of
+from models.waiting import Ledger
 
 HORIZON, MEMORY, LIMIT = 10.0, 25.0, 6
 
 
+PACKING = Packing(use_case())
+SAID = (1.0, (2.0,), {}, 2.0, "champion", None, True, None, None)
+
+
 def waiting(time: float) -> Waiting:
     """A prediction of that event time."""
-    return Waiting(time, b"{}", b"{}", (), False, False, None)
+    return Waiting(time, b"{}", (), SAID, False, False, None)
+
+
+def fresh(horizon: float = HORIZON, memory: float = MEMORY, limit: int = LIMIT) -> Ledger:
+    """A ledger that knows nothing."""
+    return Ledger(horizon, memory, limit, PACKING)
 
 
 @dataclass
@@ -30,7 +41,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger(HORIZON, MEMORY, LIMIT)
+        self.ledger = fresh()
         self.now = 0.0
         self.state: dict[str, str] = {}
         self.time: dict[str, float] = {}
@@ -47,10 +58,17 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(event_id=st.sampled_from("abcdefghijklmnop"))
     def outcome(self, event_id: str) -> None:
         """Its outcome comes, if it waits or is expired."""
-        entry = self.ledger.entries.get(event_id)
+        entry = self.ledger.find(event_id)
         if isinstance(entry, Waiting):
             self.ledger.settle(event_id, entry, b"e" * 8, b"o" * 8)
             self.state[event_id] = "settled"
+
+    @rule(event_id=st.sampled_from("abcdefghijklmnop"))
+    def packed(self, event_id: str) -> None:
+        """It is at hand no longer: nothing that is known of it changes."""
+        before = self.ledger.find(event_id)
+        self.ledger.pack(event_id)
+        assert self.ledger.find(event_id) == before
 
     @rule(passed=st.sampled_from((0.0, 1.0, 4.0, 11.0, 26.0)))
     def time_passes(self, passed: float) -> None:
@@ -73,11 +91,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def each_id_is_in_exactly_one_state(self) -> None:
         """And it is the one that it should be."""
         for event_id, entry in self.ledger.entries.items():
-            if isinstance(entry, Waiting):
-                assert self.state[event_id] == ("expired" if entry.expired else "waiting")
-                assert entry.time == self.time[event_id]
-            else:
-                assert self.state[event_id] == "settled"
+            assert ("settled", "waiting", "expired")[state_of(entry)] == self.state[event_id]
+            assert time_of(entry) == self.time[event_id]
+            if self.state[event_id] == "settled":
                 assert entry == settled(self.time[event_id], b"e" * 8, b"o" * 8)
         assert self.state.keys() == self.ledger.entries.keys()
 
@@ -115,7 +131,7 @@ TestLedger.settings = TestBounds.settings = settings(
 
 def test_an_id_used_again_after_it_was_forgotten_waits_its_own_time():
     """Nothing that is left of its first life ends its second one early, or twice."""
-    ledger = Ledger(HORIZON, MEMORY, 1)
+    ledger = fresh(limit=1)
     ledger.wait("a", waiting(0.0))
     ledger.settle("a", waiting(0.0), b"e" * 8, b"o" * 8)
     ledger.wait("b", waiting(1.0))
@@ -131,7 +147,7 @@ def test_an_id_used_again_after_it_was_forgotten_waits_its_own_time():
 
 def test_a_prediction_expires_strictly_after_its_horizon():
     """An outcome exactly at the horizon is in time."""
-    ledger = Ledger(HORIZON, MEMORY, 9)
+    ledger = fresh(limit=9)
     ledger.wait("a", waiting(0.0))
     assert list(ledger.overdue(HORIZON)) == []
     assert len(list(ledger.overdue(HORIZON + 1e-6))) == 1
@@ -139,7 +155,7 @@ def test_a_prediction_expires_strictly_after_its_horizon():
 
 def test_past_the_limit_the_oldest_event_expires_first_whatever_came_first():
     """Oldest by event time."""
-    ledger = Ledger(1e9, 1e9, 2)
+    ledger = fresh(1e9, 1e9, 2)
     for event_id, time in (("new", 9.0), ("old", 1.0), ("middle", 5.0), ("newest", 10.0)):
         ledger.wait(event_id, waiting(time))
     assert [event_id for event_id, _ in ledger.overdue(10.0)] == ["old", "middle"]
@@ -148,20 +164,20 @@ def test_past_the_limit_the_oldest_event_expires_first_whatever_came_first():
 
 def test_memory_follows_what_waits_and_not_the_horizon():
     """A year's horizon and quick outcomes: no heap grows with the events of a year."""
-    ledger = Ledger(86_400.0 * 365, 86_400.0 * 730, 50)
+    ledger = fresh(86_400.0 * 365, 86_400.0 * 730, 50)
     for n in range(20_000):
         ledger.wait(str(n), waiting(float(n)))
         ledger.settle(str(n), waiting(float(n)), b"e" * 8, b"o" * 8)
         list(ledger.overdue(float(n)))
         ledger.forget(float(n))
     assert len(ledger.entries) <= 50
-    assert len(ledger._pending) <= 1_100
-    assert len(ledger._known) <= 51
+    assert ledger._pending.size <= 1_100
+    assert ledger._known.size <= 51
 
 
 def test_changes_are_noted_only_for_a_keeper_of_snapshots():
     """Else the ids of all time would be held; with one, each change is named once."""
-    ledger = Ledger(HORIZON, MEMORY, LIMIT)
+    ledger = fresh()
     ledger.wait("a", waiting(0.0))
     assert ledger.changed is None
     ledger.changed = set()
@@ -181,7 +197,7 @@ def test_early_outcomes_are_bounded_and_given_up_in_the_order_of_their_coming(
     came: list[tuple[str, int]],
 ):
     """Each is held, given up, or taken: none is lost and none is given up twice."""
-    ledger = Ledger(HORIZON, MEMORY, LIMIT)
+    ledger = fresh()
     given_up: list[Early] = []
     held: list[Early] = []
     now = 0.0
@@ -202,16 +218,17 @@ def test_early_outcomes_are_bounded_and_given_up_in_the_order_of_their_coming(
 
 def test_a_restored_ledger_goes_on_as_the_one_it_was_saved_from():
     """The heaps, made anew from the entries, expire and forget the same ids at the same times."""
-    ledger = Ledger(HORIZON, MEMORY, 9)
+    ledger = fresh(limit=9)
     for n, event_id in enumerate("abcdef"):
         ledger.wait(event_id, waiting(float(n)))
     ledger.settle("b", waiting(1.0), b"e" * 8, b"o" * 8)
     list(ledger.overdue(12.5))
-    copy = Ledger(HORIZON, MEMORY, 9)
+    copy = fresh(limit=9)
     copy.restore(dict(ledger.entries), dict(ledger.early))
     for now in (13.0, 14.5, 20.0, 25.5, 27.0, 99.0):
         assert list(copy.overdue(now)) == list(ledger.overdue(now))
         ledger.forget(now)
         copy.forget(now)
-        assert copy.entries == ledger.entries
+        assert list(copy.entries) == list(ledger.entries)
+        assert [*map(copy.find, copy.entries)] == [*map(ledger.find, ledger.entries)]
         assert copy.waiting == ledger.waiting

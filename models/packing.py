@@ -1,0 +1,136 @@
+"""A prediction that waits, as one string of bytes, which gives back exactly what was put in.
+
+    state and who answered (1 byte)  |  event time (8)  |  all else, as `marshal` writes it
+
+`marshal` keeps Python's own numbers, text and dictionaries to the bit (NaN, infinity, -0.0, whole
+numbers of any size), and knows nothing else: what it would not give back as it was is not packed.
+Features that are fields of the event are left out, since the event gives them, and its bytes are
+shortened (`models.shortening`).
+"""
+
+from __future__ import annotations
+
+import marshal
+import struct
+from typing import Any, NamedTuple
+
+from models.assignment import Drawn
+from models.features import Vector
+from models.shortening import Shortening
+from models.usecase import UseCase
+from schemas.inputs import Column
+
+Kept = Vector | tuple[Any, ...]
+"""Features: all by name, or packed: only the values of those that are no field of the event."""
+Settled = bytes
+"""An id whose outcome is known: event time, digests of event and outcome (`settled`)."""
+
+ANSWERERS = ("champion", "challenger", "pooled", "baseline", "holdout")
+SETTLED, WAITING, EXPIRED = range(3)
+_STATES = 4
+_BY, _DRAWN = 4, 7
+"""Places in what was said of who answered, and of the experiment's arm."""
+_HEAD = struct.Struct("<Bd")
+_FORMAT = 4
+"""Of `marshal`. What is packed is read by the same Python: snapshots hold to its version."""
+
+
+class Waiting(NamedTuple):
+    """One prediction without its outcome."""
+
+    time: float
+    event: bytes
+    x: Kept
+    said: tuple[Any, ...]
+    expired: bool
+    silent: bool
+    trace: bytes | None
+
+
+class Packing:
+    """Packs what waits of one use case; stateless."""
+
+    def __init__(self, use_case: UseCase) -> None:
+        columns = {
+            name: feature.name
+            for name, feature in use_case.features.items()
+            if isinstance(feature, Column)
+        }
+        self._computed = [name for name in use_case.features if name not in columns]
+        self._column_fields = [*columns.values()]
+        places = {name: place for place, name in enumerate((*columns, *self._computed))}
+        self._places = [(name, places[name]) for name in use_case.features]
+        self._numbers = use_case.kind == "regression"
+        self._shortening = Shortening(use_case.event)
+
+    def packed(self, event_id: str, waiting: Waiting, *, whole: bool = False) -> Waiting | bytes:
+        """It as bytes; itself where it holds what cannot be given back to the bit.
+
+        `whole` keeps all features: they are not what the event gives under this definition.
+        """
+        said, x = waiting.said, waiting.x
+        if not whole and isinstance(x, dict):
+            x = tuple([x.get(name) for name in self._computed])
+        drawn = said[_DRAWN]
+        if drawn is not None:
+            said = (*said[:_DRAWN], tuple(drawn), *said[_DRAWN + 1 :])
+        event = self._shortening.short(event_id, waiting.time, waiting.event)
+        rest = (said[:_BY] + said[_BY + 1 :], x, waiting.silent, waiting.trace, *event)
+        try:
+            tail = marshal.dumps(rest, _FORMAT)
+            state = (EXPIRED if waiting.expired else WAITING) + _STATES * ANSWERERS.index(said[_BY])
+        except ValueError:
+            return waiting
+        # Numbers are Python's own floats; classes and arms are what the author and River named.
+        if not (self._numbers and drawn is None) and marshal.loads(tail) != rest:
+            return waiting
+        return _HEAD.pack(state, waiting.time) + tail
+
+    def opened(self, event_id: str, entry: bytes) -> Waiting:
+        """What was packed; its features as `features` takes them."""
+        state, time = _HEAD.unpack_from(entry)
+        said, x, silent, trace, *event = marshal.loads(entry[_HEAD.size :])
+        said = (*said[:_BY], ANSWERERS[state // _STATES], *said[_BY:])
+        if said[_DRAWN] is not None:
+            said = (*said[:_DRAWN], Drawn(*said[_DRAWN]), *said[_DRAWN + 1 :])
+        whole = self._shortening.full(event_id, time, event)
+        return Waiting(time, whole, x, said, state % _STATES == EXPIRED, silent, trace)
+
+    def features(self, event: Any, x: Kept) -> Vector:
+        """All features of an event, in their order, as they were predicted from."""
+        if isinstance(x, dict):
+            return x
+        values = [*[getattr(event, field) for field in self._column_fields], *x]
+        return {name: value for name, place in self._places if (value := values[place]) is not None}
+
+
+def settled(time: float, event: bytes, outcome: bytes) -> Settled:
+    """An id's last state: its event time and the digests (8 bytes each) of event and outcome. It
+    tells a repetition from a contradiction without keeping either.
+    """
+    return _HEAD.pack(SETTLED, time) + event + outcome
+
+
+def digests(entry: Settled) -> tuple[bytes, bytes]:
+    """Of the event, and of the outcome."""
+    return entry[_HEAD.size : -8], entry[-8:]
+
+
+def state_of(entry: Waiting | bytes) -> int:
+    """`WAITING` for its outcome, `EXPIRED` without one, or `SETTLED`."""
+    if isinstance(entry, bytes):
+        return entry[0] % _STATES
+    return EXPIRED if entry.expired else WAITING
+
+
+def time_of(entry: Waiting | bytes) -> float:
+    """Of its event, seconds UTC."""
+    if isinstance(entry, bytes):
+        time: float = _HEAD.unpack_from(entry)[1]
+        return time
+    return entry.time
+
+
+def as_expired(entry: bytes) -> bytes:
+    """The same packed prediction, its horizon passed."""
+    return bytes([entry[0] - WAITING + EXPIRED]) + entry[1:]

@@ -1,0 +1,184 @@
+"""A waiting prediction as bytes: exactly what was put in, in less than its features take."""
+
+from __future__ import annotations
+
+import json
+import math
+import tracemalloc
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from one_partition import FEATURES, Order, use_case
+from task_runs import CASES, FEW, Inputs, Run, inputs
+
+from benchmarks.scale import Stream
+from benchmarks.scale import use_case as wide
+from models import parts
+from models.assignment import Drawn
+from models.packing import Packing, Waiting
+from models.shortening import Shortening
+
+CLASSES = {"kind": "multiclass", "metric": "accuracy", "learns": "label", "limits": None}
+NUMBERS = st.floats() | st.integers() | st.sampled_from([-0.0, math.nan, math.inf, 2**64, -(2**70)])
+WORDS = st.text(st.characters(codec="utf-8"), max_size=8)
+PROBABILITIES = st.dictionaries(WORDS | st.integers() | st.booleans(), st.floats(0, 1), max_size=3)
+ANSWERS = st.floats() | st.none() | st.just("-")
+EVENTS = st.dictionaries(
+    st.sampled_from([*Order.model_fields, "unknown", ',"shop":', "\x01"]) | WORDS,
+    NUMBERS | WORDS | st.none() | st.lists(WORDS, max_size=2),
+    max_size=9,
+)
+SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :"), (",\t", ":\n")])
+
+
+def packing(**changes: Any) -> Packing:
+    """Of the parcels."""
+    return Packing(use_case(**changes))
+
+
+def waiting(said: tuple[Any, ...], event: bytes = b"{}", x: Any = ()) -> Waiting:
+    """One that waits."""
+    return Waiting(5.0, event, x, said, False, False, None)
+
+
+def same(left: Any, right: Any) -> bool:
+    """To the bit, and of the same types: `repr` tells NaN, -0.0, 1 and True apart."""
+    return repr(left) == repr(right) and type(left) is type(right)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> tuple[str, bytes]:
+    """An id, and an event as any producer may write it."""
+    event_id = draw(WORDS)
+    body = {"event_id": event_id, **draw(EVENTS)}
+    text = json.dumps(body, separators=draw(SEPARATORS), ensure_ascii=draw(st.booleans()))
+    return event_id, draw(st.sampled_from([text.encode(), b"\x00" + text.encode() + b"\xff"]))
+
+
+@given(
+    given_=events(),
+    said=st.tuples(
+        st.floats(),
+        st.lists(ANSWERS, max_size=3).map(tuple),
+        st.dictionaries(WORDS, st.floats() | st.none(), max_size=2),
+        st.floats(),
+        st.sampled_from(["champion", "challenger", "pooled", "baseline", "holdout"]),
+        st.none() | st.tuples(st.floats(), st.floats()),
+        st.booleans(),
+        st.none() | st.builds(Drawn, WORDS, st.integers(0, 31), WORDS),
+        st.none() | st.tuples(NUMBERS, NUMBERS),
+    ),
+    x=st.dictionaries(st.sampled_from(list(FEATURES)), NUMBERS | WORDS | st.booleans()),
+    flags=st.tuples(st.booleans(), st.booleans(), st.none() | st.binary(max_size=9)),
+)
+@settings(max_examples=500, deadline=None)
+def test_a_number_s_prediction_comes_back_to_the_bit(
+    given_: tuple[str, bytes],
+    said: tuple[Any, ...],
+    x: dict[str, Any],
+    flags: tuple[bool, bool, bytes | None],
+):
+    """Whatever the producer wrote, whatever was said: NaN, infinity, large whole numbers, any text.
+    Whole, its features come back too; else those that the event has are read from it.
+    """
+    event_id, event = given_
+    one = Waiting(1.5, event, x, said, *flags)
+    whole = packing().packed(event_id, one, whole=True)
+    # NaN is equal to nothing, so what is held against itself may stay as it is.
+    if isinstance(whole, bytes):
+        assert same(packing().opened(event_id, whole), one)
+    assert isinstance(whole, bytes) or (said[7] is not None and "nan" in repr(one))
+    packed = packing().packed(event_id, one)
+    if isinstance(packed, bytes):
+        back = packing().opened(event_id, packed)
+        assert same(back._replace(x=x), one)
+        assert len(back.x) < len(FEATURES)
+
+
+@given(said=PROBABILITIES, given_=st.none() | st.lists(WORDS | st.integers(), max_size=3))
+@settings(deadline=None)
+def test_classes_come_back_with_their_probabilities_in_order(
+    said: dict[Any, float], given_: list[Any] | None
+):
+    """Text, whole numbers and yes/no as classes."""
+    answer = (next(iter(said), "a"), said)
+    one = waiting((answer, (answer, None), {}, answer, "pooled", given_, True, None, None))
+    packed = packing(**CLASSES).packed("1", one)
+    assert isinstance(packed, bytes)
+    assert same(packing(**CLASSES).opened("1", packed), one)
+
+
+class Colour(StrEnum):
+    """A class that an author may name so."""
+
+    RED = "red"
+
+
+@pytest.mark.parametrize("odd", [Colour.RED, numpy.str_("red"), (1, numpy.float64(2.0))])
+def test_what_cannot_be_given_back_stays_as_it_is(odd: Any):
+    """No type is changed in silence: numpy's would come back as bytes."""
+    answer = ("a", {odd: 1.0})
+    one = waiting((answer, (), {}, answer, "pooled", None, True, None, None))
+    assert packing(**CLASSES).packed("1", one) is one
+
+
+@pytest.mark.parametrize("told", ["10:00:00Z", "10:00:00.250Z", "10:00:00+00:00", "12:00:00+02:00"])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize("order", ["as declared", "backwards", "some left out"])
+def test_an_event_as_most_write_it_is_kept_without_its_names(
+    told: str, separators: tuple[str, str], order: str
+):
+    """Compact or as Python writes it, its fields in any order: half its bytes or less."""
+    body = {"event_id": "e-1", "event_time": f"2026-01-01T{told}", "shop": "a, or b", "items": 2,
+            "weight": 1.5, "colour": "red"}  # fmt: skip
+    if order == "some left out":
+        del body["colour"]
+    names = reversed(body) if order == "backwards" else iter(body)
+    event = json.dumps({name: body[name] for name in names}, separators=separators).encode()
+    time = datetime.fromisoformat(str(body["event_time"])).timestamp()
+    shortening = Shortening(Order)
+    short = shortening.short("e-1", time, event)
+    assert len(short[0]) < len(event) / 2
+    assert Shortening(Order).full("e-1", time, short) == event
+
+
+@given(given_=inputs())
+@FEW
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_at_hand_changes_nothing(case: str, given_: Inputs):
+    """With all packed at once, every output is the same, byte for byte."""
+    said = Run(CASES[case])
+    said.give(given_.order)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "LIVE_MAX", 1)
+        packed = Run(CASES[case])
+        packed.give(given_.order)
+    assert packed.said == said.said
+    assert packed.task.seal() == said.task.seal()
+    assert packed.task.counts == said.task.counts
+    at_hand = [e for e in packed.task.ledger.entries.values() if isinstance(e, Waiting)]
+    assert len(at_hand) <= 1
+
+
+def test_a_waiting_prediction_takes_at_most_half_as_much_again_as_its_features():
+    """8,000 of ten features: bytes, id, dictionary and agenda together, against the features as
+    they went to their topic. They hold the event, what was said, and all else that is learnt from.
+    """
+    stream = Stream(wide(), delay=10**9)
+    tracemalloc.start()
+    try:
+        # Those at hand are there before and after.
+        stream.play(3_000)
+        features = stream.features_bytes()
+        before = tracemalloc.get_traced_memory()[0]
+        stream.play(8_000)
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert sum(isinstance(e, bytes) for e in stream.task.ledger.entries.values()) > 8_000
+    assert held / 8_000 < 1.5 * features
