@@ -6,10 +6,13 @@ import asyncio
 import random
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from time import time
+from time import monotonic, time
 
 import redis.asyncio
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from streams.embedded import Stack
@@ -17,6 +20,7 @@ from tests.chaos.crew import Crew
 from tests.chaos.proxy import ANSWERS, BOTH, REQUESTS, Held, Proxies
 
 SESSION_S = 6.0
+IN_SYNC_S_MAX = 60.0
 WAYS = ((REQUESTS,), (ANSWERS,), BOTH)
 
 
@@ -111,7 +115,21 @@ class Faults:
         await asyncio.to_thread(broker.kill)
         await asyncio.sleep(self.rng.uniform(0, 1))
         await asyncio.to_thread(broker.start)
+        if self.brokers > 1:
+            return f"broker {node}, in sync after {await self._in_sync():.1f} s"
         return f"broker {node}"
+
+    async def _in_sync(self) -> float:
+        """Wait until every replica is in sync again: the next one down would be a second one."""
+        began, found = monotonic(), self.stack.find()
+        assert found is not None
+        while monotonic() - began < IN_SYNC_S_MAX:
+            with suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(5):
+                    if await _all_in_sync(found.bootstrap_servers):
+                        break
+            await asyncio.sleep(0.5)
+        return monotonic() - began
 
     async def _broker_hangs(self) -> str:
         node = self.rng.randint(1, self.brokers)
@@ -188,6 +206,20 @@ class Faults:
             self.crew.leave(name)
             await asyncio.sleep(self.rng.uniform(0.2, 1))
         return f"{len(names)} guests"
+
+
+async def _all_in_sync(servers: str) -> bool:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    try:
+        await admin.start()
+        topics = await admin.describe_topics()
+        return all(
+            len(place["isr"]) == len(place["replicas"])
+            for topic in topics
+            for place in topic["partitions"]
+        )
+    finally:
+        await admin.close()
 
 
 def _pids(pid: int | None) -> tuple[int, ...]:
