@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.curves import Curve, drawn
+from benchmarks.servers import said
 
 HERE = Path(__file__).parent
 PARTITIONS = (1, 4, 16, 64)
@@ -33,8 +33,8 @@ def throughput(partitions: int, events: int) -> float | None:
     command = ["benchmarks.side_by_side", "--only", "riverrun", "--rounds", "1"]
     table = _run([*command, "--events", str(events)], {"BENCH_PARTITIONS": str(partitions)})
     row = next(line for line in table.splitlines() if line.startswith("| riverrun |"))
-    said = row.split("|")[4].split()[0].replace(",", "")
-    return float(said) if said.isdigit() else None
+    found = row.split("|")[4].split()[0].replace(",", "")
+    return float(found) if found.isdigit() else None
 
 
 def latency(rate: float, seconds: float) -> dict[str, float]:
@@ -54,9 +54,7 @@ def latency(rate: float, seconds: float) -> dict[str, float]:
 def _run(command: list[str], environment: dict[str, str]) -> str:
     whole = [sys.executable, "-P", "-m", *command]
     print("+", " ".join(whole[3:]), file=sys.stderr)
-    return subprocess.run(
-        whole, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
-    ).stdout
+    return said(whole, {**os.environ, **environment})
 
 
 def most(seconds: float) -> float:

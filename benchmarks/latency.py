@@ -35,8 +35,8 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from benchmarks.servers import servers
 from streams import topics
-from streams.embedded import Stack
 from streams.loading import load
 from streams.settings import Settings
 from usecases.data import nycflights
@@ -213,15 +213,10 @@ def main() -> int:
         return worker(given.use_case, given.worker)
     with tempfile.TemporaryDirectory(prefix="riverrun-latency-") as folder:
         home = given.home or Path(folder)
-        stack = Stack(home)
-        endpoints = stack.up()
-        try:
+        with servers(home, purge=given.home is None) as endpoints:
             settings = Settings.load(riverrun_home=home)
             settings = settings.at(endpoints.bootstrap_servers, endpoints.redis_url)
             asyncio.run(bench(settings, given))
-        finally:
-            if endpoints.started:
-                stack.down(purge=given.home is None)
     return 0
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale import START, Label, Stream, use_case
+from benchmarks.servers import servers
 from models.encoding import encoded
 from models.reading import OUTCOMES, PlainRecord
 from models.task import PartitionTask
-from streams.embedded import Stack
 from streams.snapshots.redis_hash import connect
 from streams.snapshots.store import Snapshots
 from streams.unpickling import Allowed
@@ -89,15 +89,11 @@ def _load(redis_url: str, waiting: int) -> dict[str, float]:
 def main() -> int:
     """Measure, each half in a process of its own, and print."""
     waiting = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    stack = Stack(Path(tempfile.mkdtemp(prefix="restart-")))
-    url = stack.up(lambda *_: None).redis_url
-    try:
-        found: dict[str, float] = {}
+    found: dict[str, float] = {}
+    with servers(Path(tempfile.mkdtemp(prefix="restart-")), purge=True) as at:
         for half in (_save, _load):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                found |= pool.apply(half, (url, waiting))
-    finally:
-        stack.down(purge=True)
+                found |= pool.apply(half, (at.redis_url, waiting))
     print(json.dumps(found, indent=1))
     return 0
 

@@ -23,11 +23,11 @@ from typing import Any
 
 from river import forest, linear_model, preprocessing
 
+from benchmarks.servers import servers
 from models.durations import hours
 from models.task import PartitionTask
 from models.usecase import Kpi, UseCase
 from schemas.inputs import Event, Outcome
-from streams.embedded import Stack
 from streams.garbage import bound_pauses
 from streams.snapshots import keeper
 from streams.snapshots.redis_hash import connect
@@ -136,9 +136,5 @@ async def main(redis_url: str, records: int, copies: int) -> None:
 if __name__ == "__main__":
     given = [int(text) for text in sys.argv[1:]]
     records, copies = (given + [12_000, 12][len(given) :])[:2]
-    stack = Stack(Path(tempfile.mkdtemp(prefix="stalls-")))
-    endpoints = stack.up(lambda *_: None)
-    try:
+    with servers(Path(tempfile.mkdtemp(prefix="stalls-")), purge=True) as endpoints:
         asyncio.run(main(endpoints.redis_url, records, copies))
-    finally:
-        stack.down(purge=True)

@@ -13,11 +13,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from benchmarks.servers import servers
 from benchmarks.side_by_side import environments, records, results, systems
 from benchmarks.side_by_side.environments import BENCHMARKS, PEERS, NotToBeHad
 from benchmarks.side_by_side.measuring import Profile, Wrong, measure
 from benchmarks.side_by_side.systems import System, Where
-from streams.embedded import Stack
 
 Row = dict[str, Any]
 
@@ -69,18 +69,13 @@ class Bench:
         """All rounds, each system once in each, in another order each time."""
         path = self.home / "records.jsonl"
         records.write(path, self.events)
-        stack = Stack(self.home)
-        at = stack.up()
-        try:
+        with servers(self.home) as at:
             asyncio.run(records.publish(at.bootstrap_servers, self.events))
             said = records.expected(self.pythons["faust"], path)
             for number in range(rounds):
                 began = time.monotonic()
                 self._round(number, path, said, (at.bootstrap_servers, at.redis_url))
                 print(f"round {number + 1}: {time.monotonic() - began:.0f} s", file=sys.stderr)
-        finally:
-            if at.started:
-                stack.down()
 
     def _round(self, number: int, path: Path, said: dict[str, float], at: tuple[str, str]) -> None:
         for models in sorted({system.models for system in self.chosen}):

@@ -1,0 +1,49 @@
+"""The embedded servers of a benchmark: there while it runs, and gone however it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from streams.embedded import Stack
+from streams.embedded.stack import Endpoints
+
+END_S = 60.0
+
+
+@contextmanager
+def servers(home: Path, *, purge: bool = False) -> Iterator[Endpoints]:
+    """Of that folder; those that ran before are left running. SIGTERM ends as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _end)
+    stack = Stack(home)
+    ours = stack.find() is None
+    try:
+        yield stack.up(lambda *_: None)
+    finally:
+        if ours:
+            stack.down(purge=purge)
+
+
+def said(command: list[str], environment: Mapping[str, str]) -> str:
+    """What another benchmark prints; it is given the time to end its own servers."""
+    signal.signal(signal.SIGTERM, _end)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        text, _ = process.communicate()
+    except BaseException:
+        process.terminate()
+        process.wait(END_S)
+        raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return text
+
+
+def _end(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: what is begun now is taking down
+    sys.exit(128 + number)
