@@ -221,6 +221,9 @@ holds a part of River's own time too.
 CPU brings, which other work on the machine disturbs less. The peers read one topic in which
 events and outcomes are already in order; riverrun reads two and aligns them.
 
+Where the time goes: [a flame graph](profile.svg) of `riverrun`'s own process, made by the same
+command in a run of its own (py-spy, so its figures are left out).
+
 | target | wanted | measured | |
 | --- | ---: | ---: | --- |
 {targets}
