@@ -3,10 +3,12 @@
     least - WIDENING x spread  ≤  value  ≤  most + WIDENING x spread
 
 `least` and `most` are the third smallest and the third largest label that was learnt, so that two
-wild ones widen nothing; among the first `FEW` they are the smallest and the largest. The spread is
-the distance between them, or the size of the larger one if that is more: a label that never
-changes still leaves room. So a number that ran away is told from one that is only bold without
-anybody having said what is possible; whoever knows that declares `limits`.
+wild ones widen nothing; among the first `FEW` they are the smallest and the largest, and the room
+is `WIDENING_OF_FEW` times the spread, since one label of -21 does not say that nothing is above 0.
+The spread is the distance between them, or the size of the larger one if that is more: a label
+that never changes still leaves room, and zeros alone say nothing. So a number that ran away is told
+from one that is only bold without anybody having said what is possible; whoever knows that declares
+`limits`.
 """
 
 from __future__ import annotations
@@ -16,14 +18,18 @@ from bisect import insort
 KEPT = 3
 FEW = 100
 WIDENING = 1.0
+WIDENING_OF_FEW = 10.0
 
 
 class Bounds:
-    """Of one partition. Memory: six numbers. `limits`: None while no label has been seen.
+    """Of one partition. Memory: six numbers. `limits`: None while no label says any.
 
     >>> bounds = Bounds()
-    >>> for hour in range(24):
-    ...     bounds.update(float(hour))
+    >>> bounds.update(-21.0)
+    >>> bounds.limits
+    (-231.0, 189.0)
+    >>> for hour in range(240):
+    ...     bounds.update(float(hour % 24))
     >>> bounds.limits
     (-23.0, 46.0)
     """
@@ -47,5 +53,6 @@ class Bounds:
         few = self.seen < FEW
         least = self.lowest[0 if few else -1]
         most = self.highest[-1 if few else 0]
-        room = WIDENING * max(most - least, abs(most), abs(least))
-        self.limits = least - room, most + room
+        spread = max(most - least, abs(most), abs(least))
+        room = (WIDENING_OF_FEW if few else WIDENING) * spread
+        self.limits = (least - room, most + room) if room else None

@@ -74,7 +74,9 @@ class SnapshotStore(Protocol):
 class Pace:
     """How long to wait and how much to take at once."""
 
-    alignment_wait_s: float = 0.5
+    # An input that has more, which is not fetched yet: out of order, outcomes would meet no event.
+    # Once for an input whose broker is gone.
+    alignment_wait_s: float = 10.0
     batch_records_max: int = 2_000
     batch_s_max: float = 0.05
     # While this many records wait, all are late anyhow: larger transactions catch up sooner.

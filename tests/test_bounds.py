@@ -44,14 +44,15 @@ def live(partition: Partition, first: int, last: int) -> None:
 
 @pytest.mark.parametrize("role", ["champion", "challenger"])
 def test_a_model_that_blows_up_is_withheld_though_no_limits_are_declared(role: str) -> None:
-    """Its values pass a million; nothing that was served is outside the labels' range and as much
-    again; the baseline answers in its place, the reason is said, and it is no evidence for it.
+    """Its values pass a million; nothing that was served is outside the labels' range and, while
+    they are few, ten times as much again; the baseline answers in its place, the reason is said,
+    and it is no evidence for it.
     """
     partition = bounded(champion="squared" if role == "champion" else "calm")
     live(partition, 0, 120)
     said = partition.of("predictions")
     assert max(abs(row["shadows"]["squared"] or math.inf) for row in said) > 1e6
-    assert all(5 - 9 <= row["value"] <= 9 + 9 for row in said[5:])
+    assert all(5 - 90 <= row["value"] <= 9 + 90 for row in said[5:])
     if role == "champion":
         held = [row for row in said[6:] if row["answered_by"] == "baseline"]
         assert held
@@ -69,7 +70,7 @@ def test_declared_limits_are_taken_as_they_are() -> None:
     partition = bounded(limits={"squared": (-1e99, 1e99)})
     live(partition, 0, 60)
     assert max(abs(row["value"]) for row in partition.of("predictions")) > 1e6
-    assert partition.task.roster.limits_of("calm") == (-4.0, 18.0)
+    assert partition.task.roster.limits_of("calm") == (-85.0, 99.0)
     assert not bounded(limits=(0, 9)).task.roster.bounded
 
 
@@ -98,11 +99,30 @@ def test_they_are_kept_in_a_snapshot_and_what_was_said_is_judged_by_those_of_the
     st.lists(st.sampled_from([1e99, -1e99, 1e12]), max_size=2),
 )
 def test_two_wild_labels_among_many_widen_nothing(labels: list[float], wild: list[float]) -> None:
-    """And a label that is seen is never outside, once it is not among the two furthest."""
+    """And a label that is seen is never outside, once it is not among the two furthest; where all
+    others are 0 there are no limits.
+    """
     bounds = Bounds()
     for label in (*wild, *labels):
         bounds.update(label)
-    assert bounds.limits is not None
-    least, most = bounds.limits
+    least, most = bounds.limits or (-1e6, 1e6)
     assert -6e6 <= least <= most <= 6e6
     assert all(least <= label <= most for label in sorted(labels)[2:-2])
+
+
+def test_one_label_says_little_of_what_is_possible() -> None:
+    """A flight that was 21 minutes early does not forbid to say that the next one is late."""
+    bounds = Bounds()
+    bounds.update(-21.0)
+    assert bounds.limits is not None
+    assert bounds.limits[0] <= -21.0 < 180.0 <= bounds.limits[1]
+
+
+def test_labels_that_are_all_zero_forbid_nothing() -> None:
+    """Most days bring no claim; that is no reason to withhold every number but 0."""
+    bounds = Bounds()
+    for label in (0.0, 0.0, *([0.0] * FEW), 70.0, 80.0):
+        bounds.update(label)
+    assert bounds.limits is None
+    bounds.update(90.0)
+    assert bounds.limits == (-70.0, 140.0)
