@@ -1,0 +1,139 @@
+"""What a partition takes in: inboxes, their alignment, and the watchdog over them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ledger import Ledger
+from runner_life import batch_of
+
+from streams.inbox import Inbox
+from streams.intake import Intake, Watchdog
+from streams.transport import Batch
+
+# The inbox.
+
+
+def test_an_inbox_knows_a_lost_batch() -> None:
+    """A batch that starts past what is expected is refused, and nothing of it is queued."""
+    inbox = Inbox()
+    inbox.reset(5)
+    assert inbox.accept(batch_of(5, 8))
+    assert not inbox.accept(batch_of(9, 12))
+    assert (inbox.expected, len(inbox.records)) == (8, 3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=40))
+def test_an_inbox_gives_each_record_once_in_order(cuts: list[tuple[int, int]]) -> None:
+    """Whatever overlaps, repeats or is lost: what comes out is a run without holes."""
+    inbox = Inbox()
+    inbox.reset(0)
+    for start, length in cuts:
+        inbox.accept(batch_of(start, start + length))
+    out = []
+    while (record := inbox.pop()) is not None:
+        out.append(record.offset)
+    assert out == list(range(inbox.expected))
+    assert inbox.bytes == 0
+
+
+def test_an_inbox_passes_gaps_inside_a_batch() -> None:
+    """A jump inside a batch is aborted or control records, and so is an empty batch."""
+    inbox = Inbox()
+    inbox.reset(0)
+    assert inbox.accept(batch_of(0, 10, step=3))
+    assert inbox.accept(Batch("in0", 0, 10, 14, 14, []))
+    assert inbox.expected == 14
+    assert [r.offset for r in inbox.records] == [0, 3, 6, 9]
+
+
+# Alignment.
+
+
+class Ends:
+    """What is known of the inputs' ends."""
+
+    def __init__(self, *stable: int | None) -> None:
+        self.known = stable
+
+    def stable(self, tp: object) -> int | None:
+        """By the topic's number."""
+        return self.known[int(str(tp.topic)[2:])]  # type: ignore[attr-defined]
+
+
+def _intake(ends: Ends, wait_s: float = 0.5) -> tuple[Intake, Ledger]:
+    from models.alignment import choose
+
+    intake = Intake(
+        0,
+        ["in0", "in1"],
+        ends,
+        choose=choose,
+        aligned=(0, 1),
+        alignment_wait_s=wait_s,
+        clock=lambda: 0.0,
+    )
+    task = Ledger(2)
+    intake.reset(task, [0, 0])
+    return intake, task
+
+
+def test_an_input_that_may_surprise_holds_the_others_back() -> None:
+    """While outcomes are known to lie on the topic and have not come, no event is taken."""
+    intake, task = _intake(Ends(3, 2))
+    intake.accept(batch_of(0, 3))
+    assert intake.take(100, 1.0) == 0
+    assert intake.blocked_s(0.1) == pytest.approx(0.4)
+    intake.accept(batch_of(0, 2, "in1"))
+    assert intake.take(100, 1.0) == 5
+    assert task.late == 0
+
+
+def test_an_input_at_its_end_holds_nobody_back() -> None:
+    """Known to be at its end: not a moment is lost."""
+    intake, task = _intake(Ends(3, 0))
+    intake.accept(batch_of(0, 3))
+    assert intake.take(100, 1.0) == 3
+    assert task.step == 3
+
+
+def test_the_wait_for_an_input_ends() -> None:
+    """After alignment_wait the others go on, until that input has something again."""
+    intake, _ = _intake(Ends(3, None))
+    intake.accept(batch_of(0, 3))
+    assert intake.blocked_s(0.0) == float("inf")
+    assert intake.take(100, 1.0) == 0
+    assert intake.blocked_s(0.6) == 0.0
+
+
+def test_an_empty_batch_tells_the_end() -> None:
+    """Trailing control records move an input to its end although it gives no record."""
+    intake, task = _intake(Ends(3, 4))
+    intake.accept(batch_of(0, 3))
+    intake.accept(Batch("in1", 0, 0, 4, 4, []))
+    assert intake.take(100, 1.0) == 3
+    assert task.step == 3
+
+
+def test_a_watchdog_seeks_then_gives_up() -> None:
+    """Fetched elsewhere than expected, idle for 3 s: lost once, stalled the second time."""
+    intake, _ = _intake(Ends(9, 9))
+    watchdog = Watchdog(intake, stall_s=3)
+    assert watchdog.look({0: 5}, now=0.0) is None
+    assert not intake.lost
+    assert watchdog.look({0: 5}, now=3.1) is None
+    assert intake.lost == {0}
+    intake.take_lost()
+    watchdog.look({0: 5}, now=4.0)
+    assert "fetched at 5" in str(watchdog.look({0: 5}, now=7.1))
+
+
+def test_a_watchdog_is_not_disturbed_by_batches_on_their_way() -> None:
+    """Under load the two positions differ at every look: not a stall while something comes."""
+    intake, _ = _intake(Ends(99, 99))
+    watchdog = Watchdog(intake, stall_s=3)
+    for second in range(10):
+        assert watchdog.look({0: intake.inboxes[0].expected + 5}, now=float(second)) is None
+        intake.inboxes[0].expected += 5
+    assert not intake.lost
