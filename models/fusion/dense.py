@@ -48,8 +48,7 @@ class Dense(Step):
         except Unlike:
             self._learn_as_river(x, y, w)
             return
-        self._inputs.learn(parted)
-        active = self._inputs.active(parted)
+        active = self._inputs.learn(parted)
         gradient = self._gradient(active, y, w)
         rate = self._linear.optimizer.learning_rate
         if max(map(abs, active.values()), default=0.0) < LARGE > max(abs(gradient), abs(rate)):
@@ -107,9 +106,14 @@ class Dense(Step):
     def _view(self) -> None:
         count = len(self._at)
         self._weights, self._first, self._second = self._rows[:, :count]
-        self._reading = memoryview(self._rows[0])
-        self._x = np.zeros(count)
+        # Of single numbers: faster than an array's own, and they give Python's floats.
+        views: list[memoryview[Any]] = [memoryview(row) for row in self._rows]
+        self._reading, self._first_at, self._second_at = views
         self._part, self._rest = np.empty(count), np.empty(count)
+        optimizer = self._linear.optimizer
+        settings = optimizer.beta_1, optimizer.beta_2, optimizer.eps, 0.5
+        # As arrays: a number would be made one at each step.
+        self._beta_1, self._beta_2, self._eps, self._half = map(np.asarray, settings)
 
     def _enter(self, active: Active) -> None:
         """Room for inputs that come for the first time."""
@@ -147,23 +151,19 @@ class Dense(Step):
         rate = optimizer.learning_rate * (1 - beta_2**after) ** 0.5
         rate /= 1 - beta_1**after
 
-        x, part, rest = self._x, self._part, self._rest
-        x.fill(0.0)
+        first, second, part, rest = self._first_at, self._second_at, self._part, self._rest
+        np.multiply(self._first, self._beta_1, self._first)
+        np.multiply(self._second, self._beta_2, self._second)
+        # An input that is zero adds nothing to either.
         for name, value in active.items():
-            x[at[name]] = value
-        np.multiply(x, gradient, out=x)
-        self._first *= beta_1
-        np.multiply(x, 1 - beta_1, out=part)
-        self._first += part
-        self._second *= beta_2
-        np.multiply(x, x, out=part)
-        part *= 1 - beta_2
-        self._second += part
-        np.float_power(self._second, 0.5, out=rest)
-        rest += optimizer.eps
-        np.multiply(self._first, rate, out=part)
-        part /= rest
-        self._weights -= part
+            place, slope = at[name], value * gradient
+            first[place] += slope * (1 - beta_1)
+            second[place] += slope * slope * (1 - beta_2)
+        np.float_power(self._second, self._half, rest)
+        np.add(rest, self._eps, rest)
+        np.multiply(self._first, rate, part)
+        np.divide(part, rest, part)
+        np.subtract(self._weights, part, self._weights)
         optimizer.n_iterations = after
         self._ahead = self._weights_ahead = True
 

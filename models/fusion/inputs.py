@@ -39,7 +39,6 @@ class Inputs:
         self.numbers: set[str] = set()
         # Where each one-hot input stands: in the order of first sight, which River keeps.
         self._places: dict[str, int] = {}
-        self._order: list[str] = []
         self._clash = False
         self._look()
 
@@ -73,18 +72,37 @@ class Inputs:
         if self._clash:
             raise Unlike
 
-    def learn(self, parted: Parted) -> None:
-        """The transformers learn."""
-        self._scaler.learn_one(parted.numbers)
+    def learn(self, parted: Parted) -> Active:
+        """The transformers learn; returns what is not zero, by what they know then."""
         if self._encoder is not None:
             self._encoder.learn_one(parted.names)
+        if not self._scaler.with_std:
+            self._scaler.learn_one(parted.numbers)
+            return self.active(parted)
+        return self._joined(self._scaled(parted.numbers), parted.made)
+
+    def _scaled(self, numbers: Features) -> Active:
+        """`StandardScaler.learn_one`, then `transform_one`, in one pass."""
+        counts, means, variances = self._scaler.counts, self._scaler.means, self._scaler.vars
+        scaled: Active = {}
+        for name, value in numbers.items():
+            count = counts[name] = counts[name] + 1
+            before = means[name]
+            mean = means[name] = before + (value - before) / count
+            spread = variances[name]
+            spread += ((value - before) * (value - mean) - spread) / count
+            variances[name] = spread
+            scaled[name] = (value - mean) / spread**0.5 if spread else 0.0
+        return scaled
 
     def active(self, parted: Parted) -> Active:
         """The inputs that are not zero."""
-        scaled: Active = self._scaler.transform_one(parted.numbers)
+        return self._joined(self._scaler.transform_one(parted.numbers), parted.made)
+
+    def _joined(self, scaled: Active, made: list[str]) -> Active:
         if self._encoder is None:
             return scaled
-        found = self._found(parted.made)
+        found = self._found(made)
         return found | scaled if self._names_first else scaled | found
 
     def _found(self, made: list[str]) -> Active:
@@ -94,20 +112,19 @@ class Inputs:
             return dict.fromkeys(made, 1)
         if len(self._encoder._zero_dict) != len(self._places):
             self._look()
-        order, places = self._order, self._places
-        known = [places[name] for name in made if name in places]
-        known.sort()
-        active: Active = {order[place]: 1 for place in known}
-        if len(active) != len(made):
-            active |= dict.fromkeys(made, 1)
-        return active
+        places = self._places
+        try:
+            known = sorted(made, key=places.__getitem__)
+        except KeyError:
+            known = sorted(filter(places.__contains__, made), key=places.__getitem__)
+            known += made
+        return dict.fromkeys(known, 1)
 
     def _look(self) -> None:
         """One-hot inputs that came since the last look."""
         zeros = () if self._encoder is None else self._encoder._zero_dict
         for name in islice(zeros, len(self._places), None):
             self._places[name] = len(self._places)
-            self._order.append(name)
 
     def known(self, inputs: Iterable[str]) -> None:
         """All inputs of the linear model so far: those that are not one-hot are numbers."""

@@ -28,8 +28,7 @@ class Sparse(Step):
         except Unlike:
             self._model.learn_one(x, y, w=w)
             return
-        self._inputs.learn(parted)
-        active = self._inputs.active(parted)
+        active = self._inputs.learn(parted)
         self._step(active, self._gradient(active, y, w))
 
     def flush(self) -> None:
