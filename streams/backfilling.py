@@ -115,7 +115,7 @@ class Backfill:
             enable_idempotence=True,
             linger_ms=5,
             max_batch_size=262_144,
-            compression_type="lz4",
+            compression_type="zstd",
         )
         await producer.start()
         try:

@@ -83,7 +83,7 @@ def operate(
         topics=topics.names_of(loaded.use_case, settings),
         group_id=group,
         claimed=member,
-        compression="lz4",
+        compression="zstd",
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         serving=serving_of(use_case, settings),
         beside=Deciding(use_case, settings, topics.names_of(use_case, settings), group).run,

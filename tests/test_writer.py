@@ -148,7 +148,7 @@ async def _writer(stack: Endpoints, topics: dict[str, str], **given: Any) -> Wri
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("compression", [None, "lz4"])
+@pytest.mark.parametrize("compression", [None, "zstd"])
 async def test_outputs_and_entry_are_committed_together(
     stack: Endpoints, topics: dict[str, str], consumer: AIOKafkaConsumer, compression: str | None
 ) -> None:
