@@ -107,7 +107,8 @@ class Dense(Step):
         count = len(self._at)
         self._weights, self._first, self._second = self._rows[:, :count]
         # Of single numbers: faster than an array's own, and they give Python's floats.
-        views: list[memoryview[Any]] = [memoryview(row) for row in self._rows]
+        rows: Any = self._rows
+        views: list[memoryview[Any]] = [memoryview(row) for row in rows]
         self._reading, self._first_at, self._second_at = views
         self._part, self._rest = np.empty(count), np.empty(count)
         optimizer = self._linear.optimizer
