@@ -5,9 +5,10 @@
         [--pace JSON]
 
 Real flights and their arrivals on embedded servers: a worker answers, this process sends as a
-Poisson stream and reads committed predictions. A latency runs from just before `send` to the
-moment at which the reader has the record. All shares one machine, so the sender's and the reader's
-work is in it. `--pace` replaces fields of streams.wiring.Pace.
+Poisson stream and reads committed predictions. A latency runs from just before an event is sent to
+the moment at which the reader has its prediction. All shares one machine, so the sender's and the
+reader's work is in it; both are librdkafka, which costs little (as aiokafka, they and the worker
+used up both cores at 3,000/s). `--pace` replaces fields of streams.wiring.Pace.
 
 The use case is a light one (light_flights.py: StandardScaler and OneHotEncoder into
 LinearRegression, 7 features, intervals): what is measured is the way, not the model. `--use-case
@@ -25,6 +26,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -33,7 +35,7 @@ from statistics import quantiles
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from benchmarks.servers import servers
 from streams import topics
@@ -43,6 +45,7 @@ from usecases.data import nycflights
 
 LIGHT = str(Path(__file__).with_name("light_flights.py"))
 WARM_UP = 300  # events before any clock: models made, connections open
+ANSWERED_S_MAX = 90.0
 WARM_UP_S = 5.0  # then at the rate itself: the broker's JVM compiles what it is asked for
 
 
@@ -64,6 +67,13 @@ class Bench:
         self.took: list[float] = []
         self._rows = self._recorded()
         self._keys: dict[str, bytes] = {}
+        client = {"bootstrap.servers": self.settings.kafka_bootstrap_servers}
+        # librdkafka's own partitioner is another one than Kafka's.
+        sender = {"acks": "all", "linger.ms": 0, "partitioner": "murmur2_random"}
+        self._producer = Producer({**client, **sender})
+        reader = {"isolation.level": "read_committed", "group.id": prefix}
+        self._consumer = Consumer({**client, **reader})
+        self._ended = threading.Event()
 
     def start(self) -> None:
         """Start the workers."""
@@ -91,75 +101,78 @@ class Bench:
             spent += int(fields[11]) + int(fields[12])
         return spent / os.sysconf("SC_CLK_TCK")
 
-    async def run(self, rate: float, seconds: float) -> str:
+    def run(self, rate: float, seconds: float) -> str:
         """One row of the table."""
-        await topics.ensure(self.use_case, self.settings)
-        client = self.settings.kafka_client()
-        consumer = AIOKafkaConsumer(
-            **client, isolation_level="read_committed", auto_offset_reset="earliest"
+        asyncio.run(topics.ensure(self.use_case, self.settings))
+        self._consumer.assign(
+            [
+                TopicPartition(self.names["predictions"], number, 0)
+                for number in range(self.use_case.partitions)
+            ]
         )
-        producer = AIOKafkaProducer(**client, acks="all", linger_ms=0)
-        await consumer.start()
-        await producer.start()
-        consumer.assign(
-            [TopicPartition(self.names["predictions"], n) for n in range(self.use_case.partitions)]
-        )
+        reading = threading.Thread(target=self._read)
+        reading.start()
         self.start()
-        reading = asyncio.create_task(self._read(consumer))
         try:
-            await self._warm_up(producer, rate)
-            return await self._measure(producer, rate, seconds)
+            self._warm_up(rate)
+            return self._measure(rate, seconds)
         finally:
-            reading.cancel()
-            await producer.stop()
-            await consumer.stop()
-            await asyncio.to_thread(self.stop)
+            self._ended.set()
+            reading.join()
+            self._consumer.close()
+            self._producer.flush(5)
+            self.stop()
 
-    async def _warm_up(self, producer: Any, rate: float) -> None:
-        await self._send(producer, WARM_UP)
-        await self._answered(WARM_UP)
-        await asyncio.sleep(1)
-        await self._answered(WARM_UP + await self._stream(producer, rate, WARM_UP_S))
+    def _warm_up(self, rate: float) -> None:
+        self._send(WARM_UP)
+        self._answered(WARM_UP)
+        time.sleep(1)
+        self._answered(WARM_UP + self._stream(rate, WARM_UP_S))
 
-    async def _answered(self, count: int) -> None:
-        async with asyncio.timeout(90):
-            while len(self.took) < count:  # noqa: ASYNC110 - not within the clock
-                await asyncio.sleep(0.05)
+    def _answered(self, count: int) -> None:
+        deadline = time.monotonic() + ANSWERED_S_MAX
+        while len(self.took) < count:
+            if time.monotonic() > deadline:
+                sys.exit(f"only {len(self.took)} of {count} events were answered; see above")
+            time.sleep(0.05)
 
-    async def _stream(self, producer: Any, rate: float, seconds: float) -> int:
+    def _stream(self, rate: float, seconds: float) -> int:
         """Send a Poisson stream; gives how many events."""
         began = at = time.perf_counter()
         count = 0
         while at < began + seconds:
             at += random.expovariate(rate)
             if (left := at - time.perf_counter()) > 0.0005:
-                await asyncio.sleep(left)
+                time.sleep(left)
             count += 1
-            await self._send(producer, 1)
+            self._send(1)
         return count
 
-    async def _measure(self, producer: Any, rate: float, seconds: float) -> str:
+    def _measure(self, rate: float, seconds: float) -> str:
         self.took.clear()
         cpu, began = self.cpu_s(), time.perf_counter()
-        count = await self._stream(producer, rate, seconds)
+        count = self._stream(rate, seconds)
         took_s = time.perf_counter() - began
         cpu = (self.cpu_s() - cpu) / took_s
-        await self._answered(count)
+        self._answered(count)
         cut = quantiles(self.took, n=1_000)
         return (
             f"{rate:>8,.0f}{count / took_s:>12,.0f}{cut[499] * 1e3:>12.1f}{cut[989] * 1e3:>12.1f}"
             f"{cut[998] * 1e3:>12.1f}{max(self.took) * 1e3:>12.0f}{cpu * 100:>14.0f} %"
         )
 
-    async def _read(self, consumer: Any) -> None:
-        while True:
-            for records in (await consumer.getmany(timeout_ms=1_000)).values():
-                now = time.perf_counter()
-                for record in records:
-                    name = next(value for key, value in record.headers if key == "ce_id")
-                    self.took.append(now - self.sent[bytes(name)])
+    def _read(self) -> None:
+        while not self._ended.is_set():
+            record = self._consumer.poll(0.1)
+            if record is None:
+                continue
+            now = time.perf_counter()
+            if record.error():
+                raise KafkaException(record.error())
+            name = next(value for key, value in record.headers() or [] if key == "ce_id")
+            self.took.append(now - self.sent[bytes(name)])
 
-    async def _send(self, producer: Any, events: int) -> None:
+    def _send(self, events: int) -> None:
         """So many events, and the outcomes that became known before each."""
         while events:
             kind, fields = next(self._rows)
@@ -169,7 +182,8 @@ class Bench:
                 self._keys[name] = fields[self.use_case.key].encode()
                 self.sent[name.encode()] = time.perf_counter()
             topic = self.names["events" if kind == "event" else "outcomes"]
-            await producer.send(topic, orjson.dumps(fields), key=self._keys[name])
+            self._producer.produce(topic, orjson.dumps(fields), self._keys[name])
+            self._producer.poll(0)
 
     def _recorded(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         return iter(nycflights.flights())
@@ -188,14 +202,14 @@ def worker(use_case: str, pace: Mapping[str, Any]) -> int:
     return operate(loaded, settings, partitions=prepare(loaded, settings))
 
 
-async def bench(settings: Settings, given: argparse.Namespace) -> None:
+def bench(settings: Settings, given: argparse.Namespace) -> None:
     """The table."""
     heads = ("events/s", "median ms", "99 % ms", "99.9 % ms", "worst ms")
     print(f"{'aimed/s':>8}" + "".join(f"{head:>12}" for head in heads) + f"{'worker CPU':>16}")
     for rate in given.rate or [10, 800, 3_000]:
         seconds = max(given.seconds, 200 / rate)
         one = Bench(settings, given.pace, given.workers, given.use_case)
-        print(await one.run(rate, seconds), flush=True)
+        print(one.run(rate, seconds), flush=True)
 
 
 def main() -> int:
@@ -216,7 +230,7 @@ def main() -> int:
         with servers(home, purge=given.home is None) as endpoints:
             settings = Settings.load(riverrun_home=home)
             settings = settings.at(endpoints.bootstrap_servers, endpoints.redis_url)
-            asyncio.run(bench(settings, given))
+            bench(settings, given)
     return 0
 
 
