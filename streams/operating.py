@@ -22,7 +22,7 @@ from streams.redefining import Eras, explained
 from streams.retention import refuse_gap
 from streams.serving import FeatureServer
 from streams.settings import Settings
-from streams.snapshots.archive import INTERVAL_S, archive_of
+from streams.snapshots.archive import archive_of
 from streams.snapshots.redis_hash import connect
 from streams.snapshots.store import Snapshots
 from streams.unpickling import Allowed
@@ -113,13 +113,18 @@ def store_of(
     settings: Settings,
     make: Callable[[int], PartitionTask],
     *,
-    archive_interval_s: float = INTERVAL_S,
+    archive_interval_s: float | None = None,
     **given: Any,
 ) -> Snapshots:
-    """The snapshots of a use case, in Redis and in the archive that is set; `make`: fresh tasks."""
+    """The snapshots of a use case, in Redis and in the archive that is set; `make`: fresh tasks.
+
+    `archive_interval_s`: instead of what is set.
+    """
     assert settings.redis_url is not None
     group, key, use_case = group_of(loaded, settings), settings.snapshot_key(), loaded.use_case
     url = settings.riverrun_archive.get_secret_value() if settings.riverrun_archive else None
+    if archive_interval_s is None:
+        archive_interval_s = settings.riverrun_archive_interval_s
     return Snapshots(
         connect(settings.redis_url.get_secret_value()),
         group,

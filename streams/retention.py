@@ -16,7 +16,6 @@ from models.durations import spoken
 from schemas.errors import Incompatible
 from schemas.topics import INPUTS
 from streams.settings import Settings
-from streams.snapshots.archive import INTERVAL_S
 
 OUTLIVED = 4
 """So many of the archive's intervals must an input be kept."""
@@ -28,21 +27,22 @@ async def refuse_gap(names: Mapping[str, str], settings: Settings) -> None:
     """Raise `Incompatible` that names each topic and what to do."""
     kinds = ("journal", *INPUTS)
     configs = await _configs([names[kind] for kind in kinds], settings)
-    archived = settings.riverrun_archive is not None
+    interval_s = settings.riverrun_archive_interval_s if settings.riverrun_archive else None
     wrong = [
         found
         for kind in kinds
-        if (found := fault(kind, names[kind], configs.get(names[kind], {}), archived=archived))
+        if (found := fault(kind, names[kind], configs.get(names[kind], {}), interval_s))
     ]
     if wrong:
         raise Incompatible("State could not be rebuilt from the log:\n" + "\n".join(wrong))
 
 
-def fault(kind: str, topic: str, config: Mapping[str, str], *, archived: bool) -> str | None:
-    """What is wrong with one topic's retention, and how to mend it.
+def fault(kind: str, topic: str, config: Mapping[str, str], archive_s: float | None) -> str | None:
+    """What is wrong with one topic's retention, and how to mend it; `archive_s`: the interval of
+    the snapshot archive, if there is one.
 
-    >>> fault("journal", "t", {"retention.ms": "-1", "cleanup.policy": "delete"}, archived=False)
-    >>> print(fault("events", "t", {"retention.ms": "172800000"}, archived=False))
+    >>> fault("journal", "t", {"retention.ms": "-1", "cleanup.policy": "delete"}, None)
+    >>> print(fault("events", "t", {"retention.ms": "172800000"}, None))
     t keeps its records for 2 days. Set retention.ms=-1, or RIVERRUN_ARCHIVE for snapshots.
     """
     if "compact" in config.get("cleanup.policy", "delete"):
@@ -53,14 +53,14 @@ def fault(kind: str, topic: str, config: Mapping[str, str], *, archived: bool) -
     if kept_ms == size == FOR_EVER:
         return None
     kept = f"{topic} keeps its records for {spoken(int(kept_ms) / 1000)}"
-    if kept_ms == FOR_EVER or (size != FOR_EVER and archived):
+    if kept_ms == FOR_EVER or (size != FOR_EVER and archive_s):
         return f"{topic} keeps {size} bytes, whatever time that is. Set retention.bytes=-1."
     if kind == "journal":
         return f"{kept}. Set retention.ms=-1: it is small, and the position is in it."
-    if not archived:
+    if archive_s is None:
         return f"{kept}. Set retention.ms=-1, or RIVERRUN_ARCHIVE for snapshots."
-    if int(kept_ms) < OUTLIVED * INTERVAL_S * 1000:
-        return f"{kept}, and the archive needs {spoken(OUTLIVED * INTERVAL_S)}. Raise retention.ms."
+    if int(kept_ms) < OUTLIVED * archive_s * 1000:
+        return f"{kept}, and the archive needs {spoken(OUTLIVED * archive_s)}. Raise retention.ms."
     return None
 
 

@@ -93,6 +93,13 @@ class Settings(BaseSettings):
         description="fsspec URL of the snapshot archive, such as `s3://bucket/riverrun`. None: no "
         "archive.",
     )
+    riverrun_archive_interval_s: float = Field(
+        3_600.0,
+        ge=1,
+        le=86_400,
+        description="Seconds between two archived snapshots of a partition: what is folded at most "
+        "where Redis was lost. All of the last day are kept.",
+    )
     riverrun_topic_prefix: str = Field(
         "",
         pattern=r"^[a-zA-Z0-9._-]*$",

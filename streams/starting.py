@@ -23,7 +23,7 @@ def starts_of(loaded: Loaded, settings: Settings) -> Starts | None:
     if settings.riverrun_archive is None:
         return None
     url, group = settings.riverrun_archive.get_secret_value(), group_of(loaded, settings)
-    archive = archive_of(url, group, settings.snapshot_key())
+    archive = archive_of(url, group, settings.snapshot_key(), settings.riverrun_archive_interval_s)
     return None if archive is None else Archived(archive)
 
 

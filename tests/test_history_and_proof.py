@@ -227,7 +227,7 @@ async def archived(loop: Loop, folder: Path, number: int, seq: int) -> Archived:
     with (folder / "state").open("w+b") as file:
         write_snapshot(derivation.task, file, None, b"key", 1.7e9)
     data = (folder / "state").read_bytes()
-    archive = Archive(str(folder), "parcels", b"key")
+    archive = Archive(str(folder), "parcels", b"key", 3_600.0)
     archive.put(opened(SnapshotReader(data).signed, b"key"), data)
     return Archived(archive)
 

@@ -268,7 +268,9 @@ async def test_the_archive_starts_where_redis_was_lost(life: Life, tmp_path: Pat
         states.append(dump(feed.task))
     assert [kept.seq for kept in archive.list()] == [3, 2, 1]
     life.client.delete(life.hash.key)
-    found = await life.store(archive=Archive(f"file://{tmp_path}", life.group, KEY)).load(0)
+    found = await life.store(archive=Archive(f"file://{tmp_path}", life.group, KEY, 3_600.0)).load(
+        0
+    )
     assert dump(found) == states[2]
     fresh = PartitionTask(life.case, partition=0, partitions=1, definition="d1")
     assert dump(await archive.near(fresh, 2)) == states[1]

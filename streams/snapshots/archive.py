@@ -27,7 +27,6 @@ from streams.snapshots.sealed import Header, Reader, Unusable, checked, opened
 from streams.snapshots.threads import awaited
 from streams.unpickling import Allowed
 
-INTERVAL_S = 3_600.0
 ALL_S = 24 * 3_600.0
 DAILY_S = 90 * 86_400.0
 LEAST = 3
@@ -54,7 +53,7 @@ class Archive:
     `due` and `done` are the loop's, all else blocks.
     """
 
-    def __init__(self, url: str, group: str, key: bytes, interval_s: float = INTERVAL_S) -> None:
+    def __init__(self, url: str, group: str, key: bytes, interval_s: float) -> None:
         try:
             self._files, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
@@ -190,8 +189,6 @@ def outlived(kept: Iterable[Kept], now_s: float) -> list[Kept]:
     return gone
 
 
-def archive_of(
-    url: str | None, group: str, key: bytes, interval_s: float = INTERVAL_S
-) -> Archive | None:
+def archive_of(url: str | None, group: str, key: bytes, interval_s: float) -> Archive | None:
     """The archive that is set, or None."""
     return None if url is None else Archive(url, group, key, interval_s)

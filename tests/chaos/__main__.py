@@ -49,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stall", type=float, default=STALL_S, help="longest silence allowed, s")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
     parser.add_argument("--only", nargs="*", help="only these kinds of faults")
+    parser.add_argument("--archive", type=float, help="snapshots in an archive, every so many s")
     parser.add_argument("--logs", type=Path, help="keep the workers' logs there")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -72,7 +73,11 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
     client = {"bootstrap_servers": endpoints.bootstrap_servers}
     logs = given.logs or folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    crew = Crew(settings.at(*proxies.before(endpoints)).environment(), logs)
+    environment = settings.at(*proxies.before(endpoints)).environment()
+    if given.archive is not None:
+        environment["RIVERRUN_ARCHIVE"] = f"file://{folder / 'archive'}"
+        environment["RIVERRUN_ARCHIVE_INTERVAL_S"] = str(given.archive)
+    crew = Crew(environment, logs)
     faults = Faults(stack, crew, proxies, random.Random(given.seed), brokers=given.brokers)
     if given.only:
         faults.kinds = {kind: faults.kinds[kind] for kind in given.only}
