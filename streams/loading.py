@@ -149,6 +149,7 @@ def namespace_of(module: str, functions: Iterable[Any]) -> dict[str, Any]:
     return vars(sys.modules[module])
 
 
+@cache
 def versions() -> dict[str, str]:
     """The versions that a definition's floats depend on."""
     return {

@@ -114,6 +114,41 @@ def _newest_child() -> int:
     return int(children[-1])
 
 
+async def test_what_is_little_is_written_at_once(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a whole snapshot a small change needs no child, and is the same state; what cannot be
+    written is told, and the next is whole, by a child. Without room for one, that is told, too.
+    """
+    store = life.store()
+    feed = await fed(life, store, 30)
+    asked: list[Any] = []
+
+    def no_room(work: Any) -> Any:
+        asked.append(work)
+        raise OSError("none")
+
+    monkeypatch.setattr("streams.snapshots.store.fork", no_room)
+    advance(feed, life.records(10))
+    await keep(store, feed.task)
+    assert not asked
+    assert dump(await life.store().load(0)) == dump(feed.task)
+    told, feed.task.teller.told = feed.task.teller.told, {lambda: None}  # type: ignore[arg-type]
+    advance(feed, life.records(10))
+    store._keepers[0].due_s = 0.0
+    store.offer(0, feed.task)
+    await store.written()
+    assert "TypeError" in store.status(0)["error"]
+    feed.task.teller.told = told
+    store._keepers[0].due_s = 0.0
+    store.offer(0, feed.task)
+    assert len(asked) == 1
+    assert "no process for it" in store.status(0)["error"]
+    monkeypatch.undo()
+    await keep(store, feed.task)
+    assert dump(await life.store().load(0)) == dump(feed.task)
+
+
 class Sleepy(set):  # type: ignore[type-arg]
     """Slow to be read, in a child."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -19,6 +20,7 @@ from schemas.topics import INPUTS
 from streams.embedded import Endpoints
 from streams.log import KafkaLog
 from streams.operating import group_of
+from streams.processes import recurse_deeply
 from streams.recovery import check_position, fold
 from streams.snapshots.redis_hash import RedisHash
 from streams.snapshots.sealed import opened
@@ -124,6 +126,16 @@ async def folded(loop: Loop, task: PartitionTask) -> tuple[PartitionTask, list[b
     return task, said
 
 
+@pytest.fixture
+def as_deep_as_a_worker() -> Iterator[None]:
+    """River's trees take their depth from the process that makes them."""
+    recursion = sys.getrecursionlimit()
+    recurse_deeply()
+    yield
+    sys.setrecursionlimit(recursion)
+
+
+@pytest.mark.usefixtures("as_deep_as_a_worker")
 async def test_killed_between_snapshots_and_resumed_bit_for_bit(loop: Loop) -> None:
     """kill -9 again and again amid load: it resumes from snapshots, and every prediction ever
     made is what a fold of the journal from its beginning gives, byte for byte.

@@ -33,6 +33,9 @@ from streams.unpickling import Allowed, Refused, unpickle
 IDS_AT_ONCE = 20_000
 """Ids of one part: a few megabytes."""
 
+ENTRY_BYTES = 500
+"""Of one id's entry, while none is known."""
+
 DELTAS_MAX = 200
 PROTOCOL = 5
 
@@ -79,6 +82,15 @@ def write(task: PartitionTask, file: BinaryIO, base: Base | None, key: bytes, no
         **versions(),
     )
     writer.finish(sign(header, key))
+
+
+def expected_bytes(task: PartitionTask, base: Base) -> int:
+    """What `write` will write over that base, about: all slots as if they had changed."""
+    sizes, ids = base.header.parts, dict(base.header.ids)
+    of_ids = sum(sizes[name].size for name in ids)
+    mean = of_ids / sum(ids.values()) if ids else ENTRY_BYTES
+    due = task.ledger.entries if not ids or _outgrown(task, base) else base.changed
+    return base.header.size - of_ids + int(mean * len(due))
 
 
 def _outgrown(task: PartitionTask, base: Base) -> bool:

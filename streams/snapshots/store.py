@@ -1,7 +1,8 @@
 """The snapshot store of a worker: Redis, and behind it an archive, where there is one.
 
 load    newest first, of Redis and archive, until one is whole, signed and fits
-offer   when due, and one at a time: fork, then a thread writes what the child has pickled
+offer   when due, and one at a time: pickled at once if it is little, else by a forked child; then
+        a thread writes it
 
 Nothing here stops a worker or makes a prediction wait: a store that is slow, down or full is told
 of in the status, and tried again. Fencing: a write says over which head it goes, and goes nowhere
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import mmap
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -23,9 +23,9 @@ from redis.exceptions import RedisError
 
 from models.task import PartitionTask
 from streams.snapshots.archive import Archive, Kept
-from streams.snapshots.forking import Child, fork
+from streams.snapshots.forking import Child, Written, fork, write_here
 from streams.snapshots.keeper import AGAIN_S, INTERVAL_S_MIN, LOAD_S, Keeper
-from streams.snapshots.parts import Base, check_fits, prove, restore, write
+from streams.snapshots.parts import Base, check_fits, expected_bytes, prove, restore, write
 from streams.snapshots.redis_hash import Outrun, RedisHash
 from streams.snapshots.sealed import Header, Reader, Unusable, checked, opened, peeked
 from streams.snapshots.threads import awaited, beside
@@ -39,6 +39,9 @@ PATIENCE_S = 2.0
 
 FOLD_S = 3e-4
 """What a record takes to fold, about: to load and to fold lead to the same state."""
+
+AT_ONCE_BYTES = 1 << 19
+"""About 10 ms of pickling, no longer than a fork holds the loop up."""
 
 TRIES = 5
 FAILURES = (RedisError, OSError)
@@ -243,8 +246,10 @@ class Snapshots:
             keeper.begin(task, keeper.head, None)
         archives = self._archive is not None and self._archive.due(partition)
         base = None if archives else keeper.base(task)
+        little = base is not None and expected_bytes(task, base) <= AT_ONCE_BYTES
+        work = partial(self._write, task, base, keeper.seq is None)
         try:
-            child = fork(partial(self._write, task, base, keeper.seq is None))
+            child = write_here(work) if little else fork(work)
         except OSError as error:
             self._fail(partition, f"no process for it: {error}")
             return
@@ -252,26 +257,30 @@ class Snapshots:
         keeper.forked_s_max = max(keeper.forked_s_max, child.forked_s)
         self._idle.clear()
         header = None if base is None else base.header
-        work = partial(self._store, partition, child, keeper.head, header, archives)
-        beside(work, partial(self._done, partition, keeper, child.forked_s))
+        storing = partial(self._store, partition, child, keeper.head, header, archives)
+        beside(storing, partial(self._done, partition, keeper, child.forked_s))
 
     def _write(self, task: PartitionTask, base: Base | None, first: bool, file: BinaryIO) -> None:
-        """In the child."""
+        """In the child, or at once."""
         write(task, file, base, self._key, time.time())
         if first:
             prove(file, self._key, self._allowed)
 
     def _store(
-        self, partition: int, child: Child, over: bytes | None, base: Header | None, archives: bool
+        self,
+        partition: int,
+        child: Child | Written,
+        over: bytes | None,
+        base: Header | None,
+        archives: bool,
     ) -> Outcome:
         """In a thread: wait for the child, write what it wrote. Never raises."""
         cpu_s, began, archived, soon = 0.0, time.thread_time(), False, False
         head: bytes | None = None
         try:
-            with child.file as file:
+            with child.file:
                 cpu_s = child.wait()
-                # Closed with its last view; a failure holds on to some.
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                data = child.data()
             reader = Reader(data)
             head, header = reader.signed, opened(reader.signed, self._key)
             if archives and self._archive is not None:
