@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -43,7 +43,6 @@ SILENT_S = 10.0  # a broker that is asked owes its answer for so long at most
 LOOK_S = 1.0
 RECORD_BYTES = 40  # lengths, offset and time of a record, at most
 HEADER_BYTES = 10  # lengths of a header, at most
-BATCH_BYTES = 1024  # of a batch's own head, rounded up
 
 
 class Output(Protocol):
@@ -144,7 +143,7 @@ class Writer:
             transaction_timeout_ms=int(timeout_s * 1000),
             request_timeout_ms=int(timeout_s * 1000),
             compression_type=compression,
-            max_batch_size=limits.batch_bytes_max + BATCH_BYTES,
+            max_batch_size=limits.batch_bytes_max,
             max_request_size=limits.request_bytes_max,
         )
 
@@ -160,17 +159,17 @@ class Writer:
         """
         batches = self._batches(outputs)
         if entry is not None:
-            batches.append(("journal", [_Entry(entry)]))
+            batches.append(self._batch(_Entry(entry), int(time.time() * 1000)))
         async with self._failures():
             # 1. Begin.
             await self.producer.begin_transaction()
             # 2. Outputs in ready batches of each topic, and the journal entry that makes them so.
-            sent = [await self._send(kind, batch) for kind, batch in batches]
+            sent = [await self._send(batch) for batch in batches]
             # 3. Every produce must have succeeded: the commit below would not ask.
             results = await asyncio.gather(*sent, return_exceptions=True)
-            for (kind, batch), result in zip(batches, results, strict=True):
+            for batch, result in zip(batches, results, strict=True):
                 if isinstance(result, MessageSizeTooLargeError):
-                    raise self.limits.refused(kind, batch) from result
+                    raise self.limits.refused(batch.kind, batch.outputs) from result
                 if isinstance(result, BaseException):
                     raise result
             # 4. Commit.
@@ -213,38 +212,61 @@ class Writer:
             self._looking.cancel()
             bound.reschedule(loop.time())
 
-    def _batches(self, outputs: Sequence[Output]) -> list[tuple[str, list[Output]]]:
-        batches: list[tuple[str, list[Output]]] = []
-        filling: dict[str, tuple[list[Output], int]] = {}
+    def _batches(self, outputs: Sequence[Output]) -> list[_Batch]:
+        batches: list[_Batch] = []
+        filling: dict[str, _Batch] = {}
+        learnt, now_ms = self.limits.batch_bytes, int(time.time() * 1000)
         for output in outputs:
-            kind, size = output.kind, _size_bytes(output)
-            batch, filled = filling.get(kind) or ([], 0)
-            if filled and filled + size <= self.limits.batch_limit(kind):
-                batch.append(output)
-                filling[kind] = batch, filled + size
+            kind = output.kind
+            batch = filling.get(kind)
+            if (
+                batch is not None
+                and (kind not in learnt or batch.size() + _size_bytes(output) <= learnt[kind])
+                and batch.add(output, now_ms)
+            ):
                 continue
-            if size > self.limits.record_limit(kind):
-                raise TooLarge(kind, size, self.limits.record_limit(kind), begun=False)
-            batch = [output]
-            filling[kind] = batch, size
-            batches.append((kind, batch))
+            size, limit = _size_bytes(output), self.limits.record_limit(kind)
+            if size > limit:
+                raise TooLarge(kind, size, limit, begun=False)
+            batch = filling[kind] = self._batch(output, now_ms)
+            batches.append(batch)
         return batches
 
-    async def _send(self, kind: str, records: list[Output]) -> asyncio.Future[Any]:
-        builder = self.producer.create_batch()
-        now_ms = int(time.time() * 1000)
-        append = builder.append
-        for record in records:
-            headers = list(record.headers)
-            added = append(timestamp=now_ms, key=record.key, value=record.value, headers=headers)
-            if added is None:
-                raise AssertionError(f"{kind}: a batch was planned larger than it may be")
-        builder.close()
+    def _batch(self, first: Output, now_ms: int) -> _Batch:
+        batch = _Batch(first.kind, self.producer.create_batch())
+        if not batch.add(first, now_ms):
+            raise AssertionError(f"{first.kind}: a batch takes its first record whatever its size")
+        return batch
+
+    async def _send(self, batch: _Batch) -> asyncio.Future[Any]:
+        batch.builder.close()
         future: asyncio.Future[Any] = await self.producer.send_batch(
-            builder, self.topics[kind], partition=self.partition
+            batch.builder, self.topics[batch.kind], partition=self.partition
         )
         future.add_done_callback(_hear)
         return future
+
+
+class _Batch:
+    """Records of one topic that go out together, packed as they come."""
+
+    __slots__ = ("_append", "builder", "kind", "outputs", "size")
+
+    def __init__(self, kind: str, builder: Any) -> None:
+        self.kind = kind
+        self.builder = builder
+        self.size: Callable[[], int] = builder.size
+        self.outputs: list[Output] = []
+        self._append = builder.append
+
+    def add(self, output: Output, now_ms: int) -> bool:
+        """False if there is no room for it."""
+        headers = list(output.headers)
+        added = self._append(timestamp=now_ms, key=output.key, value=output.value, headers=headers)
+        if added is None:
+            return False
+        self.outputs.append(output)
+        return True
 
 
 def _hear(sent: asyncio.Future[Any]) -> None:

@@ -34,7 +34,7 @@ async def _plan(outputs: Sequence[Any], limits: Limits) -> list[tuple[str, int]]
         limits=limits,
     )
     try:
-        return [(kind, len(batch)) for kind, batch in writer._batches(outputs)]
+        return [(batch.kind, len(batch.outputs)) for batch in writer._batches(outputs)]
     finally:
         await writer.close()
 
@@ -43,7 +43,18 @@ async def test_outputs_are_batched_by_topic_within_the_limit() -> None:
     """Records of one kind share batches; a full batch is followed by another, in order."""
     limits = Limits(batch_bytes_max=1_000)
     outputs = _outputs(10, size=100) + _outputs(1, "features")
-    assert await _plan(outputs, limits) == [("predictions", 6), ("predictions", 4), ("features", 1)]
+    assert await _plan(outputs, limits) == [("predictions", 7), ("predictions", 3), ("features", 1)]
+
+
+async def test_a_limit_that_was_learnt_holds() -> None:
+    """What a topic's broker refused once is planned smaller, others' batches are not."""
+    limits = Limits()
+    limits.refused("predictions", _outputs(20, size=100))
+    outputs = _outputs(20, size=100) + _outputs(20, "features", size=100)
+    (*planned, features) = await _plan(outputs, limits)
+    assert features == ("features", 20)
+    assert 2 <= len(planned) <= 3
+    assert sum(count for _, count in planned) == 20
 
 
 async def test_a_record_larger_than_a_batch_goes_alone() -> None:
@@ -199,7 +210,7 @@ async def test_the_next_writer_fences_this_one(
     first = await _writer(stack, topics)
     await first.commit(_outputs(1), b"first")
     await first.producer.begin_transaction()
-    await first._send("predictions", _outputs(1))
+    await first._send(*first._batches(_outputs(1)))
     second = await _writer(stack, topics)
     await second.commit(_outputs(1), b"second")
     third = await _writer(stack, topics)
@@ -225,7 +236,7 @@ async def test_a_fenced_writer_fails_once(stack: Endpoints, topics: dict[str, st
         await first.commit([*_outputs(3), *_outputs(3, "small")], b"late")
     await first.close()
     await second.producer.begin_transaction()
-    await second._send("predictions", _outputs(1))
+    await second._send(*second._batches(_outputs(1)))
     third = await _writer(stack, topics)
     await second.close()
     await third.close()
@@ -247,8 +258,8 @@ async def test_a_failure_between_two_steps_is_told_by_its_cause(
     second = await _writer(stack, topics)
     send = first._send
 
-    async def unasked(kind: str, records: list[Any]) -> asyncio.Future[Any]:
-        sent = await send(kind, records)
+    async def unasked(batch: Any) -> asyncio.Future[Any]:
+        sent = await send(batch)
         await asyncio.wait([sent])
         if step == "a send":
             return sent

@@ -104,6 +104,9 @@ class _Builder:
         self.messages.append(Message(key, value, tuple(headers), timestamp))
         return self
 
+    def size(self) -> int:
+        return sum(len(message.value or b"") for message in self.messages)
+
     def close(self) -> None:
         pass
 

@@ -43,11 +43,11 @@ class _CommitsBeforeFlush(Writer):
     async def commit(self, outputs: Sequence[Any], entry: bytes | None) -> None:
         batches = self._batches(outputs)
         if entry is not None:
-            batches.append(("journal", [_entry(entry)]))
+            batches.append(self._batch(_entry(entry), 0))
         async with self._failures():
             await self.producer.begin_transaction()
-            for kind, batch in batches:
-                await self._send(kind, batch)
+            for batch in batches:
+                await self._send(batch)
             await self.producer.commit_transaction()
 
 
