@@ -235,7 +235,7 @@ class Partition:
                 await self.source.open(ebbed)
             now = clock()
             if intake.applied >= pace.batch_records_max or (
-                began and now > began + pace.batch_s(intake.waiting)
+                began and now > began + pace.batch_s(intake.waiting, self.siblings())
             ):
                 return
             blocked_s, due_s = intake.blocked_s(now), self._due_s(now)

@@ -16,6 +16,17 @@ from virtual_time import run_virtually
 from streams.intake import ApplyFailed
 from streams.partition import Stalled, State
 from streams.recovery import fold
+from streams.wiring import Pace
+
+
+def test_batches_are_longer_where_partitions_take_turns() -> None:
+    """Few partitions: 50 ms, and 250 with a thousand records waiting in all. 64 of them: as long as
+    their commits are apart, and 2 s with a backlog, since each has its turn only now and then.
+    """
+    pace = Pace()
+    assert [pace.batch_s(waiting, 1) for waiting in (0, 999, 1_000)] == [0.05, 0.05, 0.25]
+    assert [pace.batch_s(waiting, 4) for waiting in (0, 249, 250)] == [0.05, 0.05, 0.25]
+    assert [round(pace.batch_s(waiting, 64), 2) for waiting in (0, 99, 100)] == [0.64, 0.64, 1.92]
 
 
 @settings(max_examples=150, deadline=None)
