@@ -69,7 +69,7 @@ class Bench:
         self._keys: dict[str, bytes] = {}
         client = {"bootstrap.servers": self.settings.kafka_bootstrap_servers}
         # librdkafka's own partitioner is another one than Kafka's.
-        sender = {"acks": "all", "linger.ms": 0, "partitioner": "murmur2_random"}
+        sender = {"acks": "all", "linger.ms": 1, "partitioner": "murmur2_random"}
         self._producer = Producer({**client, **sender})
         reader = {"isolation.level": "read_committed", "group.id": prefix}
         self._consumer = Consumer({**client, **reader})
