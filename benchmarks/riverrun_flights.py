@@ -73,6 +73,8 @@ RIVERRUN_FLIGHTS = UseCase(
     ),
     horizon=hours(24),
     warmup=0,
+    # So that what is compared is what the model says, however far from all labels before.
+    limits=(-5_000, 5_000),
     topics={"events": os.environ.get("BENCH_EVENTS", "bench.events"),
             "outcomes": os.environ.get("BENCH_OUTCOMES", "bench.outcomes")},
     **options,
