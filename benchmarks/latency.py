@@ -7,8 +7,7 @@
 Real flights and their arrivals on embedded servers: a worker answers, this process sends as a
 Poisson stream and reads committed predictions. A latency runs from just before an event is sent to
 the moment at which the reader has its prediction. All shares one machine, so the sender's and the
-reader's work is in it; both are librdkafka, which costs little (as aiokafka, they and the worker
-used up both cores at 3,000/s). `--pace` replaces fields of streams.wiring.Pace.
+reader's work is in it; both are librdkafka. `--pace` replaces fields of streams.wiring.Pace.
 
 The use case is a light one (light_flights.py: StandardScaler and OneHotEncoder into
 LinearRegression, 7 features, intervals): what is measured is the way, not the model. `--use-case
@@ -45,8 +44,8 @@ from usecases.data import nycflights
 
 LIGHT = str(Path(__file__).with_name("light_flights.py"))
 WARM_UP = 300  # events before any clock: models made, connections open
-ANSWERED_S_MAX = 90.0
 WARM_UP_S = 5.0  # then at the rate itself: the broker's JVM compiles what it is asked for
+ANSWERED_S_MAX = 90.0
 
 
 class Bench:

@@ -26,7 +26,7 @@ from schemas.errors import Incompatible, Misdeclared
 from schemas.inputs import Event, Outcome
 from schemas.partitioner import partition_of
 from streams.log import newest_entries
-from streams.settings import Settings
+from streams.settings import COMPRESSION, Settings
 from streams.tapes import Tapes
 
 RECORDING_HEADER, NUMBER_HEADER = "riverrun_recording", "riverrun_number"
@@ -115,7 +115,7 @@ class Backfill:
             enable_idempotence=True,
             linger_ms=5,
             max_batch_size=262_144,
-            compression_type="zstd",
+            compression_type=COMPRESSION,
         )
         await producer.start()
         try:

@@ -21,7 +21,7 @@ from streams.past_definitions import Definitions
 from streams.redefining import Eras, explained
 from streams.retention import refuse_gap
 from streams.serving import FeatureServer
-from streams.settings import Settings
+from streams.settings import COMPRESSION, Settings
 from streams.snapshots.archive import archive_of
 from streams.snapshots.redis_hash import connect
 from streams.snapshots.store import Snapshots
@@ -83,7 +83,7 @@ def operate(
         topics=topics.names_of(loaded.use_case, settings),
         group_id=group,
         claimed=member,
-        compression="zstd",
+        compression=COMPRESSION,
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         serving=serving_of(use_case, settings),
         beside=Deciding(use_case, settings, topics.names_of(use_case, settings), group).run,

@@ -33,6 +33,8 @@ Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 SNAPSHOT_KEY_FILE = "snapshot.key"
+COMPRESSION = "zstd"
+"""Of all that is written to Kafka: aiokafka asks for LZ4 at level 9 (docs/adr/0053)."""
 SECRETS = (
     "kafka_sasl_password",
     "redis_url",

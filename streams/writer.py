@@ -159,7 +159,7 @@ class Writer:
         """
         batches = self._batches(outputs)
         if entry is not None:
-            batches.append(self._batch(_Entry(entry), int(time.time() * 1000)))
+            batches.append(self._batch(_Entry(entry)))
         async with self._failures():
             # 1. Begin.
             await self.producer.begin_transaction()
@@ -215,26 +215,26 @@ class Writer:
     def _batches(self, outputs: Sequence[Output]) -> list[_Batch]:
         batches: list[_Batch] = []
         filling: dict[str, _Batch] = {}
-        learnt, now_ms = self.limits.batch_bytes, int(time.time() * 1000)
+        learnt = self.limits.batch_bytes
         for output in outputs:
             kind = output.kind
             batch = filling.get(kind)
             if (
                 batch is not None
                 and (kind not in learnt or batch.size() + _size_bytes(output) <= learnt[kind])
-                and batch.add(output, now_ms)
+                and batch.add(output)
             ):
                 continue
             size, limit = _size_bytes(output), self.limits.record_limit(kind)
             if size > limit:
                 raise TooLarge(kind, size, limit, begun=False)
-            batch = filling[kind] = self._batch(output, now_ms)
+            batch = filling[kind] = self._batch(output)
             batches.append(batch)
         return batches
 
-    def _batch(self, first: Output, now_ms: int) -> _Batch:
+    def _batch(self, first: Output) -> _Batch:
         batch = _Batch(first.kind, self.producer.create_batch())
-        if not batch.add(first, now_ms):
+        if not batch.add(first):
             raise AssertionError(f"{first.kind}: a batch takes its first record whatever its size")
         return batch
 
@@ -250,7 +250,7 @@ class Writer:
 class _Batch:
     """Records of one topic that go out together, packed as they come."""
 
-    __slots__ = ("_append", "builder", "kind", "outputs", "size")
+    __slots__ = ("_append", "_now_ms", "builder", "kind", "outputs", "size")
 
     def __init__(self, kind: str, builder: Any) -> None:
         self.kind = kind
@@ -258,11 +258,16 @@ class _Batch:
         self.size: Callable[[], int] = builder.size
         self.outputs: list[Output] = []
         self._append = builder.append
+        self._now_ms = int(time.time() * 1000)
 
-    def add(self, output: Output, now_ms: int) -> bool:
+    def add(self, output: Output) -> bool:
         """False if there is no room for it."""
-        headers = list(output.headers)
-        added = self._append(timestamp=now_ms, key=output.key, value=output.value, headers=headers)
+        added = self._append(
+            timestamp=self._now_ms,
+            key=output.key,
+            value=output.value,
+            headers=list(output.headers),
+        )
         if added is None:
             return False
         self.outputs.append(output)

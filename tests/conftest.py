@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import yaml
 from streams.embedded import Endpoints, Stack
 from streams.embedded.metadata import METADATA_REQUEST, brokers_in
 from streams.embedded.ports import LOOPBACK, free_ports
+from streams.processes import recurse_deeply
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -47,6 +49,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
             yield embedded.up()
         finally:
             embedded.down(purge=True)
+
+
+@pytest.fixture
+def as_deep_as_a_worker() -> Iterator[None]:
+    """River's trees take their depth from the process that makes them, and are pickled in it."""
+    recursion = sys.getrecursionlimit()
+    recurse_deeply()
+    yield
+    sys.setrecursionlimit(recursion)
 
 
 def _docker_answers() -> bool:

@@ -21,7 +21,6 @@ from snapshot_life import Life, advance, fed, keep, longest_stall_s, on
 
 from streams.embedded import Endpoints
 from streams.garbage import bound_pauses
-from streams.processes import recurse_deeply
 from streams.snapshots import keeper
 
 pytestmark = pytest.mark.integration
@@ -33,28 +32,24 @@ def life(stack: Endpoints) -> Life:
     return Life(stack.redis_url)
 
 
+@pytest.mark.usefixtures("as_deep_as_a_worker")
 async def test_a_tree_as_deep_as_a_chain_is_kept(life: Life) -> None:
     """River's search-tree splitters nest one node a value of a feature that only grows: deeper
     than Python's usual limit. It is kept, and says the same again.
     """
-    recursion = sys.getrecursionlimit()
-    recurse_deeply()
-    try:
-        make = partial(tree.HoeffdingTreeRegressor, grace_period=10**6)
-        store = life.store(use_case(models={"tree": make}, champion="tree"))
-        task = await store.load(0)
-        slot = next(iter(task.roster.slots()))
-        for n in range(3_000):
-            slot.learn({"nth": float(n)}, float(n), None)
-        with pytest.raises(RecursionError):
-            _pickled_under(1_000, slot.model)
-        task.seal()
-        await keep(store, task)
-        again = next(iter((await store.load(0)).roster.slots()))
-        assert again.trained_on == 3_000
-        assert again.model.predict_one({"nth": 5.0}) == slot.model.predict_one({"nth": 5.0})
-    finally:
-        sys.setrecursionlimit(recursion)
+    make = partial(tree.HoeffdingTreeRegressor, grace_period=10**6)
+    store = life.store(use_case(models={"tree": make}, champion="tree"))
+    task = await store.load(0)
+    slot = next(iter(task.roster.slots()))
+    for n in range(3_000):
+        slot.learn({"nth": float(n)}, float(n), None)
+    with pytest.raises(RecursionError):
+        _pickled_under(1_000, slot.model)
+    task.seal()
+    await keep(store, task)
+    again = next(iter((await store.load(0)).roster.slots()))
+    assert again.trained_on == 3_000
+    assert again.model.predict_one({"nth": 5.0}) == slot.model.predict_one({"nth": 5.0})
 
 
 def _pickled_under(limit: int, model: Any) -> bytes:

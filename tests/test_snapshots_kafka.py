@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -20,7 +19,6 @@ from schemas.topics import INPUTS
 from streams.embedded import Endpoints
 from streams.log import KafkaLog
 from streams.operating import group_of
-from streams.processes import recurse_deeply
 from streams.recovery import check_position, fold
 from streams.snapshots.redis_hash import RedisHash
 from streams.snapshots.sealed import opened
@@ -124,15 +122,6 @@ async def folded(loop: Loop, task: PartitionTask) -> tuple[PartitionTask, list[b
     finally:
         await log.close()
     return task, said
-
-
-@pytest.fixture
-def as_deep_as_a_worker() -> Iterator[None]:
-    """River's trees take their depth from the process that makes them."""
-    recursion = sys.getrecursionlimit()
-    recurse_deeply()
-    yield
-    sys.setrecursionlimit(recursion)
 
 
 @pytest.mark.usefixtures("as_deep_as_a_worker")

@@ -43,7 +43,7 @@ class _CommitsBeforeFlush(Writer):
     async def commit(self, outputs: Sequence[Any], entry: bytes | None) -> None:
         batches = self._batches(outputs)
         if entry is not None:
-            batches.append(self._batch(_entry(entry), 0))
+            batches.append(self._batch(_entry(entry)))
         async with self._failures():
             await self.producer.begin_transaction()
             for batch in batches:
