@@ -1,7 +1,7 @@
 """Ids by their time, the oldest first, ties by id: a queue that takes eight bytes an id.
 
-A heap of (time, id) takes 130, which for a million predictions is as much as their features. So
-only the next few hundred are such a heap, the head; what is due later lies on shelves, each with a
+A list of (time, id) takes 130, which for a million predictions is as much as their features. So
+only the next few hundred are such a list, the head; what is due later lies on shelves, each with a
 span of its own, as bare ids: whoever keeps the time of each id is asked for it when its shelf comes
 to the front. Ids that come in the order of their times are compared with nothing but the last one.
 
@@ -10,9 +10,8 @@ to the front. Ids that come in the order of their times are compared with nothin
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Callable
-from heapq import heappop, heappush
 
 SHELF = 512
 Place = tuple[float, str]
@@ -21,15 +20,18 @@ END: Place = (float("inf"), "")
 
 class Agenda:
     """`time_of` gives an id's time, None where it is on the agenda no longer; such ids may come up
-    all the same, once for each time that they were added. `head` is empty only if all is.
+    all the same, once for each time that they were added. `first` is `END` if there is none.
     """
 
-    __slots__ = ("_last", "_lows", "_shelves", "_time_of", "head", "size")
+    __slots__ = ("_gone", "_head", "_last", "_lows", "_shelves", "_time_of", "first", "size")
 
     def __init__(self, time_of: Callable[[str], float | None]) -> None:
         self._time_of = time_of
-        self.head: list[Place] = []
+        self.first = END
         self.size = 0
+        # In order, of which so many have left already; empty only if all is.
+        self._head: list[Place] = []
+        self._gone = 0
         # The first place of each shelf, and where all ends: the head is before the first of them.
         self._lows: list[Place] = [END]
         self._shelves: list[list[str]] = []
@@ -40,8 +42,13 @@ class Agenda:
         place = time, event_id
         self.size += 1
         if place < self._lows[0]:
-            heappush(self.head, place)
-            if len(self.head) > 4 * SHELF:
+            head = self._head
+            if head and place < head[-1]:
+                insort(head, place, self._gone)
+            else:
+                head.append(place)
+            self.first = min(self.first, place)
+            if len(head) - self._gone > 4 * SHELF:
                 self._spill()
         elif place < self._last or len(self._shelves[-1]) >= SHELF:
             self._insert(place)
@@ -51,16 +58,27 @@ class Agenda:
 
     def pop(self) -> Place:
         """The first one, which leaves."""
-        place = heappop(self.head)
+        place = self.first
         self.size -= 1
-        if not self.head:
-            self._open()
+        self._gone += 1
+        if self._gone >= SHELF or self._gone == len(self._head):
+            self._begin(self._head[self._gone :])
+        else:
+            self.first = self._head[self._gone]
         return place
+
+    def _begin(self, head: list[Place]) -> None:
+        """Take another head; if there is none, the next shelf becomes it."""
+        self._head, self._gone = head, 0
+        if not head:
+            self._open()
+        self.first = self._head[0] if self._head else END
 
     def sweep(self) -> None:
         """Let go of the ids that are on the agenda no longer."""
         time_of = self._time_of
-        self.head = sorted({place for place in self.head if time_of(place[1]) == place[0]})
+        mine = self._head[self._gone :]
+        head = sorted({place for place in mine if time_of(place[1]) == place[0]})
         laid = Agenda(time_of)
         rest: list[Place] = []
         for number in range(len(self._shelves)):
@@ -70,9 +88,8 @@ class Agenda:
                 rest = []
         laid._lay(len(laid._shelves), 0, rest)
         self._lows, self._shelves = laid._lows, laid._shelves
-        self.size = len(self.head) + sum(map(len, self._shelves))
-        if not self.head:
-            self._open()
+        self.size = len(head) + sum(map(len, self._shelves))
+        self._begin(head)
 
     def _insert(self, place: Place) -> None:
         """Onto a shelf amid the others, or a new one behind them; a full one becomes two."""
@@ -90,17 +107,17 @@ class Agenda:
 
     def _spill(self) -> None:
         """All but the first of a head that has grown go onto shelves."""
-        self.head.sort()
+        head = self._head
         if not self._shelves:
-            self._last = self.head[-1]
-        self._lay(0, 0, self.head[SHELF:])
-        del self.head[SHELF:]
+            self._last = head[-1]
+        self._lay(0, 0, head[self._gone + SHELF :])
+        del head[self._gone + SHELF :]
 
     def _open(self) -> None:
         """What the first shelf holds becomes the head, or the second if it holds nothing."""
-        while self._shelves and not self.head:
-            self.head = self._places(0)
-            self.size -= len(self._shelves[0]) - len(self.head)
+        while self._shelves and not self._head:
+            self._head = self._places(0)
+            self.size -= len(self._shelves[0]) - len(self._head)
             self._lay(0, 1, [])
 
     def _places(self, number: int) -> list[Place]:

@@ -5,8 +5,6 @@ All that may be rejected comes before all that changes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from models.assignment import Drawn
@@ -19,7 +17,7 @@ from models.parts import Parts, Question, digest
 from models.publishing import More, Output
 from models.reading import Taken
 from models.roster import Asked
-from schemas.errors import Conflicting, Late, Malformed
+from schemas.errors import Conflicting, Late
 from schemas.headers import traceparent
 from schemas.inputs import Event
 
@@ -45,7 +43,7 @@ class Answering:
             )
         x = parts.featurizer.compute(event, time if reached is None else max(time, reached))
         entries = parts.featurizer.event_entries(event, x)
-        baseline = self._baseline(event)
+        base = parts.baseline(event)
         segment = parts.grouping.segment(event)
         roster = parts.roster
         drawn = parts.assignment.drawn(event, roster.experiment, roster.champion)
@@ -63,7 +61,7 @@ class Answering:
         shown = parts.featurizer.shown(x)
         paired = parts.assignment.in_shadow(event_id)
         arm = None if drawn is None else drawn.arm
-        asked = roster.ask(segment, shown, baseline, everybody=paired, arm=arm)
+        asked = roster.ask(segment, shown, base, everybody=paired, arm=arm)
         self._answer(taken, question, asked, shown, (trace, paired, drawn), out)
         parts.featurizer.enter(entries, time)
         parts.counts["events"] += 1
@@ -133,11 +131,3 @@ class Answering:
                 "of its own."
             )
         return True
-
-    def _baseline(self, event: Event) -> Any:
-        try:
-            value = self._parts.use_case.baseline(event)
-            self._parts.kind.said_of(value)
-        except Exception as error:  # the author's function met data that it cannot take
-            raise Malformed(f"the baseline failed on this event: {error}") from error
-        return value

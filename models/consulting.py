@@ -54,22 +54,14 @@ class Consultant:
         }
 
     def _asked(self, event: Event, segment: str | None, x: dict[str, Any]) -> Asked:
-        roster, baseline = self.task.roster, self._baseline(event)
+        roster, base = self.task.roster, self.task.baseline(event)
         if self.model is not None:
-            return roster.alone(self.model, x, baseline)
+            return roster.alone(self.model, x, base)
         assignment = self.task.assignment
         drawn = assignment.drawn(event, roster.experiment, roster.champion)
         paired = assignment.in_shadow(event.event_id)
         arm = None if drawn is None else drawn.arm
-        return roster.ask(segment, x, baseline, everybody=paired, arm=arm)
-
-    def _baseline(self, event: Event) -> Any:
-        try:
-            value = self.task.use_case.baseline(event)
-            self.task.kind.said_of(value)
-        except Exception as error:  # the author's function met data that it cannot take
-            raise Malformed(f"the baseline failed on this event: {error}") from error
-        return value
+        return roster.ask(segment, x, base, everybody=paired, arm=arm)
 
 
 __all__ = ["Answer", "Consultant", "Rejected", "Said"]

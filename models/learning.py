@@ -115,8 +115,7 @@ class Learning:
         held, waiting = parts.quarantine.held.get(event_id), parts.ledger.find(event_id)
         if held is None or not isinstance(waiting, Waiting):
             return False
-        outcome = held.taken.body
-        assert isinstance(outcome, Outcome)
+        outcome: Outcome = held.taken.body
         asked = self._question(event_id, waiting)
         judged = parts.judge.outcome(asked.event, outcome, waiting.said)
         entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
@@ -282,7 +281,6 @@ class Learning:
 
 
 def _unmatched(taken: Taken) -> Unmatched:
-    assert isinstance(taken.body, Outcome)
     return Unmatched(
         f"no event {taken.body.event_id!r} came within the horizon of this outcome. Send the "
         "event first, under the same key."

@@ -19,7 +19,7 @@ from models.features import Featurizer, Vector
 from models.grouping import Grouping
 from models.influence import Influence
 from models.journal import Journal
-from models.kinds import KINDS
+from models.kinds import KINDS, Said
 from models.maturing import Maturity
 from models.packing import Packing
 from models.personal import masking_of
@@ -37,7 +37,7 @@ from models.usecase import UseCase
 from models.waiting import Ledger
 from models.watching import Watcher
 from models.watermark import Watermark
-from schemas.errors import Rejected
+from schemas.errors import Malformed, Rejected
 from schemas.headers import Headers
 from schemas.inputs import Event, Outcome
 
@@ -129,6 +129,13 @@ class Parts:
                 del self.live[event_id]
                 self.ledger.pack(event_id)
         self.live[question.event.event_id] = question
+
+    def baseline(self, event: Event) -> Said:
+        """What the baseline says of an event; raises `Malformed` where it cannot."""
+        try:
+            return self.kind.said_of(self.use_case.baseline(event))
+        except Exception as error:  # the author's function met data that it cannot take
+            raise Malformed(f"the baseline failed on this event: {error}") from error
 
     def renew(self, model: str) -> None:
         """A fresh model in the place of that one; what was known of the old one is forgotten."""

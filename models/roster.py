@@ -117,31 +117,33 @@ class Roster:
         self,
         segment: str | None,
         x: dict[str, Any],
-        baseline: Any,
+        base: Said,
         *,
         everybody: bool = True,
         arm: str | None = None,
     ) -> Asked:
-        """Everybody's answer; `baseline` is its value, already known to be usable.
+        """Everybody's answer, beside the baseline's.
 
         Without `everybody`, only the champion and who answers in that arm are asked.
         """
-        base = self._kind.said_of(baseline)
-        who = self.answering(arm)
+        kind, who = self._kind, self.answering(arm)
         withheld: list[str] = []
         wild: list[str] = []
         pooled: list[Said | None] = []
+        served: Said | None = None
         for name, slot in self.pooled.items():
             if name in self.retired or not (everybody or name == self.champion or name == who):
                 pooled.append(UNASKED)
                 continue
             said = self._asked(slot, x, base)
             limits = self.limits_of(name)
-            if said is None or not self._kind.usable(said, limits):
+            if said is None or not kind.usable(said, limits):
                 withheld.append(name)
-                if said is not None and self._kind.wild(said, limits):
+                if said is not None and kind.wild(said, limits):
                     wild.append(name)
             pooled.append(said)
+            if name == who:
+                served = said
         own = {
             name: self._asked(slot, x, base)
             for name, slot in self.own.of(segment).items()
@@ -152,14 +154,14 @@ class Roster:
         if arm == HOLDOUT:
             answer = self._baseline(base, "the holdout")._replace(by="holdout")
         else:
-            answer = self._answer(who, segment, base, pooled[self.names.index(who)], own)
+            answer = self._answer(who, segment, base, served, who not in withheld, own)
         return Asked(base, tuple(pooled), own, withheld, answer, wild)
 
-    def alone(self, model: str, x: dict[str, Any], baseline: Any) -> Asked:
+    def alone(self, model: str, x: dict[str, Any], base: Said) -> Asked:
         """What the pooled `model` would answer, whoever is champion; nobody else is asked."""
-        base, slot = self._kind.said_of(baseline), self.pooled[model]
+        slot = self.pooled[model]
         said = self._asked(slot, x, base)
-        fault = self._fault(slot, said)
+        fault = self._fault(slot, said, self._usable(slot, said))
         by = "champion" if model == self.champion else "challenger"
         answer = (
             self._by(by, f"{model} alone was asked", said, slot)
@@ -181,6 +183,7 @@ class Roster:
         segment: str | None,
         base: Said,
         pooled: Said | None,
+        usable: bool,
         own: Mapping[str, Said | None],
     ) -> Answer:
         challenges = who != self.champion
@@ -193,12 +196,13 @@ class Roster:
             if not self.own.answers(segment, who):
                 reasons.append(f"{segment} has not earned its own model yet")
             else:
-                fault = self._fault(slot, own.get(who))
+                said = own.get(who)
+                fault = self._fault(slot, said, self._usable(slot, said))
                 if fault is None:
                     by = "challenger" if challenges else "champion"
                     return self._by(by, "the segment's own model", own[who], slot)
                 reasons.append(fault)
-        fault = self._fault(self.pooled[who], pooled)
+        fault = self._fault(self.pooled[who], pooled, usable)
         if fault is None:
             by = "champion" if self._use_case.segments is None else "pooled"
             if challenges:
@@ -211,15 +215,16 @@ class Roster:
     def _baseline(self, base: Said, why: str) -> Answer:
         return Answer(base, "baseline", why, f"baseline@{self._definition}#0", None)
 
-    def _fault(self, slot: Slot, said: Said | None) -> str | None:
+    def _usable(self, slot: Slot, said: Said | None) -> bool:
+        return said is not None and self._kind.usable(said, self.limits_of(slot.name))
+
+    def _fault(self, slot: Slot, said: Said | None, usable: bool) -> str | None:
         warmup = self._use_case.warmup_of(slot.name)
         if slot.trained_on < warmup:
             return f"{slot.name} has learnt {slot.trained_on} of {warmup} examples"
         if said is None:
             return f"{slot.name} had nothing to say"
-        if not self._kind.usable(said, self.limits_of(slot.name)):
-            return f"{slot.name} left its limits"
-        return None
+        return None if usable else f"{slot.name} left its limits"
 
     def _by(self, by: str, why: str, said: Said, slot: Slot) -> Answer:
         return Answer(said, by, why, f"{slot.name}@{self._definition}#{slot.trained_on}", slot)
@@ -244,7 +249,7 @@ class Roster:
             if name in self.retired or not (learners is None or name == learners):
                 continue
             slot.learn(x, target, weight)
-            if slot.trained_on == self._use_case.warmup:
+            if slot.trained_on == self._use_case.warmup_of(name):
                 warm.append(name)
             if name in own:
                 own[name].learn(x, target, weight)

@@ -38,7 +38,7 @@ class Safeguard:
             return False  # it was not asked
         mine, naive = self._kind.error(lost), self._kind.error(judged.scores[1][2])
         label: Any = judged.label
-        if isinstance(baseline, int | float) and isinstance(label, int | float):
+        if not isinstance(baseline, tuple):  # numbers
             agrees = self.breaker.usual.agrees(baseline, label)
             return self.breaker.update_losses(mine, naive, agrees, baseline, label)
         return self.breaker.update_losses(mine, naive, baseline[0] == label)

@@ -26,11 +26,11 @@ from models.durations import spoken
 from models.learning import Learning
 from models.parts import Parts
 from models.publishing import Output
-from models.reading import Reader, Record, Taken
+from models.reading import COMMANDS, EVENTS, Reader, Record, Taken
 from models.restoring import Unseal
 from models.usecase import UseCase
 from schemas.errors import Ahead, Rejected
-from schemas.inputs import Command, Event, Outcome
+from schemas.inputs import Command
 
 
 class PartitionTask(Parts):
@@ -129,7 +129,7 @@ class PartitionTask(Parts):
             self.refuse(taken, taken.error, out)
         elif body is None:
             self.counts["tombstones"] += 1
-        elif isinstance(body, Command):
+        elif taken.what == COMMANDS:
             self._command(taken, body, out)
         elif self.watermark.doubts(taken.time, taken.record.timestamp):
             self._doubted(taken, out)
@@ -141,12 +141,11 @@ class PartitionTask(Parts):
 
     def _dated(self, taken: Taken, out: list[Output]) -> None:
         try:
-            if isinstance(taken.body, Event):
+            if taken.what == EVENTS:
                 early = self._answering.event(taken, taken.body, out)
                 if early is not None:
                     self._dated(early, out)
             else:
-                assert isinstance(taken.body, Outcome)
                 self._learning.outcome(taken, taken.body, out)
         except Rejected as error:
             self.refuse(taken, error, out)

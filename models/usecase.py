@@ -153,11 +153,15 @@ class UseCase:
     def limits_of(self, model: str) -> tuple[float, float] | None:
         """(least, most) that a model may say; None where nothing is declared of it."""
         limits = self.limits
+        # A tuple first: to know a mapping takes longer, and this is asked for each answer.
+        if limits is None or isinstance(limits, tuple):
+            return limits
         return limits.get(model) if isinstance(limits, Mapping) else limits
 
     def warmup_of(self, model: str) -> int:
         """Examples that a model learns before it may answer."""
-        return self.warmup.get(model, WARMUP) if isinstance(self.warmup, Mapping) else self.warmup
+        warmup = self.warmup
+        return warmup if isinstance(warmup, int) else warmup.get(model, WARMUP)
 
     def action_of(self, model: str) -> Action:
         """What is done when that model's error has risen."""

@@ -106,10 +106,9 @@ class Ledger:
 
     def due(self, now: float) -> bool:
         """True if `overdue` or `forget` has anything to do at `now`."""
-        pending, known = self._pending.head, self._known.head
-        return bool(
-            (pending and pending[0][0] < now - self.horizon)
-            or (known and known[0][0] < now - self.memory)
+        return (
+            self._pending.first[0] < now - self.horizon
+            or self._known.first[0] < now - self.memory
             or self.waiting > self.limit
             or self._known.size > self.limit
         )
@@ -117,7 +116,7 @@ class Ledger:
     def overdue(self, now: float) -> Iterator[tuple[str, Waiting]]:
         """Predictions whose horizon has passed at `now`, oldest first; each is now expired."""
         pending, before = self._pending, now - self.horizon
-        while pending.head and (pending.head[0][0] < before or self.waiting > self.limit):
+        while pending.first[0] < before or (self.waiting > self.limit and pending.size):
             time, event_id = pending.pop()
             if _pending_time(self.entries, event_id) != time:
                 continue
@@ -138,7 +137,7 @@ class Ledger:
     def forget(self, now: float) -> None:
         """Drop the ids whose memory has passed, or that are more than memory holds."""
         known, before = self._known, now - self.memory
-        while known.head and (known.head[0][0] < before or known.size > self.limit):
+        while known.first[0] < before or known.size > self.limit:
             time, event_id = known.pop()
             if _known_time(self.entries, event_id) != time:
                 continue

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import agenda
-from models.agenda import Agenda
+from models.agenda import END, Agenda
 
 STEPS = st.lists(
     st.one_of(
@@ -53,16 +53,16 @@ def test_it_is_a_heap_but_for_ids_that_are_no_longer_on_it(
                 assert mine.size == len(alive(heap, times))
             elif verb == "pop":
                 first = next(iter(alive(heap, times)), None)
-                while mine.head and times.get(mine.head[0][1]) != mine.head[0][0]:
+                while mine.size and times.get(mine.first[1]) != mine.first[0]:
                     mine.pop()
-                assert (mine.pop() if mine.head else None) == first
+                assert (mine.pop() if mine.size else None) == first
                 while heap and first is not None and heappop(heap) != first:
                     pass
                 if first is not None:
                     times.pop(first[1])
             assert mine.size >= len(alive(heap, times))
-            assert bool(mine.head) == bool(mine.size)
-        rest = [mine.pop() for _ in range(mine.size) if mine.head]
+            assert (mine.first == END) == (not mine.size)
+        rest = [mine.pop() for _ in range(mine.size) if mine.first != END]
     assert [
         p for n, p in enumerate(rest) if p in alive(heap, times) and p not in rest[:n]
     ] == alive(heap, times)

@@ -18,7 +18,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 PER_DECADE = 20
@@ -195,8 +195,7 @@ class DelayCurve:
     @property
     def edges_s(self) -> list[float]:
         """Upper edge of each bin of ages; the last is `age_max_s`."""
-        edges = [self.shortest_s * 10.0 ** (k / PER_DECADE) for k in range(len(self.counts))]
-        return [*(round(edge, 3) for edge in edges[:-1]), self.age_max_s]
+        return [*_edges_s(self.shortest_s, self.age_max_s, len(self.counts))]
 
     def bucket_of(self, event_time: float) -> int:
         """Of the time of issue; curves of one `age_max_s` have the same."""
@@ -208,3 +207,9 @@ class DelayCurve:
             return 0
         ratio = math.log10(min(age, self.age_max_s) / self.shortest_s)
         return min(len(self.counts) - 1, 1 + int(ratio * PER_DECADE))
+
+
+@lru_cache(maxsize=64)
+def _edges_s(shortest_s: float, age_max_s: float, count: int) -> tuple[float, ...]:
+    edges = (round(shortest_s * 10.0 ** (k / PER_DECADE), 3) for k in range(count - 1))
+    return (*edges, age_max_s)

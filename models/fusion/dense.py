@@ -145,12 +145,13 @@ class Dense(Step):
 
     def _step(self, active: Active, gradient: float) -> None:
         """Adam's step, operation by operation as in `river.optim.Adam._step_with_vector`."""
-        if not active.keys() <= self._at.keys():
-            self._enter(active)
         optimizer, at = self._linear.optimizer, self._at
+        if not active.keys() <= at.keys():
+            self._enter(active)
         beta_1, beta_2, after = optimizer.beta_1, optimizer.beta_2, optimizer.n_iterations + 1
         rate = optimizer.learning_rate * (1 - beta_2**after) ** 0.5
         rate /= 1 - beta_1**after
+        new_1, new_2 = 1 - beta_1, 1 - beta_2
 
         first, second, part, rest = self._first_at, self._second_at, self._part, self._rest
         np.multiply(self._first, self._beta_1, self._first)
@@ -158,8 +159,8 @@ class Dense(Step):
         # An input that is zero adds nothing to either.
         for name, value in active.items():
             place, slope = at[name], value * gradient
-            first[place] += slope * (1 - beta_1)
-            second[place] += slope * slope * (1 - beta_2)
+            first[place] += slope * new_1
+            second[place] += slope * slope * new_2
         np.float_power(self._second, self._half, rest)
         np.add(rest, self._eps, rest)
         np.multiply(self._first, rate, part)

@@ -75,11 +75,20 @@ class Inputs:
     def learn(self, parted: Parted) -> Active:
         """The transformers learn; returns what is not zero, by what they know then."""
         if self._encoder is not None:
-            self._encoder.learn_one(parted.names)
+            self._encode(self._encoder, parted.names)
         if not self._scaler.with_std:
             self._scaler.learn_one(parted.numbers)
             return self.active(parted)
         return self._joined(self._scaled(parted.numbers), parted.made)
+
+    @staticmethod
+    def _encode(encoder: Any, names: Features) -> None:
+        """`OneHotEncoder.learn_one`, which learns nothing of what it has seen."""
+        seen = encoder.values
+        for name, value in names.items():
+            if value not in seen[name]:
+                encoder.learn_one(names)
+                return
 
     def _scaled(self, numbers: Features) -> Active:
         """`StandardScaler.learn_one`, then `transform_one`, in one pass."""
@@ -97,7 +106,15 @@ class Inputs:
 
     def active(self, parted: Parted) -> Active:
         """The inputs that are not zero."""
-        return self._joined(self._scaler.transform_one(parted.numbers), parted.made)
+        scaler = self._scaler
+        if not scaler.with_std:
+            return self._joined(scaler.transform_one(parted.numbers), parted.made)
+        means, variances = scaler.means, scaler.vars
+        scaled: Active = {}
+        for name, value in parted.numbers.items():
+            spread = variances[name]
+            scaled[name] = (value - means[name]) / spread**0.5 if spread else 0.0
+        return self._joined(scaled, parted.made)
 
     def _joined(self, scaled: Active, made: list[str]) -> Active:
         if self._encoder is None:
