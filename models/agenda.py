@@ -47,7 +47,7 @@ class Agenda:
                 insort(head, place, self._gone)
             else:
                 head.append(place)
-            self.first = min(self.first, place)
+            self.first = head[self._gone]
             if len(head) - self._gone > 4 * SHELF:
                 self._spill()
         elif place < self._last or len(self._shelves[-1]) >= SHELF:

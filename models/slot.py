@@ -67,7 +67,9 @@ class Slot:
         return self._model
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
-        """What it says of `x`; None where it has nothing to say or raised."""
+        """What it says of `x`; None where it has nothing to say or raised. Nobody changes `x`
+        afterwards: what was made of it may be used again when it is learnt.
+        """
         self.changed = True  # some estimators draw random numbers, or cache, to say something
         try:
             return kind.ask(self._fast or self._model, x)

@@ -29,6 +29,47 @@ class Parted(NamedTuple):
     made: list[str]
 
 
+class Parting:
+    """Features by their types alone, which no model changes: every model is asked, and learns
+    later, from the same ones, so they are parted once. Memory: features of `VALUES_MAX` values.
+    """
+
+    VALUES_MAX = 65_536
+
+    def __init__(self) -> None:
+        # By `id`, beside the features themselves: they live as long as that is theirs.
+        self._lately: dict[int, tuple[Features, Parted]] = {}
+        self._room = self.VALUES_MAX
+
+    def __call__(self, x: Features) -> Parted:
+        """Raises `Unlike` for a value that is neither number nor text."""
+        found = self._lately.get(id(x))
+        if found is not None and found[0] is x:
+            return found[1]
+        numbers: Features = {}
+        names: Features = {}
+        made: list[str] = []
+        for name, value in x.items():
+            kind = type(value)
+            if kind is float or kind is int or kind is bool:
+                numbers[name] = value
+            elif kind is str:
+                names[name] = value
+                made.append(f"{name}_{value}")
+            else:
+                raise Unlike
+        self._room -= len(x)
+        if self._room < 0:
+            self._lately.clear()
+            self._room = self.VALUES_MAX
+        parted = Parted(numbers, names, made)
+        self._lately[id(x)] = x, parted
+        return parted
+
+
+_parted = Parting()
+
+
 class Inputs:
     """The transformers of a shape: River's own, without what River does around them."""
 
@@ -46,20 +87,9 @@ class Inputs:
         """`x` by type; raises `Unlike` for what River is to be asked, before anything changes."""
         if self._encoder is None:
             return Parted(x, {}, [])
-        numbers: Features = {}
-        names: Features = {}
-        made: list[str] = []
-        for name, value in x.items():
-            kind = type(value)
-            if kind is float or kind is int or kind is bool:
-                numbers[name] = value
-            elif kind is str:
-                names[name] = value
-                made.append(f"{name}_{value}")
-            else:
-                raise Unlike
-        self._check(numbers, made)
-        return Parted(numbers, names, made)
+        parted = _parted(x)
+        self._check(parted.numbers, parted.made)
+        return parted
 
     def _check(self, numbers: Features, made: list[str]) -> None:
         """Two inputs of one name have an order of their own."""
@@ -74,7 +104,7 @@ class Inputs:
 
     def learn(self, parted: Parted) -> Active:
         """The transformers learn; returns what is not zero, by what they know then."""
-        if self._encoder is not None:
+        if self._encoder is not None and not self._encoder.drop_zeros:
             self._encode(self._encoder, parted.names)
         if not self._scaler.with_std:
             self._scaler.learn_one(parted.numbers)
