@@ -30,22 +30,17 @@ class Parted(NamedTuple):
 
 
 class Parting:
-    """Features by their types alone, which no model changes: every model is asked, and learns
-    later, from the same ones, so they are parted once. Memory: features of `VALUES_MAX` values.
+    """Features by their types alone. All models are asked one after the other from the same ones,
+    and learn from them so: they are parted once.
     """
 
-    VALUES_MAX = 65_536
-
     def __init__(self) -> None:
-        # By `id`, beside the features themselves: they live as long as that is theirs.
-        self._lately: dict[int, tuple[Features, Parted]] = {}
-        self._room = self.VALUES_MAX
+        self._last: tuple[Features, Parted] = {}, Parted({}, {}, [])
 
     def __call__(self, x: Features) -> Parted:
         """Raises `Unlike` for a value that is neither number nor text."""
-        found = self._lately.get(id(x))
-        if found is not None and found[0] is x:
-            return found[1]
+        if x is self._last[0]:
+            return self._last[1]
         numbers: Features = {}
         names: Features = {}
         made: list[str] = []
@@ -58,13 +53,8 @@ class Parting:
                 made.append(f"{name}_{value}")
             else:
                 raise Unlike
-        self._room -= len(x)
-        if self._room < 0:
-            self._lately.clear()
-            self._room = self.VALUES_MAX
-        parted = Parted(numbers, names, made)
-        self._lately[id(x)] = x, parted
-        return parted
+        self._last = x, Parted(numbers, names, made)
+        return self._last[1]
 
 
 _parted = Parting()
