@@ -33,6 +33,7 @@ from models.state import parts_of, take_parts
 from models.task import PartitionTask
 from models.usecase import Kpi, Segments, UseCase
 from schemas.inputs import Event, Outcome
+from streams.garbage import bound_pauses
 
 HERE = Path(__file__).parent
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -234,6 +235,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", help=f"{', '.join(CURVES)} or memory")
     parser.add_argument("--events", type=int, default=6_000)
     given = parser.parse_args()
+    bound_pauses()  # as a worker does
     path = HERE / "scale.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     for name, (title, measure) in CURVES.items():

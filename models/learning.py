@@ -139,7 +139,7 @@ class Learning:
 
     def _again(self, waiting: Waiting) -> Question:
         parts = self._parts
-        event = parts.use_case.event.model_validate_json(waiting.event)
+        event = parts.use_case.event.__pydantic_validator__.validate_json(waiting.event)
         x = parts.packing.features(event, waiting.x)
         segment = parts.grouping.segment(event)
         key = str(getattr(event, parts.use_case.key)).encode()

@@ -15,12 +15,13 @@ from schemas.errors import Malformed
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def living(**contest: Any) -> Partition:
+def living(warmup: Any = 2, **contest: Any) -> Partition:
     """A partition whose models have their warm-up behind them."""
     mine = use_case(
         segments=None,
         features={"weight": lambda e: e.weight},
         contest=Contest(**contest),
+        warmup=warmup,
         breaker=False,
     )
     partition = Partition(mine)
@@ -125,6 +126,14 @@ def test_who_is_retired_neither_predicts_nor_learns() -> None:
     partition.event("b", 40)
     partition.outcome("b", 41)
     assert partition.task.roster.pooled["tree"].trained_on == 1
+
+
+def test_a_warm_up_by_model_is_told_as_one_for_all_is() -> None:
+    """A challenger with a warm-up of its own comes into shadow when it has learnt that much."""
+    partition = living({"tree": 7})
+    assert path(partition, "tree") == [(None, "candidate"), ("candidate", "shadow")]
+    (told,) = [v for v in partition.of("lifecycle") if v["to_state"] == "shadow"]
+    assert "7 examples" in told["why"]
 
 
 def test_a_champion_that_is_reset_is_answered_for_until_it_is_warm() -> None:
