@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from models.evidence.contributions import Means, explain
+from models.evidence.contributions import Means, explained
 from models.kinds import Said
 from models.slot import Slot
 
@@ -50,7 +50,7 @@ class Explainer:
                 del self.means[next(iter(self.means))]
             means = self.means[name] = Means()
         try:
-            found = explain(slot.answering, x, means, self._top, note=True)
+            found = explained(slot.seen(x), means, self._top, note=True)
         except Exception:  # a model that cannot be taken apart is served all the same
             self.mute.add(name)
             self.means.pop(name, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.estimators import settled
+from models.evidence.contributions import Seen, inputs
 from models.fusion import fused
 from models.kinds import Kind, Said
 
@@ -65,6 +66,11 @@ class Slot:
         if self._fast is not None:
             self._fast.flush_weights()
         return self._model
+
+    def seen(self, x: dict[str, Any]) -> Seen:
+        """`x` as it reaches the last step of the model as it answers now."""
+        seen = None if self._fast is None else self._fast.seen(x)
+        return inputs(self.answering, x) if seen is None else seen
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
         """What it says of `x`; None where it has nothing to say or raised. Nobody changes `x`

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from river import compose, linear_model, optim, preprocessing
 
+from models.evidence.contributions import Means, explained, inputs
 from models.fusion import fused
 from models.fusion.dense import UNLIKE_MAX, Dense
 from models.kinds import KINDS
@@ -101,6 +102,15 @@ def inside(part: Any) -> Any:
         cached = ("_plan", "_inference_transformers", "_last_step_cached", "_last_step_params")
         return [(name, inside(v)) for name, v in vars(part).items() if name not in cached]
     return repr(part)
+
+
+def reasons(slot: Slot, x: dict[str, Any], means: Means, *, apart: bool) -> str:
+    """Every bit of why it says what it says; `apart`: River's own steps are asked."""
+    try:
+        seen = inputs(slot.model, x) if apart else slot.seen(x)
+        return repr(explained(seen, means, 3, note=True))
+    except Exception as error:
+        return repr(error)
 
 
 def compare(name: str, count: int, seed: int) -> None:
@@ -227,3 +237,20 @@ def test_a_slot_shows_rivers_object_with_all_that_was_learnt() -> None:
     assert inside(slot.model) == inside(river)
     slot.model = pickle.loads(pickle.dumps(slot.model))
     assert slot.ask(KINDS["regression"], x) == river.predict_one(x)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_it_is_explained_as_river_would_be(name: str) -> None:
+    """From arrays and parted features the same contributions, to the last bit."""
+    mine, rivers = Slot("m", None, SHAPES[name]()), Slot("m", None, SHAPES[name]())
+    means, others = Means(), Means()
+    logistic, asked = "logistic" in name, 0
+    stream = examples(5, wild="wild" in name, logistic=logistic)
+    for _ in range(700):
+        x, y, _ = next(stream)
+        asked += mine._fast is not None and mine._fast.seen(x) is not None
+        assert reasons(mine, x, means, apart=False) == reasons(rivers, x, others, apart=True)
+        assert (means.count, means.sums) == (others.count, others.sums)
+        for slot in (mine, rivers):
+            slot.learn(x, y, None)
+    assert asked > 500 or "wild" in name

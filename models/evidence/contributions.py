@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -38,6 +38,18 @@ class Explanation(NamedTuple):
     unit: Literal["label", "log-odds"]
 
 
+class Seen(NamedTuple):
+    """What reaches a model's last step: the inputs, which feature each is from, and that step.
+
+    `weights`: a linear model's, in its order, where they are at hand without asking the step.
+    """
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+    last: Any
+    weights: Iterable[tuple[str, float]] | None = None
+
+
 @dataclass(slots=True)
 class Means:
     """Running means of a linear model's inputs, after its transformers.
@@ -53,8 +65,8 @@ class Means:
 
     def update(self, model: Any, x: Mapping[str, Any]) -> None:
         """Take an event's features, with the transformers as they are now."""
-        values, sources, _ = inputs(model, x)
-        self.note(values, sources)
+        seen = inputs(model, x)
+        self.note(seen.values, seen.sources)
 
     def note(self, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
         """Take what `inputs` gave."""
@@ -90,20 +102,25 @@ def explain(
     >>> abs(total - model.predict_one({"a": 2, "b": 1})) < 1e-9
     True
     """
-    values, sources, last = inputs(model, x)
+    return explained(inputs(model, x), means, top, note=note)
+
+
+def explained(seen: Seen, means: Means, top: int, *, note: bool) -> Explanation:
+    """As `explain`, of what reaches the last step."""
+    values, sources, last, _ = seen
     if note:
         means.note(values, sources)
     unit: Literal["label", "log-odds"] = "label"
     if isinstance(last, (linear_model.LinearRegression, linear_model.LogisticRegression)):
-        found, prediction = _linear(last, values, sources, means)
+        found, prediction = _linear(seen, means)
         unit = "log-odds" if isinstance(last, linear_model.LogisticRegression) else "label"
     elif isinstance(last, tree.HoeffdingTreeRegressor):
-        found, prediction = _path(last, values, means.sources | sources, None)
+        found, prediction = _path(last, values, {**means.sources, **sources}, None)
     elif isinstance(last, tree.HoeffdingTreeClassifier):
         unit = "log-odds"
         chances = last.predict_proba_one(values)
         likeliest = max(sorted(chances, key=str), key=lambda c: chances[c], default=None)
-        found, prediction = _path(last, values, means.sources | sources, (likeliest,))
+        found, prediction = _path(last, values, {**means.sources, **sources}, (likeliest,))
     else:
         raise TypeError(f"{type(last).__name__} has no exact contributions: sample it on demand")
     order = sorted(found.items(), key=lambda item: (-abs(item[1]), item[0]))
@@ -112,15 +129,15 @@ def explain(
     return Explanation(prediction, reference, order[:top], rest, unit)
 
 
-def inputs(model: Any, x: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str], Any]:
-    """What reaches the last step, which feature each input is from, and the last step."""
+def inputs(model: Any, x: Mapping[str, Any]) -> Seen:
+    """What reaches the last step of `model` of these features."""
     values, sources = dict(x), {name: name for name in x}
     if not isinstance(model, compose.Pipeline):
-        return values, sources, model
+        return Seen(values, sources, model)
     *steps, last = model.steps.values()
     for step in steps:
         values, sources = _through(step, values, sources)
-    return values, sources, last
+    return Seen(values, sources, last)
 
 
 def _through(
@@ -150,13 +167,14 @@ def _through(
     return out, {name: sources.get(name, name) for name in out}
 
 
-def _linear(
-    model: Any, values: dict[str, Any], sources: dict[str, str], means: Means
-) -> tuple[dict[str, float], float]:
+def _linear(seen: Seen, means: Means) -> tuple[dict[str, float], float]:
     found: dict[str, float] = {}
     terms = []
-    owner, sums, count = means.sources | sources, means.sums, max(1, means.count)
-    for name, weight in model.weights.items():
+    values, sources, model, weights = seen
+    owner, sums, count = means.sources, means.sums, max(1, means.count)
+    if not sources.items() <= owner.items():
+        owner = {**owner, **sources}
+    for name, weight in model.weights.items() if weights is None else weights:
         value = values.get(name, 0.0)
         if value:
             terms.append(weight * value)
@@ -167,7 +185,7 @@ def _linear(
 
 
 def _path(
-    model: Any, values: dict[str, Any], sources: dict[str, str], label: tuple[Any] | None
+    model: Any, values: Mapping[str, Any], sources: Mapping[str, str], label: tuple[Any] | None
 ) -> tuple[dict[str, float], float]:
     """Differences of node values along the path; `label` is the class of a classifier."""
     root = model._root

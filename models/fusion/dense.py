@@ -7,6 +7,7 @@ River (`numpy.float_power`; a square root differs in the last bit once in a thou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,9 @@ class Dense(Step):
             self._weights_ahead = False
             row = self._rows[0].tolist()
             self._linear._weights.update(dict(zip(self._at, row, strict=False)))
+
+    def _weighed(self) -> Iterable[tuple[str, float]]:
+        return zip(self._at, self._rows[0].tolist(), strict=False)
 
     # The arrays.
 

@@ -5,6 +5,7 @@ River's own weights and sums of squares are changed in place; nothing is kept be
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from river import optim
@@ -36,6 +37,9 @@ class Sparse(Step):
 
     def flush_weights(self) -> None:
         """As `flush`."""
+
+    def _weighed(self) -> Iterable[tuple[str, float]]:
+        return self._linear._weights.items()  # type: ignore[no-any-return]
 
     def _raw(self, active: Active) -> float:
         weight, total = self._linear._weights.get, 0.0

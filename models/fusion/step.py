@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 from river.utils.math import clamp
 
+from models.evidence.contributions import Seen
 from models.fusion.inputs import Active, Features, Inputs, Parted, Unlike
 from models.fusion.shape import Shape
 
@@ -35,6 +37,20 @@ class Step(ABC):
             return self._river().predict_proba_one(x)
         chance = self._mean(parted)
         return {False: 1.0 - chance, True: chance}
+
+    def seen(self, x: Features) -> Seen | None:
+        """What reaches the linear model; None where River is to be asked."""
+        try:
+            parted = self._parted(x)
+        except Unlike:
+            return None
+        numbers = {name: name for name in parted.numbers}
+        sources = numbers | dict(zip(parted.made, parted.names, strict=True))
+        return Seen(self._inputs.active(parted), sources, self._linear, self._weighed())
+
+    @abstractmethod
+    def _weighed(self) -> Iterable[tuple[str, float]]:
+        """Inputs and their weights, in River's order."""
 
     @abstractmethod
     def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
