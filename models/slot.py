@@ -60,17 +60,10 @@ class Slot:
         self._model = model
         self._fast = fused(model)
 
-    @property
-    def answering(self) -> Any:
-        """River's own object, of which only what it answers with is sure to be up to date."""
-        if self._fast is not None:
-            self._fast.flush_weights()
-        return self._model
-
     def seen(self, x: dict[str, Any]) -> Seen:
         """`x` as it reaches the last step of the model as it answers now."""
         seen = None if self._fast is None else self._fast.seen(x)
-        return inputs(self.answering, x) if seen is None else seen
+        return inputs(self.model, x) if seen is None else seen
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
         """What it says of `x`; None where it has nothing to say or raised. Nobody changes `x`

@@ -34,7 +34,7 @@ class Dense(Step):
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         # True while River's objects are behind the arrays: the moments, and the weights.
-        self._ahead = self._weights_ahead = False
+        self._ahead = False
         # True once River has to do it all.
         self._lost = False
         self._unlike = 0
@@ -66,22 +66,15 @@ class Dense(Step):
 
     def flush(self) -> None:
         """Bring River's objects up to the arrays."""
-        self.flush_weights()
         if not self._ahead:
             return
         self._ahead = False
+        self._linear._weights.update(dict(self._weighed()))
         optimizer = self._linear.optimizer
         if optimizer.m is None:
             optimizer.m, optimizer.v = VectorDict(), VectorDict()
         for vector, row in zip((optimizer.m, optimizer.v), self._rows[1:], strict=True):
             vector.update(dict(zip(self._at, row.tolist(), strict=False)))
-
-    def flush_weights(self) -> None:
-        """Bring the weights alone up: all that a prediction stands on."""
-        if self._weights_ahead:
-            self._weights_ahead = False
-            row = self._rows[0].tolist()
-            self._linear._weights.update(dict(zip(self._at, row, strict=False)))
 
     def _weighed(self) -> Iterable[tuple[str, float]]:
         return zip(self._at, self._rows[0].tolist(), strict=False)
@@ -171,7 +164,7 @@ class Dense(Step):
         np.divide(part, rest, part)
         np.subtract(self._weights, part, self._weights)
         optimizer.n_iterations = after
-        self._ahead = self._weights_ahead = True
+        self._ahead = True
 
     def _step_as_river(self, x: Features, gradient: float) -> None:
         """The same by River's own hand, and from now on."""

@@ -35,9 +35,6 @@ class Sparse(Step):
     def flush(self) -> None:
         """River's objects are as they should be at any time."""
 
-    def flush_weights(self) -> None:
-        """As `flush`."""
-
     def _weighed(self) -> Iterable[tuple[str, float]]:
         return self._linear._weights.items()  # type: ignore[no-any-return]
 

@@ -61,10 +61,6 @@ class Step(ABC):
         """Bring River's objects up to what was learnt."""
 
     @abstractmethod
-    def flush_weights(self) -> None:
-        """Bring the weights alone up: all that a prediction stands on."""
-
-    @abstractmethod
     def _raw(self, active: Active) -> float:
         """The weighted sum of inputs, and the intercept."""
 
