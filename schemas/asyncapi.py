@@ -21,8 +21,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from schemas.inputs import Event, Outcome
-from schemas.topics import CATALOGUE, Topic, topic_names
+from schemas.events import Event, Outcome
+from schemas.topics import CATALOGUE, SHARED_CATALOGUE, SOURCE_CATALOGUE, Topic, topic_names
 
 Document = dict[str, Any]
 Payloads = Mapping[type[BaseModel], Document]
@@ -62,18 +62,28 @@ class Subject:
     prefix: str = ""
     adopted: Mapping[str, str] | None = None
     owner: str = ""
+    shared: bool = True
+    """Whether its partitions share their models."""
+    sources: bool = True
+    """True where topics of others are adopted."""
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """All of its topics."""
+        shared = SHARED_CATALOGUE if self.shared else ()
+        return (*CATALOGUE, *shared, *(SOURCE_CATALOGUE if self.sources else ()))
 
     def record(self, topic: Topic) -> type[BaseModel]:
-        """The record type on a topic of this use case."""
+        """Return the record type on a topic of this use case."""
         own: dict[str, type[BaseModel]] = {"events": self.event, "outcomes": self.outcome}
         own["history"] = self.event  # and outcomes: told apart by a header
         return own.get(topic.kind, topic.record)
 
 
 def json_schemas(subject: Subject) -> dict[str, Document]:
-    """One JSON Schema a kind of record, each complete in itself."""
+    """Return one JSON Schema for each kind of record, each complete in itself."""
     schemas = {}
-    for topic in CATALOGUE:
+    for topic in subject.topics:
         if topic.kind == "history":  # its records are those of events and outcomes
             continue
         schema = _open(subject.record(topic).model_json_schema())
@@ -85,9 +95,9 @@ def json_schemas(subject: Subject) -> dict[str, Document]:
 
 
 def asyncapi(subject: Subject, version: str) -> Document:
-    """The AsyncAPI 3.0 document; `version` is riverrun's."""
+    """Return the AsyncAPI 3.0 document; `version` is riverrun's."""
     names = topic_names(subject.name, prefix=subject.prefix, adopted=subject.adopted)
-    kinds = {topic.kind: topic for topic in CATALOGUE}
+    kinds = {topic.kind: topic for topic in subject.topics}
     payloads, schemas = _components(subject)
     document: Document = {
         "asyncapi": "3.0.0",
@@ -95,9 +105,9 @@ def asyncapi(subject: Subject, version: str) -> Document:
         "info": _info(subject, version),
         "defaultContentType": "application/json",
         "channels": {kind: _channel(subject, kinds[kind], names[kind]) for kind in kinds},
-        "operations": {_verb(t) + _camel(t.kind): _operation(t) for t in CATALOGUE},
+        "operations": {_verb(t) + _camel(t.kind): _operation(t) for t in subject.topics},
         "components": {
-            "messages": {_camel(t.kind): _message(subject, t, payloads) for t in CATALOGUE},
+            "messages": {_camel(t.kind): _message(subject, t, payloads) for t in subject.topics},
             "schemas": schemas,
         },
     }
@@ -197,7 +207,10 @@ def _headers(topic: Topic) -> Document:
 
 
 def _in_headers(topic: Topic) -> Document:
-    """Nothing is asked of a producer, except that history says which of the two it is."""
+    """Return the schema of the headers.
+
+    Producers need none, except that history names the kind of its record.
+    """
     headers: Document = {"type": "object", "properties": {"traceparent": _TRACE}}
     if topic.kind == "history":
         headers["properties"]["riverrun_kind"] = {**_TEXT, "enum": ["event", "outcome"]}
@@ -206,18 +219,18 @@ def _in_headers(topic: Topic) -> Document:
 
 
 def _components(subject: Subject) -> tuple[Payloads, Document]:
-    """Where each record type's schema is in the document, and all of them."""
-    models = list(dict.fromkeys(subject.record(topic) for topic in CATALOGUE))
-    places, found = models_json_schema(
+    """Return where each record type's schema is in the document, and all schemas."""
+    models = list(dict.fromkeys(subject.record(topic) for topic in subject.topics))
+    places, definitions = models_json_schema(
         [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",
     )
     payloads = {model: places[model, "validation"] for model in models}
-    return payloads, _draft_7(_open(found["$defs"]))
+    return payloads, _draft_7(_open(definitions["$defs"]))
 
 
 def _open(schema: Any) -> Any:
-    """Without `additionalProperties: false`."""
+    """Return the schema without `additionalProperties: false`."""
     if isinstance(schema, dict):
         return {
             name: _open(value)
@@ -228,7 +241,7 @@ def _open(schema: Any) -> Any:
 
 
 def _draft_7(schema: Any) -> Any:
-    """Tuples as draft 7 has them: `items` is the list, and nothing follows."""
+    """Return tuples as JSON Schema draft 7 has them: `items` is the list, and nothing follows."""
     if isinstance(schema, dict):
         made = {name: _draft_7(value) for name, value in schema.items()}
         if "prefixItems" in made:
@@ -239,7 +252,7 @@ def _draft_7(schema: Any) -> Any:
 
 
 def _camel(kind: str) -> str:
-    """A kind as a name in the document.
+    """Return a kind as a name in the document.
 
     >>> _camel("dead-letter")
     'DeadLetter'

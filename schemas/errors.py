@@ -7,12 +7,14 @@
     │   ├── Ahead        its time is far ahead of every other record's
     │   ├── Unmatched    an outcome whose event never came
     │   ├── Conflicting  a second, different outcome; an id used again
-    │   └── Implausible  an outcome of implausible value, held and not learnt until released
+    │   ├── Implausible  an outcome of implausible value, held and not learnt until released
+    │   ├── Refused      a command that cannot be obeyed as things are
+    │   └── Skipped      a record on which `apply` fails, set aside by an operator or by rule
     ├── Unavailable      a server does not answer; retry, then stop
     ├── Incompatible     snapshot, schema, partitions or definition do not fit: refuse to start
-    └── Misdeclared      the use case file or a setting is wrong: where, and how to mend it
+    └── ConfigError      the use case file or a setting is wrong: where, and how to mend it
 
-Anything else that is raised is a bug: the worker stops without committing.
+Anything else that is raised is a bug: the partition stops at that record without committing it.
 """
 
 from __future__ import annotations
@@ -67,6 +69,18 @@ class Implausible(Rejected):
     fault = "quarantined"
 
 
+class Refused(Rejected):
+    """A command that cannot be obeyed as things are: no record that a producer has to mend."""
+
+    fault = "refused"
+
+
+class Skipped(Rejected):
+    """A record that is not applied, because `apply` fails on it."""
+
+    fault = "skipped"
+
+
 class Unavailable(RiverrunError):
     """A server that does not answer."""
 
@@ -75,14 +89,14 @@ class Incompatible(RiverrunError):
     """Stored state, topics or versions that do not fit what is started now."""
 
 
-class Misdeclared(RiverrunError):
+class ConfigError(RiverrunError):
     """A use case file or a setting that cannot be right.
 
-    `line` is the line in the use case's file, where it is known; `mend` says how to put it right.
+    `line` is the line in the use case's file, where it is known; `hint` says how to put it right.
     """
 
-    def __init__(self, message: str, *, mend: str = "", line: int | None = None) -> None:
-        super().__init__(f"{message} {mend}".strip())
+    def __init__(self, message: str, *, hint: str = "", line: int | None = None) -> None:
+        super().__init__(f"{message} {hint}".strip())
         self.reason = message
-        self.mend = mend
+        self.hint = hint
         self.line = line

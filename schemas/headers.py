@@ -16,7 +16,7 @@ _ALWAYS: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/j
 
 
 def stamp(kind: str, use_case: str, partition: int) -> Headers:
-    """The headers that all records of one kind and partition share: type, source, version.
+    """Return the headers that all records of one kind and partition share: type, source, version.
 
     >>> dict(stamp("predictions", "flight_eta", 3))["ce_source"]
     b'/riverrun/flight_eta/3'
@@ -29,7 +29,7 @@ def stamp(kind: str, use_case: str, partition: int) -> Headers:
 
 
 def traceparent(headers: Iterable[tuple[str, bytes]]) -> bytes | None:
-    """The W3C trace context of a record, if it has one."""
+    """Return the W3C trace context of a record, if it has one."""
     for name, value in headers:
         if name == "traceparent":
             return value if value is not None and len(value) <= TRACE_BYTES_MAX else None

@@ -14,7 +14,7 @@ _MASK = 0xFFFFFFFF
 
 
 def murmur2(data: bytes) -> int:
-    """The unsigned 32-bit hash of `data`.
+    """Return the unsigned 32-bit MurmurHash2 of `data`.
 
     >>> murmur2(b"21")
     3321034988
@@ -35,7 +35,7 @@ def murmur2(data: bytes) -> int:
 
 @lru_cache(maxsize=65_536)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that Kafka's default partitioner puts a key on.
+    """Return the partition that Kafka's default partitioner assigns to a key.
 
     >>> [partition_of(key, 4) for key in (b"EWR", b"JFK", b"LGA")]
     [3, 1, 0]

@@ -4,7 +4,7 @@
         customer: Annotated[str, Personal]
 
 The records on the topics hold what was sent. Whatever shows them (page, command line, dead letters,
-Parquet) shows `MASK` in the place of a marked value. The JSON Schema says `"x-personal": true`, so
+Parquet) shows `MASK` instead of a marked value. The JSON Schema says `"x-personal": true`, so
 that readers in other languages know, too.
 """
 
@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, get_args
 
-from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic import AliasChoices, BaseModel, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 MASK = "***"
@@ -40,30 +41,45 @@ Personal = _Personal()
 
 @cache
 def personal_paths(model: type[BaseModel]) -> tuple[Path, ...]:
-    """The paths of all marked values in a record of this model, in the order of its fields."""
+    """Return the paths of all marked values in a record of this model, in field order."""
     return tuple(_paths(model, ()))
 
 
 def _paths(model: type[BaseModel], above: tuple[type[BaseModel], ...]) -> Iterator[Path]:
     for name, field in model.model_fields.items():
         marked, inner = _looked_into(field.annotation)
+        # A record has a field under its alias, the author's code under its name.
+        names = dict.fromkeys((name, wire_name(name, field)))
         if marked or _is_marked(field.metadata):
-            yield (name,)
+            yield from ((each,) for each in names)
             continue
         for part in inner:
             if part not in above:  # a model may hold others of its own kind
-                yield from ((name, *path) for path in _paths(part, (*above, model)))
+                for path in _paths(part, (*above, model)):
+                    yield from ((each, *path) for each in names)
+
+
+def wire_name(name: str, field: FieldInfo) -> str:
+    """Return the name of a field in a record: its alias, or its own name.
+
+    >>> wire_name("depot", FieldInfo(alias="depot-id", annotation=str))
+    'depot-id'
+    """
+    alias = field.validation_alias or field.alias
+    if isinstance(alias, AliasChoices):
+        alias = next((choice for choice in alias.choices if isinstance(choice, str)), None)
+    return alias if isinstance(alias, str) else name
 
 
 def _looked_into(annotation: Any) -> tuple[bool, list[type[BaseModel]]]:
-    """Whether an annotation is marked anywhere within, and the models that it holds."""
+    """Return whether an annotation contains a mark at any depth, and the models in it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return False, [annotation]
     marked = _is_marked(getattr(annotation, "__metadata__", ()))
     models: list[type[BaseModel]] = []
     for part in get_args(annotation):
-        within, found = _looked_into(part)
-        marked, models = marked or within, models + found
+        is_marked, inner_models = _looked_into(part)
+        marked, models = marked or is_marked, models + inner_models
     return marked, models
 
 
@@ -72,8 +88,12 @@ def _is_marked(metadata: Iterable[Any]) -> bool:
 
 
 def masked(value: Any, paths: Iterable[Path]) -> Any:
-    """`value` (decoded JSON) with `MASK` at the paths that it has; what is absent stays absent.
+    """Return `value` (decoded JSON) with `MASK` at the paths that exist in it.
 
+    A path that does not begin at the top is looked for below: the record may be in an envelope.
+
+    >>> masked({"op": "c", "row": {"who": {"name": "Ann"}}}, [("who", "name")])
+    {'op': 'c', 'row': {'who': {'name': '***'}}}
     >>> masked({"id": 1, "who": {"name": "Ann", "age": 40}}, [("who", "name")])
     {'id': 1, 'who': {'name': '***', 'age': 40}}
     """
@@ -92,16 +112,38 @@ def _masked_at(value: Any, path: Path) -> Any:
     if not isinstance(value, dict):
         return MASK  # not the shape that was declared, so nothing is known to be harmless
     name, *rest = path
-    return value | {name: _masked_at(value[name], tuple(rest))} if name in value else value
+    if name in value:
+        return value | {name: _masked_at(value[name], tuple(rest))}
+    return {key: _masked_below(part, path) for key, part in value.items()}
+
+
+def _masked_below(value: Any, path: Path) -> Any:
+    if isinstance(value, list):
+        return [_masked_below(item, path) for item in value]
+    return _masked_at(value, path) if isinstance(value, dict) else value
 
 
 def values_at(value: Any, path: Path) -> Iterator[Any]:
-    """The plain values that are at a path, or below it."""
+    """Return the plain values at a path, or below it."""
     if isinstance(value, list):
         for item in value:
             yield from values_at(item, path)
     elif isinstance(value, dict):
-        for item in [value.get(path[0])] if path else value.values():
+        if path and path[0] not in value:
+            inside = [part for part in value.values() if isinstance(part, dict | list)]
+            for part in inside:
+                yield from _values_below(part, path)
+            return
+        for item in [value[path[0]]] if path else value.values():
             yield from values_at(item, path[1:])
     elif value is not None:
         yield value
+
+
+def _values_below(value: dict[str, Any] | list[Any], path: Path) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from values_at(value, path)
+        return
+    for item in value:
+        if isinstance(item, dict | list):
+            yield from _values_below(item, path)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from schemas import inputs, records
+from schemas import commands, events, records
 
 DAY_MS = 86_400_000
 
@@ -30,12 +30,12 @@ class Topic:
 
 
 CATALOGUE: tuple[Topic, ...] = (
-    Topic("events", inputs.Event, "the use case's key", "questions to the model", "in"),
-    Topic("outcomes", inputs.Outcome, "the use case's key", "what the world answered", "in"),
-    Topic("commands", inputs.Command, "command id", "promote, roll back, freeze …", "in"),
-    Topic("history", inputs.Event, "the use case's key", "backfill: learnt, not answered", "in"),
-    Topic("features", records.Features, "as the event", "what the models saw", "out"),
-    Topic("predictions", records.Prediction, "as the event", "what was said, and why", "out"),
+    Topic("events", events.Event, "the use case's key", "events to predict", "in"),
+    Topic("outcomes", events.Outcome, "the use case's key", "what happened", "in"),
+    Topic("commands", commands.Command, "command id", "promote, roll back, freeze …", "in"),
+    Topic("history", events.Event, "the use case's key", "backfill: learnt, not predicted", "in"),
+    Topic("features", records.Features, "as the event", "the models' inputs", "out"),
+    Topic("predictions", records.Prediction, "as the event", "what was predicted, and why", "out"),
     Topic("examples", records.Example, "as the event", "features and label: a training set", "out"),
     Topic(
         "metrics",
@@ -82,26 +82,85 @@ CATALOGUE: tuple[Topic, ...] = (
         "definition hash",
         "source and versions of each definition",
         "out",
-        cleanup="compact",
         partitioned=False,
     ),
 )
 
+SHARED_CATALOGUE: tuple[Topic, ...] = (
+    Topic(
+        "models",
+        records.ModelUpdate,
+        "model",
+        "versions of the models that all partitions share; written by the learner",
+        "out",
+        partitioned=False,
+    ),
+    Topic(
+        "window-entries",
+        records.WindowEntries,
+        "none",
+        "what records add to windows that all partitions share",
+        "out",
+    ),
+    Topic(
+        "table-rows",
+        records.TableRows,
+        "none",
+        "rows of reference tables that have changed; copied by a worker",
+        "out",
+        partitioned=False,
+    ),
+    Topic(
+        "learning",
+        records.JournalEntry,
+        "none",
+        "the learner's journal: the order in which it took all partitions' examples",
+        "out",
+        partitioned=False,
+    ),
+)
+"""Further topics of a use case whose partitions share their models."""
+
+SOURCE_CATALOGUE: tuple[Topic, ...] = (
+    Topic(
+        "relays",
+        records.JournalEntry,
+        "none",
+        "where each relay of the use case's sources goes on",
+        "out",
+    ),
+    Topic(
+        "schemas",
+        records.SourceSchema,
+        "schema id",
+        "the schemas that records of sources were written with",
+        "out",
+        cleanup="compact",
+        partitioned=False,
+    ),
+)
+"""Further topics of a use case with sources."""
+
 INPUTS = ("events", "outcomes", "commands", "history")
 """The inputs of a partition task, in the order in which journal entries number them."""
 
-BY_KIND: Mapping[str, Topic] = {topic.kind: topic for topic in CATALOGUE}
+SHARED_INPUTS = (*INPUTS, "models")
+"""The same where all partitions share their models."""
+
+BY_KIND: Mapping[str, Topic] = {
+    topic.kind: topic for topic in (*CATALOGUE, *SHARED_CATALOGUE, *SOURCE_CATALOGUE)
+}
 
 
 def topic_names(
     use_case: str, *, prefix: str = "", adopted: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Kind → topic name: `<prefix><use case>.<kind>`, or the name that the use case adopts.
+    """Return kind → topic name: `<prefix><use case>.<kind>`, or the name that the use case adopts.
 
     >>> topic_names("flight_eta", adopted={"events": "departures"})["events"]
     'departures'
     >>> topic_names("flight_eta", prefix="demo-1.")["predictions"]
     'demo-1.flight_eta.predictions'
     """
-    names = {topic.kind: f"{prefix}{use_case}.{topic.kind}" for topic in CATALOGUE}
+    names = {kind: f"{prefix}{use_case}.{kind}" for kind in BY_KIND}
     return names | {kind: prefix + name for kind, name in (adopted or {}).items()}

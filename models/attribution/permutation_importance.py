@@ -3,7 +3,7 @@
 Incremental permutation feature importance (Fumagalli, Muschalik, Hüllermeier & Hammer 2023, Machine
 Learning 112): for a labelled example, each feature in turn is replaced by a value that it had in an
 earlier example, and the loss that this adds is averaged with geometric weights. Earlier examples
-are kept in a geometric reservoir (each new one takes a random place), so that replaced values are
+are kept in a geometric reservoir (each new one replaces a random one), so that replaced values are
 of the recent past. Any model, any loss.
 
 Random choices come from a seed kept in the state: the same records give the same numbers. Done for
@@ -54,7 +54,7 @@ class PermutationImportance:
         label: Any,
         loss: Callable[[Any, Any], float],
     ) -> None:
-        """Take a labelled example; `predict` must not learn, `loss(label, predicted)` is finite."""
+        """Count a labelled example; `predict` must not learn, `loss` must be finite."""
         self.seen += 1
         if self.seen % self.every:
             return
@@ -67,7 +67,7 @@ class PermutationImportance:
 
     @property
     def values(self) -> dict[str, float]:
-        """Importance a feature, the largest first; corrected for the short start."""
+        """Return each feature's importance, the largest first, corrected for the short start."""
         whole = 1.0 - (1.0 - self.rate) ** self.sampled
         if whole <= 0.0:
             return {}
@@ -93,5 +93,5 @@ class PermutationImportance:
 
 
 def abs_error(label: float, predicted: float) -> float:
-    """The absolute error."""
+    """Return the absolute error."""
     return abs(label - predicted)

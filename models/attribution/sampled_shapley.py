@@ -37,15 +37,17 @@ def sampled(
     seed: str,
     rounds: int = ROUNDS,
 ) -> Sampled | None:
-    """The contributions of `x`, the largest first; None without others, or if any number is wild.
+    """Return the contributions of `x`, the largest first.
+
+    None without `others`, or where any number is not finite.
 
     `predict` must not learn; it is called `rounds` · (features + 1) times.
 
     >>> others = [{"a": k % 3, "b": k % 5} for k in range(15)]
-    >>> found = sampled(lambda x: 2.0 * x["a"] + x["b"], {"a": 1, "b": 4}, others, seed="e1")
-    >>> round(found.reference + sum(found.contributions.values()), 9), found.prediction
+    >>> shapley = sampled(lambda x: 2.0 * x["a"] + x["b"], {"a": 1, "b": 4}, others, seed="e1")
+    >>> round(shapley.reference + sum(shapley.contributions.values()), 9), shapley.prediction
     (6.0, 6.0)
-    >>> list(found.contributions)
+    >>> list(shapley.contributions)
     ['b', 'a']
     """
     if not others:
@@ -63,14 +65,21 @@ def sampled(
             after = predict(dict(now))
             moves[name].append(after - before)
             before = after
+    # `math.fsum` raises where they are not finite.
+    wild = not all(math.isfinite(value) for moved in moves.values() for value in moved)
+    if wild:
+        return None
     means = {name: math.fsum(moved) / rounds for name, moved in moves.items()}
     if not all(map(math.isfinite, (prediction, start, *means.values()))):
         return None
     order = sorted(means, key=lambda name: (-abs(means[name]), name))
     errors = {name: _error(moves[name], means[name]) for name in order}
+    if not all(map(math.isfinite, errors.values())):
+        return None
     return Sampled(prediction, start, {name: means[name] for name in order}, errors)
 
 
 def _error(moved: Sequence[float], mean: float) -> float:
-    spread = math.fsum((value - mean) ** 2 for value in moved)
+    # A product, since a power raises where it is not finite; there is one move at least.
+    spread = sum((value - mean) * (value - mean) for value in moved)
     return math.sqrt(spread / max(1, len(moved) - 1) / len(moved))

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.fusion.dense import Dense
-from models.fusion.shape import shape_of
-from models.fusion.sparse import Sparse
+from models.fastpath.adam import DenseAdam
+from models.fastpath.pattern import shape_of
+from models.fastpath.sgd import SparseSgd
 
 
-def fused(model: Any) -> Dense | Sparse | None:
+def fused(model: Any) -> DenseAdam | SparseSgd | None:
     """`model` with a faster step, or None where its shape is not known."""
     shape = shape_of(model)
     if shape is None:
         return None
-    return Dense(shape) if shape.dense else Sparse(shape)
+    return DenseAdam(shape) if shape.dense else SparseSgd(shape)

@@ -7,16 +7,15 @@ River (`numpy.float_power`; a square root differs in the last bit once in a thou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from river.utils import VectorDict
 
-from models.fusion.inputs import Active, Features, Parted, Unlike
-from models.fusion.shape import Shape
-from models.fusion.step import Step
+from models.fastpath.encoder import Active, Features, Parted, Unlike
+from models.fastpath.linear_step import LinearStep
+from models.fastpath.pattern import PipelinePattern
 
 Array = NDArray[np.float64]
 LARGE = 1e50
@@ -28,10 +27,10 @@ UNLIKE_MAX = 1_000
 """Examples that differ (a number is absent) until River does them all: each costs a copy."""
 
 
-class Dense(Step):
+class DenseAdam(LinearStep):
     """On arrays beside River's own objects."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: PipelinePattern) -> None:
         super().__init__(shape)
         # True while River's objects are behind the arrays: the moments, and the weights.
         self._ahead = False
@@ -69,20 +68,21 @@ class Dense(Step):
         if not self._ahead:
             return
         self._ahead = False
-        self._linear._weights.update(dict(self._weighed()))
+        self._linear._weights.update(dict(zip(self._at, self._rows[0].tolist(), strict=False)))
         optimizer = self._linear.optimizer
         if optimizer.m is None:
             optimizer.m, optimizer.v = VectorDict(), VectorDict()
         for vector, row in zip((optimizer.m, optimizer.v), self._rows[1:], strict=True):
             vector.update(dict(zip(self._at, row.tolist(), strict=False)))
 
-    def _weighed(self) -> Iterable[tuple[str, float]]:
-        return zip(self._at, self._rows[0].tolist(), strict=False)
+    def _weight(self, name: str, default: float) -> float:
+        index = self._at.get(name)
+        return default if index is None else self._reading[index]
 
     # The arrays.
 
     def _load(self) -> None:
-        """Take what River has; `_lost` if its vectors do not have the same inputs in one order."""
+        """Load River's state; set `_lost` if its vectors differ in their inputs or these' order."""
         optimizer = self._linear.optimizer
         kept = [self._linear._weights.to_dict()]
         if optimizer.m is not None:
@@ -93,7 +93,7 @@ class Dense(Step):
         self._lost = self._lost or bool(names and len(kept) == 1)
         values = [[*part.values()] for part in kept]
         self._lost = self._lost or not all(sum(map(abs, row)) < LARGE**2 for row in values)
-        self._at = {name: place for place, name in enumerate(names)}
+        self._at = {name: index for index, name in enumerate(names)}
         self._inputs.known(names)
         self._rows = np.zeros((3, len(names) + ROOM))
         for row, part in zip(self._rows, values, strict=False):
@@ -114,7 +114,7 @@ class Dense(Step):
         self._beta_1, self._beta_2, self._eps, self._half = map(np.asarray, settings)
 
     def _enter(self, active: Active) -> None:
-        """Room for inputs that come for the first time."""
+        """Make room for inputs that come for the first time."""
         for name in active:
             if name not in self._at:
                 self._at[name] = len(self._at)
@@ -134,14 +134,14 @@ class Dense(Step):
     def _raw(self, active: Active) -> float:
         at, weights, total = self._at, self._reading, 0.0
         for name, value in active.items():
-            place = at.get(name)
-            if place is not None:
-                total += weights[place] * value
+            index = at.get(name)
+            if index is not None:
+                total += weights[index] * value
         raw: float = total + self._linear.intercept
         return raw
 
     def _step(self, active: Active, gradient: float) -> None:
-        """Adam's step, operation by operation as in `river.optim.Adam._step_with_vector`."""
+        """Take Adam's step, operation by operation as in `river.optim.Adam._step_with_vector`."""
         optimizer, at = self._linear.optimizer, self._at
         if not active.keys() <= at.keys():
             self._enter(active)
@@ -155,9 +155,9 @@ class Dense(Step):
         np.multiply(self._second, self._beta_2, self._second)
         # An input that is zero adds nothing to either.
         for name, value in active.items():
-            place, slope = at[name], value * gradient
-            first[place] += slope * new_1
-            second[place] += slope * slope * new_2
+            index, slope = at[name], value * gradient
+            first[index] += slope * new_1
+            second[index] += slope * slope * new_2
         np.float_power(self._second, self._half, rest)
         np.add(rest, self._eps, rest)
         np.multiply(self._first, rate, part)
@@ -167,7 +167,7 @@ class Dense(Step):
         self._ahead = True
 
     def _step_as_river(self, x: Features, gradient: float) -> None:
-        """The same by River's own hand, and from now on."""
+        """Let River take this step, and all that follow."""
         self._give_up()
         linear = self._linear
         inputs = next(iter(self._model.steps.values())).transform_one(x)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 
-from models.fusion.shape import Shape
+from models.fastpath.pattern import PipelinePattern
 
 Features = dict[str, Any]
 Active = dict[str, float]
@@ -38,7 +38,7 @@ class Parting:
         self._last: tuple[Features, Parted] = {}, Parted({}, {}, [])
 
     def __call__(self, x: Features) -> Parted:
-        """Raises `Unlike` for a value that is neither number nor text."""
+        """Part `x`; raise `Unlike` for a value that is neither number nor text."""
         if x is self._last[0]:
             return self._last[1]
         numbers: Features = {}
@@ -60,21 +60,21 @@ class Parting:
 _parted = Parting()
 
 
-class Inputs:
+class FeatureEncoder:
     """The transformers of a shape: River's own, without what River does around them."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: PipelinePattern) -> None:
         self._scaler = shape.scaler
         self._encoder = shape.encoder
         self._names_first = shape.names_first
         self.numbers: set[str] = set()
         # Where each one-hot input stands: in the order of first sight, which River keeps.
-        self._places: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
         self._clash = False
         self._look()
 
     def part(self, x: Features) -> Parted:
-        """`x` by type; raises `Unlike` for what River is to be asked, before anything changes."""
+        """Part `x` by type; raise `Unlike`, before any change, where River has to predict."""
         if self._encoder is None:
             return Parted(x, {}, [])
         parted = _parted(x)
@@ -82,18 +82,18 @@ class Inputs:
         return parted
 
     def _check(self, numbers: Features, made: list[str]) -> None:
-        """Two inputs of one name have an order of their own."""
-        known, places = self.numbers, self._places
+        """Raise `Unlike` where two inputs have one name: River orders these differently."""
+        known, indices = self.numbers, self._indices
         if not numbers.keys() <= known:
             known.update(numbers)
-            self._clash = self._clash or not known.isdisjoint(places)
+            self._clash = self._clash or not known.isdisjoint(indices)
         if not known.isdisjoint(made):
             self._clash = True
         if self._clash:
             raise Unlike
 
     def learn(self, parted: Parted) -> Active:
-        """The transformers learn; returns what is not zero, by what they know then."""
+        """Let the transformers learn; return the inputs that are not zero after that."""
         if self._encoder is not None and not self._encoder.drop_zeros:
             self._encode(self._encoder, parted.names)
         if not self._scaler.with_std:
@@ -103,7 +103,7 @@ class Inputs:
 
     @staticmethod
     def _encode(encoder: Any, names: Features) -> None:
-        """`OneHotEncoder.learn_one`, which learns nothing of what it has seen."""
+        """Do `OneHotEncoder.learn_one`, but skip values that it knows."""
         seen = encoder.values
         for name, value in names.items():
             if value not in seen[name]:
@@ -111,7 +111,7 @@ class Inputs:
                 return
 
     def _scaled(self, numbers: Features) -> Active:
-        """`StandardScaler.learn_one`, then `transform_one`, in one pass."""
+        """Do `StandardScaler.learn_one`, then `transform_one`, in one pass."""
         counts, means, variances = self._scaler.counts, self._scaler.means, self._scaler.vars
         scaled: Active = {}
         for name, value in numbers.items():
@@ -125,7 +125,7 @@ class Inputs:
         return scaled
 
     def active(self, parted: Parted) -> Active:
-        """The inputs that are not zero."""
+        """Return the inputs that are not zero."""
         scaler = self._scaler
         if not scaler.with_std:
             return self._joined(scaler.transform_one(parted.numbers), parted.made)
@@ -139,31 +139,31 @@ class Inputs:
     def _joined(self, scaled: Active, made: list[str]) -> Active:
         if self._encoder is None:
             return scaled
-        found = self._found(made)
-        return found | scaled if self._names_first else scaled | found
+        one_hot = self._one_hot(made)
+        return one_hot | scaled if self._names_first else scaled | one_hot
 
-    def _found(self, made: list[str]) -> Active:
-        """One-hot inputs that are 1; those never learnt come after all others."""
+    def _one_hot(self, made: list[str]) -> Active:
+        """Return the one-hot inputs that are 1; those never learnt come last."""
         assert self._encoder is not None
         if self._encoder.drop_zeros:
             return dict.fromkeys(made, 1)
-        if len(self._encoder._zero_dict) != len(self._places):
+        if len(self._encoder._zero_dict) != len(self._indices):
             self._look()
-        places = self._places
+        indices = self._indices
         try:
-            known = sorted(made, key=places.__getitem__)
+            known = sorted(made, key=indices.__getitem__)
         except KeyError:
-            known = sorted(filter(places.__contains__, made), key=places.__getitem__)
+            known = sorted(filter(indices.__contains__, made), key=indices.__getitem__)
             known += made
         return dict.fromkeys(known, 1)
 
     def _look(self) -> None:
-        """One-hot inputs that came since the last look."""
+        """Add the one-hot inputs that came since the last call."""
         zeros = () if self._encoder is None else self._encoder._zero_dict
-        for name in islice(zeros, len(self._places), None):
-            self._places[name] = len(self._places)
+        for name in islice(zeros, len(self._indices), None):
+            self._indices[name] = len(self._indices)
 
     def known(self, inputs: Iterable[str]) -> None:
-        """All inputs of the linear model so far: those that are not one-hot are numbers."""
+        """Note all inputs of the linear model: those that are not one-hot are numbers."""
         self._look()
-        self.numbers.update(name for name in inputs if name not in self._places)
+        self.numbers.update(name for name in inputs if name not in self._indices)

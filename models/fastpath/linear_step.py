@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from typing import Any
 
 from river.utils.math import clamp
 
-from models.evidence.contributions import Seen
-from models.fusion.inputs import Active, Features, Inputs, Parted, Unlike
-from models.fusion.shape import Shape
+from models.attribution.contributions import Seen
+from models.fastpath.encoder import Active, FeatureEncoder, Features, Parted, Unlike
+from models.fastpath.pattern import PipelinePattern
 
 
-class Step(ABC):
+class LinearStep(ABC):
     """Predicts and learns as the model of `shape` does."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: PipelinePattern) -> None:
         self._model = shape.model
         self._linear = shape.linear
-        self._inputs = Inputs(shape)
+        self._inputs = FeatureEncoder(shape)
 
     def predict_one(self, x: Features) -> Any:
-        """As River's."""
+        """Do as River's method of that name."""
         try:
             parted = self._parted(x)
         except Unlike:
@@ -30,7 +29,7 @@ class Step(ABC):
         return self._mean(parted)
 
     def predict_proba_one(self, x: Features) -> Any:
-        """As River's."""
+        """Do as River's method of that name."""
         try:
             parted = self._parted(x)
         except Unlike:
@@ -39,22 +38,22 @@ class Step(ABC):
         return {False: 1.0 - chance, True: chance}
 
     def seen(self, x: Features) -> Seen | None:
-        """What reaches the linear model; None where River is to be asked."""
+        """Return the inputs of the linear model; None where River has to predict."""
         try:
             parted = self._parted(x)
         except Unlike:
             return None
         numbers = {name: name for name in parted.numbers}
         sources = numbers | dict(zip(parted.made, parted.names, strict=True))
-        return Seen(self._inputs.active(parted), sources, self._linear, self._weighed())
+        return Seen(self._inputs.active(parted), sources, self._linear, x, self._weight)
 
     @abstractmethod
-    def _weighed(self) -> Iterable[tuple[str, float]]:
-        """Inputs and their weights, in River's order."""
+    def _weight(self, name: str, default: float) -> float:
+        """Return the weight of an input."""
 
     @abstractmethod
     def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
-        """As River's."""
+        """Do as River's method of that name."""
 
     @abstractmethod
     def flush(self) -> None:
@@ -62,10 +61,10 @@ class Step(ABC):
 
     @abstractmethod
     def _raw(self, active: Active) -> float:
-        """The weighted sum of inputs, and the intercept."""
+        """Return the weighted sum of inputs plus the intercept."""
 
     def _parted(self, x: Features) -> Parted:
-        """Raises `Unlike` where River is to be asked."""
+        """Part `x`; raise `Unlike` where River has to predict."""
         return self._inputs.part(x)
 
     def _river(self) -> Any:
@@ -76,7 +75,7 @@ class Step(ABC):
         return self._linear.loss.mean_func(self._raw(self._inputs.active(parted)))
 
     def _gradient(self, active: Active, y: Any, w: float) -> float:
-        """The loss's slope at what is said, weighted and clipped; moves the intercept by it."""
+        """Return the loss's slope, weighted and clipped, and move the intercept by it."""
         linear = self._linear
         gradient = linear.loss.gradient(y_true=y, y_pred=self._raw(active))
         gradient *= w

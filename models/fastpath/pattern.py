@@ -21,7 +21,7 @@ _OPTIMIZERS = (optim.SGD, optim.AdaGrad, optim.Adam)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class PipelinePattern:
     """The parts of a known pipeline. `names_first`: one-hot inputs come before the numbers."""
 
     model: Any
@@ -32,12 +32,12 @@ class Shape:
 
     @property
     def dense(self) -> bool:
-        """True where every weight moves at every step."""
+        """Return True where every weight moves at every step."""
         return type(self.linear.optimizer) is optim.Adam
 
 
-def shape_of(model: Any) -> Shape | None:
-    """The shape of `model`, or None if it is not one of those that are known."""
+def shape_of(model: Any) -> PipelinePattern | None:
+    """Return the pattern of `model`; None if it is none of those that are known."""
     if type(model) is not compose.Pipeline or len(model.steps) != 2:
         return None
     first, linear = model.steps.values()
@@ -47,10 +47,10 @@ def shape_of(model: Any) -> Shape | None:
         return _of_union(model, [*first.transformers.values()], linear)
     if not _is_scaler(first) or type(linear.optimizer) is optim.Adam:
         return None
-    return Shape(model, first, None, linear, False)
+    return PipelinePattern(model, first, None, linear, False)
 
 
-def _of_union(model: Any, branches: list[Any], linear: Any) -> Shape | None:
+def _of_union(model: Any, branches: list[Any], linear: Any) -> PipelinePattern | None:
     pairs = [_branch(branch) for branch in branches]
     by_types = {types: step for types, step in pairs if step is not None}
     if len(pairs) != 2 or set(by_types) != {(Number,), (str,)}:
@@ -61,7 +61,7 @@ def _of_union(model: Any, branches: list[Any], linear: Any) -> Shape | None:
     if encoder.drop_zeros and type(linear.optimizer) is optim.Adam:
         return None
     # River puts the last branch of a union first.
-    return Shape(model, scaler, encoder, linear, pairs[-1][0] == (str,))
+    return PipelinePattern(model, scaler, encoder, linear, pairs[-1][0] == (str,))
 
 
 def _branch(branch: Any) -> tuple[tuple[type, ...], Any]:

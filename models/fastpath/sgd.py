@@ -5,20 +5,19 @@ River's own weights and sums of squares are changed in place; nothing is kept be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from river import optim
 
-from models.fusion.inputs import Active, Features, Unlike
-from models.fusion.shape import Shape
-from models.fusion.step import Step
+from models.fastpath.encoder import Active, Features, Unlike
+from models.fastpath.linear_step import LinearStep
+from models.fastpath.pattern import PipelinePattern
 
 
-class Sparse(Step):
+class SparseSgd(LinearStep):
     """On River's own objects."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: PipelinePattern) -> None:
         super().__init__(shape)
         self._adagrad = type(shape.linear.optimizer) is optim.AdaGrad
 
@@ -35,8 +34,9 @@ class Sparse(Step):
     def flush(self) -> None:
         """River's objects are as they should be at any time."""
 
-    def _weighed(self) -> Iterable[tuple[str, float]]:
-        return self._linear._weights.items()  # type: ignore[no-any-return]
+    def _weight(self, name: str, default: float) -> float:
+        weight: float = self._linear._weights.get(name, default)
+        return weight
 
     def _raw(self, active: Active) -> float:
         weight, total = self._linear._weights.get, 0.0

@@ -1,30 +1,45 @@
 """From a Kafka record to a typed one, or to the reason why not. Pure: bytes in, no state.
 
 Nothing raises here: an unreadable record must still take its place in the journal, so it becomes a
-`Taken` that carries its error and is turned into a dead letter when it is applied.
+`DecodedRecord` that carries its error and is turned into a dead letter when it is applied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from models.usecase import UseCase
-from schemas.errors import Malformed, Rejected
-from schemas.inputs import Command
+from models.inputs.strict_json import json_reader
+from models.spec.durations import about, spoken
+from models.spec.use_case import UseCase
+from schemas.commands import Command
+from schemas.errors import Ahead, Malformed, Rejected
 from schemas.partitioner import partition_of
-from schemas.personal import MASK, personal_paths
-from schemas.topics import INPUTS
+from schemas.personal_data import MASK, personal_paths
+from schemas.topics import SHARED_INPUTS
 
-EVENTS, OUTCOMES, COMMANDS, HISTORY = range(len(INPUTS))
+EVENTS, OUTCOMES, COMMANDS, HISTORY, MODELS = range(len(SHARED_INPUTS))
+EXAMPLES = -1
+"""What a record of the learner's inputs is that is no command: an example of a partition."""
+ENTRIES = -2
+"""The same: what a partition adds to shared windows."""
+ROWS = -3
+"""The same: changed rows of reference tables."""
 AT_ONCE = float("-inf")
 RECORD_BYTES_MAX = 262_144
 """So that what is made of a record fits any broker's 1 MiB."""
 KEY_BYTES_MAX = 1_024
+UPDATES_SHARED, UPDATE_SHARED_BYTES = 256, 32_768
+"""The number of records of `models`, and their size in bytes, up to which a process decodes each
+once for all its partitions."""
+CLOCKS_APART_S = 1.0
+"""By how much the clock of an event may be ahead of the one that made its Kafka timestamp."""
 KIND_HEADER = "riverrun_kind"
 """Says on the history topic whether a record is an `event` or an `outcome`."""
 
@@ -58,7 +73,7 @@ class PlainRecord:
 
     @classmethod
     def of(cls, record: Record) -> PlainRecord:
-        """The same record as plain data."""
+        """Return the same record as plain data."""
         return cls(
             record.topic,
             record.partition,
@@ -70,14 +85,18 @@ class PlainRecord:
         )
 
 
-class Taken:
+class DecodedRecord:
     """A record that was read: its time (seconds UTC, -inf: at once) and its body or its error.
+
+    `due` is the time at which its turn comes among the inputs (`models.inputs.merge_order`): its
+    own, but no later than `CLOCKS_APART_S` after its Kafka timestamp, so that an event of a future
+    time does not hold up those behind it while the outcomes of all of them are taken.
 
     `what` says what the body is, EVENTS, OUTCOMES or COMMANDS, whatever input it came by: to ask
     pydantic's classes for it costs half a microsecond each time.
     """
 
-    __slots__ = ("body", "error", "input", "record", "silent", "time", "what")
+    __slots__ = ("body", "due", "error", "input", "record", "silent", "time", "what")
 
     def __init__(
         self,
@@ -86,6 +105,7 @@ class Taken:
         what: int | None = None,
         body: Any = None,
         time: float = AT_ONCE,
+        due: float = AT_ONCE,
         *,
         silent: bool = False,
         error: Rejected | None = None,
@@ -95,36 +115,44 @@ class Taken:
         self.what = what
         self.body = body
         self.time = time
+        self.due = due
         self.silent = silent
         self.error = error
 
 
-class Reader:
+class Decoder:
     """Reads the four inputs of one use case on one partition."""
 
     def __init__(self, use_case: UseCase, partitions: int) -> None:
         self._use_case = use_case
         self._partitions = partitions
+        self._max_jump = use_case.max_jump_s
         self._personal_key = (use_case.key,) in personal_paths(use_case.event)
 
-    def read(self, index: int, record: Record) -> Taken:
-        """The record as an event, outcome or command; a tombstone has neither body nor error."""
+    def read(self, index: int, record: Record) -> DecodedRecord:
+        """Return the record as an event, outcome or command; a tombstone has neither body nor
+        error.
+        """
         value = record.value
         if value is None:
-            return Taken(index, record)
+            return DecodedRecord(index, record)
         try:
             return self._taken(index, record, value)
         except Rejected as error:
-            return Taken(index, record, error=error)
+            return DecodedRecord(index, record, error=error)
 
-    def _taken(self, index: int, record: Record, value: bytes) -> Taken:
+    def _taken(self, index: int, record: Record, value: bytes) -> DecodedRecord:
         if len(value) > RECORD_BYTES_MAX:
             raise Malformed(
                 f"the record has {len(value)} bytes; at most {RECORD_BYTES_MAX} are read. "
                 "Send what the models need and keep the rest elsewhere."
             )
         if index == COMMANDS:
-            return Taken(index, record, COMMANDS, _command(value))
+            return DecodedRecord(index, record, COMMANDS, parsed_command(value))
+        if index == MODELS:
+            parsed = _parsed_once if len(value) <= UPDATE_SHARED_BYTES else parsed_update
+            update, time = parsed(value)
+            return DecodedRecord(index, record, MODELS, update, time, time)
         silent = index == HISTORY
         what = self._historic(record) if silent else index
         use_case = self._use_case
@@ -132,11 +160,22 @@ class Reader:
             event = _parsed(use_case.event, value)
             self._check_key(record, str(getattr(event, use_case.key)).encode())
             time = event.event_time.timestamp()
-            return Taken(index, record, what, event, time, silent=silent)
+            due = self._due(record, time, "event_time")
+            return DecodedRecord(index, record, what, event, time, due, silent=silent)
         outcome = _parsed(use_case.outcome, value)
         self._check_key(record, record.key)
         time = outcome.outcome_time.timestamp()
-        return Taken(index, record, what, outcome, time, silent=silent)
+        due = self._due(record, time, "outcome_time")
+        return DecodedRecord(index, record, what, outcome, time, due, silent=silent)
+
+    def _due(self, record: Record, time: float, field: str) -> float:
+        """When its turn comes; raises `Ahead` if Kafka had it long before its own time."""
+        stamped = record.timestamp / 1000.0
+        if time <= stamped + CLOCKS_APART_S:
+            return time
+        if time > stamped + self._max_jump:
+            raise Ahead(ahead(record.timestamp, time, field, self._max_jump))
+        return stamped + CLOCKS_APART_S
 
     @staticmethod
     def _historic(record: Record) -> int:
@@ -173,7 +212,59 @@ class Reader:
         return repr(key[:100].decode("utf-8", "replace"))
 
 
-def _command(value: bytes) -> Command:
+def ahead(timestamp_ms: int, time: float, field: str, max_jump: float) -> str:
+    """Why a time is not believed, and what to do."""
+    if timestamp_ms < 0:
+        return (
+            "the record has no Kafka timestamp, so its time cannot be believed. Send it with one."
+        )
+    stamped = timestamp_ms / 1000.0
+    return (
+        f"its {field} is {_moment(time)}, {about(time - stamped)} later than its Kafka timestamp, "
+        f"{_moment(stamped)}; at most {spoken(max_jump)} (max_jump) are believed. Correct the "
+        "producer's clock, or the timestamp that it sets, and send the record again; if such "
+        "times are right, raise max_jump."
+    )
+
+
+def _moment(time: float) -> str:
+    """Return a time as text; Kafka timestamps may lie outside the years that Python knows."""
+    try:
+        return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{time:.0f} s"
+
+
+def parsed_update(value: bytes) -> tuple[dict[str, Any], float]:
+    """Return a record of `models` and when it is due; raises `Malformed` if it is none.
+
+    Only what is needed to place it is looked at: one is published every few examples.
+    """
+    try:
+        update = orjson.loads(value)
+        number, step, clock = update["number"], update["step"], update["clock_s"]
+        whole = type(number) is int and type(step) is int and isinstance(update["roles"], dict)
+        due = AT_ONCE if clock is None else float(clock)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Malformed(
+            f"the value is no version of a model ({type(error).__name__}: {error}). Let only the "
+            "learner write to this topic."
+        ) from None
+    if not whole:
+        raise Malformed("the value is no version of a model. Let only the learner write here.")
+    return update, due
+
+
+@lru_cache(maxsize=UPDATES_SHARED)
+def _parsed_once(value: bytes) -> tuple[dict[str, Any], float]:
+    """Return the same for all partitions of a process, which read the same record: none changes
+    it.
+    """
+    return parsed_update(value)
+
+
+def parsed_command(value: bytes) -> Command:
+    """Return the command in these bytes; raises `Malformed` if it is none."""
     command: Command = _parsed(Command, value)
     try:
         orjson.dumps(command.evidence)
@@ -182,9 +273,16 @@ def _command(value: bytes) -> Command:
     return command
 
 
+def validated(model: type[BaseModel], value: bytes) -> Any:
+    """Return the record in these bytes as a worker reads it; raise what pydantic and validators
+    raise.
+    """
+    return json_reader(model).validate_json(value)
+
+
 def _parsed(model: type[Any], value: bytes) -> Any:
     try:
-        return model.__pydantic_validator__.validate_json(value)
+        return validated(model, value)
     except ValidationError as error:
         raise Malformed(in_words(error, model)) from None
     except Exception as error:  # a validator of the author's own met data that it cannot take
@@ -192,8 +290,18 @@ def _parsed(model: type[Any], value: bytes) -> Any:
         raise Malformed(f"a validator of {model.__name__} failed: {name}") from error
 
 
+def parsed_input(use_case: UseCase, index: int, value: bytes | None) -> Any | None:
+    """Return the event or outcome that a worker reads from these bytes; None if it refuses them."""
+    if value is None:
+        return None
+    try:
+        return _parsed(use_case.event if index == EVENTS else use_case.outcome, value)
+    except Malformed:
+        return None
+
+
 def in_words(error: ValidationError, model: type[BaseModel]) -> str:
-    """What pydantic found, as one line that a producer can act on, without personal values."""
+    """Return what pydantic found as one line that producers can act on, without personal values."""
     found, personal = [], {path[0] for path in personal_paths(model)}
     for item in error.errors(include_url=False, include_context=False)[:5]:
         place = ".".join(str(part) for part in item["loc"])
@@ -208,7 +316,7 @@ def in_words(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _cause(item: Any) -> str:
-    """What is wrong in pydantic's own words; an author's validator may quote the value."""
+    """Return what is wrong in pydantic's own words; an author's validator may quote the value."""
     ours = item["type"] in ("value_error", "assertion_error")
     return "its validator refuses it" if ours else item["msg"].lower()
 

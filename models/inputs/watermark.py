@@ -1,10 +1,18 @@
-"""The watermark: the largest event or outcome time that a partition has seen. It never goes back.
+"""The watermark: the largest event or outcome time that a partition has seen.
 
-A record more than `max_jump` ahead of it is set aside. If `agree` records in a row are that far
-ahead and within `max_jump` of each other, time really has moved and all are taken; one ordinary
-record between says that it was a clock gone mad. A record whose time agrees with its own Kafka
-timestamp is believed at once (a quiet stream wakes up): a broker refuses timestamps that are an
-hour ahead of its clock (KIP-937). Before there is a watermark, the timestamp stands in for it.
+Only the command `set-watermark` moves it back. Three rules decide which times move it forward:
+
+1. A time more than `max_jump` later than the record's own Kafka timestamp is never believed,
+   however many records agree on it: the record was in Kafka before it can have happened. Replayed
+   records lie before their timestamps. `models.inputs.decoder` refuses such a record before its
+   turn. Brokers bound the timestamps themselves (`message.timestamp.after.max.ms`, KIP-937).
+2. A time within `max_jump` of its Kafka timestamp is believed at once: a quiet stream wakes up.
+3. Any other time (a replay) may be `max_jump` ahead of the watermark. A record further ahead is set
+   aside. If `agree` records in a row are that far ahead and within `max_jump` of each other, the
+   replay really has a gap and all are taken; an in-order record in between marks the earlier jump
+   as a clock error.
+
+Before there is a watermark, the Kafka timestamp stands in for it.
 """
 
 from __future__ import annotations
@@ -24,19 +32,28 @@ class Watermark:
         self.aside: list[Any] = []
 
     def advance(self, time: float) -> float:
-        """The watermark after a record of that time."""
+        """Return the watermark after a record of that time."""
         if self.time is None or time > self.time:
             self.time = time
         return self.time
 
     def doubts(self, time: float, timestamp_ms: int) -> bool:
-        """True if a record of that time is too far ahead to be believed alone."""
-        stamped = timestamp_ms / 1000.0
-        known = self.time if self.time is not None else stamped
-        return time > known + self.max_jump and abs(time - stamped) > self.max_jump
+        """Return whether a record of that time is too far ahead to be believed alone.
+
+        It is at most `max_jump` later than its Kafka timestamp (rule 1).
+        """
+        if self.time is None or time <= self.time + self.max_jump:
+            return False
+        return time + self.max_jump < timestamp_ms / 1000.0
+
+    def set_back(self, time: float) -> list[Any]:
+        """Move the watermark back to `time`; returns all that was set aside, now refused."""
+        if self.time is not None and self.time > time:
+            self.time = time
+        return self.refuse()
 
     def holds(self, taken: Any) -> bool:
-        """True if the same record was set aside before: a repetition is no second witness."""
+        """Return whether the same record was set aside before: a repetition is no new witness."""
         return any(
             held.input == taken.input and held.body.event_id == taken.body.event_id
             for held in self.aside

@@ -1,87 +1,109 @@
-"""Drift of one partition: features, predictions and errors, told on `drift` when they changed.
+"""Drift of one partition: features, predictions and errors, published on `drift`.
 
 Blocks are windows of event time (`UseCase.window`), so that whole days are compared with whole
-days. What an alarm may cost in false ones, and what it rests on, is in `models.evidence.drift`.
+days. How alarms come about and how often they are false is in `models.stats.drift_detection`.
 """
 
 from __future__ import annotations
 
+import math
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.evidence.drift import Drift, DriftMonitor
-from models.features import Vector
-from models.kinds import KINDS
-from models.scoring import Score
-from models.usecase import UseCase
-from models.windows import Window
-from schemas.inputs import Column
+from models.spec.durations import days, spoken
+from models.spec.features import Vector
+from models.spec.personal_data import masking_of
+from models.spec.use_case import UseCase
+from models.spec.windows import Window
+from models.stats.drift_detection import Drift, DriftMonitor
+from schemas.events import Column
 
 
 class Watcher:
-    """The drift monitor of a use case's features and models; made with the first event.
+    """The drift monitor of a use case's features and models, created with the first event.
 
     Call order for each event: `event`; for each labelled prediction: `errors`. Memory: see
     `DriftMonitor`, about 20 kB a feature.
     """
 
-    def __init__(self, use_case: UseCase, names: tuple[str, ...]) -> None:
+    def __init__(self, use_case: UseCase, errors: tuple[str, ...]) -> None:
         self._use_case = use_case
-        self._kind = KINDS[use_case.kind]
-        self._names = names
-        watched = use_case.features if use_case.watch is None else use_case.watch
+        self._errors = errors
+        self._masking = masking_of(use_case)
+        watched = use_case.features if use_case.drift_features is None else use_case.drift_features
         self._watched = tuple(name for name in use_case.features if name in set(watched))
         self.monitor: DriftMonitor | None = None
 
     def event(self, time: float, x: Vector, served: Any) -> list[Drift]:
-        """Take one event's features and the served value; the changes of a block that ended."""
+        """Count one event's features and served value; return the alarms of a block that ended."""
         if not self._watched and self._use_case.on_drift == "alert":
             return []
         if self.monitor is None:
             self.monitor = self._begin(x)
-        block = int(time // self._use_case.window)
+        block = self.block_of(time)
         number = float(served) if isinstance(served, int | float) else None
         return self.monitor.update(block, x, number)
 
-    def errors(self, scores: Iterable[Score]) -> None:
-        """Take the error of each model on one labelled example."""
+    def pass_to(self, time: float) -> list[Drift]:
+        """Advance to an example's time where only errors are watched; return what changed."""
+        if not self._watched and self._use_case.on_drift == "alert":
+            return []
+        if self.monitor is None:
+            self.monitor = DriftMonitor(models=self._errors, a_day=self._blocks_a_day)
+        self.monitor.records += 1
+        alarms = self.monitor.advance(self.block_of(time))
+        return [alarm for alarm in alarms if alarm.kind == "error"]
+
+    def block_of(self, time: float) -> int:
+        """Return the number of the block that contains a time."""
+        return int(time // self._use_case.window)
+
+    def errors(self, errors: Mapping[str, float]) -> None:
+        """Count the error of each model on one labelled example."""
         if self.monitor is not None:
-            watched, error = self.monitor.errors, self._kind.error
-            for name, _, losses in scores:
-                if name in watched:
-                    self.monitor.update_error(name, error(losses))
+            for name, error in errors.items():
+                if name in self.monitor.errors:
+                    self.monitor.update_error(name, error)
 
     def _begin(self, x: Vector) -> DriftMonitor:
         kinds = {name: self._is_category(name, x.get(name)) for name in self._watched}
         return DriftMonitor(
             numeric=[name for name, category in kinds.items() if not category],
             categories=[name for name, category in kinds.items() if category],
-            models=("served", *self._names),
+            models=self._errors,
+            a_day=self._blocks_a_day,
         )
+
+    @property
+    def _blocks_a_day(self) -> int:
+        return max(1, math.ceil(days(1) / self._use_case.window))
 
     def _is_category(self, name: str, value: Any) -> bool:
         feature = self._use_case.features[name]
         if isinstance(feature, Window):
-            return False
+            return feature.may_be_text and isinstance(value, str)
         if isinstance(feature, Column):
             field = self._use_case.event.model_fields.get(feature.name)
             return field is not None and not _is_number(field.annotation)
         return isinstance(value, str | bool)
 
     def told(self, alarm: Drift, done: str) -> dict[str, Any]:
-        """The drift record of an alarm, and of what was done about it."""
+        """Return the drift record of an alarm and of the action taken, without personal values.
+
+        They are masked here already, since alerts, webhooks and logs pass on the record's fields.
+        """
         of = "" if alarm.kind in ("numeric", "category", "prediction") else f"{alarm.kind}:"
         shares = alarm.histograms
         since = datetime.fromtimestamp(alarm.since * self._use_case.window, UTC)
-        return {
+        record = {
             "use_case": self._use_case.name,
-            "detector": f"{alarm.kind}: ranks of blocks",
+            "detector": f"{alarm.kind}: {'plain rule' if alarm.plainly else 'ranks of blocks'}",
             "subject": f"{of}{alarm.name}",
-            "was": f"{alarm.what}: {alarm.was:.6g}",
-            "now": f"{alarm.what}: {alarm.now:.6g}",
+            "was": self._in_words(alarm, alarm.before),
+            "now": self._in_words(alarm, alarm.after),
             "since": since,
             "severity": "alarm" if alarm.kind == "error" else "warning",
             "done": done,
@@ -90,6 +112,14 @@ class Watcher:
             "then": None if shares is None else shares.then,
             "now_shares": None if shares is None else shares.now,
         }
+        masked: dict[str, Any] = self._masking.value("drift", record)
+        return masked
+
+    def _in_words(self, alarm: Drift, words: str) -> str:
+        """Return the words with the length of a block inserted."""
+        if alarm.kind != "volume":
+            return words
+        return words.replace("a block", f"in {spoken(self._blocks_a_day * self._use_case.window)}")
 
 
 def _is_number(annotation: Any) -> bool:

@@ -1,12 +1,12 @@
-"""Which segment an event belongs to, and every group that its numbers are counted under."""
+"""The segment of an event, and all groups that its figures are counted in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from models.tally import Group
-from models.usecase import UseCase
+from models.metrics.windowed_metrics import Group
+from models.spec.use_case import UseCase
 from schemas.errors import Malformed
 
 NAME_MAX = 200
@@ -21,11 +21,11 @@ class Grouping:
         self._slices = use_case.slices
 
     def segment(self, event: Any) -> str | None:
-        """The segment's name; None if the use case declares no segments."""
+        """Return the segment's name, or None if the use case declares no segments."""
         return None if self._segments is None else _name(self._segments.by, event)
 
     def groups(self, event: Any, segment: str | None) -> list[Group]:
-        """The whole partition, the segment, and each declared slice as `name=value`."""
+        """Return the whole partition, the segment, and each declared slice as `name=value`."""
         if segment is None and not self._slices:
             return WHOLE
         groups = [*WHOLE]

@@ -1,8 +1,8 @@
-"""How long labels take in one partition, whole and per segment; and whether they have stopped.
+"""Delays of labels in one partition, in all and per segment, and whether labels have stopped.
 
-An id is known for `UseCase.memory_s`, so that is the longest age told apart. Backfilled history is
-left out, since its labels are chosen. At most `Segments.limit` segments have a curve: the least
-recently used makes room.
+An id is known for `UseCase.id_retention_s`, so that is the longest age told apart. Backfilled
+history is left out, since its labels are chosen. At most `Segments.limit` segments have a curve:
+the least recently used makes room.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from models.evidence.arrivals import Arrivals, Resumed, Stopped
-from models.evidence.maturity import DelayCurve
-from models.usecase import UseCase
+from models.spec.use_case import UseCase
+from models.stats.kaplan_meier import DelayCurve
+from models.stats.label_outage import Arrivals, Resumed, Stopped
 
 CHANGED = 1.02
 """A curve is reported again once its predictions and labels grew by this."""
@@ -34,13 +34,12 @@ class Maturity:
         self._reported: dict[str | None, float] = {}
 
     def _fresh(self) -> DelayCurve:
-        age_max = self._use_case.memory_s
+        age_max = self._use_case.id_retention_s
         return DelayCurve(age_max, min(1.0, age_max / 1_000))
 
     def issued(self, time: float, segment: str | None) -> None:
-        """A prediction was made for an event of this time."""
-        bucket = self.arrivals.curve.bucket_of(time)
-        self.arrivals.curve.issued_in(bucket)
+        """Count a prediction for an event of this time."""
+        bucket = self.arrivals.issued(time)
         if segment is not None and self._limit:
             curve = self.segments.pop(segment, None)
             if curve is None:
@@ -53,19 +52,19 @@ class Maturity:
             curve.issued_in(bucket)
 
     def labelled(self, time: float, segment: str | None) -> None:
-        """The first outcome of an event of this time arrives now."""
+        """Count the first outcome of an event of this time, arriving now."""
         bucket, place = self.arrivals.labelled(time)
         curve = self.segments.get(segment) if segment is not None else None
         if curve is not None:
             curve.labelled_in(bucket, place)
 
     def advance(self, now: float) -> Row | None:
-        """Move the watermark; a drift record where labels stopped, or come again."""
+        """Move the watermark; return a drift record where labels stopped, or come again."""
         told = self.arrivals.advance(now)
         return None if told is None else self._told(told)
 
     def report(self, definition: str, step: int) -> list[Row]:
-        """One `delays` record for each curve that changed: a read of the state."""
+        """Return a `delays` record for each curve that changed; the state stays as it is."""
         now = self.arrivals.watermark
         if now is None:
             return []

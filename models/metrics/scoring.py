@@ -1,28 +1,37 @@
-"""What an outcome says of every answer that was made: label, weight, losses and KPI.
+"""Scoring of all predictions of an event by its outcome: label, weight, losses and KPI.
 
-All of it is computed before any state changes, since the author's functions may fail on it.
+Everything is computed before any state changes, since the author's functions may fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from models.amounts import amount
-from models.kinds import Kind, Said
-from models.usecase import UseCase
+from models.spec.default_outcome import DefaultOutcome
+from models.spec.numbers import amount
+from models.spec.personal_data import masking_of
+from models.spec.problem_types import Kind, Said
+from models.spec.use_case import UseCase
 from schemas.errors import Malformed
+from schemas.personal_data import MASK
 
 T = TypeVar("T")
 Score = tuple[str, float | None, tuple[float, ...]]
 """(model, KPI in its unit, losses in the order of the kind's `sums`)."""
 
 
+StoodIn = tuple[str, tuple[float, ...] | None]
+"""A model that the baseline was scored for, and the losses of its own value, if it had one."""
+
+
 class Judged(NamedTuple):
     """One labelled prediction.
 
-    `own`: (model, gain in KPI) of the segment's own models over the pooled ones. `paired` as in
-    `Tally.scored`.
+    `own`: (model, gain in KPI, NaN where there is none) of the segment's own models over the pooled
+    ones. `paired` as in `WindowedMetrics.scored`; `stood_in`: models whose value could not have
+    been served.
     """
 
     label: Any
@@ -30,6 +39,7 @@ class Judged(NamedTuple):
     scores: list[Score]
     own: list[tuple[str, float]]
     paired: bool
+    stood_in: Sequence[StoodIn] = ()
 
     @property
     def kpi(self) -> float | None:
@@ -38,15 +48,17 @@ class Judged(NamedTuple):
 
 
 class Judge:
-    """Judges what was said by what came; stateless."""
+    """A judge of predictions by outcomes; stateless."""
 
     def __init__(self, use_case: UseCase, kind: Kind, names: tuple[str, ...]) -> None:
         self._use_case = use_case
         self._kind = kind
         self._names = names
+        self._masks_label = masking_of(use_case).label
+        self._defaults = None if use_case.label_on_timeout is None else DefaultOutcome(use_case)
 
     def outcome(self, event: Any, outcome: Any, said: tuple[Any, ...]) -> Judged:
-        """By a real outcome. Raises `Malformed` if no label, weight or KPI can be made of it."""
+        """Judge by a real outcome. Raise `Malformed` if it gives no label, weight or KPI."""
         use_case, kind = self._use_case, self._kind
         try:
             label = kind.label(use_case.label(event, outcome))
@@ -59,22 +71,43 @@ class Judge:
         return self._judge(event, outcome, label, weight, said)
 
     def doubt(self, event: Any, outcome: Any, label: Any) -> str | None:
-        """Why the outcome cannot be believed; None if it can be."""
+        """Return why the outcome is not plausible, or None if it is."""
         bounds = self._use_case.plausible
         if bounds is None:
             return None
         if callable(bounds):
             check = bounds
             believed = _authors("plausible", lambda: bool(check(event, outcome)))
-            return None if believed else f"the label {label!r} is not plausible for its event"
+            return (
+                None
+                if believed
+                else f"the label {self._shown(label)} is not plausible for its event"
+            )
         least, most = bounds
         if least <= label <= most:
             return None
-        return f"the label {label!r} is not between {least:g} and {most:g}"
+        return f"the label {self._shown(label)} is not between {least:g} and {most:g}"
 
-    def default(self, event: Any, said: tuple[Any, ...]) -> Judged:
-        """By the label that a passed horizon stands for; there is no KPI without an outcome."""
-        label = self._kind.label(self._use_case.never)
+    def _shown(self, label: Any) -> str:
+        return MASK if self._masks_label else repr(label)
+
+    def default(self, event: Any, said: tuple[Any, ...]) -> Judged | None:
+        """Judge by the label that a passed horizon stands for; None if there is none.
+
+        Without an outcome of that label, or where the KPI fails on it, the KPI is None.
+        """
+        if self._defaults is None:
+            return None
+        made = self._defaults.of(event)
+        if made is not None:
+            outcome, label = made
+            try:
+                return self._judge(event, outcome, label, None, said)
+            except Malformed:  # the KPI needs what only a real outcome has
+                return self._judge(event, None, label, None, said)
+        if isinstance(self._use_case.label_on_timeout, Mapping):
+            return None
+        label = self._kind.label(self._use_case.label_on_timeout)
         return self._judge(event, None, label, None, said)
 
     def _judge(
@@ -89,12 +122,15 @@ class Judge:
         # `then`: what models could say of which nothing is declared, when it was said.
         baseline, pooled, own, served, _, _, paired, _, then = said
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
+        stood_in: list[StoodIn] = []
         for name, value in zip(self._names, pooled, strict=True):
             if isinstance(value, str):
                 continue  # it was not asked
             # What could not have been served is scored as what would have been.
             usable = value is not None and kind.usable(value, limits_of(name) or then)
             answers.append((name, value if usable else baseline))
+            if not usable:
+                stood_in.append((name, None if value is None else kind.losses(label, value)))
         mine = [
             (n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n) or then)
         ]
@@ -106,7 +142,7 @@ class Judge:
             for (name, answer), kpi in zip(answers, kpis, strict=False)
         ]
         gains = self._gains(scores, mine, kpis[len(scores) :]) if mine else []
-        return Judged(label, weight, scores, gains, paired)
+        return Judged(label, weight, scores, gains, paired, stood_in)
 
     def _gains(
         self,
@@ -114,20 +150,24 @@ class Judge:
         mine: list[tuple[str, Said]],
         kpis: Sequence[float | None],
     ) -> list[tuple[str, float]]:
-        """What own models gained over the pooled ones of the same name."""
+        """Return what segment models gained over the global ones of the same name."""
         pooled = {name: kpi for name, kpi, _ in scores[2:]}
         lower = self._use_case.kpi.better == "lower"
         gains = []
         for (name, _), kpi in zip(mine, kpis, strict=True):
-            other = pooled.get(name)
-            if kpi is not None and other is not None:
+            if name not in pooled:
+                continue  # it was not asked
+            other = pooled[name]
+            if kpi is None or other is None:
+                gains.append((name, math.nan))
+            else:
                 gains.append((name, other - kpi if lower else kpi - other))
         return gains
 
     def _kpis(
         self, event: Any, outcome: Any, served: Said, others: list[tuple[str, Said]]
     ) -> Sequence[float | None]:
-        """Of what was served, and of the others."""
+        """Return the KPI of the served prediction, then of the others."""
         if outcome is None:
             return [None] * (1 + len(others))
         kpi, value = self._use_case.kpi, self._kind.value
@@ -145,7 +185,7 @@ class Judge:
 
 
 def _authors(name: str, function: Callable[[], T]) -> T:
-    """Call what the use case declares; what it raises is about this outcome, and no bug of ours."""
+    """Call a function of the use case; raise what it raises as `Malformed` input."""
     try:
         return function()
     except Exception as error:  # the author's function met data that it cannot take
@@ -155,7 +195,7 @@ def _authors(name: str, function: Callable[[], T]) -> T:
 def _unusable(name: str, error: Exception) -> Malformed:
     return Malformed(
         f"nothing can be learnt from this outcome: {name} failed: {type(error).__name__}: "
-        f"{error}. Mend the outcome, or the use case's {name}."
+        f"{error}. Fix the outcome, or the use case's {name}."
     )
 
 

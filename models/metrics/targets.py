@@ -1,7 +1,7 @@
-"""Targets: the standards that a use case is held to, and whether it keeps them.
+"""Targets: the standards that a use case is held to, and whether it meets them.
 
-A target is kept, missed, or not known while there is too little to say. Nothing here chooses a
-window: whoever asks gives the sums (of a window, of settled blocks, of all partitions together).
+A target is met, missed, or not known while there are too few labels. The caller chooses the window
+and passes its sums (of a window, of closed blocks, of all partitions together).
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from models.durations import spoken
-from models.kinds import BETTER, metric_value
-from models.usecase import UseCase
+from models.spec.durations import spoken
+from models.spec.problem_types import BETTER, metric_value
+from models.spec.use_case import UseCase
 
 LEAST = 100
 """Labels that a metric or KPI needs before its target is judged."""
 
 
 class Held(NamedTuple):
-    """One target and what was measured of it. `met` is None where that is not known yet.
+    """One target and its measured value. `met` is None where that is not known yet.
 
     `bound` and `value` are in `unit`; `better` says on which side of the bound it is met.
     """
@@ -37,6 +37,13 @@ class Held(NamedTuple):
         value = "" if self.value is None else f": {self._amount(self.value)}"
         return f"{self.name} {side} {self._amount(self.bound)}, {word}{value}"
 
+    def measured(self) -> str:
+        """Return what was measured and on which side of the bound it lies, as a clause."""
+        assert self.value is not None
+        side = "over" if self.value > self.bound else "under"
+        bound = self._amount(self.bound)
+        return f"the {self.name} is {self._amount(self.value)}, {side} its target of {bound}"
+
     def _amount(self, value: float) -> str:
         if self.name == "freshness":
             return spoken(round(value))
@@ -52,24 +59,24 @@ def judged(
     freshness_s: float | None = None,
     least: int = LEAST,
 ) -> list[Held]:
-    """Every target of the use case, in its order, against what was served.
+    """Return each target of the use case, in its order, measured on what was served.
 
     `sums` are the metric's mergeable sums of `served`, with `n`, as on `metrics` and `evidence`;
-    `freshness_s` is the age of the newest outcome that was learnt, by the asker's clock.
+    `freshness_s` is the age of the newest learnt outcome, by the caller's clock.
     """
-    found = []
+    targets = []
     n = int(sums.get("n", 0))
     for name, bound in use_case.targets.items():
         if name == "freshness":
-            found.append(_held(name, bound, "lower", "s", freshness_s, 1))
+            targets.append(_held(name, bound, "lower", "s", freshness_s, 1))
         elif name == "kpi":
             value = kpi_sum / kpi_n if kpi_n >= least else None
             unit = f"{use_case.kpi.unit} an event"
-            found.append(_held(name, bound, use_case.kpi.better, unit, value, kpi_n))
+            targets.append(_held(name, bound, use_case.kpi.better, unit, value, kpi_n))
         else:
             value = metric_value(name, n, sums) if n >= least else None
-            found.append(_held(name, bound, BETTER[name], "", value, n))
-    return found
+            targets.append(_held(name, bound, BETTER[name], "", value, n))
+    return targets
 
 
 def _held(name: str, bound: float, better: str, unit: str, value: float | None, n: int) -> Held:

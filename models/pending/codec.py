@@ -1,11 +1,14 @@
 """A prediction that waits, as one string of bytes, which gives back exactly what was put in.
 
-    state and who answered (1 byte)  |  event time (8)  |  all else, as `marshal` writes it
+    state and who answered (1 byte)  |  event time (8)  |  bytes of the event (4)  |  all else
+
+All else is as `marshal` writes it. The event's length is that of its record: what a prediction
+counts for in the bounds, whatever its packed form takes.
 
 `marshal` keeps Python's own numbers, text and dictionaries to the bit (NaN, infinity, -0.0, whole
 numbers of any size), and knows nothing else: what it would not give back as it was is not packed.
 Features that are fields of the event are left out, since the event gives them, and its bytes are
-shortened (`models.shortening`).
+shortened (`models.pending.json_template`).
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ import marshal
 import struct
 from typing import Any, NamedTuple
 
-from models.assignment import Drawn
-from models.features import Vector
-from models.shortening import Shortening
-from models.usecase import UseCase
-from schemas.inputs import Column
+from models.pending.json_template import Shortening
+from models.spec.experiment_arms import Drawn
+from models.spec.features import Vector
+from models.spec.use_case import UseCase
+from schemas.events import Column
 
 Kept = Vector | tuple[Any, ...]
 """Features: all by name, or packed: only the values of those that are no field of the event."""
@@ -30,12 +33,12 @@ SETTLED, WAITING, EXPIRED = range(3)
 _STATES = 4
 _BY, _DRAWN = 4, 7
 """Places in what was said of who answered, and of the experiment's arm."""
-_HEAD = struct.Struct("<Bd")
+_HEAD = struct.Struct("<BdI")
 _FORMAT = 4
 """Of `marshal`. What is packed is read by the same Python: snapshots hold to its version."""
 
 
-class Waiting(NamedTuple):
+class PendingPrediction(NamedTuple):
     """One prediction without its outcome."""
 
     time: float
@@ -47,7 +50,7 @@ class Waiting(NamedTuple):
     trace: bytes | None
 
 
-class Packing:
+class Codec:
     """Packs what waits of one use case; stateless."""
 
     def __init__(self, use_case: UseCase) -> None:
@@ -63,8 +66,10 @@ class Packing:
         self._numbers = use_case.kind == "regression"
         self._shortening = Shortening(use_case.event)
 
-    def packed(self, event_id: str, waiting: Waiting, *, whole: bool = False) -> Waiting | bytes:
-        """It as bytes; itself where it holds what cannot be given back to the bit.
+    def packed(
+        self, event_id: str, waiting: PendingPrediction, *, whole: bool = False
+    ) -> PendingPrediction | bytes:
+        """Return it as bytes; itself where it holds what cannot be given back to the bit.
 
         `whole` keeps all features: they are not what the event gives under this definition.
         """
@@ -84,17 +89,17 @@ class Packing:
         # Numbers are Python's own floats; classes and arms are what the author and River named.
         if not (self._numbers and drawn is None) and marshal.loads(tail) != rest:
             return waiting
-        return _HEAD.pack(state, waiting.time) + tail
+        return _HEAD.pack(state, waiting.time, len(waiting.event)) + tail
 
-    def opened(self, event_id: str, entry: bytes) -> Waiting:
-        """What was packed; its features as `features` takes them."""
-        state, time = _HEAD.unpack_from(entry)
+    def opened(self, event_id: str, entry: bytes) -> PendingPrediction:
+        """Return what was packed; its features as `features` takes them."""
+        state, time, _ = _HEAD.unpack_from(entry)
         said, x, silent, trace, *event = marshal.loads(entry[_HEAD.size :])
         said = (*said[:_BY], ANSWERERS[state // _STATES], *said[_BY:])
         if said[_DRAWN] is not None:
             said = (*said[:_DRAWN], Drawn(*said[_DRAWN]), *said[_DRAWN + 1 :])
         whole = self._shortening.full(event_id, time, event)
-        return Waiting(time, whole, x, said, state % _STATES == EXPIRED, silent, trace)
+        return PendingPrediction(time, whole, x, said, state % _STATES == EXPIRED, silent, trace)
 
     def features(self, event: Any, x: Kept) -> Vector:
         """All features of an event, in their order, as they were predicted from."""
@@ -105,25 +110,25 @@ class Packing:
 
 
 def settled(time: float, event: bytes, outcome: bytes) -> Settled:
-    """An id's last state: its event time and the digests (8 bytes each) of event and outcome. It
-    tells a repetition from a contradiction without keeping either.
+    """Return an id's last state: its event time and the digests (8 bytes each) of event and
+    outcomes. It tells a repetition from a contradiction without keeping either.
     """
-    return _HEAD.pack(SETTLED, time) + event + outcome
+    return _HEAD.pack(SETTLED, time, 0) + event + outcome
 
 
 def digests(entry: Settled) -> tuple[bytes, bytes]:
-    """Of the event, and of the outcome."""
-    return entry[_HEAD.size : -8], entry[-8:]
+    """Return the event's digest, and the outcome's: of a folded label those of all, joined."""
+    return entry[_HEAD.size : _HEAD.size + 8], entry[_HEAD.size + 8 :]
 
 
-def state_of(entry: Waiting | bytes) -> int:
-    """`WAITING` for its outcome, `EXPIRED` without one, or `SETTLED`."""
+def state_of(entry: PendingPrediction | bytes) -> int:
+    """Return `WAITING` for its outcome, `EXPIRED` without one, or `SETTLED`."""
     if isinstance(entry, bytes):
         return entry[0] % _STATES
     return EXPIRED if entry.expired else WAITING
 
 
-def time_of(entry: Waiting | bytes) -> float:
+def time_of(entry: PendingPrediction | bytes) -> float:
     """Of its event, seconds UTC."""
     if isinstance(entry, bytes):
         time: float = _HEAD.unpack_from(entry)[1]
@@ -131,6 +136,14 @@ def time_of(entry: Waiting | bytes) -> float:
     return entry.time
 
 
+def bytes_of(entry: PendingPrediction | bytes) -> int:
+    """Length of the event that is kept with it; 0 of one that is settled."""
+    if isinstance(entry, bytes):
+        length: int = _HEAD.unpack_from(entry)[2]
+        return length
+    return len(entry.event)
+
+
 def as_expired(entry: bytes) -> bytes:
-    """The same packed prediction, its horizon passed."""
+    """Return the same packed prediction, its horizon passed."""
     return bytes([entry[0] - WAITING + EXPIRED]) + entry[1:]

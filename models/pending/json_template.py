@@ -51,7 +51,7 @@ class Shortening:
         self._last = self._made((1 << len(names)) - 1, False)
 
     def short(self, event_id: str, time: float, event: bytes) -> Short:
-        """The event in short; as it is where that is all that gives it back."""
+        """Return the event in short; as it is where that is all that gives it back."""
         shape = self._last
         found = shape.match(event)
         if found is None:
@@ -75,7 +75,7 @@ class Shortening:
         return _BETWEEN.join(values), shape.order, shape.spaced
 
     def full(self, event_id: str, time: float, short: Short) -> bytes:
-        """The event as it was."""
+        """Return the event as it was."""
         text, order, spaced = short
         if order is None:
             return text
@@ -111,7 +111,7 @@ def _quoted(event_id: str) -> bytes:
 
 
 def _written(time: float, code: bytes) -> bytes:
-    """A time as most write it, in quotes: with its zone, or `Z`, or to the millisecond."""
+    """Return a time as most write it, in quotes: with its zone, or `Z`, or to the millisecond."""
     moment = datetime.fromtimestamp(time, UTC)
     if code == b"m":
         return b'"%bZ"' % moment.isoformat(timespec="milliseconds")[:-6].encode()

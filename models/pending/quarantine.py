@@ -5,7 +5,7 @@
                                └──the id's memory ends─────────▶ dropped, never learnt
 
 While one is held, its prediction waits and then expires like any other, but no default label is
-learnt of it. Bounded: past `limit` the oldest makes room.
+learnt of it. Bounded: past `limit` of them, or `limit_bytes` of records, the oldest make room.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from models.reading import Taken
+from models.inputs.decoder import DecodedRecord
 
 
 class Held(NamedTuple):
     """One outcome: its record, the watermark when it came, and when its id is forgotten."""
 
-    taken: Taken
+    taken: DecodedRecord
     arrived: float
     until: float
 
@@ -27,24 +27,33 @@ class Held(NamedTuple):
 class Quarantine:
     """What is held, by event id, the oldest first. Times are seconds UTC, event time."""
 
-    __slots__ = ("ends", "held", "limit")
+    __slots__ = ("bytes", "ends", "held", "limit", "limit_bytes")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limit_bytes: int) -> None:
         self.limit = limit
+        self.limit_bytes = limit_bytes
+        self.bytes = 0
         self.held: dict[str, Held] = {}
         # The earliest end of any that is held: before it there is nothing to forget.
         self.ends = math.inf
 
-    def hold(self, event_id: str, held: Held) -> None:
-        """Hold one more."""
-        if len(self.held) >= self.limit:
-            del self.held[next(iter(self.held))]
+    def hold(self, event_id: str, held: Held) -> list[Held]:
+        """Hold one more; returns those that made room for it."""
         self.held[event_id] = held
+        self.bytes += _size(held)
         self.ends = min(self.ends, held.until)
+        evicted = []
+        while len(self.held) > self.limit or self.bytes > self.limit_bytes:
+            evicted.append(self.held.pop(next(iter(self.held))))
+            self.bytes -= _size(evicted[-1])
+        return evicted
 
     def release(self, event_id: str) -> Held | None:
         """Hold it no longer; None if it was not held."""
-        return self.held.pop(event_id, None)
+        held = self.held.pop(event_id, None)
+        if held is not None:
+            self.bytes -= _size(held)
+        return held
 
     def forget(self, now: float) -> int:
         """Drop those whose id's memory has ended by now; how many."""
@@ -55,4 +64,9 @@ class Quarantine:
     def restore(self, held: dict[str, Held]) -> None:
         """Take over what is held."""
         self.held = held
+        self.bytes = sum(map(_size, held.values()))
         self.ends = min((one.until for one in held.values()), default=math.inf)
+
+
+def _size(held: Held) -> int:
+    return len(held.taken.record.value or b"")

@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 
 @dataclass(slots=True)
-class Assembly:
+class BlockMerger:
     """Holds evidence until its block is settled everywhere.
 
     `recorded`: what was released before, block → partitions; these are released alike again.
@@ -54,7 +54,8 @@ class Assembly:
             return
         partition, start = int(record["partition"]), seconds(record["block_start"])
         settled = seconds(record["settled_before"])
-        self.settled[partition] = max(settled, self.settled.get(partition, settled))
+        # The newest, not the largest: an operator may have set the partition's time back.
+        self.settled[partition] = settled
         if self.released_before is not None and start < self.released_before:
             return
         self.length = record["block_s"]
@@ -70,7 +71,7 @@ class Assembly:
         return [p for p in range(self.partitions) if self.settled.get(p, self.first) < before]
 
     def release(self, idle: Collection[int] = ()) -> list[Block]:
-        """The blocks that all have settled, but for laggards that are `idle`; oldest first."""
+        """Return the blocks that all partitions but `idle` laggards have closed, oldest first."""
         return [*self._again(), *self._new(idle)]
 
     def _again(self) -> list[Block]:
@@ -105,6 +106,6 @@ class Assembly:
 
 
 def seconds(time: str | datetime) -> float:
-    """A record's time, as seconds."""
+    """Return a record's time in seconds since 1970."""
     moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     return moment.timestamp()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from models.deciding.decider import Decided, Wish
-from models.usecase import UseCase
-from schemas.inputs import Command
+from models.promotion.decider import Decided, Proposal
+from models.spec.use_case import UseCase
+from schemas.commands import Command
 
 
-def order(use_case: UseCase, decided: Decided, wish: Wish) -> Command:
-    """The wish as a command; `time` is when the block had settled."""
+def order(use_case: UseCase, decided: Decided, wish: Proposal) -> Command:
+    """Return the proposal as a command; its `time` is when the block closed."""
     settled = decided.block.start + use_case.window + use_case.horizon
     contest = wish.contender.contest
     lower, upper = contest.interval
@@ -27,7 +27,7 @@ def order(use_case: UseCase, decided: Decided, wish: Wish) -> Command:
             "gain": contest.mean,
             "lower": lower,
             "upper": upper,
-            "alpha": contest.alpha,
+            "alpha": wish.contender.alpha,
             "blocks": contest.seen,
             "labelled": contest.labelled,
             "missing": contest.missing,

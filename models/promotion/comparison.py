@@ -1,4 +1,4 @@
-"""One comparison of the decider: a model against another, its bets and its guard metric."""
+"""One comparison of the decider: a model against its rival, and its guard metric."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.evidence.arm_contest import ArmContest
-from models.evidence.confidence_sequence import Comparison, StrictCapital
-from models.kinds import BETTER, metric_value
+from models.spec.problem_types import BETTER, metric_value
+from models.stats.ab_test import AbTest
+from models.stats.alpha_spending import Share
+from models.stats.confidence_sequence import Comparison, StrictCapital
 
 Question = Literal["shadow", "experiment", "worth"]
 Sums = dict[str, float]
@@ -27,8 +28,9 @@ class Contender:
     question: Question
     model: str
     against: str
-    contest: Comparison | ArmContest
+    contest: Comparison | AbTest
     margin: float
+    share: Share | None = None
     sums: Sums = field(default_factory=dict)
     rival: Sums = field(default_factory=dict)
     rival_kpi: float = 0.0
@@ -41,8 +43,9 @@ class Contender:
     wild_most: int = 3
 
     def note_withheld(self, values: int, wild: int, asked: int) -> None:
-        """Count, after the warm-up, the values that could not be served, those of them that ran
-        away, and all that were asked for.
+        """Count the withheld values of a block after the warm-up.
+
+        `values` could not be served, `wild` of them diverged, and `asked` were predicted in all.
         """
         if self.contest.seen > self.contest.warm_blocks:
             self.withheld += values
@@ -50,18 +53,23 @@ class Contender:
             self.asked += asked
 
     @property
+    def alpha(self) -> float:
+        """The error probability of a false winner: a share of the budget, or all of it."""
+        return self.contest.alpha if self.share is None else self.share.alpha
+
+    @property
     def blows_up(self) -> bool:
-        """It said what no model in its right mind says; no number of examples makes up for it."""
+        """Whether too many of its values diverged, for which no number of examples makes up."""
         return self.wild >= self.wild_most
 
     @property
     def runs_away(self) -> bool:
-        """It blows up, or left its limits too often for a bound that is touched now and then."""
+        """Whether it diverged, or left its limits more often than now and then."""
         return self.blows_up or self.withheld > RUNAWAY_SHARE * max(1, self.asked)
 
     @property
     def run_away(self) -> str:
-        """What is said of that."""
+        """How often it could not be served, in words."""
         ran = f", {self.wild} of them far beyond its limits or no number" if self.wild else ""
         return f"{self.withheld} of its {self.asked} values could not be served{ran}"
 
@@ -72,7 +80,7 @@ class Contender:
                 total[name] = total.get(name, 0.0) + value
 
     def price(self, n: int, kpi: float) -> None:
-        """One block's KPI of the rival; the margin is set while nothing has been bet yet."""
+        """Add one block's KPI of the rival, and set the margin while nothing has been bet yet."""
         if not self.margin or self.contest.seen >= self.contest.warm_blocks:
             return
         self.rival_n += n
@@ -84,8 +92,10 @@ class Contender:
             self.contest.strict = StrictCapital(0.99 / (self.contest.bound + self.contest.margin))
 
     def settled(self, start: float) -> None:
-        """Note the block that decided it."""
-        if self.decided is None and self.contest.verdict != "undecided":
+        """Record the block that decided it; a verdict that ended has none."""
+        if self.contest.verdict == "undecided":
+            self.decided = None
+        elif self.decided is None:
             self.decided = start
 
     @property
@@ -94,7 +104,7 @@ class Contender:
         return self.contest.interval.upper < 0.0
 
     def guarded(self, metric: str | None) -> str | None:
-        """Why it is not safe to promote: by its limits or the guard metric; None where it is."""
+        """Return why its limits or the guard metric forbid to promote it; None if they do not."""
         if self.runs_away:
             return self.run_away
         if metric is None:

@@ -6,10 +6,10 @@ doubled does no harm.
 
 Comparisons begin again whenever another one answers, when a model on either side began anew, and
 when arms were changed. Under another definition a model began anew if it is declared otherwise, and
-all did if the KPI, the features or what else is compared is (`models.carrying.COMPARED`). Each has
-its share of one error budget, half of the use case's alpha. A block counts only if all of it lies
-after that. What was served against the baseline is another question, with the whole alpha for
-itself; nothing is decided by it.
+all did if the KPI, the features or what else is compared is
+(`models.replay.state_migration.COMPARED`). Each has its share of one error budget, half of the use
+case's alpha. A block counts only if all of it lies after that. What was served against the baseline
+is another question, with the whole alpha for itself; nothing is decided by it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from models.assignment import CHAMPION
-from models.deciding.assembly import Block, Record, seconds
-from models.deciding.contender import Contender, Question
-from models.evidence.alpha_budget import AlphaBudget
-from models.evidence.arm_contest import ArmContest
-from models.evidence.confidence_sequence import Comparison
-from models.usecase import UseCase
+from models.promotion.block_merger import Block, Record, seconds
+from models.promotion.comparison import Contender, Question
+from models.spec.experiment_arms import CHAMPION
+from models.spec.use_case import MissingOutcomes, UseCase
+from models.stats.ab_test import AbTest
+from models.stats.alpha_spending import AlphaSpending
+from models.stats.confidence_sequence import Comparison
+from models.worth.settled_blocks import unpriced
 
 AGAIN_BLOCKS = 120
 """A challenger that was found worse, and stays, is compared anew after so many blocks."""
 
 
-class Wish(NamedTuple):
-    """What a rule wants done: a command's verb, model, id and reason."""
+class Proposal(NamedTuple):
+    """A command that a rule proposes: its verb, model, id and reason."""
 
     verb: str
     model: str
@@ -44,7 +45,7 @@ class Wish(NamedTuple):
 
 
 class Beginning(NamedTuple):
-    """What a comparison stands on in one partition: at other times, and it begins anew."""
+    """The definition and the times since which a comparison holds in one partition."""
 
     definition: str
     times: list[float]
@@ -55,7 +56,7 @@ class Decided(NamedTuple):
 
     block: Block
     contenders: list[Contender]
-    wish: Wish | None
+    wish: Proposal | None
     definition: str
 
 
@@ -67,17 +68,21 @@ class Decider:
     """
 
     use_case: UseCase
-    budget: AlphaBudget = field(init=False)
+    budget: AlphaSpending = field(init=False)
     worth: Contender = field(init=False)
     contenders: dict[tuple[Question, str], Contender] = field(default_factory=dict)
     began: dict[tuple[Question, str], dict[int, Beginning]] = field(default_factory=dict)
     champion: str | None = None
     promoting: str | None = None
+    unpriced: int = 0
 
     def __post_init__(self) -> None:
         alpha = self.use_case.contest.alpha
-        self.budget = AlphaBudget(alpha / 2)
-        contest = Comparison(alpha=alpha, bound=self._bound)
+        # Segments' own models have the other half.
+        self.budget = AlphaSpending(alpha if self.use_case.segments is None else alpha / 2)
+        contest = Comparison(
+            alpha=alpha, bound=self._bound, counts_warm_up=True, missing_outcomes=self._missing
+        )
         self.worth = Contender("worth", "served", "baseline", contest, 0.0)
 
     @property
@@ -89,13 +94,20 @@ class Decider:
     def _sign(self) -> float:
         return 1.0 if self.use_case.kpi.better == "lower" else -1.0
 
+    @property
+    def _missing(self) -> MissingOutcomes:
+        return self.use_case.contest.missing
+
     def take(self, block: Block) -> Decided:
-        """Take the next block in; the standings after it, and what a rule wants done."""
+        """Add the next block; return the standings after it, and what a rule proposes."""
         records = block.records
-        self._worth(block)
+        # Where default labels have no KPI, the others are a choice by label: nothing is compared.
+        self.unpriced += (missed := sum(map(unpriced, records)))
+        if not missed:
+            self._worth(block)
         wish = None
         champion = _one(record["champion"] for record in records)
-        if champion is not None:
+        if champion is not None and not missed:
             self._compare(block, champion)
             wish = self._wish(block)
         standing = [self.worth, *self.contenders.values()]
@@ -108,7 +120,8 @@ class Decider:
         missing = sum(record["missing"] for record in block.records)
         if n:
             gain = self._sign * (kpi.get("baseline", 0.0) - kpi.get("served", 0.0))
-            self.worth.contest.update(n, gain, missing)  # type: ignore[arg-type]
+            assert isinstance(self.worth.contest, Comparison)
+            self.worth.contest.update(int(n), gain, missing, cost=kpi.get("baseline", 0.0))
             self.worth.settled(block.start)
 
     # Models against the champion.
@@ -116,7 +129,8 @@ class Decider:
     def _compare(self, block: Block, champion: str) -> None:
         if champion != self.champion:
             self.champion, self.promoting = champion, None
-            self.contenders.clear()
+            for question, name in list(self.contenders):
+                self._forget(question, name)
             self.began.clear()
         names = {name for record in block.records for name in record["paired"]} - {"baseline"}
         arms = {name for record in block.records for name in record["arms"]}
@@ -131,20 +145,27 @@ class Decider:
                 self._forget("experiment", name)
 
     def _forget(self, question: Question, name: str) -> None:
-        self.contenders.pop((question, name), None)
+        self._end(question, name)
         self.began.pop((question, name), None)
+
+    def _end(self, question: Question, name: str) -> None:
+        """End a comparison; its share is free again if it could not have erred yet."""
+        contender = self.contenders.pop((question, name), None)
+        if contender is not None and contender.contest.seen < contender.contest.blocks_least:
+            assert contender.share is not None
+            self.budget.give_back(contender.share)
 
     def _contender(
         self, question: Question, name: str, champion: str, block: Block
     ) -> Contender | None:
-        """The comparison that this block belongs to, begun anew if need be; None for no one."""
+        """Return the comparison that this block belongs to, a new one if need be; None if none."""
         place = question, name
         known = self.began.setdefault(place, {})
         now = {r["partition"]: _beginning(r, question, name, champion) for r in block.records}
         if any(
             known.get(partition, now[partition]).times != now[partition].times for partition in now
         ):
-            self.contenders.pop(place, None)
+            self._end(question, name)
         known.update(now)
         if any(time > block.start for beginning in now.values() for time in beginning.times):
             return None
@@ -165,15 +186,25 @@ class Decider:
         )
 
     def _begin(self, question: Question, name: str, champion: str) -> Contender:
-        alpha = self.budget.spend(f"{question}:{name}/{champion}")
-        contest: Comparison | ArmContest
+        share = self.budget.open(f"{question}:{name}/{champion}")
+        # The budget is for false winners: each of the two bounds has the whole share.
+        alpha = 2.0 * share.alpha
+        contest: Comparison | AbTest
         if question == "shadow":
-            contest = Comparison(alpha=alpha, bound=self._bound)
+            contest = Comparison(alpha=alpha, bound=self._bound, missing_outcomes=self._missing)
         else:
             lower = self.use_case.kpi.better == "lower"
-            contest = ArmContest(alpha=alpha, bound=self._bound, lower=lower)
+            contest = AbTest(alpha, self._bound, lower, missing_outcomes=self._missing)
         rule = self.use_case.promotion
-        return Contender(question, name, champion, contest, rule.margin, wild_most=rule.wild)
+        return Contender(
+            question,
+            name,
+            champion,
+            contest,
+            rule.margin,
+            share=share,
+            wild_most=rule.max_diverged,
+        )
 
     def _shadow(self, block: Block, name: str, champion: str) -> None:
         contender = self._contender("shadow", name, champion, block)
@@ -189,7 +220,7 @@ class Decider:
         gain = self._sign * (paired[champion] - paired[name])
         share = n / labelled if labelled else 1.0
         assert isinstance(contender.contest, Comparison)
-        contender.contest.update(n, gain, round(missing * share))
+        contender.contest.update(n, gain, round(missing * share), cost=paired[champion])
         sums = [record["sums"] for record in block.records]
         contender.add(
             added(s.get(name, {}) for s in sums), added(s.get(champion, {}) for s in sums)
@@ -203,7 +234,7 @@ class Decider:
             return
         mine = [r["arms"][name] for r in block.records if name in r["arms"]]
         theirs = [r["arms"][CHAMPION] for r in block.records if CHAMPION in r["arms"]]
-        assert isinstance(contender.contest, ArmContest)
+        assert isinstance(contender.contest, AbTest)
         contender.price(sum(a["n"] for a in theirs), sum(a["kpi"] for a in theirs))
         missing = sum(a["predictions"] - a["n"] for a in (*mine, *theirs))
         contender.contest.update(_groups(mine), _groups(theirs), missing)
@@ -218,9 +249,9 @@ class Decider:
         """Which question may decide: where answers act on outcomes, an experiment alone."""
         return "experiment" if self.use_case.contest.acts_on_outcome else "shadow"
 
-    def _wish(self, block: Block) -> Wish | None:
-        """At most one command a block; none twice for one comparison."""
-        if self.use_case.promotion.mode != "automatic":
+    def _wish(self, block: Block) -> Proposal | None:
+        """Return at most one command for a block, and none twice for one comparison."""
+        if self.use_case.promotion.mode != "automatic" or self.unpriced:
             return None
         mine = [c for (q, _), c in self.contenders.items() if q == self.deciding]
         mine = [c for c in mine if c.command_id is None and (c.blows_up or self._enough(c))]
@@ -230,7 +261,7 @@ class Decider:
         for contender in sorted(best, key=lambda c: (-c.contest.mean, c.model))[:1]:
             self.promoting = contender.model
             return self._command("promote", contender, block)
-        bad = [c for c in mine if c.runs_away or c.is_worse]
+        bad = [c for c in mine if c.runs_away or (c.is_worse and c.contest.not_promised is None)]
         for contender in sorted(bad, key=lambda c: c.model)[:1]:
             verb = "drain" if self.deciding == "experiment" else "retire"
             return self._command(verb, contender, block)
@@ -240,13 +271,15 @@ class Decider:
         return contender.contest.labelled >= self.use_case.promotion.after
 
     def forbidden(self, contender: Contender) -> str | None:
-        """Why it may not be promoted though it is better; None if it may."""
+        """Return why it may not be promoted though it is better; None if it may."""
         after = self.use_case.promotion.after
         if not self._enough(contender):
             return f"{contender.contest.labelled} of {after} examples"
+        if contender.contest.not_promised is not None:
+            return f"not promised here: {contender.contest.not_promised}"
         return contender.guarded(self.use_case.promotion.guard)
 
-    def _command(self, verb: str, contender: Contender, block: Block) -> Wish:
+    def _command(self, verb: str, contender: Contender, block: Block) -> Proposal:
         lower, upper = contender.contest.interval
         unit = self.use_case.kpi.unit
         known = sorted(self.began[contender.question, contender.model].items())
@@ -257,12 +290,12 @@ class Decider:
         why = (
             f"{contender.question}: gains {contender.contest.mean:.4g} {unit} a prediction over "
             f"{contender.against} ({lower:.4g} to {upper:.4g}, alpha "
-            f"{contender.contest.alpha:.2g}) on {contender.contest.labelled} examples in "
+            f"{contender.alpha:.2g}) on {contender.contest.labelled} examples in "
             f"{contender.contest.seen} blocks"
         )
         if contender.runs_away:
             why += f"; {contender.run_away}"
-        return Wish(verb, contender.model, contender.command_id, why, contender)
+        return Proposal(verb, contender.model, contender.command_id, why, contender)
 
 
 def _note_withheld(contender: Contender, block: Block) -> None:
@@ -274,13 +307,13 @@ def _note_withheld(contender: Contender, block: Block) -> None:
 
 
 def _one(values: Iterable[str]) -> str | None:
-    """The value on which all agree; None while they do not, or there are none."""
+    """Return the value on which all agree; None if they do not, or there are none."""
     found = set(values)
     return found.pop() if len(found) == 1 else None
 
 
 def added(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Sums by name, over partitions in their order."""
+    """Return the sums by name, over partitions in their order."""
     total: dict[str, float] = {}
     for row in rows:
         for name, value in row.items():
@@ -289,7 +322,7 @@ def added(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _groups(arms: list[Mapping[str, Any]]) -> list[tuple[int, float]]:
-    """Groups of one arm over partitions: a unit is in the same group on all of them."""
+    """Return the groups of an arm over partitions: a unit has the same group on all of them."""
     return [
         (sum(n for n, _ in group), sum(kpi for _, kpi in group))
         for group in zip(*(arm["groups"] for arm in arms), strict=True)

@@ -1,18 +1,19 @@
-"""What the decider says after a block: a record of each comparison, with what to do, in words."""
+"""Records of all comparisons after a block, with a recommendation in words."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from models.deciding.contender import Contender
-from models.deciding.decider import Decided, Decider
-from models.evidence.confidence_sequence import Comparison
-from models.evidence.foresight import blocks_needed
+from models.promotion.comparison import Contender
+from models.promotion.decider import Decided, Decider
+from models.stats.ab_test import AbTest
+from models.stats.confidence_sequence import Comparison
+from models.stats.time_to_decision import blocks_needed
 
 
 def standings(decider: Decider, decided: Decided) -> list[dict[str, Any]]:
-    """Standing records of all comparisons after a block, in a fixed order."""
+    """Return the records of all comparisons after a block, in a fixed order."""
     return [_standing(decider, decided, contender) for contender in decided.contenders]
 
 
@@ -29,6 +30,7 @@ def _standing(decider: Decider, decided: Decided, contender: Contender) -> dict[
         "segment": None,
         "block_start": _moment(decided.block.start),
         "blocks": contest.seen,
+        "blocks_least": contest.blocks_least,
         "labelled": contest.labelled,
         "missing": contest.missing,
         "gain": contest.mean,
@@ -36,9 +38,10 @@ def _standing(decider: Decider, decided: Decided, contender: Contender) -> dict[
         "upper": upper,
         "worst_lower": worst_lower,
         "worst_upper": worst_upper,
-        "alpha": contest.alpha,
+        "alpha": contender.alpha,
         "kpi_unit": use_case.kpi.unit,
-        "verdict": contest.verdict,
+        "verdict": "undecided" if decider.unpriced else contest.verdict,
+        "not_promised": contest.not_promised,
         "strictly": contest.strict_verdict if isinstance(contest, Comparison) else "undecided",
         "decided_at": None if contender.decided is None else _moment(contender.decided),
         "blocks_needed": blocks_needed(contest) if isinstance(contest, Comparison) else None,
@@ -50,16 +53,23 @@ def _standing(decider: Decider, decided: Decided, contender: Contender) -> dict[
 
 
 def advice(decider: Decider, contender: Contender) -> str:
-    """What to do now, in words."""
+    """Return what to do now, in words."""
     name, against, contest = contender.model, contender.against, contender.contest
+    if decider.unpriced:
+        return (
+            f"no verdict: {decider.unpriced:,} default labels have no KPI. Declare the fields of "
+            "the outcome that they stand for: label_on_timeout={...}"
+        )
     if contender.question == "worth":
-        return _worth(contest.verdict)
+        return _worth(contest)
     if contender.command_id is not None:
         return f"a rule sent {contender.command_id}"
     if contender.question != decider.deciding:
         return _indicative(decider, contender)
     if contest.verdict == "better":
         forbidden = decider.forbidden(contender)
+        if forbidden and forbidden.endswith(contest.not_promised or "\0"):
+            return f"decide by hand whether to promote {name}: {forbidden}"
         return f"wait: {forbidden}" if forbidden else f"promote {name}"
     if contender.runs_away:
         return f"retire or reset {name}: {contender.run_away}"
@@ -72,12 +82,14 @@ def advice(decider: Decider, contender: Contender) -> str:
     return "wait: not known yet"
 
 
-def _worth(verdict: str) -> str:
-    return {
+def _worth(contest: Comparison | AbTest) -> str:
+    advice = {
         "better": "worth it: better than the baseline",
         "worse": "not worth it: the baseline is better",
         "undecided": "wait: not known yet",
-    }[verdict]
+    }[contest.verdict]
+    doubt = contest.not_promised
+    return advice if doubt is None else f"{advice}; not promised here: {doubt}"
 
 
 def _indicative(decider: Decider, contender: Contender) -> str:

@@ -15,23 +15,25 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
-from models.features import Entries
-from models.gain import Gain, gain_of
-from models.kinds import metric_value
-from models.learning import Learning
-from models.packing import Waiting
-from models.parts import Question
-from models.publishing import Output
-from models.scoring import Judged
-from models.settled import Settled, together
-from models.task import PartitionTask
-from models.usecase import UseCase
+from models.metrics.scoring import Judged
+from models.pending.codec import PendingPrediction
+from models.spec.features import Entries
+from models.spec.problem_types import metric_value
+from models.spec.use_case import UseCase, fold_of
+from models.task.outcome_handler import OutcomeHandler
+from models.task.output_records import Output, Training
+from models.task.partition_task import PartitionTask
+from models.task.state import Question
+from models.worth.gain import BlockGain, Gain, gain_of, unknown
+from models.worth.settled_blocks import SettledBlocks, together
+from schemas.errors import ConfigError
 
 SHARES = (0.25, 0.5, 1.0)
 
 
 def drawn(event_id: str) -> float:
-    """A number from 0 to 1 that an event keeps: a share's sample is what lies below the share.
+    """Return a number from 0 to 1 that an event keeps: a share's sample is what lies below the
+    share.
 
     >>> drawn("a") == drawn("a"), 0 <= drawn("a") < 1
     (True, True)
@@ -54,28 +56,38 @@ class SampledTask(PartitionTask):
         super().__init__(*given, **named)
 
 
-class Sampled(Learning):
-    """Learning that leaves out what is not in the sample."""
+class Sampled(OutcomeHandler):
+    """OutcomeHandler that leaves out what is not in the sample."""
 
     _parts: SampledTask
 
     def teach(
         self,
         asked: Question,
-        waiting: Waiting,
+        waiting: PendingPrediction,
         judged: Judged,
         entries: Entries,
         time: float,
         out: list[Output],
-    ) -> None:
+    ) -> Training | None:
         """Learn, if the event is in the sample."""
-        if drawn(asked.event.event_id) < self._parts.share:
-            self._parts.times.append(waiting.time)
-            super().teach(asked, waiting, judged, entries, time, out)
+        if drawn(asked.event.event_id) >= self._parts.share:
+            return None
+        self._parts.times.append(waiting.time)
+        return super().teach(asked, waiting, judged, entries, time, out)
+
+
+def refuse_fold(use_case: UseCase) -> None:
+    """Raise `ConfigError` for a label that is a fold: its examples cannot be left out yet."""
+    if fold_of(use_case) is not None:
+        raise ConfigError(
+            f"There is no learning curve of {use_case.name} yet: its label is folded.",
+            hint="`riverrun backtest` runs it whole.",
+        )
 
 
 def sampled(share: float) -> type[SampledTask]:
-    """The kind of task that learns from that share."""
+    """Return the kind of task that learns from that share."""
     return type("SampledTask", (SampledTask,), {"share": share, "learns": Sampled})
 
 
@@ -85,7 +97,7 @@ class Sample:
 
     share: float
     learnt: int
-    settled: Settled
+    settled: SettledBlocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +195,11 @@ def _step(use_case: UseCase, before: Sample, after: Sample, alpha: float) -> Ste
             raise ValueError(f"the runs scored different events in the block at {few.start}")
         gain = many.kpi.get("served", 0.0) - few.kpi.get("served", 0.0)
         gain = -gain if use_case.kpi.better == "lower" else gain
-        pairs.append((many.predictions, many.kpi_n, gain))
+        cost = few.kpi.get("served", 0.0)
+        pairs.append(BlockGain(many.predictions, many.kpi_n, gain, cost))
     gain_all = gain_of(use_case, pairs, alpha=alpha)
+    if any(block.unpriced for block in after.settled.blocks()):
+        gain_all = unknown(gain_all)
     further = after.learnt - before.learnt
     per = 1_000 / further if further > 0 else None
     bounds = (gain_all.total, gain_all.total_lower, gain_all.total_upper)

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.reading import EVENTS, Record, Taken
-from models.roster import Answer, Asked
-from models.task import PartitionTask
+from models.inputs.decoder import EVENTS, DecodedRecord, Record
+from models.serving.model_router import Answer, PredictionSet
+from models.task.partition_task import PartitionTask
 from schemas.errors import Malformed, Rejected
-from schemas.inputs import Event
+from schemas.events import Event
 
 Said = dict[str, Any]
 """The fields of a prediction, as `schemas.records.Prediction` has them, without its reasons."""
 
 
-class Consultant:
+class OfflinePredictor:
     """Asks one task. `model`: only this one's pooled models answer, whoever is champion."""
 
     def __init__(self, task: PartitionTask, model: str | None = None) -> None:
@@ -30,7 +30,9 @@ class Consultant:
         self.model = model
 
     def say(self, record: Record) -> Said:
-        """What would be said of an event's record; raises `Rejected` where it would be refused."""
+        """Return what would be said of an event's record; raise `Rejected` where it would be
+        refused.
+        """
         taken = self.task.read(EVENTS, record)
         if taken.error is not None:
             raise taken.error
@@ -38,11 +40,11 @@ class Consultant:
             raise Malformed("the record is empty.")
         return self._say(taken, taken.body)
 
-    def _say(self, taken: Taken, event: Event) -> Said:
+    def _say(self, taken: DecodedRecord, event: Event) -> Said:
         task = self.task
         reached = task.watermark.time
         now = taken.time if reached is None else max(taken.time, reached)
-        x = task.featurizer.shown(task.featurizer.compute(event, now))
+        x = task.featurizer.compute(event, now)
         segment = task.grouping.segment(event)
         asked = self._asked(event, segment, x)
         answer = asked.answer
@@ -53,15 +55,17 @@ class Consultant:
             "partition": task.partition,
         }
 
-    def _asked(self, event: Event, segment: str | None, x: dict[str, Any]) -> Asked:
-        roster, base = self.task.roster, self.task.baseline(event)
+    def _asked(self, event: Event, segment: str | None, x: dict[str, Any]) -> PredictionSet:
+        roster, threshold = self.task.roster, self.task.threshold(event)
+        base = self.task.baseline(event, x, threshold)
+        x = self.task.featurizer.shown(x)
         if self.model is not None:
-            return roster.alone(self.model, x, base)
+            return roster.alone(self.model, x, base, threshold)
         assignment = self.task.assignment
         drawn = assignment.drawn(event, roster.experiment, roster.champion)
         paired = assignment.in_shadow(event.event_id)
         arm = None if drawn is None else drawn.arm
-        return roster.ask(segment, x, base, everybody=paired, arm=arm)
+        return roster.ask(segment, x, base, everybody=paired, arm=arm, threshold=threshold)
 
 
-__all__ = ["Answer", "Consultant", "Rejected", "Said"]
+__all__ = ["Answer", "OfflinePredictor", "Rejected", "Said"]

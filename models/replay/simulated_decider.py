@@ -10,21 +10,21 @@ from typing import Any
 
 import orjson
 
-from models.backtest import Backtest
-from models.deciding.assembly import Assembly
-from models.deciding.commands import order
-from models.deciding.decider import Decided, Decider
-from models.deciding.standings import standings
-from models.publishing import Output
-from schemas.inputs import Command
+from models.promotion.block_merger import BlockMerger
+from models.promotion.commands import order
+from models.promotion.decider import Decided, Decider
+from models.promotion.standings import standings
+from models.replay.backtest import Backtest
+from models.task.output_records import Output
+from schemas.commands import Command
 
 
-class Rehearsal:
+class SimulatedDecider:
     """Decides beside a backtest. `standings`: the last of each comparison; `acts`: all commands."""
 
     def __init__(self, run: Backtest) -> None:
         self._run = run
-        self._assembly = Assembly(run.partitions, run.use_case.horizon)
+        self._assembly = BlockMerger(run.partitions, run.use_case.horizon)
         self._decider = Decider(run.use_case)
         self._last: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.acts: list[Command] = []

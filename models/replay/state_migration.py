@@ -14,18 +14,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.features import Vector
-from models.likeness import alike
-from models.packing import Waiting
-from models.roster import UNASKED
-from models.task import PartitionTask
+from models.inputs.decoder import DecodedRecord
+from models.inputs.journal import Journal
+from models.inputs.strict_json import json_reader
+from models.pending.codec import PendingPrediction
+from models.replay.structural_equality import alike
+from models.serving.model_router import UNASKED
+from models.spec.features import Vector
+from models.task.learner_task import LearnerTask
+from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible, Rejected
+
+Task = PartitionTask | LearnerTask
 
 
 def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None = None) -> None:
     """Put all of `old` that fits into `new`, a fresh task; `warmed` gives the rest, if given.
 
-    Raises `Incompatible` where what waits cannot be read under the new definition.
+    Raises `Incompatible` where what waits cannot be read under the new definition. What is shared
+    by all partitions is not warmed.
     """
     carry_position(old, new)
     kept = kept_models(old, new)
@@ -58,26 +65,84 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
     same = new.roster.champion == old.roster.champion
     new.roster.since = old.roster.since if same else old.watermark.time
     new.tally.touch()
-    if old.use_case.memory_s == new.use_case.memory_s:
+    if old.use_case.id_retention_s == new.use_case.id_retention_s:
         new.maturity.arrivals = old.maturity.arrivals
         if alike(old.use_case.segments, new.use_case.segments):
             new.maturity.segments = old.maturity.segments
+    if new.shared is not None:
+        new.shared.carry(old.shared, kept)
+        if old.shared is None and old.watermark.time is not None:
+            new.shared.advance(old.watermark.time)
     _carry_waiting(old, new, [*kept], warmed)
 
 
 def carry_position(old: PartitionTask, new: PartitionTask) -> None:
     """Nothing but where it is, what commands it obeyed and what it counted."""
     new.journal.seq, new.journal.step = old.journal.seq, old.journal.step
-    new.journal.next = list(old.journal.next)
+    _carry_inputs(old.journal, new.journal)
+    new.skips.wanted, new.skips.done = dict(old.skips.wanted), dict(old.skips.done)
     new.roster.obeyed = dict(old.roster.obeyed)
     new.counts.update(old.counts)
     if old.watermark.time is not None:
         new.roster.began = dict.fromkeys(new.roster.names, old.watermark.time)
 
 
+def _carry_inputs(old: Journal, new: Journal) -> None:
+    """Go on where each input was; one that was not read before begins."""
+    for index in range(min(len(old.next), len(new.next))):
+        new.next[index], new.marks[index] = old.next[index], old.marks[index]
+
+
+def carry_learner(old: LearnerTask, new: LearnerTask, *, clean: bool = False) -> None:
+    """Put all of `old` that fits into `new`, a fresh learner; nothing but its place if `clean`."""
+    new.journal.seq, new.journal.step = old.journal.seq, old.journal.step
+    _carry_inputs(old.journal, new.journal)
+    new.skips.wanted, new.skips.done = dict(old.skips.wanted), dict(old.skips.done)
+    new.roster.obeyed = dict(old.roster.obeyed)
+    new.counts.update(old.counts)
+    new.watermark.time = old.watermark.time
+    new.number = old.number
+    kept = [] if clean else kept_models(old, new)
+    # Examples of before that are still to come teach what they would have taught, if they fit.
+    if kept and _label_alike(old, new):
+        new.taught_by = old.taught_by | new.taught_by
+    # So that a model which begins anew is known as another one.
+    new.generations |= {
+        name: old.generations.get(name, -1) + (name not in kept) for name in new.roster.names
+    }
+    mine, theirs = new.roster, old.roster
+    for name in kept:
+        mine.pooled[name] = theirs.pooled[name]
+        if name in theirs.heirs:
+            mine.heirs[name] = theirs.heirs[name]
+    if clean:
+        return
+    _accept(old, new)
+    _carry_batches(old, new)
+    if theirs.champion in mine.pooled:
+        mine.champion = theirs.champion
+    mine.before = [name for name in theirs.before if name in mine.pooled]
+    mine.frozen = theirs.frozen
+    mine.retired = {name: None for name in theirs.retired if name in kept}
+    if alike(old.use_case.label, new.use_case.label):
+        mine.bounds = theirs.bounds
+    if mine.champion == theirs.champion and mine.champion in kept:
+        mine.safeguard.adopt(theirs.safeguard.breaker, same_kpi=_same_kpi(old, new))
+    _carry_experiment(old, new)
+    if (old.roster.names, old.use_case.window) == (new.roster.names, new.use_case.window):
+        new.watcher.monitor = old.watcher.monitor
+
+
+def _carry_batches(old: LearnerTask, new: LearnerTask) -> None:
+    """Go on with what is not released, of the windows that are declared as before."""
+    new.batches.restore(old.batches.saved())
+    names = new.accepted.get(old.definition, ())
+    new.batches.rows = [row for row in new.batches.rows if row[1] in names]
+
+
 COMPARED = (
-    "kpi", "metric", "label", "baseline", "learns", "features", "hidden", "limits", "plausible",
-    "never", "weight", "warmup", "horizon", "window", "contest",
+    "kpi", "metric", "label", "baseline", "target", "features", "internal_features", "limits",
+    "plausible", "label_on_timeout", "weight", "warmup", "horizon", "window", "contest",
 )  # fmt: skip
 """What a comparison stands on besides the models themselves."""
 
@@ -86,10 +151,10 @@ def _compares_alike(old: PartitionTask, new: PartitionTask) -> bool:
     return all(alike(getattr(old.use_case, name), getattr(new.use_case, name)) for name in COMPARED)
 
 
-def kept_models(old: PartitionTask, new: PartitionTask) -> list[str]:
-    """Models whose name and declaration did not change."""
+def kept_models(old: Task, new: Task) -> list[str]:
+    """Models whose name and declaration did not change, and that learn where they did."""
     before, after = old.use_case, new.use_case
-    if _features_shown(old) != _features_shown(new):
+    if _features_shown(old) != _features_shown(new) or is_shared(old) != is_shared(new):
         return []
     return [
         name
@@ -98,15 +163,20 @@ def kept_models(old: PartitionTask, new: PartitionTask) -> list[str]:
     ]
 
 
-def _features_shown(task: PartitionTask) -> list[str]:
-    hidden = set(task.use_case.hidden)
+def is_shared(task: Task) -> bool:
+    """Return whether a task's models learn from all partitions."""
+    return isinstance(task, LearnerTask) or task.shared is not None
+
+
+def _features_shown(task: Task) -> list[str]:
+    hidden = set(task.use_case.internal_features)
     return [name for name in task.use_case.features if name not in hidden]
 
 
 def _tell(old: PartitionTask, new: PartitionTask) -> None:
     new.watermark.time = old.watermark.time
     new.watermark.aside = [new.read(held.input, held.record) for held in old.watermark.aside]
-    new.ledger.early = {
+    early = {
         event_id: new.read(held.input, held.record) for event_id, held in old.ledger.early.items()
     }
     quarantined = {
@@ -115,14 +185,38 @@ def _tell(old: PartitionTask, new: PartitionTask) -> None:
     }
     new.quarantine.restore(quarantined)
     kept = [held.taken for held in quarantined.values()]
-    early = new.ledger.early.values()
-    if any(taken.body is None for taken in (*new.watermark.aside, *early, *kept)):
+    if any(taken.body is None for taken in (*new.watermark.aside, *early.values(), *kept)):
         raise Incompatible("records that are held back cannot be read under the new definition")
+    new.ledger.early.restore(early)
+    if old.fold is not None or new.fold is not None:
+        _carry_collected(old, new)
+
+
+def _carry_collected(old: PartitionTask, new: PartitionTask) -> None:
+    """Carry the outcomes that were collected of events that wait."""
+    if not alike(old.use_case.label, new.use_case.label):
+        raise Incompatible(
+            "the label is folded of several outcomes in another way, and what was collected and "
+            "learnt by now is of the old one. Begin anew: --how clean"
+        )
+    outcomes = {
+        event_id: {name: one._replace(taken=_read_anew(one.taken, new)) for name, one in of.items()}
+        for event_id, of in old.collected.outcomes.items()
+    }
+    pending, revisions = dict(old.collected.pending), dict(old.collected.revisions)
+    new.collected.restore(pending, outcomes, revisions)
+
+
+def _read_anew(taken: DecodedRecord, new: PartitionTask) -> DecodedRecord:
+    read = new.read(taken.input, taken.record)
+    if read.body is None:
+        raise Incompatible("outcomes that were collected cannot be read under the new definition")
+    return read
 
 
 def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> None:
     mine, theirs = new.roster, old.roster
-    for name in kept:
+    for name in kept if new.shared is None else ():
         mine.pooled[name] = theirs.pooled[name]
         if name in theirs.heirs:
             mine.heirs[name] = theirs.heirs[name]
@@ -138,16 +232,9 @@ def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> Non
         mine.own.budget = theirs.own.budget
     else:
         mine.own.budget.comparisons = theirs.own.budget.comparisons
-    if alike(old.use_case.contest.experiment, new.use_case.contest.experiment):
-        mine.experiment = {n: share for n, share in theirs.experiment.items() if n in mine.pooled}
-        mine.experiment_since = theirs.experiment_since
-        mine.guards.clear()
-        for name in mine.experiment:
-            mine.guard(name).breaker = theirs.guard(name).breaker
-    else:
-        mine.experiment_since = old.watermark.time
+    _carry_experiment(old, new)
     if theirs.champion == mine.champion and mine.champion in kept:
-        mine.safeguard.breaker = theirs.safeguard.breaker
+        mine.safeguard.adopt(theirs.safeguard.breaker, same_kpi=_same_kpi(old, new))
         new.influence.champion = old.influence.champion
         new.influence.importance = old.influence.importance
         if alike(old.use_case.segments, new.use_case.segments):
@@ -164,10 +251,35 @@ def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> Non
     }
 
 
+def _carry_experiment(old: Task, new: Task) -> None:
+    mine, theirs = new.roster, old.roster
+    if not alike(old.use_case.contest.experiment, new.use_case.contest.experiment):
+        mine.experiment_since = old.watermark.time
+        return
+    mine.experiment = {n: share for n, share in theirs.experiment.items() if n in mine.pooled}
+    mine.experiment_since = theirs.experiment_since
+    mine.guards.clear()
+    for name in mine.experiment:
+        mine.guard(name).adopt(theirs.guard(name).breaker, same_kpi=_same_kpi(old, new))
+
+
+def _label_alike(old: Task, new: Task) -> bool:
+    before, after = old.use_case, new.use_case
+    return before.kind == after.kind and all(
+        alike(getattr(before, name), getattr(after, name))
+        for name in ("label", "target", "baseline", "weight")
+    )
+
+
+def _same_kpi(old: Task, new: Task) -> bool:
+    return alike(old.use_case.kpi, new.use_case.kpi)
+
+
 def _watched(task: PartitionTask) -> tuple[Any, ...]:
     return (
+        is_shared(task),
         list(task.use_case.features),
-        task.use_case.watch,
+        task.use_case.drift_features,
         task.roster.names,
         task.use_case.window,
     )
@@ -177,18 +289,26 @@ def _keep_windows(old: PartitionTask, new: PartitionTask) -> None:
     before, after = old.use_case.features, new.use_case.features
     for name in new.featurizer.states:
         if name in old.featurizer.states and alike(before[name], after[name]):
-            _copy_cells(old.featurizer.states[name], new.featurizer.states[name])
+            new.featurizer.states[name].restore(old.featurizer.states[name].saved())
+    _accept(old, new)
+    for identity, table in new.featurizer.tables.items():
+        if identity in old.featurizer.tables:
+            table.restore(old.featurizer.tables[identity].saved())
 
 
-def _copy_cells(source: Any, target: Any) -> None:
-    for name in ("cells", "totals", "reached"):
-        if hasattr(source, name):
-            setattr(target, name, getattr(source, name))
+def _accept(old: Task, new: Task) -> None:
+    """Count what was sent out under definitions before, where the window is declared as then."""
+    before, after = old.use_case.features, new.use_case.features
+    names = [n for n in new.use_case.shared_windows if n in before and alike(before[n], after[n])]
+    for definition, accepted in old.accepted.items():
+        same = tuple(name for name in accepted if name in names)
+        if same and definition != new.definition:
+            new.accepted[definition] = same
 
 
 def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) -> None:
     for name, state in warmed.featurizer.states.items():
-        _copy_cells(state, new.featurizer.states[name])
+        new.featurizer.states[name].restore(state.saved())
     obeyed = new.roster.obeyed
     mine, theirs = new.roster, warmed.roster
     mine.pooled, mine.heirs = theirs.pooled, theirs.heirs
@@ -216,7 +336,7 @@ def _carry_waiting(
     entries: dict[str, Any] = {}
     for event_id, entry in old.ledger.entries.items():
         waiting = old.ledger.find(event_id)
-        if not isinstance(waiting, Waiting):
+        if not isinstance(waiting, PendingPrediction):
             entries[event_id] = entry
             continue
         known = warmed.ledger.find(event_id) if warmed is not None else None
@@ -234,14 +354,14 @@ def _said(said: tuple[Any, ...], places: list[int | None]) -> tuple[Any, ...]:
 
 
 def _features(
-    waiting: Waiting, known: Any, added: list[str], old: PartitionTask, new: PartitionTask
+    waiting: PendingPrediction, known: Any, added: list[str], old: PartitionTask, new: PartitionTask
 ) -> Vector:
     try:
-        event = new.use_case.event.model_validate_json(waiting.event)
-        if isinstance(known, Waiting):
+        event = json_reader(new.use_case.event).validate_json(waiting.event)
+        if isinstance(known, PendingPrediction):
             x = new.packing.features(event, known.x)
         else:
-            before = old.use_case.event.model_validate_json(waiting.event)
+            before = json_reader(old.use_case.event).validate_json(waiting.event)
             x = old.packing.features(before, waiting.x)
             now = new.featurizer.compute(event, waiting.time) if added else {}
             x = x | {name: now[name] for name in added if name in now}

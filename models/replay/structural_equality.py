@@ -18,7 +18,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def alike(one: Any, other: Any) -> bool:
-    """True if they are the same in all that can be seen.
+    """Return whether they are the same in all that can be seen.
 
     >>> alike(lambda e: e.weight + 1, lambda e: e.weight + 1)
     True

@@ -1,7 +1,8 @@
 """Why an answer is what it is: the largest contributions, on every prediction.
 
-For linear models and trees, as `models.evidence.contributions` has them; another model is explained
-on demand only. Everything adds up: reference + contributions + rest = what the model said.
+For linear models and trees, as `models.attribution.contributions` has them; another model is
+explained on demand only. Everything adds up: reference + contributions + rest = what the model
+said.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from models.evidence.contributions import Means, explained
-from models.kinds import Said
-from models.slot import Slot
+from models.attribution.contributions import Means, explained
+from models.serving.model_slot import ModelSlot
+from models.spec.problem_types import Said
 
 SLOTS_MAX = 1_000
 
@@ -37,8 +38,8 @@ class Explainer:
         for name in [name for name in self.means if name.partition("/")[0] == model]:
             del self.means[name]
 
-    def explain(self, slot: Slot | None, x: dict[str, Any], base: Said) -> Reasons | None:
-        """The reasons of `slot`'s answer to `x`; `base` is what a correction is added to."""
+    def explain(self, slot: ModelSlot | None, x: dict[str, Any], base: Said) -> Reasons | None:
+        """Return the reasons of `slot`'s answer to `x`; `base` is what a correction is added to."""
         if slot is None or not self._top:
             return None
         name = f"{slot.name}/{slot.segment or ''}"

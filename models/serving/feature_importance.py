@@ -1,9 +1,9 @@
 """Which features the champion of a partition leans on, now: for `metrics`, and for `explain`.
 
-Followed on a sample of labelled examples (`models.evidence.permutation_importance`): every 50th, or
-rarer where there are many features, so that it costs at most one further prediction in ten
+Followed on a sample of labelled examples (`models.attribution.permutation_importance`): every 50th,
+or rarer where there are many features, so that it costs at most one further prediction in ten
 examples. The sample's features are also what a prediction is compared with where its model cannot
-be taken apart (`models.evidence.sampled_contributions`).
+be taken apart (`models.attribution.sampled_shapley`).
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from models.evidence.permutation_importance import PermutationImportance
-from models.evidence.sampled_contributions import ROUNDS, sampled
-from models.features import Vector
-from models.heirs import loss_of
-from models.kinds import Kind, Said
-from models.roster import Roster
-from models.usecase import UseCase
+from models.attribution.permutation_importance import PermutationImportance
+from models.attribution.sampled_shapley import ROUNDS, sampled
+from models.serving.model_router import ModelRouter
+from models.serving.replacement import loss_of
+from models.spec.features import Vector
+from models.spec.problem_types import Kind, Said
+from models.spec.use_case import UseCase
 
 SHOWN_MAX = 50
 
 
-class Influence:
+class FeatureImportance:
     """Importance of each feature shown to the champion. Memory: 50 vectors of features.
 
-    Another champion's begins anew. Off where `UseCase.explain` is 0.
+    Another champion's begins anew. Off where `UseCase.contributions` is 0.
     """
 
-    def __init__(self, use_case: UseCase, kind: Kind, roster: Roster) -> None:
+    def __init__(self, use_case: UseCase, kind: Kind, roster: ModelRouter) -> None:
         self._use_case = use_case
         self._kind = kind
         self._roster = roster
@@ -43,7 +43,7 @@ class Influence:
 
     def learnt(self, x: Vector, label: Any, baseline: Said) -> None:
         """Take one labelled example, before the champion learns it."""
-        if not self._use_case.explain:
+        if not self._use_case.contributions:
             return
         followed = self.importance
         if (followed.seen + 1) % followed.every and self.champion == self._roster.champion:
@@ -52,7 +52,7 @@ class Influence:
         if self.champion != self._roster.champion:
             self.champion, self.importance = self._roster.champion, self._fresh()
         slot, kind = self._roster.pooled[self.champion], self._kind
-        corrects = self._use_case.learns != "label"
+        corrects = self._use_case.target != "label"
 
         def predict(features: dict[str, Any]) -> Said | None:
             said = slot.ask(kind, features)

@@ -1,4 +1,4 @@
-"""What a model without declared limits may say: the range of the labels seen, and as much again.
+"""Limits of a model without declared ones: the range of the labels seen, and as much again.
 
     least - WIDENING x spread  ≤  value  ≤  most + WIDENING x spread
 
@@ -6,9 +6,9 @@
 wild ones widen nothing; among the first `FEW` they are the smallest and the largest, and the room
 is `WIDENING_OF_FEW` times the spread, since one label of -21 does not say that nothing is above 0.
 The spread is the distance between them, or the size of the larger one if that is more: a label
-that never changes still leaves room, and zeros alone say nothing. So a number that ran away is told
-from one that is only bold without anybody having said what is possible; whoever knows that declares
-`limits`.
+that never changes still leaves room, and zeros alone set no limit. So a prediction that diverged is
+distinguished from one that is only bold, although nobody declared what is possible; an author who
+knows it declares `limits`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ WIDENING = 1.0
 WIDENING_OF_FEW = 10.0
 
 
-class Bounds:
+class LearnedLimits:
     """Of one partition. Memory: six numbers. `limits`: None while no label says any.
 
-    >>> bounds = Bounds()
+    >>> bounds = LearnedLimits()
     >>> bounds.update(-21.0)
     >>> bounds.limits
     (-231.0, 189.0)
@@ -43,7 +43,7 @@ class Bounds:
         self.limits: tuple[float, float] | None = None
 
     def update(self, label: float) -> None:
-        """Take one label that is learnt."""
+        """Widen the limits by one learnt label."""
         self.seen += 1
         if self.seen > FEW and self.lowest[-1] <= label <= self.highest[0]:
             return  # nearly all of them

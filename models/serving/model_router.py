@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from models.assignment import HOLDOUT
-from models.bounds import Bounds
-from models.heirs import Heir
-from models.kinds import Kind, Said
-from models.own_models import OwnModels
-from models.safeguard import Safeguard
-from models.slot import Slot
-from models.usecase import UseCase
+from models.serving.circuit_breaker import CircuitBreaker
+from models.serving.learned_limits import LearnedLimits
+from models.serving.model_slot import ModelSlot
+from models.serving.replacement import ShadowReplacement
+from models.serving.segment_models import SegmentModels
+from models.spec.experiment_arms import HOLDOUT
+from models.spec.problem_types import Kind, Said
+from models.spec.use_case import UseCase
 
 BEFORE_MAX = 16
 OBEYED_MAX = 1_000
@@ -37,10 +37,10 @@ class Answer(NamedTuple):
     by: str
     why: str
     model: str
-    slot: Slot | None
+    slot: ModelSlot | None
 
 
-class Asked(NamedTuple):
+class PredictionSet(NamedTuple):
     """What everybody said of one event. `own`: the segment's own models' answers, by name."""
 
     baseline: Said
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
     """Those of `withheld` whose value ran away."""
 
 
-class Roster:
+class ModelRouter:
     """The slots of one partition. Memory: models x (1 + segment limit)."""
 
     def __init__(self, use_case: UseCase, kind: Kind, definition: str, partitions: int) -> None:
@@ -70,16 +70,18 @@ class Roster:
         self.began: dict[str, float] = {}
         self.obeyed: dict[str, None] = {}
         self.frozen = False
-        self.safeguard = Safeguard(kind, on=use_case.breaker)
-        self.guards: dict[str, Safeguard] = {}
+        self.safeguard = CircuitBreaker(kind, use_case.kpi, on=use_case.breaker)
+        self.guards: dict[str, CircuitBreaker] = {}
         for name in self.experiment:
             self.guard(name)
-        self.pooled = {name: Slot(name, None, make()) for name, make in use_case.models.items()}
-        self.own = OwnModels(use_case, partitions)
+        self.pooled = {
+            name: ModelSlot(name, None, make()) for name, make in use_case.models.items()
+        }
+        self.own = SegmentModels(use_case, partitions)
         # Fresh copies that learn beside a model whose error has risen.
-        self.heirs: dict[str, Heir] = {}
+        self.heirs: dict[str, ShadowReplacement] = {}
         # What models may say of which nothing is declared.
-        self.bounds = Bounds()
+        self.bounds = LearnedLimits()
         numbers = use_case.kind == "regression"
         self.bounded = numbers and any(use_case.limits_of(n) is None for n in use_case.models)
 
@@ -93,24 +95,36 @@ class Roster:
         """The models' names, in their declared order."""
         return tuple(self.pooled)
 
-    def slots(self) -> Iterator[Slot]:
+    def slots(self) -> Iterator[ModelSlot]:
         """Every slot."""
         yield from self.pooled.values()
         yield from self.own
 
+    def set_back(self, time: float) -> None:
+        """Time was set back: nothing began later."""
+        if self.since is not None:
+            self.since = min(self.since, time)
+        if self.experiment_since is not None:
+            self.experiment_since = min(self.experiment_since, time)
+        self.began = {name: min(began, time) for name, began in self.began.items()}
+        self.own.set_back(time)
+
     def state(self, model: str) -> str:
-        """Where it stands in its life (`models.lifecycle`)."""
+        """Where it stands in its life (`models.spec.model_lifecycle`)."""
         if model == self.champion:
             return "champion"
         if model in self.retired:
             return "retired"
         if model in self.experiment:
             return "experiment"
-        warm = self.pooled[model].trained_on >= self._use_case.warmup_of(model)
-        return "shadow" if warm else "candidate"
+        return "shadow" if self.warm(model) else "candidate"
+
+    def warm(self, model: str) -> bool:
+        """Whether it has learnt enough to answer."""
+        return self.pooled[model].trained_on >= self._use_case.warmup_of(model)
 
     def answering(self, arm: str | None) -> str:
-        """The model that answers in an arm."""
+        """Return the model that answers in an arm."""
         return arm if arm in self.experiment and arm not in self.retired else self.champion
 
     def ask(
@@ -121,10 +135,12 @@ class Roster:
         *,
         everybody: bool = True,
         arm: str | None = None,
-    ) -> Asked:
-        """Everybody's answer, beside the baseline's.
+        threshold: float | None = None,
+    ) -> PredictionSet:
+        """Ask every model; return the predictions beside the baseline's `base`.
 
-        Without `everybody`, only the champion and who answers in that arm are asked.
+        Without `everybody`, only the champion and who answers in that arm are asked. `threshold`:
+        the probability of true above which a binary answer is yes; None: the model's own class.
         """
         kind, who = self._kind, self.answering(arm)
         withheld: list[str] = []
@@ -135,7 +151,7 @@ class Roster:
             if name in self.retired or not (everybody or name == self.champion or name == who):
                 pooled.append(UNASKED)
                 continue
-            said = self._asked(slot, x, base)
+            said = self._asked(slot, x, base, threshold)
             limits = self.limits_of(name)
             if said is None or not kind.usable(said, limits):
                 withheld.append(name)
@@ -145,7 +161,7 @@ class Roster:
             if name == who:
                 served = said
         own = {
-            name: self._asked(slot, x, base)
+            name: self._asked(slot, x, base, threshold)
             for name, slot in self.own.of(segment).items()
             if slot.trained_on >= self._use_case.warmup_of(name)
             and name not in self.retired
@@ -155,12 +171,14 @@ class Roster:
             answer = self._baseline(base, "the holdout")._replace(by="holdout")
         else:
             answer = self._answer(who, segment, base, served, who not in withheld, own)
-        return Asked(base, tuple(pooled), own, withheld, answer, wild)
+        return PredictionSet(base, tuple(pooled), own, withheld, answer, wild)
 
-    def alone(self, model: str, x: dict[str, Any], base: Said) -> Asked:
-        """What the pooled `model` would answer, whoever is champion; nobody else is asked."""
+    def alone(
+        self, model: str, x: dict[str, Any], base: Said, threshold: float | None = None
+    ) -> PredictionSet:
+        """Ask the pooled `model` alone, whoever is champion."""
         slot = self.pooled[model]
-        said = self._asked(slot, x, base)
+        said = self._asked(slot, x, base, threshold)
         fault = self._fault(slot, said, self._usable(slot, said))
         by = "champion" if model == self.champion else "challenger"
         answer = (
@@ -169,11 +187,15 @@ class Roster:
             else self._baseline(base, fault)
         )
         pooled = tuple(said if name == model else UNASKED for name in self.pooled)
-        return Asked(base, pooled, {}, [], answer)
+        return PredictionSet(base, pooled, {}, [], answer)
 
-    def _asked(self, slot: Slot, x: dict[str, Any], base: Said) -> Said | None:
+    def _asked(
+        self, slot: ModelSlot, x: dict[str, Any], base: Said, threshold: float | None
+    ) -> Said | None:
         said = slot.ask(self._kind, x)
-        if said is not None and self._use_case.learns != "label":
+        if said is not None and threshold is not None:
+            said = self._kind.decide(said, threshold)
+        if said is not None and self._use_case.target != "label":
             said = base + said
         return said
 
@@ -215,10 +237,10 @@ class Roster:
     def _baseline(self, base: Said, why: str) -> Answer:
         return Answer(base, "baseline", why, f"baseline@{self._definition}#0", None)
 
-    def _usable(self, slot: Slot, said: Said | None) -> bool:
+    def _usable(self, slot: ModelSlot, said: Said | None) -> bool:
         return said is not None and self._kind.usable(said, self.limits_of(slot.name))
 
-    def _fault(self, slot: Slot, said: Said | None, usable: bool) -> str | None:
+    def _fault(self, slot: ModelSlot, said: Said | None, usable: bool) -> str | None:
         warmup = self._use_case.warmup_of(slot.name)
         if slot.trained_on < warmup:
             return f"{slot.name} has learnt {slot.trained_on} of {warmup} examples"
@@ -226,10 +248,23 @@ class Roster:
             return f"{slot.name} had nothing to say"
         return None if usable else f"{slot.name} left its limits"
 
-    def _by(self, by: str, why: str, said: Said, slot: Slot) -> Answer:
+    def _by(self, by: str, why: str, said: Said, slot: ModelSlot) -> Answer:
         return Answer(said, by, why, f"{slot.name}@{self._definition}#{slot.trained_on}", slot)
 
     # What they learn.
+
+    def learn_own(
+        self,
+        segment: str | None,
+        x: dict[str, Any],
+        target: Any,
+        weight: float | None,
+        learners: str | None = None,
+    ) -> None:
+        """Let the segment's own models alone learn one example, as `learn` does."""
+        for name, slot in self.own.of(segment).items():
+            if name not in self.retired and (learners is None or name == learners):
+                slot.learn(x, target, weight)
 
     def learn(
         self,
@@ -257,10 +292,12 @@ class Roster:
 
     # What commands change.
 
-    def guard(self, model: str) -> Safeguard:
-        """The breaker of a model in an experiment, made on first use."""
+    def guard(self, model: str) -> CircuitBreaker:
+        """Return the breaker of a model in an experiment, made on first use."""
         if model not in self.guards:
-            self.guards[model] = Safeguard(self._kind, on=self._use_case.breaker)
+            self.guards[model] = CircuitBreaker(
+                self._kind, self._use_case.kpi, on=self._use_case.breaker
+            )
         return self.guards[model]
 
     def promote(self, model: str) -> str:
@@ -287,8 +324,8 @@ class Roster:
         return self.experiment.pop(model, None) is not None
 
     def renew(self, model: str, now: float) -> None:
-        """A fresh model in the place of that one; only the champion keeps its place."""
-        self.pooled[model] = Slot(model, None, self._use_case.models[model]())
+        """Put a fresh model in the place of that one; only the champion keeps its place."""
+        self.pooled[model] = ModelSlot(model, None, self._use_case.models[model]())
         self.own.renew(model, now)
         self.heirs.pop(model, None)
         if now > float("-inf"):
@@ -299,8 +336,16 @@ class Roster:
         if model == self.champion:
             self.safeguard.another()
 
+    def note_renewed(self, model: str, now: float | None) -> None:
+        """Begin comparisons, and segments' own, anew: a shared model has begun anew elsewhere."""
+        self.own.renew(model, float("-inf") if now is None else now)
+        if now is not None:
+            self.began[model] = now
+
     def heard(self, command_id: str) -> bool:
-        """True if that command came before, obeyed or refused; the last `OBEYED_MAX` are known."""
+        """Return whether that command came before, obeyed or refused; the last `OBEYED_MAX` are
+        known.
+        """
         if command_id in self.obeyed:
             return True
         self.obeyed[command_id] = None

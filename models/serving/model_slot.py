@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.estimators import settled
-from models.evidence.contributions import Seen, inputs
-from models.fusion import fused
-from models.kinds import Kind, Said
+from models.attribution.contributions import Seen, inputs
+from models.fastpath import fused
+from models.serving.river_models import settled
+from models.spec.problem_types import Kind, Said
 
 UNSTEADY = (RecursionError, MemoryError)
 """What a model may not be excused for: when it comes depends on the caller and the machine, so
 that a fold would learn something else. Workers, backtests and proofs recurse deeply instead
-(`streams.processes.recurse_deeply`; River's search-tree splitters go one call deeper a value).
+(`streams.config.process_env.recurse_deeply`; River's search-tree splitters go one call deeper a
+value).
 """
 
 
-class Slot:
+class ModelSlot:
     """A model by its name, what it has learnt and how often it failed."""
 
     __slots__ = (
@@ -37,7 +38,7 @@ class Slot:
         self.changed = True
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a snapshot keeps: River's own object, and never the faster step beside it."""
+        """Return what a snapshot keeps: River's own object, and never the faster step beside it."""
         kept = {
             name: getattr(self, name) for name in self.__slots__ if name not in ("_fast", "_model")
         }
@@ -66,8 +67,8 @@ class Slot:
         return inputs(self.model, x) if seen is None else seen
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
-        """What it says of `x`; None where it has nothing to say or raised. Nobody changes `x`
-        afterwards: what was made of it may be used again when it is learnt.
+        """Return what it says of `x`; None where it has nothing to say or raised. Nobody changes
+        `x` afterwards: what was made of it may be used again when it is learnt.
         """
         self.changed = True  # some estimators draw random numbers, or cache, to say something
         try:

@@ -1,24 +1,24 @@
-"""How sure an answer is: an interval for a number, a set of classes for a class.
+"""Uncertainty of predictions: an interval for a number, a set of classes for a class.
 
 Both hold the declared share of true labels while the world moves; how, and what is not promised,
-is in `models.evidence.conformal`. What was given with a prediction is kept with it, so that its
-coverage is counted by what was said then.
+is in `models.stats.adaptive_conformal`. The interval or set that was issued with a prediction is
+stored with it, and coverage is counted by it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from models.amounts import amount
-from models.evidence.conformal import IntervalTracker, SetTracker
-from models.kinds import Said
-from models.usecase import UseCase
+from models.spec.numbers import amount
+from models.spec.problem_types import Said
+from models.spec.use_case import UseCase
+from models.stats.adaptive_conformal import IntervalTracker, SetTracker
 
 Given = Any
-"""(lower, upper) in the label's unit, a list of classes, or None where nothing can be said yet."""
+"""(lower, upper) in the label's unit, a list of classes, or None where nothing is known yet."""
 
 
-class Certainty:
+class PredictionIntervals:
     """One tracker of a partition, per segment where there are any. Memory: see the trackers."""
 
     def __init__(self, use_case: UseCase) -> None:
@@ -31,7 +31,7 @@ class Certainty:
             self.tracker = SetTracker(coverage=use_case.interval)
 
     def give(self, served: Said, segment: str | None) -> Given:
-        """What is given with a served answer."""
+        """Return the interval or set to issue with a served prediction."""
         if self.tracker is None:
             return None
         if isinstance(self.tracker, SetTracker):
@@ -40,7 +40,7 @@ class Certainty:
         return None if bounds is None else (bounds.lower, bounds.upper)
 
     def learn(self, served: Said, label: Any, segment: str | None) -> None:
-        """Its label has come."""
+        """Learn from the label of a served prediction."""
         if isinstance(self.tracker, SetTracker):
             self.tracker.update(served[1], label, segment)
         elif self.tracker is not None:
@@ -48,7 +48,7 @@ class Certainty:
 
 
 def kept(given: Given, label: Any) -> tuple[float, float] | None:
-    """Whether the label lay in what was given (1 or 0), and how wide that was."""
+    """Return whether what was issued covers the label (1 or 0), and its width."""
     if given is None:
         return None
     if isinstance(given, list):

@@ -1,7 +1,7 @@
 """A fresh copy of a model that learns beside it, and takes its place if the old one loses.
 
 Both say of each labelled example, just before they learn it, what they would have said; a change
-detector (`models.evidence.mean_detector`) bets that the old one's loss is larger. The mean number
+detector (`models.stats.mean_shift`) bets that the old one's loss is larger. The mean number
 of examples until a copy that is no better takes the place is at least `NEEDED`, and after
 `PATIENCE` examples without a decision the copy is given up.
 """
@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from models.evidence.mean_detector import MeanDetector
-from models.kinds import Kind, Said
-from models.slot import Slot
+from models.serving.model_slot import ModelSlot
+from models.spec.problem_types import Kind, Said
+from models.stats.mean_shift import MeanDetector
 
 NEEDED = 100_000.0
 PATIENCE = 20_000
@@ -22,10 +22,10 @@ CLIP = 4.0
 
 
 @dataclass(slots=True)
-class Heir:
+class ShadowReplacement:
     """One copy and its case. Losses are counted in the old model's usual loss, and clipped."""
 
-    slot: Slot
+    slot: ModelSlot
     detector: MeanDetector = field(default_factory=lambda: MeanDetector(0.0))
     seen: int = 0
     usual: float = 0.0
@@ -46,6 +46,6 @@ class Heir:
 
 
 def loss_of(kind: Kind, label: Any, said: Said | None, baseline: Said) -> float:
-    """What one answer costs; one that cannot be used, what the baseline's would have."""
+    """Return what one answer costs; one that cannot be used, what the baseline's would have."""
     usable = said is not None and kind.usable(said, None)
     return kind.error(kind.losses(label, said if usable else baseline))

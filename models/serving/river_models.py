@@ -3,7 +3,7 @@
 A prediction is verified by deriving it anew: after a crash, in another process, a year later. So an
 estimator must not draw unseeded random numbers, must survive a pickle, and must not depend on the
 order in which Python iterates a set of strings, which differs from process to process
-(`PYTHONHASHSEED`). The part that needs other processes is in `streams.seeds`.
+(`PYTHONHASHSEED`). The part that needs other processes is in `streams.offline.hash_seed_check`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from river import base, compose, neighbors, optim, preprocessing
 from river.tree import splitter
 
-from models.kinds import KINDS
+from models.spec.problem_types import KINDS
 
 Example = tuple[dict[str, Any], Any]
 """Features, and the label as the model learns it."""
@@ -50,7 +50,7 @@ def settled(model: Any) -> Any:
 
 
 def parts(model: Any) -> Iterator[Any]:
-    """The model and every River object that it is made of, each once."""
+    """Yield the model and every River object that it is made of, each once."""
     seen: set[int] = set()
     pending: list[tuple[Any, int]] = [(model, 0)]
     while pending:
@@ -74,7 +74,7 @@ def _is(part: Any, *kinds: type) -> bool:
 
 
 def final(model: Any) -> Any:
-    """The estimator that a pipeline ends in; of anything else, itself."""
+    """Return the estimator that a pipeline ends in; of anything else, itself."""
     while _is(model, compose.Pipeline) and model.steps:
         model = next(reversed(model.steps.values()))
     return model
@@ -130,7 +130,7 @@ def check_model(
 def transcript(
     model: Any, kind: str, vectors: Sequence[Example], *, pickled_at: int | None = None
 ) -> list[str]:
-    """What the model says of each vector before it learns it, to the last bit."""
+    """Return what the model says of each vector before it learns it, to the last bit."""
     ask = KINDS[kind].ask
     said = []
     for number, (x, y) in enumerate(vectors):
@@ -145,7 +145,7 @@ def transcript(
 
 
 def digest(said: Sequence[str]) -> str:
-    """A transcript as 16 hex digits."""
+    """Return a transcript as 16 hex digits."""
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
@@ -181,7 +181,7 @@ def _unseeded(model: Any) -> list[str]:
 
 
 def _slow(model: Any) -> list[str]:
-    """What is known to cost more the longer it runs."""
+    """Return what is known to cost more the longer it runs."""
     found = []
     if any(_is(part, preprocessing.OneHotEncoder) and not part.drop_zeros for part in parts(model)):
         found.append(

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from models.earning import Earning
-from models.evidence.alpha_budget import AlphaBudget
-from models.evidence.confidence_sequence import Comparison
-from models.slot import Slot
-from models.usecase import UseCase
+from models.serving.model_slot import ModelSlot
+from models.serving.segment_promotion import SegmentPromotion
+from models.spec.use_case import UseCase
+from models.stats.alpha_spending import AlphaSpending
+from models.stats.confidence_sequence import Comparison
 
 
 class Turned(NamedTuple):
@@ -25,7 +25,7 @@ class Turned(NamedTuple):
     comparison: Comparison
 
 
-class OwnModels:
+class SegmentModels:
     """Slots and earnings by segment and model. Memory: `Segments.limit` segments."""
 
     def __init__(self, use_case: UseCase, partitions: int) -> None:
@@ -34,24 +34,24 @@ class OwnModels:
         least, most = use_case.kpi.range
         self._bound = most - least
         # Half of the error budget is the segments', in equal parts the partitions'.
-        self.budget = AlphaBudget(use_case.contest.alpha / 2 / partitions)
+        self.budget = AlphaSpending(use_case.contest.alpha / 2 / partitions)
         # Least recently used first: a dict keeps the order in which keys were last put in.
-        self.slots: dict[str, dict[str, Slot]] = {}
-        self.earning: dict[str, dict[str, Earning]] = {}
+        self.slots: dict[str, dict[str, ModelSlot]] = {}
+        self.earning: dict[str, dict[str, SegmentPromotion]] = {}
 
     def __len__(self) -> int:
         return len(self.slots)
 
-    def __iter__(self) -> Iterator[Slot]:
+    def __iter__(self) -> Iterator[ModelSlot]:
         for slots in self.slots.values():
             yield from slots.values()
 
-    def of(self, segment: str | None) -> Mapping[str, Slot]:
-        """The segment's own models by name."""
+    def of(self, segment: str | None) -> Mapping[str, ModelSlot]:
+        """Return the segment's own models by name."""
         return {} if segment is None else self.slots.get(segment, {})
 
     def answers(self, segment: str | None, model: str) -> bool:
-        """True if that model's own slot has earned the segment."""
+        """Return whether that model's own slot has earned the segment."""
         earning = None if segment is None else self.earning.get(segment, {}).get(model)
         return earning is not None and earning.earned
 
@@ -73,11 +73,11 @@ class OwnModels:
         self.earning[segment] = {name: self._earning(name, segment, now) for name in names}
         return True, dropped
 
-    def _slot(self, name: str, segment: str) -> Slot:
-        return Slot(name, segment, self._use_case.models[name]())
+    def _slot(self, name: str, segment: str) -> ModelSlot:
+        return ModelSlot(name, segment, self._use_case.models[name]())
 
-    def _earning(self, name: str, segment: str, now: float) -> Earning:
-        return Earning(now, self.budget.spend(f"{name}[{segment}]"), self._bound)
+    def _earning(self, name: str, segment: str, now: float) -> SegmentPromotion:
+        return SegmentPromotion(now, self.budget.spend(f"{name}[{segment}]"), self._bound)
 
     def renew(self, model: str, now: float) -> None:
         """Begin that model's copies anew, in every segment."""
@@ -85,6 +85,12 @@ class OwnModels:
             if model in slots:
                 slots[model] = self._slot(model, segment)
                 self.earning[segment][model] = self._earning(model, segment, now)
+
+    def set_back(self, time: float) -> None:
+        """Time was set back: no copy began later."""
+        for earnings in self.earning.values():
+            for earning in earnings.values():
+                earning.began = min(earning.began, time)
 
     def leave(self, champion: str) -> list[str]:
         """Another one is champion: drop its predecessor's copies, unless models were named."""
@@ -98,7 +104,9 @@ class OwnModels:
     def gained(
         self, segment: str | None, start: float, time: float, gains: list[tuple[str, float]]
     ) -> None:
-        """What own models gained over the pooled ones on one example of the block at `start`."""
+        """Return what own models gained over the pooled ones on one example of the block at
+        `start`.
+        """
         earnings = self.earning.get(segment or "", {})
         for model, gain in gains:
             earning = earnings.get(model)

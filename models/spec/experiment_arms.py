@@ -8,7 +8,7 @@ whatever experiment begins or ends:
     0                                                         1
 
 Inside each arm, a second hash puts a unit into one of `GROUPS` groups; they are what an
-experiment's evidence is counted by (`models.evidence.arm_contest`).
+experiment's evidence is counted by (`models.stats.ab_test`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from models.usecase import UseCase
+from models.spec.use_case import UseCase
 from schemas.errors import Malformed
 
 GROUPS = 32
@@ -45,12 +45,12 @@ class Assignment:
         self._contest = use_case.contest
 
     def in_shadow(self, event_id: str) -> bool:
-        """True if every model is to predict this event."""
+        """Return True if every model is to predict this event."""
         share = self._contest.shadow
         return share >= 1.0 or point(f"{self._name}/shadow", event_id) < share
 
     def drawn(self, event: Any, experiment: Mapping[str, float], champion: str) -> Drawn | None:
-        """The event's arm while there is a holdout or an experiment; else None.
+        """Return the event's arm; None without a holdout and an experiment.
 
         Raises `Malformed` where its unit cannot be told.
         """
@@ -58,14 +58,14 @@ class Assignment:
         if not experiment and not held:
             return None
         unit = self._unit(event)
-        place = point(self._name, unit)
+        position = point(self._name, unit)
         group = int(point(f"{self._name}/group", unit) * GROUPS)
-        if place < held:
+        if position < held:
             return Drawn(HOLDOUT, group, "")
         edge = held
         for model, share in experiment.items():
             edge += share
-            if place < edge:
+            if position < edge:
                 return Drawn(model, group, model)
         return Drawn(CHAMPION, group, champion)
 
@@ -82,7 +82,7 @@ class Assignment:
 
 
 def point(salt: str, unit: str) -> float:
-    """A number in [0, 1) that the pair always has.
+    """Return a number in [0, 1) that is always the same for the pair.
 
     >>> point("parcels", "ann") == point("parcels", "ann") != point("parcels", "bob")
     True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.errors import Malformed
+from schemas.errors import Refused
 
 BEGIN = "[*]"
 
@@ -55,16 +55,16 @@ TABLE = (
 
 
 def following(state: str, verb: str, model: str) -> str:
-    """The state that a command leads to; `Malformed`, saying what is possible, if to none."""
+    """Return the state that a command leads to; raise `Refused` if it leads to none."""
     for transition in TABLE:
         if transition.before == state and transition.by == verb:
             return transition.after
     where = sorted({t.before for t in TABLE if t.by == verb})
-    raise Malformed(f"{model} is {state}, and {verb} is for a model that is {' or '.join(where)}")
+    raise Refused(f"{model} is {state}, and {verb} is for a model that is {' or '.join(where)}")
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram."""
+    """Return the table as a Mermaid state diagram."""
     lines = ["stateDiagram-v2"]
     lines += [f"    {t.before} --> {t.after}: {t.by}" for t in TABLE]
     return "\n".join(lines)

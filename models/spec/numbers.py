@@ -11,7 +11,7 @@ INT_LEAST, INT_MOST = -(2**63), 2**64 - 1
 
 
 def amount(value: Any, what: str) -> float:
-    """`value` as a float, else ValueError that names it; a bool is no amount."""
+    """Return `value` as a float; raise ValueError that names it where it is none, or a bool."""
     if type(value) is float and -AMOUNT_MAX <= value <= AMOUNT_MAX:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,18 +1,19 @@
 """What is learnt: a number, a yes or no, or one of many classes.
 
-A kind knows how to ask a River model, whether its answer may be served, and how an answer is
-scored. `Said` is an answer inside the task: a float for regression; for classes the pair
-(class, probabilities), in the order in which River gave them. Sums are mergeable: partitions,
-windows and segments add up.
+A kind knows how to ask a River model, whether its prediction may be served, and how it is scored.
+`Said` is a prediction inside the task: a float for regression; for classes the pair (class,
+probabilities), in the order in which River gave them. Sums are mergeable: partitions, windows and
+segments add up.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from models.amounts import AMOUNT_MAX, INT_LEAST, INT_MOST, amount
+from models.spec.metric_sums import quantile_of, sums_for, value_of
+from models.spec.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST, amount
 
 Said = Any
 Sums = list[float]
@@ -26,100 +27,128 @@ class Kind(Protocol):
     sums: tuple[str, ...]
 
     def ask(self, model: Any, x: dict[str, Any]) -> Said | None:
-        """What `model` says of `x`; None where it has nothing to say."""
+        """Return the prediction of `model` for `x`; None where it makes none."""
 
-    def usable(self, said: Said, limits: tuple[float, float] | None) -> bool:
-        """True if the value is finite and within its limits."""
+    def usable(self, prediction: Said, limits: tuple[float, float] | None) -> bool:
+        """Return True if the prediction is finite and within its limits."""
 
-    def wild(self, said: Said, limits: tuple[float, float] | None) -> bool:
-        """Of what is not usable: true if it ran away, and did not only touch a bound."""
+    def wild(self, prediction: Said, limits: tuple[float, float] | None) -> bool:
+        """Return True if an unusable prediction ran away, and did not only touch a bound."""
+
+    def decide(self, prediction: Said, threshold: float) -> Said:
+        """Return the prediction with yes where the probability of true is above `threshold`."""
 
     def label(self, value: Any) -> Any:
-        """The label as it is learnt; raises ValueError, in words, if it cannot be one."""
+        """Return the label as it is learnt; raise ValueError, in words, if it cannot be one."""
 
     def said_of(self, baseline: Any) -> Said:
-        """The baseline's value as an answer; raises ValueError if it cannot be one."""
+        """Return the baseline's value as a prediction; raise ValueError if it cannot be one."""
 
-    def value(self, said: Said) -> Any:
-        """What is served."""
+    def value(self, prediction: Said) -> Any:
+        """Return the value that is served."""
 
-    def shadow(self, said: Said | None) -> Any:
-        """How a model's answer is written down beside what was served."""
+    def shadow(self, prediction: Said | None) -> Any:
+        """Return a model's prediction as records show it beside what was served."""
 
-    def probabilities(self, said: Said) -> dict[str, float] | None:
-        """Class (as text) to probability, for a record."""
+    def probabilities(self, prediction: Said) -> dict[str, float] | None:
+        """Return class (as text) to probability, for a record."""
 
-    def losses(self, y: Any, said: Said) -> tuple[float, ...]:
-        """What one scored answer adds to `sums`."""
+    def losses(self, y: Any, prediction: Said) -> tuple[float, ...]:
+        """Return what one scored prediction adds to `sums`."""
 
     def error(self, losses: tuple[float, ...]) -> float:
-        """The one of its losses that is compared and watched; smaller is better."""
+        """Return the loss that is compared and watched; smaller is better."""
 
-    def sure(self, y: Any, said: Said) -> tuple[float, bool] | None:
-        """The probability that is held against what happens, and whether it came true."""
+    def sure(self, y: Any, prediction: Said) -> tuple[float, bool] | None:
+        """Return the probability that is checked against the label, and whether it came true."""
 
 
-class Regression:
+class _Scored:
+    """What a kind scores: its own sums, and those that the declared metrics need beside them."""
+
+    own: tuple[str, ...]
+
+    def __init__(self, metrics: Iterable[str] = ()) -> None:
+        names, self._more = sums_for(metrics)
+        self.sums = (*self.own, *names)
+
+    def losses(self, y: Any, prediction: Said) -> tuple[float, ...]:
+        """Return what one scored prediction adds to `sums`."""
+        losses = self._losses(y, prediction)
+        for more in self._more:
+            losses += more(y, prediction)
+        return losses
+
+    def _losses(self, y: Any, prediction: Said) -> tuple[float, ...]:
+        raise NotImplementedError
+
+
+class Regression(_Scored):
     """A number."""
 
-    sums: tuple[str, ...] = ("abs", "sq", "bias")
+    own = ("abs", "sq", "bias")
 
     def ask(self, model: Any, x: dict[str, Any]) -> float | None:
-        """River's `predict_one`."""
-        said = model.predict_one(x)
-        return None if said is None else float(said)
+        """Return River's `predict_one` as a float."""
+        prediction = model.predict_one(x)
+        return None if prediction is None else float(prediction)
 
-    def usable(self, said: float, limits: tuple[float, float] | None) -> bool:
-        """Finite, and within [least, most]."""
-        if limits is not None and not limits[0] <= said <= limits[1]:
+    def usable(self, prediction: float, limits: tuple[float, float] | None) -> bool:
+        """Return True if it is finite and within [least, most]."""
+        if limits is not None and not limits[0] <= prediction <= limits[1]:
             return False
-        return -AMOUNT_MAX <= said <= AMOUNT_MAX
+        return -AMOUNT_MAX <= prediction <= AMOUNT_MAX
 
-    def wild(self, said: float, limits: tuple[float, float] | None) -> bool:
-        """Not finite, or further outside its limits than they are wide."""
+    def decide(self, prediction: float, threshold: float) -> float:
+        """Return the prediction as it is: a number needs no threshold."""
+        return prediction
+
+    def wild(self, prediction: float, limits: tuple[float, float] | None) -> bool:
+        """Return True if it is not finite, or further outside its limits than they are wide."""
         if limits is None:
             return True
         least, most = limits
-        return not 2 * least - most <= said <= 2 * most - least
+        return not 2 * least - most <= prediction <= 2 * most - least
 
     def label(self, value: Any) -> float:
-        """A finite number; a bool is refused."""
+        """Return a finite number; raise ValueError for anything else, and for a bool."""
         size = amount(value, "label")
         return value if type(value) is int and INT_LEAST <= value <= INT_MOST else size
 
     def said_of(self, baseline: Any) -> float:
-        """A finite number."""
+        """Return a finite number; raise ValueError for anything else."""
         return amount(baseline, "baseline's value")
 
-    def value(self, said: float) -> float:
-        """Itself."""
-        return said
+    def value(self, prediction: float) -> float:
+        """Return the prediction."""
+        return prediction
 
-    def shadow(self, said: float | None) -> float | None:
-        """Itself; what is not finite is written as nothing."""
-        return said if said is not None and math.isfinite(said) else None
+    def shadow(self, prediction: float | None) -> float | None:
+        """Return the prediction; None where it is not finite."""
+        return prediction if prediction is not None and math.isfinite(prediction) else None
 
-    def probabilities(self, said: float) -> None:
-        """None: a number has none."""
+    def probabilities(self, prediction: float) -> None:
+        """Return None: a number has none."""
 
-    def losses(self, y: float, said: float) -> tuple[float, ...]:
-        """Absolute and squared error, and the error itself (said - label)."""
-        error = said - y
+    def _losses(self, y: float, prediction: float) -> tuple[float, ...]:
+        """Return absolute and squared error, and the error itself (prediction - label)."""
+        # Both are 1e100 at most, so the square is finite.
+        error = prediction - y
         return abs(error), error * error, error
 
     def error(self, losses: tuple[float, ...]) -> float:
-        """The absolute error."""
+        """Return the absolute error."""
         return losses[0]
 
-    def sure(self, y: float, said: float) -> None:
-        """None: a number has no probability."""
+    def sure(self, y: float, prediction: float) -> None:
+        """Return None: a number has no probability."""
 
 
-class _Classes:
+class _Classes(_Scored):
     """What binary and multi-class answers share."""
 
     def ask(self, model: Any, x: dict[str, Any]) -> tuple[Any, dict[Any, float]] | None:
-        """River's `predict_proba_one`, and the class as River's `predict_one` picks it."""
+        """Return River's `predict_proba_one`, and the class as River's `predict_one` picks it."""
         try:
             asked = model.predict_proba_one(x)
         except NotImplementedError:  # a voting classifier names its class and nothing more
@@ -130,44 +159,48 @@ class _Classes:
         p = {label: float(share) for label, share in asked.items()}
         return max(p, key=lambda label: p[label]), p
 
-    def usable(self, said: Said, limits: tuple[float, float] | None) -> bool:
-        """Every probability is a number from 0 to 1."""
-        return all(0.0 <= p <= 1.0 + 1e-9 for p in said[1].values())
+    def usable(self, prediction: Said, limits: tuple[float, float] | None) -> bool:
+        """Return True if every probability is a number from 0 to 1."""
+        return all(0.0 <= p <= 1.0 + 1e-9 for p in prediction[1].values())
 
-    def wild(self, said: Said, limits: tuple[float, float] | None) -> bool:
-        """A probability is no number."""
-        return not all(map(math.isfinite, said[1].values()))
+    def wild(self, prediction: Said, limits: tuple[float, float] | None) -> bool:
+        """Return True if a probability is no number."""
+        return not all(map(math.isfinite, prediction[1].values()))
 
-    def value(self, said: Said) -> Any:
-        """The class."""
-        return said[0]
+    def decide(self, prediction: Said, threshold: float) -> Said:
+        """Return the prediction as it is: one of many classes has no threshold."""
+        return prediction
 
-    def probabilities(self, said: Said) -> dict[str, float] | None:
-        """Class to probability, the class as JSON writes it."""
-        return {text(c): p for c, p in said[1].items()}
+    def value(self, prediction: Said) -> Any:
+        """Return the class."""
+        return prediction[0]
+
+    def probabilities(self, prediction: Said) -> dict[str, float] | None:
+        """Return class to probability, the class as JSON writes it."""
+        return {text(c): p for c, p in prediction[1].items()}
 
     def error(self, losses: tuple[float, ...]) -> float:
-        """The log loss."""
+        """Return the log loss."""
         return losses[1]
 
-    def _p(self, y: Any, said: Said) -> float:
-        p: float = said[1].get(y, 0.0)
+    def _p(self, y: Any, prediction: Said) -> float:
+        p: float = prediction[1].get(y, 0.0)
         return -math.log(min(max(p, _LEAST_PROBABILITY), 1.0 - _LEAST_PROBABILITY))
 
 
 class Binary(_Classes):
     """Yes or no; the label is a bool."""
 
-    sums: tuple[str, ...] = ("correct", "logloss", "tp", "fp", "fn")
+    own = ("correct", "logloss", "tp", "fp", "fn")
 
     def label(self, value: Any) -> bool:
-        """A bool, and nothing else."""
+        """Return the bool; raise ValueError for anything else."""
         if not isinstance(value, bool):
             raise ValueError(f"the label is {value!r}; a yes/no use case needs true or false")
         return value
 
     def said_of(self, baseline: Any) -> Said:
-        """A bool, or the probability of true."""
+        """Return the class and the probabilities of a bool or of the probability of true."""
         if isinstance(baseline, bool):
             return baseline, {False: 1.0 - baseline, True: float(baseline)}
         p = amount(baseline, "baseline's probability")
@@ -175,23 +208,27 @@ class Binary(_Classes):
             raise ValueError(f"the baseline's probability is {p}; it must be from 0 to 1")
         return p > 0.5, {False: 1.0 - p, True: p}
 
-    def sure(self, y: bool, said: Said) -> tuple[float, bool]:
-        """The probability of true."""
-        return _probability(said[1].get(True, 0.0)), y
+    def decide(self, prediction: Said, threshold: float) -> Said:
+        """Return the prediction with yes where the probability of true is above `threshold`."""
+        return prediction[1].get(True, 0.0) > threshold, prediction[1]
 
-    def shadow(self, said: Said | None) -> float | None:
-        """The probability of true."""
-        if said is None:
+    def sure(self, y: bool, prediction: Said) -> tuple[float, bool]:
+        """Return the probability of true."""
+        return _probability(prediction[1].get(True, 0.0)), y
+
+    def shadow(self, prediction: Said | None) -> float | None:
+        """Return the probability of true."""
+        if prediction is None:
             return None
-        p: float = said[1].get(True, 0.0)
+        p: float = prediction[1].get(True, 0.0)
         return p if math.isfinite(p) else None
 
-    def losses(self, y: bool, said: Said) -> tuple[float, ...]:
-        """Correct, log loss (nats), and the counts that F1 is made of."""
-        guess = said[0]
+    def _losses(self, y: bool, prediction: Said) -> tuple[float, ...]:
+        """Return correct (0 or 1), log loss (nats), and the counts that F1 is made of."""
+        guess = prediction[0]
         return (
             float(guess == y),
-            self._p(y, said),
+            self._p(y, prediction),
             float(bool(guess and y)),
             float(bool(guess and not y)),
             float(bool(y and not guess)),
@@ -201,10 +238,10 @@ class Binary(_Classes):
 class Multiclass(_Classes):
     """One of many classes, named by text or a whole number."""
 
-    sums: tuple[str, ...] = ("correct", "logloss")
+    own = ("correct", "logloss")
 
     def label(self, value: Any) -> Any:
-        """Text or a whole number."""
+        """Return the text or whole number; raise ValueError for anything else."""
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(f"the label is {value!r}; a class is text or a whole number")
         if isinstance(value, int) and not INT_LEAST <= value <= INT_MOST:
@@ -214,40 +251,52 @@ class Multiclass(_Classes):
         return value
 
     def said_of(self, baseline: Any) -> Said:
-        """A class, or a dictionary of probabilities."""
+        """Return the class and the probabilities of a class or of a dictionary of probabilities."""
         if isinstance(baseline, Mapping):
             p = {c: amount(v, "baseline's probability") for c, v in baseline.items()}
             return max(p, key=lambda c: p[c]), p
         return self.label(baseline), {baseline: 1.0}
 
-    def sure(self, y: Any, said: Said) -> tuple[float, bool]:
-        """The probability of the class that was said."""
-        return _probability(said[1][said[0]]), y == said[0]
+    def sure(self, y: Any, prediction: Said) -> tuple[float, bool]:
+        """Return the predicted class's probability, and whether it is the label."""
+        return _probability(prediction[1][prediction[0]]), y == prediction[0]
 
-    def shadow(self, said: Said | None) -> dict[str, float] | None:
-        """All probabilities."""
-        if said is None or not all(map(math.isfinite, said[1].values())):
+    def shadow(self, prediction: Said | None) -> dict[str, float] | None:
+        """Return all probabilities; None where one is not finite."""
+        if prediction is None or not all(map(math.isfinite, prediction[1].values())):
             return None
-        return self.probabilities(said)
+        return self.probabilities(prediction)
 
-    def losses(self, y: Any, said: Said) -> tuple[float, ...]:
-        """Correct, and log loss (nats)."""
-        return float(said[0] == y), self._p(y, said)
+    def _losses(self, y: Any, prediction: Said) -> tuple[float, ...]:
+        """Return correct (0 or 1) and log loss (nats)."""
+        return float(prediction[0] == y), self._p(y, prediction)
 
 
 def _probability(p: float) -> float:
     return min(1.0, max(0.0, p))
 
 
-KINDS: dict[str, Kind] = {
-    "regression": Regression(),
-    "binary": Binary(),
-    "multiclass": Multiclass(),
+_TYPES: dict[str, type[Regression | Binary | Multiclass]] = {
+    "regression": Regression,
+    "binary": Binary,
+    "multiclass": Multiclass,
 }
+
+KINDS: dict[str, Kind] = {name: kind() for name, kind in _TYPES.items()}
+
+
+def kind_of(name: str, metrics: Iterable[str]) -> Kind:
+    """Return the kind of that name, which keeps the sums that `metrics` need.
+
+    >>> kind_of("regression", ["mae", "mape"]).sums
+    ('abs', 'sq', 'bias', 'ape', 'ape_n')
+    """
+    kind = _TYPES[name](metrics)
+    return kind if kind.sums != KINDS[name].sums else KINDS[name]
 
 
 def metric_value(metric: str, n: float, sums: Mapping[str, float]) -> float | None:
-    """The metric that these sums give; None where there is nothing to divide by.
+    """Return the metric that these sums give; None where there is nothing to divide by.
 
     >>> metric_value("mae", 4, {"abs": 10.0})
     2.5
@@ -257,29 +306,63 @@ def metric_value(metric: str, n: float, sums: Mapping[str, float]) -> float | No
     if metric == "f1":
         wrong = sums["fp"] + sums["fn"]
         return 2 * sums["tp"] / (2 * sums["tp"] + wrong) if sums["tp"] + wrong else None
+    if metric in _OF_POSITIVES:
+        positives = sums["tp"] + sums[_OF_POSITIVES[metric]]
+        return sums["tp"] / positives if positives else None
     if metric == "rmse":
         return math.sqrt(sums["sq"] / n)
-    column = {"mae": "abs", "accuracy": "correct", "logloss": "logloss"}[metric]
-    return sums[column] / n
+    column = {"mae": "abs", "accuracy": "correct", "logloss": "logloss"}.get(metric)
+    return value_of(metric, n, sums) if column is None else sums[column] / n
 
 
-BETTER: Mapping[str, str] = {
-    "mae": "lower",
-    "rmse": "lower",
-    "logloss": "lower",
-    "accuracy": "higher",
-    "f1": "higher",
-}
-"""Which way each metric is better."""
+_OF_POSITIVES = {"precision": "fp", "recall": "fn"}
+
+
+class _Directions(dict[str, str]):
+    def __missing__(self, metric: str) -> str:
+        if quantile_of(metric) is None:
+            raise KeyError(metric)
+        return "lower"
+
+
+BETTER: Mapping[str, str] = _Directions(
+    {
+        "mae": "lower",
+        "rmse": "lower",
+        "mape": "lower",
+        "logloss": "lower",
+        "accuracy": "higher",
+        "f1": "higher",
+        "precision": "higher",
+        "recall": "higher",
+        "auc": "higher",
+    }
+)
+"""Which way each metric is better; "pinball(q)" is looked up, too."""
 
 OF_KIND: Mapping[str, tuple[str, ...]] = {
     "regression": ("mae", "rmse"),
     "binary": ("accuracy", "f1", "logloss"),
     "multiclass": ("accuracy", "logloss"),
 }
-"""The metrics that each kind has."""
+"""The metrics that each kind always has."""
+
+DECLARABLE: Mapping[str, tuple[str, ...]] = {
+    "regression": (*OF_KIND["regression"], "mape", "pinball(q)"),
+    "binary": (*OF_KIND["binary"], "precision", "recall", "auc"),
+    "multiclass": OF_KIND["multiclass"],
+}
+"""The metrics that a use case of each kind may declare; q is a number, as in "pinball(0.9)"."""
+
+
+def is_metric(kind: str, metric: Any) -> bool:
+    """Return True if a use case of that kind may declare that metric."""
+    if not isinstance(metric, str):
+        return False
+    pinball = kind == "regression" and quantile_of(metric) is not None
+    return pinball or (metric != "pinball(q)" and metric in DECLARABLE[kind])
 
 
 def text(value: Any) -> str:
-    """A class as JSON writes it."""
+    """Return a class as JSON writes it."""
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)

@@ -18,7 +18,7 @@ boundary (1970, Ann. Math. Stat. 41) with probability at most alpha:
 
 tau² is set so that r = 1 when the first `warm_blocks` are over. V is estimated from about 31
 degrees of freedom a side, so D/sqrt(V) is taken as Student's t (normal by Wallace 1959).
-Approximate therefore, and proved by simulation (tests/test_arms.py).
+Approximate therefore, and proved by simulation (tests/models/spec/test_experiment_arms.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from models.evidence.confidence_sequence import Interval, Verdict
+from models.spec.use_case import MissingOutcomes
+from models.stats.confidence_sequence import (
+    LEAST_VARIANCE,
+    Interval,
+    Verdict,
+    missing_doubt,
+)
+from models.stats.running_mean import student
 
 GROUPS_LEAST = 8
 """Groups with an outcome that an arm needs before anything is said of it."""
@@ -37,13 +44,13 @@ Sums = Sequence[tuple[int, float]]
 
 
 @dataclass(slots=True)
-class ArmContest:
+class AbTest:
     """Challenger's arm against champion's, block by block in event order.
 
     `alpha` is its share of the budget, `bound` the width of the KPI's range, `lower` whether less
-    of the KPI is better, `margin` what the challenger must be better by. A verdict stays.
+    of the KPI is better, `margin` what the challenger must be better by. A verdict is as of now.
 
-    >>> contest = ArmContest(alpha=0.05, bound=50.0, lower=True)
+    >>> contest = AbTest(alpha=0.05, bound=50.0, lower=True)
     >>> for day in range(30):
     ...     champion = [(10, 10 * (5.0 + 0.1 * (g % 5))) for g in range(32)]
     ...     contest.update([(n, kpi - 3.0) for n, kpi in champion], champion)
@@ -56,6 +63,7 @@ class ArmContest:
     lower: bool
     margin: float = 0.0
     warm_blocks: int = 7
+    missing_outcomes: MissingOutcomes = "unknown"
     seen: int = 0
     missing: int = 0
     scale: float | None = None
@@ -69,19 +77,21 @@ class ArmContest:
         _add(self.theirs, theirs)
         self.missing += missing
         self.seen += 1
-        if self.seen < self.warm_blocks or self.verdict != "undecided":
+        if self.seen < self.warm_blocks:
             return
         variance = self._variance
         if variance is None:
             return
         if self.scale is None:
             self.scale = max(variance, self._least)
-        else:
-            lower, upper = self._interval(variance)
-            if lower > self.margin:
-                self.verdict = "better"
-            elif upper < self.margin:
-                self.verdict = "worse"
+            return
+        worst = self.missing_outcomes == "worst"
+        self.verdict = self._verdict(self.worst_case if worst else self._interval(variance))
+
+    @property
+    def blocks_least(self) -> int:
+        """Blocks before which there is no verdict: the first after the warm-up may give one."""
+        return self.warm_blocks + 1
 
     @property
     def labelled(self) -> int:
@@ -110,7 +120,7 @@ class ArmContest:
         variance = max(variance, self._least)
         share = self.scale / variance
         z2 = (1.0 + 1.0 / share) * (math.log1p(share) + 2.0 * math.log(1.0 / self.alpha))
-        half = _student(math.sqrt(z2), self._freedom) * math.sqrt(variance)
+        half = student(math.sqrt(z2), self._freedom) * math.sqrt(variance)
         mean = self.mean
         return Interval(max(mean - half, -self.bound), min(mean + half, self.bound))
 
@@ -123,9 +133,22 @@ class ArmContest:
         return Interval(share * lower - lost, share * upper + lost)
 
     @property
+    def not_promised(self) -> str | None:
+        """Why the error probability is not promised here, in words; None where it is."""
+        if self.missing_outcomes != "unknown" or self.verdict == self._verdict(self.worst_case):
+            return None
+        return missing_doubt(self.labelled, self.missing)
+
+    def _verdict(self, interval: Interval) -> Verdict:
+        if interval.lower > self.margin:
+            return "better"
+        return "worse" if interval.upper < self.margin else "undecided"
+
+    @property
     def _least(self) -> float:
         """A floor: arms that differ by rounding do not win."""
-        return (self.bound / 10_000) ** 2 / max(1, self.labelled)
+        floor = self.bound / 10_000
+        return max(floor * floor / max(1, self.labelled), LEAST_VARIANCE)
 
     @property
     def _freedom(self) -> int:
@@ -158,11 +181,6 @@ def _mean(groups: list[list[float]]) -> float:
 def _spread(groups: list[list[float]]) -> float:
     """Variance of the arm's mean."""
     n, mean, filled = sum(row[0] for row in groups), _mean(groups), _filled(groups)
-    squares = sum((row[1] - mean * row[0]) ** 2 for row in groups)
+    away = [row[1] - mean * row[0] for row in groups]
+    squares = sum(value * value for value in away)  # ** would raise where it is not finite
     return filled / (filled - 1) * squares / (n * n)
-
-
-def _student(z: float, freedom: int) -> float:
-    """Student's t that is as unlikely as z of a normal (Wallace 1959)."""
-    scaled = z * (8 * freedom + 3) / (8 * freedom + 1)
-    return math.sqrt(freedom * math.expm1(scaled * scaled / freedom))

@@ -1,22 +1,26 @@
-"""How far off, or what else: intervals and sets that hold their coverage while the world moves.
+"""Prediction intervals and sets of classes that hold their coverage while the world moves.
 
-Theory. Coverage is steered instead of assumed: after each label the bound that it broke moves out,
-the one that it kept moves in a little, q <- q + rate·(broke - share). Summed up, the share of
-broken bounds differs from the wanted one by at most (range of q + rate)/(rate·labels), for *any*
-sequence of labels, drifting or adversarial. That is proved for the bounds in force when a label
-*arrives*; that intervals given out earlier, at prediction time, hold as well, is measured (89 to 90
-% on flights). Sources: Gibbs & Candès 2021 (NeurIPS, adaptive conformal inference), Angelopoulos,
-Candès & Tibshirani 2023 (NeurIPS, conformal PID control: quantile tracking), whose
-tracker this is.
+Coverage is steered instead of assumed: after each label the bound that the label broke moves out,
+and a bound that it kept moves in a little, q <- q + rate * (broke - share). Summed up, the share of
+broken bounds differs from the declared one by at most (range of q + rate) / (rate * labels), for
+any sequence of labels, drifting or adversarial. The proof is for the bounds in force when a label
+arrives. Intervals that were issued earlier, at prediction time, are measured (tests/gallery).
+Sources: Gibbs & Candès 2021 (NeurIPS, adaptive conformal inference); Angelopoulos, Candès &
+Tibshirani 2023 (NeurIPS, conformal PID control: quantile tracking), whose tracker this is.
 
-Scaled: residuals are divided by a local scale (a decayed mean of absolute residuals, of the segment
-and of all together, the larger share to the segment as it grows), so that a stormy evening is wide
-and a calm morning narrow. Asymmetric: lower and upper bound are tracked on their own, each with
-half of the error. A segment tracks its own pair from `own_after` labels on, started at the common
-pair.
+Scale. Residuals are divided by a local scale, a decayed mean of absolute residuals, so that a
+stormy evening has wide intervals and a calm morning narrow ones. With segments it is the mean of
+the segment's scale and the common one, weighted to the segment as its labels grow.
+Sides. Lower and upper bound are tracked separately, each with half of the permitted error.
+Segments. A segment tracks its own pair of bounds, and uses it from `own_after` labels on.
+Start. The first bounds are a guess and the first scale rests on few labels, so both move faster
+while young: the step is `START_STEP` / sqrt(labels) until `rate` is larger, and the scale's memory
+is a `YOUNG_SHARE`-th of the labels until `memory` is shorter.
 
-Not promised: coverage given the features of one prediction (nobody can without assumptions);
-segments below `own_after` labels have the common coverage only. Figures: benchmarks/intervals.py.
+Not promised: coverage given the features of one prediction (impossible without assumptions);
+segments below `own_after` labels have the common coverage only; where more labels than the declared
+share are predicted exactly, the interval is a point and covers them all. Labels that arrive many
+predictions late leave issued intervals behind a scale or level that moves meanwhile.
 """
 
 from __future__ import annotations
@@ -26,6 +30,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+START_STEP = 3.0
+YOUNG_SHARE = 20
+YOUNG_MEMORY_MIN = 25
+"""Labels; a shorter memory would make the scale as noisy as a single residual."""
 
 
 class Bounds(NamedTuple):
@@ -37,36 +46,46 @@ class Bounds(NamedTuple):
 
 @dataclass(slots=True)
 class Offsets:
-    """Lower and upper bound in local scales, and the local scale itself."""
+    """Lower and upper bound in local scales, and the local scale in the label's unit.
+
+    `exact` counts labels that were predicted exactly before any other: they say nothing of a scale.
+    """
 
     lower: float = -2.0
     upper: float = 2.0
     scale: float = 0.0
     labels: int = 0
+    exact: int = 0
 
     def update(self, residual: float, scale: float, share: float, rate: float, memory: int) -> None:
-        """Move the bounds after label - prediction = `residual`, which was met at `scale`."""
-        r = residual / scale if scale > 0.0 else 0.0
-        # Quicker while young: the first bounds are a guess.
-        step = rate * max(1.0, 20.0 / math.sqrt(1.0 + self.labels))
-        self.upper += step * ((r > self.upper) - share)
-        self.lower -= step * ((r < self.lower) - share)
+        """Move bounds and scale after `residual` = label - prediction, whose bounds had `scale`."""
+        if residual == 0.0 == self.scale:
+            self.exact += 1
+            return
+        relative = residual / scale if scale > 0.0 else 0.0
+        self.labels += 1
+        step = max(rate, START_STEP / math.sqrt(self.labels))
+        self.upper += step * ((relative > self.upper) - share)
+        self.lower -= step * ((relative < self.lower) - share)
         if self.lower > self.upper:
             self.lower = self.upper = (self.lower + self.upper) / 2.0
-        self.labels += 1
-        size = min(abs(residual), 20.0 * self.scale) if self.labels > 20 else abs(residual)
-        self.scale += (size - self.scale) * max(1.0 / memory, 1.0 / self.labels)
+        young = self.labels <= 20 or self.scale == 0.0
+        size = abs(residual) if young else min(abs(residual), 20.0 * self.scale)
+        memory = min(memory, max(YOUNG_MEMORY_MIN, self.labels // YOUNG_SHARE))
+        self.scale += (size - self.scale) / min(memory, self.labels)
 
 
 @dataclass(slots=True)
 class IntervalTracker:
     """Prediction intervals of a regression, per segment, updated as labels arrive.
 
-    `coverage` is declared, 0.9 say. `rate` is the step in local scales: larger follows faster and
-    wobbles more. Memory: four numbers a segment, at most `segments_max` (the least recently
-    labelled is forgotten and starts from the common pair). 2.5 µs a label, 0.8 µs an interval.
+    `coverage` is the declared share of labels within, such as 0.9. `rate` is the step in local
+    scales once many labels are known: a larger one follows faster and varies more. `memory` is that
+    of the scale, in labels. State: five numbers a segment, at most `segments_max` segments (the
+    least recently labelled is forgotten and begins again from the common pair).
+    2.5 µs a label, 0.8 µs an interval.
 
-    Finite from the first label on; before it, `interval` is None.
+    `interval` returns None before the first label and finite bounds from then on.
 
     >>> tracker = IntervalTracker(coverage=0.9)
     >>> tracker.interval(5.0) is None
@@ -91,27 +110,31 @@ class IntervalTracker:
             raise ValueError(f"coverage must lie between 0 and 1, not {self.coverage}")
 
     def interval(self, predicted: float, segment: str | None = None) -> Bounds | None:
-        """Bounds around a prediction; to be kept with it only for the record, not for `update`."""
-        if not self.common.labels:
+        """Return the bounds around a prediction, or None before any label."""
+        if not (self.common.labels or self.common.exact):
             return None
-        offsets, scale = self._of(segment)
+        offsets, scale = self._current(segment)
         return Bounds(predicted + scale * offsets.lower, predicted + scale * offsets.upper)
 
     def update(self, predicted: float, label: float, segment: str | None = None) -> None:
-        """A label has arrived. Raises ValueError, and changes nothing, where it is not finite."""
+        """Learn from an arrived label.
+
+        Raise ValueError, and change nothing, where label or prediction is not finite.
+        """
         residual = label - predicted
         if not math.isfinite(residual):
             raise ValueError(f"label {label} and prediction {predicted} must be finite")
         share = (1.0 - self.coverage) / 2.0
-        _, scale = self._of(segment)
+        _, scale = self._current(segment)
         if segment is not None:
             own = self._own(segment)
             own.update(residual, scale, share, self.rate, self.memory)
-        everybody = self.common.scale or abs(residual)
-        self.common.update(residual, everybody, share, self.rate, self.memory)
+        # The common pair is tracked in the scale that it is applied with.
+        scale = scale or self.common.scale or abs(residual)
+        self.common.update(residual, scale, share, self.rate, self.memory)
 
-    def _of(self, segment: str | None) -> tuple[Offsets, float]:
-        """The offsets that answer for a segment, and the scale they are in."""
+    def _current(self, segment: str | None) -> tuple[Offsets, float]:
+        """Return the offsets in force for a segment, and the scale that they are multiplied by."""
         own = self.segments.get(segment) if segment is not None else None
         if own is None:
             return self.common, self.common.scale
@@ -135,9 +158,9 @@ class SetTracker:
     """Sets of classes that hold the true one in the declared share, updated as labels arrive.
 
     A class is in the set if 1 - its probability is at most the tracked threshold (least ambiguous
-    sets: Sadinle, Lei & Wasserman 2019, JASA 114); the likeliest class always is, so that
-    coverage may lie above what is declared for a classifier that is right more often. Memory: one
-    number a segment.
+    sets: Sadinle, Lei & Wasserman 2019, JASA 114). The likeliest class is always in the set, so the
+    coverage lies above the declared one for a classifier that is right more often. Two numbers a
+    segment.
 
     >>> tracker = SetTracker(coverage=0.9)
     >>> for k in range(3_000):
@@ -154,16 +177,16 @@ class SetTracker:
     segments: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)
 
     def classes(self, probabilities: Mapping[str, float], segment: str | None = None) -> list[str]:
-        """The classes of the set, the likeliest first; on equal probability by name."""
-        threshold = self._of(segment)
+        """Return the classes of the set, the likeliest first, equally likely ones by name."""
+        threshold = self._threshold(segment)
         order = sorted(probabilities, key=lambda c: (-probabilities[c], str(c)))
-        kept = [c for c in order if 1.0 - probabilities[c] <= threshold]
-        return kept or order[:1]
+        likely = [c for c in order if 1.0 - probabilities[c] <= threshold]
+        return likely or order[:1]
 
     def update(
         self, probabilities: Mapping[str, float], label: str, segment: str | None = None
     ) -> None:
-        """A label has arrived; a class never predicted counts as probability 0."""
+        """Learn from an arrived label; a class without a probability counts as probability 0."""
         score = 1.0 - probabilities.get(label, 0.0)
         if not math.isfinite(score):
             raise ValueError(f"the probability of {label!r} is not finite")
@@ -176,6 +199,6 @@ class SetTracker:
                 self.segments.popitem(last=False)
         self.threshold += self.rate * ((score > self.threshold) - share)
 
-    def _of(self, segment: str | None) -> float:
+    def _threshold(self, segment: str | None) -> float:
         own = self.segments.get(segment) if segment is not None else None
         return own[0] if own is not None and own[1] >= self.own_after else self.threshold

@@ -5,6 +5,8 @@ each block's mean gain d_i before he sees it. If he is right (E[d_i | past] <= m
 non-negative supermartingale, so it ever reaches 2/alpha with probability at most alpha/2, however
 often somebody looks (Ville 1939). Wealth of 2/alpha is a verdict, and the margins that are
 not refuted are a confidence sequence (Howard, Ramdas, McAuliffe & Sekhon 2021, Ann. Stat. 49(2)).
+That bounds the probability of ever reaching 2/alpha; it does not say that the gain stays. So a
+verdict holds while the wealth is there, and ends with it.
 
 Wealth is an equal mixture over STAKES of prod exp(y_i - y_i²/6 - v_i/3), y_i = stake·(d_i - m)/s_i,
 v_i = stake², a supermartingale wherever Var(d_i | past) <= s_i², for *any* shape of distribution:
@@ -13,18 +15,25 @@ Ramdas 2023, SPA 163). s_i² is the variance of the blocks before, raised by 2/i
 not being known, with a floor. No range enters, so skew costs nothing but its variance.
 
 What is promised. False winners <= alpha/2 exactly where s_i² is not below the conditional
-variance; approximately where it is estimated from stable blocks (tests/test_evidence_comparison.py
-counts it). Not promised: a model whose losses are so rare that none has been seen yet. Against
-that stands `strict_verdict`: betting capital (Waudby-Smith & Ramdas 2024, JRSS-B 86(1)) whose bets
-are so small that a block at the end of the declared range cannot ruin it; it assumes nothing but
-E[d_i | past] <= m, and needs about (range/gain)·log(2/alpha) blocks at least, as anything must that
-has to rule out a rare disaster.
+variance; approximately where it is estimated from stable blocks
+(tests/models/stats/test_confidence_sequence.py counts it). Not promised: a model whose losses are
+so rare that none has been seen yet. Against that stands `strict_verdict`: betting capital
+(Waudby-Smith & Ramdas 2024, JRSS-B 86(1)) whose bets are so small that a block at the end of the
+declared range cannot ruin it; it assumes nothing but E[d_i | past] <= m, and needs about
+(range/gain)·log(2/alpha) blocks at least, as anything must that has to rule out a rare disaster.
+
+The total is judged. A block's weight is its number of predictions relative to the usual one, so
+that what is bet on is the sum of gains: two models that are equal in total are equal here, in
+whatever blocks one gains and the other loses (docs/adr/0080).
+
+Where the gain changes, these bets are about a mean in which steady blocks weigh more. The interval
+is therefore the hull of theirs and of the running mean's own (running_mean.py), and a verdict needs
+both.
 
 Dependence. Within a block: any. Between blocks the proof needs that the past does not foretell the
-next gain. So the same bets are made on single blocks *and* on groups of seven, and all must cross:
-the level holds if it holds at either scale. For gains that persist over weeks it does not;
-`groups=(1, 7, 28)` then holds, and is slower (figures: benchmarks/false_winners.py). Look at
-`autocorrelation`.
+next gain. So the same bets are made on single blocks *and* on groups of seven, all must cross, and
+the running mean's interval is widened by the memory that was measured. `not_promised` says where
+that is not enough, or where outcomes are missing that could undo the verdict.
 """
 
 from __future__ import annotations
@@ -33,9 +42,18 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from models.spec.use_case import MissingOutcomes
+from models.stats.running_mean import RunningMean
+
+LEAST_VARIANCE = 1e-300
+ROUNDING = 1e-3
+"""By how much sums of differences of large amounts may leave the range, as a share of it."""
 STAKES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
 STEADY = 8.0
 """At most so many times the scale is the usual gain of a block."""
+GROUPS_LEAST = 4
+"""The fewest bets that can make a gambler rich at a level of 5 %; at a smaller level it is more."""
+
 Verdict = Literal["better", "worse", "undecided"]
 
 
@@ -55,7 +73,7 @@ class Spread:
     squares: float = 0.0
 
     def update(self, value: float) -> None:
-        """Take one value."""
+        """Add one value."""
         self.count += 1
         step = value - self.mean
         self.mean += step / self.count
@@ -89,11 +107,9 @@ class Wager:
     weight: float = 0.0
     blocks: int = 0
     variance: float = 0.0
-    better: bool = False
-    worse: bool = False
 
-    def update(self, gain: float, weight: float, variance: float) -> bool:
-        """Take one weighted gain and the variance of those before it; True where a group closed."""
+    def update(self, gain: float, weight: float, variance: float) -> None:
+        """Add one weighted gain and the variance of those before it."""
         if self.blocks == 0:
             # Positive day-to-day correlation makes groups wilder than the sum of their days.
             own = self.spread.variance if self.spread.count >= 4 else 0.0
@@ -102,7 +118,7 @@ class Wager:
         self.weight += weight
         self.blocks += 1
         if self.blocks < self.group:
-            return False
+            return
         scale = math.sqrt(self.variance)
         x, w = self.gained / scale, self.weight / scale
         self.x += x
@@ -113,10 +129,9 @@ class Wager:
         self.bets += 1
         self.spread.update(self.gained)
         self.gained, self.weight, self.blocks = 0.0, 0.0, 0
-        return True
 
     def log_wealth(self, margin: float, sign: float) -> float:
-        """Log wealth now of the gambler who bets that the gain is above (+1) or below (-1)."""
+        """Return the log wealth of bets that the gain is above (+1) or below (-1) the margin."""
         linear = sign * (self.x - margin * self.w)
         square = (self.xx - 2.0 * margin * self.xw + margin * margin * self.ww) / 6.0
         square += self.bets / 3.0
@@ -134,10 +149,14 @@ class StrictCapital:
     up: list[float] = field(default_factory=lambda: [0.0] * len(STAKES))
     down: list[float] = field(default_factory=lambda: [0.0] * len(STAKES))
 
-    def update(self, bet: float, scale: float) -> None:
-        """Take one weighted gain over the margin and the scale of the blocks before it."""
+    def update(self, bet: float, scale: float, weight: float = 1.0) -> None:
+        """Add one weighted gain over the margin and the scale of the blocks before it.
+
+        A block of a weight above 1 can gain that many times the range, so less is staked on it.
+        """
+        cap = self.cap / max(1.0, weight)
         for i, stake in enumerate(STAKES):
-            rate = min(stake / scale, self.cap)
+            rate = min(stake / scale, cap)
             self.up[i] += math.log1p(rate * bet)
             self.down[i] += math.log1p(-rate * bet)
 
@@ -148,11 +167,17 @@ class Comparison:
 
     `alpha` is this comparison's share of the budget. `bound` is R: a paired difference of the KPI
     lies in [-R, R] (the width of the KPI's declared range). `margin` is what the challenger must be
-    better by, in the KPI's unit. `floor`, a gain too small to matter to anybody (default
-    R/10,000), is the least standard deviation: models that differ by rounding do not win quickly.
-    The first `warm_blocks` only measure the scale.
+    better by, in the KPI's unit. `floor` is the least standard deviation of a block's mean gain:
+    models that differ by less do not win quickly. By default it is a thousandth of the champion's
+    usual cost, or R/10,000 where `update` is not told that.
 
-    A verdict stays once given. 10 µs a block; constant memory (1 kB pickled).
+    The first `warm_blocks` only measure the scale; they are part of the mean, and of what the
+    interval is about, only where `counts_warm_up`. `missing_outcomes` is what is assumed of them:
+    that they are missing "by chance", that each is as bad as the range allows ("worst"), or nothing
+    ("unknown": a verdict that they could undo is not promised).
+
+    A verdict is as of now: it ends when later blocks bear it out no longer. 25 µs a block; constant
+    memory (2 kB pickled).
 
     >>> c = Comparison(alpha=0.05, bound=50.0)
     >>> for day in range(60):
@@ -172,18 +197,21 @@ class Comparison:
     floor: float | None = None
     groups: tuple[int, ...] = (1, 7)
     warm_blocks: int = 7
+    counts_warm_up: bool = False
+    missing_outcomes: MissingOutcomes = "unknown"
     seen: int = 0
     labelled: int = 0
     missing: int = 0
     total: float = 0.0
     usual: float = 0.0
+    usual_cost: float | None = None
+    verdict: Verdict = "undecided"
     decided_at: int | None = None
     spread: Spread = field(default_factory=Spread)
-    last: float = 0.0
-    products: float = 0.0
+    warm_spread: Spread = field(default_factory=Spread)
+    running: RunningMean = field(default_factory=RunningMean)
     wagers: list[Wager] = field(default_factory=list)
     strict: StrictCapital | None = None
-    strict_verdict: Verdict = "undecided"
 
     def __post_init__(self) -> None:
         if not (0.0 < self.alpha < 1.0 and self.bound > 0.0 and self.warm_blocks >= 2):
@@ -191,86 +219,160 @@ class Comparison:
         self.wagers = self.wagers or [Wager(group) for group in self.groups]
         self.strict = self.strict or StrictCapital(0.99 / (self.bound + abs(self.margin)))
 
-    def update(self, count: int, gain: float, missing: int = 0) -> None:
-        """Take the next settled block: `count` labelled predictions, `gain` the sum of differences.
+    def update(self, count: int, gain: float, missing: int = 0, cost: float | None = None) -> None:
+        """Add the next closed block: `count` labelled predictions and the sum of their `gain`.
 
-        `missing` predictions of it never got an outcome. Raises ValueError, and changes nothing,
-        where the mean gain lies outside the declared range.
+        `missing` predictions of it never got an outcome; `cost` is the champion's KPI of the
+        labelled ones together. Raises ValueError, and changes nothing, where the mean gain lies
+        outside the declared range.
         """
         value = gain / count if count else 0.0
-        if not abs(value) <= self.bound * (1.0 + 1e-9):
+        if not abs(value) <= self.bound * (1.0 + ROUNDING):
             raise ValueError(f"mean gain {value} of a block is outside ±{self.bound}")
+        value = min(max(value, -self.bound), self.bound)
         self.missing += missing
         if count == 0:
             return
-        # A block smaller than usual counts in proportion: one lonely flight is not a day.
-        weight = min(1.0, count / self.usual) if self.seen else 1.0
-        if self.seen >= self.warm_blocks:
+        # In proportion to its size: what is judged is the total, whatever block it came in.
+        weight = count / self.usual if self.seen else 1.0
+        warm = self.seen >= self.warm_blocks
+        if warm:
             self._bet(weight * value, weight)
+        if warm or self.counts_warm_up:
+            self.running.update(value * count, count)
         self._measure(weight * value)
         self.usual += (count - self.usual) / self.seen
+        if cost is not None:
+            usual_cost = self.usual_cost or 0.0
+            self.usual_cost = usual_cost + (abs(cost / count) - usual_cost) / self.seen
         self.labelled += count
         self.total += gain
+        if warm:
+            self._judge()
 
     @property
-    def verdict(self) -> Verdict:
-        """Whether the gain is above the margin, below it, or not known yet."""
-        if all(w.better for w in self.wagers):
+    def strict_verdict(self) -> Verdict:
+        """The verdict, as of now, that assumes nothing but the range."""
+        assert self.strict is not None
+        if log_mean_exp(self.strict.up) >= self._needed:
             return "better"
-        return "worse" if all(w.worse for w in self.wagers) else "undecided"
+        return "worse" if log_mean_exp(self.strict.down) >= self._needed else "undecided"
+
+    @property
+    def blocks_least(self) -> int:
+        """Blocks before which there is no verdict: the warm-up, and the fewest groups to win by."""
+        return self.warm_blocks + GROUPS_LEAST * max(self.groups)
 
     @property
     def mean(self) -> float:
-        """Mean gain per labelled prediction."""
+        """Mean gain per labelled prediction: since the warm-up, once there is a block after it."""
+        if self.running.blocks:
+            return self.running.mean
         return self.total / self.labelled if self.labelled else 0.0
 
     @property
     def interval(self) -> Interval:
-        """Confidence sequence of the mean gain at level 1 - alpha, as of now (0.6 ms)."""
-        return Interval(
-            min(self._end(wager, +1.0) for wager in self.wagers),
-            max(self._end(wager, -1.0) for wager in self.wagers),
-        )
+        """Confidence sequence of the mean gain at level 1 - alpha, as of now (0.6 ms).
+
+        The hull of the intervals of all bets and of the running mean: it holds if one of them does.
+        """
+        mean, half = self.running.mean, self.half_width
+        lower = min(mean - half, *(self._end(wager, +1.0) for wager in self.wagers))
+        upper = max(mean + half, *(self._end(wager, -1.0) for wager in self.wagers))
+        return Interval(max(lower, -self.bound), min(upper, self.bound))
+
+    @property
+    def half_width(self) -> float:
+        """Half of the width of the running mean's own interval; infinite at the beginning."""
+        return self.running.half_width(self.alpha, self.least_deviation)
 
     @property
     def worst_case(self) -> Interval:
         """The interval with every missing outcome at its worst, lower and upper (Manski 1990)."""
-        share = self.labelled / max(1, self.labelled + self.missing)
+        share, lost = self._worst
         lower, upper = self.interval
-        lost = (1.0 - share) * self.bound
         return Interval(share * lower - lost, share * upper + lost)
 
     @property
+    def not_promised(self) -> str | None:
+        """Why the error probability is not promised here, in words; None where it is."""
+        reasons = [self.running.memory_doubt]
+        if self.missing_outcomes == "unknown" and self.verdict != self._verdict_at_worst:
+            reasons.append(missing_doubt(self.labelled, self.missing))
+        return "; ".join(reason for reason in reasons if reason) or None
+
+    @property
     def autocorrelation(self) -> float:
-        """Correlation of a block's gain with the next one's; above 0.5 take `groups=(1, 7, 28)`."""
-        return self.products / self.spread.squares if self.spread.squares > 0.0 else 0.0
+        """Correlation of a block's gain with the next one's."""
+        return self.running.correlation
+
+    @property
+    def usual_spread(self) -> Spread:
+        """Spread of blocks: without the warm-up once as many others have replaced it."""
+        # A cold start is no scale for what follows.
+        return self.spread if self.spread.count >= self.warm_blocks else self.warm_spread
+
+    @property
+    def least_deviation(self) -> float:
+        """Least standard deviation of a block's mean gain."""
+        if self.floor is not None:
+            return self.floor
+        if self.usual_cost is None:
+            return self.bound / 10_000
+        return max(self.usual_cost / 1_000, self.bound * 1e-9)
+
+    def excludes(self, mean: float) -> bool:
+        """Return whether that mean gain lies outside `interval` (20 µs)."""
+        return self._verdict(mean, mean) != "undecided"
 
     def _bet(self, value: float, weight: float) -> None:
-        floor = self.bound / 10_000 if self.floor is None else self.floor
+        floor = self.least_deviation
+        spread = self.usual_spread
         # A larger scale is always fair. One that a steady gain dwarfs would be bad bets: past y = 6
         # the bound above falls below 0.
-        steady = abs(self.spread.mean) / STEADY
-        variance = max(self.spread.variance, floor * floor, steady * steady)
+        steady = abs(spread.mean) / STEADY
+        # The last is for a floor whose square is 0: a wager divides by the root.
+        variance = max(spread.variance, floor * floor, steady * steady, LEAST_VARIANCE)
         for wager in self.wagers:
-            if wager.update(value, weight, variance):
-                wager.better = wager.better or self._refutes(wager, self.margin, +1.0)
-                wager.worse = wager.worse or self._refutes(wager, self.margin, -1.0)
-        if self.decided_at is None and self.verdict != "undecided":
-            self.decided_at = self.seen + 1
-        if self.strict is not None and self.strict_verdict == "undecided":
-            self.strict.update(value - self.margin * weight, math.sqrt(variance))
-            if log_mean_exp(self.strict.up) >= self._needed:
-                self.strict_verdict = "better"
-            elif log_mean_exp(self.strict.down) >= self._needed:
-                self.strict_verdict = "worse"
+            wager.update(value, weight, variance)
+        assert self.strict is not None
+        self.strict.update(value - self.margin * weight, math.sqrt(variance), weight)
+
+    def _judge(self) -> None:
+        """Judge whether the gain is above the margin, below it, or not known, as of now."""
+        worst = self.missing_outcomes == "worst"
+        verdict = self._verdict_at_worst if worst else self._verdict(self.margin, self.margin)
+        if verdict != self.verdict:
+            self.verdict = verdict
+            self.decided_at = None if verdict == "undecided" else self.seen
+
+    def _verdict(self, better: float, worse: float) -> Verdict:
+        mean, half = self.running.mean, self.half_width
+        if mean - half > better and self._all_refute(better, +1.0):
+            return "better"
+        return "worse" if mean + half < worse and self._all_refute(worse, -1.0) else "undecided"
+
+    @property
+    def _verdict_at_worst(self) -> Verdict:
+        share, lost = self._worst
+        if not share:
+            return "undecided"
+        return self._verdict((self.margin + lost) / share, (self.margin - lost) / share)
+
+    @property
+    def _worst(self) -> tuple[float, float]:
+        """Share of predictions with an outcome, and the most that the others can add."""
+        share = self.labelled / max(1, self.labelled + self.missing)
+        return share, (1.0 - share) * self.bound
+
+    def _all_refute(self, margin: float, sign: float) -> bool:
+        return all(self._refutes_up_to(wager, margin, sign) for wager in self.wagers)
 
     def _measure(self, value: float) -> None:
-        if self.seen:
-            mean = self.spread.mean
-            self.products += (value - mean) * (self.last - mean)
         self.seen += 1
-        self.last = value
-        self.spread.update(value)
+        (self.warm_spread if self.seen <= self.warm_blocks else self.spread).update(value)
+        if self.warm_blocks < self.seen <= 2 * self.warm_blocks:
+            self.warm_spread.update(value)
 
     @property
     def _needed(self) -> float:
@@ -279,10 +381,21 @@ class Comparison:
     def _refutes(self, wager: Wager, margin: float, sign: float) -> bool:
         return wager.log_wealth(margin, sign) >= self._needed
 
+    def _refutes_up_to(self, wager: Wager, margin: float, sign: float) -> bool:
+        """Return whether that margin, or one nearer to the mean, is refuted."""
+        if not wager.bets:
+            return False
+        if self._refutes(wager, margin, sign):
+            return True
+        # Where the gain dwarfs its scale, wealth falls again with the distance.
+        peaks = ((wager.xw - 3.0 * sign * wager.w / stake) / wager.ww for stake in STAKES)
+        return any(sign * (m - margin) > 0.0 and self._refutes(wager, m, sign) for m in peaks)
+
     def _end(self, wager: Wager, sign: float) -> float:
-        """The nearest margin to the mean that this direction refutes, or the end of the range."""
+        """Return the margin nearest to the mean that this direction refutes, or the range's end."""
         if not wager.bets:
             return -sign * self.bound
+        # Weights are above 0, and neither they nor scales are beyond 1e±150.
         near = wager.xw / wager.ww
         far, step = near, 1e-3 / math.sqrt(wager.ww)
         while not self._refutes(wager, far, sign):
@@ -299,7 +412,16 @@ class Comparison:
         return far
 
 
+def missing_doubt(labelled: int, missing: int) -> str:
+    """Return in words that missing outcomes could undo a verdict."""
+    share = missing / max(1, labelled + missing)
+    return (
+        f"{share:.1%} of the outcomes are missing, and at their worst they would undo the verdict; "
+        'if they are missing by chance, declare Contest(missing="by chance")'
+    )
+
+
 def log_mean_exp(logs: list[float]) -> float:
-    """Log of the mean of exponentials, safe from overflow."""
+    """Return the log of the mean of exponentials, safe from overflow."""
     top = max(logs)
     return top + math.log(sum(math.exp(v - top) for v in logs) / len(logs))

@@ -7,9 +7,13 @@ the delay is longer than that, and nothing more; dropping it would make delays l
 waited `age_max_s` counts as never labelled, and all of those make the curve's plateau below 1.
 Outcomes after the horizon enter as long as they come before `age_max_s`, later ones as of that age.
 
+Delays change, so old ones are forgotten: labels are counted in periods of `PERIOD_AGES` times
+`age_max_s`, a week at least, and only the current and the last whole period are in the curve. A
+period with fewer than `LABELS_MIN` labels goes on until it has them.
+
 Ages are binned in equal ratios (`PER_DECADE` a decade: 12 % wide) and the waiting are counted by
-time of issue in `BUCKETS` buckets: quantiles are good to 12 %, memory is at most 500 numbers
-whatever the traffic, and two curves add up. Whether labels have stopped is in `arrivals.py`.
+time of issue in `BUCKETS` buckets: quantiles are good to 12 %, memory is at most 700 numbers
+whatever the traffic, and two curves add up. Whether labels have stopped is in `label_outage.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +29,11 @@ PER_DECADE = 20
 BUCKETS = 128
 LABELS_MIN = 200
 """Labels before a horizon is proposed."""
+PERIOD_AGES = 7
+PERIOD_LEAST_S = 7 * 86_400.0
+"""A week: delays may differ by weekday."""
+RISING_AGES = 1.4
+"""The last ages of a curve begin at its longest age divided by this."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +53,15 @@ class Survival:
 
     @classmethod
     def merged(cls, rows: Iterable[Mapping[str, Any]]) -> Survival | None:
-        """The curve of several `delays` records together; None of none.
+        """Return the curve of several `delays` records together; None without any.
 
-        Raises ValueError where their ages are not binned alike (another horizon or memory).
+        Raise ValueError where their ages are not binned alike (another horizon or memory).
         """
         curves = [cls(row["edges_s"], row["labelled"], row["exposed"]) for row in rows]
         return sum(curves[1:], curves[0]) if curves else None
 
     def __add__(self, other: Survival) -> Survival:
-        """The curve of both."""
+        """Return the curve of both."""
         if list(self.edges_s) != list(other.edges_s):
             raise ValueError("only curves of the same bins add up")
         labelled = [a + b for a, b in zip(self.labelled, other.labelled, strict=True)]
@@ -74,11 +83,11 @@ class Survival:
         return out
 
     def share_labelled(self, age_s: float) -> float:
-        """Expected share of predictions with their outcome at this age: a metric's maturity."""
+        """Return the expected share of predictions with their outcome at this age: maturity."""
         return 1.0 - self.remaining(age_s)
 
     def remaining(self, age_s: float) -> float:
-        """Share without outcome at an age, straight between the edges of its bin."""
+        """Return the share without outcome at an age, linear between the edges of its bin."""
         left, edges = self.left, self.edges_s
         if age_s >= edges[-1]:
             return left[-1]
@@ -93,15 +102,26 @@ class Survival:
         return 1.0 - self.left[-1]
 
     def quantile(self, share: float) -> float | None:
-        """Age at which this share of all predictions has its outcome; None if it never has."""
+        """Return the age at which this share of all predictions has its outcome; None if never."""
         for edge, left in zip(self.edges_s, self.left, strict=True):
             if 1.0 - left >= share:
                 return edge
         return None
 
     def horizon(self, lost: float = 0.01) -> float | None:
-        """Proposed horizon: the age after which only a share `lost` of all outcomes comes."""
+        """Return the age after which only a share `lost` of all outcomes comes, to propose it.
+
+        None before `LABELS_MIN` labels; it is a lower bound where the curve `is_rising`.
+        """
         return self.quantile((1.0 - lost) * self.plateau) if self.labels >= LABELS_MIN else None
+
+    def is_rising(self, lost: float = 0.01) -> bool:
+        """Return whether more than a share `lost` of the outcomes comes at the last ages.
+
+        Then more may come after the longest age that is told apart, and no horizon is long enough.
+        """
+        before = self.share_labelled(self.edges_s[-1] / RISING_AGES)
+        return self.plateau - before > lost * self.plateau
 
 
 @dataclass(slots=True)
@@ -130,25 +150,32 @@ class DelayCurve:
     predictions: int = 0
     counts: list[int] = field(default_factory=list)
     waiting: dict[int, int] = field(default_factory=dict)
+    period: int | None = None
+    period_labels: int = 0
+    last_never: int = 0
+    last_counts: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.shortest_s < self.age_max_s:
             raise ValueError("shortest_s must lie between 0 and age_max_s")
         decades = math.log10(self.age_max_s / self.shortest_s)
         self.counts = self.counts or [0] * (math.ceil(decades * PER_DECADE) + 1)
+        self.last_counts = self.last_counts or [0] * len(self.counts)
 
     @property
     def width_s(self) -> float:
-        """Resolution of the ages of those that wait."""
+        """Resolution of the ages of those that wait; above 0 as every declared length is."""
         return self.age_max_s / BUCKETS
 
     def issued(self, event_time: float) -> None:
-        """A prediction was made for an event of this time."""
+        """Record a prediction for an event of this time."""
         self.issued_in(self.bucket_of(event_time))
 
     def issued_in(self, bucket: int) -> None:
-        """The same, of an event in that bucket."""
+        """Record a prediction for an event of that bucket."""
         self.predictions += 1
+        if self.period is None or bucket >= self.period + self._period_buckets:
+            self._begin_period(bucket)
         waiting = self.waiting
         if bucket in waiting:
             waiting[bucket] += 1
@@ -159,11 +186,11 @@ class DelayCurve:
                 self.never += waiting.pop(old)
 
     def labelled(self, event_time: float, delay_s: float) -> None:
-        """Its first outcome came, so long after it."""
+        """Record the first outcome of an event, `delay_s` after it."""
         self.labelled_in(self.bucket_of(event_time), self.bin_of(delay_s))
 
     def labelled_in(self, bucket: int, place: int) -> None:
-        """The same, of an event in that bucket and a delay in that bin."""
+        """Record the first outcome of an event of that bucket, with a delay of that bin."""
         still = self.waiting.get(bucket, 0)
         if still > 1:
             self.waiting[bucket] = still - 1
@@ -172,13 +199,17 @@ class DelayCurve:
         elif self.never:
             # It had been given up: it leaves the plateau and enters at the last age.
             self.never -= 1
+        elif self.last_never:
+            self.last_never -= 1
         self.counts[place] += 1
         self.labels += 1
+        self.period_labels += 1
 
     def survival(self, now: float) -> Survival:
-        """The curve when the watermark is `now`; a read, nothing changes."""
+        """Return the curve when the watermark is `now`; the state does not change."""
         waiting = [0] * (len(self.counts) + 1)
-        at_risk, width = float(self.never), self.width_s
+        at_risk, width = float(self.never + self.last_never), self.width_s
+        counts = [a + b for a, b in zip(self.counts, self.last_counts, strict=True)]
         oldest = math.floor(now / width) - BUCKETS
         for bucket, count in self.waiting.items():
             if bucket < oldest:
@@ -186,11 +217,24 @@ class DelayCurve:
             else:
                 waiting[self.bin_of(now - (bucket + 0.5) * width)] += count
         exposed = []
-        for labelled, still in zip(reversed(self.counts), reversed(waiting[:-1]), strict=True):
+        for labelled, still in zip(reversed(counts), reversed(waiting[:-1]), strict=True):
             # Those whose age lies within the bin were at risk for half of it.
             exposed.append(at_risk + labelled + still / 2.0)
             at_risk += labelled + still
-        return Survival(self.edges_s, list(self.counts), exposed[::-1])
+        return Survival(self.edges_s, counts, exposed[::-1])
+
+    @property
+    def _period_buckets(self) -> int:
+        return math.ceil(max(PERIOD_AGES * self.age_max_s, PERIOD_LEAST_S) / self.width_s)
+
+    def _begin_period(self, bucket: int) -> None:
+        """Begin a period with a prediction's bucket, and forget all but the one before."""
+        if self.period is not None and self.period_labels < LABELS_MIN:
+            return
+        if self.period is not None:
+            self.last_counts, self.last_never = self.counts, self.never
+            self.counts, self.never = [0] * len(self.counts), 0
+        self.period, self.period_labels = bucket, 0
 
     @property
     def edges_s(self) -> list[float]:
@@ -198,11 +242,11 @@ class DelayCurve:
         return [*_edges_s(self.shortest_s, self.age_max_s, len(self.counts))]
 
     def bucket_of(self, event_time: float) -> int:
-        """Of the time of issue; curves of one `age_max_s` have the same."""
+        """Return the bucket of a time of issue; it depends on `age_max_s` alone."""
         return math.floor(event_time * BUCKETS / self.age_max_s)
 
     def bin_of(self, age: float) -> int:
-        """Of an age or a delay; curves of one `age_max_s` and `shortest_s` have the same."""
+        """Return the bin of an age or a delay; it depends on `age_max_s` and `shortest_s` alone."""
         if age < self.shortest_s:
             return 0
         ratio = math.log10(min(age, self.age_max_s) / self.shortest_s)

@@ -1,8 +1,9 @@
-"""Has a bounded value risen above what is allowed: a change detector for single examples.
+"""Has the mean of a bounded value risen above what is allowed: a detector for single examples.
 
 Theory. While E[x | past] <= allowed, each bet e = 1 + stake·(x - allowed)/width has expectation at
 most 1, and the Shiryaev-Roberts sum M <- (1 + M)·e, averaged over stakes, grows by at most 1 an
-example in expectation: the mean number of examples to M >= A is at least A. No independence is
+example in expectation: the mean number of examples to M >= A is at least A. So it is for the CUSUM
+M <- max(1, M)·e, which is never larger, and stays at 1 where nothing is learnt. No independence is
 needed, only the conditional mean. Source: Shin, Ramdas & Rinaldo 2024, "E-detectors: a
 nonparametric framework for sequential change detection", NEJSDS 2(2), sections 2, 3 and 5 (bounded
 means).
@@ -23,8 +24,10 @@ STAKES = (0.02, 0.06, 0.2)
 class MeanDetector:
     """Sums of bets that a value in [low, 1] lies above `allowed` in the mean.
 
-    1 µs an example, three numbers of memory. The sum is kept below `ceiling` so that, read while
-    nobody acts on it, it can come down again.
+    `allowed` lies above `low`, in all uses by at least 0.05: a bet is divided by it. `cusum`: the
+    largest product of bets since any start instead of the sum over starts. The sum is at most
+    `ceiling`, so that it can come down again where nobody acted on it. 1 µs an example, three
+    numbers of memory.
 
     >>> detector = MeanDetector(allowed=0.5, low=0.0)
     >>> for _ in range(1_000):
@@ -40,15 +43,22 @@ class MeanDetector:
     allowed: float
     low: float = -1.0
     ceiling: float = 1e12
+    cusum: bool = False
     sums: list[float] = field(default_factory=lambda: [0.0] * len(STAKES))
 
     def update(self, value: float) -> None:
-        """Take one value; one that is not a number or above 1 counts as 1, below `low` as `low`."""
+        """Bet on one value, cut to [low, 1]; one that is not finite counts as 1."""
         low, allowed, ceiling = self.low, self.allowed, self.ceiling
         if not low <= value <= 1.0:
             value = 1.0 if not math.isfinite(value) else min(1.0, max(low, value))
         bet = (value - allowed) / (allowed - low)
         small, middle, large = self.sums
+        if self.cusum:
+            small, middle, large = (
+                max(0.0, small - 1.0),
+                max(0.0, middle - 1.0),
+                max(0.0, large - 1.0),
+            )
         small = (1.0 + small) * (1.0 + STAKES[0] * bet)
         middle = (1.0 + middle) * (1.0 + STAKES[1] * bet)
         large = (1.0 + large) * (1.0 + STAKES[2] * bet)
@@ -58,7 +68,7 @@ class MeanDetector:
 
     @property
     def evidence(self) -> float:
-        """The averaged sum: at A or above, falsely once in A examples at most."""
+        """The averaged sum: it reaches A falsely at most once in A examples."""
         return sum(self.sums) / len(self.sums)
 
     def restart(self) -> None:

@@ -12,20 +12,26 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.kinds import Kind
-from models.roster import Roster
-from models.tally import Cell, Group, Row, Tally
-from models.usecase import UseCase
+from models.metrics.windowed_metrics import Group, MetricCell, Row, WindowedMetrics
+from models.serving.model_router import ModelRouter
+from models.spec.problem_types import Kind
+from models.spec.use_case import UseCase
 
 
-class Settling:
+class BlockEvidence:
     """Says what settled, of one partition. Call `due` at each step, `settle` where it is true.
 
-    Memory: none of its own; what is open is in `Tally.open`, at most horizon / window + 2 blocks.
+    Memory: none of its own; what is open is in `WindowedMetrics.open`, at most horizon / window + 2
+    blocks.
     """
 
     def __init__(
-        self, use_case: UseCase, kind: Kind, tally: Tally, roster: Roster, place: tuple[int, str]
+        self,
+        use_case: UseCase,
+        kind: Kind,
+        tally: WindowedMetrics,
+        roster: ModelRouter,
+        place: tuple[int, str],
     ) -> None:
         self._use_case = use_case
         self._kind = kind
@@ -34,12 +40,12 @@ class Settling:
         self._partition, self._definition = place
 
     def due(self, now: float) -> bool:
-        """True if a block may have settled by that watermark."""
+        """Return whether a block may have settled by that watermark."""
         settled = self._tally.settled
         return settled is None or now - self._use_case.horizon >= settled + self._tally.window
 
     def settle(self, now: float, step: int) -> list[Row]:
-        """The Evidence records of the blocks that settled, in the order of time."""
+        """Return the Evidence records of the blocks that settled, in the order of time."""
         tally = self._tally
         frontier = tally.start_of(now - self._use_case.horizon)
         tally.settled = frontier
@@ -51,14 +57,14 @@ class Settling:
                     rows.append(self._row(start, group, cell) | {"step": step})
         return rows
 
-    def _row(self, start: float, group: Group, cell: Cell) -> Row:
+    def _row(self, start: float, group: Group, cell: MetricCell) -> Row:
         scores, roster = cell.scores, self._roster
         sums = self._kind.sums
         settled = self._tally.settled
         assert settled is not None
-        paired = {"baseline": cell.paired[1]}
+        paired = {"baseline": float(cell.paired[1])}
         paired |= {
-            name: scores[name][1]
+            name: float(scores[name][1])
             for name in roster.names
             if name in scores and name not in roster.retired
         }
@@ -71,13 +77,13 @@ class Settling:
             "segment": group[0],
             "slice": group[1],
             "predictions": cell.predictions,
-            "missing": cell.expired,
+            "missing": cell.predictions - cell.kpis,
             "kpi_n": cell.kpis,
-            "kpi": {name: scores[name][1] for name in ("served", "baseline") if name in scores},
+            "kpi": {n: float(scores[n][1]) for n in ("served", "baseline") if n in scores},
             "paired_n": int(cell.paired[0]),
             "paired": paired if cell.paired[0] else {},
             "sums": {
-                name: {"n": row[0], **dict(zip(sums, row[2:], strict=True))}
+                name: {"n": float(row[0]), **dict(zip(sums, map(float, row[2:]), strict=True))}
                 for name, row in scores.items()
             },
             "arms": {name: self._arm(arm) for name, arm in cell.arms.items()},
@@ -91,14 +97,14 @@ class Settling:
         }
 
     def _arm(self, arm: list[list[float]]) -> Mapping[str, Any]:
-        """Groups of [predictions, labelled, KPI, then the kind's sums]."""
-        total = [sum(column) for column in zip(*arm, strict=True)]
+        """Return groups of [predictions, labelled, KPI, then the kind's sums]."""
+        total = [float(sum(column)) for column in zip(*arm, strict=True)]
         return {
             "predictions": int(total[0]),
             "n": int(total[1]),
             "kpi": total[2],
             "sums": {"n": total[1], **dict(zip(self._kind.sums, total[3:], strict=True))},
-            "groups": [(int(row[1]), row[2]) for row in arm],
+            "groups": [(int(row[1]), float(row[2])) for row in arm],
         }
 
 

@@ -2,7 +2,7 @@
 
 A part is plain data or a River model; what a use case's file defines (lambdas, classes) is in no
 part, since it comes with the definition. Parts that did not change since they were last taken can
-be left out by whoever keeps them: `slot/…` by `Slot.changed`, waiting predictions by
+be left out by whoever keeps them: `slot/…` by `ModelSlot.changed`, waiting predictions by
 `Ledger.changed`.
 """
 
@@ -11,29 +11,68 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import Any
 
-from models.quarantine import Held
-from models.reading import PlainRecord, Taken
-from models.slot import Slot
-from models.task import PartitionTask
-from models.windows import Sliding
+from models.inputs.decoder import DecodedRecord, PlainRecord
+from models.inputs.skipped_records import Skip
+from models.pending.collected_outcomes import CollectedOutcome
+from models.pending.quarantine import Held
+from models.serving.model_slot import ModelSlot
+from models.task.journaled_task import JournaledTask
+from models.task.learner_task import LearnerTask
+from models.task.partition_task import PartitionTask
+from models.training.schedule import Published
 
-FORMAT = 10
+FORMAT = 13
 """Raised whenever a part's shape changes; another number is refused."""
 
 
-def parts_of(task: PartitionTask) -> dict[str, Any]:
+def parts_of(task: PartitionTask | LearnerTask) -> dict[str, Any]:
     """All parts by name; the waiting predictions and ids are `ids_of`, as they go by delta."""
+    return _learner_parts(task) if isinstance(task, LearnerTask) else _partition_parts(task)
+
+
+def take_parts(
+    task: PartitionTask | LearnerTask, parts: dict[str, Any], ids: dict[str, Any]
+) -> None:
+    """Put a saved state into a fresh task of the same use case and partition."""
+    if isinstance(task, LearnerTask):
+        _take_learner_parts(task, parts)
+    else:
+        _take_partition_parts(task, parts, ids)
+
+
+def _journal_parts(task: JournaledTask) -> dict[str, Any]:
+    return {
+        "position": (task.seq, task.step, list(task.next), list(task.journal.marks)),
+        "sealed": task.sealed,
+        "skips": (
+            {place: tuple(skip) for place, skip in task.skips.wanted.items()},
+            dict(task.skips.done),
+        ),
+        "counts": dict(task.counts),
+    }
+
+
+def _take_journal_parts(task: JournaledTask, parts: dict[str, Any]) -> None:
+    seq, step, following, marks = parts["position"]
+    task.journal.seq, task.journal.step, task.journal.next = seq, step, list(following)
+    task.sealed = parts["sealed"]
+    task.journal.marks = list(marks)
+    wanted, task.skips.done = parts["skips"]
+    task.skips.wanted = {place: Skip(*skip) for place, skip in wanted.items()}
+    task.counts.update(parts["counts"])
+
+
+def _partition_parts(task: PartitionTask) -> dict[str, Any]:
     ledger, roster = task.ledger, task.roster
     parts: dict[str, Any] = {
-        "position": (task.seq, task.step, list(task.next)),
-        "counts": dict(task.counts),
+        **_journal_parts(task),
         "watermark": (task.watermark.time, [_raw(held) for held in task.watermark.aside]),
         "early": {event_id: _raw(held) for event_id, held in ledger.early.items()},
         "quarantine": {
             event_id: (_raw(held.taken), held.arrived, held.until)
             for event_id, held in task.quarantine.held.items()
         },
-        "windows": {name: _cells(state) for name, state in task.featurizer.states.items()},
+        "windows": {name: state.saved() for name, state in task.featurizer.states.items()},
         "roster": (
             roster.champion,
             roster.before,
@@ -59,22 +98,25 @@ def parts_of(task: PartitionTask) -> dict[str, Any]:
         "drift": task.watcher.monitor,
         "told": sorted(task.teller.told),
         "restoring": (task.restoring.of, list(task.restoring.pieces)),
+        "accepted": dict(task.accepted),
+        "tables": {name: state.saved() for name, state in task.featurizer.tables.items()},
     }
-    for slot in roster.slots():
+    if task.fold is not None:
+        parts["collected"] = _collected(task)
+    if task.shared is not None:
+        parts["shared"] = task.shared.state()
+    for slot in roster.slots() if task.shared is None else roster.own:
         parts[slot_part(slot)] = slot
     return parts
 
 
-def slot_part(slot: Slot) -> str:
-    """The part's name of a slot."""
+def slot_part(slot: ModelSlot) -> str:
+    """Return the part's name of a slot."""
     return f"slot/{slot.name}" if slot.segment is None else f"slot/{slot.name}/{slot.segment}"
 
 
-def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) -> None:
-    """Put a saved state into a fresh task of the same use case and partition."""
-    seq, step, following = parts["position"]
-    task.journal.seq, task.journal.step, task.journal.next = seq, step, list(following)
-    task.counts.update(parts["counts"])
+def _take_partition_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) -> None:
+    _take_journal_parts(task, parts)
     task.watermark.time, aside = parts["watermark"]
     task.watermark.aside = [_read(task, raw) for raw in aside]
     early = {event_id: _read(task, raw) for event_id, raw in parts["early"].items()}
@@ -86,7 +128,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
         }
     )
     for name, cells in parts["windows"].items():
-        _put_cells(task.featurizer.states[name], cells)
+        task.featurizer.states[name].restore(cells)
     roster = task.roster
     roster.champion, roster.before, roster.frozen, roster.obeyed, segments = parts["roster"]
     roster.experiment, roster.retired, guards = parts["contest"]
@@ -97,7 +139,7 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     roster.safeguard.breaker, roster.heirs = parts["breaker"], parts["heirs"]
     slots = [part for name, part in parts.items() if name.startswith("slot/")]
     roster.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
-    own: dict[str, dict[str, Slot]] = {segment: {} for segment in segments}
+    own: dict[str, dict[str, ModelSlot]] = {segment: {} for segment in segments}
     for name in roster.names:
         for slot in slots:
             if slot.segment is not None and slot.name == name:
@@ -116,22 +158,97 @@ def take_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[str, Any]) 
     task.influence.champion, task.influence.importance = parts["influence"]
     task.teller.told = set(parts["told"])
     task.restoring.of, task.restoring.pieces = parts["restoring"]
+    task.accepted = parts["accepted"]
+    for name, rows in parts["tables"].items():
+        task.featurizer.tables[name].restore(rows)
+    if task.fold is not None:
+        _take_collected(task, parts["collected"])
+    if task.shared is not None:
+        task.shared.restore(parts["shared"])
 
 
-def _raw(taken: Taken) -> tuple[Any, ...]:
+def _collected(task: PartitionTask) -> tuple[Any, ...]:
+    collected = task.collected
+    outcomes = {
+        event_id: {name: (one.first, _raw(one.taken), one.digest) for name, one in of.items()}
+        for event_id, of in collected.outcomes.items()
+    }
+    return dict(collected.pending), outcomes, dict(collected.revisions)
+
+
+def _take_collected(task: PartitionTask, saved: tuple[Any, ...]) -> None:
+    pending, outcomes, revisions = saved
+    read = {
+        event_id: {
+            name: CollectedOutcome(first, _read(task, raw), digest)
+            for name, (first, raw, digest) in of.items()
+        }
+        for event_id, of in outcomes.items()
+    }
+    task.collected.restore(dict(pending), read, dict(revisions))
+
+
+def _learner_parts(task: LearnerTask) -> dict[str, Any]:
+    roster = task.roster
+    parts: dict[str, Any] = {
+        **_journal_parts(task),
+        "clock": task.watermark.time,
+        "taught_by": sorted(task.taught_by),
+        "published": (
+            task.number,
+            dict(task.generations),
+            {name: tuple(last) for name, last in task.schedule.published.items()},
+            dict(task.schedule.sizes),
+        ),
+        "batches": (task.batches.saved(), dict(task.accepted)),
+        "roster": (roster.champion, roster.before, roster.frozen, roster.obeyed),
+        "contest": (
+            roster.experiment,
+            roster.retired,
+            {n: g.breaker for n, g in roster.guards.items()},
+        ),
+        "bounds": roster.bounds,
+        "since": (roster.since, roster.began, roster.experiment_since),
+        "breaker": roster.safeguard.breaker,
+        "heirs": roster.heirs,
+        "drift": task.watcher.monitor,
+        "told": sorted(task.teller.told),
+        "restoring": (task.restoring.of, list(task.restoring.pieces)),
+    }
+    for slot in roster.pooled.values():
+        parts[slot_part(slot)] = slot
+    return parts
+
+
+def _take_learner_parts(task: LearnerTask, parts: dict[str, Any]) -> None:
+    _take_journal_parts(task, parts)
+    task.watermark.time = parts["clock"]
+    task.taught_by = frozenset(parts["taught_by"])
+    task.number, generations, published, sizes = parts["published"]
+    task.generations = dict(generations)
+    task.schedule.published = {name: Published(*last) for name, last in published.items()}
+    task.schedule.sizes = dict(sizes)
+    batches, task.accepted = parts["batches"]
+    task.batches.restore(batches)
+    roster = task.roster
+    roster.champion, roster.before, roster.frozen, roster.obeyed = parts["roster"]
+    roster.experiment, roster.retired, guards = parts["contest"]
+    roster.guards.clear()
+    for name, breaker in guards.items():
+        roster.guard(name).breaker = breaker
+    roster.bounds = parts["bounds"]
+    roster.since, roster.began, roster.experiment_since = parts["since"]
+    roster.safeguard.breaker, roster.heirs = parts["breaker"], parts["heirs"]
+    slots = [part for name, part in parts.items() if name.startswith("slot/")]
+    roster.pooled.update({slot.name: slot for slot in slots})
+    task.watcher.monitor = parts["drift"]
+    task.teller.told = set(parts["told"])
+    task.restoring.of, task.restoring.pieces = parts["restoring"]
+
+
+def _raw(taken: DecodedRecord) -> tuple[Any, ...]:
     return taken.input, *astuple(PlainRecord.of(taken.record))
 
 
-def _read(task: PartitionTask, raw: tuple[Any, ...]) -> Taken:
+def _read(task: PartitionTask, raw: tuple[Any, ...]) -> DecodedRecord:
     return task.read(raw[0], PlainRecord(*raw[1:]))
-
-
-def _cells(state: Any) -> Any:
-    return (state.cells, state.totals, state.reached) if isinstance(state, Sliding) else state.cells
-
-
-def _put_cells(state: Any, cells: Any) -> None:
-    if isinstance(state, Sliding):
-        state.cells, state.totals, state.reached = cells
-    else:
-        state.cells = cells

@@ -1,34 +1,64 @@
 """What a command does to one partition. Each is journaled like any input, so it is replayed too.
 
-Whatever may be refused is refused, as `Malformed`, before anything changes.
+Whatever may be refused is refused, as `Refused`, before anything changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
-from models.learning import Learning
-from models.lifecycle import following
-from models.parts import Parts
-from models.publishing import Output
-from schemas.errors import Malformed
-from schemas.inputs import Command, Parcel
+from models.inputs.journal import Journal
+from models.inputs.skipped_records import Skips, skip_of
+from models.inputs.watermark import Watermark
+from models.serving.model_router import ModelRouter
+from models.spec.model_lifecycle import following
+from models.spec.use_case import UseCase
+from models.task.lifecycle_log import LifecycleLog
+from models.task.model_restore import ModelRestore, Stored
+from models.task.outcome_handler import OutcomeHandler
+from models.task.output_records import Output
+from models.task.set_watermark import set_back
+from models.task.state import TaskState
+from schemas.commands import Command, ModelState
+from schemas.errors import Refused
 
 QUARANTINE = "(quarantine)"
 """Stands for a model's name where `lifecycle` says what was released."""
+WATERMARK = "(watermark)"
+"""Stands for a model's name where `lifecycle` says that time was set back."""
 
 
-class Commanding:
-    """Obeys commands; changes the parts that it is given."""
+class Commanded(Protocol):
+    """What commands about models change: a partition task's parts, or the learner."""
 
-    def __init__(self, parts: Parts, learning: Learning) -> None:
+    partition: int
+    definition: str
+    use_case: UseCase
+    roster: ModelRouter
+    teller: LifecycleLog
+    journal: Journal
+    skips: Skips
+    watermark: Watermark
+    restoring: ModelRestore
+
+    def renew(self, model: str) -> None: ...  # noqa: D102 - TaskState says it
+    def put_back(self, stored: Stored) -> None: ...  # noqa: D102
+
+
+Act = Callable[[Command, list[Output]], None]
+
+
+class ModelCommands:
+    """Obeys commands about models; changes the parts that it is given."""
+
+    def __init__(self, parts: Commanded) -> None:
         self._parts = parts
-        self._learning = learning
 
-    def obey(self, command: Command, out: list[Output]) -> None:
-        """Apply a command; raises `Malformed`, with nothing changed, if it cannot be."""
-        known: dict[str, Callable[[Command, list[Output]], None]] = {
+    @property
+    def _acts(self) -> dict[str, Act]:
+        return {
             "promote": self._promote,
             "rollback": self._roll_back,
             "freeze": self._freeze,
@@ -37,48 +67,53 @@ class Commanding:
             "drain": self._drain,
             "retire": self._retire,
             "reset": self._reset,
-            "release": self._release,
             "deliver": self._deliver,
         }
-        act = known.get(command.verb)
-        if act is None:
-            raise Malformed(f"the command {command.verb!r} is not known to this version")
-        act(command, out)
+
+    def obey(self, command: Command, out: list[Output]) -> None:
+        """Apply a command; raises `Refused`, with nothing changed, if it cannot be.
+
+        One that is not about models is passed by: partitions obey it.
+        """
+        act = self._acts.get(command.verb)
+        if act is not None:
+            act(command, out)
 
     def _promote(self, command: Command, out: list[Output]) -> None:
         roster, model = self._parts.roster, self._named(command)
         if roster.frozen:
-            raise Malformed("promotions are frozen; send `unfreeze` first")
+            raise Refused("promotions are frozen; send `unfreeze` first")
         if model == roster.champion:
-            raise Malformed(f"{model} is the champion already")
+            raise Refused(f"{model} is the champion already")
         was = roster.state(model)
         following(was, "promote", model)
         self._changed_places(roster.promote(model), model, was, command, out)
 
     def _roll_back(self, command: Command, out: list[Output]) -> None:
         roster = self._parts.roster
-        if command.parcel is not None:
-            self._put_back(command, command.parcel, out)
+        if command.model_state is not None:
+            self._put_back(command, command.model_state, out)
             return
         if not roster.before:
-            raise Malformed("there is no earlier champion to roll back to")
+            raise Refused("there is no earlier champion to roll back to")
         was = roster.state(roster.before[-1])
         left = roster.roll_back()
         self._changed_places(left, roster.champion, was, command, out)
 
-    def _put_back(self, command: Command, parcel: Parcel, out: list[Output]) -> None:
-        """The champion, or the one before, as it was at a place."""
+    def _put_back(self, command: Command, model_state: ModelState, out: list[Output]) -> None:
+        """Put the champion, or the one before, back as it was at a place."""
         parts, model = self._parts, self._named(command)
         roster, who = parts.roster, (*parts.roster.before[-1:], parts.roster.champion)
         if model not in who:
-            raise Malformed(f"{model} is neither champion nor the one before: {', '.join(who)}")
+            raise Refused(f"{model} is neither champion nor the one before: {', '.join(who)}")
         was = roster.state(model)
-        stored = parts.restoring.opened(parts, command, parcel)
+        stored = parts.restoring.opened(parts, command, model_state)
         left = None if model == roster.champion else roster.roll_back()
         if stored is not None:
             parts.put_back(stored)
         parts.journal.restored.append(command.command_id)
         parts.restoring.clear()
+        command = self._learnt(command, model)
         if left is None:
             self._tell(model, was, command, out)
         else:
@@ -109,11 +144,11 @@ class Commanding:
         was = roster.state(model)
         following(was, "experiment", model)
         if share is None or not 0.0 < share <= 1.0:
-            raise Malformed(f"an experiment needs a share above 0 and at most 1, not {share}")
+            raise Refused(f"an experiment needs a share above 0 and at most 1, not {share}")
         others = sum(s for name, s in roster.experiment.items() if name != model)
         held = self._parts.use_case.contest.holdout
         if others + held + share > 1.0 + 1e-9:
-            raise Malformed(
+            raise Refused(
                 f"other arms and the holdout take {others + held:g} of the units; "
                 f"{share:g} more than are left"
             )
@@ -142,16 +177,7 @@ class Commanding:
         was = parts.roster.state(model)
         following(was, "reset", model)
         parts.renew(model)
-        self._tell(model, was, command, out)
-
-    def _release(self, command: Command, out: list[Output]) -> None:
-        """Learn outcomes that were held as implausible; says which of them are here."""
-        if not command.event_ids:
-            raise Malformed("`release` names no event; give event_ids")
-        ids = dict.fromkeys(command.event_ids)
-        released = [i for i in ids if self._learning.release(i, out)]
-        said = _said(command) | {"cause": "operator", "evidence": {"released": released}}
-        self._parts.teller.tell(out, QUARANTINE, to_state="released", **said)
+        self._tell(model, was, self._learnt(command, model), out)
 
     def _drawn_anew(self, model: str, was: str, command: Command, out: list[Output]) -> None:
         self._parts.roster.experiment_since = self._parts.watermark.time
@@ -161,11 +187,68 @@ class Commanding:
         state = self._parts.roster.state(model)
         self._parts.teller.tell(out, model, from_state=was, to_state=state, **_said(command))
 
+    def _learnt(self, command: Command, model: str) -> Command:
+        """Return the command, with what a model that was put in the place of another has learnt."""
+        learnt = {"learnt": {model: self._parts.roster.pooled[model].trained_on}}
+        return command.model_copy(update={"evidence": (command.evidence or {}) | learnt})
+
     def _named(self, command: Command) -> str:
         names = self._parts.roster.names
         if command.model is None or command.model not in names:
-            raise Malformed(f"there is no model {command.model!r}; there are: {', '.join(names)}")
+            raise Refused(f"there is no model {command.model!r}; there are: {', '.join(names)}")
         return command.model
+
+
+class CommandHandler(ModelCommands):
+    """Obeys all commands to one partition; those about shared models are the learner's."""
+
+    _parts: TaskState
+
+    def __init__(self, parts: TaskState, learning: OutcomeHandler) -> None:
+        super().__init__(parts)
+        self._learning = learning
+
+    def obey(self, command: Command, out: list[Output]) -> None:
+        """Apply a command; raises `Refused`, with nothing changed, if it cannot be."""
+        own: dict[str, Act] = {
+            "release": self._release,
+            "set-watermark": self._set_watermark,
+            "skip": self._skip,
+        }
+        act = own.get(command.verb)
+        if act is not None:
+            act(command, out)
+        elif command.verb not in self._acts:
+            raise Refused(f"the command {command.verb!r} is not known to this version")
+        elif self._parts.shared is None:
+            super().obey(command, out)
+
+    def _release(self, command: Command, out: list[Output]) -> None:
+        """Learn outcomes that were held as implausible; says which of them are here."""
+        if not command.event_ids:
+            raise Refused("`release` names no event; give event_ids")
+        ids = dict.fromkeys(command.event_ids)
+        released = [i for i in ids if self._learning.release(i, out)]
+        said = _said(command) | {"cause": "operator", "evidence": {"released": released}}
+        self._parts.teller.tell(out, QUARANTINE, to_state="released", **said)
+
+    def _set_watermark(self, command: Command, out: list[Output]) -> None:
+        """Move time back; a partition that has not come to that time is left as it is."""
+        parts, moment = self._parts, command.watermark
+        if moment is None:
+            raise Refused("`set-watermark` names no time; give watermark")
+        reached = parts.watermark.time
+        refused = set_back(parts, moment.timestamp(), out)
+        state = "unchanged" if parts.watermark.time == reached else "set back"
+        was = None if reached is None else datetime.fromtimestamp(reached, UTC).isoformat()
+        evidence = {"was": was, "refused": refused}
+        said = _said(command) | {"cause": "operator", "evidence": evidence}
+        parts.teller.tell(out, WATERMARK, to_state=state, **said)
+
+    def _skip(self, command: Command, out: list[Output]) -> None:
+        # What it sets aside is told when it is: `PartitionTask.set_aside`.
+        skip = skip_of(command)
+        self._parts.skips.want(skip, self._parts.journal.next[skip.input])
 
 
 def _said(command: Command) -> dict[str, Any]:

@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from models.evidence.drift import Drift
-from models.heirs import Heir, loss_of
-from models.kinds import Kind, Said
-from models.publishing import Output
-from models.roster import Roster
-from models.slot import Slot
-from models.telling import Teller
-from models.usecase import UseCase
+from models.serving.model_router import ModelRouter
+from models.serving.model_slot import ModelSlot
+from models.serving.replacement import ShadowReplacement, loss_of
+from models.spec.problem_types import Kind, Said
+from models.spec.use_case import UseCase
+from models.stats.drift_detection import Drift
+from models.task.lifecycle_log import LifecycleLog
+from models.task.output_records import Output
 
 
-class Reaction:
+class DriftResponse:
     """Acts on the alarms of one partition. Memory: at most one further copy of each model.
 
     `renew` puts a fresh model in the place of one, and forgets what was known of the old.
@@ -34,8 +34,8 @@ class Reaction:
         self,
         use_case: UseCase,
         kind: Kind,
-        roster: Roster,
-        teller: Teller,
+        roster: ModelRouter,
+        teller: LifecycleLog,
         renew: Callable[[str], None],
     ) -> None:
         self._use_case = use_case
@@ -58,7 +58,9 @@ class Reaction:
         elif action == "challenger":
             if model in roster.heirs:
                 return "alert"
-            roster.heirs[model] = Heir(Slot(model, None, self._use_case.models[model]()))
+            roster.heirs[model] = ShadowReplacement(
+                ModelSlot(model, None, self._use_case.models[model]())
+            )
             self._tell(out, model, f"{why}: a fresh copy learns beside it")
         elif action == "fallback":
             guard = roster.safeguard if model == roster.champion else roster.guards.get(model)
@@ -102,9 +104,9 @@ class Reaction:
             else:
                 self._tell(out, name, f"its fresh copy was no better on {heir.seen} examples")
 
-    def _loss(self, slot: Slot, x: dict[str, Any], label: Any, baseline: Said) -> float:
+    def _loss(self, slot: ModelSlot, x: dict[str, Any], label: Any, baseline: Said) -> float:
         said = slot.ask(self._kind, x)
-        if said is not None and self._use_case.learns != "label":
+        if said is not None and self._use_case.target != "label":
             said = baseline + said
         return loss_of(self._kind, label, said, baseline)
 

@@ -7,34 +7,35 @@ from __future__ import annotations
 
 import orjson
 
-from models.assignment import Drawn
-from models.durations import spoken
-from models.encoding import encoded
-from models.features import Vector
-from models.learning import Learning
-from models.packing import Waiting, digests
-from models.parts import Parts, Question, digest
-from models.publishing import More, Output
-from models.reading import Taken
-from models.roster import Asked
+from models.inputs.decoder import DecodedRecord
+from models.inputs.json_bytes import encoded
+from models.inputs.strict_json import json_reader
+from models.pending.codec import PendingPrediction, digests
+from models.serving.model_router import PredictionSet
+from models.spec.durations import spoken
+from models.spec.experiment_arms import Drawn
+from models.spec.features import Vector
+from models.task.outcome_handler import OutcomeHandler
+from models.task.output_records import More, Output
+from models.task.state import Question, TaskState, digest
 from schemas.errors import Conflicting, Late
+from schemas.events import Event
 from schemas.headers import traceparent
-from schemas.inputs import Event
 
 
-class Answering:
+class EventHandler:
     """Answers events; changes the parts that it is given."""
 
-    def __init__(self, parts: Parts, learning: Learning) -> None:
+    def __init__(self, parts: TaskState, learning: OutcomeHandler) -> None:
         self._parts = parts
         self._learning = learning
 
-    def event(self, taken: Taken, event: Event, out: list[Output]) -> Taken | None:
-        """One event: answered, counted again, or rejected; returns its outcome if that was held."""
+    def event(self, taken: DecodedRecord, event: Event, out: list[Output]) -> list[DecodedRecord]:
+        """One event: answered, counted again, or rejected; returns its outcomes that were held."""
         parts, time, event_id = self._parts, taken.time, event.event_id
         if self._known(event, event_id):
             parts.counts["repeats"] += 1
-            return None
+            return []
         reached = parts.watermark.time
         if reached is not None and time < reached - parts.use_case.horizon:
             raise Late(
@@ -43,7 +44,8 @@ class Answering:
             )
         x = parts.featurizer.compute(event, time if reached is None else max(time, reached))
         entries = parts.featurizer.event_entries(event, x)
-        base = parts.baseline(event)
+        threshold = parts.threshold(event)
+        base = parts.baseline(event, x, threshold)
         segment = parts.grouping.segment(event)
         roster = parts.roster
         drawn = parts.assignment.drawn(event, roster.experiment, roster.champion)
@@ -61,23 +63,22 @@ class Answering:
         shown = parts.featurizer.shown(x)
         paired = parts.assignment.in_shadow(event_id)
         arm = None if drawn is None else drawn.arm
-        asked = roster.ask(segment, shown, base, everybody=paired, arm=arm)
+        asked = roster.ask(segment, shown, base, everybody=paired, arm=arm, threshold=threshold)
         self._answer(taken, question, asked, shown, (trace, paired, drawn), out)
-        parts.featurizer.enter(entries, time)
+        parts.enter(entries, time, out)
         parts.counts["events"] += 1
         served = parts.kind.value(asked.answer.said)
         for alarm in parts.watcher.event(time, x, served):
             done = parts.reaction.react(alarm, out)
             change = parts.watcher.told(alarm, done)
             out.append(parts.publish.drift(change, parts.journal.step))
-        early: Taken | None = parts.ledger.early.pop(event_id, None)
-        return early
+        return parts.ledger.early.pop_event(event_id)
 
     def _answer(
         self,
-        taken: Taken,
+        taken: DecodedRecord,
         question: Question,
-        asked: Asked,
+        asked: PredictionSet,
         shown: Vector,
         drawn: tuple[bytes | None, bool, Drawn | None],
         out: list[Output],
@@ -100,9 +101,13 @@ class Answering:
         assert record.value is not None
         parts.ledger.wait(
             event.event_id,
-            Waiting(taken.time, record.value, question.x, said, False, taken.silent, trace),
+            PendingPrediction(
+                taken.time, record.value, question.x, said, False, taken.silent, trace
+            ),
         )
-        parts.keep(question)
+        if parts.fold is not None:
+            parts.collected.expect(event.event_id, taken.time)
+        parts.keep(question, len(record.value))
         base = asked.baseline if parts.corrects else 0.0
         reasons = parts.explainer.explain(answer.slot, shown, base)
         if taken.silent:
@@ -120,8 +125,8 @@ class Answering:
         entry = self._parts.ledger.find(event_id)
         if entry is None:
             return False
-        if isinstance(entry, Waiting):
-            known = type(event).model_validate_json(entry.event)
+        if isinstance(entry, PendingPrediction):
+            known = json_reader(type(event)).validate_json(entry.event)
             same = known == event or digest(known) == digest(event)
         else:
             same = digests(entry)[0] == digest(event)

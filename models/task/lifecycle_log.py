@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.journal import Journal
-from models.own_models import Turned
-from models.publishing import Output, Publisher
-from models.roster import Roster
-from models.safeguard import Safeguard
-from models.watermark import Watermark
+from models.inputs.journal import Journal
+from models.inputs.watermark import Watermark
+from models.serving.circuit_breaker import CircuitBreaker
+from models.serving.model_router import ModelRouter
+from models.serving.segment_models import Turned
+from models.task.output_records import Output, Publisher
 
 
-class Teller:
+class LifecycleLog:
     """Writes lifecycle records of one partition; says each standing fact once.
 
     Memory: one word for each model. `discreet`: a model's own words about its failure are left out,
@@ -22,7 +22,7 @@ class Teller:
     def __init__(
         self,
         publish: Publisher,
-        roster: Roster,
+        roster: ModelRouter,
         journal: Journal,
         watermark: Watermark,
         *,
@@ -56,7 +56,7 @@ class Teller:
             )
 
     def warm(self, out: list[Output], name: str) -> None:
-        """A model has learnt enough to answer; said once."""
+        """Write, once, that a model has learnt enough to answer."""
         word = f"warm:{name}"
         if word in self.told or self._roster.state(name) == "champion":
             return
@@ -71,12 +71,15 @@ class Teller:
         self.told -= {name, f"warm:{name}"}
 
     def withheld(self, out: list[Output], names: list[str]) -> None:
-        """The first time that a model's value could not be used."""
+        """Write the first time that a model's value could not be used where it might have been.
+
+        What a model says during its warm-up is no news, unless it raises.
+        """
         for name in names:
-            if name in self.told:
+            fault = self._roster.pooled[name].last_fault
+            if name in self.told or not (fault or self._roster.warm(name)):
                 continue
             self.told.add(name)
-            fault = self._roster.pooled[name].last_fault
             if fault and self._discreet:
                 fault = f"{fault.partition(':')[0]} (its words are left out: some data is personal)"
             why = fault or "a value was not finite or left the limits"
@@ -110,8 +113,21 @@ class Teller:
                 why="began with this event",
             )
 
-    def breaker(self, out: list[Output], model: str, guard: Safeguard) -> None:
-        """A model's breaker opened, or closed again."""
+    def left(self, out: list[Output], before: str, champion: str) -> None:
+        """Another shared model is champion: its predecessor's segments end, and each is told."""
+        for segment in self._roster.own.leave(champion):
+            self.tell(
+                out,
+                before,
+                segment=segment,
+                from_state="shadow",
+                to_state="retired",
+                cause="rule",
+                why=f"{champion} is the champion now",
+            )
+
+    def breaker(self, out: list[Output], model: str, guard: CircuitBreaker) -> None:
+        """Write that a model's breaker opened, or closed again."""
         state, breaker = self._roster.state(model), guard.breaker
         self.tell(
             out,
@@ -125,7 +141,7 @@ class Teller:
         )
 
     def earned(self, out: list[Output], turned: Turned) -> None:
-        """A segment's own model earned its place, or lost it."""
+        """Write that a segment's own model earned its place, or lost it."""
         comparison = turned.comparison
         before, after = ("shadow", "champion") if turned.earned else ("champion", "shadow")
         lower, upper = comparison.interval

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from models.evidence.contributions import Means
-from models.slot import Slot
-from schemas.errors import Malformed
-from schemas.inputs import Command, Parcel
+from models.attribution.contributions import Means
+from models.serving.model_slot import ModelSlot
+from schemas.commands import Command, ModelState
+from schemas.errors import Refused
 
 PIECE_BYTES_MAX = 131_072
 PIECES_MAX = 512
@@ -24,7 +24,7 @@ PIECES_MAX = 512
 class Stored(NamedTuple):
     """A model's state at a place: its slot, and the means that its contributions refer to."""
 
-    slot: Slot
+    slot: ModelSlot
     means: Means | None
 
 
@@ -40,18 +40,18 @@ class Labelled(Protocol):
 
 
 Unseal = Callable[[Any, bytes, bytes, str], Stored]
-"""(use case, label, state, seal) → what the state holds; raises `Malformed` where it is not signed
+"""(use case, label, state, seal) → what the state holds; raises `Refused` where it is not signed
 as of that label, or cannot be read."""
 
 
 def label_of(task: Labelled, command_id: str, model: str, as_of: str) -> bytes:
-    """What a seal is over besides the state, so that none can be used for anything else."""
+    """Return what a seal is over besides the state, so that none can be used for anything else."""
     use = task.use_case.name, str(task.partition), task.definition, command_id, model, as_of
     return "\0".join(use).encode()
 
 
-class Restoring:
-    """The pieces that came, of one parcel at a time. Memory: `PIECES_MAX` pieces at most."""
+class ModelRestore:
+    """The pieces that came, of one model state at a time. Memory: `PIECES_MAX` pieces at most."""
 
     def __init__(self, unseal: Unseal | None) -> None:
         self._unseal = unseal
@@ -60,39 +60,39 @@ class Restoring:
         self.pieces: list[bytes] = []
 
     def take(self, command: Command) -> None:
-        """One piece; the first of another parcel is in place of what was not asked for."""
-        piece = command.piece
+        """One piece; the first of another state is in place of what was not asked for."""
+        piece = command.chunk
         if piece is None:
-            raise Malformed("`deliver` brings no piece; it is sent by `riverrun rollback --as-of`")
+            raise Refused("`deliver` brings no piece; it is sent by `riverrun rollback --as-of`")
         if piece.number == 0 and piece.of != self.of:
             self.of, self.pieces = piece.of, []
         if piece.of != self.of or piece.number > len(self.pieces):
-            raise Malformed(f"piece {piece.number} of {piece.of} came without those before it")
+            raise Refused(f"piece {piece.number} of {piece.of} came without those before it")
         if len(self.pieces) >= PIECES_MAX or len(piece.state) > PIECE_BYTES_MAX:
-            raise Malformed(f"more than {PIECES_MAX} pieces of {PIECE_BYTES_MAX} bytes")
+            raise Refused(f"more than {PIECES_MAX} pieces of {PIECE_BYTES_MAX} bytes")
         if piece.number == len(self.pieces):  # else it came before
             self.pieces.append(piece.state)
 
-    def opened(self, task: Labelled, command: Command, parcel: Parcel) -> Stored | None:
-        """The state that a command names; raises `Malformed`, with nothing changed. None: the
+    def opened(self, task: Labelled, command: Command, model_state: ModelState) -> Stored | None:
+        """Return the state that a command names; raise `Refused`, with nothing changed. None: the
         command was obeyed under another definition, for which the state was made.
         """
-        if command.command_id in self.heeded and parcel.definition != task.definition:
+        if command.command_id in self.heeded and model_state.definition != task.definition:
             return None
-        if parcel.definition != task.definition:
-            raise Malformed(
-                f"the state is of definition {parcel.definition}, and {task.definition} is in "
+        if model_state.definition != task.definition:
+            raise Refused(
+                f"the state is of definition {model_state.definition}, and {task.definition} is in "
                 "force; give the command again"
             )
-        if command.command_id != self.of or len(self.pieces) != parcel.pieces:
-            raise Malformed("the state that it names has not come; give the command again")
+        if command.command_id != self.of or len(self.pieces) != model_state.chunks:
+            raise Refused("the state that it names has not come; give the command again")
         if self._unseal is None:
-            raise Malformed("nothing is put back here: there is no key to read it with")
+            raise Refused("nothing is put back here: there is no key to read it with")
         assert command.model is not None
-        label = label_of(task, command.command_id, command.model, parcel.as_of)
-        stored = self._unseal(task.use_case, label, b"".join(self.pieces), parcel.seal)
+        label = label_of(task, command.command_id, command.model, model_state.as_of)
+        stored = self._unseal(task.use_case, label, b"".join(self.pieces), model_state.signature)
         if stored.slot.name != command.model or stored.slot.segment is not None:
-            raise Malformed(f"the state is not that of {command.model}")
+            raise Refused(f"the state is not that of {command.model}")
         return stored
 
     def clear(self) -> None:

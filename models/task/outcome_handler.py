@@ -6,31 +6,34 @@ then, learnt once, and never looked at again.
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping
 
 import orjson
 
-from models.certainty import kept
-from models.durations import spoken
-from models.encoding import encoded
-from models.features import Entries
-from models.packing import EXPIRED, Waiting, digests
-from models.parts import Parts, Question, digest
-from models.publishing import Learnt, Output
-from models.quarantine import Held
-from models.reading import Taken
-from models.scoring import Judged
+from models.inputs.decoder import DecodedRecord
+from models.inputs.json_bytes import encoded
+from models.inputs.strict_json import json_reader
+from models.metrics.scoring import Judged
+from models.pending.codec import EXPIRED, PendingPrediction, digests
+from models.pending.quarantine import Held
+from models.serving.prediction_intervals import kept
+from models.spec.durations import spoken
+from models.spec.features import Entries
+from models.spec.problem_types import Said
+from models.task.output_records import Learnt, Output, Training
+from models.task.state import Question, TaskState, digest
+from schemas.command_line import command_line
 from schemas.errors import Conflicting, Implausible, Malformed, Unmatched
-from schemas.inputs import Outcome
+from schemas.events import Outcome
 
 
-class Learning:
+class OutcomeHandler:
     """Takes outcomes and passes time; changes the parts that it is given."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: TaskState) -> None:
         self._parts = parts
 
-    def outcome(self, taken: Taken, outcome: Outcome, out: list[Output]) -> None:
+    def outcome(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """One outcome: learnt, held until its event comes or it is released, counted again, late,
         or rejected.
         """
@@ -39,7 +42,7 @@ class Learning:
         entry = parts.ledger.find(event_id)
         if entry is None:
             self._hold(taken, outcome, out)
-        elif isinstance(entry, Waiting):
+        elif isinstance(entry, PendingPrediction):
             held = parts.quarantine.held.get(event_id)
             if held is not None and held.taken.body == outcome:
                 parts.counts["repeats"] += 1
@@ -52,14 +55,12 @@ class Learning:
                 f"event {event_id!r} already has a different outcome. Send each outcome once."
             )
 
-    def _settle(self, taken: Taken, outcome: Outcome, waiting: Waiting, out: list[Output]) -> None:
+    def _settle(
+        self, taken: DecodedRecord, outcome: Outcome, waiting: PendingPrediction, out: list[Output]
+    ) -> None:
         parts, event_id = self._parts, outcome.event_id
         asked = self._question(event_id, waiting)
-        if taken.record.key != asked.key:
-            raise Malformed(
-                "the outcome's Kafka key differs from its event's, "
-                f"{asked.key.decode()!r}; send the same"
-            )
+        check_key(taken, asked)
         judged = parts.judge.outcome(asked.event, outcome, waiting.said)
         entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
         doubt = parts.judge.doubt(asked.event, outcome, judged.label)
@@ -84,7 +85,8 @@ class Learning:
         if after is not None:
             parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
         parts.live.pop(event_id, None)
-        delay = now - waiting.time
+        # Below 0 for an event that was dated later than the time to which time was set back.
+        delay = max(0.0, now - waiting.time)
         if late:
             parts.counts["late"] += 1
             if after is not None and not waiting.silent:
@@ -92,28 +94,33 @@ class Learning:
             self._example(asked, waiting, Learnt(outcome, judged.label, delay, False), out)
             return
         self._score(asked, waiting, judged)
-        self.teach(asked, waiting, judged, entries, taken.time, out)
-        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight)
+        training = self.teach(asked, waiting, judged, entries, taken.time, out)
+        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
         self._example(asked, waiting, learnt, out)
 
     def _doubt(self, event_id: str, held: Held, doubt: str, out: list[Output]) -> None:
         """Hold an outcome that cannot be believed, and say how it is released."""
         parts = self._parts
         memory = parts.ledger.memory
-        parts.quarantine.hold(event_id, held)
+        evicted = parts.quarantine.hold(event_id, held)
         parts.counts["quarantined"] += 1
-        release = f"riverrun release {parts.use_case.name} {shlex.quote(event_id)} --why …"
+        parts.counts["evicted"] += len(evicted)
+        release = command_line(
+            "release", parts.use_case.name, data=[event_id], options=("--why", "reason")
+        )
         error = Implausible(
             f"{doubt}, so it is not learnt but held, for {spoken(memory)} after its event. If it "
             f"is right: `{release}`. If not, send the right outcome of event {event_id!r}."
         )
         parts.refuse(held.taken, error, out)
+        for one in evicted:
+            parts.refuse(one.taken, _no_longer_held(one.taken), out)
 
     def release(self, event_id: str, out: list[Output]) -> bool:
         """Learn an outcome that is held, as if it came only now; False if it is not held."""
         parts = self._parts
         held, waiting = parts.quarantine.held.get(event_id), parts.ledger.find(event_id)
-        if held is None or not isinstance(waiting, Waiting):
+        if held is None or not isinstance(waiting, PendingPrediction):
             return False
         outcome: Outcome = held.taken.body
         asked = self._question(event_id, waiting)
@@ -126,20 +133,22 @@ class Learning:
         # One that expired meanwhile is counted as such.
         parts.counts["outcomes"] += not waiting.expired
         self._score(asked, waiting, judged)
-        self.teach(asked, waiting, judged, entries, held.taken.time, out)
+        assert parts.watermark.time is not None
+        time = min(held.taken.time, parts.watermark.time)
+        training = self.teach(asked, waiting, judged, entries, time, out)
         delay = held.arrived - waiting.time
-        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight)
+        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
         self._example(asked, waiting, learnt, out)
         return True
 
-    def _question(self, event_id: str, waiting: Waiting) -> Question:
-        """What was asked: still at hand, or made again from its bytes, which gives the same."""
+    def _question(self, event_id: str, waiting: PendingPrediction) -> Question:
+        """Return what was asked: still at hand, or made again from its bytes, to the same."""
         asked = self._parts.live.get(event_id)
         return asked if asked is not None else self._again(waiting)
 
-    def _again(self, waiting: Waiting) -> Question:
+    def _again(self, waiting: PendingPrediction) -> Question:
         parts = self._parts
-        event = parts.use_case.event.__pydantic_validator__.validate_json(waiting.event)
+        event = json_reader(parts.use_case.event).validate_json(waiting.event)
         x = parts.packing.features(event, waiting.x)
         segment = parts.grouping.segment(event)
         key = str(getattr(event, parts.use_case.key)).encode()
@@ -147,7 +156,7 @@ class Learning:
         groups = parts.grouping.groups(event, segment)
         return Question(event, x, segment, groups, key, shared, orjson.Fragment(encoded(x)))
 
-    def _hold(self, taken: Taken, outcome: Outcome, out: list[Output]) -> None:
+    def _hold(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Keep an outcome that came before its event."""
         parts, event_id = self._parts, outcome.event_id
         held = parts.ledger.early.get(event_id)
@@ -157,11 +166,17 @@ class Learning:
             parts.counts["repeats"] += 1
             return
         self.pass_to(taken.time, out)
-        for given_up in parts.ledger.hold_early(event_id, taken, parts.use_case.early_limit):
-            parts.refuse(given_up, _unmatched(given_up), out)
+        for given_up in parts.ledger.early.hold(event_id, taken):
+            parts.counts["evicted"] += 1
+            parts.refuse(given_up, crowded_out(given_up), out)
 
-    def _score(self, asked: Question, waiting: Waiting, judged: Judged) -> None:
-        """Score every answer that was made: what nothing that is said later depends on."""
+    def _score(
+        self, asked: Question, waiting: PendingPrediction, judged: Judged, sign: int = 1
+    ) -> None:
+        """Score every answer that was made: what nothing that is said later depends on.
+
+        `sign` -1 takes back what was scored before.
+        """
         parts = self._parts
         if not waiting.silent:
             within = kept(waiting.said[5], judged.label)
@@ -173,49 +188,87 @@ class Learning:
                 paired=judged.paired,
                 drawn=waiting.said[7],
                 sure=parts.kind.sure(judged.label, waiting.said[3]),
+                stood_in=judged.stood_in,
+                sign=sign,
             )
 
     def teach(
         self,
         asked: Question,
-        waiting: Waiting,
+        waiting: PendingPrediction,
         judged: Judged,
         entries: Entries,
         time: float,
         out: list[Output],
-    ) -> None:
+    ) -> Training | None:
         """Learn from one scored example: all that it changes in what is said later.
 
-        `entries` are what it brings to windows over outcomes.
+        `entries` are what it brings to windows over outcomes. Returns what the learner needs where
+        the models are shared.
         """
         parts, segment = self._parts, asked.segment
         baseline, served = waiting.said[0], waiting.said[3]
-        parts.watcher.errors(judged.scores)
+        errors = {name: parts.kind.error(losses) for name, _, losses in judged.scores}
+        kpi = {name: amount for name, amount, _ in judged.scores if amount is not None}
+        parts.watcher.errors(errors)
         parts.certainty.learn(served, judged.label, segment)
         if judged.own and not waiting.silent:
             start = parts.tally.start_of(waiting.time)
             parts.roster.own.gained(segment, start, waiting.time, judged.own)
-        if parts.roster.safeguard.learnt(judged, parts.roster.champion, baseline):
-            parts.teller.breaker(out, parts.roster.champion, parts.roster.safeguard)
-        for name, guard in parts.roster.guards.items():
-            if guard.learnt(judged, name, baseline):
+        learner = self._learner(waiting)
+        training = None
+        if parts.shared is None:
+            self._train(asked, judged, baseline, errors, kpi, learner, out)
+        else:
+            training = Training(parts.shared.clock, errors, kpi, learner, parts.definition)
+            self._train_own(asked, judged, baseline, learner)
+        parts.counts["learnt"] += 1
+        parts.enter(entries, time, out)
+        return training
+
+    def _train(
+        self,
+        asked: Question,
+        judged: Judged,
+        baseline: Said,
+        errors: Mapping[str, float],
+        kpi: Mapping[str, float],
+        learner: str | None,
+        out: list[Output],
+    ) -> None:
+        """Let breakers and models learn."""
+        parts = self._parts
+        roster = parts.roster
+        if roster.safeguard.learnt(errors, kpi, roster.champion, judged.label, baseline):
+            parts.teller.breaker(out, roster.champion, roster.safeguard)
+        for name, guard in roster.guards.items():
+            if guard.learnt(errors, kpi, name, judged.label, baseline):
                 parts.teller.breaker(out, name, guard)
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
-        learner = self._learner(waiting)
-        if parts.roster.bounded:
-            parts.roster.bounds.update(judged.label)
+        if roster.bounded:
+            roster.bounds.update(judged.label)
         parts.influence.learnt(shown, judged.label, baseline)
-        if parts.roster.heirs:
+        if roster.heirs:
             label = judged.label, baseline
             parts.reaction.learn(shown, target, judged.weight, label, out, learner)
-        for name in parts.roster.learn(segment, shown, target, judged.weight, learner):
+        for name in roster.learn(asked.segment, shown, target, judged.weight, learner):
             parts.teller.warm(out, name)
-        parts.counts["learnt"] += 1
-        parts.featurizer.enter(entries, time)
 
-    def _learner(self, waiting: Waiting) -> str | None:
-        """The one model that learns from an example, where models act on outcomes; None: all."""
+    def _train_own(
+        self, asked: Question, judged: Judged, baseline: Said, learner: str | None
+    ) -> None:
+        """Let the segment's own models learn; the others learn elsewhere, from all partitions."""
+        parts = self._parts
+        target = judged.label - baseline if parts.corrects else judged.label
+        shown = parts.featurizer.shown(asked.x)
+        parts.influence.learnt(shown, judged.label, baseline)
+        parts.roster.learn_own(asked.segment, shown, target, judged.weight, learner)
+
+    def _learner(self, waiting: PendingPrediction) -> str | None:
+        """Return the one model that learns from an example, where models act on outcomes; None:
+        all.
+        """
         contest = self._parts.use_case.contest
         if not contest.acts_on_outcome or contest.shared or waiting.silent:
             return None
@@ -223,14 +276,16 @@ class Learning:
         return self._parts.roster.champion if drawn is None else drawn.model
 
     def _example(
-        self, asked: Question, waiting: Waiting, learnt: Learnt, out: list[Output]
+        self, asked: Question, waiting: PendingPrediction, learnt: Learnt, out: list[Output]
     ) -> None:
         parts = self._parts
         step, shared = parts.journal.step, asked.shared
         event, segment = asked.event, asked.segment
         if not learnt.learnt:
             # A default label may be on the topic already: the late outcome is another record.
-            shared = parts.publish.of_event(event, waiting.trace, late=True)
+            shared = parts.publish.of_event(event, waiting.trace, again="late")
+        elif learnt.fold is not None and learnt.fold[1]:
+            shared = parts.publish.of_event(event, waiting.trace, again=str(learnt.fold[1]))
         about = asked.key, shared
         out.append(
             parts.publish.example(about, event, segment, asked.vector, waiting, learnt, step)
@@ -246,12 +301,12 @@ class Learning:
         if ledger.due(now):
             for event_id, waiting in ledger.overdue(now):
                 self._expire(event_id, waiting, now, out)
-            ledger.forget(now)
+            parts.counts["evicted"] += ledger.forget(now)
         if parts.quarantine.ends < now:
             parts.quarantine.forget(now)
         if ledger.early:
             for given_up in ledger.stale_early(now):
-                parts.refuse(given_up, _unmatched(given_up), out)
+                parts.refuse(given_up, self._unmatched(given_up), out)
         if parts.settling.due(now):
             rows = parts.settling.settle(now, parts.journal.step)
             out.extend(map(parts.publish.evidence, rows))
@@ -264,24 +319,60 @@ class Learning:
             out.extend(map(parts.publish.metric, parts.tally.close(before, *place)))
         return now
 
-    def _expire(self, event_id: str, waiting: Waiting, now: float, out: list[Output]) -> None:
+    def _expire(
+        self, event_id: str, waiting: PendingPrediction, now: float, out: list[Output]
+    ) -> None:
         parts = self._parts
         parts.counts["expired"] += 1
+        # Its horizon has not passed: it made room for others.
+        parts.counts["evicted"] += waiting.time >= now - parts.ledger.horizon
         asked = self._question(event_id, waiting)
         parts.live.pop(event_id, None)
         if not waiting.silent:
             parts.tally.expired(waiting.time, asked.groups)
-        if parts.use_case.never is None or event_id in parts.quarantine.held:
+        if parts.use_case.label_on_timeout is None or event_id in parts.quarantine.held:
             return
         judged = parts.judge.default(asked.event, waiting.said)
+        if judged is None:
+            return
         self._score(asked, waiting, judged)
-        self.teach(asked, waiting, judged, [], now, out)
-        learnt = Learnt(None, judged.label, now - waiting.time, True)
+        training = self.teach(asked, waiting, judged, [], now, out)
+        delay = now - waiting.time
+        learnt = Learnt(None, judged.label, delay, True, judged.kpi, training=training)
         self._example(asked, waiting, learnt, out)
 
+    def _unmatched(self, taken: DecodedRecord) -> Unmatched:
+        """Why an outcome has no prediction: its event never came, or was forgotten by then."""
+        memory = spoken(self._parts.ledger.memory)
+        return Unmatched(
+            f"no event {taken.body.event_id!r} is known. Events are forgotten {memory} after their "
+            "time (memory): if its event is older, this outcome came after the id was forgotten, "
+            "and only a longer memory (and horizon) can use such a late one. If the event was "
+            "never sent, send it first, under the same key."
+        )
 
-def _unmatched(taken: Taken) -> Unmatched:
+
+def check_key(taken: DecodedRecord, asked: Question) -> None:
+    """Raise `Malformed` unless an outcome has its event's Kafka key."""
+    if taken.record.key != asked.key:
+        raise Malformed(
+            "the outcome's Kafka key differs from its event's, "
+            f"{asked.key.decode()!r}; send the same"
+        )
+
+
+def crowded_out(taken: DecodedRecord) -> Unmatched:
+    """Why an outcome that came before its event is held no longer."""
     return Unmatched(
-        f"no event {taken.body.event_id!r} came within the horizon of this outcome. Send the "
-        "event first, under the same key."
+        f"no event {taken.body.event_id!r} has come, and outcomes that came before their events "
+        "are more than early_limit or early_bytes; most of them have this Kafka key. Send the "
+        "event first, under the same key, then the outcome again."
+    )
+
+
+def _no_longer_held(taken: DecodedRecord) -> Implausible:
+    return Implausible(
+        f"the outcome of event {taken.body.event_id!r} was held as implausible and made room for "
+        "newer ones (early_limit, early_bytes): it cannot be released any more. If it is right, "
+        "send it again, and release it then."
     )

@@ -5,38 +5,44 @@
 It reads no clock, no network and no unseeded randomness: time is what the records say, order is
 what the journal says. So the same records in the same order give the same floats, whether they
 come from Kafka, from a file or from a test. Call order: `read` each record, `apply` what
-`models.alignment.choose` picks, `seal` when what was applied is to be committed.
+`models.inputs.merge_order.choose` picks, `seal` when what was applied is to be committed.
 
 Rules of a step:
 1. A record that cannot be used raises `Rejected` inside before anything changes, and leaves as a
    dead letter.
-2. Anything else that is raised is a bug: the caller stops without committing.
+2. Anything else that is raised is a bug, and the state is of no use after: the caller goes on from
+   a state before, and applies or sets aside (`set_aside`) the record, never both.
 3. A prediction is scored with what was said then, learnt once, and never looked at again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import orjson
-
-from models.answering import Answering
-from models.commanding import Commanding
-from models.durations import spoken
-from models.learning import Learning
-from models.parts import Parts
-from models.publishing import Output
-from models.reading import COMMANDS, EVENTS, Reader, Record, Taken
-from models.restoring import Unseal
-from models.usecase import UseCase
+from models.inputs.decoder import COMMANDS, EVENTS, MODELS, DecodedRecord, Decoder, Record
+from models.inputs.merge_order import choose, choose_shared
+from models.spec.durations import spoken
+from models.spec.use_case import UseCase
+from models.task.command_handler import CommandHandler
+from models.task.event_handler import EventHandler
+from models.task.folded_outcome_handler import FoldedOutcomeHandler
+from models.task.journaled_task import JournaledTask
+from models.task.model_restore import Unseal
+from models.task.outcome_handler import OutcomeHandler
+from models.task.output_records import Output
+from models.task.state import TaskState
+from models.training.versions import Unpack
+from models.training.window_batches import count
 from schemas.errors import Ahead, Rejected
-from schemas.inputs import Command
+from schemas.topics import INPUTS, SHARED_INPUTS
 
 
-class PartitionTask(Parts):
+class PartitionTask(TaskState, JournaledTask):
     """All state of one use case on one partition, and the only code that changes it."""
 
-    learns: type[Learning] = Learning
+    learns: type[OutcomeHandler] = OutcomeHandler
 
     def __init__(
         self,
@@ -46,65 +52,43 @@ class PartitionTask(Parts):
         partitions: int,
         definition: str,
         unseal: Unseal | None = None,
+        unpack: Unpack | None = None,
     ) -> None:
-        super().__init__(use_case, partition, partitions, definition, unseal)
-        self.partitions = partitions
-        self._reader = Reader(use_case, partitions)
-        self._learning = self.learns(self)
-        self._answering = Answering(self, self._learning)
-        self._commanding = Commanding(self, self._learning)
+        super().__init__(use_case, partition, partitions, definition, unseal, unpack)
+        kinds = INPUTS if self.shared is None else SHARED_INPUTS
+        self.inputs = tuple((kind, 0 if kind == "models" else partition) for kind in kinds)
+        self._reader = Decoder(use_case, partitions)
+        self._learning = (self.learns if self.fold is None else FoldedOutcomeHandler)(self)
+        self._answering = EventHandler(self, self._learning)
+        self._commanding = CommandHandler(self, self._learning)
 
     def anew(self, partition: int | None = None) -> PartitionTask:
-        """A task at its beginning: the same use case and definition, the same place or another."""
+        """Return a task at its beginning: the same use case and definition, the same place or
+        another.
+        """
         return PartitionTask(
             self.use_case,
             partition=self.partition if partition is None else partition,
             partitions=self.partitions,
             definition=self.definition,
             unseal=self.unseal,
+            unpack=self.unpack,
         )
 
     # What the journal and its keepers ask for.
 
     @property
-    def seq(self) -> int:
-        """The number of the open journal entry."""
-        return self.journal.seq
+    def clock_s(self) -> float | None:
+        """The time reached, where models are shared."""
+        return None if self.shared is None else self.shared.clock
 
-    @property
-    def begun(self) -> int:
-        """Records applied in the open journal entry."""
-        return self.journal.begun
+    def choose(self, times: Sequence[float | None]) -> int | None:
+        """Return the input to take from, given when each input's first record is due."""
+        return choose(times) if self.shared is None else choose_shared(times, self.shared.clock)
 
-    @property
-    def step(self) -> int:
-        """Records applied so far."""
-        return self.journal.step
-
-    @property
-    def next(self) -> list[int]:
-        """Offset of the next record of each input; -1 where none was taken yet."""
-        return self.journal.next
-
-    def read(self, index: int, record: Record) -> Taken:
+    def read(self, index: int, record: Record) -> DecodedRecord:
         """Decode one record of that input; never raises for what it contains."""
         return self._reader.read(index, record)
-
-    def seal(self) -> bytes | None:
-        """Close the journal entry: its record's value, or None if nothing was applied."""
-        self.restoring.heeded = frozenset()
-        entry = self.journal.seal(self.definition)
-        return None if entry is None else orjson.dumps(entry)
-
-    def skip(self) -> None:
-        """Pass over a journal entry in which nothing was applied: a change of definition."""
-        self.journal.skip()
-
-    def heed(self, restored: Collection[str]) -> None:
-        """Before an entry is folded: the commands of it that put a model back then. Where that was
-        under another definition, whose state does not fit here, what they decided still holds.
-        """
-        self.restoring.heeded = frozenset(restored)
 
     def report(self) -> list[Output]:
         """Metrics and delays that changed since the last report: a read of the state."""
@@ -114,23 +98,34 @@ class PartitionTask(Parts):
             newest = row["window_start"] == whole[-1]["window_start"]
             if newest and row["model"] == self.influence.champion:
                 row["importance"] = self.influence.said()
+            if newest and row["model"] == "served" and self.shared is not None:
+                row["model_staleness_s"] = self.shared.staleness_s
         delays = self.maturity.report(self.definition, self.step)
         return [*map(self.publish.metric, rows), *map(self.publish.delays, delays)]
 
+    def all_due(self) -> list[Output]:
+        """Let all folded labels fall due, as if time had passed; for trials, never on a topic."""
+        out: list[Output] = []
+        if isinstance(self._learning, FoldedOutcomeHandler):
+            self._learning.due(math.inf, out)
+        return out
+
     # One step.
 
-    def apply(self, taken: Taken) -> list[Output]:
+    def apply(self, taken: DecodedRecord) -> list[Output]:
         """Apply one record and return what it makes known, in order."""
-        self.journal.take(taken.input, taken.record.offset)
+        self.journal.take(taken.input, taken.record)
         out: list[Output] = []
-        self.teller.beginning(out, self.definition)
+        self._begin(out)
         body = taken.body
         if taken.error is not None:
             self.refuse(taken, taken.error, out)
         elif body is None:
             self.counts["tombstones"] += 1
         elif taken.what == COMMANDS:
-            self._command(taken, body, out)
+            self._obey(taken, body, out)
+        elif taken.what == MODELS:
+            self._adopt(taken, body, out)
         elif self.watermark.doubts(taken.time, taken.record.timestamp):
             self._doubted(taken, out)
         else:
@@ -139,28 +134,50 @@ class PartitionTask(Parts):
             self._dated(taken, out)
         return out
 
-    def _dated(self, taken: Taken, out: list[Output]) -> None:
+    def _begin(self, out: list[Output]) -> None:
+        if self.shared is None:  # else the learner tells it
+            self.teller.beginning(out, self.definition)
+
+    def _dated(self, taken: DecodedRecord, out: list[Output]) -> None:
+        if self.shared is not None:
+            self.shared.advance(taken.due)
         try:
             if taken.what == EVENTS:
-                early = self._answering.event(taken, taken.body, out)
-                if early is not None:
+                for early in self._answering.event(taken, taken.body, out):
                     self._dated(early, out)
             else:
                 self._learning.outcome(taken, taken.body, out)
         except Rejected as error:
             self.refuse(taken, error, out)
 
-    def _command(self, taken: Taken, command: Command, out: list[Output]) -> None:
-        # Pieces are told from each other by their numbers.
-        if command.verb != "deliver" and self.roster.heard(command.command_id):
+    def _adopt(self, taken: DecodedRecord, update: Mapping[str, Any], out: list[Output]) -> None:
+        """Take a record of the shared models: roles, and a version if there is one."""
+        shared, record = self.shared, taken.record
+        assert shared is not None
+        if update["number"] <= shared.number:
             self.counts["repeats"] += 1
             return
-        try:
-            self._commanding.obey(command, out)
-        except Rejected as error:
-            self.refuse(taken, error, out)
+        shared.number = update["number"]
+        if update.get("windows"):
+            names = self.accepted.get(update["definition"], ())
+            count(self.featurizer.states, update["windows"], names)
+        reached = self.watermark.time
+        for identity, key, time, row in update.get("tables") or ():
+            if (table := self.featurizer.tables.get(identity)) is not None:
+                table.put(key, time, row, float("-inf") if reached is None else reached)
+        if update["definition"] != self.definition:
+            self.counts["repeats"] += 1  # a learner's of another definition
+            return
+        shared.version_clock = update["clock_s"]
+        changed = shared.take_roles(update["roles"], self.watermark.time)
+        if changed is not None:
+            self.teller.left(out, *changed)
+        if update["version"] is None:
+            return
+        if shared.take_version(update, record.offset, tuple(record.headers)):
+            self.begin_anew(update["version"]["model"])
 
-    def _doubted(self, taken: Taken, out: list[Output]) -> None:
+    def _doubted(self, taken: DecodedRecord, out: list[Output]) -> None:
         if self.watermark.holds(taken):
             self.counts["repeats"] += 1
             return
@@ -170,7 +187,7 @@ class PartitionTask(Parts):
         for held in believed:
             self._dated(held, out)
 
-    def _too_far(self, taken: Taken) -> Ahead:
+    def _too_far(self, taken: DecodedRecord) -> Ahead:
         return Ahead(
             f"its time is more than {spoken(self.watermark.max_jump)} ahead of all others. Correct "
             "the producer's clock and send it again, or raise max_jump."

@@ -12,43 +12,52 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from models.assignment import Assignment
-from models.certainty import Certainty
-from models.explaining import Explainer
-from models.features import Featurizer, Vector
-from models.grouping import Grouping
-from models.influence import Influence
-from models.journal import Journal
-from models.kinds import KINDS, Said
-from models.maturing import Maturity
-from models.packing import Packing
-from models.personal import masking_of
-from models.publishing import Output, Publisher
-from models.quarantine import Quarantine
-from models.reacting import Reaction
-from models.reading import Taken
-from models.restoring import Restoring, Stored, Unseal
-from models.roster import Roster
-from models.scoring import Judge
-from models.settling import Settling
-from models.tally import Group, Tally
-from models.telling import Teller
-from models.usecase import UseCase
-from models.waiting import Ledger
-from models.watching import Watcher
-from models.watermark import Watermark
-from schemas.errors import Malformed, Rejected
+from models.inputs.decoder import OUTCOMES, DecodedRecord
+from models.inputs.journal import Journal
+from models.inputs.skipped_records import Skips
+from models.inputs.watermark import Watermark
+from models.metrics.drift_monitor import Watcher
+from models.metrics.groups import Grouping
+from models.metrics.label_maturity import Maturity
+from models.metrics.scoring import Judge
+from models.metrics.windowed_metrics import Group, WindowedMetrics
+from models.pending.codec import Codec, PendingPrediction
+from models.pending.collected_outcomes import CollectedOutcomes
+from models.pending.early_outcomes import EarlyOutcomes, EarlyOutcomesOfFolds
+from models.pending.ledger import PendingLedger
+from models.pending.quarantine import Quarantine
+from models.serving.explanations import Explainer
+from models.serving.feature_importance import FeatureImportance
+from models.serving.model_router import ModelRouter
+from models.serving.prediction_intervals import PredictionIntervals
+from models.spec.decision_threshold import DecisionThreshold
+from models.spec.experiment_arms import Assignment
+from models.spec.features import Entries, Featurizer, Vector, with_features
+from models.spec.personal_data import masking_of
+from models.spec.problem_types import Said, kind_of
+from models.spec.use_case import UseCase, fold_of
+from models.task.block_evidence import BlockEvidence
+from models.task.drift_response import DriftResponse
+from models.task.lifecycle_log import LifecycleLog
+from models.task.model_restore import ModelRestore, Stored, Unseal
+from models.task.output_records import Output, Publisher
+from models.training.adoption import SharedModels
+from models.training.versions import PlainUnpack, Unpack
+from schemas.errors import Malformed, Refused, Rejected
+from schemas.events import Event, Outcome
 from schemas.headers import Headers
-from schemas.inputs import Event, Outcome
+from schemas.topics import INPUTS, SHARED_INPUTS
 
 LIVE_MAX = 2_000
 """Questions kept as objects, so that a quick outcome needs not read them again from bytes."""
+LIVE_BYTES_MAX = 8_192
+"""A larger event is not kept as an object."""
 LEAVE = 200
 """How many of them make room at once: a dictionary is slow to tell its first one."""
 COUNTED = (
     "events", "outcomes", "learnt", "late", "expired", "repeats", "tombstones", "refused",
     "champion", "challenger", "pooled", "baseline", "holdout",
-    "quarantined", "released",
+    "quarantined", "released", "evicted", "skipped", "corrected",
 )  # fmt: skip
 
 
@@ -66,11 +75,11 @@ class Question(NamedTuple):
     """`x` as JSON, which two records hold."""
 
 
-class Parts:
+class TaskState:
     """All state of one use case on one partition.
 
     `definition` is the hash of the use case's definition; it is part of every model's version.
-    Memory: windows by their keys, waiting predictions by `waiting_limit`, ids by `memory`.
+    Memory: windows by their keys; waiting predictions and ids by number, bytes and `memory`.
     """
 
     def __init__(
@@ -80,72 +89,139 @@ class Parts:
         partitions: int,
         definition: str,
         unseal: Unseal | None = None,
+        unpack: Unpack | None = None,
     ) -> None:
-        kind = KINDS[use_case.kind]
+        kind = kind_of(use_case.kind, use_case.metrics)
         self.use_case = use_case
         self.partition = partition
+        self.partitions = partitions
         self.definition = definition
         self.kind = kind
-        self.journal = Journal()
-        self.watermark = Watermark(use_case.max_jump_s, use_case.jump_agree)
-        self.packing = Packing(use_case)
-        self.ledger = Ledger(
-            use_case.horizon, use_case.memory_s, use_case.waiting_limit, self.packing
+        shared = use_case.is_shared(partitions)
+        inputs = SHARED_INPUTS if shared else INPUTS
+        self.journal = Journal(len(inputs))
+        self.skips = Skips()
+        self.watermark = Watermark(use_case.max_jump_s, use_case.confirm_jump_after)
+        self.packing = Codec(use_case)
+        self.fold = fold_of(use_case)
+        self.collected = CollectedOutcomes(0.0 if self.fold is None else self.fold.until)
+        early_kind = EarlyOutcomes if self.fold is None else EarlyOutcomesOfFolds
+        early = early_kind(use_case.early_limit, use_case.early_bytes)
+        limits = use_case.waiting_limit, use_case.waiting_bytes
+        self.ledger = PendingLedger(
+            use_case.horizon, use_case.id_retention_s, limits, early, self.packing
         )
-        self.quarantine = Quarantine(use_case.early_limit)
-        self.featurizer = Featurizer(use_case.features, use_case.hidden)
-        self.roster = Roster(use_case, kind, definition, partitions)
-        self.tally = Tally(use_case, kind)
-        self.settling = Settling(use_case, kind, self.tally, self.roster, (partition, definition))
+        self.quarantine = Quarantine(use_case.early_limit, use_case.early_bytes)
+        self.featurizer = Featurizer(
+            use_case.features, use_case.internal_features, use_case.shared_windows
+        )
+        self.roster = ModelRouter(use_case, kind, definition, partitions)
+        self.tally = WindowedMetrics(use_case, kind)
+        self.settling = BlockEvidence(
+            use_case, kind, self.tally, self.roster, (partition, definition)
+        )
         self.assignment = Assignment(use_case)
         self.counts = dict.fromkeys(COUNTED, 0)
         self.grouping = Grouping(use_case)
-        self.publish = Publisher(use_case.name, partition, kind, self.roster.names)
+        self.publish = Publisher(use_case.name, partition, kind, self.roster.names, inputs)
         self.maturity = Maturity(use_case)
-        self.certainty = Certainty(use_case)
-        self.explainer = Explainer(use_case.explain)
-        self.watcher = Watcher(use_case, self.roster.names)
+        self.certainty = PredictionIntervals(use_case)
+        self.explainer = Explainer(use_case.contributions)
+        self.watcher = Watcher(use_case, () if shared else ("served", *self.roster.names))
         self.masking = masking_of(use_case)
         self.judge = Judge(use_case, kind, self.roster.names)
-        self.teller = Teller(
+        self.teller = LifecycleLog(
             self.publish,
             self.roster,
             self.journal,
             self.watermark,
             discreet=bool(self.masking),
         )
-        self.reaction = Reaction(use_case, kind, self.roster, self.teller, self.renew)
-        self.influence = Influence(use_case, kind, self.roster)
-        self.corrects = use_case.learns != "label"
+        self.reaction = DriftResponse(use_case, kind, self.roster, self.teller, self.renew)
+        self.influence = FeatureImportance(use_case, kind, self.roster)
+        self._threshold = DecisionThreshold(use_case)
+        self._baseline = with_features(use_case.baseline)
+        self.corrects = use_case.target != "label"
         self.unseal = unseal
-        self.restoring = Restoring(unseal)
+        self.unpack = unpack
+        # Of models that learn from all partitions; None: they learn here.
+        self.shared: SharedModels | None = None
+        if shared:
+            unpack = unpack or PlainUnpack(use_case)
+            self.shared = SharedModels(self.roster, kind, use_case, unpack)
+        # Definition → the shared windows that count what was sent out under it.
+        self.accepted = {definition: use_case.shared_windows}
+        self.restoring = ModelRestore(unseal)
+        self.sealed = ""  # digest of the last journal entry, where it is known
         # Nothing but a short cut: what is not here is made again from what waits.
         self.live: dict[str, Question] = {}
 
-    def keep(self, question: Question) -> None:
-        """Keep a question at hand; the oldest make room, and wait as bytes from then on."""
+    def keep(self, question: Question, size: int) -> None:
+        """Keep a question at hand; the oldest make room, and wait as bytes from then on.
+
+        `size`: of its event, in bytes.
+        """
+        if size > LIVE_BYTES_MAX:
+            self.ledger.pack(question.event.event_id)
+            return
         if len(self.live) >= LIVE_MAX:
             for event_id in list(islice(self.live, LEAVE)):
                 del self.live[event_id]
                 self.ledger.pack(event_id)
         self.live[question.event.event_id] = question
 
-    def baseline(self, event: Event) -> Said:
-        """What the baseline says of an event; raises `Malformed` where it cannot."""
+    def enter(self, entries: Entries, time: float, out: list[Output]) -> None:
+        """Count what a record adds to windows; send out what it adds to those of all partitions.
+
+        One record may do so more than once (predictions expire): then they are several outputs.
+        """
+        self.featurizer.enter(entries, time)
+        outgoing = self.featurizer.outgoing
+        if outgoing:
+            assert self.shared is not None
+            times = self.shared.clock, time
+            step = self.journal.step
+            out.append(self.publish.window_entries(outgoing, times, self.definition, step))
+            outgoing.clear()
+
+    def threshold(self, event: Event) -> float | None:
+        """Return the threshold for this event; raises `Malformed` where the KPI tells none."""
         try:
-            return self.kind.said_of(self.use_case.baseline(event))
+            return self._threshold.of(event)
         except Exception as error:  # the author's function met data that it cannot take
-            raise Malformed(f"the baseline failed on this event: {error}") from error
+            raise Malformed(
+                f"the threshold failed on this event: {type(error).__name__}: {error}. Let the "
+                "KPI's cost need nothing of the outcome but its label, or declare a number."
+            ) from error
+
+    def baseline(self, event: Event, x: Vector, threshold: float | None) -> Said:
+        """Return the baseline's prediction of an event with these features.
+
+        Raises `Malformed` where it cannot make one.
+        """
+        try:
+            said = self.kind.said_of(self._baseline(event, x))
+            return said if threshold is None else self.kind.decide(said, threshold)
+        except Exception as error:  # the author's function met data that it cannot take
+            raise Malformed(
+                f"the baseline failed on this event: {type(error).__name__}: {error}"
+            ) from error
 
     def renew(self, model: str) -> None:
-        """A fresh model in the place of that one; what was known of the old one is forgotten."""
+        """Replace a model by a fresh one; what was known of the old one is forgotten."""
         now = self.watermark.time
         self.roster.renew(model, float("-inf") if now is None else now)
         self.teller.anew(model)
         self.explainer.forget(model)
 
+    def begin_anew(self, model: str) -> None:
+        """Note that a shared model has begun anew: what was known of the old one is forgotten."""
+        self.roster.note_renewed(model, self.watermark.time)
+        self.teller.anew(model)
+        self.explainer.forget(model)
+
     def put_back(self, stored: Stored) -> None:
-        """A model as it was in the place of what it is now."""
+        """Put a model as it was in the place of what it is now."""
         slot = stored.slot
         self.renew(slot.name)
         self.roster.pooled[slot.name] = slot
@@ -153,13 +229,20 @@ class Parts:
         if stored.means is not None:
             self.explainer.means[f"{slot.name}/"] = stored.means
 
-    def refuse(self, taken: Taken, error: Rejected, out: list[Output]) -> None:
+    def refuse(
+        self, taken: DecodedRecord, error: Rejected, out: list[Output], traceback: str | None = None
+    ) -> None:
         """Park a record that cannot be used; what is said of it has no personal data."""
-        self.counts["refused"] += 1
+        self.counts["refused"] += not isinstance(error, Refused)
         if self.masking:
-            error = type(error)(self.masking.words_about(taken.record.value, str(error)))
+            words = self.masking.words_about(taken.record.value, str(error))
+            if taken.what == OUTCOMES:  # the author's functions see its event, too
+                waiting = self.ledger.find(taken.body.event_id)
+                if isinstance(waiting, PendingPrediction):
+                    words = self.masking.words_about(waiting.event, words)
+            error = type(error)(words)
         step = self.journal.step
-        out.append(self.publish.dead_letter(taken.record, taken.input, error, step))
+        out.append(self.publish.dead_letter(taken.record, taken.input, error, step, traceback))
 
 
 def digest(body: Event | Outcome) -> bytes:

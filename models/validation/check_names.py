@@ -8,9 +8,20 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin
 
-from models.declaration.finding import Findings, is_number, nearest
-from models.usecase import Action, Contest, Kpi, Price, Promotion, Segments, UseCase
-from schemas.inputs import Event, Outcome
+from models.spec.source import Source
+from models.spec.use_case import (
+    Action,
+    Contest,
+    Freshness,
+    Kpi,
+    Learning,
+    Price,
+    Promotion,
+    Segments,
+    UseCase,
+)
+from models.validation.findings import Findings, is_number, nearest
+from schemas.events import Event, Outcome
 from schemas.topics import BY_KIND, topic_names
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
@@ -67,7 +78,7 @@ SHAPES: Mapping[str, Shape] = {
     "kpi": (_one_of(Kpi), "a Kpi(...)"),
     "horizon": _NUMBER,
     "kind": _TEXT,
-    "learns": _TEXT,
+    "target": _TEXT,
     "limits": (
         lambda v: v is None or _each(v, _PAIR[0]),
         "a pair of finite numbers (least, most), one for each model by name, or None",
@@ -77,6 +88,10 @@ SHAPES: Mapping[str, Shape] = {
         "a pair of finite numbers (least, most), a function, or None",
     ),
     "interval": _maybe(_NUMBER),
+    "threshold": (
+        lambda v: v is None or v == "kpi" or is_number(v),
+        'a number, "kpi" or None',
+    ),
     "weight": _maybe(_CALL),
     "warmup": (lambda v: _each(v, _WHOLE[0]), "a whole number, or one for each model by name"),
     "on_drift": (
@@ -90,59 +105,71 @@ SHAPES: Mapping[str, Shape] = {
     "targets": _MAP,
     "price": _maybe((_one_of(Price), "a Price(...)")),
     "topics": _MAP,
+    "sources": (
+        lambda v: isinstance(v, list | tuple) and all(isinstance(each, Source) for each in v),
+        "a list of Source(...)",
+    ),
     "partitions": _WHOLE,
+    "learning": (
+        lambda v: v is None or v in get_args(Learning),
+        f"one of {', '.join(get_args(Learning))}, or None",
+    ),
+    "freshness": (_one_of(Freshness), "a Freshness(...)"),
     "window": _NUMBER,
-    "hidden": _NAMES,
-    "watch": _maybe(_NAMES),
-    "explain": _WHOLE,
+    "internal_features": _NAMES,
+    "drift_features": _maybe(_NAMES),
+    "contributions": _WHOLE,
     "serve_features": (_one_of(bool, str), "True, False, or a feature's name"),
     "breaker": (_one_of(bool), "True or False"),
-    "memory": _maybe(_NUMBER),
+    "id_retention": _maybe(_NUMBER),
     "waiting_limit": _WHOLE,
+    "waiting_bytes": _WHOLE,
     "early_limit": _WHOLE,
+    "early_bytes": _WHOLE,
     "max_jump": _maybe(_NUMBER),
-    "jump_agree": _WHOLE,
+    "confirm_jump_after": _WHOLE,
+    "skip_after": _WHOLE,
     "recorded": _maybe(_CALL),
 }
 
 
-def check_shapes(use_case: UseCase, found: Findings) -> None:
+def check_shapes(use_case: UseCase, findings: Findings) -> None:
     """Every field is of the type that it is read as; those that are not are `unsound` from here."""
     for field, (fits, wanted) in SHAPES.items():
         value = getattr(use_case, field)
         if not fits(value):
-            found.unsound.add(field)
+            findings.unsound.add(field)
             shown = repr(value) if len(repr(value)) <= 60 else type(value).__name__
-            found.add((field,), f"{field} is {shown}.", f"Give {wanted}.")
+            findings.add((field,), f"{field} is {shown}.", f"Give {wanted}.")
 
 
-def check_names(use_case: UseCase, found: Findings) -> None:
-    """The use case's name and owner."""
+def check_names(use_case: UseCase, findings: Findings) -> None:
+    """Report a name or owner that cannot be one."""
     name, owner = use_case.name, use_case.owner
-    if found.sound("name") and not NAME.fullmatch(name):
+    if findings.sound("name") and not NAME.fullmatch(name):
         mended = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_0123456789")
-        found.add(
+        findings.add(
             ("name",),
             f"name {name!r} cannot be part of a topic's name.",
             "Use lower-case letters, digits and underscores, beginning with a letter"
             + (f", for example {mended!r}." if mended else "."),
         )
-    if found.sound("owner") and not owner.strip():
-        found.add(
+    if findings.sound("owner") and not owner.strip():
+        findings.add(
             ("owner",),
             "owner is empty.",
             "Name who is asked when this use case misbehaves, such as a team's mail address.",
         )
 
 
-def check_key(use_case: UseCase, found: Findings) -> None:
-    """The key is a field of the event that always has a value, and one that is equal to itself."""
-    if not found.sound("event", "key"):
+def check_key(use_case: UseCase, findings: Findings) -> None:
+    """Report a key that is no field, may be None, or differs between languages as text."""
+    if not findings.sound("event", "key"):
         return
     event, key = use_case.event, use_case.key
     field = event.model_fields.get(key)
     if field is None:
-        found.add(
+        findings.add(
             ("key",),
             f"key {key!r} is not a field of {event.__name__}.",
             nearest(key, event.model_fields),
@@ -150,13 +177,13 @@ def check_key(use_case: UseCase, found: Findings) -> None:
         return
     kinds = _kinds_of(field.annotation)
     if type(None) in kinds:
-        found.add(
+        findings.add(
             ("key",),
             f"key {key!r} may be None, and a record without a key has no partition.",
             f"Declare {key} in {event.__name__} without None, or choose another key.",
         )
     elif float in kinds or bool in kinds:
-        found.add(
+        findings.add(
             ("key",),
             f"key {key!r} is a {'float' if float in kinds else 'bool'}, whose text differs "
             "between languages; the Kafka key must equal it byte by byte.",
@@ -170,19 +197,19 @@ def _kinds_of(annotation: Any) -> set[Any]:
     return {annotation}
 
 
-def check_topics(use_case: UseCase, found: Findings) -> None:
-    """Adopted topics: known kinds, names that Kafka takes, no topic for two kinds."""
-    if not found.sound("topics", "name"):
+def check_topics(use_case: UseCase, findings: Findings) -> None:
+    """Report adopted topics of unknown kinds, with names that Kafka refuses, or named twice."""
+    if not findings.sound("topics", "name"):
         return
     for kind, topic in use_case.topics.items():
         if kind not in BY_KIND:
-            found.add(
+            findings.add(
                 ("topics", str(kind)),
                 f"topics names {kind!r}, which no topic of a use case is.",
                 nearest(kind, BY_KIND),
             )
         if not isinstance(topic, str) or not TOPIC.fullmatch(topic):
-            found.add(
+            findings.add(
                 ("topics", str(kind)),
                 f"topic {topic!r} for {kind} is no name that Kafka takes.",
                 "Use up to 249 letters, digits, dots, underscores and dashes.",
@@ -191,7 +218,7 @@ def check_topics(use_case: UseCase, found: Findings) -> None:
     for kind, topic in topic_names(use_case.name, adopted=use_case.topics).items():
         other = taken.setdefault(topic, kind)
         if other != kind:
-            found.add(
+            findings.add(
                 ("topics", kind if kind in use_case.topics else other),
                 f"topic {topic!r} is named for both {other} and {kind}.",
                 "Give each kind of record a topic of its own.",

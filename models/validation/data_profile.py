@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.durations import spoken
-from models.moments import moment
+from models.spec.durations import spoken
 from schemas.partitioner import partition_of
+from schemas.timestamps import moment, unix_seconds
 
 DISTINCT_MAX = 50_000
 IDS_MAX = 1_000_000
@@ -22,66 +22,76 @@ BUCKETS_MAX = 100_000
 PARTITIONS = 4
 """For how many partitions a candidate key's balance is shown."""
 
-_WHOLE = re.compile(r"-?(0|[1-9]\d*)")
-_DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
-def guessed(text: str, empty: tuple[str, ...]) -> Any:
-    """What a text of a CSV file stands for; a number with leading zeros is a name.
-
-    >>> guessed("12", ()), guessed("007", ()), guessed("1.5", ()), guessed("NA", ("NA",))
-    (12, '007', 1.5, None)
-    """
-    if text in empty:
-        return None
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    if _DECIMAL.fullmatch(text) and not re.match(r"-?0\d", text):
-        return float(text)
-    return {"true": True, "false": False}.get(text.lower(), text)
+ABSENT = frozenset(
+    ("NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "-nan", "NaT", "null", "NULL", "None")
+)
+"""Texts that mean that there is nothing, where a field is not text."""
 
 
 class Field:
     """One field over all records."""
 
-    __slots__ = ("least", "longest", "missing", "most", "types", "values")
+    __slots__ = ("absent", "bounds", "longest", "missing", "types", "values")
 
     def __init__(self) -> None:
         self.missing = 0
         self.types: Counter[str] = Counter()
         self.values: Counter[Any] = Counter()
-        self.least: Any = None
-        self.most: Any = None
+        self.absent: Counter[str] = Counter()
+        self.bounds: dict[str, tuple[Any, Any]] = {}
         self.longest = 0
 
     def add(self, value: Any) -> None:
-        """One record's value; None is missing."""
+        """Count one record's value; None is missing."""
         if value is None:
             self.missing += 1
             return
+        if isinstance(value, float) and value != value:
+            value = "NaN"
+        if isinstance(value, str) and value in ABSENT:
+            self.absent[value] += 1
+            return
+        self._count(value)
+
+    def _count(self, value: Any, times: int = 1) -> None:
         kind = _type(value)
-        self.types[kind] += 1
+        self.types[kind] += times
         if kind in ("whole", "decimal", "time"):
             value = _as_text(value)
-            self.least = value if self.least is None else min(self.least, value)
-            self.most = value if self.most is None else max(self.most, value)
+            group = "time" if kind == "time" else "number"
+            least, most = self.bounds.get(group, (value, value))
+            self.bounds[group] = min(least, value), max(most, value)
         if kind in ("list", "object"):
             return
         text = value if isinstance(value, str) else repr(value)
         self.longest = max(self.longest, len(text))
         if value in self.values or len(self.values) < DISTINCT_MAX:
-            self.values[value] += 1
+            self.values[value] += times
+
+    def settle(self) -> None:
+        """Count "NA" and its like as text if the field has other text or nothing else."""
+        if self.absent and ("text" in self.types or not self.types):
+            for value, times in self.absent.items():
+                self._count(value, times)
+            self.absent.clear()
 
     def report(self, records: int) -> dict[str, Any]:
-        """What is known of it; shares are of all records."""
+        """Return what is known of the field; shares are of all records."""
+        self.settle()
         present = sum(self.types.values())
         distinct = len(self.values)
+        numbers = self.types["whole"] + self.types["decimal"]
+        group = "time" if self.types["time"] > numbers else "number"
+        least, most = self.bounds.get(group, (None, None))
         return {
             "types": dict(self.types.most_common()),
             "missing": (records - present) / records if records else 0.0,
-            "least": self.least,
-            "most": self.most,
+            "absent": dict(self.absent.most_common(3)),
+            "least": least,
+            "most": most,
             "distinct": distinct,
             "distinct_at_least": distinct >= DISTINCT_MAX,
             "common": [[value, count / records] for value, count in self.values.most_common(3)],
@@ -125,9 +135,11 @@ class Profile:
         self._asked: dict[Any, float] = {}
         self._delays: list[float] = []
         self._unmatched = 0
+        self._untimed = 0
+        self._untimed_first: Any = None
 
     def event(self, fields: Mapping[str, Any]) -> None:
-        """One event, or one row of whatever this is."""
+        """Count one event, or one row of whatever this is."""
         self.records += 1
         for name, value in fields.items():
             field = self.fields.get(name)
@@ -136,13 +148,19 @@ class Profile:
             field.add(value)
         if self.time is None:
             self.time = self._time_field()
-        time = _seconds(fields.get(self.time)) if self.time else None
+        time = seconds_of(fields.get(self.time)) if self.time else None
         if time is None:
+            self._no_time(fields.get(self.time or ""))
             return
         self._timed(time)
         event_id = fields.get(self._id)
         if event_id is not None and len(self._asked) < IDS_MAX:
             self._asked[event_id] = time
+
+    def _no_time(self, value: Any) -> None:
+        if value is not None:
+            self._untimed_first = value if not self._untimed else self._untimed_first
+            self._untimed += 1
 
     def _time_field(self) -> str | None:
         if "event_time" in self.fields:
@@ -164,17 +182,19 @@ class Profile:
             self._hours[int(time // 3600)] += 1
 
     def outcome(self, fields: Mapping[str, Any]) -> None:
-        """One outcome, after its event."""
+        """Count one outcome, after its event."""
         self.outcomes += 1
         asked = self._asked.pop(fields.get(self._id), None)
-        known = _seconds(fields.get("outcome_time"))
+        known = seconds_of(fields.get("outcome_time"))
         if asked is None or known is None:
             self._unmatched += 1
         else:
             self._delays.append(known - asked)
 
     def report(self) -> dict[str, Any]:
-        """All that was found, as JSON."""
+        """Return the whole profile, as JSON."""
+        for field in self.fields.values():
+            field.settle()
         return {
             "records": self.records,
             "fields": {name: field.report(self.records) for name, field in self.fields.items()},
@@ -186,11 +206,10 @@ class Profile:
 
     def _time_report(self) -> dict[str, Any] | None:
         if self._first is None:
-            return None
+            return None if not self._untimed else self._untimed_report()
         counted = sum(self._hours.values())
         span = self._newest - self._first
         return {
-            "field": self.time,
             "from": datetime.fromtimestamp(self._first, UTC).isoformat(),
             "to": datetime.fromtimestamp(self._newest, UTC).isoformat(),
             "span_s": span,
@@ -198,10 +217,18 @@ class Profile:
             "per_hour_most": max(self._hours.values()),
             "out_of_order": self._behind / counted,
             "out_of_order_s_most": self._behind_most,
+            **self._untimed_report(),
+        }
+
+    def _untimed_report(self) -> dict[str, Any]:
+        return {
+            "field": self.time,
+            "not_a_time": self._untimed,
+            "not_a_time_first": self._untimed_first,
         }
 
     def _ids(self) -> list[str]:
-        """Fields that are another in every record."""
+        """Return the fields that differ in every record."""
         return [
             name
             for name, field in self.fields.items()
@@ -212,8 +239,8 @@ class Profile:
         ]
 
     def _keys(self) -> list[dict[str, Any]]:
-        """Fields that could be the Kafka key: always there, neither unique nor all the same."""
-        found = []
+        """Return fields that could be the Kafka key: never missing, neither unique nor constant."""
+        candidates = []
         for name, field in self.fields.items():
             n, distinct = sum(field.types.values()), len(field.values)
             plain = set(field.types) <= {"text", "whole"}
@@ -222,7 +249,7 @@ class Profile:
             load = [0] * PARTITIONS
             for value, count in field.values.items():
                 load[partition_of(str(value).encode(), PARTITIONS)] += count
-            found.append(
+            candidates.append(
                 {
                     "field": name,
                     "distinct": distinct,
@@ -232,7 +259,7 @@ class Profile:
             )
         # Text first: numbers are mostly amounts.
         return sorted(
-            found,
+            candidates,
             key=lambda key: ("text" not in self.fields[key["field"]].types, key["partition_most"]),
         )
 
@@ -253,14 +280,15 @@ class Profile:
         return report
 
 
-def _seconds(value: Any) -> float | None:
+def seconds_of(value: Any) -> float | None:
+    """Return a time, as text, datetime or Unix time, as seconds UTC; None if it is none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return value / 1000.0 if value > 1e11 else float(value)  # Kafka's milliseconds, or seconds
+        return unix_seconds(value)
     return moment(value)
 
 
 def _horizon(delay_s: float) -> str:
-    """A round length that is not shorter, as it is declared.
+    """Return a round length that is not shorter, as it is declared.
 
     >>> _horizon(5000.0)
     'minutes(84)'

@@ -4,47 +4,49 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from models.declaration.lines import Lines
-from schemas.errors import Misdeclared
+from models.validation.source_lines import Lines
+from schemas.errors import ConfigError
 
 
 class Findings:
-    """Mistakes as they are found, each at its line; `unsound` fields are of a wrong type.
+    """The mistakes of a declaration, each at its line; `unsound` fields are of a wrong type.
 
     A check asks `sound(...)` before it reads a field, so that one wrong type is one mistake.
     """
 
     def __init__(self, lines: Lines) -> None:
-        self.mistakes: list[Misdeclared] = []
+        self.mistakes: list[ConfigError] = []
         self.unsound: set[str] = set()
         self._lines = lines
 
-    def add(self, place: Iterable[str], reason: str, mend: str) -> None:
-        """One mistake at a place as in `Lines.of`; the same one twice is one."""
-        mistake = Misdeclared(reason, mend=mend, line=self._lines.of(*place))
+    def add(self, location: Iterable[str], reason: str, hint: str) -> None:
+        """Add a mistake at a location as in `Lines.of`; the same one twice is one."""
+        mistake = ConfigError(reason, hint=hint, line=self._lines.of(*location))
         if (mistake.reason, mistake.line) not in {(m.reason, m.line) for m in self.mistakes}:
             self.mistakes.append(mistake)
 
     def sound(self, *fields: str) -> bool:
-        """True if all of these can be read."""
+        """Return True if all of these can be read."""
         return self.unsound.isdisjoint(fields)
 
-    def in_order(self) -> list[Misdeclared]:
-        """By line, those without one last."""
+    def in_order(self) -> list[ConfigError]:
+        """Return the mistakes by line, those without one last."""
         return sorted(self.mistakes, key=lambda m: (m.line is None, m.line or 0))
 
 
 def is_number(value: Any) -> bool:
-    """A finite int or float; a bool is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Return True for an int or float that is finite as a float; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """The mend of an unknown name.
+    """Return a hint for an unknown name.
 
     >>> nearest("orgin", ["origin", "dest"])
     'Did you mean "origin"?'
@@ -59,7 +61,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def takes(function: Callable[..., Any], *arguments: str) -> str | None:
-    """None if `function` can be called with these; else what it takes, in words."""
+    """Return None if `function` can be called with these; else what it takes, in words."""
     if inspect.iscoroutinefunction(function):
         return "is async; the loop calls it as a plain function"
     try:
@@ -75,7 +77,7 @@ def takes(function: Callable[..., Any], *arguments: str) -> str | None:
 
 
 def call(name: str, *arguments: str) -> str:
-    """How a callable is to be written.
+    """Return a hint that says how to write the function.
 
     >>> call("label", "event", "outcome")
     'Write it as `def label(event, outcome): ...`, or a lambda.'

@@ -2,7 +2,7 @@
 
 Read from the source's syntax tree, so it finds what is written down as a keyword of `UseCase(...)`,
 a key of a dictionary literal (or of one that it is joined from), or an argument of a call in
-there, through names assigned in the same module. Of a place that cannot be followed further, the
+there, through names assigned in the same module. Of a location that cannot be followed further, the
 line of the last step that could be is given. The source is never run.
 """
 
@@ -12,7 +12,7 @@ import ast
 from dataclasses import fields
 from typing import Any
 
-from models.usecase import Contest, Kpi, Price, Promotion, Segments
+from models.spec.use_case import Contest, Kpi, Price, Promotion, Segments
 
 _POSITIONS = {
     made.__name__: tuple(field.name for field in fields(made))
@@ -55,8 +55,8 @@ class Lines:
             ):
                 self._entered[target.value.id, target.slice.value] = (target.lineno, value)
 
-    def of(self, *place: str) -> int | None:
-        """The line of a place; None if the source has no `UseCase(...)`.
+    def of(self, *location: str) -> int | None:
+        """Return the line of a location; None if the source has no `UseCase(...)`.
 
         >>> Lines('F = {\\n  "a": 1,\\n}\\nUseCase(\\n  features=F,\\n)').of("features", "a")
         2
@@ -64,12 +64,12 @@ class Lines:
         if self._call is None:
             return None
         line, node = self._call.lineno, self._call
-        found: Step | None = (line, node)
-        for part in place:
-            found = self._step(found[1], part) if found and found[1] is not None else None
-            if found is None:
+        step: Step | None = (line, node)
+        for part in location:
+            step = self._step(step[1], part) if step and step[1] is not None else None
+            if step is None:
                 return line
-            line = found[0]
+            line = step[0]
         return line
 
     def _step(self, node: ast.expr, part: str) -> Step | None:
@@ -79,6 +79,9 @@ class Lines:
             return entered or (self._step(value, part) if value is not None else None)
         if isinstance(node, ast.Dict):
             return self._in_dict(node, part)
+        if isinstance(node, ast.List | ast.Tuple):
+            steps = (self._step(each, part) for each in node.elts)
+            return next((step for step in steps if step is not None), None)
         if isinstance(node, ast.BinOp):
             return self._step(node.right, part) or self._step(node.left, part)
         return self._in_call(node, part) if isinstance(node, ast.Call) else None
@@ -105,9 +108,9 @@ class Lines:
             if isinstance(value, ast.Constant) and value.value == part:
                 return value.lineno, None
             if isinstance(value, ast.Name | ast.Dict):
-                found = self._step(value, part)
-                if found is not None:
-                    return found
+                step = self._step(value, part)
+                if step is not None:
+                    return step
         # `over_events(...).count()`: the arguments may belong to the call before the dot.
         if isinstance(node.func, ast.Attribute):
             return self._step(node.func.value, part)

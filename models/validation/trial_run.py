@@ -15,13 +15,17 @@ from typing import Any
 
 import orjson
 
-from models.backtest import Backtest
-from models.declaration.finding import Findings, is_number
-from models.declaration.lines import Lines
-from models.moments import moment
-from models.publishing import Output
-from models.usecase import UseCase
-from schemas.errors import Misdeclared
+from models.inputs.strict_json import json_reader
+from models.replay.backtest import Backtest
+from models.replay.recorded_order import RecordedOrder
+from models.spec.default_outcome import DefaultOutcome, is_default
+from models.spec.features import with_features
+from models.spec.use_case import UseCase
+from models.task.output_records import Output
+from models.validation.findings import Findings, is_number
+from models.validation.source_lines import Lines
+from schemas.errors import ConfigError
+from schemas.timestamps import moment
 
 EVENTS = 10
 LOOK = 20_000
@@ -41,6 +45,7 @@ _BLAMED = (
 )
 _BLAMED_FIELD = (
     ("the baseline", "baseline"),
+    ("the threshold", "threshold"),
     ("nothing can be learnt", "label"),
     ("no segment or slice", "segments"),
     ("not a ", "recorded"),
@@ -49,11 +54,11 @@ _BLAMED_FIELD = (
 
 @dataclass(slots=True)
 class Trial:
-    """What came of it. `examples` are (features, label as it is learnt), in order."""
+    """The results of a trial run. `examples` are (features, label as it is learnt), in order."""
 
     events: int = 0
     outcomes: int = 0
-    mistakes: list[Misdeclared] = field(default_factory=list)
+    mistakes: list[ConfigError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     vectors: list[dict[str, Any]] = field(default_factory=list)
     examples: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
@@ -61,14 +66,14 @@ class Trial:
     told: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
 
     def learnable(self, use_case: UseCase) -> list[tuple[dict[str, Any], Any]]:
-        """The examples as models see them; if none has a label yet, with stand-ins for one."""
-        labels, hidden = _STAND_INS[use_case.kind], set(use_case.hidden)
-        found = self.examples or [(x, labels[i % 2]) for i, x in enumerate(self.vectors)]
-        return [({n: v for n, v in x.items() if n not in hidden}, y) for x, y in found]
+        """Return the examples as models see them, with stand-ins for labels if none has one."""
+        labels, hidden = _STAND_INS[use_case.kind], set(use_case.internal_features)
+        findings = self.examples or [(x, labels[i % 2]) for i, x in enumerate(self.vectors)]
+        return [({n: v for n, v in x.items() if n not in hidden}, y) for x, y in findings]
 
 
 def sample(records: Iterable[Row], events: int = EVENTS, look: int = LOOK) -> Iterator[Row]:
-    """The first events, and their outcomes among the first `look` records, in their order."""
+    """Yield the first events and their outcomes among the first `look` records, in order."""
     asked: set[str] = set()
     answered: set[str] = set()
     for number, (kind, fields) in enumerate(records):
@@ -86,46 +91,52 @@ def sample(records: Iterable[Row], events: int = EVENTS, look: int = LOOK) -> It
 
 
 def first(use_case: UseCase, events: int = EVENTS) -> Iterator[Row]:
-    """The sample of its own recording; what that raises is raised when this is read."""
+    """Yield the sample of the use case's own recording; raise what the recording raises."""
     if use_case.recorded is not None:
-        yield from sample(use_case.recorded(), events)
+        yield from sample(RecordedOrder(use_case).rows(use_case.recorded()), events)
 
 
 def running(use_case: UseCase, records: Iterable[Row], source: str | None = None) -> Trial:
     """Run the use case on these records and report dead letters and errors as mistakes."""
-    trial, found = Trial(), Findings(Lines(source))
-    rows = _rows(records, found)
-    _check_order(rows, found)
-    backtest = Backtest(_watched(use_case, found, trial), partitions=1, definition="check")
+    trial, findings = Trial(), Findings(Lines(source))
+    rows = _rows(records, findings)
+    _check_order(rows, findings)
+    backtest = Backtest(_watched(use_case, findings, trial), partitions=1, definition="check")
     for kind, fields in rows:
         trial.events += kind == "event"
         trial.outcomes += kind == "outcome"
         try:
             made = backtest.feed(kind, fields)
-        except Misdeclared as error:
-            found.add(("recorded",), error.reason, error.mend)
+        except ConfigError as error:
+            findings.add(("recorded",), error.reason, error.hint)
             continue
         for output in made:
-            _heed(output, trial, found, corrects=use_case.learns != "label")
-    _ask_slots(backtest, found)
+            _heed(output, trial, findings, corrects=use_case.target != "label")
+    for output in backtest.all_due():
+        _heed(output, trial, findings, corrects=use_case.target != "label")
+    _ask_slots(backtest, findings)
+    if use_case.label_on_timeout is not None:
+        _try_default(use_case, rows, trial)
     if trial.events and not trial.outcomes:
         trial.warnings.append(
             "None of the first events has an outcome in `recorded`: label, KPI and learning were "
             "not tried."
         )
-    trial.mistakes = found.in_order()
+    trial.mistakes = findings.in_order()
     return trial
 
 
-def _watched(use_case: UseCase, found: Findings, trial: Trial) -> UseCase:
-    """The same use case, whose KPI and weight say what is wrong instead of stopping the task."""
+def _watched(use_case: UseCase, findings: Findings, trial: Trial) -> UseCase:
+    """Return the use case with a KPI and a weight that report errors instead of raising them."""
     kpi, weight = use_case.kpi, use_case.weight
     least, most = kpi.range
 
-    amount_of = _number_of(kpi.cost, ("kpi", "cost"), "the KPI's cost", found)
+    amount_of = _number_of(kpi.cost, ("kpi", "cost"), "the KPI's cost", findings)
 
-    def cost(event: Any, outcome: Any, said: Any) -> float:
-        amount = amount_of(event, outcome, said)
+    def cost(event: Any, outcome: Any, prediction: Any) -> float:
+        if is_default(outcome):
+            return kpi.cost(event, outcome, prediction)  # where it fails, `_try_default` says so
+        amount = amount_of(event, outcome, prediction)
         if not least <= amount <= most and not trial.warnings:
             trial.warnings.append(
                 f"The KPI of event {event.event_id!r} is {amount:g} {kpi.unit}, outside its range "
@@ -137,20 +148,46 @@ def _watched(use_case: UseCase, found: Findings, trial: Trial) -> UseCase:
         use_case,
         max_jump=math.inf,
         kpi=replace(kpi, cost=cost),
-        weight=None if weight is None else _number_of(weight, ("weight",), "weight", found),
+        weight=None if weight is None else _number_of(weight, ("weight",), "weight", findings),
+    )
+
+
+def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
+    """Warn if a prediction without an outcome gets no label, or a label without a KPI."""
+    fields = next((fields for kind, fields in rows if kind == "event"), None)
+    if fields is None:
+        return
+    try:
+        event = json_reader(use_case.event).validate_json(orjson.dumps(dict(fields)))
+    except Exception:  # what is wrong with the record is told already
+        return
+    made, why = DefaultOutcome(use_case).of(event), "no outcome with that label could be made"
+    if made is not None:
+        try:
+            features = trial.vectors[0] if trial.vectors else {}
+            prediction = with_features(use_case.baseline)(event, features)
+            use_case.kpi(event, made[0], prediction)
+        except Exception as error:  # the author's function needs what only a real outcome has
+            why = f"{type(error).__name__}: {error}"
+        else:
+            return
+    trial.warnings.append(
+        f"A prediction that gets no outcome has no KPI ({why}), so there will be no verdict of "
+        "worth and no promotion. Declare the fields of the outcome that it stands for: "
+        "label_on_timeout={...}."
     )
 
 
 def _number_of(
-    function: Callable[..., Any], place: tuple[str, ...], what: str, found: Findings
+    function: Callable[..., Any], location: tuple[str, ...], what: str, findings: Findings
 ) -> Callable[..., float]:
     told: set[str] = set()
 
     def blame(kind: str, reason: str) -> float:
         if kind not in told:
             told.add(kind)
-            mend = "Return a finite number for every event and outcome that the records may hold."
-            found.add(place, reason, mend)
+            hint = "Return a finite number for every event and outcome that the records may hold."
+            findings.add(location, reason, hint)
         return 1.0
 
     def number(*given: Any) -> float:
@@ -167,7 +204,7 @@ def _number_of(
     return number
 
 
-def _rows(records: Iterable[Row], found: Findings) -> list[Row]:
+def _rows(records: Iterable[Row], findings: Findings) -> list[Row]:
     rows: list[Row] = []
     try:
         for row in records:
@@ -177,7 +214,7 @@ def _rows(records: Iterable[Row], found: Findings) -> list[Row]:
             orjson.dumps(dict(fields))
             rows.append((kind, fields))
     except Exception as error:  # whatever the author's generator raises is a mistake in it
-        found.add(
+        findings.add(
             ("recorded",),
             f"recorded failed: {type(error).__name__}: {error}.",
             'Give pairs of "event" or "outcome" and a dictionary of JSON values.',
@@ -185,35 +222,39 @@ def _rows(records: Iterable[Row], found: Findings) -> list[Row]:
     return rows
 
 
-def _check_order(rows: list[Row], found: Findings) -> None:
-    """Times go up, and on equal times outcomes come first; anything else learns from the future."""
+def _check_order(rows: list[Row], findings: Findings) -> None:
+    """Report rows that are not in order of time, outcomes first: others leak the future."""
     before: tuple[float, int] | None = None
+    event_id: Any = None
     for kind, fields in rows:
+        if kind == "outcome" and fields.get("event_id") == event_id:
+            continue  # held until its event, see `models.replay.recorded_order`
+        event_id = fields.get("event_id") if kind == "event" else None
         time = moment(fields.get("outcome_time" if kind == "outcome" else "event_time"))
         if time is None:
             continue
-        place = (time, 0 if kind == "outcome" else 1)
-        if before is not None and place < before:
-            found.add(
+        location = (time, 0 if kind == "outcome" else 1)
+        if before is not None and location < before:
+            findings.add(
                 ("recorded",),
                 f"recorded gives {kind} {fields.get('event_id')!r} after a later record.",
                 "Sort by event_time and outcome_time, outcomes first on equal times.",
             )
             return
-        before = place
+        before = location
 
 
-def _heed(output: Output, trial: Trial, found: Findings, *, corrects: bool) -> None:
+def _heed(output: Output, trial: Trial, findings: Findings, *, corrects: bool) -> None:
     if output.kind == "dead-letter":
         body = orjson.loads(output.value)
-        place, text = _place_in(body["error"]), body["error"].partition(" (given")[0]
-        if (place, text) in trial.told:
+        location, text = _location_in(body["error"]), body["error"].partition(" (given")[0]
+        if (location, text) in trial.told:
             return
-        trial.told.add((place, text))
-        found.add(
-            place,
+        trial.told.add((location, text))
+        findings.add(
+            location,
             f"a recorded {body['stage']} could not be used: {body['error'].rstrip('.')}.",
-            "Mend the record, or what is declared of it.",
+            "Fix the record, or what is declared of it.",
         )
     elif output.kind == "predictions":
         trial.prediction = trial.prediction or orjson.loads(output.value)
@@ -225,7 +266,7 @@ def _heed(output: Output, trial: Trial, found: Findings, *, corrects: bool) -> N
         trial.examples.append((body["features"], y))
 
 
-def _place_in(error: str) -> tuple[str, ...]:
+def _location_in(error: str) -> tuple[str, ...]:
     for pattern, field_name in _BLAMED:
         match = pattern.search(error)
         if match:
@@ -233,11 +274,11 @@ def _place_in(error: str) -> tuple[str, ...]:
     return next(((name,) for text, name in _BLAMED_FIELD if error.startswith(text)), ("recorded",))
 
 
-def _ask_slots(backtest: Backtest, found: Findings) -> None:
+def _ask_slots(backtest: Backtest, findings: Findings) -> None:
     for task in backtest.tasks.values():
         for slot in task.roster.slots():
             if slot.faults:
-                found.add(
+                findings.add(
                     ("models", slot.name),
                     f"model {slot.name!r} failed on these examples: {slot.last_fault}.",
                     "Give it only features that it can take (compose.Select, SelectType), "

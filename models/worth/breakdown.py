@@ -1,13 +1,13 @@
-"""The lines of a report of worth: what each model and segment gained, when, and at what cost."""
+"""The rows of a report of worth: gain of each model and segment, by block, and its cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.gain import Gain, bounds_of, comparison_of, gained, pair_of
-from models.settled import Block, Settled, together
-from models.usecase import UseCase
+from models.spec.use_case import UseCase
+from models.worth.gain import Gain, add_block, bounds_of, comparison_of, gained, pair_of
+from models.worth.settled_blocks import Block, SettledBlocks, together
 
 POINTS_MAX = 400
 DAY_S = 86_400.0
@@ -51,13 +51,13 @@ class Answerer:
 
 
 def points_of(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
-    """Every block, with the running total and, on at most `POINTS_MAX` of them, its interval."""
+    """Return all blocks with the running total, at most `POINTS_MAX` of them with an interval."""
     comparison = comparison_of(use_case, use_case.contest.alpha)
     every = -(-len(blocks) // POINTS_MAX)
     points = []
     for number, block in enumerate(blocks, 1):
-        predictions, labelled, gain = pair_of(use_case, block, ("served", "baseline"))
-        comparison.update(labelled, gain, missing=predictions - labelled)
+        pair = pair_of(use_case, block, ("served", "baseline"))
+        add_block(comparison, pair)
         lower = upper = None
         if number % every == 0 or number == len(blocks):
             lower, upper = bounds_of(comparison, comparison.interval, 0.0)
@@ -72,7 +72,7 @@ def points_of(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
                 block.predictions,
                 block.kpi_n,
                 kpi,
-                gain,
+                pair.gain,
                 comparison.total,
                 None if lower is None else lower * n,
                 None if upper is None else upper * n,
@@ -82,7 +82,7 @@ def points_of(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
 
 
 def model_of(use_case: UseCase, blocks: Sequence[Block], name: str, cost: Cost | None) -> Answerer:
-    """One model on all that every model predicted."""
+    """Return one model's gain on the events that every model predicted."""
     whole = together(blocks)
     alpha = use_case.contest.alpha / len(use_case.models)
     cpu_us = None if cost is None else cost.cpu_us.get(name)
@@ -98,8 +98,8 @@ def model_of(use_case: UseCase, blocks: Sequence[Block], name: str, cost: Cost |
     )
 
 
-def segment_of(use_case: UseCase, settled: Settled, segment: str, count: int) -> Answerer:
-    """What was served in one of `count` segments, whose intervals share the error probability."""
+def segment_of(use_case: UseCase, settled: SettledBlocks, segment: str, count: int) -> Answerer:
+    """Return the gain in one of `count` segments, whose intervals share the error probability."""
     blocks = settled.blocks((segment, None))
     whole = together(blocks)
     return Answerer(
@@ -113,7 +113,7 @@ def segment_of(use_case: UseCase, settled: Settled, segment: str, count: int) ->
 def cost_of(
     use_case: UseCase, whole: Block, part: Block, cpu_us: Mapping[str, float] | None
 ) -> Cost | None:
-    """What `part` of the whole took: CPU of its own events, and its share of the price of days."""
+    """Return the cost of a `part`: CPU of its events, and its share of the price of days."""
     price = use_case.price
     if price is None:
         return None
@@ -126,5 +126,5 @@ def cost_of(
 
 
 def mean_of(total: float | None, n: int) -> float | None:
-    """The mean; None where there is nothing to divide by."""
+    """Return the mean; None where there is nothing to divide by."""
     return total / n if n and total is not None else None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from models.assignment import HOLDOUT
-from models.evidence.arm_contest import ArmContest
-from models.evidence.confidence_sequence import Comparison, Interval
-from models.evidence.foresight import blocks_needed
-from models.settled import Arm, Block
-from models.usecase import UseCase
+from models.spec.experiment_arms import HOLDOUT
+from models.spec.use_case import UseCase
+from models.stats.ab_test import AbTest
+from models.stats.confidence_sequence import Comparison, Interval
+from models.stats.time_to_decision import blocks_needed
+from models.worth.settled_blocks import Arm, Block
 
 Verdict = Literal["worth it", "not worth it", "not known yet"]
 OF_COMPARISON: Mapping[str, Verdict] = {
@@ -39,6 +39,7 @@ class Gain:
     worst_upper: float | None
     verdict: Verdict
     blocks_needed: int | None
+    not_promised: str | None = None
 
     total_lower: float | None = field(init=False)
     total_upper: float | None = field(init=False)
@@ -58,6 +59,15 @@ class Running(NamedTuple):
     labelled: int
 
 
+class BlockGain(NamedTuple):
+    """What one answerer gained on another in a block, in all, and what the other cost there."""
+
+    predictions: int
+    labelled: int
+    gain: float
+    cost: float
+
+
 def gained(
     use_case: UseCase,
     blocks: Sequence[Block],
@@ -66,21 +76,21 @@ def gained(
     price: float = 0.0,
     alpha: float,
 ) -> Gain:
-    """What `who[0]` gained on `who[1]`, after `price` for each labelled prediction."""
+    """Return what `who[0]` gained on `who[1]`, after `price` for each labelled prediction."""
     return gain_of(use_case, [pair_of(use_case, b, who) for b in blocks], price=price, alpha=alpha)
 
 
 def gain_of(
     use_case: UseCase,
-    pairs: Sequence[tuple[int, int, float]],
+    blocks: Sequence[BlockGain],
     *,
     price: float = 0.0,
     alpha: float,
 ) -> Gain:
-    """The gain over blocks in event order, each as (predictions, labelled, gain in all)."""
+    """Return the gain over blocks in event order, after `price` for each labelled prediction."""
     comparison = comparison_of(use_case, alpha, price)
-    for predictions, labelled, gain in pairs:
-        comparison.update(labelled, gain, missing=predictions - labelled)
+    for block in blocks:
+        add_block(comparison, block)
     lower, upper = bounds_of(comparison, comparison.interval, price)
     worst = bounds_of(comparison, comparison.worst_case, price)
     labelled = comparison.labelled
@@ -95,20 +105,39 @@ def gain_of(
         worst_upper=None if upper is None else worst[1],
         verdict=OF_COMPARISON[comparison.verdict],
         blocks_needed=blocks_needed(comparison),
+        not_promised=comparison.not_promised,
+    )
+
+
+def unknown(gain: Gain) -> Gain:
+    """Return the sums without bounds or verdict, where they are no fair sample."""
+    return replace(
+        gain,
+        lower=None,
+        upper=None,
+        worst_lower=None,
+        worst_upper=None,
+        verdict="not known yet",
+        blocks_needed=None,
+        not_promised=None,
     )
 
 
 def held_out(
     use_case: UseCase, blocks: Sequence[Block], *, price: float = 0.0
 ) -> tuple[Gain, list[Running]] | None:
-    """What was gained on units that the baseline answers for ever, and how it came together.
+    """Return the gain over units that the baseline answers for ever, and its course by block.
 
-    Other units are compared with them, group by group (models.evidence.arm_contest): it holds where
+    Other units are compared with them, group by group (models.stats.ab_test): it holds where
     answers change outcomes, too. None without a holdout.
     """
     least, most = use_case.kpi.range
-    contest = ArmContest(
-        use_case.contest.alpha, most - least, use_case.kpi.better == "lower", margin=price
+    contest = AbTest(
+        use_case.contest.alpha,
+        most - least,
+        use_case.kpi.better == "lower",
+        margin=price,
+        missing_outcomes=use_case.contest.missing,
     )
     served, course = 0, []
     for block in blocks:
@@ -139,28 +168,43 @@ def held_out(
         worst_upper=None if upper is None else worst[1],
         verdict=OF_COMPARISON[contest.verdict],
         blocks_needed=0 if contest.verdict != "undecided" else None,
+        not_promised=contest.not_promised,
     )
     return gain, course
 
 
 def comparison_of(use_case: UseCase, alpha: float, price: float = 0.0) -> Comparison:
-    """A fresh comparison within the KPI's range; what is gained has to be above the price."""
+    """Return a fresh comparison over all blocks, whose gain has to be above the price."""
     least, most = use_case.kpi.range
-    return Comparison(alpha=alpha, bound=most - least, margin=price)
+    return Comparison(
+        alpha=alpha,
+        bound=most - least,
+        margin=price,
+        counts_warm_up=True,
+        missing_outcomes=use_case.contest.missing,
+    )
 
 
-def pair_of(use_case: UseCase, block: Block, who: tuple[str, str]) -> tuple[int, int, float]:
-    """A block as (predictions, labelled, gain in all)."""
+def add_block(comparison: Comparison, block: BlockGain) -> None:
+    """Add a block to the comparison."""
+    missing = block.predictions - block.labelled
+    comparison.update(block.labelled, block.gain, missing, cost=block.cost)
+
+
+def pair_of(use_case: UseCase, block: Block, who: tuple[str, str]) -> BlockGain:
+    """Return what `who[0]` gained on `who[1]` in a block."""
     served = "served" in who
     sums, n = (block.kpi, block.kpi_n) if served else (block.paired, block.paired_n)
-    gain = sums.get(who[0], 0.0) - sums.get(who[1], 0.0)
-    return block.predictions, n, -gain if use_case.kpi.better == "lower" else gain
+    cost = sums.get(who[1], 0.0)
+    gain = sums.get(who[0], 0.0) - cost
+    gain = -gain if use_case.kpi.better == "lower" else gain
+    return BlockGain(block.predictions, n, gain, cost)
 
 
 def bounds_of(
-    comparison: Comparison | ArmContest, interval: Interval, price: float
+    comparison: Comparison | AbTest, interval: Interval, price: float
 ) -> tuple[float | None, float | None]:
-    """The interval after the price; an end that is the end of the range says nothing."""
+    """Return the interval after the price; None for an end that is the end of the range."""
     lower, upper = interval
     bound = comparison.bound
     return (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from models.tally import Group
+from models.metrics.windowed_metrics import Group
 
 Sums = dict[str, float]
 
@@ -44,7 +44,8 @@ class Block:
     """One block of one group. Amounts are sums in the KPI's unit, by who would have answered.
 
     `kpi` is of what was `served` and of the `baseline`, over `kpi_n` outcomes; `paired` is of the
-    `baseline` and each model, over `paired_n` outcomes that every model predicted.
+    `baseline` and each model, over `paired_n` outcomes that every model predicted. `unpriced`
+    default labels have no KPI.
     """
 
     start: float
@@ -53,6 +54,7 @@ class Block:
     missing: int = 0
     kpi_n: int = 0
     paired_n: int = 0
+    unpriced: int = 0
     kpi: Sums = field(default_factory=dict)
     paired: Sums = field(default_factory=dict)
     sums: dict[str, Sums] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class Block:
         self.missing += record["missing"]
         self.kpi_n += record["kpi_n"]
         self.paired_n += record["paired_n"]
+        self.unpriced += unpriced(record)
         _add(self.kpi, record["kpi"])
         _add(self.paired, record["paired"])
         for name, sums in record["sums"].items():
@@ -72,7 +75,7 @@ class Block:
             self.arms.setdefault(name, Arm()).add(arm["predictions"], arm["groups"])
 
 
-class Settled:
+class SettledBlocks:
     """Evidence records of one use case, as they come; blocks of any group, as they settle.
 
     A later record of the same partition, block and group replaces an earlier one. Memory: one
@@ -120,11 +123,11 @@ class Settled:
         return 0.0 if until is None else max(self._frontiers.values()) - until
 
     def groups(self) -> list[Group]:
-        """Every group that was told apart: the whole first, then segments and slices by name."""
+        """Return every group: the whole first, then segments and slices by name."""
         return sorted(self._records, key=lambda group: (group[1] or "", group[0] or ""))
 
     def blocks(self, group: Group = (None, None)) -> list[Block]:
-        """The settled blocks of a group, oldest first."""
+        """Return the closed blocks of a group, oldest first."""
         until = self.until
         found = []
         for start, parts in sorted(self._records.get(group, {}).items()):
@@ -139,7 +142,7 @@ class Settled:
 
 
 def together(blocks: Iterable[Block]) -> Block:
-    """All blocks as one, from the start of the first."""
+    """Return all blocks as one, from the start of the first."""
     total: Block | None = None
     for block in blocks:
         if total is None:
@@ -149,6 +152,7 @@ def together(blocks: Iterable[Block]) -> Block:
         total.missing += block.missing
         total.kpi_n += block.kpi_n
         total.paired_n += block.paired_n
+        total.unpriced += block.unpriced
         _add(total.kpi, block.kpi)
         _add(total.paired, block.paired)
         for name, sums in block.sums.items():
@@ -156,8 +160,14 @@ def together(blocks: Iterable[Block]) -> Block:
     return total or Block(0.0, 0.0)
 
 
+def unpriced(record: Mapping[str, Any]) -> int:
+    """Labelled predictions of a settled block that have no KPI: their label is a default one."""
+    labelled = record["sums"].get("served", {}).get("n", 0.0)
+    return max(0, int(labelled) - int(record["kpi_n"]))
+
+
 def seconds(time: str | datetime) -> float:
-    """A time as JSON has it, in seconds since 1970."""
+    """Return a time of a JSON record in seconds since 1970."""
     return (time if isinstance(time, datetime) else datetime.fromisoformat(time)).timestamp()
 
 

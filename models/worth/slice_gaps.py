@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from models.kinds import BETTER, OF_KIND, metric_value
-from models.settled import Settled, together
-from models.targets import LEAST
-from models.usecase import UseCase
+from models.metrics.targets import LEAST
+from models.spec.problem_types import BETTER, OF_KIND, metric_value
+from models.spec.use_case import UseCase
+from models.worth.settled_blocks import SettledBlocks, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Slice:
     gaps: list[Gap] = field(default_factory=list)
 
 
-def slices_of(use_case: UseCase, settled: Settled, least: int = LEAST) -> list[Slice]:
-    """Every declared slice, over all settled blocks; `least` labels to take part in a gap."""
+def slices_of(use_case: UseCase, settled: SettledBlocks, least: int = LEAST) -> list[Slice]:
+    """Return every declared slice over all closed blocks; gaps need `least` labels."""
     parts: dict[str, list[Part]] = {name: [] for name in use_case.slices}
     for _, group in settled.groups():
         name, _, value = (group or "").partition("=")
@@ -54,23 +54,31 @@ def slices_of(use_case: UseCase, settled: Settled, least: int = LEAST) -> list[S
     return [Slice(name, found, _gaps(use_case, found, least)) for name, found in parts.items()]
 
 
-def _part(use_case: UseCase, settled: Settled, group: str, value: str) -> Part:
+def _part(use_case: UseCase, settled: SettledBlocks, group: str, value: str) -> Part:
     whole = together(settled.blocks((None, group)))
     sums = whole.sums.get("served", {})
     figures = {
-        metric: metric_value(metric, sums.get("n", 0.0), sums) for metric in OF_KIND[use_case.kind]
+        metric: metric_value(metric, sums.get("n", 0.0), sums) for metric in _metrics(use_case)
     }
     served, baseline = whole.kpi.get("served", 0.0), whole.kpi.get("baseline", 0.0)
     gain = baseline - served if use_case.kpi.better == "lower" else served - baseline
-    figures["kpi"] = served / whole.kpi_n if whole.kpi_n else None
-    figures["gain"] = gain / whole.kpi_n if whole.kpi_n else None
+    fair = whole.kpi_n and not whole.unpriced
+    figures["kpi"] = served / whole.kpi_n if fair else None
+    figures["gain"] = gain / whole.kpi_n if fair else None
     return Part(value, whole.predictions, whole.kpi_n, figures)
 
 
+def _metrics(use_case: UseCase) -> list[str]:
+    """Return what every use case of its kind has, and its own."""
+    return list(dict.fromkeys((*OF_KIND[use_case.kind], use_case.metric)))
+
+
 def _gaps(use_case: UseCase, parts: list[Part], least: int) -> list[Gap]:
-    better = {**BETTER, "kpi": use_case.kpi.better, "gain": "higher"}
+    metrics = _metrics(use_case)
+    better = {metric: BETTER[metric] for metric in metrics}
+    better |= {"kpi": use_case.kpi.better, "gain": "higher"}
     gaps = []
-    for figure in (*OF_KIND[use_case.kind], "kpi", "gain"):
+    for figure in better:
         values = {
             part.value: value
             for part in parts

@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from models.accounts import (
+from models.metrics.targets import Held, judged
+from models.metrics.windowed_metrics import Group
+from models.spec.use_case import UseCase
+from models.worth.breakdown import (
     Answerer,
     Cost,
     Point,
@@ -23,17 +26,9 @@ from models.accounts import (
     points_of,
     segment_of,
 )
-from models.gain import (
-    Gain,
-    Verdict,
-    gained,
-    held_out,
-)
-from models.settled import Block, Settled, together
-from models.slices import Slice, slices_of
-from models.tally import Group
-from models.targets import Held, judged
-from models.usecase import UseCase
+from models.worth.gain import Gain, Verdict, gained, held_out, unknown
+from models.worth.settled_blocks import Block, SettledBlocks, together
+from models.worth.slice_gaps import Slice, slices_of
 
 DAY_S = 86_400.0
 WAITING_BLOCKS = 2
@@ -59,6 +54,7 @@ class Worth:
     predictions: int
     labelled: int
     missing: int
+    unpriced: int
     kpi: dict[str, float | None]
     gain: Gain
     net: Gain
@@ -73,7 +69,7 @@ class Worth:
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         found = asdict(self)
         found["targets"] = [held._asdict() for held in self.targets]
         return found
@@ -81,11 +77,11 @@ class Worth:
 
 def worth(
     use_case: UseCase,
-    settled: Settled,
+    settled: SettledBlocks,
     cpu_us: Mapping[str, float] | None = None,
     group: Group = (None, None),
 ) -> Worth:
-    """What the settled evidence says, of all or of one segment or slice.
+    """Return what the closed blocks say of all, or of one segment or slice.
 
     `cpu_us` is CPU an event, by model and `riverrun`.
     """
@@ -115,6 +111,7 @@ def worth(
         predictions=whole.predictions,
         labelled=whole.kpi_n,
         missing=whole.missing,
+        unpriced=whole.unpriced,
         kpi={name: mean_of(total, whole.kpi_n) for name, total in whole.kpi.items()},
         gain=gain,
         net=net,
@@ -129,6 +126,8 @@ def worth(
     )
     if use_case.contest.acts_on_outcome:
         _only_by_holdout(use_case, blocks, found)
+    if whole.unpriced:
+        _without_verdict(found)
     _decide(settled, found)
     return found
 
@@ -143,7 +142,7 @@ def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], found: Worth) -
     price = 0.0 if found.cost is None else found.cost.total / max(1, found.labelled)
     gross, net = held_out(use_case, blocks), held_out(use_case, blocks, price=price)
     if gross is None or net is None:
-        found.gain, found.net = _unknown(found.gain), _unknown(found.net)
+        found.gain, found.net = unknown(found.gain), unknown(found.net)
         found.points = [replace(point, lower=None, upper=None) for point in found.points]
         found.notes.append("Only a holdout can tell what it is worth: declare Contest(holdout=…).")
     else:
@@ -161,32 +160,37 @@ def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], found: Worth) -
     found.verdict = found.net.verdict
 
 
-def _hints(rows: Sequence[Answerer]) -> list[Answerer]:
-    return [replace(row, gain=_unknown(row.gain)) for row in rows]
-
-
-def _unknown(gain: Gain) -> Gain:
-    return replace(
-        gain,
-        lower=None,
-        upper=None,
-        worst_lower=None,
-        worst_upper=None,
-        verdict="not known yet",
-        blocks_needed=None,
+def _without_verdict(found: Worth) -> None:
+    """Where some labels have no KPI, what is left is a choice by label, and no fair sample."""
+    found.gain, found.net = unknown(found.gain), unknown(found.net)
+    found.models, found.segments = _hints(found.models), _hints(found.segments)
+    found.points = [replace(point, lower=None, upper=None) for point in found.points]
+    found.verdict = found.net.verdict
+    found.notes.insert(
+        0,
+        f"{found.unpriced:,} predictions have the default label, for which no KPI could be "
+        "computed, so the sums are of the others only and there is no verdict. Declare the fields "
+        "of the outcome that it stands for: label_on_timeout={...}.",
     )
+
+
+def _hints(rows: Sequence[Answerer]) -> list[Answerer]:
+    return [replace(row, gain=unknown(row.gain)) for row in rows]
 
 
 def _targets(use_case: UseCase, whole: Block) -> list[Held]:
     """Those that settled blocks can tell: how fresh a stream is now, they cannot."""
     sums, kpi = whole.sums.get("served", {}), whole.kpi.get("served", 0.0)
-    found = judged(use_case, sums, kpi_sum=kpi, kpi_n=whole.kpi_n)
+    # Where some labels have no KPI, the others are no fair sample of it.
+    found = judged(use_case, sums, kpi_sum=kpi, kpi_n=0 if whole.unpriced else whole.kpi_n)
     return [held for held in found if held.name != "freshness"]
 
 
-def _decide(settled: Settled, found: Worth) -> None:
+def _decide(settled: SettledBlocks, found: Worth) -> None:
     if found.verdict == "not known yet" and found.net.blocks_needed is not None:
         found.days_needed = found.net.blocks_needed * found.block_s / DAY_S
+    if found.net.not_promised is not None:
+        found.notes.append(f"Not promised here: {found.net.not_promised}.")
     if settled.laggards:
         found.notes.append(
             f"Partitions {settled.laggards} are too far behind and were not waited for."

@@ -1,0 +1,1 @@
+"""Formats of foreign topics: from the bytes of a record to the value that a source maps."""

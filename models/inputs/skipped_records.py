@@ -1,0 +1,119 @@
+"""Records that are set aside because `apply` fails on them: skipped, journaled, never applied.
+
+`apply` is not a transaction in memory: an exception midway leaves a state that is of no use. So a
+record is set aside before it is applied, on the word of an operator (the command `skip`) or of a
+declared rule, and the journal entry names it with who, why and the failure. A fold that meets the
+name sets the record aside again: recovery, verification and simulation come to the same state.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from schemas.commands import Command
+from schemas.errors import Malformed
+from schemas.topics import INPUTS
+
+REMEMBERED_MAX = 1_000
+"""Records that were set aside, or are to be, which a partition remembers."""
+
+BY_RULE_MAX = 10
+BY_RULE_STEPS = 1_000
+"""At most so many records among so many are set aside by rule: beyond, the state is at fault."""
+
+RULE = "rule"
+"""Who sets a record aside where `skip_after` does."""
+
+SUBJECT = "(record)"
+"""Stands for a model's name where `lifecycle` tells of a record."""
+
+Place = tuple[int, int]
+"""The number of an input, and an offset."""
+
+
+class Skip(NamedTuple):
+    """A record that is to be set aside, or was; as the journal has it."""
+
+    input: int
+    offset: int
+    who: str
+    why: str
+    command_id: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where the record is."""
+        return self.input, self.offset
+
+    @property
+    def cause(self) -> str:
+        """As `lifecycle` names it."""
+        return "rule" if self.command_id is None else "operator"
+
+
+class Skips:
+    """What one partition is to set aside and has set aside; part of its state.
+
+    Memory: the newest `REMEMBERED_MAX` of each.
+    """
+
+    __slots__ = ("done", "wanted")
+
+    def __init__(self) -> None:
+        self.wanted: dict[Place, Skip] = {}
+        # Where, at which step, and on which command; None: by rule.
+        self.done: dict[Place, tuple[int, str | None]] = {}
+
+    def want(self, skip: Skip, following: int) -> None:
+        """Take in a `skip`; `following` is its input's next offset. Raises `Malformed` where the
+        record was applied or set aside before; where that was on the same word, nothing changes.
+        """
+        if skip.place in self.done:
+            step, command_id = self.done[skip.place]
+            if command_id == skip.command_id:
+                return
+            raise Malformed(
+                f"offset {skip.offset} of {INPUTS[skip.input]} was set aside at step {step}"
+            )
+        if skip.offset < following:
+            raise Malformed(
+                f"offset {skip.offset} of {INPUTS[skip.input]} has been applied: only a record "
+                "that has not been can be set aside. Nothing has changed."
+            )
+        if len(self.wanted) >= REMEMBERED_MAX:
+            raise Malformed(f"{REMEMBERED_MAX} records are to be set aside already")
+        self.wanted[skip.place] = skip
+
+    def did(self, skip: Skip, step: int) -> None:
+        """Note that the record has been set aside."""
+        self.wanted.pop(skip.place, None)
+        while len(self.done) >= REMEMBERED_MAX:
+            del self.done[next(iter(self.done))]
+        self.done[skip.place] = step, skip.command_id
+
+    def rule_may(self, step: int) -> bool:
+        """Whether the rule may set the next record aside, at that step."""
+        by_rule = (at for at, command_id in self.done.values() if command_id is None)
+        return sum(step - at < BY_RULE_STEPS for at in by_rule) < BY_RULE_MAX
+
+
+def skip_of(command: Command) -> Skip:
+    """Return what a `skip` asks for; raise `Malformed` if it names no record."""
+    if command.record is None:
+        raise Malformed("`skip` names no record; give record: input and offset")
+    evidence = command.evidence or {}
+    return Skip(
+        INPUTS.index(command.record.input),
+        command.record.offset,
+        command.who,
+        command.why,
+        command.command_id,
+        _text(evidence.get("error")),
+        _text(evidence.get("traceback")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Windowed metrics of each model, label delays and the monitoring of drift."""

@@ -1,0 +1,1 @@
+"""Predictions that wait for their outcome, and outcomes that came before their event."""

@@ -1,0 +1,110 @@
+"""Outcomes of events whose label is a fold: collected from the first of them to the horizon.
+
+    pending ──until──▶ labelled ──horizon──▶ (the ledger alone knows the id)
+       └─ no label yet ─▶ unlabelled ──first label / horizon──▶
+
+The state depends on which versions of which outcomes have come, and on nothing else: of each
+outcome are kept the version of latest time (ties: larger digest) and the earliest time of all.
+Memory: a time for each event that waits, and the records of its outcomes; both as long as the event
+waits in the ledger, so within its bounds, and at most `LabelFold.limit` outcomes an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from models.inputs.decoder import DecodedRecord
+from models.pending.expiry_queue import ExpiryQueue
+
+
+class CollectedOutcome(NamedTuple):
+    """One outcome: when its first version happened, the record and digest of its newest."""
+
+    first: float
+    taken: DecodedRecord
+    digest: bytes
+
+    def with_version(self, other: CollectedOutcome) -> CollectedOutcome:
+        """Return the outcome with one more version; itself if that changes nothing."""
+        newest = max(self, other, key=lambda one: (one.taken.time, one.digest))
+        first = min(self.first, other.first)
+        if newest is self and first == self.first:
+            return self
+        return CollectedOutcome(first, newest.taken, newest.digest)
+
+
+Collection = Mapping[str, CollectedOutcome]
+"""An event's outcomes by their ids."""
+NOTHING: Collection = {}
+
+
+class CollectedOutcomes:
+    """The outcomes of one partition's waiting events. `until`: seconds after the event.
+
+    Call order for an event: `expect`, `put`*, `due` gives it once, `put`*, `forget`.
+    """
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        # Events whose label is not due yet, with their times.
+        self.pending: dict[str, float] = {}
+        self.outcomes: dict[str, dict[str, CollectedOutcome]] = {}
+        # Labelled events: how often their label was corrected.
+        self.revisions: dict[str, int] = {}
+        self._queue = ExpiryQueue(self.pending.get)
+
+    def expect(self, event_id: str, time: float) -> None:
+        """Note that an event waits."""
+        self.pending[event_id] = time
+        self._queue.add(time, event_id)
+
+    def of(self, event_id: str) -> Collection:
+        """Return what has come of an event."""
+        return self.outcomes.get(event_id, NOTHING)
+
+    def put(self, event_id: str, outcome_id: str, outcome: CollectedOutcome) -> None:
+        """Keep an outcome, in the place of the one with the same id."""
+        self.outcomes.setdefault(event_id, {})[outcome_id] = outcome
+
+    def due(self, now: float) -> Iterator[str]:
+        """Yield the events whose label is due at `now`, the oldest first; each once."""
+        before = now - self.until
+        while self._queue.first[0] < before:
+            time, event_id = self._queue.pop()
+            if self.pending.get(event_id) == time:
+                del self.pending[event_id]
+                yield event_id
+
+    def take(self, event_id: str) -> bool:
+        """Let an event's label be due now; False if it was before."""
+        return self.pending.pop(event_id, None) is not None
+
+    def counted(self, event_id: str, time: float) -> list[CollectedOutcome]:
+        """Return the outcomes that are folded of an event of that time, in their order."""
+        return folded(self.of(event_id), time + self.until)
+
+    def forget(self, event_id: str) -> list[CollectedOutcome]:
+        """Let go of an event; returns its outcomes."""
+        self.pending.pop(event_id, None)
+        self.revisions.pop(event_id, None)
+        return list(self.outcomes.pop(event_id, NOTHING).values())
+
+    def restore(
+        self,
+        pending: dict[str, float],
+        outcomes: dict[str, dict[str, CollectedOutcome]],
+        revisions: dict[str, int],
+    ) -> None:
+        """Take over what was saved."""
+        self.pending, self.outcomes, self.revisions = pending, outcomes, revisions
+        self._queue = ExpiryQueue(self.pending.get)
+        for event_id, time in pending.items():
+            self._queue.add(time, event_id)
+
+
+def folded(collection: Collection, end: float) -> list[CollectedOutcome]:
+    """Return the outcomes that first happened by `end`, in the order of the fold."""
+    inside = [(one.first, name, one) for name, one in collection.items() if one.first <= end]
+    inside.sort(key=lambda entry: entry[:2])
+    return [one for _, _, one in inside]

@@ -1,0 +1,1 @@
+"""What a use case declares: its features, windows, models, label and KPI."""

@@ -1,0 +1,311 @@
+"""Outcomes that make a label together: collected, folded when the label is due, corrected after it.
+
+    outcomes ──▶ collected ──an event passes `until`──▶ label: scored, learnt, published
+                     └────── a correction, until the horizon ──▶ scored anew, learnt, published
+
+Events move time here, and outcomes do not: so what is predicted depends on which outcomes have come
+by then, and not on the order in which they came. What the author's functions make of the outcomes
+is tried as each comes, so that nothing fails when the label is due.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from models.inputs.decoder import DecodedRecord
+from models.metrics.scoring import Judged
+from models.pending.codec import PendingPrediction, digests
+from models.pending.collected_outcomes import CollectedOutcome, Collection, folded
+from models.spec.durations import spoken
+from models.spec.features import Entries
+from models.spec.label_fold import FoldedOutcome, LabelFold
+from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out
+from models.task.output_records import Learnt, Output
+from models.task.state import Question, digest
+from schemas.errors import Late, Malformed
+from schemas.events import Outcome
+
+
+class Folded(NamedTuple):
+    """What an event's outcomes make together: the joint outcome, its scores, its window entries."""
+
+    outcome: FoldedOutcome
+    judged: Judged
+    entries: Entries
+
+
+class FoldedOutcomeHandler(OutcomeHandler):
+    """Takes outcomes of a use case whose label is a fold; changes the parts that it is given."""
+
+    def outcome(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
+        """Collect an outcome, hold it until its event comes, count it again, or reject it."""
+        parts, event_id = self._parts, outcome.event_id
+        entry = parts.ledger.find(event_id)
+        if entry is None:
+            self._hold(taken, outcome, out)
+        elif isinstance(entry, PendingPrediction) and not entry.expired:
+            self._collect(taken, outcome, entry, out)
+        elif isinstance(entry, PendingPrediction):
+            self._late(taken, outcome, entry, out)
+        elif _one_of(digest(outcome), digests(entry)[1]):
+            parts.counts["repeats"] += 1
+        else:
+            raise Late(self._after_horizon(event_id))
+
+    # What comes.
+
+    def _collect(
+        self,
+        taken: DecodedRecord,
+        outcome: Outcome,
+        waiting: PendingPrediction,
+        out: list[Output],
+    ) -> None:
+        parts, event_id = self._parts, outcome.event_id
+        asked = self._question(event_id, waiting)
+        check_key(taken, asked)
+        if taken.time > waiting.time + parts.ledger.horizon:
+            raise Late(self._after_horizon(event_id))
+        before, name = parts.collected.of(event_id), self._id_of(outcome)
+        new = CollectedOutcome(taken.time, taken, digest(outcome))
+        known = before.get(name)
+        put = new if known is None else known.with_version(new)
+        if put is known:
+            parts.counts["repeats"] += 1
+            return
+        after = {**before, name: put}
+        limit = self._fold.limit
+        if len(after) > limit:
+            raise Malformed(
+                f"event {event_id!r} has {limit} outcomes already, the limit of its label's fold. "
+                "Raise `limit`, or send fewer."
+            )
+        due = event_id not in parts.collected.pending
+        previous = self._folded(asked, waiting, before) if due else None
+        current = self._folded(asked, waiting, after)
+        if previous is not None and current is None:
+            raise Malformed("this correction leaves no label; let it give one")
+        parts.counts["outcomes"] += 1
+        parts.collected.put(event_id, name, put)
+        if due and current is not None:
+            if previous is None:
+                self._label(event_id, asked, waiting, current, self._now(taken), out)
+            else:
+                self._correct(event_id, asked, waiting, previous, current, self._now(taken), out)
+
+    def _hold(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
+        """Keep an outcome that came before its event."""
+        parts = self._parts
+        held = parts.ledger.early.of_event(outcome.event_id)
+        if any(one.body == outcome for one in held):
+            parts.counts["repeats"] += 1
+            return
+        # Each version has a place of its own: which of them counts is told when the event is there.
+        key = f"{outcome.event_id}\0{self._id_of(outcome)}\0{digest(outcome).hex()}"
+        for given_up in parts.ledger.early.hold(key, taken):
+            parts.counts["evicted"] += 1
+            parts.refuse(given_up, crowded_out(given_up), out)
+
+    def _late(
+        self,
+        taken: DecodedRecord,
+        outcome: Outcome,
+        waiting: PendingPrediction,
+        out: list[Output],
+    ) -> None:
+        """Publish the first outcome of an event that expired without a label; nothing learns it."""
+        parts, event_id = self._parts, outcome.event_id
+        asked = self._question(event_id, waiting)
+        check_key(taken, asked)
+        joined = self._fold.joined(asked.event, (outcome,))
+        if joined is None:
+            raise Late(self._after_horizon(event_id))
+        judged = parts.judge.outcome(asked.event, joined, waiting.said)
+        parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
+        if not waiting.silent:
+            parts.tally.late(waiting.time, asked.groups)
+        parts.live.pop(event_id, None)
+        parts.counts["outcomes"] += 1
+        parts.counts["late"] += 1
+        delay = max(0.0, self._now(taken) - waiting.time)
+        self._example(asked, waiting, Learnt(joined, judged.label, delay, False), out)
+
+    # What is made of it.
+
+    def pass_to(self, time: float, out: list[Output]) -> float:
+        """Move the watermark by an event: what is over by then passes, then labels become due."""
+        now = super().pass_to(time, out)
+        self.due(now, out)
+        return now
+
+    def due(self, now: float, out: list[Output]) -> None:
+        """Learn the labels that are due at `now`, in the order of their events."""
+        for event_id in self._parts.collected.due(now):
+            waiting = self._parts.ledger.find(event_id)
+            if isinstance(waiting, PendingPrediction):
+                self._fall_due(event_id, waiting, out)
+
+    def _fall_due(self, event_id: str, waiting: PendingPrediction, out: list[Output]) -> None:
+        """Learn the label of an event, if its outcomes make one."""
+        parts = self._parts
+        asked = self._question(event_id, waiting)
+        try:
+            current = self._folded(asked, waiting, parts.collected.of(event_id))
+        except Malformed:  # of no outcome at all: every other set of them was tried
+            current = None
+        if current is not None:
+            self._label(event_id, asked, waiting, current, waiting.time + self._fold.until, out)
+
+    def _folded(
+        self, asked: Question, waiting: PendingPrediction, collection: Collection
+    ) -> Folded | None:
+        """Return what the outcomes make; None if no label. Raises `Malformed`."""
+        parts, until = self._parts, self._fold.until
+        outcomes = [one.taken.body for one in folded(collection, waiting.time + until)]
+        end = asked.event.event_time + timedelta(seconds=until)
+        try:
+            joined = self._fold.joined(asked.event, outcomes, end)
+        except Exception as error:  # the author's function met data that it cannot take
+            raise Malformed(
+                f"nothing can be learnt from this outcome: label failed: {type(error).__name__}: "
+                f"{error}. Fix the outcome, or the use case's label."
+            ) from error
+        if joined is None:
+            return None
+        judged = parts.judge.outcome(asked.event, joined, waiting.said)
+        entries = parts.featurizer.outcome_entries(asked.event, joined, asked.x)
+        return Folded(joined, judged, entries)
+
+    def _label(
+        self,
+        event_id: str,
+        asked: Question,
+        waiting: PendingPrediction,
+        current: Folded,
+        known: float,
+        out: list[Output],
+    ) -> None:
+        """Score, learn and publish an event's label, known since then."""
+        parts = self._parts
+        if not waiting.silent:
+            parts.maturity.labelled(waiting.time, asked.segment)
+        parts.collected.revisions[event_id] = 0
+        self._score(asked, waiting, current.judged)
+        # Windows have it as of the fold's end, whenever it came.
+        time = waiting.time + self._fold.until
+        training = self.teach(asked, waiting, current.judged, current.entries, time, out)
+        learnt = self._learnt(current, waiting, known, 0)._replace(training=training)
+        self._example(asked, waiting, learnt, out)
+
+    def _correct(
+        self,
+        event_id: str,
+        asked: Question,
+        waiting: PendingPrediction,
+        previous: Folded,
+        current: Folded,
+        now: float,
+        out: list[Output],
+    ) -> None:
+        """Put a label in the place of the one that was learnt."""
+        parts = self._parts
+        if (previous.judged, _values(previous)) == (current.judged, _values(current)):
+            return
+        revision = parts.collected.revisions[event_id] = parts.collected.revisions[event_id] + 1
+        parts.counts["corrected"] += 1
+        self._score(asked, waiting, previous.judged, sign=-1)
+        self._score(asked, waiting, current.judged)
+        time = waiting.time + self._fold.until
+        parts.featurizer.replace(previous.entries, current.entries, time)
+        self._teach_again(asked, waiting, current.judged, out)
+        self._example(asked, waiting, self._learnt(current, waiting, now, revision), out)
+
+    def _teach_again(
+        self, asked: Question, waiting: PendingPrediction, judged: Judged, out: list[Output]
+    ) -> None:
+        """Let the models learn a corrected example; breakers and detectors keep what they saw."""
+        parts, roster = self._parts, self._parts.roster
+        baseline = waiting.said[0]
+        target = judged.label - baseline if parts.corrects else judged.label
+        shown = parts.featurizer.shown(asked.x)
+        if roster.bounded:
+            roster.bounds.update(judged.label)
+        learner = self._learner(waiting)
+        for name in roster.learn(asked.segment, shown, target, judged.weight, learner):
+            parts.teller.warm(out, name)
+        parts.counts["learnt"] += 1
+
+    def _expire(
+        self, event_id: str, waiting: PendingPrediction, now: float, out: list[Output]
+    ) -> None:
+        """Let an event go at its horizon: labelled by now, or expired without a label."""
+        parts = self._parts
+        if parts.collected.take(event_id):
+            self._fall_due(event_id, waiting, out)
+        labelled = event_id in parts.collected.revisions
+        end = waiting.time + self._fold.until
+        collected = parts.collected.forget(event_id)
+        for one in collected:
+            if one.first > end:
+                parts.refuse(one.taken, Late(self._after_until(event_id)), out)
+        if not labelled:
+            super()._expire(event_id, waiting, now, out)
+            return
+        asked = self._question(event_id, waiting)
+        parts.live.pop(event_id, None)
+        outcomes = b"".join(sorted(one.digest for one in collected))
+        parts.ledger.settle(event_id, waiting, digest(asked.event), outcomes)
+
+    # Plain work.
+
+    def _now(self, taken: DecodedRecord) -> float:
+        """Return when an outcome is known: as it happens, or where it is behind, by now."""
+        reached = self._parts.watermark.time
+        return taken.time if reached is None else max(taken.time, reached)
+
+    @property
+    def _fold(self) -> LabelFold:
+        fold = self._parts.use_case.label
+        assert isinstance(fold, LabelFold)
+        return fold
+
+    def _id_of(self, outcome: Outcome) -> str:
+        return str(getattr(outcome, self._fold.id))
+
+    def _learnt(
+        self, current: Folded, waiting: PendingPrediction, known: float, revision: int
+    ) -> Learnt:
+        judged, delay = current.judged, max(0.0, known - waiting.time)
+        return Learnt(
+            current.outcome,
+            judged.label,
+            delay,
+            True,
+            judged.kpi,
+            judged.weight,
+            fold=(known, revision, len(current.outcome.outcomes)),
+        )
+
+    def _after_horizon(self, event_id: str) -> str:
+        horizon = spoken(self._parts.ledger.horizon)
+        return (
+            f"the label of event {event_id!r} is closed: its horizon, {horizon} after the event, "
+            "has passed. Only a longer horizon takes outcomes and corrections as late as this."
+        )
+
+    def _after_until(self, event_id: str) -> str:
+        return (
+            f"this outcome of event {event_id!r} happened after the label's fold had ended, "
+            f"{spoken(self._fold.until)} after the event, and corrects none that is part of it. "
+            f"Declare a longer `until`, or give it the {self._fold.id} of what it corrects."
+        )
+
+
+def _one_of(digest: bytes, together: bytes) -> bool:
+    size = len(digest)
+    return any(together[i : i + size] == digest for i in range(0, len(together), size))
+
+
+def _values(current: Folded) -> list[tuple[object, object]]:
+    return [(key, value) for _, key, value in current.entries]

@@ -1,0 +1,195 @@
+"""What the values of a foreign topic look like, and the source that would adopt it. Pure.
+
+The format is seen from the bytes, then each field from the decoded values: which is unique (an id),
+which is a time and in what unit, which groups records (a key), which are numbers sent as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from models.formats.avro import Avro
+from models.formats.envelopes import CloudEvents, Connect, Debezium
+from models.formats.json_format import Json
+from models.formats.json_schema import JsonSchema
+from models.formats.payload import Format, Schemas
+from models.formats.protobuf import Protobuf
+from models.formats.wire_format import HEADER_BYTES, MAGIC
+from schemas.errors import ConfigError, Malformed
+
+DEPTH = 3
+UNITS = (("epoch_s", 1.0), ("epoch_ms", 1e3), ("epoch_us", 1e6), ("epoch_ns", 1e9))
+SINCE, UNTIL = 946_684_800.0, 4_102_444_800.0
+"""Times from 2000 to 2100 are believed to be times."""
+REGISTERED: Mapping[str, Format] = {"AVRO": Avro(), "PROTOBUF": Protobuf(), "JSON": JsonSchema()}
+
+
+@dataclass(slots=True)
+class FieldProfile:
+    """One scalar field. `path`: dots lead into what is nested; `time`: how to read it as one."""
+
+    path: str
+    values: list[Any] = field(default_factory=list)
+    missing: int = 0
+    time: str | None = None
+
+    @property
+    def type(self) -> str:
+        """Return `bool`, `int`, `float`, `number as text`, `str` or `other`."""
+        kinds = {type(value) for value in self.values}
+        if kinds <= {int, float} and kinds:
+            return "int" if kinds == {int} else "float"
+        if kinds == {str} and all(map(_is_number, self.values)):
+            return "number as text"
+        return {frozenset({bool}): "bool", frozenset({str}): "str"}.get(frozenset(kinds), "other")
+
+    @property
+    def distinct(self) -> int:
+        """Return the number of different values."""
+        return len(set(map(str, self.values)))
+
+
+@dataclass(slots=True)
+class SourceProfile:
+    """A topic's format and fields. `id`, `time` and `key` are paths; None where none is seen."""
+
+    format: str
+    records: int
+    refused: int
+    fields: dict[str, FieldProfile]
+    id: str | None = None
+    time: str | None = None
+    key: str | None = None
+
+
+def profile_of(values: Sequence[bytes], schemas: Schemas) -> SourceProfile:
+    """Return the profile of a topic's values; raise `ConfigError` if they have no known format."""
+    format = format_of(values, schemas)
+    rows, refused = [], 0
+    for value in values:
+        try:
+            row = format.decode(value, schemas)
+        except Malformed:
+            refused += 1
+            continue
+        if isinstance(row, Mapping):
+            rows.append(dict(_scalars(row, "", DEPTH)))
+    if not rows:
+        raise ConfigError("None of the values is an object.", hint="Name another topic or file.")
+    fields: dict[str, FieldProfile] = {}
+    for row in rows:
+        for path in row:
+            fields.setdefault(path, FieldProfile(path))
+    for profile in fields.values():
+        profile.values = [row[profile.path] for row in rows if row.get(profile.path) is not None]
+        profile.missing = len(rows) - len(profile.values)
+        profile.time = _time_of(profile)
+    source_profile = SourceProfile(_text_of(format), len(rows), refused, fields)
+    _choose(source_profile)
+    return source_profile
+
+
+def format_of(values: Sequence[bytes], schemas: Schemas) -> Format:
+    """Return the format of most of the values."""
+    for value in values:
+        if len(value) >= HEADER_BYTES and value[0] == MAGIC:
+            schema = schemas.get(int.from_bytes(value[1:HEADER_BYTES], "big"))
+            if schema is not None:
+                return REGISTERED[schema.type]
+            if value[HEADER_BYTES:].lstrip().startswith(b"{"):
+                return JsonSchema()
+            raise ConfigError(
+                "The values name a schema that is not known.", hint="Set SCHEMA_REGISTRY_URL."
+            )
+        try:
+            row = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(row, Mapping):
+            return _envelope_of(row)
+    raise ConfigError(
+        "The values are neither JSON nor behind the id of a schema.",
+        hint="Declare their format by hand: Avro(schema=…) or Protobuf(message=…).",
+    )
+
+
+def _envelope_of(row: Mapping[str, Any]) -> Format:
+    payload = row.get("payload") if "schema" in row else row
+    if isinstance(payload, Mapping) and "op" in payload and {"before", "after"} & set(payload):
+        return Debezium()
+    if "schema" in row and "payload" in row:
+        return Connect()
+    return CloudEvents() if {"specversion", "source", "type"} <= set(row) else Json()
+
+
+def _text_of(format: Format) -> str:
+    return f"{type(format).__name__}()"
+
+
+def _scalars(row: Mapping[str, Any], before: str, depth: int) -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            if depth > 1:
+                yield from _scalars(value, f"{before}{name}.", depth - 1)
+        elif not isinstance(value, list) and "." not in str(name):
+            yield f"{before}{name}", value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return abs(float(text)) < float("inf") and "_" not in text
+    except ValueError:
+        return False
+
+
+def _time_of(profile: FieldProfile) -> str | None:
+    """Return how all values of a field are read as times, as code with `…` for the value."""
+    values = profile.values
+    if not values or any(isinstance(value, bool) for value in values):
+        return None
+    if all(isinstance(value, datetime) for value in values):
+        return "…"
+    if profile.type in ("int", "float", "number as text"):
+        for name, per_second in UNITS:
+            if all(SINCE <= float(value) / per_second < UNTIL for value in values):
+                return f"{name}(…)"
+        return None
+    try:
+        times = [datetime.fromisoformat(value) for value in values]
+    except (ValueError, TypeError):
+        return None
+    return "local_time(…)" if all(time.tzinfo for time in times) else 'local_time(…, "UTC")'
+
+
+def _choose(profile: SourceProfile) -> None:
+    whole = [each for each in profile.fields.values() if not each.missing]
+    whole = [each for each in whole if not each.path.startswith("__")]
+    times = [each for each in whole if each.time is not None]
+    profile.time = _likeliest(times, ("event_time", "time", "created", "_at", "ts", "date"))
+    plain = [e for e in whole if e.time is None and e.type in ("str", "int", "number as text")]
+    unique = [each for each in plain if each.distinct == profile.records]
+    profile.id = _likeliest(unique, ("event_id", "id", "uuid", "number"))
+    groups = [
+        each
+        for each in plain
+        if each.type in ("str", "int") and 1 < each.distinct <= profile.records / 2
+    ]
+    texts = [each for each in groups if each.type == "str"] or groups
+    if texts:
+        profile.key = max(texts, key=lambda each: each.distinct).path
+
+
+def _likeliest(fields: Sequence[FieldProfile], names: Sequence[str]) -> str | None:
+    """Return the field whose name is, or contains, the first of `names`; else the first."""
+    for exact in (True, False):
+        for name in names:
+            for each in fields:
+                last = each.path.rpartition(".")[2].lower()
+                if last == name if exact else name in last:
+                    return each.path
+    return fields[0].path if fields else None

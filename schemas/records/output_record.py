@@ -1,0 +1,14 @@
+"""What all records that riverrun writes have in common."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+Scalar = bool | int | float | str
+"""A feature's value, or a label: JSON's own scalars."""
+
+
+class OutputRecord(BaseModel):
+    """A record that riverrun writes: an unknown field is a defect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
