@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One fact that was checked. If not `ok`, `remedy` says what a person does about it.
 
     `essential`: riverrun does not work until it is mended; else it works, with the drawback named
@@ -20,16 +20,16 @@ class Finding:
     essential: bool = True
 
 
-def good(check: str, cause: str) -> Finding:
-    """A check that found nothing wrong."""
-    return Finding(check, True, cause)
+def good(check: str, cause: str) -> CheckResult:
+    """Return a check that detected nothing wrong."""
+    return CheckResult(check, True, cause)
 
 
-def bad(check: str, cause: str, remedy: str) -> Finding:
-    """A check that found what keeps riverrun from working."""
-    return Finding(check, False, cause, remedy)
+def bad(check: str, cause: str, remedy: str) -> CheckResult:
+    """Return a check that detected something that keeps riverrun from working."""
+    return CheckResult(check, False, cause, remedy)
 
 
-def doubtful(check: str, cause: str, remedy: str) -> Finding:
-    """A check that found a drawback."""
-    return Finding(check, False, cause, remedy, essential=False)
+def doubtful(check: str, cause: str, remedy: str) -> CheckResult:
+    """Return a check that detected a drawback."""
+    return CheckResult(check, False, cause, remedy, essential=False)

@@ -1,18 +1,23 @@
 """River imported without what it imports and riverrun never calls.
 
 `river.stream` looks for scikit-learn, which brings pandas and pyarrow, where they are installed;
-three of River's modules name a function of `scipy.stats` each, which brings optimisers and
+four of River's modules name a function of `scipy.stats` each, which brings optimisers and
 spatial trees. Together that is 40 % of a worker's start, and half of its memory. So the first is
 not looked for, and names of the second are looked up when one is used. Whoever imports them later
 gets them (`iter_sklearn_dataset` from its own module).
+
+Importing this module imports nothing of River's: it installs a finder (PEP 302), which acts when
+somebody does.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
@@ -46,24 +51,64 @@ class _Later(ModuleType):
 
 
 @contextmanager
-def lean() -> Iterator[None]:
-    """Within, River can be imported so; a module that is there already stays."""
-    parent, _, child = LATER.rpartition(".")
-    stand_in = None
-    if LATER not in sys.modules:
-        stand_in = sys.modules[LATER] = _Later(LATER)
-    if hidden := SOUGHT not in sys.modules:
-        # As importlib has it: not found.
-        sys.modules[SOUGHT] = None  # type: ignore[assignment]
+def _without_scikit_learn() -> Iterator[None]:
+    """Let `river.stream` find that there is none, unless it is imported already."""
+    if SOUGHT in sys.modules:
+        yield
+        return
+    sys.modules[SOUGHT] = None  # type: ignore[assignment]  # as importlib has it: not found
     try:
         yield
     finally:
-        if hidden:
-            del sys.modules[SOUGHT]
-        if stand_in is not None and sys.modules.get(LATER) is stand_in:
+        del sys.modules[SOUGHT]
+
+
+@contextmanager
+def _with_names_of_scipy() -> Iterator[None]:
+    """Let a module find a stand-in of `scipy.stats`, unless that is imported already."""
+    if LATER in sys.modules:
+        yield
+        return
+    stand_in = sys.modules[LATER] = _Later(LATER)
+    try:
+        yield
+    finally:
+        if sys.modules.get(LATER) is stand_in:
             del sys.modules[LATER]
+            parent, _, child = LATER.rpartition(".")
             vars(sys.modules.get(parent, stand_in)).pop(child, None)
 
 
-with lean():
-    importlib.import_module("models.task")
+AMID = {
+    "river.stream": _without_scikit_learn,
+    "river.drift.kswin": _with_names_of_scipy,
+    "river.metrics.geometric_mean": _with_names_of_scipy,
+    "river.proba.gaussian": _with_names_of_scipy,
+    "river.tree.stochastic_gradient_tree": _with_names_of_scipy,
+}
+"""Within what the body of a module of River's runs."""
+
+
+class _Loader(SourceFileLoader):
+    """The loader of one of these modules."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        with AMID[module.__name__]():
+            super().exec_module(module)
+
+
+class _Finder(MetaPathFinder):
+    """Finds these modules where they are, and hands them to that loader."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in AMID:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(fullname, spec.loader.path)
+        return spec
+
+
+sys.meta_path.insert(0, _Finder())

@@ -19,7 +19,7 @@ RECURSION_MAX = 200_000
 
 @contextlib.contextmanager
 def claim_instance(group_id: str, wanted: str | None = None) -> Iterator[str]:
-    """A static member id that a restarted worker finds again and no second one shares.
+    """Yield a static member id that a restarted worker gets again and no other process shares.
 
     The lowest number of this host and group that no living process holds: a file lock ends with
     its process, kill -9 included. Two members with one id would throw each other out for ever.

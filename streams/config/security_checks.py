@@ -2,7 +2,7 @@
 
 aiokafka connects in plain text when SASL is named without a TLS context, and ignores credentials
 in an address; whoever sets these means them to be used. All checks raise `ValueError` without any
-secret in it, except that a misspelt name is `Misdeclared`.
+secret in it, except that a misspelt name is `ConfigError`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from schemas.errors import Misdeclared
+from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from streams.config.settings import Settings
 
 SNAPSHOT_KEY_BYTES_MIN = 16
 # A misspelt one of these would otherwise be a connection without security.
-SECURITY_NAMES = re.compile(r"KAFKA_(SASL|SSL|SECURITY)_")
+SECURITY_NAMES = re.compile(r"(KAFKA_(SASL|SSL|SECURITY)|REDIS_SSL)_")
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 def check_addresses(servers: str) -> None:
@@ -63,7 +64,9 @@ def check_security(s: Settings) -> None:
             f"{s.kafka_security_protocol or 'not set'}: the credentials would not be used. Set it "
             "to SASL_SSL (or, on a network that you trust, SASL_PLAINTEXT)"
         )
-    if protocol.startswith("SASL") and not all(credentials):
+    _check_tokens(s)
+    by_password = s.kafka_sasl_mechanism != "OAUTHBEARER"
+    if protocol.startswith("SASL") and by_password and not all(credentials):
         raise ValueError(f"{protocol} needs both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
     tls = s.kafka_ssl_cafile or s.kafka_ssl_certfile or s.kafka_ssl_keyfile
     if tls and not protocol.endswith("SSL"):
@@ -72,16 +75,73 @@ def check_security(s: Settings) -> None:
             f"{s.kafka_security_protocol or 'not set'}: nothing would be encrypted. Set it to SSL "
             "or SASL_SSL"
         )
-    if s.kafka_ssl_keyfile and not s.kafka_ssl_certfile:
-        raise ValueError("KAFKA_SSL_KEYFILE is set without KAFKA_SSL_CERTFILE")
+    for server in ("kafka", "redis"):
+        for rest in ("keyfile", "key_password"):
+            if getattr(s, f"{server}_ssl_{rest}") and not getattr(s, f"{server}_ssl_certfile"):
+                name = f"{server}_ssl_{rest}".upper()
+                raise ValueError(f"{name} is set without {server.upper()}_SSL_CERTFILE")
+    url = s.redis_url.get_secret_value() if s.redis_url else ""
+    if (s.redis_ssl_cafile or s.redis_ssl_certfile) and not url.startswith("rediss:"):
+        raise ValueError(
+            "REDIS_SSL_* is set, but REDIS_URL is not of the form rediss://…: nothing would be "
+            "encrypted"
+        )
     if protocol != "PLAINTEXT" and s.kafka_bootstrap_servers is None:
         raise ValueError(
-            f"KAFKA_SECURITY_PROTOCOL={protocol} is set without KAFKA_BOOTSTRAP_SERVERS; the "
-            "embedded servers have no such security"
+            f"KAFKA_SECURITY_PROTOCOL={protocol} is set without KAFKA_BOOTSTRAP_SERVERS. Name "
+            "your servers, or unset it: the embedded ones have a password of their own"
         )
     key = s.riverrun_snapshot_key
     if key is not None and len(key.get_secret_value()) < SNAPSHOT_KEY_BYTES_MIN:
         raise ValueError(f"RIVERRUN_SNAPSHOT_KEY is shorter than {SNAPSHOT_KEY_BYTES_MIN} bytes")
+
+
+TOKEN_SETTINGS = {
+    "oidc": ("kafka_sasl_oauth_token_url", "kafka_sasl_oauth_client_id"),
+    "file": ("kafka_sasl_token_file",),
+    "aws": ("kafka_sasl_aws_region",),
+    "azure": ("kafka_sasl_oauth_scope",),
+}
+"""What each source of tokens needs."""
+
+
+def _check_tokens(s: Settings) -> None:
+    """Refuse settings of tokens that would not be used, or that cannot give one."""
+    source, bearer = s.kafka_sasl_token_source, s.kafka_sasl_mechanism == "OAUTHBEARER"
+    if not bearer:
+        names = [name for name in type(s).model_fields if name.startswith(_OF_TOKENS)]
+        if used := [name.upper() for name in names if getattr(s, name)]:
+            raise ValueError(f"{used[0]} is set, but KAFKA_SASL_MECHANISM is not OAUTHBEARER")
+        return
+    if s.kafka_sasl_username or s.kafka_sasl_password:
+        raise ValueError(
+            "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are not used with OAUTHBEARER. Unset "
+            "them, or name another KAFKA_SASL_MECHANISM"
+        )
+    if source is None:
+        raise ValueError("OAUTHBEARER needs KAFKA_SASL_TOKEN_SOURCE: oidc, file, aws or azure")
+    if missing := [name.upper() for name in TOKEN_SETTINGS[source] if not getattr(s, name)]:
+        raise ValueError(f"KAFKA_SASL_TOKEN_SOURCE={source} needs {' and '.join(missing)}")
+    if source == "oidc":
+        _check_oidc(s)
+
+
+_OF_TOKENS = ("kafka_sasl_token_", "kafka_sasl_oauth_", "kafka_sasl_aws_")
+
+
+def _check_oidc(s: Settings) -> None:
+    if (s.kafka_sasl_oauth_client_secret is None) == (s.kafka_sasl_token_file is None):
+        raise ValueError(
+            "KAFKA_SASL_TOKEN_SOURCE=oidc needs either KAFKA_SASL_OAUTH_CLIENT_SECRET (or its "
+            "_FILE) or KAFKA_SASL_TOKEN_FILE with the client's assertion"
+        )
+    parts = urlsplit(s.kafka_sasl_oauth_token_url or "")
+    if parts.scheme != "https" and not (
+        parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+    ):
+        raise ValueError(
+            "KAFKA_SASL_OAUTH_TOKEN_URL must be https://…: the client's secret travels to it"
+        )
 
 
 def refuse_misspelt(environment: Iterable[str], fields: Iterable[str]) -> None:
@@ -91,6 +151,6 @@ def refuse_misspelt(environment: Iterable[str], fields: Iterable[str]) -> None:
         if SECURITY_NAMES.match(name.upper()) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f"Did you mean {near[0]}?" if near else ""
-            raise Misdeclared(
-                f"{name} is set, but riverrun has no such security setting.", mend=hint
+            raise ConfigError(
+                f"{name} is set, but riverrun has no such security setting.", hint=hint
             )

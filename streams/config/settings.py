@@ -12,10 +12,8 @@ address.) Secrets are `SecretStr` or come from a file, and are in no message.
 from __future__ import annotations
 
 import os
-import ssl
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
@@ -25,19 +23,29 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from schemas.errors import Misdeclared
-from streams.home import make_home, write_new_key
-from streams.security import check_addresses, check_redis_url, check_security, refuse_misspelt
+from schemas.errors import ConfigError
+from streams.config.project_dir import EMBEDDED_USER, secret_of
+from streams.config.security_checks import (
+    check_addresses,
+    check_redis_url,
+    check_security,
+    refuse_misspelt,
+)
+from streams.config.server_settings import ServerSettings
 
-Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 SNAPSHOT_KEY_FILE = "snapshot.key"
 COMPRESSION = "zstd"
 """Of all that is written to Kafka: aiokafka asks for LZ4 at level 9 (docs/adr/0053)."""
 SECRETS = (
     "kafka_sasl_password",
+    "kafka_sasl_oauth_client_secret",
+    "kafka_ssl_key_password",
+    "schema_registry_password",
     "redis_url",
+    "redis_ssl_key_password",
     "riverrun_snapshot_key",
     "riverrun_ops_password",
     "riverrun_alert_webhook",
@@ -46,7 +54,7 @@ SECRETS = (
 """What can come from a file, too."""
 
 
-class Settings(BaseSettings):
+class Settings(ServerSettings):
     """All that differs between one machine and another. Fields are named as the environment's."""
 
     model_config = SettingsConfigDict(
@@ -57,29 +65,6 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    kafka_bootstrap_servers: str | None = Field(
-        None, description="`host:port`, comma separated. None: the embedded servers."
-    )
-    kafka_security_protocol: Protocol | None = Field(
-        None, description="`PLAINTEXT` (what none means), `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`."
-    )
-    kafka_sasl_mechanism: Mechanism | None = Field(
-        None, description="`PLAIN` (what none means), `SCRAM-SHA-256` or `SCRAM-SHA-512`."
-    )
-    kafka_sasl_username: str | None = Field(None, description="Who riverrun is to Kafka.")
-    kafka_sasl_password: SecretStr | None = Field(None, description="Its password.")
-    kafka_sasl_password_file: Path | None = Field(None, description="A file that holds it.")
-    kafka_ssl_cafile: Path | None = Field(
-        None, description="Certificates to trust (PEM); none: the system's."
-    )
-    kafka_ssl_certfile: Path | None = Field(
-        None, description="Client certificate (PEM), for mutual TLS."
-    )
-    kafka_ssl_keyfile: Path | None = Field(None, description="Its key (PEM).")
-    redis_url: SecretStr | None = Field(
-        None, description="`redis://` or `rediss://` (TLS), with credentials."
-    )
-    redis_url_file: Path | None = Field(None, description="A file that holds it.")
     riverrun_home: Path = Field(
         Path(".riverrun"),
         description="Folder of the embedded servers' data and of a snapshot key that was made.",
@@ -116,6 +101,14 @@ class Settings(BaseSettings):
         description="Its port, as `--health-port`; with `--processes` the first one's, the others "
         "take those after it. 0: a free one.",
     )
+    riverrun_log_level: LogLevel = Field(
+        "info",
+        description="What of riverrun's own is logged: `debug`, `info`, `warning` or `error` and "
+        "above; `--verbose` is `debug`, and more of the libraries.",
+    )
+    riverrun_log_format: LogFormat = Field(
+        "text", description="`text`, or `json`: one object a line."
+    )
     riverrun_ops_password: SecretStr | None = Field(
         None,
         description="What is asked for to act on the page (`riverrun ops`), and to read it beyond "
@@ -126,6 +119,12 @@ class Settings(BaseSettings):
         "",
         description="Host names that the page answers to, comma separated, beside `localhost` and "
         "addresses.",
+    )
+    riverrun_ops_proxies: str = Field(
+        "",
+        description="Addresses of proxies before the page, comma separated: from them "
+        "`X-Forwarded-Proto` and `X-Forwarded-For` are believed. With any, reading needs the "
+        "secret on loopback, too.",
     )
     riverrun_alert_webhook: SecretStr | None = Field(
         None,
@@ -147,7 +146,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **flags: Any) -> Self:
-        """Build from flags (None: not given), environment and files; `Misdeclared` if it cannot."""
+        """Build from flags (None: not given), environment and files; `ConfigError` if it cannot."""
         refuse_misspelt(os.environ, cls.model_fields)
         try:
             return cls(**{name: value for name, value in flags.items() if value is not None})
@@ -163,7 +162,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, environment, `.env`, `riverrun.toml`: the first that has a value decides."""
+        """Return the sources in their order: flags, environment, `.env`, `riverrun.toml`."""
         del file_secret_settings
         toml = TomlConfigSettingsSource(settings_cls)
         return init_settings, env_settings, dotenv_settings, toml
@@ -171,7 +170,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Read each secret whose file is named in the place of its value."""
+        """Read each secret whose file is named instead of its value."""
         for name in SECRETS:
             if file := values.get(f"{name}_file"):
                 if values.get(name):
@@ -190,91 +189,66 @@ class Settings(BaseSettings):
 
     @property
     def home(self) -> Path:
-        """The project folder, absolute."""
+        """Return the project folder, absolute."""
         return self.riverrun_home.absolute()
 
     @property
     def external(self) -> bool:
-        """Whether servers are given, both of them; False means the embedded ones."""
+        """Return whether both servers' addresses are set; False means the embedded ones."""
         if (self.kafka_bootstrap_servers is None) != (self.redis_url is None):
             missing = "REDIS_URL" if self.redis_url is None else "KAFKA_BOOTSTRAP_SERVERS"
-            raise Misdeclared(
+            raise ConfigError(
                 f"{missing} is not set.",
-                mend="Set both KAFKA_BOOTSTRAP_SERVERS and REDIS_URL, or neither for the embedded "
+                hint="Set both KAFKA_BOOTSTRAP_SERVERS and REDIS_URL, or neither for the embedded "
                 "servers.",
             )
         return self.redis_url is not None
 
-    def at(self, bootstrap_servers: str, redis_url: str) -> Self:
-        """The same settings for servers that were just started."""
-        servers = {
+    def at(self, bootstrap_servers: str, redis_url: str, kafka_password: str | None = None) -> Self:
+        """Return the same settings for servers that were just started.
+
+        `kafka_password` is their Kafka's.
+        """
+        servers: dict[str, Any] = {
             "kafka_bootstrap_servers": bootstrap_servers,
             "redis_url": SecretStr(redis_url),
         }
+        if kafka_password is not None:
+            servers |= {
+                "kafka_security_protocol": "SASL_PLAINTEXT",
+                "kafka_sasl_mechanism": "PLAIN",
+                "kafka_sasl_username": EMBEDDED_USER,
+                "kafka_sasl_password": SecretStr(kafka_password),
+            }
         return self.model_copy(update=servers)
 
     def environment(self) -> dict[str, str]:
-        """What hands servers, home and prefix on to a process of one's own, beside `os.environ`."""
-        return {
+        """Return the variables that pass servers, home, prefix and limits on to a child."""
+        credentials = {}
+        if self.kafka_sasl_password is not None and self.kafka_sasl_password_file is None:
+            credentials = {
+                "KAFKA_SECURITY_PROTOCOL": self.kafka_security_protocol or "",
+                "KAFKA_SASL_MECHANISM": self.kafka_sasl_mechanism or "PLAIN",
+                "KAFKA_SASL_USERNAME": self.kafka_sasl_username or "",
+                "KAFKA_SASL_PASSWORD": self.kafka_sasl_password.get_secret_value(),
+            }
+        return credentials | {
             "PYTHONHASHSEED": "0",
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers or "",
             "REDIS_URL": self.redis_url.get_secret_value() if self.redis_url else "",
             "RIVERRUN_HOME": str(self.home),
             "RIVERRUN_TOPIC_PREFIX": self.riverrun_topic_prefix,
+            "RIVERRUN_ALERT_LIMITS": self.riverrun_alert_limits,
         }
-
-    def kafka_client(self) -> dict[str, Any]:
-        """The connection arguments of every aiokafka client, `ssl_context` included.
-
-        Raises `Misdeclared` if there is no address, or if TLS is asked for and its files do not
-        make a context.
-        """
-        if self.kafka_bootstrap_servers is None:
-            raise Misdeclared(
-                "KAFKA_BOOTSTRAP_SERVERS is not set.", mend="`riverrun up` starts a Kafka."
-            )
-        protocol = self.kafka_security_protocol or "PLAINTEXT"
-        client: dict[str, Any] = {
-            "bootstrap_servers": self.kafka_bootstrap_servers,
-            "security_protocol": protocol,
-        }
-        if protocol.endswith("SSL"):
-            client["ssl_context"] = self._ssl_context()
-        if protocol.startswith("SASL") and self.kafka_sasl_password:
-            client["sasl_mechanism"] = self.kafka_sasl_mechanism or "PLAIN"
-            client["sasl_plain_username"] = self.kafka_sasl_username
-            client["sasl_plain_password"] = self.kafka_sasl_password.get_secret_value()
-        return client
-
-    def redis_place(self) -> str:
-        """The Redis address without its credentials, for people."""
-        if self.redis_url is None:
-            return "(none)"
-        parts = urlsplit(self.redis_url.get_secret_value())
-        return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
 
     def snapshot_key(self) -> bytes:
-        """The secret that signs snapshots: the one given, else one made once in the home folder."""
+        """Return the secret that signs snapshots.
+
+        Without a configured one, it is created once in the home folder.
+        """
         if self.riverrun_snapshot_key is not None:
             return self.riverrun_snapshot_key.get_secret_value().encode()
-        file = make_home(self.home) / SNAPSHOT_KEY_FILE
-        if not file.exists():
-            write_new_key(file)
-        if file.stat().st_mode & 0o077:
-            raise Misdeclared(f"{file} can be read by others.", mend=f"chmod 600 {file}")
-        return file.read_text("utf-8").strip().encode()
-
-    def _ssl_context(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
-            if self.kafka_ssl_certfile:
-                context.load_cert_chain(self.kafka_ssl_certfile, self.kafka_ssl_keyfile)
-        except (OSError, ssl.SSLError) as error:
-            raise Misdeclared(
-                f"TLS for Kafka cannot be set up: {error}.",
-                mend="See KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE (PEM files).",
-            ) from error
-        return context
+        return secret_of(self.home / SNAPSHOT_KEY_FILE).encode()
 
 
 def _read_secret(name: str, file: Path) -> str:
@@ -287,11 +261,11 @@ def _read_secret(name: str, file: Path) -> str:
     return secret
 
 
-def _as_misdeclared(error: ValidationError) -> Misdeclared:
-    """Pydantic's findings without any input, by the names that people set."""
+def _as_misdeclared(error: ValidationError) -> ConfigError:
+    """Return pydantic's errors without any input, by the names that people set."""
     findings = []
-    for found in error.errors(include_input=False, include_url=False, include_context=False):
-        name = "_".join(str(part) for part in found["loc"]).upper()
-        message = found["msg"].removeprefix("Value error, ")
+    for detail in error.errors(include_input=False, include_url=False, include_context=False):
+        name = "_".join(str(part) for part in detail["loc"]).upper()
+        message = detail["msg"].removeprefix("Value error, ")
         findings.append(f"{name}: {message}" if name else message)
-    return Misdeclared("; ".join(findings) + ".", mend="See `riverrun doctor`.")
+    return ConfigError("; ".join(findings) + ".", hint="See `riverrun doctor`.")

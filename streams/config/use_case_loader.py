@@ -3,7 +3,8 @@
 USECASE is a file's path, or a bare name: `flight_eta` is `usecases/flight_eta.py` here, or the one
 that riverrun brings. The definition is a SHA-256, cut to 12 hex digits, of all that its floats
 depend on: the file's text without trailing white space (any other change, a comment too, is a new
-definition) and the runtime: Python's minor version, River's version, and riverrun's own core.
+definition), the files that it reads while it is run (`streams.config.lookup_files`), and the
+runtime: Python's minor version, River's version, and riverrun's own core.
 """
 
 from __future__ import annotations
@@ -16,43 +17,68 @@ import platform
 import sys
 import traceback
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from models.usecase import UseCase
-from schemas.errors import Misdeclared
+from models.spec.use_case import UseCase
+from schemas.errors import ConfigError
+from streams.config.lookup_files import LookupFile, files_of, watching
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedUseCase:
     """A use case with where it came from."""
 
     use_case: UseCase
     path: Path
     source: str
     definition: str
+    files: tuple[LookupFile, ...] = ()
+
+    @property
+    def argument(self) -> str:
+        """Return the use case as a command line names it.
+
+        That is its name if the name resolves to it, else the path.
+        """
+        brought = self.path.parent.name == "usecases" and self.path.stem == self.use_case.name
+        return self.use_case.name if brought else str(self.path)
 
 
-def definition_of(source: str, run_by: str | None = None) -> str:
-    """The hash of a definition under a runtime (default: this one): 12 hex digits."""
-    lines = "\n".join(line.rstrip() for line in source.strip().splitlines())
-    text = f"{lines}\n{runtime() if run_by is None else run_by}"
+def definition_of(
+    source: str, run_by: str | None = None, files: Mapping[str, str] | None = None
+) -> str:
+    """Return the hash of a definition under a runtime (default: this one), 12 hex digits.
+
+    The hash names the definition; its identity is its whole text. `files`: SHA-256 of each lookup
+    file by its name.
+    """
+    text = f"{text_of(source)}\n{runtime() if run_by is None else run_by}"
+    text += "".join(f"\n{name!r} {digest}" for name, digest in sorted((files or {}).items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def text_of(source: str) -> str:
+    """Return the significant text of a source: without blanks at the ends of lines.
+
+    Only Python's own line ends count (U+2028 ends no comment).
+    """
+    return "\n".join(line.rstrip(" \t\r") for line in source.strip(" \t\r\n").split("\n"))
 
 
 @cache
 def runtime() -> str:
-    """What else the floats depend on, in words."""
+    """Return what else the floats depend on, in words."""
     core = hashlib.sha256()
     for package in ("models", "schemas"):
         spec = importlib.util.find_spec(package)
         assert spec is not None
-        for place in spec.submodule_search_locations or ():
-            for file in sorted(Path(place).rglob("*.py")):
+        for folder in spec.submodule_search_locations or ():
+            for file in sorted(Path(folder).rglob("*.py")):
                 core.update(file.read_bytes())
     python = ".".join(platform.python_version_tuple()[:2])
     river = importlib.metadata.version("river")
@@ -60,42 +86,42 @@ def runtime() -> str:
 
 
 def find(name: str) -> Path:
-    """The file of a use case; raises `Misdeclared` that lists where it was looked for."""
+    """Return the file of a use case; raise `ConfigError` that lists the paths tried."""
     asked = Path(name)
     if asked.suffix == ".py":
         if asked.is_file():
             return asked.resolve()
-        raise Misdeclared(f"There is no file {name}.", mend="`riverrun new NAME` writes one.")
-    for place in (Path("usecases"), *_brought()):
-        if (place / f"{name}.py").is_file():
-            return (place / f"{name}.py").resolve()
+        raise ConfigError(f"There is no file {name}.", hint="`riverrun new NAME` writes one.")
+    for folder in (Path("usecases"), *_brought()):
+        if (folder / f"{name}.py").is_file():
+            return (folder / f"{name}.py").resolve()
     near = difflib.get_close_matches(name, known(), 1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
-    raise Misdeclared(
+    raise ConfigError(
         f"There is no use case {name!r}; there are: {', '.join(known())}.{meant}",
-        mend=f"Give a path, or `riverrun new {name}` to begin one.",
+        hint=f"Give a path, or `riverrun new {name}` to begin one.",
     )
 
 
 def known() -> list[str]:
-    """The bare names of the use cases here and of those that riverrun brings."""
+    """Return the bare names of the use cases here and of those that riverrun ships."""
     places = (Path("usecases"), *_brought())
-    files = (path for place in places for path in place.glob("*.py"))
+    files = (path for folder in places for path in folder.glob("*.py"))
     return sorted({path.stem for path in files if not path.name.startswith("_")})
 
 
 def check_has(case: UseCase, model: str) -> None:
-    """Whether a use case has that model; `Misdeclared` says which it has."""
+    """Raise `ConfigError`, which lists the models, unless the use case has that model."""
     if model not in case.models:
-        raise Misdeclared(
-            f"{case.name} has no model {model!r}.", mend=f"It has: {', '.join(case.models)}."
+        raise ConfigError(
+            f"{case.name} has no model {model!r}.", hint=f"It has: {', '.join(case.models)}."
         )
 
 
-def load(name: str) -> Loaded:
+def load(name: str) -> LoadedUseCase:
     """Run a use case's file and take the one `UseCase` that it makes.
 
-    Raises `Misdeclared`, with the line where it is known, if the file fails or makes none or many.
+    Raises `ConfigError`, with the line where it is known, if the file fails or makes none or many.
     """
     path = find(name)
     source = path.read_text()
@@ -106,27 +132,31 @@ def load(name: str) -> Loaded:
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded  # pydantic looks a model's annotations up there
     try:
-        spec.loader.exec_module(loaded)
-    except Misdeclared:
+        with watching(path) as opened:
+            spec.loader.exec_module(loaded)
+    except ConfigError:
         raise
     except Exception as error:  # whatever the author's file raises is a mistake in it
-        raise Misdeclared(
+        raise ConfigError(
             f"{path.name} failed: {type(error).__name__}: {error}.",
-            mend="Mend the line that is named.",
+            hint="Fix the line that is named.",
             line=_line_in(path, error),
         ) from error
-    found = [value for value in vars(loaded).values() if isinstance(value, UseCase)]
-    if len({id(value) for value in found}) != 1:
-        raise Misdeclared(
-            f"{path.name} makes {len(found)} use cases.", mend="Make one `UseCase(...)` in a file."
+    use_cases = [value for value in vars(loaded).values() if isinstance(value, UseCase)]
+    if len({id(value) for value in use_cases}) != 1:
+        raise ConfigError(
+            f"{path.name} makes {len(use_cases)} use cases.",
+            hint="Make one `UseCase(...)` in a file.",
         )
-    return Loaded(found[0], path, source, definition_of(source))
+    files = files_of(opened)
+    digests = {file.name: file.sha256 for file in files}
+    return LoadedUseCase(use_cases[0], path, source, definition_of(source, files=digests), files)
 
 
 @contextmanager
 def standing_in(module: str, namespace: dict[str, Any]) -> Iterator[None]:
-    """While it lasts, `module` is what holds these names: pickles of an older definition's classes
-    and functions are by the same module's name as the newer one's.
+    """Let `module` hold these names within the block: pickles refer to an older definition's
+    classes and functions by the same module name as to the newer one's.
     """
     stand_in, current = types.ModuleType(module), sys.modules.get(module)
     vars(stand_in).update(namespace)
@@ -141,17 +171,17 @@ def standing_in(module: str, namespace: dict[str, Any]) -> Iterator[None]:
 
 
 def namespace_of(module: str, functions: Iterable[Any]) -> dict[str, Any]:
-    """The names of the module that a use case's functions were written in."""
+    """Return the names of the module that a use case's functions were written in."""
     for function in functions:
         if getattr(function, "__module__", None) == module and hasattr(function, "__globals__"):
-            found: dict[str, Any] = function.__globals__
-            return found
+            namespace: dict[str, Any] = function.__globals__
+            return namespace
     return vars(sys.modules[module])
 
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions that a definition's floats depend on."""
+    """Return the versions that a definition's floats depend on."""
     return {
         "python": platform.python_version(),
         "river": importlib.metadata.version("river"),
@@ -160,7 +190,7 @@ def versions() -> dict[str, str]:
 
 
 def lock() -> str:
-    """The installed distributions, `name==version` a line, sorted."""
+    """Return the installed distributions, `name==version` a line, sorted."""
     lines = {
         f"{dist.metadata['Name']}=={dist.version}" for dist in importlib.metadata.distributions()
     }
@@ -170,7 +200,7 @@ def lock() -> str:
 def _brought() -> tuple[Path, ...]:
     spec = importlib.util.find_spec("usecases")
     places = spec.submodule_search_locations if spec else None
-    return tuple(Path(place) for place in places or ())
+    return tuple(Path(folder) for folder in places or ())
 
 
 def _line_in(path: Path, error: BaseException) -> int | None:

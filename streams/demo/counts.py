@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
-import orjson
-
-from models.kinds import KINDS, metric_value
-from models.usecase import UseCase
+from models.spec.problem_types import KINDS, metric_value
+from models.spec.use_case import UseCase
+from schemas.timestamps import moment
+from schemas.unreadable import Unreadable
+from streams.kafka.record_decoder import content
 
 READ = ("events", "outcomes", "predictions", "examples", "dead-letter", "metrics")
 """The kinds of topic that are counted."""
@@ -21,15 +22,16 @@ class Count:
     def __init__(self, use_case: UseCase, names: Mapping[str, str]) -> None:
         self.use_case = use_case
         self.records = dict.fromkeys(READ, 0)
+        self.unreadable = Unreadable()
         self.duplicates = 0
         self.time: str | None = None
         self._kind = KINDS[use_case.kind]
         self._of = {
-            names["events"]: self._event,
-            names["outcomes"]: self._outcome,
-            names["predictions"]: self._prediction,
-            names["examples"]: self._example,
-            names["metrics"]: self._metric,
+            "events": self._event,
+            "outcomes": self._outcome,
+            "predictions": self._prediction,
+            "examples": self._example,
+            "metrics": self._metric,
         }
         self._kinds = {names[kind]: kind for kind in READ}
         self._asked: dict[str, float] = {}
@@ -39,66 +41,76 @@ class Count:
         self._cells: dict[tuple[int, bytes], dict[str, Any]] = {}
 
     def take(self, records: Iterable[Any]) -> None:
-        """Count committed records of any of the topics."""
+        """Count committed records of any of the topics; what cannot be read counts as a record."""
         for record in records:
-            self.records[self._kinds[record.topic]] += 1
-            reader = self._of.get(record.topic)
-            if reader is not None and record.value is not None:
-                reader(record)
+            kind = self._kinds[record.topic]
+            self.records[kind] += 1
+            reader = self._of.get(kind)
+            if reader is None or record.value is None:
+                continue
+            try:
+                row = content(kind, record)
+            except ValueError as error:
+                self.unreadable.note(record, error)
+            else:
+                reader(record, row)
 
-    def _event(self, record: Any) -> None:
-        event = orjson.loads(record.value)
-        self._asked[event["event_id"]] = _seconds(event["event_time"])
+    def _event(self, record: Any, event: dict[str, Any]) -> None:
+        time = moment(event.get("event_time"))
+        if time is not None:
+            self._asked[event["event_id"]] = time
 
-    def _outcome(self, record: Any) -> None:
-        outcome = orjson.loads(record.value)
-        self._outcomes[outcome["event_id"]] = _seconds(outcome["outcome_time"])
+    def _outcome(self, record: Any, outcome: dict[str, Any]) -> None:
+        time = moment(outcome.get("outcome_time"))
+        if time is not None:
+            self._outcomes[outcome["event_id"]] = time
 
-    def _prediction(self, record: Any) -> None:
-        said = orjson.loads(record.value)
-        if said["event_id"] in self._answered:
+    def _prediction(self, record: Any, prediction: dict[str, Any]) -> None:
+        if prediction["event_id"] in self._answered:
             self.duplicates += 1
-        self._answered.add(said["event_id"])
-        self.time = said["event_time"]
+        self._answered.add(prediction["event_id"])
+        self.time = prediction["event_time"]
 
-    def _example(self, record: Any) -> None:
-        example = orjson.loads(record.value)
+    def _example(self, record: Any, example: dict[str, Any]) -> None:
         if example["learnt"]:
             self._learnt.add(example["event_id"])
 
-    def _metric(self, record: Any) -> None:
-        self._cells[record.partition, record.key] = orjson.loads(record.value)
+    def _metric(self, record: Any, cell: dict[str, Any]) -> None:
+        self._cells[record.partition, record.key] = cell
 
     @property
     def answered(self) -> int:
-        """Event ids with a prediction."""
+        """Return the number of event ids with a prediction."""
         return len(self._answered)
 
     @property
     def learnt(self) -> int:
-        """Event ids whose label was learnt."""
+        """Return the number of event ids whose label was learnt."""
         return len(self._learnt)
 
     @property
     def due(self) -> int:
-        """Outcomes that should be learnt: those of an event, within the horizon."""
+        """Return the number of outcomes that should be learnt.
+
+        These are the outcomes of an event that come within the horizon.
+        """
         horizon, asked = self.use_case.horizon, self._asked
         return sum(i in asked and t - asked[i] <= horizon for i, t in self._outcomes.items())
 
     @property
     def complete(self) -> bool:
-        """Every event has its prediction, every outcome within its horizon is learnt."""
+        """Return whether every event has its prediction and every outcome within its horizon is
+        learnt.
+        """
         return self._asked.keys() == self._answered and self.learnt >= self.due
 
     def scores(self) -> dict[str, dict[str, float | None]]:
-        """Model → metric, KPI in all and examples, from the newest metric record of each key."""
-        sums: dict[str, dict[str, float]] = {}
+        """Return model → metric, total KPI and examples, from each key's newest metric record."""
+        sums: dict[str, Counter[str]] = {}
         kpi: dict[str, float] = {}
         for cell in self._cells.values():
             if cell["segment"] is None and cell["slice"] is None:
-                mine = sums.setdefault(cell["model"], {})
-                for name, value in cell["sums"].items():
-                    mine[name] = mine.get(name, 0.0) + value
+                sums.setdefault(cell["model"], Counter()).update(cell["sums"])
                 kpi[cell["model"]] = kpi.get(cell["model"], 0.0) + (cell["kpi_sum"] or 0.0)
         return {
             model: {
@@ -108,7 +120,3 @@ class Count:
             }
             for model, mine in sums.items()
         }
-
-
-def _seconds(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()

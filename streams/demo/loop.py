@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from models.usecase import UseCase
+from models.spec.use_case import UseCase
 from schemas.errors import RiverrunError, Unavailable
-from streams.loading import Loaded
-from streams.ops.beside import overheard
-from streams.sending import Sender
-from streams.settings import Settings
-from streams.tallying import READ, Count
-from streams.tapes import Tapes
-from streams.topics import ensure, names_of
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase
+from streams.demo.counts import READ, Count
+from streams.demo.page_process import overheard
+from streams.kafka.ordered_producer import OrderedProducer
+from streams.kafka.topic_reader import TopicReader
+from streams.topics.topic_admin import ensure, names_of
 
 STALL_S_MAX = 60.0
 """Without any new record for this long, with records still due, the demo gives up."""
@@ -37,7 +37,7 @@ class Workers:
     `hear` is given what they say on stderr, line by line; None: it goes where this process' goes.
     """
 
-    loaded: Loaded
+    loaded: LoadedUseCase
     settings: Settings
     hear: Callable[[str], None] | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -80,16 +80,16 @@ class Workers:
 
 
 async def run(
-    loaded: Loaded,
+    loaded: LoadedUseCase,
     settings: Settings,
     recorded: Iterable[tuple[str, Mapping[str, Any]]],
     *,
     workers: int,
     speed: float | None,
-    show: Callable[[Sender, Count, float], None],
+    show: Callable[[OrderedProducer, Count, float], None],
     hear: Callable[[str], None] | None = None,
 ) -> Count:
-    """Drive recorded data through fresh topics; `show` is called about four times a second.
+    """Publish recorded data through fresh topics; `show` is called about four times a second.
 
     Ends when every event has its prediction and every outcome within its horizon is learnt, or
     with `Unavailable` when nothing has come for a minute. The workers are stopped in any case.
@@ -100,28 +100,28 @@ async def run(
     crew = Workers(loaded, settings, hear)
     crew.start(workers)
     count = Count(use_case, names)
-    sender = Sender(use_case, settings, names, speed=speed)
+    sender = OrderedProducer(use_case, settings, names, speed=speed)
     sending = asyncio.create_task(sender.run(recorded))
     try:
-        async with Tapes([names[kind] for kind in READ], settings) as topics:
+        async with TopicReader([names[kind] for kind in READ], settings) as topics:
             await _watch(topics, crew, sending, sender, count, show)
     finally:
         sending.cancel()
         await asyncio.to_thread(crew.stop)
     # A worker publishes its last metrics as it ends.
-    async with Tapes([names["metrics"]], settings) as topics:
+    async with TopicReader([names["metrics"]], settings) as topics:
         async for records in topics.to_the_end():
             count.take(records)
     return count
 
 
 async def _watch(
-    topics: Tapes,
+    topics: TopicReader,
     crew: Workers,
     sending: asyncio.Task[None],
-    sender: Sender,
+    sender: OrderedProducer,
     count: Count,
-    show: Callable[[Sender, Count, float], None],
+    show: Callable[[OrderedProducer, Count, float], None],
 ) -> None:
     began = moved = shown = monotonic()
     while True:
@@ -152,7 +152,7 @@ async def _watch(
 
 
 def report(use_case: UseCase, count: Count, seconds: float) -> dict[str, Any]:
-    """The final object: counts, the metric of champion and baseline, the KPI, time taken."""
+    """Return the final object: counts, the metric of champion and baseline, the KPI, time taken."""
     scores = count.scores()
     champion, baseline = scores.get("served", {}), scores.get("baseline", {})
     return {

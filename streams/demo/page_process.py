@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import orjson
 
-from streams.loading import Loaded
-from streams.ops.inquiries import environment
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase
+from streams.web.state.subprocess_queries import environment
 
 STOP_S_MAX = 10.0
 
@@ -30,12 +30,12 @@ def overheard(process: subprocess.Popen[bytes], hear: Callable[[str], None]) -> 
 
 @contextmanager
 def page_beside(
-    loaded: Loaded,
+    loaded: LoadedUseCase,
     settings: Settings,
     tell: Callable[[str], None],
     hear: Callable[[str], None] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """While it lasts the page runs; `tell` is given the address to sign in, from another thread.
+    """Run the page within the block; `tell` gets the address to sign in, from another thread.
 
     `hear` is given what it says on stderr, line by line; None: it goes where this process' goes.
     """

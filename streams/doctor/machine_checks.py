@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 
 from schemas.errors import Incompatible, RiverrunError, Unavailable
-from streams.embedded import record as records
-from streams.embedded.finding import Finding, bad, doubtful, good
+from streams.config.check_result import CheckResult, bad, doubtful, good
+from streams.embedded import stack_file as records
+from streams.embedded.jar_lock import KAFKA_VERSION, locked_jars
 from streams.embedded.jars import jar_folder, verify
 from streams.embedded.java import INSTALL, java
-from streams.embedded.lock import KAFKA_VERSION, locked_jars
 from streams.embedded.ports import is_free
 from streams.embedded.process import is_alive
-from streams.embedded.redis import redis_program
+from streams.embedded.redis_server import redis_program
 from streams.embedded.stack import BROKER, REDIS, Stack
 
 DISK_FREE_MB_MIN = 2_000
@@ -29,8 +29,8 @@ MEMORY_FREE_MB_MIN = 1_000
 HOME_MARKER = re.compile(r"-Driverrun\.home=(.+)")
 
 
-def check_java() -> Finding:
-    """Whether the Java of the wheel runs."""
+def check_java() -> CheckResult:
+    """Check that the Java of the wheel runs."""
     try:
         done = subprocess.run(
             [str(java()), "-version"], capture_output=True, text=True, timeout=60, check=False
@@ -42,8 +42,8 @@ def check_java() -> Finding:
     return good("java", done.stderr.splitlines()[0])
 
 
-def check_jars() -> Finding:
-    """Whether the jars on this machine are those of the lock."""
+def check_jars() -> CheckResult:
+    """Check that the jars on this machine are those of the lock."""
     jars, folder = locked_jars(), jar_folder()
     present = [jar for jar in jars if (folder / jar.path).is_file()]
     try:
@@ -55,16 +55,16 @@ def check_jars() -> Finding:
     return good("jars", f"Kafka {KAFKA_VERSION}: {len(jars)} jars in {folder}, as locked")
 
 
-def check_redis_program() -> Finding:
-    """Whether there is a Redis protocol server to start."""
+def check_redis_program() -> CheckResult:
+    """Check that there is a Redis protocol server to start."""
     try:
         return good("redis program", str(redis_program()))
     except Unavailable as error:
         return bad("redis program", str(error), f"{INSTALL}, or install redis-server")
 
 
-def check_room(home: Path) -> Iterator[Finding]:
-    """Disk space for the topics, memory for the servers."""
+def check_room(home: Path) -> Iterator[CheckResult]:
+    """Check disk space for the topics and memory for the servers."""
     there = next(folder for folder in (home, *home.parents) if folder.exists())
     free_mb = shutil.disk_usage(there).free // 2**20
     if free_mb < DISK_FREE_MB_MIN:
@@ -78,8 +78,8 @@ def check_room(home: Path) -> Iterator[Finding]:
         yield good("memory", f"{memory_mb} MB available")
 
 
-def check_ports(home: Path) -> Iterator[Finding]:
-    """Whether another program took a port that a stopped server of this folder had."""
+def check_ports(home: Path) -> Iterator[CheckResult]:
+    """Check whether another program took a port that a stopped server of this folder had."""
     record = _record(home)
     if record is None:
         return
@@ -93,27 +93,27 @@ def check_ports(home: Path) -> Iterator[Finding]:
             )
 
 
-def check_embedded(home: Path) -> Finding:
-    """Whether the servers of this folder run."""
+def check_embedded(home: Path) -> CheckResult:
+    """Check whether the servers of this folder run."""
     try:
         endpoints = Stack(home).find()
     except RiverrunError as error:
         return bad("embedded servers", str(error), "`riverrun down --purge`")
-    if endpoints is not None:
-        return good("embedded servers", f"Kafka {endpoints.bootstrap_servers}, Redis, in {home}")
     record = _record(home)
     for name, identity in (record.processes if record else {}).items():
         if not is_alive(identity):
             cause = f"{name} (pid {identity.pid}) has ended; its log is in {home / name}"
             return bad("embedded servers", cause, "`riverrun up` starts it again.")
+    if endpoints is not None:
+        return good("embedded servers", f"Kafka {endpoints.bootstrap_servers}, Redis, in {home}")
     if record and record.processes:
         cause = f"the servers of {home} run, and one does not answer"
         return bad("embedded servers", cause, "`riverrun down`, then `riverrun up`")
     return doubtful("embedded servers", f"none run in {home}", "`riverrun up` starts them.")
 
 
-def check_orphans() -> Iterator[Finding]:
-    """Every Kafka on this machine that a riverrun started and no record knows."""
+def check_orphans() -> Iterator[CheckResult]:
+    """Report every Kafka on this machine that a riverrun started and no record lists."""
     for process in psutil.process_iter(["pid", "cmdline"]):
         for argument in process.info["cmdline"] or ():
             if (marked := HOME_MARKER.fullmatch(argument)) is None:
@@ -128,14 +128,14 @@ def check_orphans() -> Iterator[Finding]:
                 )
 
 
-def check_python() -> Iterator[Finding]:
-    """What the interpreter's own settings mean for imports and for equal floats."""
+def check_python() -> Iterator[CheckResult]:
+    """Report what the interpreter's own settings mean for imports and for equal floats."""
     root = Path(__file__).parents[2]
-    for name in ("schemas", "models", "streams"):
+    for name in ("schemas", "models", "riverrun", "streams"):
         spec = find_spec(name)
         if spec is None or spec.origin is None or Path(spec.origin).parents[1] != root:
-            found = spec.origin if spec else "nothing"
-            cause = f"`import {name}` finds {found}, not riverrun's"
+            origin = spec.origin if spec else "nothing"
+            cause = f"`import {name}` finds {origin}, not riverrun's"
             yield bad("python", cause, "Rename what shadows it, or run `python -P -m streams.cli`.")
     seed = os.environ.get("PYTHONHASHSEED", "random")
     safe = "on" if sys.flags.safe_path else "off"
@@ -145,7 +145,7 @@ def check_python() -> Iterator[Finding]:
     )
 
 
-def _record(home: Path) -> records.Record | None:
+def _record(home: Path) -> records.StackRecord | None:
     try:
         return records.load(home)
     except Incompatible:

@@ -10,35 +10,44 @@ from urllib.parse import urlsplit
 
 import redis
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
 
-from schemas.errors import Misdeclared
-from streams.embedded.finding import Finding, bad, doubtful, good
-from streams.settings import Settings
+from schemas.errors import ConfigError
+from streams.config.check_result import CheckResult, bad, doubtful, good
+from streams.config.security_checks import LOOPBACK_HOSTS
+from streams.config.settings import Settings
+from streams.doctor.grant_checks import CLOSE_S, refusal
+from streams.telemetry.partition_table import PROBE_KEY, refused
+from streams.topics.timestamp_limit import unbounded_here
 
 TIMEOUT_S = 15.0
 CLOCK_SKEW_S_MAX = 5.0
 REDIS_MAJOR_MIN = 6
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
-def check_kafka(settings: Settings) -> Finding:
-    """Whether Kafka answers and gives a transactional producer its id."""
+def check_kafka(settings: Settings) -> CheckResult:
+    """Check that Kafka answers and assigns a transactional producer its id."""
     where = settings.kafka_bootstrap_servers
     try:
         asyncio.run(_begin_transactions(settings.kafka_client()))
-    except Misdeclared as error:
-        return bad("kafka", error.reason, error.mend)
+    except ConfigError as error:
+        return bad("kafka", error.reason, error.hint)
     except TimeoutError:
         return bad(
             "kafka",
             f"{where} gave no transactional producer within {TIMEOUT_S:.0f} s",
             "Is it a Kafka of 2.5 or later, with its transaction topic healthy?",
         )
+    except TransactionalIdAuthorizationFailed:
+        return doubtful(
+            "kafka",
+            f"{where} answers; this user may not use transactional ids of any name",
+            "Grant WRITE and DESCRIBE on those of a use case: `riverrun doctor USECASE` checks it.",
+        )
     except (KafkaError, OSError) as error:
         return bad(
             "kafka",
-            f"{where}: {type(error).__name__}: {error}",
+            f"{where}: {refusal(settings) or f'{type(error).__name__}: {error}'}",
             "Does it run (`riverrun up`), is the address right, and do KAFKA_SECURITY_PROTOCOL and "
             "the credentials fit its listener?",
         )
@@ -51,14 +60,30 @@ async def _begin_transactions(client: dict[str, Any]) -> None:
         await asyncio.wait_for(producer.start(), TIMEOUT_S)
     finally:
         await producer.stop()
+        await asyncio.sleep(CLOSE_S)
 
 
-def check_redis(settings: Settings) -> Iterator[Finding]:
-    """Whether Redis answers, keeps what it is given, and agrees about the time."""
+def check_timestamps(settings: Settings) -> Iterator[CheckResult]:
+    """Check whether producers may date records arbitrarily far ahead."""
+    try:
+        wrong = asyncio.run(unbounded_here(settings))
+    except (KafkaError, OSError) as error:
+        cause = f"the topics' settings cannot be read: {type(error).__name__}"
+        yield doubtful("timestamps", cause, "Allow DESCRIBE and DESCRIBE_CONFIGS on the topics.")
+        return
+    for finding in wrong:
+        cause, _, remedy = finding.partition(". ")
+        yield doubtful("timestamps", cause, remedy)
+    if not wrong:
+        yield good("timestamps", "no input of a use case takes records dated far ahead")
+
+
+def check_redis(settings: Settings) -> Iterator[CheckResult]:
+    """Check that Redis answers, stores what it is sent, and agrees about the time."""
     if settings.redis_url is None:
         return
-    place = settings.redis_place()
-    url = settings.redis_url.get_secret_value()
+    address = settings.redis_place()
+    url = settings.redis_address()
     try:
         with redis.Redis.from_url(
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
@@ -67,29 +92,45 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
             seconds, micros = client.time()
             skew_s = abs(seconds + micros / 1e6 - (before + time.time()) / 2)
             about: dict[str, Any] = client.info()
+            refused_write = _write(client)
     except redis.AuthenticationError:
-        yield bad("redis", f"{place} refuses the credentials", "Mend REDIS_URL.")
+        yield bad("redis", f"{address} refuses the credentials", "Fix REDIS_URL.")
         return
     except (redis.RedisError, OSError, ValueError) as error:
         # The error's own text may repeat the address with its password.
-        cause = f"{place} does not answer: {type(error).__name__}"
+        cause = f"{address} does not answer: {type(error).__name__}"
         yield bad("redis", cause, "Does it run (`riverrun up`), and is REDIS_URL right?")
         return
-    yield _version(place, about)
+    yield _version(address, about)
+    if refused_write:
+        cause, _, remedy = refused_write.partition(". ")
+        lost = "workers go on, and neither snapshots nor figures are kept"
+        yield bad("redis writes", f"{address} takes no writes, {cause}: {lost}", remedy)
+    else:
+        yield good("redis writes", f"{address} takes them")
     yield _eviction(about)
     yield _persistence(about)
     yield _clock(skew_s)
 
 
-def _version(place: str, about: dict[str, Any]) -> Finding:
+def _write(client: redis.Redis) -> str:
+    """Return why a key that lasts a second cannot be written; empty if it can."""
+    try:
+        client.set(PROBE_KEY, b"1", ex=1)
+    except redis.ResponseError as error:
+        return refused(error)
+    return ""
+
+
+def _version(address: str, about: dict[str, Any]) -> CheckResult:
     version = str(about.get("redis_version", "0"))
     if int(version.split(".")[0]) < REDIS_MAJOR_MIN:
-        cause = f"{place} is Redis {version}"
+        cause = f"{address} is Redis {version}"
         return bad("redis", cause, f"Use Redis {REDIS_MAJOR_MIN} or later, or Valkey.")
-    return good("redis", f"{place} answers, version {version}")
+    return good("redis", f"{address} answers, version {version}")
 
 
-def _eviction(about: dict[str, Any]) -> Finding:
+def _eviction(about: dict[str, Any]) -> CheckResult:
     policy = str(about.get("maxmemory_policy", "noeviction"))
     if policy.startswith("allkeys") and about.get("maxmemory"):
         return bad(
@@ -101,7 +142,7 @@ def _eviction(about: dict[str, Any]) -> Finding:
     return good("redis eviction", f"maxmemory-policy {policy}")
 
 
-def _persistence(about: dict[str, Any]) -> Finding:
+def _persistence(about: dict[str, Any]) -> CheckResult:
     if about.get("aof_enabled"):
         return good("redis persistence", "append-only file")
     if about.get("rdb_last_save_time") and about.get("rdb_saves"):
@@ -113,15 +154,15 @@ def _persistence(about: dict[str, Any]) -> Finding:
     )
 
 
-def _clock(skew_s: float) -> Finding:
+def _clock(skew_s: float) -> CheckResult:
     if skew_s > CLOCK_SKEW_S_MAX:
         cause = f"this machine and Redis differ by {skew_s:.0f} s"
         return doubtful("clock", cause, "Synchronise both (NTP).")
     return good("clock", f"this machine and Redis agree within {max(1, round(skew_s))} s")
 
 
-def check_security(settings: Settings) -> Iterator[Finding]:
-    """What travels in plain text beyond this machine, and whose key signs the snapshots."""
+def check_security(settings: Settings) -> Iterator[CheckResult]:
+    """Report what travels in plain text beyond this machine, and whose key signs the snapshots."""
     protocol = settings.kafka_security_protocol or "PLAINTEXT"
     servers = (settings.kafka_bootstrap_servers or "").split(",")
     far = [s for s in servers if s and s.strip().rpartition(":")[0] not in LOOPBACK_HOSTS]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from schemas.errors import Unavailable
-from streams.embedded import record as records
+from streams.embedded import stack_file as records
 from streams.embedded.process import STOP_GRACE_S, Identity, is_alive, send, stop
-from streams.embedded.record import Record
+from streams.embedded.stack_file import StackRecord
 
 
 class Starter(Protocol):
@@ -18,7 +18,9 @@ class Starter(Protocol):
 
     home: Path
 
-    def start(self, record: Record, names: set[str], progress: Callable[[str], None]) -> Record:
+    def start(
+        self, record: StackRecord, names: set[str], progress: Callable[[str], None]
+    ) -> StackRecord:
         """Start the named servers; the folder's lock is held."""
 
 
@@ -31,7 +33,7 @@ class Handle:
 
     @property
     def pid(self) -> int | None:
-        """The server's process, if it runs."""
+        """Return the server's process, if it runs."""
         identity = self._identity()
         return identity.pid if identity and is_alive(identity) else None
 

@@ -1,7 +1,7 @@
 """The jars that an embedded Kafka is made of, each with its SHA-256, as committed.
 
 `kafka.lock.toml` is the only word on what runs: nothing is resolved when a server starts. The file
-is written by one command, `python -m streams.embedded.lock`, which resolves `ROOTS` anew.
+is written by one command, `python -m streams.embedded.jar_lock`, which resolves `ROOTS` anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOTS = (
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
 )
 LOCK_FILE = "kafka.lock.toml"
-REGENERATE = "python -m streams.embedded.lock"
+REGENERATE = "python -m streams.embedded.jar_lock"
 
 
 @dataclass(frozen=True, order=True)
@@ -36,12 +36,12 @@ class Jar:
 
     @property
     def name(self) -> str:
-        """The file's name in a Maven repository."""
+        """Return the file's name in a Maven repository."""
         return f"{self.artifact}-{self.version}.jar"
 
     @property
     def path(self) -> Path:
-        """Where a Maven repository keeps the file, relative to its root."""
+        """Return the file's path in a Maven repository, relative to its root."""
         return Path(*self.group.split("."), self.artifact, self.version, self.name)
 
     def __str__(self) -> str:
@@ -49,19 +49,19 @@ class Jar:
 
 
 def locked_jars() -> tuple[Jar, ...]:
-    """The lock's jars, sorted by their coordinates, which is also the class path's order."""
+    """Return the lock's jars, sorted by their coordinates, which is also the class path's order."""
     lock = tomllib.loads(files(__package__).joinpath(LOCK_FILE).read_text("utf-8"))
     return tuple(sorted(Jar(**entry) for entry in lock["jar"]))
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def resolve() -> tuple[Jar, ...]:
-    """All that `ROOTS` need at run time, resolved and downloaded by jgo, hashed.
+    """Return all jars that `ROOTS` need at run time, resolved and downloaded by jgo, hashed.
 
     Each root is resolved on its own and the first to name a jar decides its version: resolved
     together, the log bridge's bill of materials would override Kafka's own versions.
@@ -82,13 +82,18 @@ def _closure(context: Any, root: str) -> Iterator[tuple[str, str, str, Path]]:
     group, artifact, version = root.split(":")
     wanted = Dependency(context.project(group, artifact).at_version(version).artifact())
     inputs, transitive = context.resolver.resolve([wanted])
-    for found in [*inputs, *transitive]:
-        if found.type == "jar" and not found.classifier:
-            yield found.groupId, found.artifactId, found.version, found.artifact.resolve()
+    for artifact in [*inputs, *transitive]:
+        if artifact.type == "jar" and not artifact.classifier:
+            yield (
+                artifact.groupId,
+                artifact.artifactId,
+                artifact.version,
+                artifact.artifact.resolve(),
+            )
 
 
 def render(jars: tuple[Jar, ...]) -> str:
-    """The lock file's text."""
+    """Return the lock file's text."""
     lines = [
         f"# Apache Kafka {KAFKA_VERSION} and what it needs. Written by: {REGENERATE}",
         f'kafka = "{KAFKA_VERSION}"',

@@ -8,21 +8,27 @@ right: a download cut short, or two at once, cannot leave a broken jar behind.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from time import monotonic
+
+from requests import Session
 
 from schemas.errors import Incompatible, Unavailable
-from streams.embedded.lock import KAFKA_VERSION, REGENERATE, Jar, locked_jars, sha256_of
+from streams.embedded.downloads import MIRROR, fetch, session, without_credentials
+from streams.embedded.jar_lock import KAFKA_VERSION, REGENERATE, Jar, locked_jars, sha256_of
 
 DOWNLOADS_AT_ONCE = 8
-DOWNLOAD_TIMEOUT_S = 60
+REPORT_S = 10.0
+"""Seconds between two reports of a download's progress."""
 
 
 def class_path(progress: Callable[[str], None]) -> str:
-    """The verified jars as Java's `-cp` takes them; missing ones are downloaded first.
+    """Return the verified jars as Java's `-cp` takes them; download missing ones first.
 
     Raises `Incompatible` for a jar whose hash is not the lock's, `Unavailable` for one that cannot
     be downloaded.
@@ -36,7 +42,7 @@ def class_path(progress: Callable[[str], None]) -> str:
 
 
 def jar_folder() -> Path:
-    """The machine's Maven repository, as jgo finds it."""
+    """Return the machine's Maven repository, as jgo locates it."""
     from jgo.constants import default_maven_repo
 
     return Path(default_maven_repo())
@@ -51,45 +57,70 @@ def verify(jars: Iterable[Jar], repository: Path) -> None:
 def download(
     missing: list[Jar], repository: Path, progress: Callable[[str], None], *, of: int
 ) -> None:
-    """Fetch the missing jars, several at once, into the Maven repository."""
-    done = of - len(missing)
-    progress(f"resolving Kafka {KAFKA_VERSION}: {done}/{of} jars")
-    repository.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=".riverrun-", dir=repository) as staging,
-        ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
-    ):
-        for _ in pool.map(lambda jar: _fetch(jar, Path(staging), repository), missing):
-            done += 1
-            progress(f"resolving Kafka {KAFKA_VERSION}: {done}/{of} jars")
+    """Fetch the missing jars, several at once, into the Maven repository.
 
-
-def _fetch(jar: Jar, staging: Path, repository: Path) -> None:
+    The first that fails ends it: those that wait are not tried, those that have come stay.
+    """
+    progress(f"downloading Kafka {KAFKA_VERSION}: {len(missing)} of {of} jars")
+    reported_at = monotonic()
     try:
-        staged = _download_one(jar, staging)
-    except (OSError, RuntimeError) as error:
-        raise Unavailable(
-            f"The jar {jar} could not be downloaded: {error}. Is this machine on the network? A "
-            "mirror goes into ~/.config/jgo.conf ([repositories], name = URL); without a network, "
-            f"copy {repository} from a machine where `riverrun up` has run."
-        ) from error
-    _verify_one(jar, staged)
+        repository.mkdir(parents=True, exist_ok=True)
+        with (
+            session() as over,
+            tempfile.TemporaryDirectory(prefix=".riverrun-", dir=repository) as staging,
+            ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
+        ):
+            fetching = [
+                pool.submit(_fetch, jar, Path(staging), repository, over) for jar in missing
+            ]
+            try:
+                for done, future in enumerate(as_completed(fetching), 1):
+                    future.result()
+                    if monotonic() - reported_at > REPORT_S:
+                        reported_at = monotonic()
+                        progress(f"{done} of {len(missing)} jars have come")
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    except OSError as error:
+        raise Unavailable(_unwritten(repository, error)) from error
+
+
+def _fetch(jar: Jar, staging: Path, repository: Path, over: Session) -> None:
+    staged = staging / jar.name
+    urls = {
+        name: f"{url.rstrip('/')}/{jar.path.as_posix()}" for name, url in repositories().items()
+    }
+    url = fetch(over, f"The jar {jar}", urls, staged)
+    actual = sha256_of(staged)
+    if actual != jar.sha256:
+        raise Incompatible(
+            f"The jar {jar} is not the one that was locked: {without_credentials(url)} serves "
+            f"{staged.stat().st_size} bytes with SHA-256 {actual}, the lock says {jar.sha256}. It "
+            "was thrown away. A proxy that answers with a page of its own, or a mirror that is "
+            "broken: open the address in a browser. Repositories are set in "
+            f"{MIRROR}. Only after a wanted change of version: {REGENERATE}."
+        )
     target = repository / jar.path
     target.parent.mkdir(parents=True, exist_ok=True)
     staged.replace(target)
 
 
-def _download_one(jar: Jar, staging: Path) -> Path:
+def repositories() -> dict[str, str]:
+    """Return URLs by name, in the order in which they are tried."""
     from jgo.config import GlobalSettings
-    from jgo.maven import MavenContext
+    from jgo.constants import MAVEN_CENTRAL_URL
 
-    context = MavenContext(
-        repo_cache=staging,
-        remote_repos=GlobalSettings.load().repositories or None,
-        timeout=DOWNLOAD_TIMEOUT_S,
+    return GlobalSettings.load().repositories or {"central": MAVEN_CENTRAL_URL}
+
+
+def _unwritten(repository: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "There is no room left: Kafka's jars take 45 MB. Make room"
+    else:
+        remedy = "It must be a folder that you can write to. Change that"
+    return (
+        f"{repository} could not be written: {error}. {remedy}, or set M2_REPO to another folder."
     )
-    component = context.project(jar.group, jar.artifact).at_version(jar.version)
-    return Path(component.artifact().resolve())
 
 
 def _verify_one(jar: Jar, path: Path) -> None:
@@ -97,7 +128,6 @@ def _verify_one(jar: Jar, path: Path) -> None:
     if actual != jar.sha256:
         raise Incompatible(
             f"The jar {jar} is not the one that was locked: {path} has SHA-256 {actual}, the lock "
-            f"says {jar.sha256}. It will not be run. Delete the file and start again; if it "
-            f"happens again, your Maven repository serves other bytes. Only after a wanted change "
-            f"of version: {REGENERATE}."
+            f"says {jar.sha256}. It will not be run. Delete the file and start again, and it is "
+            f"downloaded anew. Only after a wanted change of version: {REGENERATE}."
         )

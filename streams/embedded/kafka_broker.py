@@ -9,9 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from schemas.errors import Unavailable
+from streams.config.project_dir import EMBEDDED_USER, write_secret
 from streams.embedded.jars import class_path
 from streams.embedded.java import java_command
-from streams.embedded.metadata import METADATA_REQUEST, brokers_in
+from streams.embedded.kafka_probe import brokers_in, is_answered, metadata_request
 from streams.embedded.ports import LOOPBACK
 from streams.embedded.server import Server
 
@@ -23,11 +24,16 @@ CONFIGURATION = """\
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://{loopback}:{port},CONTROLLER://{loopback}:{controller_port}{front}
-advertised.listeners=PLAINTEXT://{loopback}:{port}{advertised}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FRONT:PLAINTEXT
+listeners=CLIENT://{loopback}:{port},CONTROLLER://{loopback}:{controller_port}{front}
+advertised.listeners=CLIENT://{loopback}:{port}{advertised}
+listener.security.protocol.map=CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT,FRONT:PLAINTEXT
 controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
+inter.broker.listener.name=CLIENT
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.client.plain.sasl.jaas.config={login}
+listener.name.controller.plain.sasl.jaas.config={login}
 log.dirs=data
 auto.create.topics.enable=false
 delete.topic.enable=true
@@ -54,26 +60,37 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
+LOGIN = (
+    "org.apache.kafka.common.security.plain.PlainLoginModule required "
+    'username="{user}" password="{password}" user_{user}="{password}";'
+)
+
+
 @dataclass(frozen=True)
 class Cluster:
     """What the brokers of one cluster share; ports are (client port, controller port) by node.
 
-    `fronts`: by node (port, advertised port) of one more listener, for what stands before it.
+    Whoever connects gives `password`, brokers and controllers to each other, too. `fronts`: by node
+    (port, advertised port) of one more listener, for what stands before it: that one asks for none.
+    `settings` are further lines of each broker's configuration, `options` of its Java.
     """
 
     cluster_id: str
     ports: Mapping[int, tuple[int, int]]
+    password: str
     heap_mb: int = 768
     fronts: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
 
     @property
     def voters(self) -> str:
-        """The controller quorum as Kafka's configuration writes it."""
+        """Return the controller quorum as Kafka's configuration writes it."""
         return ",".join(f"{node}@{LOOPBACK}:{two}" for node, (_, two) in self.ports.items())
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients begin."""
+        """Return the address that clients connect to first."""
         return ",".join(f"{LOOPBACK}:{port}" for port, _ in self.ports.values())
 
 
@@ -90,7 +107,7 @@ class Broker(Server):
 
     @property
     def log(self) -> Path:
-        """The broker's own log; before its logging is set up, its output."""
+        """Return the broker's own log; before its logging is set up, its output."""
         own = self.folder / "kafka.log"
         return own if own.exists() else self.output
 
@@ -103,8 +120,9 @@ class Broker(Server):
         return self._command(jars, "kafka.Kafka", "server.properties")
 
     def answers(self) -> bool:
-        """Whether the broker itself knows itself as a live member of the cluster."""
-        return self.node in brokers_in(self.exchange(METADATA_REQUEST))
+        """Return whether the broker lists itself as a live member of the cluster."""
+        request = metadata_request(EMBEDDED_USER, self.cluster.password)
+        return self.node in brokers_in(self.exchange(request, is_answered))
 
     def _write_configuration(self) -> None:
         replicas = min(3, len(self.cluster.ports))
@@ -121,8 +139,11 @@ class Broker(Server):
             advertised=advertised,
             replicas=replicas,
             in_sync=max(1, replicas - 1),
+            login=LOGIN.format(user=EMBEDDED_USER, password=self.cluster.password),
         )
-        (self.folder / "server.properties").write_text(text, "utf-8")
+        # Of a name that is there twice, Java takes the last.
+        text += "".join(f"{name}={value}\n" for name, value in self.cluster.settings.items())
+        write_secret(self.folder / "server.properties", text)
         logging = files(__package__).joinpath("log4j2.xml").read_text("utf-8")
         (self.folder / "log4j2.xml").write_text(logging, "utf-8")
 
@@ -152,5 +173,6 @@ class Broker(Server):
             f"-Driverrun.home={self.folder.parent}",
             "-Dlog4j2.configurationFile=log4j2.xml",
             "-Djava.io.tmpdir=tmp",
+            *self.cluster.options,
         )
         return java_command(jars, main, *arguments, options=options)

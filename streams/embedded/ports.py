@@ -16,7 +16,7 @@ ATTEMPTS = 500
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Return whether a server could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -28,13 +28,13 @@ def is_free(port: int) -> bool:
 
 def free_ports(count: int, *, avoid: Iterable[int] = ()) -> list[int]:
     """`count` different free ports, none of those to avoid; `OSError` when there are too few."""
-    found: set[int] = set()
+    ports: set[int] = set()
     taken = set(avoid)
     chooser = random.SystemRandom()
     for _ in range(ATTEMPTS):
-        if len(found) == count:
-            return list(found)
+        if len(ports) == count:
+            return list(ports)
         port = chooser.randrange(LOWEST, HIGHEST)
         if port not in taken and is_free(port):
-            found.add(port)
+            ports.add(port)
     raise OSError(f"no {count} free ports between {LOWEST} and {HIGHEST} on {LOOPBACK}")

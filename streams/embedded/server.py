@@ -14,6 +14,7 @@ from streams.embedded.process import Identity, is_alive, launch, tail
 
 POLL_S = 0.05
 ANSWER_TIMEOUT_S = 2.0
+ANSWER_BYTES = 65_536
 
 
 class Server(ABC):
@@ -28,17 +29,17 @@ class Server(ABC):
 
     @property
     def name(self) -> str:
-        """The server's name within its stack, which is its folder's."""
+        """Return the server's name within its stack, which is its folder's."""
         return self.folder.name
 
     @property
     def output(self) -> Path:
-        """What the process writes to its standard output and error."""
+        """Return the file of the process's standard output and error."""
         return self.folder / "output.log"
 
     @property
     def log(self) -> Path:
-        """The log that says why the server did not start."""
+        """Return the log that explains why the server did not start."""
         return self.output
 
     @abstractmethod
@@ -47,7 +48,7 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether the server, asked in its own protocol, is ready to serve."""
+        """Return whether the server, asked in its own protocol, is ready to serve."""
 
     def start(self, progress: Callable[[str], None]) -> Identity:
         """Launch the process without waiting for it."""
@@ -67,12 +68,15 @@ class Server(ABC):
                 raise self._failed(f"did not answer within {timeout_s:.0f} s", identity)
             time.sleep(POLL_S)
 
-    def exchange(self, request: bytes, limit: int = 65_536) -> bytes:
-        """Send bytes to the server's port and return the first ones of its answer."""
+    def exchange(self, request: bytes, is_whole: Callable[[bytes], bool]) -> bytes:
+        """Send bytes to the server's port and return its answer, or as much of it as comes."""
         try:
             with socket.create_connection((LOOPBACK, self.port), ANSWER_TIMEOUT_S) as connection:
                 connection.sendall(request)
-                return connection.recv(limit)
+                answer = connection.recv(ANSWER_BYTES)
+                while not is_whole(answer) and (more := connection.recv(ANSWER_BYTES)):
+                    answer += more
+                return answer
         except OSError:
             return b""
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from schemas.errors import Incompatible, Unavailable
+from streams.config.project_dir import make_home
 from streams.embedded.process import Identity
-from streams.home import make_home
 
 RECORD_FILE = "stack.json"
 LOCK_FILE = "stack.lock"
@@ -22,7 +22,7 @@ LOCK_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
-class Record:
+class StackRecord:
     """Ports and processes of a stack; `ports` are (client, controller) by broker number."""
 
     cluster_id: str
@@ -30,14 +30,14 @@ class Record:
     redis_port: int
     processes: dict[str, Identity] = field(default_factory=dict)
 
-    def running(self, name: str, identity: Identity | None) -> Record:
-        """The same, with one server's process replaced."""
+    def running(self, name: str, identity: Identity | None) -> StackRecord:
+        """Return the same record with one server's process replaced."""
         others = {k: v for k, v in self.processes.items() if k != name}
         return replace(self, processes=others if identity is None else {**others, name: identity})
 
 
-def load(home: Path) -> Record | None:
-    """The record of a stack's folder, or None where there is none."""
+def load(home: Path) -> StackRecord | None:
+    """Return the record of a stack's folder, or None if there is none."""
     try:
         stored = json.loads((home / RECORD_FILE).read_text("utf-8"))
     except FileNotFoundError:
@@ -46,7 +46,7 @@ def load(home: Path) -> Record | None:
         raise _unreadable(home) from error
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
         raise _unreadable(home)
-    return Record(
+    return StackRecord(
         cluster_id=stored["cluster_id"],
         ports={int(node): (two[0], two[1]) for node, two in stored["ports"].items()},
         redis_port=stored["redis_port"],
@@ -54,7 +54,7 @@ def load(home: Path) -> Record | None:
     )
 
 
-def save(home: Path, record: Record) -> None:
+def save(home: Path, record: StackRecord) -> None:
     """Write the record; a reader sees the old one or the new one, never a part."""
     text = json.dumps({"format": FORMAT, **asdict(record)}, indent=2)
     partial = home / f"{RECORD_FILE}.{os.getpid()}"
@@ -73,7 +73,7 @@ def exclusive(home: Path, progress: Callable[[str], None]) -> Iterator[None]:
 
 
 def _lock(home: Path, progress: Callable[[str], None]) -> int:
-    deadline, said = time.monotonic() + LOCK_TIMEOUT_S, False
+    deadline, is_reported = time.monotonic() + LOCK_TIMEOUT_S, False
     while True:
         make_home(home)  # a purge may have removed it while we waited
         descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
@@ -85,9 +85,9 @@ def _lock(home: Path, progress: Callable[[str], None]) -> int:
             continue
         except BlockingIOError:
             os.close(descriptor)
-        if not said:
+        if not is_reported:
             progress(f"waiting for another riverrun that starts or stops the servers of {home}")
-            said = True
+            is_reported = True
         if time.monotonic() > deadline:
             raise Unavailable(f"Another riverrun has held {home / LOCK_FILE} for too long. End it.")
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""One event's life: what came in, what was seen and said, what the world answered, what it taught.
+"""One event's history: the record, its features, prediction and outcome, and what was learnt.
 
 Records come from the topics. What no topic holds, the model before and after the step that this
 event caused in it, is derived again from the log, on the way past.
@@ -6,7 +6,8 @@ event caused in it, is derived again from the log, on the way past.
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import math
 from base64 import b64decode
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,25 +16,29 @@ from typing import Any
 
 import orjson
 from aiokafka import TopicPartition
+from pydantic_core import from_json
 
-from models.estimators import final
-from models.kinds import KINDS
-from models.personal import Masking
-from models.reading import KIND_HEADER
-from models.slot import Slot
-from models.task import PartitionTask
-from schemas.personal import MASK
+from models.inputs.decoder import EVENTS, KIND_HEADER, OUTCOMES, parsed_input
+from models.spec.numbers import INT_LEAST, INT_MOST
+from models.spec.personal_data import Masking
+from models.spec.use_case import UseCase
+from models.task.partition_task import PartitionTask
 from schemas.topics import INPUTS
-from streams.deriving import Derivation, Redefine, Starts
-from streams.past_definitions import Definitions, Unprovable
-from streams.picking import find
-from streams.recovery import Diverged
-from streams.settings import Settings
-from streams.tapes import Tapes
-from streams.verification import differing
-
-WEIGHTS_MAX = 10
-"""So many of the weights that moved most are kept."""
+from streams.config.settings import Settings
+from streams.inspection.model_lessons import (
+    ExampleRecord,
+    lessons,
+    masked_lesson,
+    models_before,
+    shared_lessons,
+)
+from streams.kafka.record_decoder import decoded
+from streams.kafka.topic_reader import TopicReader
+from streams.replay.definition_history import DefinitionHistory, Unprovable
+from streams.replay.derivation import Derivation, Redefine, StartingStates
+from streams.replay.fold import Diverged
+from streams.replay.prediction_lookup import find
+from streams.replay.verify import differing
 
 READ = ("predictions", "examples", "features", "dead-letter", "events", "outcomes", "history")
 
@@ -51,6 +56,7 @@ class Life:
     outcome: dict[str, Any] | None = None
     example: dict[str, Any] | None = None
     sampled: dict[str, Any] | None = None
+    version: dict[str, Any] | None = None  # of a shared model: which one predicted
     learnt: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     proved: bool | None = None
@@ -59,12 +65,12 @@ class Life:
 
     @property
     def known(self) -> bool:
-        """Any topic has something about it."""
-        found = (self.event, self.prediction, self.outcome, self.example)
-        return any(part is not None for part in found) or bool(self.dead_letters)
+        """Return whether any topic has a record of the event."""
+        records = (self.event, self.prediction, self.outcome, self.example)
+        return any(part is not None for part in records) or bool(self.dead_letters)
 
     def masked(self, masking: Masking) -> Life:
-        """The same without personal data."""
+        """Return the same without personal data."""
         if not masking:
             return self
 
@@ -79,76 +85,99 @@ class Life:
             features=masking.value("features", {"features": self.features})["features"],
             prediction=masking.value("predictions", self.prediction),
             example=example,
-            learnt=[_masked_lesson(lesson, masking) for lesson in self.learnt],
+            learnt=[masked_lesson(lesson, masking) for lesson in self.learnt],
             dead_letters=[masking.letter(letter) for letter in self.dead_letters],
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Biographer:
+class EventHistory:
     """Looks up and derives the lives of one use case's events."""
 
     settings: Settings
     names: Mapping[str, str]
-    starts: Starts | None = None
+    use_case: UseCase
+    starts: StartingStates | None = None
     redefine: Redefine | None = None
     on_progress: Callable[[int, int], None] = lambda done, total: None
     on_search: Callable[[int, int], None] = lambda done, total: None
     trusted: Collection[str] = ()  # sources that may be run unsigned
 
     async def of(self, event_id: str, *, derive: bool = True) -> Life:
-        """One event's life. Topics have no index, so they are read from their end backwards.
+        """Return one event's history.
+
+        Topics have no index, so they are read from their end backwards.
 
         Without `derive` only what they hold: no proof, and not what it taught.
         """
         life = Life(event_id)
-        async with Tapes([self.names[kind] for kind in READ], self.settings) as tapes:
-            await self._look_up(tapes, life)
-            partitions = len(tapes.of(self.names["predictions"]))
+        async with TopicReader([self.names[kind] for kind in READ], self.settings) as reader:
+            example = await self._look_up(reader, life)
+            partitions = len(reader.of(self.names["predictions"]))
         steps = [part["step"] for part in (life.prediction, life.example) if part is not None]
         if derive and steps and life.partition is not None:
-            await self._derive(life, sorted(set(steps)), partitions)
+            await self._derive(life, sorted(set(steps)), partitions, example)
         return life
 
     # From the topics.
 
-    async def _look_up(self, tapes: Tapes, life: Life) -> None:
+    async def _look_up(self, reader: TopicReader, life: Life) -> ExampleRecord | None:
         names, event_id = self.names, life.event_id
 
         async def one(kind: str, of: str | None = None) -> Any | None:
-            places = tapes.of(names[kind])
+            places = reader.of(names[kind])
             if life.partition is not None:
                 places = [TopicPartition(names[kind], life.partition)]
-            record = await find(tapes, places, event_id, partial(_is_of, of), self.on_search)
+            among = partial(_is_of, of)
+            about = self._id_of(kind, of) if kind in INPUTS else None
+            record = await find(reader, places, kind, event_id, among, self.on_search, about)
             if record is not None:
                 life.partition = record.partition
             return record
 
-        said, event = await one("predictions"), await one("events")
+        prediction, event = await one("predictions"), await one("events")
         past = await one("history", "event") if event is None else None
-        life.event, life.prediction = _body(event or past), _value(said)
+        life.event, life.prediction = _body(event or past), _value(prediction)
         features = await one("features")
         life.features = None if features is None else _value(features)["features"]
-        if said is not None and event is not None:
-            life.answered_ms = said.timestamp - event.timestamp
+        if prediction is not None and event is not None:
+            life.answered_ms = prediction.timestamp - event.timestamp
         outcome = await one("outcomes") or await one("history", "outcome")
-        life.outcome, life.example = _body(outcome), _value(await one("examples"))
-        await self._look_up_dead_letters(tapes, life)
+        example = await one("examples")
+        life.outcome, life.example = _body(outcome), _value(example)
+        await self._look_up_dead_letters(reader, life)
+        if example is None:
+            return None
+        return ExampleRecord(life.example, example.partition, example.offset)
 
-    async def _look_up_dead_letters(self, tapes: Tapes, life: Life) -> None:
+    def _id_of(self, kind: str, of: str | None) -> Callable[[bytes], str | None]:
+        """Return a function from an input's record to its event id, by the use case's types."""
+        index = OUTCOMES if "outcome" in (kind[:-1], of) else EVENTS
+
+        def about(value: bytes) -> str | None:
+            body = parsed_input(self.use_case, index, value)
+            with contextlib.suppress(Exception):  # None, or code of the author's that fails on it
+                return str(body.event_id)  # type: ignore[union-attr]
+            refused = _decoded(value)
+            return refused.get("event_id") if isinstance(refused, dict) else None
+
+        return about
+
+    async def _look_up_dead_letters(self, reader: TopicReader, life: Life) -> None:
         mark = orjson.dumps(life.event_id)
-        for place in tapes.of(self.names["dead-letter"]):
-            async for record in tapes.records(place):
-                letter = _value(record)
-                raw = b64decode(letter.pop("value_base64"))
+        for each in reader.of(self.names["dead-letter"]):
+            async for _, letter in reader.rows("dead-letter", each):
+                raw = b64decode(letter.pop("value_base64") or "")
                 if mark in raw:
                     life.dead_letters.append(letter | {"value": raw.decode("utf-8", "replace")})
 
     # From the log.
 
-    async def _derive(self, life: Life, steps: list[int], partitions: int) -> None:
+    async def _derive(
+        self, life: Life, steps: list[int], partitions: int, example: ExampleRecord | None
+    ) -> None:
         topic = self.names["definitions"]
-        definitions = await Definitions.read(topic, self.settings, trusted=self.trusted)
+        definitions = await DefinitionHistory.read(topic, self.settings, trusted=self.trusted)
         assert life.partition is not None
         derivation = Derivation(
             self.settings,
@@ -165,13 +194,22 @@ class Biographer:
             if last is None:
                 raise Unprovable("the journal is empty.")
             for step in steps:
+                at = derivation.task
+                if at is not None and at.step >= step:
+                    continue  # it was in the same entry as the one before
                 goal = await derivation.entry_of(step)
                 derivation.on_entry = partial(self._progressed, goal.seq + 1)
                 await derivation.to(goal.seq + 1, lambda made: None)
+            if example is not None and example.body.get("training") is not None:
+                life.learnt += await shared_lessons(
+                    self.settings, self.names, definitions, example, partitions, self.starts
+                )
         except (Unprovable, Diverged) as error:
             life.unproven = str(error)
         finally:
             await derivation.close()
+        if life.prediction is not None and life.proved is None and life.unproven is None:
+            life.unproven = "the log did not make this prediction again at its step."
         if life.proved is False and life.prediction is not None:
             hash_ = life.prediction["model"].partition("@")[2].partition("#")[0]
             if versions := definitions.differences(hash_):
@@ -197,13 +235,14 @@ class _Witness:
         if asked and life.prediction is not None:
             shown = task.featurizer.shown(life.features or {})
             life.sampled = task.influence.sampled(life.prediction, shown)
-        before = _models(task, example) if learns and example is not None else []
+            life.version = _version(task, life.prediction)
+        before = models_before(task, example) if learns and example is not None else []
 
         def after(outputs: Sequence[Any]) -> None:
             if asked:
                 self._compare(outputs)
             if learns and example is not None:
-                self._record(task, taken, example, before)
+                life.learnt += lessons(task, taken, example, before)
 
         return after
 
@@ -216,90 +255,29 @@ class _Witness:
                     life.first_difference = next(differing(life.prediction, again), None)
                     life.proved = life.first_difference is None
 
-    def _record(
-        self, task: PartitionTask, taken: Any, example: dict[str, Any], before: list[Slot]
-    ) -> None:
-        record = taken.record
-        by = {
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-            "input": INPUTS[taken.input],
-        }
-        slots = {(slot.name, slot.segment): slot for slot in task.roster.slots()}
-        for old in before:
-            new = slots.get((old.name, old.segment))
-            if new is not None:
-                self._life.learnt.append(_lesson(task, example, old, new) | {"by": by})
 
-
-def _models(task: PartitionTask, example: dict[str, Any]) -> list[Slot]:
-    """Copies of the slots that are about to learn this example."""
-    own = task.roster.own.of(example["segment"])
-    slots = [*task.roster.pooled.values(), *own.values()]
-    return [copy.deepcopy(slot) for slot in slots]
-
-
-def _lesson(task: PartitionTask, example: dict[str, Any], old: Slot, new: Slot) -> dict[str, Any]:
-    """What one model made of one example: its answer to the same features before and after."""
-    kind, x = KINDS[task.use_case.kind], example["features"]
-    corrects = task.use_case.learns != "label"
-
-    def answer(slot: Slot) -> Any:
-        said = copy.deepcopy(slot).ask(kind, x)  # some models remember that they were asked
-        if said is not None and corrects:
-            said += example["baseline"]
-        return kind.shadow(said)
-
+def _version(task: PartitionTask, prediction: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return which version of a shared model made a prediction; None for any other model."""
+    name, _, trained_on = prediction["model"].partition("@")
+    ref = task.shared and task.shared.versions.get(name)
+    if not ref or trained_on.partition("#")[2] != str(ref.trained_on):
+        return None  # the baseline's, or a segment's own
     return {
-        "model": new.name,
-        "segment": new.segment,
-        "version": f"{new.name}@{task.definition}#{new.trained_on}",
-        "before": answer(old),
-        "label": example["label"],
-        "after": answer(new),
-        "weights": _moved(old.model, new.model),
+        "model": ref.name,
+        "trained_on": ref.trained_on,
+        "generation": ref.generation,
+        "number": ref.number,
+        "offset": ref.offset,
     }
 
 
-def _masked_lesson(lesson: dict[str, Any], masking: Masking) -> dict[str, Any]:
-    weights = lesson["weights"]
-    shown = [weight | {"name": masking.name(weight["name"])} for weight in weights or ()]
-    label = MASK if masking.label else lesson["label"]
-    return lesson | {"weights": weights and shown, "label": label}
-
-
-def _moved(old: Any, new: Any) -> list[dict[str, Any]] | None:
-    """The weights of a linear model that moved most; None for another model."""
-    before, after = _weights(old), _weights(new)
-    if before is None or after is None:
-        return None
-    moves = [(name, before.get(name, 0.0), value) for name, value in after.items()]
-    moves.sort(key=lambda move: -abs(move[2] - move[1]))
-    return [
-        {"name": name, "before": was, "after": now}
-        for name, was, now in moves[:WEIGHTS_MAX]
-        if was != now
-    ]
-
-
-def _weights(model: Any) -> dict[str, float] | None:
-    last = final(model)
-    weights = getattr(last, "weights", None)
-    if not isinstance(weights, Mapping):
-        return None
-    named = {str(name): float(value) for name, value in weights.items()}
-    intercept = getattr(last, "intercept", None)
-    return named if intercept is None else named | {"(intercept)": float(intercept)}
-
-
 def _is_of(kind: str | None, record: Any) -> bool:
-    """Whether a history record is an event or an outcome; others are not asked."""
+    """Return whether a history record is of this kind, event or outcome."""
     return kind is None or (KIND_HEADER, kind.encode()) in record.headers
 
 
 def _value(record: Any | None) -> Any:
-    return None if record is None else orjson.loads(record.value)
+    return None if record is None else decoded(record.value)
 
 
 def _body(record: Any | None) -> dict[str, Any] | None:
@@ -310,5 +288,34 @@ def _body(record: Any | None) -> dict[str, Any] | None:
         "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp,
-        "value": orjson.loads(record.value),
+        "value": _shown(_decoded(record.value)),
     }
+
+
+def _decoded(value: bytes | None) -> Any:
+    """Return a record's value as a worker reads it, NaN and long numbers too.
+
+    Return text if it is not JSON.
+    """
+    if value is None:
+        return None
+    try:
+        return from_json(value, allow_inf_nan=True)
+    except ValueError:
+        return value.decode("utf-8", "replace")
+
+
+def _shown(value: Any) -> Any:
+    """Return an object with values that JSON cannot hold (NaN, numbers beyond 64 bits) as text."""
+    plain = _plain(value)
+    return plain if isinstance(plain, dict) else {"value": plain}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    long = isinstance(value, int) and not INT_LEAST <= value <= INT_MOST
+    wild = isinstance(value, float) and not math.isfinite(value)
+    return str(value) if long or wild else value

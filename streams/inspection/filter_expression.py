@@ -20,10 +20,10 @@ from typing import Any
 
 import orjson
 
-from schemas.errors import Misdeclared
+from schemas.errors import ConfigError
 
 Test = Callable[[Any], bool]
-"""Takes a row as `streams.tailing.row_of` makes it."""
+"""Takes a row as `streams.inspection.tail.row_of` makes it."""
 
 LENGTH_MAX = 1_000
 DEPTH_MAX = 50
@@ -37,7 +37,6 @@ _TOKEN = re.compile(
            )""",
     re.VERBOSE,
 )
-_OLD = re.compile(r"([\w.\[\]-]+)=(?!=)(.*)", re.DOTALL)
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -45,11 +44,13 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 _CONSTANTS = {"true": True, "false": False, "null": None}
-MEND = "Write such as: value > 30 and segment = UA. See `riverrun tail --help`."
+HINT = "Example: value > 30 and name = 'Ann Miller'. See `riverrun tail --help`."
 
 
 def filter_of(text: str) -> Test:
-    """The filter that a condition stands for; `Misdeclared` says what cannot be read.
+    """Return the filter that a condition describes.
+
+    Raise a `ConfigError` that names what cannot be parsed.
 
     >>> filter_of("features.carrier=UA")({"value": {"features": {"carrier": "UA"}}})
     True
@@ -59,14 +60,8 @@ def filter_of(text: str) -> Test:
     False
     """
     if len(text) > LENGTH_MAX:
-        raise Misdeclared(f"--where has {len(text)} characters.", mend=f"At most {LENGTH_MAX}.")
-    try:
-        return _Parser(text).whole()
-    except Misdeclared:
-        old = _OLD.fullmatch(text)  # FIELD=VALUE, whatever the value
-        if old is None or re.search(r"\b(and|or|not)\b|[<>()]", text):
-            raise
-        return _compared(old[1], "=", old[2])
+        raise ConfigError(f"--where has {len(text)} characters.", hint=f"At most {LENGTH_MAX}.")
+    return _Parser(text).whole()
 
 
 class _Parser:
@@ -77,20 +72,20 @@ class _Parser:
         self._depth = 0
 
     def whole(self) -> Test:
-        found = self._either()
+        test = self._either()
         if self._at < len(self._tokens):
-            raise self._wrong(f"{self._tokens[self._at][1]!r} is too much")
-        return found
+            raise self._wrong(f"{self._tokens[self._at][1]!r} is unexpected")
+        return test
 
     def _either(self) -> Test:
         tests = [self._both()]
-        while self._taken("word", "or"):
+        while self._accept("word", "or"):
             tests.append(self._both())
         return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
 
     def _both(self) -> Test:
         tests = [self._one()]
-        while self._taken("word", "and"):
+        while self._accept("word", "and"):
             tests.append(self._one())
         return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
 
@@ -104,17 +99,17 @@ class _Parser:
             self._depth -= 1
 
     def _inner(self) -> Test:
-        if self._taken("word", "not"):
+        if self._accept("word", "not"):
             refused = self._one()
             return lambda row: not refused(row)
-        if self._taken("sign", "("):
-            found = self._either()
-            if not self._taken("sign", ")"):
+        if self._accept("sign", "("):
+            test = self._either()
+            if not self._accept("sign", ")"):
                 raise self._wrong("a ) is missing")
-            return found
+            return test
         kind, path = self._next("a field's name")
         if kind != "word":
-            raise self._wrong(f"{path!r} is no field's name")
+            raise self._wrong(f"{path!r} is not a field's name")
         sign = self._sign()
         if sign is None:
             return lambda row: value_at(row, path) not in (None, False)
@@ -137,36 +132,36 @@ class _Parser:
         if kind == "word":
             return _CONSTANTS.get(text, text)
         if kind != "open":
-            raise self._wrong(f"{text!r} is no value")
+            raise self._wrong(f"{text!r} is not a value")
         items: list[Any] = []
-        while not self._taken("close", "]"):
+        while not self._accept("close", "]"):
             items.append(self._literal())
-            self._taken("sign", ",")
+            self._accept("sign", ",")
         return items
 
     def _next(self, wanted: str) -> tuple[str, str]:
         if self._at >= len(self._tokens):
-            raise self._wrong(f"it ends where {wanted} was due")
+            raise self._wrong(f"it ends where {wanted} is expected")
         self._at += 1
         return self._tokens[self._at - 1]
 
-    def _taken(self, kind: str, text: str) -> bool:
-        found = self._at < len(self._tokens) and self._tokens[self._at] == (kind, text)
-        self._at += found
-        return found
+    def _accept(self, kind: str, text: str) -> bool:
+        is_next = self._at < len(self._tokens) and self._tokens[self._at] == (kind, text)
+        self._at += is_next
+        return is_next
 
-    def _wrong(self, why: str) -> Misdeclared:
-        return Misdeclared(f"--where {self._text!r} cannot be read: {why}.", mend=MEND)
+    def _wrong(self, why: str) -> ConfigError:
+        return ConfigError(f"--where {self._text!r} cannot be read: {why}.", hint=HINT)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
     at, end = 0, len(text.rstrip())
     while at < end:
-        found = _TOKEN.match(text, at)
-        if found is None:
-            raise Misdeclared(f"--where {text!r} cannot be read at {text[at:]!r}.", mend=MEND)
-        at = found.end()
-        yield str(found.lastgroup), found[str(found.lastgroup)]
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise ConfigError(f"--where {text!r} cannot be read at {text[at:]!r}.", hint=HINT)
+        at = match.end()
+        yield str(match.lastgroup), match[str(match.lastgroup)]
 
 
 def _compared(path: str, sign: str, wanted: Any) -> Test:
@@ -184,7 +179,7 @@ def _compared(path: str, sign: str, wanted: Any) -> Test:
 
 
 def value_at(row: Any, path: str) -> Any:
-    """What a path leads to in a row; None if nothing is there."""
+    """Return the value at a path in a row; None if there is none."""
     if path == "key":
         return row["key"]
     value = row["value"]

@@ -9,15 +9,16 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from models.durations import spoken
-from models.usecase import UseCase
-from schemas.errors import Misdeclared
-from streams.past_definitions import Unprovable
-from streams.registry import Registry
+from models.spec.durations import spoken
+from models.spec.use_case import UseCase
+from schemas.errors import ConfigError
+from streams.config.naming import number_of, title_of
+from streams.inspection.model_registry import Registry
+from streams.replay.definition_history import Unprovable
 
 
 def card(registry: Registry, model: str, segment: str | None = None) -> dict[str, Any]:
-    """The card as plain data; raises `Misdeclared` if there is no such model."""
+    """Return the card as plain data; raise `ConfigError` if there is no such model."""
     entries = registry.of(model, segment)
     if not entries:
         known = sorted(
@@ -26,9 +27,9 @@ def card(registry: Registry, model: str, segment: str | None = None) -> dict[str
                 for e in registry.entries
             }
         )
-        raise Misdeclared(
+        raise ConfigError(
             f"{registry.topic} knows no model {model!r} of segment {segment!r}.",
-            mend=f"It knows: {', '.join(known) or 'none; has a worker run?'}.",
+            hint=f"It knows: {', '.join(known) or 'none; has a worker run?'}.",
         )
     use_case, about, described_by = _described(registry, entries[0].definition)
     return {
@@ -50,7 +51,7 @@ def card(registry: Registry, model: str, segment: str | None = None) -> dict[str
 
 
 def _described(registry: Registry, definition: str | None) -> tuple[UseCase, str, str]:
-    """The use case as the model runs it, its docstring, and which text that is."""
+    """Return the use case as the model runs it, its docstring, and which source that is."""
     definitions = registry.definitions
     record = definitions.records.get(definition or "")
     try:
@@ -65,7 +66,7 @@ def _purpose(use_case: UseCase, about: str) -> dict[str, Any]:
     return {
         "about": about,
         "kind": use_case.kind,
-        "learns": use_case.learns,
+        "learns": use_case.target,
         "champion": use_case.champion,
         "models": list(use_case.models),
     }
@@ -117,7 +118,7 @@ def _limits(registry: Registry, use_case: UseCase, model: str) -> dict[str, Any]
         "values": use_case.limits_of(model),
         "interval": use_case.interval,
         "horizon": spoken(use_case.horizon),
-        "default_label": use_case.never,
+        "default_label": use_case.label_on_timeout,
         "warmup_examples": use_case.warmup_of(model),
         "shadow_share": use_case.contest.shadow,
         "outcome_depends_on_answer": use_case.contest.acts_on_outcome,
@@ -130,9 +131,9 @@ def _lineage(registry: Registry, model: str, segment: str | None) -> dict[str, A
     hashes = sorted({e.definition for e in entries if e.definition})
     return {
         "began": min((e.began for e in entries if e.began), default=None),
-        "why": entries[0].why,
+        "why": entries[0].began_why,
         "parents": sorted({e.parent for e in entries if e.parent}),
-        "definitions": [_definition(registry, found) for found in hashes],
+        "definitions": [_definition(registry, definition) for definition in hashes],
         "journal": {e.partition: {"seq": e.journal_seq, "step": e.journal_step} for e in entries},
         "snapshots": {e.partition: dict(e.snapshot) for e in entries if e.snapshot},
         "changes": [
@@ -143,10 +144,10 @@ def _lineage(registry: Registry, model: str, segment: str | None) -> dict[str, A
     }
 
 
-def _definition(registry: Registry, found: str) -> dict[str, Any]:
-    record = registry.definitions.records.get(found)
+def _definition(registry: Registry, definition: str) -> dict[str, Any]:
+    record = registry.definitions.records.get(definition)
     if record is None:
-        return {"definition": found}
+        return {"definition": definition}
     return record.model_dump(exclude={"source", "lock", "use_case"})
 
 
@@ -154,7 +155,7 @@ def _definition(registry: Registry, found: str) -> dict[str, Any]:
 
 
 def markdown(card: Mapping[str, Any]) -> str:
-    """The card for people."""
+    """Return the card as Markdown."""
     return "\n".join(_lines(card)) + "\n"
 
 
@@ -166,7 +167,8 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"{card['purpose']['learns']}. Described by {card['described_by']}.\n"
     yield "| partition | state | since | version |\n| --- | --- | --- | --- |"
     for row in card["states"]:
-        yield f"| {row['partition']} | {row['state']} | {row['since']} | `{row['version']}` |"
+        where, version = number_of(row["partition"]), row["version"]
+        yield f"| {where} | {row['state']} | {row['since']} | `{version}` |"
     yield from _data_lines(card["data"])
     yield from _metric_lines(card["metrics"])
     yield "\n## Limits\n"
@@ -209,12 +211,12 @@ def _lineage_lines(lineage: Mapping[str, Any]) -> Iterator[str]:
     for definition in lineage["definitions"]:
         parts = ", ".join(f"{name} {value}" for name, value in definition.items())
         yield f"\n- {parts}"
-    for partition, place in lineage["journal"].items():
-        yield f"- partition {partition}: journal entry {place['seq']}, step {place['step']}"
+    for partition, entry in lineage["journal"].items():
+        yield f"- {title_of(partition)}: journal entry {entry['seq']}, step {entry['step']}"
     yield "\n| when | partition | from | to | who | why |\n| --- | --- | --- | --- | --- | --- |"
     for change in lineage["changes"]:
         yield (
-            f"| {change['event_time'] or change['time']} | {change['partition']} "
+            f"| {change['event_time'] or change['time']} | {number_of(change['partition'])} "
             f"| {change['from_state'] or ''} | {change['to_state']} | {change['who']} "
             f"| {change['why']} |"
         )

@@ -2,7 +2,7 @@
 
 There is no database behind it. Who began and was promoted, when, by whom and why is on `lifecycle`,
 what was learnt on `examples`, how good it is on `metrics`, its source on `definitions`, the journal
-place on `journal`, and who owns the partition now is what workers tell in Redis.
+position on `journal`, and the partition's present owner is what workers report in Redis.
 """
 
 from __future__ import annotations
@@ -10,32 +10,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from models.kinds import metric_value
-from models.usecase import UseCase
+from models.spec.problem_types import metric_value
+from models.spec.use_case import UseCase
+from models.task.learner_task import LEARNER
 from schemas.errors import Unavailable
-from streams import statuses
-from streams.loading import Loaded
-from streams.log import newest_entries
-from streams.operating import group_of
-from streams.past_definitions import Definitions
-from streams.revealing import REVEALED
-from streams.settings import Settings
-from streams.tapes import Tapes
+from streams.config.naming import group_of, place_of
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase
+from streams.kafka.record_decoder import time_of
+from streams.kafka.topic_reader import TopicReader
+from streams.operations.dead_letter_states import RELEASED
+from streams.operations.operator_actions import SUBJECTS
+from streams.operations.redefine import ANEW
+from streams.replay.definition_history import DefinitionHistory
+from streams.replay.kafka_log import newest_entries
+from streams.telemetry import partition_table
 
 Scores = dict[tuple[str | None, str], dict[str, Any]]
 """(segment, model) → n, metric, kpi_sum and predictions, all windows and partitions together."""
 
 
 @dataclass(slots=True)
-class Entry:
-    """One model of one segment (None: pooled) on one partition.
+class RegistryEntry:
+    """One model of one segment (None: pooled) on one partition, or the learner's (`LEARNER`).
 
     `began` and `since` are when it was committed; `began_event_time` is the watermark then.
+    `cause`, `who` and `why` are of its last change. It learnt `learnt` examples, of which those
+    from `began_step` on are counted on `examples`.
     """
 
     model: str
@@ -47,10 +50,11 @@ class Entry:
     began: str | None = None
     began_event_time: str | None = None
     began_step: int = 0
-    why: str = ""
+    began_why: str = ""
     since: str | None = None
     cause: str = ""
     who: str = ""
+    why: str = ""
     learnt: int = 0
     withheld: str | None = None
     frozen: bool = False
@@ -61,7 +65,7 @@ class Entry:
 
     @property
     def version(self) -> str:
-        """As predictions name it."""
+        """Return the version as predictions name it."""
         return f"{self.model}@{self.definition}#{self.learnt}"
 
 
@@ -71,20 +75,20 @@ class Registry:
 
     use_case: UseCase
     topic: str
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[RegistryEntry] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
     scores: Scores = field(default_factory=dict)
-    definitions: Definitions = field(default_factory=lambda: Definitions({}))
+    definitions: DefinitionHistory = field(default_factory=lambda: DefinitionHistory({}))
     counts: Counter[str] = field(default_factory=Counter)
     first_event: str | None = None
     last_event: str | None = None
 
-    def of(self, model: str, segment: str | None = None) -> list[Entry]:
-        """One model of one segment, on all partitions."""
+    def of(self, model: str, segment: str | None = None) -> list[RegistryEntry]:
+        """Return the entries of one model of one segment, on all partitions."""
         return [e for e in self.entries if e.model == model and e.segment == segment]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every entry as plain data."""
+        """Return every entry as plain data."""
         return [
             asdict(entry) | {"version": entry.version, "owner": self.use_case.owner}
             for entry in self.entries
@@ -92,85 +96,98 @@ class Registry:
 
 
 async def changes(settings: Settings, topic: str) -> list[dict[str, Any]]:
-    """All lifecycle records in the order of their commit, each with `time` (Kafka's)."""
-    found = []
-    async with Tapes([topic], settings) as tapes:
-        if not tapes.places:
+    """Return all lifecycle records in the order of their commit, each with Kafka's `time`."""
+    rows = []
+    async with TopicReader([topic], settings) as reader:
+        if not reader.topic_partitions:
             raise Unavailable(f"There is no topic {topic}. See `riverrun topics`.")
-        for place in tapes.places:
-            async for record in tapes.records(place):
-                time = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-                found.append(orjson.loads(record.value) | {"time": time.isoformat()})
-    return sorted(found, key=lambda change: change["time"])
+        for topic_partition in reader.topic_partitions:
+            async for record, change in reader.rows("lifecycle", topic_partition):
+                rows.append(change | {"time": time_of(record.timestamp)})
+    return sorted(rows, key=lambda change: change["time"])
 
 
-def together(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The same change in several partitions as one, with `partitions` and `places`, PARTITION/STEP:
-    by its command, else by what it says.
+def together(changes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the same change in several partitions as one, with `partitions` and `places`.
+
+    Changes are the same if one command made them, else if their content is equal. A place is
+    PARTITION/STEP.
     """
     groups: dict[Any, dict[str, Any]] = {}
-    for change in found:
-        place = tuple(
+    for change in changes:
+        key = tuple(
             change[name]
             for name in ("command_id", "model", "segment", "from_state", "to_state", "why")
         )
         # Without a command, partitions change by themselves, and may do so again.
         if change["command_id"] is None and change["cause"] != "definition":
-            place = (*place, change["partition"], change["step"])
-        group = groups.setdefault(place, {**change, "partitions": [], "places": []})
+            key = (*key, change["partition"], change["step"])
+        group = groups.setdefault(key, {**change, "partitions": [], "places": []})
         if change["partition"] not in group["partitions"]:
             group["partitions"].append(change["partition"])
-            group["places"].append(f"{change['partition']}/{change['step']}")
+            group["places"].append(place_of(change["partition"], change["step"]))
     return list(groups.values())
 
 
-def folded(found: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """The entries that lifecycle records, in their order, lead to; retired ones stay as such."""
-    entries: dict[tuple[int, str | None, str], Entry] = {}
+ABOUT_NO_MODEL = (RELEASED, "set back", "unchanged", "skipped", "halted")
+"""States of the partition itself, which are no state of a model."""
+
+
+def folded(changes: Iterable[Mapping[str, Any]]) -> list[RegistryEntry]:
+    """Return the entries that lifecycle records, in their order, result in.
+
+    Retired ones are included.
+    """
+    entries: dict[tuple[int, str | None, str], RegistryEntry] = {}
     frozen: dict[int, bool] = {}
-    for change in found:
-        if change["to_state"] in (REVEALED, "released"):
-            continue  # about no model
+    for change in changes:
+        if change["model"] in SUBJECTS or change["to_state"] in ABOUT_NO_MODEL:
+            continue
         if change["to_state"] in ("frozen", "open"):
             frozen[change["partition"]] = change["to_state"] == "frozen"
             continue
-        place = change["partition"], change["segment"], change["model"]
-        entry = entries.get(place)
+        key = change["partition"], change["segment"], change["model"]
+        entry = entries.get(key)
         if change["to_state"] == "withheld":
             if entry is not None:
                 entry.withheld = change["why"]
             continue
-        if entry is None or entry.state == "retired":
-            entry = entries[place] = Entry(
+        evidence = change["evidence"] or {}
+        if entry is None or entry.state == "retired" or evidence.get("begun") == ANEW:
+            entry = entries[key] = RegistryEntry(
                 change["model"],
                 change["segment"],
                 change["partition"],
                 change["to_state"],
-                parent=(change["evidence"] or {}).get("parent"),
+                parent=evidence.get("parent"),
                 began=change["time"],
                 began_event_time=change["event_time"],
                 began_step=change["step"],
-                why=change["why"],
+                began_why=change["why"],
             )
+        learnt = evidence.get("learnt") or {}
+        if change["model"] in learnt:  # another model has replaced it since: what it had learnt
+            entry.learnt, entry.began_step = learnt[change["model"]], change["step"] + 1
         entry.state, entry.since = change["to_state"], change["time"]
-        entry.cause, entry.who = change["cause"], change["who"]
+        entry.cause, entry.who, entry.why = change["cause"], change["who"], change["why"]
     for entry in entries.values():
         entry.frozen = frozen.get(entry.partition, False)
     return sorted(entries.values(), key=lambda e: (e.segment or "", e.model, e.partition))
 
 
 async def gather(
-    loaded: Loaded,
+    loaded: LoadedUseCase,
     settings: Settings,
     names: Mapping[str, str],
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Registry:
-    """Everything that is known of a use case's models. Reads the examples from end to end."""
+    """Return the registry of a use case's models; reads the examples from end to end."""
     registry = Registry(loaded.use_case, names["lifecycle"])
     registry.changes = await changes(settings, names["lifecycle"])
     registry.entries = folded(registry.changes)
-    registry.definitions = await Definitions.read(names["definitions"], settings)
+    registry.definitions = await DefinitionHistory.read(names["definitions"], settings)
     await _count_examples(registry, settings, names["examples"], on_progress)
+    await _count_versions(registry, settings, names["models"])
     registry.scores = await scores(loaded.use_case, settings, names["metrics"])
     await _add_places(registry, settings, names)
     await _add_workers(registry, loaded, settings)
@@ -180,14 +197,13 @@ async def gather(
 async def _count_examples(
     registry: Registry, settings: Settings, topic: str, on_progress: Callable[[int], None]
 ) -> None:
-    by_place: dict[tuple[int, str | None], list[Entry]] = {}
+    by_place: dict[tuple[int, str | None], list[RegistryEntry]] = {}
     for entry in registry.entries:
         by_place.setdefault((entry.partition, entry.segment), []).append(entry)
     counts, done = registry.counts, 0
-    async with Tapes([topic], settings) as tapes:
-        for place in tapes.places:
-            async for record in tapes.records(place):
-                example = orjson.loads(record.value)
+    async with TopicReader([topic], settings) as reader:
+        for each in reader.topic_partitions:
+            async for _, example in reader.rows("examples", each):
                 done += 1
                 if done % 1_000 == 0:
                     on_progress(done)
@@ -199,24 +215,36 @@ async def _count_examples(
                     counts["late"] += 1
                     continue
                 segments = {None, example["segment"]}
-                for entry in (e for s in segments for e in by_place.get((place.partition, s), ())):
+                for entry in (e for s in segments for e in by_place.get((each.partition, s), ())):
                     if example["step"] >= entry.began_step and entry.state != "retired":
                         entry.learnt += 1
 
 
+async def _count_versions(registry: Registry, settings: Settings, topic: str) -> None:
+    """Let shared models have learnt what their newest versions have."""
+    shared = {e.model: e for e in registry.entries if e.partition == LEARNER}
+    if not shared:
+        return
+    async with TopicReader([topic], settings) as reader:
+        for each in reader.topic_partitions:
+            async for _, update in reader.rows("models", each):
+                version = update["version"]
+                if version is not None and version["model"] in shared:
+                    shared[version["model"]].learnt = version["trained_on"]
+
+
 async def scores(use_case: UseCase, settings: Settings, topic: str) -> Scores:
-    """Metric and KPI of each segment and model, from the newest record of each key."""
+    """Return metric and KPI of each segment and model, from the newest record of each key."""
     cells: dict[tuple[int, bytes], dict[str, Any]] = {}
-    async with Tapes([topic], settings) as tapes:
-        for place in tapes.places:
-            async for record in tapes.records(place):
-                if record.value is not None:
-                    cells[place.partition, record.key] = orjson.loads(record.value)
-    found: Scores = {}
+    async with TopicReader([topic], settings) as reader:
+        for topic_partition in reader.topic_partitions:
+            async for record, cell in reader.rows("metrics", topic_partition):
+                cells[topic_partition.partition, record.key] = cell
+    rows: Scores = {}
     for cell in cells.values():
         if cell["slice"] is not None:
             continue
-        row = found.setdefault(
+        row = rows.setdefault(
             (cell["segment"], cell["model"]),
             {"sums": Counter(), "kpi_sum": 0.0, "predictions": 0, "guarded": 0, "expired": 0},
         )
@@ -224,13 +252,13 @@ async def scores(use_case: UseCase, settings: Settings, topic: str) -> Scores:
         row["kpi_sum"] += cell["kpi_sum"] or 0.0
         for name in ("predictions", "guarded", "expired"):
             row[name] += cell[name]
-    for row in found.values():
+    for row in rows.values():
         sums = row.pop("sums")
         row["n"] = int(sums["n"])
         row["metric"] = metric_value(use_case.metric, sums["n"], sums)
         row["kpi"] = row["kpi_sum"] / sums["n"] if sums["n"] else None
         row["maturity"] = sums["n"] / row["predictions"] if row["predictions"] else None
-    return found
+    return rows
 
 
 async def _add_places(registry: Registry, settings: Settings, names: Mapping[str, str]) -> None:
@@ -243,14 +271,14 @@ async def _add_places(registry: Registry, settings: Settings, names: Mapping[str
             entry.journal_seq, entry.journal_step = last.seq, last.step
 
 
-async def _add_workers(registry: Registry, loaded: Loaded, settings: Settings) -> None:
+async def _add_workers(registry: Registry, loaded: LoadedUseCase, settings: Settings) -> None:
     if settings.redis_url is None:
         return
     try:
-        workers = await statuses.workers(group_of(loaded, settings), settings)
+        workers = await partition_table.workers(group_of(loaded, settings), settings)
     except Unavailable:
         return  # the registry is what the topics say; who works now is a comfort
-    told = {row["partition"]: row for row in statuses.partitions(workers, 0)}
+    told = {row["partition"]: row for row in partition_table.partitions(workers, 0)}
     for entry in registry.entries:
         row = told.get(entry.partition)
         if row is not None:

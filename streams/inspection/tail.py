@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from models.personal import Masking
+from models.spec.personal_data import Masking
 from schemas.errors import Unavailable
-from streams.conditions import Test, filter_of
-from streams.settings import Settings
-from streams.tapes import Tapes
+from streams.config.settings import Settings
+from streams.inspection.filter_expression import Test, filter_of
+from streams.kafka.record_decoder import decoded, time_of
+from streams.kafka.topic_reader import TopicReader
+
+PRODUCED = ("events", "outcomes", "history")
+"""Kinds whose headers are whatever their producers wrote."""
 
 CAUSE_HEADER = "__connect.errors.exception.message"
 
 
 def row_of(record: Any) -> dict[str, Any]:
-    """A record as plain data; what is not text, or not JSON, is given as base64."""
+    """Return a record as plain data; bytes that are not text, or not JSON, as base64."""
     return {
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        "time": datetime.fromtimestamp(record.timestamp / 1000, UTC).isoformat(),
+        "time": _time(record.timestamp),
         "key": _text(record.key),
         "headers": {name: _text(value) for name, value in record.headers},
         "value": _decoded(record.value),
@@ -32,10 +33,12 @@ def row_of(record: Any) -> dict[str, Any]:
 
 
 def masked_row(row: dict[str, Any], kind: str, masking: Masking) -> dict[str, Any]:
-    """A row of a kind of topic without personal data."""
+    """Return a row of a kind of topic without personal data."""
     if not masking:
         return row
     headers = row["headers"]
+    if kind in PRODUCED:
+        headers = dict(masking.headers(headers.items()))
     if kind == "dead-letter" and row["value"] is not None and CAUSE_HEADER in headers:
         headers = headers | {CAUSE_HEADER: masking.value(kind, row["value"])["error"]}
     return row | {
@@ -43,6 +46,13 @@ def masked_row(row: dict[str, Any], kind: str, masking: Masking) -> dict[str, An
         "headers": headers,
         "value": masking.value(kind, row["value"]),
     }
+
+
+def _time(timestamp_ms: int) -> str | None:
+    try:
+        return time_of(timestamp_ms)
+    except ValueError:
+        return None
 
 
 def _text(raw: bytes | None) -> str | None:
@@ -56,8 +66,8 @@ def _text(raw: bytes | None) -> str | None:
 
 def _decoded(raw: bytes | None) -> Any:
     try:
-        return None if raw is None else orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        return None if raw is None else decoded(raw)
+    except ValueError:
         return _text(raw)
 
 
@@ -71,18 +81,21 @@ async def tail(
     limit: int | None,
     shown: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row,
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Rows that pass all tests, at most `limit`; without `follow` up to what is the end now.
+    """Yield rows that pass all tests, at most `limit`; without `follow` up to the present end.
 
     The tests see what `shown` leaves of a row: nobody asks for what is masked by guessing it.
     """
-    async with Tapes([topic], settings) as tapes:
-        if not tapes.places:
+    async with TopicReader([topic], settings) as reader:
+        if not reader.topic_partitions:
             raise Unavailable(f"There is no topic {topic}. `riverrun topics` names them.")
-        bounds = await tapes.bounds()
-        starts = {place: start if beginning else end for place, (start, end) in bounds.items()}
-        ends = {place.partition: end for place, (_, end) in bounds.items()}
+        bounds = await reader.bounds()
+        starts = {
+            topic_partition: start if beginning else end
+            for topic_partition, (start, end) in bounds.items()
+        }
+        ends = {topic_partition.partition: end for topic_partition, (_, end) in bounds.items()}
         left, silent = limit, 0
-        async for records in tapes.follow(starts):
+        async for records in reader.follow(starts):
             for record in records:
                 if not follow and record.offset >= ends[record.partition]:
                     continue

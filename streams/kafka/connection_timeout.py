@@ -24,7 +24,9 @@ class Silence:
         self._owed: dict[Any, tuple[int, float]] = {}
 
     def beyond(self, unanswered: Iterable[tuple[Any, int]]) -> list[Any]:
-        """Connections, of all with their oldest request, that owe it for longer than the limit."""
+        """Return connections, of all with their oldest request, that owe it for longer than the
+        limit.
+        """
         now, before = monotonic(), self._owed
         self._owed = {}
         for connection, request in unanswered:

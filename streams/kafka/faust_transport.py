@@ -2,15 +2,14 @@
 
 One message is made of each fetched batch of one partition: the cost of a Faust agent is one
 event-loop round a message, so a message a record reads 15,000 records/s and a message a batch
-470,000. Nothing here commits, acknowledges or seeks of its own accord: the journal is the
-position, and each partition's task seeks its inputs itself.
+470,000. Nothing here commits or seeks: the journal is the position, and each task seeks itself.
 
 Threads: Faust runs aiokafka's consumer in a thread of its own, with a loop of its own.
 `ConsumerThread` lives there and stamps each batch; `Consumer` and everything else live on the
 main loop and cross over with `ConsumerThread.call`.
 
-This is the only module that touches private members of faust-streaming and aiokafka. Both are
-pinned exactly, and tests/test_transport_contract.py names every member.
+Only this module touches private members of faust-streaming and aiokafka. Both are pinned exactly,
+and tests/streams/kafka/test_faust_transport.py names every member.
 """
 
 # Faust ships no types, so its classes are Any to mypy.
@@ -35,15 +34,14 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from streams.silence import Silence
+from streams.kafka.connection_timeout import Silence
 
 log = logging.getLogger("riverrun.transport")
-
 T = TypeVar("T")
 
 FAUST_VERSION = "0.15.3"
 AIOKAFKA_VERSION = "0.14.0"
-FETCH_SILENT_S = 5.0  # a fetch is answered within FETCH_WAIT_MS (streams/worker.py)
+FETCH_SILENT_S = 5.0  # a fetch is answered within FETCH_WAIT_MS (streams/worker/worker.py)
 RECORDS_MAX = 2_000  # of one partition in one batch: about 10 ms of decoding
 
 
@@ -88,7 +86,7 @@ def retrieve_failures(producer: aiokafka.AIOKafkaProducer) -> None:
 
 
 def why_it_failed(producer: aiokafka.AIOKafkaProducer) -> BaseException | None:
-    """What ended a producer's transaction in the background; None while nothing has.
+    """Return what ended a producer's transaction in the background; None while nothing has.
 
     Until someone waits for its end, aiokafka says only that there is none: a send is an
     `IllegalOperation`, a commit an `AssertionError` of its state machine.
@@ -114,7 +112,7 @@ def unanswered(client: Any, *, coordination: bool) -> list[tuple[Any, int]]:
 
 
 def tell_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A loop's exception handler: what Kafka's client left unread is one line, at debug.
+    """Log, at debug, what Kafka's client left unread: a loop's exception handler.
 
     Whoever waits for a transaction or a fetch is told of the same failure.
     """
@@ -151,25 +149,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def fetch(self, opened: set[TP], wait_s: float) -> list[Batch]:
         """Wait for batches of the open partitions; `opened` is read anew at each waking."""
-        consumer = self._ensure_consumer()
-        fetcher = consumer._fetcher
-        self._silence.hang_up(unanswered(consumer._client, coordination=False))
-        deadline = monotonic() + wait_s
-        with fetcher._subscriptions.fetch_context():
-            while True:
-                if consumer._closed or fetcher._closed:
-                    raise ConsumerStoppedError
-                consumer._coordinator.check_errors()
-                batches = _drain(fetcher, opened)
-                remaining = deadline - monotonic()
-                if batches or remaining <= 0:
-                    return batches
-                waiter = fetcher._create_fetch_waiter()
-                await asyncio.wait([waiter], timeout=remaining)
-                if waiter.done():
-                    waiter.result()
-                else:
-                    waiter.cancel()
+        return await fetch_batches(self._ensure_consumer(), opened, wait_s, self._silence)
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Set the position; what was fetched from elsewhere is forgotten."""
@@ -177,9 +157,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def wake(self) -> None:
         """Let a waiting fetch look again at which partitions are open."""
-        fetcher = self._ensure_consumer()._fetcher
-        for waiter in list(fetcher._fetch_waiters):
-            fetcher._notify(waiter)
+        wake_fetch(self._ensure_consumer())
 
     async def heartbeat(self, generation: int) -> bool:
         """Ask the coordinator whether this member still is one in that generation."""
@@ -190,6 +168,47 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             and coordinator.generation == generation
             and not coordinator._rejoin_needed_fut.done()
         )
+
+
+async def fetch_batches(
+    consumer: aiokafka.AIOKafkaConsumer, opened: set[TP], wait_s: float, silence: Silence
+) -> list[Batch]:
+    """Wait for batches of the open partitions; `opened` is read anew at each waking."""
+    fetcher = consumer._fetcher
+    silence.hang_up(unanswered(consumer._client, coordination=False))
+    deadline = monotonic() + wait_s
+    with fetcher._subscriptions.fetch_context():
+        while True:
+            if consumer._closed or fetcher._closed:
+                raise ConsumerStoppedError
+            consumer._coordinator.check_errors()
+            batches = _drain(fetcher, opened)
+            remaining = deadline - monotonic()
+            if batches or remaining <= 0:
+                return batches
+            waiter = fetcher._create_fetch_waiter()
+            await asyncio.wait([waiter], timeout=remaining)
+            if waiter.done():
+                waiter.result()
+            else:
+                waiter.cancel()
+
+
+def wake_fetch(consumer: aiokafka.AIOKafkaConsumer) -> None:
+    """Let a waiting fetch look again at which partitions are open."""
+    fetcher = consumer._fetcher
+    for waiter in list(fetcher._fetch_waiters):
+        fetcher._notify(waiter)
+
+
+def fetch_state(consumer: aiokafka.AIOKafkaConsumer, tp: TP) -> Any:
+    """Return what aiokafka knows of an assigned partition (`position`, `lso` …), or None.
+
+    Safe across threads: single attributes only, each replaced as a whole.
+    """
+    subscription = consumer._subscription.subscription
+    assignment = None if subscription is None else subscription.assignment
+    return None if assignment is None else assignment.state_value(tp)
 
 
 def _drain(fetcher: Any, opened: set[TP]) -> list[Batch]:
@@ -262,11 +281,12 @@ class Consumer(driver.Consumer):
         """Whether the group's coordinator just confirmed this member in that generation."""
         return await self._thread.call(self._thread.heartbeat(generation))
 
+    def leave_on_stop(self) -> None:
+        """Leave the group when this one stops, which a static member does not by itself."""
+        self._thread._ensure_consumer()._coordinator._group_instance_id = None
+
     def _state(self, tp: TP) -> Any:
-        # Read across threads: single attributes only, each replaced as a whole.
-        subscription = self._thread._ensure_consumer()._subscription.subscription
-        assignment = None if subscription is None else subscription.assignment
-        return None if assignment is None else assignment.state_value(tp)
+        return fetch_state(self._thread._ensure_consumer(), tp)
 
     # What Faust asks of it.
 
@@ -290,7 +310,7 @@ class Consumer(driver.Consumer):
         return False
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Nothing: each partition has its own watchdog (streams/partition.py)."""
+        """Nothing: each partition has its own watchdog (streams/partition/runner.py)."""
 
 
 def _message(batch: Batch, generation: int) -> ConsumerMessage:
@@ -326,7 +346,7 @@ class BatchSchema(faust.Schema):
         """No key: a batch has many."""
 
     def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
-        """The batch itself."""
+        """Return the batch itself."""
         return message.value
 
 

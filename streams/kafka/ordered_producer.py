@@ -15,15 +15,17 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from models.usecase import UseCase
-from schemas.errors import Misdeclared
-from streams.settings import Settings
+from models.inputs.json_bytes import encoded
+from models.replay.backtest import identity
+from models.spec.use_case import UseCase, fold_of
+from schemas.errors import ConfigError
+from streams.config.settings import Settings
 
 BLOCK = 250
 """Records after which all that was sent is waited for."""
 
 
-class Sender:
+class OrderedProducer:
     """Counts what it sent; `run` may be cancelled at any time."""
 
     def __init__(
@@ -44,7 +46,7 @@ class Sender:
         self._names = names
         self._speed = speed
         self._on_block = on_block
-        self._keys: dict[str, str] = {}
+        self._keys: dict[str, bytes] = {}
         self._began: tuple[float, float] | None = None
 
     async def run(self, recorded: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -83,16 +85,16 @@ class Sender:
         return await producer.send(topic, orjson.dumps(fields), key=self._key(kind, fields))
 
     def _key(self, kind: str, fields: Mapping[str, Any]) -> bytes:
-        name, event_id = self._use_case.key, fields["event_id"]
-        if name in fields:
-            key = str(fields[name])
-            if kind == "event":
-                self._keys[event_id] = key
-        elif event_id in self._keys:
-            key = self._keys.pop(event_id)
-        else:
-            raise Misdeclared(f"the outcome of {event_id!r} has no {name!r}, so no Kafka key.")
-        return key.encode()
+        event_id, key = identity(self._use_case, kind, fields, encoded(fields))
+        if kind == "event" and key is not None:
+            self._keys[event_id] = key
+        if key is None:  # of a folded label there may be more outcomes
+            known = self._keys.pop if fold_of(self._use_case) is None else self._keys.get
+            key = known(event_id, None)
+        if key is None:
+            name = self._use_case.key
+            raise ConfigError(f"the outcome of {event_id!r} has no {name!r}, so no Kafka key.")
+        return key
 
     async def _wait_for(self, fields: Mapping[str, Any]) -> None:
         if self._speed is None:

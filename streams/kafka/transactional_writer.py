@@ -21,9 +21,11 @@ from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    ConsumerStoppedError,
     IllegalOperation,
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
+    InvalidTimestampError,
     InvalidTxnState,
     KafkaError,
     MessageSizeTooLargeError,
@@ -31,8 +33,9 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import RiverrunError, Unavailable
-from streams.silence import Silence
-from streams.transport import (
+from streams.kafka.clock_check import REFUSED
+from streams.kafka.connection_timeout import Silence
+from streams.kafka.faust_transport import (
     hasten_transactions,
     retrieve_failures,
     unanswered,
@@ -56,10 +59,18 @@ class Output(Protocol):
     def value(self) -> bytes: ...  # noqa: D102
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+    @property
+    def partition(self) -> int | None: ...  # noqa: D102
+    @property
+    def timestamp_ms(self) -> int | None: ...  # noqa: D102
 
 
 class Fenced(RiverrunError):
     """Somebody else has taken this partition's transactional id, or the broker has ended it."""
+
+
+FAILURES = (Fenced, Unavailable, KafkaError, ConsumerStoppedError, OSError, TimeoutError)
+"""What a server that fails, or another owner, looks like to a runner."""
 
 
 class TooLarge(RiverrunError):
@@ -113,8 +124,8 @@ class Limits:
         return TooLarge(kind, size, size - 1, begun=True)
 
 
-class Writer:
-    """One partition's transactional producer. Outputs go to the input's own partition number.
+class TransactionalWriter:
+    """One partition's transactional producer. Outputs go to its own partition, or to theirs.
 
     start → commit* → close. After any exception only `close` may follow: what became of the
     transaction is then known to the journal alone.
@@ -201,6 +212,8 @@ class Writer:
             raise Fenced(f"the transactional id is somebody else's now ({error!r})") from error
         except InvalidTxnState as error:
             raise Fenced(f"the broker has ended the transaction ({error!r})") from error
+        except InvalidTimestampError as error:
+            raise Unavailable(REFUSED) from error
         except (KafkaError, TimeoutError, OSError) as error:
             raise Unavailable(f"Kafka did not take a transaction ({error!r})") from error
 
@@ -214,11 +227,12 @@ class Writer:
 
     def _batches(self, outputs: Sequence[Output]) -> list[_Batch]:
         batches: list[_Batch] = []
-        filling: dict[str, _Batch] = {}
+        filling: dict[tuple[str, int | None], _Batch] = {}
         learnt = self.limits.batch_bytes
         for output in outputs:
             kind = output.kind
-            batch = filling.get(kind)
+            slot = kind, output.partition
+            batch = filling.get(slot)
             if (
                 batch is not None
                 and (kind not in learnt or batch.size() + _size_bytes(output) <= learnt[kind])
@@ -228,12 +242,13 @@ class Writer:
             size, limit = _size_bytes(output), self.limits.record_limit(kind)
             if size > limit:
                 raise TooLarge(kind, size, limit, begun=False)
-            batch = filling[kind] = self._batch(output)
+            batch = filling[slot] = self._batch(output)
             batches.append(batch)
         return batches
 
     def _batch(self, first: Output) -> _Batch:
-        batch = _Batch(first.kind, self.producer.create_batch())
+        partition = self.partition if first.partition is None else first.partition
+        batch = _Batch(first.kind, partition, self.producer.create_batch())
         if not batch.add(first):
             raise AssertionError(f"{first.kind}: a batch takes its first record whatever its size")
         return batch
@@ -241,7 +256,7 @@ class Writer:
     async def _send(self, batch: _Batch) -> asyncio.Future[Any]:
         batch.builder.close()
         future: asyncio.Future[Any] = await self.producer.send_batch(
-            batch.builder, self.topics[batch.kind], partition=self.partition
+            batch.builder, self.topics[batch.kind], partition=batch.partition
         )
         future.add_done_callback(_hear)
         return future
@@ -250,10 +265,11 @@ class Writer:
 class _Batch:
     """Records of one topic that go out together, packed as they come."""
 
-    __slots__ = ("_append", "_now_ms", "builder", "kind", "outputs", "size")
+    __slots__ = ("_append", "_now_ms", "builder", "kind", "outputs", "partition", "size")
 
-    def __init__(self, kind: str, builder: Any) -> None:
+    def __init__(self, kind: str, partition: int, builder: Any) -> None:
         self.kind = kind
+        self.partition = partition
         self.builder = builder
         self.size: Callable[[], int] = builder.size
         self.outputs: list[Output] = []
@@ -261,9 +277,11 @@ class _Batch:
         self._now_ms = int(time.time() * 1000)
 
     def add(self, output: Output) -> bool:
-        """False if there is no room for it."""
+        """Add it; return whether there was room for it."""
+        timestamp, now = output.timestamp_ms, self._now_ms
         added = self._append(
-            timestamp=self._now_ms,
+            # Never ahead of this clock: a broker may refuse it, whoever asks for it.
+            timestamp=now if timestamp is None or not 0 < timestamp <= now else timestamp,
             key=output.key,
             value=output.value,
             headers=list(output.headers),
@@ -285,6 +303,8 @@ class _Entry(NamedTuple):
     kind: str = "journal"
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
 
 
 def _size_bytes(output: Output) -> int:

@@ -1,11 +1,11 @@
-"""The monitor: what all partitions tell, added up, for the page and the command line.
+"""The monitor: figures and alerts of a use case, summed over all partitions.
 
-    topics ──▶ rows.py ──▶ shelves.py ──▶ views.py ──▶ figures.py ──▶ page, command line, alerts
-               pure        Redis, or      pure but     frozen
-                           memory         for reading
+    topics ──▶ row_mapping ──▶ store ──▶ queries ──▶ view_models ──▶ page, command line, alerts
+               pure            Redis,    read only   frozen
+                               or memory
 
-A record becomes rows, each under its own key on a shelf, so that taking it twice changes nothing.
-Shelves hold counts and sums as partitions tell them; they are added up when they are looked at, and
-metrics are computed from the sums: never an average of averages. With no monitor running the same
-views read shelves that were filled from the topics.
+A record becomes rows, each under its own key of a table, so that reading a record twice changes
+nothing. Tables hold counts and sums by partition. Queries add them up and compute metrics from the
+sums, never an average of averages. Without a monitor the same queries read tables that were filled
+from the topics.
 """

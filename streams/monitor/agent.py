@@ -1,13 +1,13 @@
-"""The monitor: a Faust agent that reads what all partitions tell, and fills shelves with it.
+"""The monitor: a Faust agent that reads the output topics of all partitions into the store.
 
-A group of its own; its offsets are never committed: the position is in Redis, in the same
-transaction as the rows. Several monitors of one use case do no harm: rows are put under their keys,
-who is outrun reads on from what is stored, and one of them at a time watches for alerts
-(streams/monitor/watch.py).
+It has a consumer group of its own. Its offsets are never committed: the positions are in Redis,
+written in the same transaction as the rows. Several monitors of one use case do no harm: rows are
+written under their keys, a monitor whose positions are out of date reads on from the stored ones,
+and one of them at a time evaluates the alerts (streams/monitor/evaluator.py).
 
-    assignment ──▶ open: positions from Redis, seek ──▶ batches wait ──▶ rows + positions, together
-                     ▲                                                       │ outrun, Redis flushed
-                     └───────────────────────────────────────────────────────┘
+    assignment ──▶ open: positions from Redis, seek ──▶ batches ──▶ rows + positions, together
+                     ▲                                                 │ conflict, Redis flushed
+                     └─────────────────────────────────────────────────┘
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from aiokafka import TopicPartition
 from faust.types import TP
 from redis.exceptions import RedisError
 
-from schemas.errors import Misdeclared, RiverrunError, Unavailable
-from streams import topics
-from streams.loading import Loaded
-from streams.monitor.filling import Filling
-from streams.monitor.rows import KINDS
-from streams.monitor.shelves import Outrun, RedisShelves, connect
-from streams.monitor.views import Board
-from streams.monitor.watch import Watch
-from streams.operating import group_of
-from streams.processes import claim_instance
-from streams.settings import Settings
-from streams.tapes import Tapes
-from streams.transport import App, Batch, make_app
+from schemas.errors import ConfigError, RiverrunError, Unavailable
+from streams.config.naming import group_of
+from streams.config.process_env import claim_instance
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase
+from streams.kafka.faust_transport import App, Batch, make_app
+from streams.kafka.header_names import tolerate
+from streams.kafka.topic_reader import TopicReader
+from streams.monitor.evaluator import Evaluator
+from streams.monitor.store.ingest import Ingest
+from streams.monitor.store.queries import Board
+from streams.monitor.store.row_mapping import KINDS
+from streams.monitor.store.store import KindPartition, PositionConflict, RedisStore, connect
+from streams.topics import topic_admin
 
 log = logging.getLogger("riverrun.monitor")
 
@@ -48,33 +49,33 @@ SESSION_S, HEARTBEAT_S, REBALANCE_S = 6.0, 2.0, 20.0
 TROUBLES = (RedisError, OSError, TimeoutError, RiverrunError)
 
 
-class Case:
-    """One use case that is watched."""
+class MonitoredUseCase:
+    """A use case with its topics, store, ingest and board."""
 
-    def __init__(self, loaded: Loaded, count: int, names: dict[str, str], shelves: RedisShelves):
+    def __init__(self, loaded: LoadedUseCase, count: int, names: dict[str, str], store: RedisStore):
         self.loaded = loaded
         self.count = count
         self.kinds = {names[kind]: kind for kind in KINDS}
         self.topics = {kind: name for name, kind in self.kinds.items()}
-        self.shelves = shelves
-        self.filling = Filling(shelves)
-        self.board = Board(loaded.use_case, count, shelves)
+        self.store = store
+        self.ingest = Ingest(store)
+        self.board = Board(loaded.use_case, count, store)
 
 
 class Monitor:
     """The monitor of some use cases in this process. run (until stop, or cancelled) → stop.
 
-    Raises `Misdeclared` without Redis, `Unavailable` if a server does not answer at the start;
-    later on it waits for the servers.
+    Raises `ConfigError` without Redis, `Unavailable` if a server does not answer at the start.
+    Later it waits for the servers.
     """
 
-    def __init__(self, loadeds: Sequence[Loaded], settings: Settings) -> None:
+    def __init__(self, loadeds: Sequence[LoadedUseCase], settings: Settings) -> None:
         if settings.redis_url is None:
-            raise Misdeclared("The monitor keeps its figures in Redis.", mend="Set REDIS_URL.")
-        self.cases: list[Case] = []
+            raise ConfigError("The monitor stores its figures in Redis.", hint="Set REDIS_URL.")
+        self.cases: list[MonitoredUseCase] = []
         self._loadeds = tuple(loadeds)
         self._settings = settings
-        self._client = connect(settings.redis_url.get_secret_value())
+        self._client = connect(settings.redis_address())
         self._ending = asyncio.Event()
         self._lock = asyncio.Lock()
         self._assigned: set[TP] = set()
@@ -83,41 +84,43 @@ class Monitor:
         self._app: App | None = None
 
     async def run(self) -> None:
-        """Watch until stopped; a Faust that fails is started again."""
+        """Run until stopped; restart Faust when it fails."""
         for loaded in self._loadeds:
             self.cases.append(await self._case(loaded))
         self._of = {name: case for case in self.cases for name in case.kinds}
         with claim_instance(self.group) as instance:
             try:
                 while not self._ending.is_set():
-                    await self._life(instance)
+                    await self._run_app(instance)
             finally:
                 await self._client.aclose()
 
     def stop(self) -> None:
-        """End soon."""
+        """Ask `run` to end soon."""
         self._ending.set()
 
     @property
     def group(self) -> str:
-        """Monitors of the same use cases share the reading."""
+        """Return the consumer group, shared by all monitors of the same use cases."""
         names = ",".join(sorted(loaded.use_case.name for loaded in self._loadeds))
-        place = hashlib.sha256(names.encode()).hexdigest()[:8]
-        return f"riverrun.{self._settings.riverrun_topic_prefix}monitor-{place}"
+        digest = hashlib.sha256(names.encode()).hexdigest()[:8]
+        return f"riverrun.{self._settings.riverrun_topic_prefix}monitor-{digest}"
 
-    async def _case(self, loaded: Loaded) -> Case:
-        count = await topics.ensure(loaded.use_case, self._settings)
-        shelves = RedisShelves(self._client, group_of(loaded, self._settings))
-        return Case(loaded, count, topics.names_of(loaded.use_case, self._settings), shelves)
+    async def _case(self, loaded: LoadedUseCase) -> MonitoredUseCase:
+        count = await topic_admin.ensure(loaded.use_case, self._settings)
+        store = RedisStore(self._client, group_of(loaded, self._settings))
+        return MonitoredUseCase(
+            loaded, count, topic_admin.names_of(loaded.use_case, self._settings), store
+        )
 
-    # One life of a Faust app.
+    # One run of a Faust app.
 
-    async def _life(self, instance: str) -> None:
+    async def _run_app(self, instance: str) -> None:
         self._app = app = self._make_app(instance)
-        watch = Watch(self.cases, self._settings)
+        evaluator = Evaluator(self.cases, self._settings)
         side = [
             asyncio.create_task(work)
-            for work in (self._filling(), self._checking(), watch.run(), self._running(app))
+            for work in (self._ingesting(), self._checking(), evaluator.run(), self._running(app))
         ]
         ending = asyncio.create_task(self._ending.wait())
         try:
@@ -141,6 +144,7 @@ class Monitor:
         raise Unavailable(f"Faust stopped: {app.crash_reason}")
 
     def _make_app(self, instance: str) -> App:
+        tolerate()
         app = make_app(
             self.group,
             client=self._settings.kafka_client(),
@@ -162,13 +166,13 @@ class Monitor:
         app.on_partitions_assigned.connect(self._on_assigned)
         return app
 
-    # Assignment: nothing slow here, the filling opens.
+    # Assignment: nothing slow here; _open does the work.
 
     async def _on_revoked(self, _: Any, revoked: Collection[TP], **__: Any) -> None:
         self._consumer.shut(revoked)
         self._assigned.clear()
         for case in self.cases:
-            case.filling.leave(list(case.filling.places))
+            case.ingest.leave(list(case.ingest.next_offsets))
 
     async def _on_assigned(self, _: Any, assigned: Collection[TP], **__: Any) -> None:
         self._assigned = set(assigned)
@@ -181,21 +185,21 @@ class Monitor:
 
     def _route(self, batch: Batch) -> None:
         case = self._of[batch.topic]
-        place = case.kinds[batch.topic], batch.partition
-        if not case.filling.accept(place, batch):
+        partition = KindPartition(case.kinds[batch.topic], batch.partition)
+        if not case.ingest.accept(partition, batch):
             self._reopen = True
-        elif case.filling.full:
+        elif case.ingest.full:
             self._consumer.shut([TP(batch.topic, batch.partition)])
 
-    # Filling.
+    # Ingest.
 
-    async def _filling(self) -> None:
+    async def _ingesting(self) -> None:
         while True:
             await asyncio.sleep(PUT_S)
             async with self._lock:
                 try:
                     await self._fill()
-                except Outrun:
+                except PositionConflict:
                     self._reopen = True
                 except TROUBLES as error:
                     log.warning("monitor: %s: %s", type(error).__name__, error)
@@ -204,7 +208,7 @@ class Monitor:
     async def _fill(self) -> None:
         if self._reopen:
             if monotonic() < self._reopen_at:
-                return  # two monitors that outrun each other must not do so all the time
+                return  # two monitors with a conflict must not retry all the time
             self._reopen_at = monotonic() + AGAIN_S * (1.0 + random())
             self._reopen = False
             try:
@@ -213,8 +217,8 @@ class Monitor:
                 self._reopen = True
                 raise
         for case in self.cases:
-            was_full = case.filling.full
-            await case.filling.put()
+            was_full = case.ingest.full
+            await case.ingest.put()
             if was_full:
                 await self._consumer.open(self._tps(case))
 
@@ -223,16 +227,20 @@ class Monitor:
         self._consumer.shut(assigned)
         for case in self.cases:
             wanted = [tp for tp in assigned if tp.topic in case.kinds]
-            async with Tapes(case.kinds, self._settings) as tapes:
-                bounds = await tapes.bounds()
-            places = {(case.kinds[tp.topic], tp.partition): bounds[_key(tp)] for tp in wanted}
-            starts = await case.filling.open(places)
+            async with TopicReader(case.kinds, self._settings) as reader:
+                bounds = await reader.bounds()
+            starts = await case.ingest.open(
+                {
+                    KindPartition(case.kinds[tp.topic], tp.partition): bounds[_key(tp)]
+                    for tp in wanted
+                }
+            )
             seeks = {TP(case.topics[kind], n): at for (kind, n), at in starts.items()}
             if self._assigned >= seeks.keys():
                 await self._consumer.seek_and_open(seeks)
 
-    def _tps(self, case: Case) -> list[TP]:
-        return [TP(case.topics[kind], number) for kind, number in case.filling.places]
+    def _tps(self, case: MonitoredUseCase) -> list[TP]:
+        return [TP(case.topics[kind], number) for kind, number in case.ingest.next_offsets]
 
     async def _checking(self) -> None:
         # Redis may be flushed while nothing comes: nobody would notice.
@@ -243,16 +251,16 @@ class Monitor:
                     for case in self.cases:
                         await self._check(case)
 
-    async def _check(self, case: Case) -> None:
-        if self._reopen or not case.filling.places:
+    async def _check(self, case: MonitoredUseCase) -> None:
+        if self._reopen or not case.ingest.next_offsets:
             return
         try:
-            await case.filling.check()
-        except Outrun:
+            await case.ingest.check()
+        except PositionConflict:
             self._reopen = True
             return
-        if case.filling.caught_up:
-            await case.shelves.tell_alive()
+        if case.ingest.caught_up:
+            await case.store.renew_heartbeat()
 
 
 def _key(tp: TP) -> TopicPartition:

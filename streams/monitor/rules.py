@@ -1,8 +1,9 @@
-"""What raises an alert: one table, one row a rule.
+"""The alert rules: one table, one row for each rule.
 
-A rule looks at a scene and says what it sees, each about a subject. `opens` False is the band
-between opening and closing: enough to keep an alert open, not to open one. What is seen must last
-`after_s` before an alert opens, and be gone `quiet_s` before it closes, so that nothing flaps.
+A rule reads an `AlertContext` and yields observations by subject. `opens` False is the band between
+opening and closing: enough to keep an alert open, not to open one. An observation must last
+`after_s` before an alert opens, and be absent for `quiet_s` before it closes, so that alerts do not
+flap.
 """
 
 from __future__ import annotations
@@ -10,97 +11,126 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from streams.monitor import signs
-from streams.monitor.scene import Scene, Seen, Severity
+from streams.monitor import conditions
+from streams.monitor.snapshot import AlertContext, Observation, Severity
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `command` may name `{use_case}` and `{subject}`."""
+    """One rule. `command`: arguments of `riverrun`, which may name `{use_case}` and `{subject}`."""
 
     name: str
     severity: Severity
     about: str
     command: str
-    look: Callable[[Scene], Iterable[Seen]]
+    look: Callable[[AlertContext], Iterable[Observation]]
     after_s: float = 0.0
     quiet_s: float = 10.0
 
 
 def rules(limits: Mapping[str, float]) -> tuple[Rule, ...]:
-    """The table."""
+    """Return the table of rules with these limits."""
     return (
         Rule(
             "kpi-below-baseline",
             "alarm",
-            "what is served costs more, or earns less, than the baseline would",
-            "riverrun metrics {use_case}",
-            signs.kpi,
+            "the served predictions cost more, or earn less, than the baseline's would",
+            "metrics {use_case}",
+            conditions.kpi,
         ),
         Rule(
             "target-missed",
             "warning",
             "a declared target is missed",
-            "riverrun metrics {use_case}",
-            signs.target,
+            "metrics {use_case}",
+            conditions.target,
         ),
         Rule(
             "freshness",
             "warning",
             "the newest outcome learnt is older than its target",
-            "riverrun status {use_case}",
-            signs.freshness,
+            "status {use_case}",
+            conditions.freshness,
         ),
         Rule(
             "labels-stopped",
             "alarm",
-            "events come and outcomes do not",
-            "riverrun tail {use_case}.outcomes",
-            signs.labels,
+            "events arrive but outcomes do not",
+            "tail {use_case}.outcomes",
+            conditions.labels,
+        ),
+        Rule(
+            "outcomes-late",
+            "warning",
+            "many outcomes arrive after their horizon and are not learnt",
+            "delays {use_case}",
+            conditions.late,
         ),
         Rule(
             "lag",
             "warning",
-            "records wait to be taken",
-            "riverrun status {use_case}",
-            signs.lag,
+            "records wait to be read",
+            "status {use_case}",
+            conditions.lag,
             after_s=15.0,
         ),
         Rule(
             "dead-letters",
             "warning",
             "too many records cannot be used",
-            "riverrun dead-letters list {use_case}",
-            signs.letters,
+            "dead-letters list {use_case}",
+            conditions.dead_letters,
         ),
         Rule(
             "drift",
             "warning",
             "a feature, the predictions or an error changed",
-            "riverrun drift {use_case} --subject {subject}",
-            signs.drift,
+            "drift {use_case} --subject {subject}",
+            conditions.drift,
         ),
         Rule(
             "safeguard",
             "warning",
-            "a safeguard acted on a model or an outcome",
-            "riverrun history {use_case}",
-            signs.safeguard,
+            "a circuit breaker is open, too many values are withheld, or outcomes are quarantined",
+            "history {use_case}",
+            conditions.safeguard,
         ),
         Rule(
             "worker-gone",
             "alarm",
             "a partition has no worker",
-            "riverrun worker {use_case}",
-            signs.gone,
+            "worker {use_case}",
+            conditions.unowned,
             after_s=limits["gone_s"],
+        ),
+        Rule(
+            "snapshots-fail",
+            "warning",
+            "snapshots are not written to Redis or to the archive",
+            "doctor",
+            conditions.snapshots,
+            after_s=limits["stuck_s"],
+        ),
+        Rule(
+            "partition-halted",
+            "alarm",
+            "a partition is halted at a record on which `apply` fails",
+            "status {use_case}",
+            conditions.halted,
         ),
         Rule(
             "partition-stuck",
             "warning",
             "a partition does not become live",
-            "riverrun status {use_case}",
-            signs.stuck,
+            "status {use_case}",
+            conditions.stuck,
             after_s=limits["stuck_s"],
+        ),
+        Rule(
+            "webhook",
+            "warning",
+            "alerts do not reach the webhook",
+            "alerts {use_case}",
+            conditions.undelivered,
         ),
     )

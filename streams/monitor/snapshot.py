@@ -1,22 +1,24 @@
-"""What rules look at and what they see: one use case at one moment of the monitor's clock."""
+"""The input and output of rules: one use case at one time of the monitor's clock."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from models.usecase import UseCase
-from schemas.errors import Misdeclared
-from streams.monitor.figures import (
+from models.spec.use_case import UseCase
+from schemas.errors import ConfigError
+from streams.monitor.store.view_models import (
     Change,
-    Drifted,
-    Letters,
+    ClosedBlock,
+    DeadLetterGroup,
+    Delivery,
+    DriftRow,
     Overview,
     PartitionRow,
     Sample,
-    Settled,
+    Score,
 )
 
 Severity = Literal["notice", "warning", "alarm"]
@@ -27,7 +29,12 @@ LIMITS: Mapping[str, float] = {
     "target_margin": 0.02,
     "drift_s": 21_600,
     "safeguard_s": 3_600,
+    "withheld_share": 0.01,
+    "withheld_least": 10,
     "labels_s": 0,
+    "late_share": 0.05,
+    "late_least": 50,
+    "late_s": 3_600,
     "lag_records": 20_000,
     "dead_letter_share": 0.01,
     "dead_letter_least": 10,
@@ -35,32 +42,32 @@ LIMITS: Mapping[str, float] = {
     "stuck_s": 60,
     "gone_s": 30,
 }
-"""What rules compare with; RIVERRUN_ALERT_LIMITS changes any. `labels_s` 0: from the horizon."""
+"""Thresholds of rules; RIVERRUN_ALERT_LIMITS changes any. `labels_s` 0: from the horizon."""
 
 
-def limits_of(text: str) -> dict[str, float]:
-    """`LIMITS` with what `name=value, …` changes; raises `Misdeclared` for a name there is not.
+def parse_limits(text: str) -> dict[str, float]:
+    """Return `LIMITS` with the changes of `name=value, …`; raise `ConfigError` if unknown.
 
-    >>> limits_of("lag_records=5e4, gone_s=30")["lag_records"]
+    >>> parse_limits("lag_records=5e4, gone_s=30")["lag_records"]
     50000.0
     """
     limits = dict(LIMITS)
     for part in text.replace(",", " ").split():
-        name, found, value = part.partition("=")
+        name, separator, value = part.partition("=")
         try:
-            if not found or name not in limits:
+            if not separator or name not in limits:
                 raise ValueError
             limits[name] = float(value)
         except ValueError:
-            raise Misdeclared(
-                f"RIVERRUN_ALERT_LIMITS: {part!r} is no limit.",
-                mend=f"Write name=value; there are: {', '.join(LIMITS)}.",
+            raise ConfigError(
+                f"RIVERRUN_ALERT_LIMITS: {part!r} is not a limit.",
+                hint=f"Write name=value with one of: {', '.join(LIMITS)}.",
             ) from None
     return limits
 
 
-class Seen(NamedTuple):
-    """Something that a rule sees of a subject."""
+class Observation(NamedTuple):
+    """A condition that a rule observed for a subject."""
 
     subject: str
     cause: str
@@ -69,25 +76,26 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """All that rules look at, of one use case, at one moment of the monitor's clock."""
+class AlertContext:
+    """Everything that rules look at, of one use case at one time of the monitor's clock."""
 
     use_case: UseCase
     now_s: float
     limits: Mapping[str, float]
     overview: Overview
     partitions: tuple[PartitionRow, ...]
-    drift: tuple[Drifted, ...]
+    drift: tuple[DriftRow, ...]
     lifecycle: tuple[Change, ...]
-    letters: tuple[Letters, ...]
-    letters_lately: int
+    letters: tuple[DeadLetterGroup, ...]
     samples: tuple[Sample, ...]
-    settled: tuple[Settled, ...] = ()
+    closed_blocks: tuple[ClosedBlock, ...] = ()
+    delivery: Delivery | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
 
     def age_s(self, time: str) -> float:
-        """How long ago that was, by the monitor's clock."""
+        """Return the age of `time` in seconds, by the monitor's clock."""
         return self.now_s - datetime.fromisoformat(time).timestamp()
 
     def since(self, seconds: float) -> tuple[Sample, ...]:
-        """The samples of the last so many seconds."""
+        """Return the samples of the last `seconds`."""
         return tuple(sample for sample in self.samples if self.age_s(sample.time) <= seconds)

@@ -4,7 +4,8 @@ Each record carries the recording's hash and its own number in it. A record of o
 partition and a producer keeps its order there, so the last number on each partition says exactly
 what was written: the same call again goes on there and doubles nothing, whenever it was killed.
 
-The Kafka timestamp is the record's own time, so that the watermark believes a gap in old data.
+The Kafka timestamp is the record's own time, so that the watermark believes a gap in old data;
+never a later one than now, so that a record of a future time is a dead letter and moves nothing.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from pydantic import ValidationError
 
-from models.reading import HISTORY, KIND_HEADER, RECORD_BYTES_MAX, in_words
-from models.usecase import UseCase
-from schemas.errors import Incompatible, Misdeclared
-from schemas.inputs import Event, Outcome
+from models.inputs.decoder import HISTORY, KIND_HEADER, RECORD_BYTES_MAX, in_words, validated
+from models.inputs.json_bytes import encoded
+from models.replay.backtest import identity
+from models.spec.use_case import UseCase
+from schemas.errors import ConfigError, Incompatible
+from schemas.events import Event, Outcome
 from schemas.partitioner import partition_of
-from streams.log import newest_entries
-from streams.settings import COMPRESSION, Settings
-from streams.tapes import Tapes
+from streams.config.settings import COMPRESSION, Settings
+from streams.kafka.topic_reader import TopicReader
+from streams.replay.kafka_log import newest_entries
 
 RECORDING_HEADER, NUMBER_HEADER = "riverrun_recording", "riverrun_number"
 BLOCK = 1_000
@@ -54,7 +57,7 @@ class Backfilled:
 
     @property
     def written(self) -> int:
-        """Records that this call wrote."""
+        """Return the records that this call wrote."""
         return self.events + self.outcomes
 
 
@@ -67,6 +70,7 @@ class _Ready(NamedTuple):
     key: bytes
     value: bytes
     time: datetime
+    event_id: str
 
 
 class _Written(NamedTuple):
@@ -102,8 +106,10 @@ class Backfill:
         """Write what is not there yet. `recording` is read more than once, in its time order.
 
         Raises `Incompatible`, with nothing written, if the topic holds another recording (unless
-        `append`) or if a partition has answered events later than what it would learn.
+        `append`) or if a partition has answered events later than what it would learn, and
+        `ConfigError` if the records are not in the order of time.
         """
+        self._check_order(recording)
         done = Backfilled(fingerprint(recording))
         written, live = await self._state()
         self._check_recording(done.recording, written, append)
@@ -151,7 +157,7 @@ class Backfill:
             ready.value,
             key=ready.key,
             partition=ready.partition,
-            timestamp_ms=int(ready.time.timestamp() * 1000),
+            timestamp_ms=int(min(ready.time, datetime.now(UTC)).timestamp() * 1000),
             headers=[
                 (KIND_HEADER, ready.kind.encode()),
                 (RECORDING_HEADER, recording.encode()),
@@ -161,69 +167,95 @@ class Backfill:
 
     # What can be written.
 
-    def _ready(self, recording: Iterable[Row], done: Backfilled | None = None) -> Iterator[_Ready]:
+    def _check_order(self, recording: Iterable[Row]) -> None:
+        """Raise `ConfigError` if a record comes after a later one, or if none can be used."""
+        last: tuple[datetime, str] | None = None
+        answered: str | None = None
+        usable, reason = 0, ""
         keys: dict[str, bytes] = {}
-        last: datetime | None = None
         for number, (kind, fields) in enumerate(recording):
             ready = self._read(number, kind, fields, keys)
-            if not isinstance(ready, str) and last is not None and ready.time < last:
-                ready = f"its time {ready.time} is before that of the record before it, {last}"
+            if isinstance(ready, str):
+                reason = reason or f"record {number + 1}: {ready}"
+                continue
+            usable += 1
+            # An outcome that came before its event follows right after it.
+            early = kind == "outcome" and ready.event_id == answered
+            if last is not None and ready.time < last[0] and not early:
+                raise ConfigError(
+                    f"record {number + 1}, {kind} {ready.event_id!r} of {ready.time}, comes after "
+                    f"{last[1]!r} of {last[0]}. Nothing was written.",
+                    hint="Give the records in the order of event_time and outcome_time.",
+                )
+            if not early:
+                last = ready.time, ready.event_id
+            answered = ready.event_id if kind == "event" else answered
+        if not usable:
+            raise ConfigError(f"No record of it can be used. Nothing was written. {reason}")
+
+    def _ready(self, recording: Iterable[Row], done: Backfilled | None = None) -> Iterator[_Ready]:
+        keys: dict[str, bytes] = {}
+        for number, (kind, fields) in enumerate(recording):
+            ready = self._read(number, kind, fields, keys)
             if isinstance(ready, str):
                 if done is not None:
                     done.skipped += 1
                     if len(done.reasons) < REASONS_MAX:
                         done.reasons.append(f"record {number + 1}: {ready}")
                 continue
-            last = ready.time
             yield ready
 
     def _read(
         self, number: int, kind: str, fields: Mapping[str, Any], keys: dict[str, bytes]
     ) -> _Ready | str:
-        """The record, or why it cannot be used."""
+        """Return the record, or why it cannot be used."""
         use_case = self._use_case
         model: type[Event | Outcome] = use_case.event if kind == "event" else use_case.outcome
         try:
-            value = orjson.dumps(fields)
-            body = model.model_validate_json(value)
+            value = encoded(fields)
+            body: Event | Outcome = validated(model, value)
         except ValidationError as error:
             return in_words(error, model)
         except TypeError as error:
             return f"it cannot be written as JSON: {error}"
         if len(value) > RECORD_BYTES_MAX:
             return f"it has {len(value)} bytes; at most {RECORD_BYTES_MAX} are read"
+        event_id, key = identity(use_case, kind, fields, value)
+        time = body.event_time if isinstance(body, Event) else body.outcome_time
         if isinstance(body, Event):
-            key = keys[body.event_id] = str(getattr(body, use_case.key)).encode()
-            time = body.event_time
+            assert key is not None
+            keys[event_id] = key
         else:
-            given = fields.get(use_case.key)
-            found = keys.pop(body.event_id, None if given is None else str(given).encode())
-            if found is None:
-                return f"the outcome of {body.event_id!r} has no event before it"
-            key, time = found, body.outcome_time
-        return _Ready(number, kind, partition_of(key, self._partitions), key, value, time)
+            key = keys.pop(event_id, key)
+        if key is None:
+            return f"the outcome of {event_id!r} has no event before it"
+        partition = partition_of(key, self._partitions)
+        return _Ready(number, kind, partition, key, value, time, event_id)
 
     # What is there.
 
     async def _state(self) -> tuple[dict[int, _Written], dict[int, datetime]]:
-        """The last history record of each partition, and the time up to which it is live."""
+        """Return the last history record of each partition, and the time up to which it is live."""
         names = self._names
         written: dict[int, _Written] = {}
         live: dict[int, datetime] = {}
-        async with Tapes(
+        async with TopicReader(
             [names[k] for k in ("history", "features", "examples")], self._settings
-        ) as tapes:
-            for place in tapes.of(names["history"]):
-                for record in await tapes.last(place):
-                    written[place.partition] = _written(record)
-            for place in tapes.of(names["features"]):
-                for record in await tapes.last(place, LIVE_TAIL):
-                    _later(live, place.partition, orjson.loads(record.value)["event_time"])
-            for place in tapes.of(names["examples"]):
-                for record in await tapes.last(place, LIVE_TAIL):
-                    example = orjson.loads(record.value)
-                    if example["source"] != "history" and example["outcome_time"]:
-                        _later(live, place.partition, example["outcome_time"])
+        ) as reader:
+            for topic_partition in reader.of(names["history"]):
+                for record in await reader.last(topic_partition):
+                    written[topic_partition.partition] = _written(record)
+            for topic_partition in reader.of(names["features"]):
+                for record in await reader.last(topic_partition, LIVE_TAIL):
+                    if (vector := reader.row("features", record)) is not None:
+                        _later(live, topic_partition.partition, vector["event_time"])
+            for topic_partition in reader.of(names["examples"]):
+                for record in await reader.last(topic_partition, LIVE_TAIL):
+                    example = reader.row("examples", record)
+                    if example is None or example["source"] == "history":
+                        continue
+                    if example["outcome_time"] is not None:
+                        _later(live, topic_partition.partition, example["outcome_time"])
         return written, live
 
     def _check_recording(
@@ -263,10 +295,10 @@ class Backfill:
 
 
 def fingerprint(recording: Iterable[Row]) -> str:
-    """What names a recording: the hash of its first record, 12 hex digits."""
+    """Return the name of a recording: the hash of its first record, 12 hex digits."""
     first = next(iter(recording), None)
     if first is None:
-        raise Misdeclared("There are no records in it.", mend="Name another FILE or TOPIC.")
+        raise ConfigError("There are no records in it.", hint="Name another FILE or TOPIC.")
     return hashlib.sha256(orjson.dumps(first)).hexdigest()[:12]
 
 
@@ -291,9 +323,10 @@ def _is_written(ready: _Ready, recording: str, written: Mapping[int, _Written]) 
 
 def _written(record: Any) -> _Written:
     headers = dict(record.headers)
+    number = headers.get(NUMBER_HEADER, b"")
     return _Written(
-        headers.get(RECORDING_HEADER, b"").decode(),
-        int(headers.get(NUMBER_HEADER, b"-1")),
+        headers.get(RECORDING_HEADER, b"").decode(errors="replace"),
+        int(number) if len(number) < 20 and number.isdigit() else -1,
         record.value,
         datetime.fromtimestamp(record.timestamp / 1000, UTC),
     )
@@ -305,13 +338,15 @@ def _later(times: dict[int, datetime], partition: int, text: str) -> None:
 
 
 async def applied(settings: Settings, names: Mapping[str, str], partitions: int) -> tuple[int, int]:
-    """How many history records the journal holds as applied, of how many there are."""
+    """Return how many history records the journal lists as applied, and how many there are."""
     done = total = 0
-    async with Tapes([names["history"]], settings) as tapes:
-        bounds = await tapes.bounds()
+    async with TopicReader([names["history"]], settings) as reader:
+        bounds = await reader.bounds()
     newest = await newest_entries(settings.kafka_client(), names, range(partitions))
     for number, last in newest.items():
-        start, end = next(b for place, b in bounds.items() if place.partition == number)
+        start, end = next(
+            b for topic_partition, b in bounds.items() if topic_partition.partition == number
+        )
         total += end - start
         done += 0 if last is None else max(0, min(last.next[HISTORY], end) - start)
     return done, total

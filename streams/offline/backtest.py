@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
@@ -11,14 +11,14 @@ from typing import Any
 
 import orjson
 
-from models.backtest import Backtest
-from models.deciding.rehearsal import Rehearsal
-from models.kinds import BETTER, KINDS, metric_value
-from models.publishing import Output
-from models.tally import ALL, Cell
-from models.usecase import UseCase
-from schemas.errors import Misdeclared
-from streams.loading import Loaded
+from models.metrics.windowed_metrics import MetricCell
+from models.replay.backtest import Backtest
+from models.replay.simulated_decider import SimulatedDecider
+from models.spec.problem_types import BETTER, kind_of, metric_value
+from models.spec.use_case import UseCase
+from models.task.output_records import Output
+from schemas.errors import ConfigError
+from streams.config.use_case_loader import LoadedUseCase
 
 PROGRESS_EVERY = 500
 """Records between two calls of `on_progress`."""
@@ -26,16 +26,28 @@ PROGRESS_EVERY = 500
 
 @dataclass(slots=True)
 class Score:
-    """One answerer over everything that was scored; `kpi` is per event, in the KPI's unit."""
+    """One answerer over the `events` that every model predicted; `kpi` is of one, in its unit.
 
+    Where a model's value was `withheld` (out of its limits, not finite, or none) the baseline was
+    scored instead, as it would have been served. `own` is the metric of all values that the
+    model itself gave, as River's `progressive_val_score` counts them.
+    """
+
+    events: int
     metric: float | None
     kpi: float | None
     kpi_sum: float
+    withheld: int = 0
+    own: float | None = None
 
 
 @dataclass(slots=True)
 class Result:
-    """One definition on one number of partitions. `scores`: served, each model, baseline."""
+    """One definition on one number of partitions.
+
+    `shared`: whether one model learnt from all partitions. `scores`: served, each model, baseline,
+    all on the same events; `served`: what was served, on all events that were scored.
+    """
 
     partitions: int
     definition: str
@@ -44,32 +56,40 @@ class Result:
     kpi_unit: str
     kpi_better: str
     champion: str
+    shared: bool = False
     events: int = 0
     outcomes: int = 0
     scored: int = 0
     late: int = 0
     expired: int = 0
+    unpriced: int = 0
     waiting: int = 0
+    repeated: int = 0
     refused: int = 0
     refusals: dict[str, dict[str, Any]] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
+    served: Score | None = None
     standings: list[dict[str, Any]] = field(default_factory=list)
     acts: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     records_per_s: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         return asdict(self)
 
 
 def backtest(
-    loaded: Loaded,
+    loaded: LoadedUseCase,
     recorded: Iterable[tuple[str, Mapping[str, Any]]],
     partitions: int,
     on_progress: Callable[[int], None] = lambda _: None,
+    on_example: Callable[[bytes], None] | None = None,
 ) -> Result:
-    """Drive every record through the partition tasks and sum up what they say."""
+    """Apply every record to the partition tasks and sum up their outputs.
+
+    `on_example` is called with each example (features joined to their label) as JSON.
+    """
     use_case = loaded.use_case
     result = Result(
         partitions,
@@ -79,17 +99,20 @@ def backtest(
         use_case.kpi.unit,
         use_case.kpi.better,
         use_case.champion,
+        use_case.is_shared(partitions),
     )
     refusals: Counter[str] = Counter()
     run = Backtest(use_case, partitions, loaded.definition)
-    decider = Rehearsal(run)
+    decider = SimulatedDecider(run)
     began, number = perf_counter(), 0
     for number, (kind, fields) in enumerate(recorded, 1):
-        said = run.feed(kind, fields)
-        decider.hear(said)
-        for output in said:
+        outputs = run.feed(kind, fields)
+        decider.hear(outputs)
+        for output in outputs:
             if output.kind == "dead-letter":
                 _refused(output, refusals, result)
+            elif output.kind == "examples" and on_example is not None:
+                on_example(output.value)
         if number % PROGRESS_EVERY == 0:
             on_progress(number)
     on_progress(number)
@@ -117,7 +140,7 @@ def _refused(output: Output, refusals: Counter[str], result: Result) -> None:
 
 
 def _summed(run: Backtest, use_case: UseCase, result: Result) -> Result:
-    total = Cell()
+    total = MetricCell()
     for _, task in sorted(run.tasks.items()):
         total.add(task.tally.total())
         result.events += task.counts["events"]
@@ -125,16 +148,48 @@ def _summed(run: Backtest, use_case: UseCase, result: Result) -> Result:
         result.late += task.counts["late"]
         result.expired += task.counts["expired"]
         result.refused += task.counts["refused"]
-        result.waiting += task.ledger.waiting
+        result.repeated += task.counts["repeats"]
+        result.waiting += task.ledger.waiting - len(task.collected.revisions)
     result.scored = total.outcomes
-    names = KINDS[use_case.kind].sums
+    result.unpriced = total.outcomes - total.kpis
+    sizes = 2 + len(kind_of(use_case.kind, use_case.metrics).sums)
     for answerer in ("served", *use_case.models, "baseline"):
-        row = total.scores.get(answerer, [0.0] * (2 + len(names)))
-        n, kpi_sum, sums = row[0], row[1], dict(zip(names, row[2:], strict=True))
-        n_kpi = total.kpis if answerer in ALL else total.paired[0]
-        kpi = kpi_sum / n_kpi if n_kpi else None
-        result.scores[answerer] = Score(metric_value(use_case.metric, n, sums), kpi, kpi_sum)
+        row = total.scores.get(answerer, [0.0] * sizes)
+        if answerer == "served":
+            result.served = _score(use_case, row, total.kpis)
+        if answerer in total.unpaired:
+            row = [a - b for a, b in zip(row, total.unpaired[answerer], strict=True)]
+        score = _score(use_case, row, int(total.paired[0]))
+        result.scores[answerer] = _with_own(use_case, score, row, total.stood_in.get(answerer))
     return result
+
+
+def _score(use_case: UseCase, row: Sequence[float], kpis: int) -> Score:
+    kpi = row[1] / kpis if kpis else None
+    return Score(int(row[0]), _metric(use_case, row[0], row[2:]), kpi, row[1])
+
+
+def _with_own(
+    use_case: UseCase, score: Score, row: Sequence[float], stood_in: Sequence[float] | None
+) -> Score:
+    """Return the score with what the model's own values come to (`MetricCell.stood_in`)."""
+    if stood_in is None:
+        return replace(score, own=score.metric)
+    half = len(stood_in) // 2
+    withheld, baseline, had, own = (
+        stood_in[0],
+        stood_in[1:half],
+        stood_in[half],
+        stood_in[half + 1 :],
+    )
+    sums = [a - b + c for a, b, c in zip(row[2:], baseline, own, strict=True)]
+    metric = _metric(use_case, row[0] - withheld + had, sums)
+    return replace(score, withheld=int(withheld), own=metric)
+
+
+def _metric(use_case: UseCase, n: float, sums: Sequence[float]) -> float | None:
+    names = kind_of(use_case.kind, use_case.metrics).sums
+    return metric_value(use_case.metric, n, dict(zip(names, sums, strict=True)))
 
 
 # The gate.
@@ -152,24 +207,29 @@ class Verdict:
     passed: bool
 
 
-def judged_alike(old: Loaded, new: Loaded) -> Loaded:
-    """The old definition, measured by the new one's metric and KPI; `Misdeclared` if it cannot."""
+def judged_alike(old: LoadedUseCase, new: LoadedUseCase) -> LoadedUseCase:
+    """Return the old definition, measured by the new one's metric and KPI.
+
+    Raise `ConfigError` if they are not comparable.
+    """
     was, now = old.use_case, new.use_case
     if was.kind != now.kind:
-        raise Misdeclared(
+        raise ConfigError(
             f"{old.path.name} is a {was.kind} use case and {new.path.name} a {now.kind} one.",
-            mend="Compare two definitions of one question.",
+            hint="Compare two definitions of one question.",
         )
     return replace(old, use_case=replace(was, metric=now.metric, kpi=now.kpi))
 
 
 def compared(new: Result, old: Result, margin: float) -> list[Verdict]:
-    """What is served by both: metric, KPI, and how many events were scored at all.
+    """Return the comparison of what both serve: metric, KPI, and how many events were scored.
 
     A definition that refuses what it finds hard would look better for it; so fewer scored events
     count as worse, too.
     """
-    was, now = old.scores["served"], new.scores["served"]
+    was, now = old.served, new.served
+    assert was is not None
+    assert now is not None
     figures = [
         (new.metric, was.metric, now.metric, new.better),
         (f"KPI, {new.kpi_unit} an event", was.kpi, now.kpi, new.kpi_better),
@@ -183,7 +243,7 @@ def compared(new: Result, old: Result, margin: float) -> list[Verdict]:
 
 
 def _worse(before: float | None, after: float | None, better: str) -> float:
-    """The relative loss.
+    """Return the relative loss.
 
     >>> _worse(10.0, 11.0, "lower"), _worse(0.8, 0.4, "higher"), _worse(0.0, 1.0, "lower")
     (0.1, 0.5, inf)

@@ -1,27 +1,30 @@
-"""Batch scoring: what the models of a place in the log say of the events in a file.
+"""Batch scoring: predictions of the models at a log position for the events in a file.
 
-The same definition, state and code as the stream's, so the same floats: see `models.consulting`.
+The same definition, state and code as the stream's, so the same floats: see
+`models.replay.offline_predictor`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from models.backtest import LONG_AFTER_MS
-from models.consulting import Consultant
-from models.moments import moment
-from models.reading import PlainRecord
-from models.task import PartitionTask
-from models.usecase import UseCase
-from schemas.errors import Misdeclared, Rejected
+from models.inputs.decoder import PlainRecord
+from models.inputs.json_bytes import encoded
+from models.replay.backtest import LONG_AFTER_MS, identity
+from models.replay.offline_predictor import OfflinePredictor
+from models.spec.use_case import UseCase
+from models.task.partition_task import PartitionTask
+from schemas.errors import ConfigError, Rejected
 from schemas.partitioner import partition_of
-from streams.places import Historian, Places
-from streams.recordings import kind_of, rows_of, typed
+from schemas.timestamps import moment
+from streams.recordings import Refusal
+from streams.recordings.arrow_columns import arrow
+from streams.replay.positions import Checkpoints, Places
 
 WRITTEN = (".parquet", ".csv", ".jsonl", ".ndjson")
 
@@ -34,64 +37,58 @@ class Scored:
 
     @property
     def refused(self) -> int:
-        """How many could not be answered."""
+        """Return how many events could not be scored."""
         return sum("error" in row for row in self.rows)
 
 
-def events_of(path: Path, use_case: UseCase) -> list[Mapping[str, Any]]:
-    """The events in a file: Parquet, or what `streams.recordings` reads. Memory: all of them."""
-    if path.suffix == ".parquet":
-        from streams.columns import arrow
-
-        rows: Iterable[Any] = arrow().parquet.read_table(path).to_pylist()
-    else:
-        rows = (typed(fields, use_case.event) for fields in rows_of(path))
-    found = ({name: v for name, v in row.items() if v is not None} for row in rows)
-    events: list[Mapping[str, Any]] = [fields for fields in found if kind_of(fields) != "outcome"]
-    if not events:
-        raise Misdeclared(f"{path} has no events.", mend="Each has event_id and event_time.")
-    return events
-
-
 async def score(
-    events: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any] | Refusal],
     use_case: UseCase,
-    historian: Historian,
+    historian: Checkpoints,
     places: Places,
     partitions: int,
     model: str | None,
 ) -> Scored:
-    """Each event's answer by the state of its partition at its place."""
+    """Return each event's prediction by the state of its partition at its position.
+
+    A refused event has an `error`.
+    """
     done = Scored([{} for _ in events])
     by_partition: dict[int, list[tuple[int, PlainRecord]]] = {}
+    read: dict[int, Mapping[str, Any]] = {}
     for number, fields in enumerate(events):
+        if isinstance(fields, Refusal):
+            done.rows[number] = {"event_id": fields.event_id, "error": str(fields.fault)}
+            continue
+        read[number] = fields
         record = _record(fields, use_case, partitions)
         by_partition.setdefault(record.partition, []).append((number, record))
     for partition, records in sorted(by_partition.items()):
-        records.sort(key=lambda one: moment(events[one[0]].get("event_time")) or 0.0)
+        records.sort(key=lambda one: moment(read[one[0]].get("event_time")) or 0.0)
         if partition not in places:
             for number, _ in records:
                 done.rows[number] = _refused(
-                    events[number], f"its partition {partition} has no state at that place"
+                    read[number], f"its partition {partition} has no state at that position"
                 )
             continue
 
         def look(task: PartitionTask, records: Any = records) -> None:
-            consultant = Consultant(task, model)
+            consultant = OfflinePredictor(task, model)
             for number, record in records:
                 try:
                     done.rows[number] = consultant.say(record)
                 except Rejected as error:
-                    done.rows[number] = _refused(events[number], str(error))
+                    done.rows[number] = _refused(read[number], str(error))
 
         await historian.visit(partition, places[partition], look)
     return done
 
 
 def _record(fields: Mapping[str, Any], use_case: UseCase, partitions: int) -> PlainRecord:
-    key = str(fields.get(use_case.key, "")).encode()
-    value = orjson.dumps(fields, default=str)
-    return PlainRecord("file", partition_of(key, partitions), 0, LONG_AFTER_MS, key, value)
+    value = encoded(fields)
+    _, key = identity(use_case, "event", fields, value)
+    partition = partition_of(key or b"", partitions)
+    return PlainRecord("file", partition, 0, LONG_AFTER_MS, key, value)
 
 
 def _refused(fields: Mapping[str, Any], why: str) -> dict[str, Any]:
@@ -99,7 +96,7 @@ def _refused(fields: Mapping[str, Any], why: str) -> dict[str, Any]:
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row for a table: the interval as two columns, other lists and dictionaries as JSON."""
+    """Return a row for a table: the interval as two columns, other lists and objects as JSON."""
     interval = row.get("interval")
     plain = {
         name: orjson.dumps(value).decode() if isinstance(value, dict | list) else value
@@ -111,13 +108,11 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write them in the format of the file's name; raises `Misdeclared` for another."""
+    """Write them in the format of the file's name; raises `ConfigError` for another."""
     table = [flat(row) for row in rows]
     names = list(dict.fromkeys(name for row in table for name in row))
     if path.suffix == ".parquet":
-        from streams.columns import arrow
-
-        pa = arrow()
+        pa = arrow(str(path))
         columns = {name: [row.get(name) for row in table] for name in names}
         pa.parquet.write_table(pa.table(columns), path)
     elif path.suffix == ".csv":
@@ -130,6 +125,6 @@ def write(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     elif path.suffix in WRITTEN:
         path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     else:
-        raise Misdeclared(
-            f"{path} is of no format that is known here.", mend=f"End it in {', '.join(WRITTEN)}."
+        raise ConfigError(
+            f"{path} is of no format that is known here.", hint=f"End it in {', '.join(WRITTEN)}."
         )

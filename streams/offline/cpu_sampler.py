@@ -15,13 +15,15 @@ from time import process_time
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
 
-from models.explaining import Explainer
-from models.slot import Slot
+from models.serving.explanations import Explainer
+from models.serving.model_slot import ModelSlot
+from streams.recordings import Recording
 
 SLICE_S = 0.004
-RIVERRUN, EXPLAINING = "riverrun", "explanations"
-OF_SLOT: frozenset[CodeType] = frozenset((Slot.ask.__code__, Slot.learn.__code__))
+RIVERRUN, EXPLAINING, READING = "riverrun", "explanations", "reading the recording"
+OF_SLOT: frozenset[CodeType] = frozenset((ModelSlot.ask.__code__, ModelSlot.learn.__code__))
 OF_EXPLAINER: CodeType = Explainer.explain.__code__
+OF_READING: CodeType = Recording.__iter__.__code__
 
 
 @dataclass(slots=True)
@@ -53,19 +55,30 @@ class Cpu:
         self.samples[whose(frame)] += 1
 
     def shares(self) -> dict[str, float]:
-        """Seconds by model, `explanations` and `riverrun`; without a sample all is `riverrun`'s."""
+        """Return seconds by model, `explanations` and `riverrun`.
+
+        Without a sample all is `riverrun`'s.
+
+        What it took to read a recording is left out.
+        """
         total = sum(self.samples.values())
         if not total:
             return {RIVERRUN: self.seconds}
-        return {name: self.seconds * n / total for name, n in sorted(self.samples.items())}
+        return {
+            name: self.seconds * n / total
+            for name, n in sorted(self.samples.items())
+            if name != READING
+        }
 
 
 def whose(frame: FrameType | None) -> str:
-    """Who is at work in this stack: a model by its name, or what is not a model."""
+    """Return who is at work in this stack: a model by its name, `explanations` or `riverrun`."""
     while frame is not None:
         if frame.f_code in OF_SLOT:
             return str(frame.f_locals["self"].name)
         if frame.f_code is OF_EXPLAINER:
             return EXPLAINING
+        if frame.f_code is OF_READING:
+            return READING
         frame = frame.f_back
     return RIVERRUN

@@ -4,7 +4,7 @@ Python orders a set of strings differently in each process (`PYTHONHASHSEED`). W
 order into a float cannot be derived again by another process. Each child runs the use case on the
 same first examples and says digests; nothing but these is compared.
 
-    python -P -m streams.seeds FILE        # what one child runs
+    python -P -m streams.offline.hash_seed_check FILE [ROWS]   # one child; ROWS: JSON rows
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from models.declaration import first, running
-from models.estimators import alike, digest, settled, transcript
-from schemas.errors import Misdeclared
-from streams.loading import load
+from models.serving.river_models import alike, digest, settled, transcript
+from models.validation import first, running
+from schemas.errors import ConfigError
+from streams.config.use_case_loader import load
 
 SEEDS = (0, 1, 2)
 EVENTS = 100
@@ -34,13 +35,17 @@ Digests = dict[str, dict[str, str]]
 """`features` and `models`: name → digest."""
 
 
-def differing(path: Path, seeds: Sequence[int] = SEEDS) -> dict[str, list[str]]:
-    """Names of the features and of the models whose values depend on the hash seed.
+def differing(
+    path: Path, seeds: Sequence[int] = SEEDS, rows: Path | None = None
+) -> dict[str, list[str]]:
+    """Return the features and models whose values depend on the hash seed.
 
-    Models are not blamed for features that differ. Raises `Misdeclared` if a child fails.
+    `rows`: a file with the recorded rows to run, instead of the use case's own.
+
+    Models are not blamed for features that differ. Raises `ConfigError` if a child fails.
     """
-    first, *others = _all(path, seeds)
-    found = {
+    first, *others = _all(path, seeds, rows)
+    names = {
         kind: sorted(
             name
             for name, value in first[kind].items()
@@ -48,11 +53,11 @@ def differing(path: Path, seeds: Sequence[int] = SEEDS) -> dict[str, list[str]]:
         )
         for kind in ("features", "models")
     }
-    return found | {"models": []} if found["features"] else found
+    return names | {"models": []} if names["features"] else names
 
 
-def _all(path: Path, seeds: Sequence[int]) -> list[Digests]:
-    children = [_start(path, seed) for seed in seeds]
+def _all(path: Path, seeds: Sequence[int], rows: Path | None) -> list[Digests]:
+    children = [_start(path, seed, rows) for seed in seeds]
     try:
         return [_result(child) for child in children]
     finally:
@@ -61,9 +66,16 @@ def _all(path: Path, seeds: Sequence[int]) -> list[Digests]:
             child.wait()
 
 
-def _start(path: Path, seed: int) -> subprocess.Popen[bytes]:
+def _start(path: Path, seed: int, rows: Path | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "streams.seeds", str(path)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "streams.offline.hash_seed_check",
+            str(path),
+            *([str(rows)] if rows else []),
+        ],
         env=os.environ | {"PYTHONHASHSEED": str(seed)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -72,22 +84,25 @@ def _start(path: Path, seed: int) -> subprocess.Popen[bytes]:
 
 def _result(child: subprocess.Popen[bytes]) -> Digests:
     try:
-        said, complaint = child.communicate(timeout=TIMEOUT_S)
+        output, errors = child.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        raise Misdeclared(
+        raise ConfigError(
             f"{VECTORS} examples took the models more than {TIMEOUT_S:g} s.",
-            mend="Take lighter models, or fewer features.",
+            hint="Take lighter models, or fewer features.",
         ) from None
     if child.returncode != 0:
-        last = (complaint.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-        raise Misdeclared(f"the use case fails in another process: {last}.", mend="Mend it.")
-    digests: Digests = orjson.loads(said.splitlines()[-1])
+        last = (errors.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        raise ConfigError(f"the use case fails in another process: {last}.", hint="Fix it.")
+    digests: Digests = orjson.loads(output.splitlines()[-1])
     return digests
 
 
-def digests_of(path: Path) -> Digests:
-    """Digests of each feature and of each model's predictions, in this process."""
+def digests_of(path: Path, rows: Path | None = None) -> Digests:
+    """Return digests of each feature and of each model's predictions, computed in this process."""
     use_case = load(str(path)).use_case
+    if rows is not None:
+        recorded = orjson.loads(rows.read_bytes())
+        use_case = replace(use_case, recorded=lambda: iter(recorded))
     trial = running(use_case, first(use_case, EVENTS))
     examples = alike(trial.learnable(use_case), VECTORS)
     values: dict[str, list[Any]] = {name: [] for name in use_case.features}
@@ -104,4 +119,4 @@ def digests_of(path: Path) -> Digests:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(orjson.dumps(digests_of(Path(sys.argv[1]))).decode() + "\n")
+    sys.stdout.write(orjson.dumps(digests_of(*map(Path, sys.argv[1:]))).decode() + "\n")

@@ -1,4 +1,4 @@
-"""A use case's models as a folder that predicts on its own: see `exported_runner.py.txt`.
+"""A use case's models as a folder that predicts on its own: see `exported_predictor.py.txt`.
 
 predict.py  manifest.json  card.md  requirements.txt
 state/<partition>.pickle        the parts of a partition's state, without any event
@@ -24,23 +24,32 @@ from typing import Any
 
 import orjson
 
-from models.state import parts_of
-from models.task import PartitionTask
-from schemas.errors import Incompatible, Misdeclared
-from streams.loading import Loaded
+from models.task.checkpoint import parts_of
+from models.task.partition_task import PartitionTask
+from schemas.errors import ConfigError, Incompatible
+from streams.config.use_case_loader import LoadedUseCase
 
 NEEDS = ("river", "pydantic", "orjson", "numpy")
 """What an exported model needs to run, besides Python."""
-LOADER = ("__init__.py", "loading.py", "unpickling.py", "snapshots/__init__.py")
-RIVER_NAMES = ("snapshots/river_names.py", "snapshots/river_names.txt")
-RUNNER = "exported_runner.py.txt"
+LOADER = (
+    "__init__.py",
+    "config/__init__.py",
+    "config/lazy_river.py",
+    "config/lookup_files.py",
+    "config/use_case_loader.py",
+    "unpickling/__init__.py",
+    "unpickling/pickle_dry_run.py",
+    "unpickling/safe_unpickler.py",
+)
+RIVER_NAMES = ("unpickling/river_allowlist.py", "unpickling/river_allowlist.txt")
+RUNNER = "exported_predictor.py.txt"
 
 
 @dataclass(slots=True)
 class Export:
     """One export under way. take each partition's state → finish. `folder` is not there yet."""
 
-    loaded: Loaded
+    loaded: LoadedUseCase
     model: str | None
     partitions: int
     states: dict[int, bytes] = field(default_factory=dict)
@@ -60,7 +69,9 @@ class Export:
         parts["watermark"] = (task.watermark.time, [])
         for name in task.roster.names if self.model is not None else ():
             if name != self.model:
-                del parts[f"slot/{name}"]
+                parts.pop(f"slot/{name}", None)
+        if task.shared is not None:
+            parts["shared"] = task.shared.portable(self.model)
         self.states[task.partition] = pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
         reached = task.watermark.time
         self.places[str(task.partition)] = {
@@ -73,10 +84,10 @@ class Export:
     def finish(self, folder: Path, card: str) -> str:
         """Write the folder, whole or not at all, and try it; returns its manifest's SHA-256."""
         if folder.exists():
-            raise Misdeclared(f"{folder} is there already.", mend="Give another --to.")
+            raise ConfigError(f"{folder} is there already.", hint="Give another --to.")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as place:
-            made = Path(place) / "export"
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as staging:
+            made = Path(staging) / "export"
             self._write(made, card)
             manifest = orjson.dumps(
                 self._manifest(made), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
@@ -89,7 +100,7 @@ class Export:
 
     def _write(self, made: Path, card: str) -> None:
         lib = made / "lib"
-        for package in ("schemas", "models"):
+        for package in ("schemas", "models", "riverrun"):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(_package(package), lib / package, ignore=ignored)
         for name in (*LOADER, *RIVER_NAMES):
@@ -97,6 +108,13 @@ class Export:
         _copy(self.loaded.path, lib / "usecases" / self.loaded.path.name)
         for path, name in _beside(self.loaded.source):
             _copy(path, lib / name)
+        for file in self.loaded.files:
+            if not file.is_movable:
+                raise ConfigError(
+                    f"{self.loaded.path.name} reads {file.name}, which an export cannot hold.",
+                    hint="Put it beside the use case's file, and open it by a path from there.",
+                )
+            _copy(file.path, lib / "usecases" / file.name)
         (made / "state").mkdir()
         for partition, data in self.states.items():
             (made / "state" / f"{partition}.pickle").write_bytes(data)
@@ -104,7 +122,7 @@ class Export:
         (made / "requirements.txt").write_text(
             "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in NEEDS)
         )
-        runner = files("streams").joinpath(RUNNER).read_text("utf-8")
+        runner = files("streams.offline").joinpath(RUNNER).read_text("utf-8")
         (made / "predict.py").write_text(runner, "utf-8")
 
     def _manifest(self, made: Path) -> dict[str, Any]:
@@ -139,7 +157,10 @@ def _copy(path: Path, to: Path) -> None:
 
 
 def _beside(source: str) -> Iterator[tuple[Path, str]]:
-    """The modules of the package `usecases` that a use case's file imports, and its packages."""
+    """Return the modules of the package `usecases` that a use case's file imports.
+
+    The packages that contain them are included.
+    """
     root = _package("usecases")
     yield root / "__init__.py", "usecases/__init__.py"
     named = set()
@@ -153,10 +174,10 @@ def _beside(source: str) -> Iterator[tuple[Path, str]]:
         if parts[0] != "usecases" or len(parts) == 1:
             continue
         path = root.joinpath(*parts[1:])
-        for found in (path.with_suffix(".py"), path / "__init__.py"):
-            if found.is_file():
-                yield found, f"usecases/{found.relative_to(root).as_posix()}"
-                yield from _beside(found.read_text("utf-8"))
+        for module in (path.with_suffix(".py"), path / "__init__.py"):
+            if module.is_file():
+                yield module, f"usecases/{module.relative_to(root).as_posix()}"
+                yield from _beside(module.read_text("utf-8"))
 
 
 def _try(made: Path, digest: str) -> None:

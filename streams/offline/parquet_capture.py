@@ -24,15 +24,23 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import fsspec
-import orjson
 from aiokafka import TopicPartition
 
-from models.personal import Masking
-from models.usecase import UseCase
-from schemas.errors import Incompatible, Misdeclared, Unavailable
-from streams.columns import Rows, Types, arrow, schema, types_in, types_of
-from streams.settings import Settings
-from streams.tapes import Bounds, Tapes
+from models.spec.personal_data import Masking
+from models.spec.use_case import UseCase
+from schemas.errors import ConfigError, Incompatible, Unavailable
+from streams.config.settings import Settings
+from streams.kafka.record_decoder import decoded
+from streams.kafka.topic_reader import Bounds, TopicReader
+from streams.recordings.arrow_columns import (
+    Rows,
+    Types,
+    aliases_of,
+    arrow,
+    schema,
+    types_in,
+    types_of,
+)
 
 ROWS_MAX = 100_000
 SAMPLE = 1_000
@@ -49,7 +57,7 @@ class Range(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file's name; sorted by name is sorted by offset.
+        """Return the file's name; the order of names is the order of offsets.
 
         >>> Range(0, 12).name
         '00000000000000000000-00000000000000000012.parquet'
@@ -74,12 +82,12 @@ class Folder:
         try:
             self.fs, self.root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise Misdeclared(f"{url} cannot be written to: {error}.") from error
+            raise ConfigError(f"{url} cannot be written to: {error}.") from error
         self.local = "file" in self.fs.protocol
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """While it lasts, no other capture of this machine writes there."""
+        """Keep other captures of this machine out of the folder within the block."""
         if not self.local:
             yield
             return
@@ -91,31 +99,31 @@ class Folder:
                 raise Unavailable(f"Another capture writes to {self.root}.") from None
             yield
 
-    def of(self, place: TopicPartition) -> str:
-        """The folder of a partition."""
-        return f"{self.root}/{place.topic}/kafka_partition={place.partition}"
+    def of(self, topic_partition: TopicPartition) -> str:
+        """Return the folder of a partition."""
+        return f"{self.root}/{topic_partition.topic}/kafka_partition={topic_partition.partition}"
 
-    def ranges(self, place: TopicPartition) -> list[Range]:
-        """The ranges that are there, in order; `Incompatible` if they are not one after another."""
-        folder = self.of(place)
+    def ranges(self, topic_partition: TopicPartition) -> list[Range]:
+        """Return the ranges that exist, in order; raise `Incompatible` if there is a gap."""
+        folder = self.of(topic_partition)
         if not self.fs.exists(folder):
             return []
         names = (NAME.search(name) for name in self.fs.ls(folder, detail=False))
-        found = sorted(Range(int(name[1]), int(name[2])) for name in names if name)
-        for before, after in pairwise(found):
+        ranges = sorted(Range(int(name[1]), int(name[2])) for name in names if name)
+        for before, after in pairwise(ranges):
             if before.next != after.first:
                 raise Incompatible(
                     f"{folder} has {before.name} and then {after.name}: two captures wrote there, "
                     "or a file is gone. Capture into another folder."
                 )
-        return found
+        return ranges
 
-    def write(self, place: TopicPartition, range_: Range, table: Any) -> str:
+    def write(self, topic_partition: TopicPartition, range_: Range, table: Any) -> str:
         """Put a table there under the name of its range, whole or not at all."""
-        folder = self.of(place)
+        folder = self.of(topic_partition)
         path = f"{folder}/{range_.name}"
         sink = io.BytesIO()
-        arrow().parquet.write_table(table, sink, compression="zstd")
+        arrow("Parquet").parquet.write_table(table, sink, compression="zstd")
         self.fs.makedirs(folder, exist_ok=True)
         if self.local:
             unfinished = f"{folder}/.{range_.name}.unfinished"
@@ -129,11 +137,11 @@ class Folder:
         return path
 
     def types(self, places: Sequence[TopicPartition]) -> Types | None:
-        """The column types of what was captured of a topic before; None if nothing was."""
-        for place in places:
-            for range_ in self.ranges(place)[:1]:
-                with self.fs.open(f"{self.of(place)}/{range_.name}", "rb") as file:
-                    return types_in(arrow().parquet.read_schema(file))
+        """Return the column types of earlier captures of a topic; None if there are none."""
+        for topic_partition in places:
+            for range_ in self.ranges(topic_partition)[:1]:
+                with self.fs.open(f"{self.of(topic_partition)}/{range_.name}", "rb") as file:
+                    return types_in(arrow("Parquet").parquet.read_schema(file))
         return None
 
 
@@ -151,63 +159,75 @@ class Capture:
     async def run(self, kind: str, topic: str) -> Captured:
         """Write what is new on a topic, up to what is its end now."""
         done = Captured(kind, topic)
-        async with Tapes([topic], self.settings) as tapes:
-            if not tapes.places:
+        async with TopicReader([topic], self.settings) as reader:
+            if not reader.topic_partitions:
                 raise Unavailable(f"There is no topic {topic}. See `riverrun topics`.")
-            bounds = await tapes.bounds()
-            starts = {place: self._start(place, bounds) for place in tapes.places}
-            if all(starts[place] >= end for place, (_, end) in bounds.items()):
+            bounds = await reader.bounds()
+            starts = {
+                topic_partition: self._start(topic_partition, bounds)
+                for topic_partition in reader.topic_partitions
+            }
+            if all(starts[topic_partition] >= end for topic_partition, (_, end) in bounds.items()):
                 return done
-            kinds = self.folder.types(tapes.places)
+            kinds = self.folder.types(reader.topic_partitions)
             if kinds is None:
-                sample = [value async for value in self._sample(tapes, bounds)]
+                sample = [value async for value in self._sample(reader, bounds)]
                 kinds = types_of(self.use_case, kind, sample)
-            for place in tapes.places:
-                await self._partition(tapes, place, starts[place], kinds, done)
+            for topic_partition in reader.topic_partitions:
+                await self._partition(reader, topic_partition, starts[topic_partition], kinds, done)
         return done
 
-    def _start(self, place: TopicPartition, bounds: Bounds) -> int:
-        """Where the next file begins."""
-        found, (first, end) = self.folder.ranges(place), bounds[place]
-        if not found:
+    def _start(self, topic_partition: TopicPartition, bounds: Bounds) -> int:
+        """Return where the next file begins."""
+        ranges, (first, end) = self.folder.ranges(topic_partition), bounds[topic_partition]
+        if not ranges:
             return first
-        at = found[-1].next
-        if at > end:
+        next_offset = ranges[-1].next
+        if next_offset > end:
             raise Incompatible(
-                f"{self.folder.of(place)} holds offsets up to {at}, but the topic ends at {end}: "
-                "it was made anew. Capture into another folder."
+                f"{self.folder.of(topic_partition)} holds offsets up to {next_offset}, the topic "
+                f"ends at {end}: it was created again. Capture into another folder."
             )
-        if at < first:
+        if next_offset < first:
             raise Incompatible(
-                f"{place.topic}[{place.partition}] was deleted up to offset {first}, and is "
-                f"captured up to {at}: what is between is lost. Capture into another folder."
+                f"{topic_partition.topic}[{topic_partition.partition}] was deleted up to offset "
+                f"{first}, and is captured up to {next_offset}: the offsets between are lost. "
+                "Capture into another folder."
             )
-        return at
+        return next_offset
 
-    async def _sample(self, tapes: Tapes, bounds: Bounds) -> AsyncIterator[Any]:
-        for place in tapes.places:
-            first, end = bounds[place]
-            async for record in tapes.records(place, first, min(end, first + SAMPLE)):
-                value = decoded(record.value)
+    async def _sample(self, reader: TopicReader, bounds: Bounds) -> AsyncIterator[Any]:
+        for topic_partition in reader.topic_partitions:
+            first, end = bounds[topic_partition]
+            async for record in reader.records(topic_partition, first, min(end, first + SAMPLE)):
+                value = _shown(record.value)
                 if isinstance(value, dict):
                     yield value
 
     async def _partition(
-        self, tapes: Tapes, place: TopicPartition, start: int, kinds: Types, done: Captured
+        self,
+        reader: TopicReader,
+        topic_partition: TopicPartition,
+        start: int,
+        kinds: Types,
+        done: Captured,
     ) -> None:
         masked = ",".join(self.masking.fields)
-        found = schema(kinds, {"riverrun.topic": place.topic, "riverrun.masked": masked})
-        rows, last = Rows(done.kind, kinds, self.masking), start
+        columns = schema(
+            kinds, {"riverrun.topic": topic_partition.topic, "riverrun.masked": masked}
+        )
+        aliases = aliases_of(self.use_case, done.kind)
+        rows, last = Rows(done.kind, kinds, self.masking, aliases), start
 
         def write() -> None:
             count = len(rows)
-            path = self.folder.write(place, Range(start, last), rows.table(found))
+            path = self.folder.write(topic_partition, Range(start, last), rows.table(columns))
             done.files.append(path)
             done.rows += count
             self.on_file(path, count)
 
-        async for record in tapes.records(place, start):
-            rows.add(record, decoded(record.value))
+        async for record in reader.records(topic_partition, start):
+            rows.add(record, _shown(record.value))
             last = record.offset + 1
             if len(rows) >= self.rows_max:
                 write()
@@ -216,11 +236,11 @@ class Capture:
             write()
 
 
-def decoded(value: bytes | None) -> Any:
-    """A value's JSON; what is none, as text."""
+def _shown(value: bytes | None) -> Any:
+    """Return a value's JSON; text for a value that is not JSON."""
     if value is None:
         return None
     try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
+        return decoded(value)
+    except ValueError:
         return value.decode("utf-8", "backslashreplace")

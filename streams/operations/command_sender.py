@@ -1,7 +1,7 @@
 """A command sent to every partition under one id, and what became of it in each.
 
-Each partition journals it as any input and says on `lifecycle` what it changed, or on
-`dead-letter` why it could not. That is waited for: the command itself is only a wish.
+Each partition journals it as any input and reports on `lifecycle` what it changed, or on
+`dead-letter` why it could not. The sender waits for these reports.
 """
 
 from __future__ import annotations
@@ -14,35 +14,67 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from aiokafka import AIOKafkaProducer
 
+from models.spec.use_case import UseCase
+from schemas.commands import Command, RecordPosition, Verb
 from schemas.errors import Unavailable
-from schemas.inputs import Command, Verb
-from streams.settings import Settings
-from streams.tapes import Tapes
+from streams.config.settings import Settings
+from streams.kafka.topic_reader import TopicReader
+
+MODEL_VERBS = frozenset(
+    (
+        "promote",
+        "rollback",
+        "freeze",
+        "unfreeze",
+        "experiment",
+        "drain",
+        "retire",
+        "reset",
+        "deliver",
+    )
+)
+"""Commands about models: one learner applies them where partitions share their models."""
 
 
 @dataclass(slots=True)
-class Obeyed:
-    """What became of a command. `refused`: partition → why; `evidence`: what each said with it."""
+class CommandResult:
+    """The result of a command, by partition.
+
+    `refused`: partition → why; `evidence`: partition → the figures that it gave.
+    """
 
     command: Command
-    partitions: int
+    numbers: list[int]  # the partitions that it was sent to
     applied: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
     evidence: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @property
+    def partitions(self) -> int:
+        """Return the number of partitions that it was sent to."""
+        return len(self.numbers)
+
+    @property
     def waiting(self) -> list[int]:
-        """Partitions that have not answered."""
+        """Return the partitions that have not answered."""
         answered = {*self.applied, *self.refused}
-        return [number for number in range(self.partitions) if number not in answered]
+        return [number for number in self.numbers if number not in answered]
+
+    @property
+    def unheld(self) -> list[str]:
+        """Return the events of a `release` that no partition has held in quarantine."""
+        released = {i for figures in self.evidence.values() for i in figures.get("released", ())}
+        return [i for i in dict.fromkeys(self.command.event_ids or ()) if i not in released]
 
     @property
     def summary(self) -> str:
-        """As people say it."""
+        """Return the result in words."""
         parts = [f"applied in {len(self.applied)} of {self.partitions}"]
+        if self.command.verb == "release":
+            ids = dict.fromkeys(self.command.event_ids or ())
+            parts = [f"{len(ids) - len(self.unheld)} of {len(ids)} learnt", *parts]
         if self.refused:
             parts.append(f"refused in {len(self.refused)}")
         if self.waiting:
@@ -50,16 +82,17 @@ class Obeyed:
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         return self.command.model_dump() | {
             "partitions": self.partitions,
             "applied": sorted(self.applied),
             "refused": {str(number): why for number, why in sorted(self.refused.items())},
             "waiting": self.waiting,
+            "unheld": self.unheld,
         }
 
 
-def command(
+def new_command(
     verb: Verb,
     *,
     who: str,
@@ -67,8 +100,11 @@ def command(
     model: str | None = None,
     event_ids: list[str] | None = None,
     share: float | None = None,
+    watermark: datetime | None = None,
+    record: Mapping[str, Any] | None = None,
+    evidence: dict[str, Any] | None = None,
 ) -> Command:
-    """A new command, asked now."""
+    """Return a command of this moment, with an id of its own."""
     return Command(
         command_id=f"{verb}-{uuid4().hex[:12]}",
         verb=verb,
@@ -78,38 +114,49 @@ def command(
         time=datetime.now(UTC),
         event_ids=event_ids,
         share=share,
+        watermark=watermark,
+        record=None if record is None else RecordPosition.model_validate(record),
+        evidence=evidence,
     )
 
 
-async def order(
-    order: Command,
+async def send_command(
+    command: Command,
     settings: Settings,
     names: Mapping[str, str],
     *,
     timeout_s: float,
-    on_progress: Callable[[Obeyed], None] = lambda _: None,
-    each: Mapping[int, Sequence[Command]] | None = None,
-) -> Obeyed:
+    use_case: UseCase | None = None,
+    on_progress: Callable[[CommandResult], None] = lambda _: None,
+    by_partition: Mapping[int, Sequence[Command]] | None = None,
+) -> CommandResult:
     """Send it to every partition and wait until all have answered, or `timeout_s` have passed.
 
-    `each`: what a partition gets in its place, the last one under the same id.
+    With `by_partition` only those partitions get commands: theirs, the last one under the same id.
+    Where the partitions of `use_case` share their models, a command about models goes to partition
+    0, where the learner reads and answers.
     """
-    async with Tapes([names["lifecycle"], names["dead-letter"]], settings) as tapes:
-        partitions = len(tapes.of(names["lifecycle"]))
+    async with TopicReader([names["lifecycle"], names["dead-letter"]], settings) as topics:
+        partitions = len(topics.of(names["lifecycle"]))
         if not partitions:
             raise Unavailable(f"There is no topic {names['lifecycle']}. See `riverrun topics`.")
-        obeyed = Obeyed(order, partitions)
-        starts = {place: end for place, (_, end) in (await tapes.bounds()).items()}
-        sent = {number: [order] for number in range(partitions)} if each is None else each
+        shared = use_case is not None and use_case.is_shared(partitions)
+        if by_partition is None and shared and command.verb in MODEL_VERBS:
+            by_partition = {0: [command]}
+        sent = by_partition or {number: [command] for number in range(partitions)}
+        result = CommandResult(command, sorted(sent))
+        starts = {partition: end for partition, (_, end) in (await topics.bounds()).items()}
         await _send(sent, settings, names["commands"])
         began = monotonic()
-        async for records in tapes.follow(starts):
+        async for records in topics.follow(starts):
             for record in records:
-                _note(obeyed, record, names)
-            on_progress(obeyed)
-            if not obeyed.waiting or monotonic() - began > timeout_s:
+                kind = "lifecycle" if record.topic == names["lifecycle"] else "dead-letter"
+                if (row := topics.row(kind, record)) is not None:
+                    _record_answer(result, record.partition, kind, row)
+            on_progress(result)
+            if not result.waiting or monotonic() - began > timeout_s:
                 break
-        return obeyed
+        return result
 
 
 async def _send(sent: Mapping[int, Sequence[Command]], settings: Settings, topic: str) -> None:
@@ -117,23 +164,24 @@ async def _send(sent: Mapping[int, Sequence[Command]], settings: Settings, topic
     await producer.start()
     try:
         for number, commands in sent.items():
-            for one in commands:
+            for command in commands:
                 await producer.send_and_wait(
                     topic,
-                    one.model_dump_json().encode(),
-                    key=one.command_id.encode(),
+                    command.model_dump_json().encode(),
+                    key=command.command_id.encode(),
                     partition=number,
                 )
     finally:
         await producer.stop()
 
 
-def _note(obeyed: Obeyed, record: Any, names: Mapping[str, str]) -> None:
-    value = orjson.loads(record.value)
-    command_id = obeyed.command.command_id
-    if record.topic == names["lifecycle"]:
-        if value["command_id"] == command_id and record.partition not in obeyed.applied:
-            obeyed.applied.append(record.partition)
-            obeyed.evidence[record.partition] = value["evidence"] or {}
-    elif value["stage"] == "command" and command_id.encode() in b64decode(value["value_base64"]):
-        obeyed.refused[record.partition] = value["error"]
+def _record_answer(
+    result: CommandResult, partition: int, kind: str, row: Mapping[str, Any]
+) -> None:
+    command_id = result.command.command_id
+    if kind == "lifecycle":
+        if row["command_id"] == command_id and partition not in result.applied:
+            result.applied.append(partition)
+            result.evidence[partition] = row["evidence"] or {}
+    elif row["stage"] == "command" and command_id.encode() in b64decode(row["value_base64"] or ""):
+        result.refused[partition] = row["error"]

@@ -1,8 +1,8 @@
-"""`riverrun redefine`: begins a new definition in every partition.
+"""`riverrun redefine`: begins a new definition in every partition, and in the learner.
 
 1. No worker may run: it would be fenced, and refuse to go on.
 2. Each partition's state is derived to the journal's end, under the definitions of then.
-3. It is carried over. What cannot be is said here, before anything is written.
+3. It is carried over. What cannot be raises here, before anything is written.
 4. The new source goes to the `definitions` topic.
 5. In each partition one transaction: the journal entry, and what is told on `lifecycle`.
 6. The new state is kept as a snapshot, so that workers start at once.
@@ -22,23 +22,30 @@ from typing import Any
 
 import orjson
 
-from models.carrying import kept_models
-from models.publishing import Output
-from models.task import PartitionTask
+from models.replay.state_migration import kept_models
+from models.task.learner_task import LEARNER, LearnerTask
+from models.task.output_records import Output
+from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
-from streams import definitions, statuses, topics
-from streams.loading import Loaded
-from streams.log import KafkaLog
-from streams.operating import group_of, log_of, store_of
-from streams.recovery import Entry
-from streams.redefining import Eras, redefined
-from streams.settings import Settings
-from streams.status import STATUS_TTL_S
-from streams.writer import Limits, Writer
+from streams.config.naming import group_of, title_of, transactional_id
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase
+from streams.kafka.transactional_writer import Limits, TransactionalWriter
+from streams.replay import definition_topic
+from streams.replay.definition_change import Eras, redefined, refuse_warm
+from streams.replay.fold import Entry
+from streams.replay.kafka_log import KafkaLog, log_of, read_versions
+from streams.snapshots.factory import store_of
+from streams.telemetry import partition_table
+from streams.telemetry.worker_status import STATUS_TTL_S
+from streams.topics import topic_admin
+
+ANEW, WARMED = "anew", "warmed"
+"""How a model began under a new definition, where it was not kept; told on `lifecycle`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RedefineRequest:
     """How a definition is to be begun, by whom and why."""
 
     how: str
@@ -48,49 +55,64 @@ class Wish:
 
 @dataclass(slots=True)
 class Begun:
-    """One partition: the entry that begins the definition (None: it is in force), and its state."""
+    """One partition, or the learner (`LEARNER`): the entry that begins the definition (None: it is
+    in force), and its state.
+    """
 
     partition: int
     entry: Entry | None
     kept: list[str]
-    task: PartitionTask | None
+    task: PartitionTask | LearnerTask | None
 
     def row(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         entry = None if self.entry is None else self.entry.seq
         return {"partition": self.partition, "entry": entry, "kept_models": self.kept}
 
 
 class Redefinition:
-    """One act. `on_progress(partition, entries derived)`."""
+    """One act. `on_progress(partition, entries derived)`. A dry run ends after step 3, and workers
+    may run meanwhile: what it says is as of the journal's end that it read.
+    """
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: LoadedUseCase,
         settings: Settings,
-        wish: Wish,
+        wish: RedefineRequest,
         on_progress: Callable[[int, int], None] = lambda partition, seq: None,
+        *,
+        dry_run: bool = False,
     ) -> None:
+        self._dry_run = dry_run
         self._loaded = loaded
         self._settings = settings
         self._wish = wish
         self._on_progress = on_progress
-        self._names = topics.names_of(loaded.use_case, settings)
+        self._names = topic_admin.names_of(loaded.use_case, settings)
 
     async def run(self) -> list[Begun]:
-        """Steps 1 to 6; raises `Incompatible`, and has changed nothing, where it cannot be."""
-        partitions = await topics.ensure(self._loaded.use_case, self._settings)
-        await self._refuse_workers()
+        """Do steps 1 to 6; raise `Incompatible`, with nothing changed, if a state does not fit."""
+        case = self._loaded.use_case
+        if self._dry_run:
+            partitions = await topic_admin.partitions_of(case, self._settings)
+        else:
+            partitions = await topic_admin.ensure(case, self._settings)
+            await self._refuse_workers()
         eras = Eras(self._loaded, self._settings, self._names, partitions)
+        numbers = [*range(partitions), *([LEARNER] if case.is_shared(partitions) else [])]
         async with AsyncExitStack() as open_logs:
             logs = []
-            for partition in range(partitions):
-                log = log_of(self._settings, self._names, partition)
+            for number in numbers:
+                log = log_of(self._settings, self._names, number, partitions)
                 await log.start()
                 open_logs.push_async_callback(log.close)
                 logs.append(log)
-            begun = [await self._carried(eras, log, n) for n, log in enumerate(logs)]
-            await definitions.publish(self._loaded, self._settings)
+            pairs = zip(numbers, logs, strict=True)
+            begun = [await self._carried(eras, log, number) for number, log in pairs]
+            if self._dry_run:
+                return begun
+            await definition_topic.publish(self._loaded, self._settings)
             for one, log in zip(begun, logs, strict=True):
                 if one.entry is not None:
                     await self._commit(one, log)
@@ -101,7 +123,7 @@ class Redefinition:
     async def _refuse_workers(self) -> None:
         # What a worker tells of itself outlives it by some seconds.
         group, deadline = group_of(self._loaded, self._settings), monotonic() + STATUS_TTL_S + 2
-        while running := await statuses.workers(group, self._settings):
+        while running := await partition_table.workers(group, self._settings):
             if monotonic() > deadline:
                 names = ", ".join(str(worker["worker"]) for worker in running)
                 raise Incompatible(f"workers run: {names}. Stop them, then again.")
@@ -111,6 +133,7 @@ class Redefinition:
         last = await log.last()
         if last is None or last.definition == self._loaded.definition:
             return Begun(partition, None, [], None)
+        read_versions(log, self._names, last)
         past = eras.past(log, partition)
         past.exact = False  # an upgrade: what the last snapshot lacks is learnt by the new core
         await past.read()
@@ -118,12 +141,25 @@ class Redefinition:
         store = store_of(past.loaded(old), self._settings, lambda _: past.fresh(old))
         task = await store.load(partition)
         task = await past.roll(task, lambda task: self._on_progress(partition, task.seq - 1))
-        kept = kept_models(task, past.fresh(self._loaded.definition))
+        fresh = past.fresh(self._loaded.definition)
+        if self._wish.how == "warm":
+            refuse_warm(fresh)
+        kept = kept_models(task, fresh)
         entry = Entry(
-            last.seq + 1, last.step, [], last.next, self._loaded.definition, self._said(last)
+            last.seq + 1,
+            last.step,
+            [],
+            last.next,
+            self._loaded.definition,
+            self._said(last),
+            marks=last.marks,
+            partitions=last.partitions,
         )
         models = [] if self._wish.how == "clean" else kept
-        return Begun(partition, entry, models, await redefined(past, task, entry))
+        task = await redefined(past, task, entry)
+        # Of inputs that the former definition had not, nothing was taken yet.
+        entry = entry._replace(next=list(task.next), marks=list(task.marks))
+        return Begun(partition, entry, models, task)
 
     def _said(self, last: Entry) -> dict[str, Any]:
         wish = self._wish
@@ -139,11 +175,12 @@ class Redefinition:
         entry, task = begun.entry, begun.task
         assert entry is not None
         assert task is not None
-        writer = Writer(
+        learns, group = begun.partition == LEARNER, group_of(self._loaded, self._settings)
+        writer = TransactionalWriter(
             self._settings.kafka_client(),
-            transactional_id=f"{group_of(self._loaded, self._settings)}-{begun.partition}",
-            partition=begun.partition,
-            topics=self._names,
+            transactional_id=transactional_id(group, begun.partition),
+            partition=0 if learns else begun.partition,
+            topics=self._names | {"journal": self._names["learning"]} if learns else self._names,
             limits=Limits(),
         )
         try:
@@ -151,15 +188,19 @@ class Redefinition:
             last = await log.last()
             if last is None or last.seq + 1 != entry.seq:
                 raise Incompatible(
-                    f"partition {begun.partition} went on meanwhile; stop all workers, then again"
+                    f"{title_of(begun.partition)} went on meanwhile; stop all workers, then again"
                 )
-            await writer.commit(self._told(task), orjson.dumps(entry._asdict()))
+            await writer.commit(self._told(task, begun.kept), orjson.dumps(entry.record()))
         finally:
             await writer.close()
 
-    def _told(self, task: PartitionTask) -> list[Output]:
+    def _told(self, task: PartitionTask | LearnerTask, kept: list[str]) -> list[Output]:
         out: list[Output] = []
+        if not isinstance(task, LearnerTask) and task.shared is not None:
+            return out  # the learner tells it, once
         wish, names = self._wish, task.roster.names
+        warm = wish.how == "warm"
+        kept = [] if warm else kept
         for name in names:
             task.teller.tell(
                 out,
@@ -169,17 +210,25 @@ class Redefinition:
                 cause="definition",
                 who=wish.who,
                 why=f"definition {task.definition} was begun ({wish.how}): {wish.why}",
+                evidence={
+                    "begun": "kept" if name in kept else WARMED if warm else ANEW,
+                    "learnt": {name: task.roster.pooled[name].trained_on},
+                },
             )
         return out
 
     async def _keep(self, begun: Begun) -> None:
-        task = begun.task
+        task: Any = begun.task
         if task is None:
             return
 
         # The archive, too, whenever the last was: older entries may be beyond this core.
         store = store_of(
-            self._loaded, self._settings, task.anew, interval_s=0.0, archive_interval_s=0.0
+            self._loaded,
+            self._settings,
+            lambda _: task.anew(),
+            interval_s=0.0,
+            archive_interval_s=0.0,
         )
         await store.load(begun.partition)
         store.offer(begun.partition, task)

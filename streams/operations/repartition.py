@@ -4,6 +4,7 @@ Events, outcomes and history go over in the order of their times, each key in it
 their headers and timestamps; new workers then answer and learn all of it anew. What differs after:
 
 - each partition has its own models, so models, predictions and intervals differ (windows do not);
+- a record that was set aside (`riverrun skip`) is left out, since workers would halt at it again;
 - commands are not copied, since a promotion has no event time: promote again;
 - the old topics stay as they are, and go on proving the old predictions.
 """
@@ -16,15 +17,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaProducer
 
-from models.usecase import UseCase
-from schemas.errors import Incompatible, Misdeclared
+from models.inputs.decoder import AT_ONCE, EVENTS, KIND_HEADER, OUTCOMES, parsed_input
+from models.spec.use_case import UseCase
+from schemas.errors import ConfigError, Incompatible
 from schemas.partitioner import partition_of
-from streams import topics
-from streams.settings import Settings
-from streams.tapes import Tapes, merged
+from schemas.topics import INPUTS
+from streams.config.settings import Settings
+from streams.kafka.topic_reader import TopicReader, merged
+from streams.topics import topic_admin
 
 COPIED = ("history", "outcomes", "events")
 """On equal times in this order, as a partition task takes them."""
@@ -40,10 +42,12 @@ class Copied:
     outcomes: int = 0
     history: int = 0
     keyless: int = 0
+    set_aside: int = 0
+    """Left out."""
 
     @property
     def total(self) -> int:
-        """All records."""
+        """Return the number of all records."""
         return self.events + self.outcomes + self.history
 
 
@@ -59,16 +63,16 @@ async def repartition(
     Raises `Incompatible` if there is something on them already. Killed half way, remove the new
     topics and begin again.
     """
-    old, new = topics.names_of(use_case, settings), topics.names_of(use_case, to)
+    old, new = topic_admin.names_of(use_case, settings), topic_admin.names_of(use_case, to)
     if set(old.values()) & set(new.values()):
-        raise Misdeclared("The new topics are the old ones.", mend="Give another --to PREFIX.")
-    made = await topics.ensure(replace(use_case, partitions=partitions), to)
+        raise ConfigError("The new topics are the old ones.", hint="Give another --to PREFIX.")
+    made = await topic_admin.ensure(replace(use_case, partitions=partitions), to)
     if made != partitions:
         raise Incompatible(f"{new['events']} is there already, with {made} partitions.")
     await _refuse_used([new[kind] for kind in COPIED], to)
-    copied = Copied()
-    async with Tapes([old[kind] for kind in COPIED], settings) as tapes:
-        total = sum(end - start for start, end in (await tapes.bounds()).values())
+    copied, set_aside = Copied(), await _set_aside(old, settings)
+    async with TopicReader([old[kind] for kind in COPIED], settings) as reader:
+        total = sum(end - start for start, end in (await reader.bounds()).values())
         kinds = {old[kind]: kind for kind in COPIED}
         producer = AIOKafkaProducer(
             **to.kafka_client(),
@@ -81,8 +85,11 @@ async def repartition(
         await producer.start()
         try:
             sent: list[Any] = []
-            async for record in _in_time(tapes, old):
+            async for record in _in_time(use_case, reader, old):
                 kind = kinds[record.topic]
+                if (kind, record.partition, record.offset) in set_aside:
+                    copied.set_aside += 1
+                    continue
                 sent.append(await _send(producer, new[kind], record, partitions))
                 setattr(copied, kind, getattr(copied, kind) + 1)
                 copied.keyless += record.key is None
@@ -96,19 +103,36 @@ async def repartition(
     return copied
 
 
-def _in_time(tapes: Tapes, names: Mapping[str, str]) -> AsyncIterator[Any]:
-    places = [place for kind in COPIED for place in tapes.of(names[kind])]
-    return merged([tapes.records(place) for place in places], _time)
+async def _set_aside(names: Mapping[str, str], settings: Settings) -> set[tuple[str, int, int]]:
+    """Return the records that the journal lists as set aside: input, partition and offset."""
+    skipped = set()
+    async with TopicReader([names["journal"]], settings) as reader:
+        for topic_partition in reader.topic_partitions:
+            async for _, entry in reader.rows("journal", topic_partition):
+                for skip in entry.get("skipped") or ():
+                    skipped.add((INPUTS[skip["input"]], topic_partition.partition, skip["offset"]))
+    return skipped
 
 
-def _time(record: Any) -> float:
-    """Its event or outcome time, seconds UTC; what has none goes at once, as a task takes it."""
-    try:
-        fields = orjson.loads(record.value)
-        text = fields.get("outcome_time") or fields["event_time"]
-        return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return float("-inf")
+def _in_time(
+    use_case: UseCase, reader: TopicReader, names: Mapping[str, str]
+) -> AsyncIterator[Any]:
+    inputs = [each for kind in COPIED for each in reader.of(names[kind])]
+    outcomes = names["outcomes"]
+    return merged([reader.records(each) for each in inputs], lambda r: _time(use_case, r, outcomes))
+
+
+def _time(use_case: UseCase, record: Any, outcomes: str) -> float:
+    """Return the event or outcome time, seconds UTC.
+
+    A record without one is due at once, as in a task.
+    """
+    is_outcome = record.topic == outcomes or (KIND_HEADER, b"outcome") in record.headers
+    body = parsed_input(use_case, OUTCOMES if is_outcome else EVENTS, record.value)
+    if body is None:
+        return AT_ONCE
+    time: datetime = body.outcome_time if is_outcome else body.event_time
+    return time.timestamp()
 
 
 async def _send(producer: Any, topic: str, record: Any, partitions: int) -> Any:
@@ -125,8 +149,8 @@ async def _send(producer: Any, topic: str, record: Any, partitions: int) -> Any:
 
 
 async def _refuse_used(names: list[str], settings: Settings) -> None:
-    async with Tapes(names, settings) as tapes:
-        used = sorted({p.topic for p, (_, end) in (await tapes.bounds()).items() if end})
+    async with TopicReader(names, settings) as reader:
+        used = sorted({p.topic for p, (_, end) in (await reader.bounds()).items() if end})
     if used:
         raise Incompatible(
             f"{', '.join(used)} hold records already. Give another --to PREFIX, or remove them."

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from streams.transport import Batch
+from streams.kafka.faust_transport import Batch
 
 
-class Inbox:
+class InputQueue:
     """One input's queue. Bounded by its reader: `full` says when to stop fetching."""
 
     def __init__(self, *, records_max: int = 8_000, bytes_max: int = 32 << 20) -> None:
@@ -43,7 +43,7 @@ class Inbox:
         return True
 
     def pop(self) -> Any | None:
-        """The next record, or None."""
+        """Return the next record, or None."""
         if not self.records:
             return None
         record = self.records.popleft()

@@ -14,17 +14,34 @@ from typing import Any, Protocol
 
 from faust.types import TP
 
+from models.inputs.decoder import AT_ONCE
+from models.inputs.skipped_records import Place, Skip
 from schemas.errors import RiverrunError
-from streams.inbox import Inbox
-from streams.recovery import Task
-from streams.transport import Batch
+from streams.kafka.faust_transport import Batch
+from streams.kafka.input_partitions import Input, located
+from streams.partition.input_queue import InputQueue
+from streams.partition.pacing import Pacing
+from streams.partition.skip_requests import failure_of
+from streams.replay.fold import Task
 
 NEVER = float("inf")
 CLOCK_EVERY = 8  # records between two looks at the clock
+AHEAD_S = 0.02  # until a task that is too far ahead of others looks again
 
 
 class ApplyFailed(RiverrunError):
-    """A bug: `apply` raised. Nothing of the batch was committed; the text names the record."""
+    """A bug: `apply` raised at a record, and the state is of no use. Nothing of the batch was
+    committed. `failure` is what it is set aside with, if it is.
+    """
+
+    def __init__(self, index: int, record: Any, failure: Skip) -> None:
+        super().__init__(
+            f"{failure.error}, at {record.topic}[{record.partition}] offset {record.offset}. "
+            "Nothing of its batch was committed. This is a bug in riverrun or in the use case"
+        )
+        self.index = index
+        self.record = record
+        self.failure = failure
 
 
 class Ends(Protocol):
@@ -43,17 +60,19 @@ class Intake:
     def __init__(
         self,
         number: int,
-        inputs: Sequence[str | None],
+        inputs: Sequence[Input],
         ends: Ends,
         *,
         choose: Callable[[list[float | None]], int | None],
         aligned: Collection[int],
         alignment_wait_s: float,
         clock: Callable[[], float],
+        pacing: Pacing | None = None,
+        flaw: Callable[[int, Any], str | None] | None = None,
     ) -> None:
-        self.tps = [None if topic is None else TP(topic, number) for topic in inputs]
-        self.index = {tp.topic: i for i, tp in enumerate(self.tps) if tp is not None}
-        self.inboxes = [Inbox() for _ in self.tps]
+        self.tps = [None if tp is None else TP(*tp) for tp in located(inputs, number)]
+        self.index = {tp: i for i, tp in enumerate(self.tps) if tp is not None}
+        self.inboxes = [InputQueue() for _ in self.tps]
         self.lost: set[int] = set()
         self.full: set[int] = set()
         self.applied = 0
@@ -61,17 +80,27 @@ class Intake:
         # Of what was applied: the first event at hand, and the last record of each input.
         self.oldest: Any | None = None
         self.newest: list[Any | None] = [None for _ in self.tps]
+        # Records that are set aside; one that failed before, which has a batch of its own.
+        self.skips: dict[Place, Skip] = {}
+        self.suspect: Place | None = None
+        self.cut = False  # this batch ends before the suspect
+        self._unread: dict[int, Exception] = {}
         self._ends = ends
-        self._choose = choose
+        self._choose = choose  # where the task has no rule of its own
         self._aligned = frozenset(i for i in aligned if i < len(inputs) and inputs[i] is not None)
         self._alignment_wait_s = alignment_wait_s
         self._clock = clock
+        self._pacing = pacing
+        self._flaw = flaw
+        self._choosing = choose
+        self._ahead = False  # of other tasks, by more than the pacing allows
         self._task: Task | None = None
         self._forget_heads()
 
     def reset(self, task: Task, positions: Sequence[int]) -> dict[TP, int]:
         """Begin anew with that task; gives where to seek each input."""
         self._task = task
+        self._choosing = getattr(task, "choose", self._choose)
         for inbox, offset in zip(self.inboxes, positions, strict=True):
             inbox.reset(offset)
         self._forget_heads()
@@ -81,15 +110,16 @@ class Intake:
         return {tp: at for tp, at in zip(self.tps, positions, strict=True) if tp is not None}
 
     def clear(self) -> None:
-        """What was applied is committed."""
+        """Forget what was applied: it is committed."""
         self.applied = 0
+        self.cut = False
         self.outputs = []
         self.oldest = None
         self.newest = [None for _ in self.tps]
 
     def accept(self, batch: Batch) -> TP | None:
         """Take in a fetched batch. Gives the input if its reader should stop for now."""
-        i = self.index[batch.topic]
+        i = self.index[TP(batch.topic, batch.partition)]
         if i in self.lost:
             return None
         inbox = self.inboxes[i]
@@ -101,14 +131,14 @@ class Intake:
         return None
 
     def take_lost(self) -> dict[TP, int]:
-        """Inputs that must be sought back to, and where to; they are expected from now on."""
+        """Return inputs that must be sought back, and where to; they are expected from now on."""
         lost = self._places(self.lost)
         self.full -= self.lost
         self.lost.clear()
         return lost
 
     def take_ebbed(self) -> Collection[TP]:
-        """Inputs that were full and have room again."""
+        """Return inputs that were full and have room again."""
         ebbed = {i for i in self.full if self.inboxes[i].ebbed}
         self.full -= ebbed
         return self._places(ebbed).keys()
@@ -120,9 +150,15 @@ class Intake:
 
     def take(self, room: int, until: float) -> int:
         """Apply aligned records until the room, the time or the inputs are used up."""
-        task, choose, aligned, clock = self._task, self._choose, self._aligned, self._clock
+        task, aligned, clock = self._task, self._aligned, self._clock
         assert task is not None
+        choose = self._choosing
+        self._ahead = False
+        paced: Any = task  # it has a clock
+        pacing = self._pacing
+        limit = NEVER if pacing is None else pacing.limit(paced.clock_s)
         apply, publish = task.apply, self.outputs.extend
+        wanted, skips, suspect = task.wanted, self.skips, self.suspect
         times, heads = self._times, self._heads
         for empty in [i for i, time in enumerate(times) if time is None]:
             self._advance(empty)
@@ -135,10 +171,25 @@ class Intake:
         while count < room:
             if (i := choose(times)) is None:
                 break
+            if limit < NEVER and i in aligned and paced.clock_s > limit:
+                self._ahead = True
+                break
+            if pacing is not None and i in aligned and self._is_unlearnt(pacing, i):
+                self._ahead = True
+                break
+            if suspect is not None and suspect == (i, records[i].offset) and self.applied + count:
+                self.cut = True
+                break
             try:
-                publish(apply(heads[i]))
+                if (wanted or skips) and (skip := self._skip(i)) is not None:
+                    publish(task.set_aside(i, records[i], skip))
+                else:
+                    outputs = apply(heads[i])
+                    publish(outputs)
+                    if pacing is not None:
+                        pacing.published(outputs, paced.clock_s)
             except Exception as error:
-                raise self._blame(i, error) from error
+                raise self._blame(i, self._unread.get(i, error)) from error
             newest[i] = records[i]
             count += 1
             if not self._advance(i) and i in aligned and not self.ended(i):
@@ -148,12 +199,20 @@ class Intake:
         self.applied += count
         return count
 
+    def _is_unlearnt(self, pacing: Pacing, i: int) -> bool:
+        """Return whether a record is too far ahead of what the shared models have learnt."""
+        time = self._times[i]
+        if time is None or time <= pacing.unlearnt_limit():
+            return False
+        pacing.held()
+        return True
+
     def blocked_s(self, now: float) -> float:
         """How long nothing may be taken: 0 if something may now, NEVER until something comes."""
         times = self._times
-        if all(time is None for time in times):
+        if self._choosing(times) is None:
             return NEVER
-        longest = 0.0
+        longest = AHEAD_S if self._ahead else 0.0
         for i in self._aligned:
             if times[i] is None and not self.ended(i):
                 until = self._wait_until[i]
@@ -165,7 +224,9 @@ class Intake:
     @property
     def holding(self) -> bool:
         """Whether records wait for an empty input, whose end may become known at any moment."""
-        return any(time is not None for time in self._times) and any(self._wait_until)
+        return any(time is not None for time in self._times) and (
+            self._ahead or any(self._wait_until)
+        )
 
     @property
     def waiting(self) -> int:
@@ -178,13 +239,19 @@ class Intake:
         if tp is None:
             return True
         stable = self._ends.stable(tp)
-        return stable is not None and self.inboxes[i].expected >= stable
+        if stable is None or self.inboxes[i].expected < stable:
+            return False
+        earliest = min((time for time in self._times if time is not None), default=None)
+        if earliest is None or self._pacing is None:
+            return True
+        return not self._pacing.holds(i, earliest)
 
     def _forget_heads(self) -> None:
         self._times: list[float | None] = [None for _ in self.tps]
         self._wait_until: list[float | None] = [None for _ in self.tps]
         self._heads: list[Any] = [None for _ in self.tps]
         self._records: list[Any] = [None for _ in self.tps]
+        self._unread.clear()
 
     def _advance(self, i: int) -> bool:
         record = self._records[i] = self.inboxes[i].pop()
@@ -192,24 +259,36 @@ class Intake:
             self._times[i] = None
             return False
         assert self._task is not None
+        self._wait_until[i] = None
+        self._unread.pop(i, None)
+        if self._flaw is not None and (why := self._flaw(i, record)) is not None:
+            self.skips[i, record.offset] = Skip(i, record.offset, who="riverrun", why=why)
+        if self._skip(i) is not None:  # it is not even read
+            self._times[i] = AT_ONCE
+            return True
         try:
             taken = self._heads[i] = self._task.read(i, record)
         except Exception as error:
-            raise self._blame(i, error) from error
-        self._times[i] = taken.time
+            if self.suspect != (i, record.offset):
+                raise self._blame(i, error) from error
+            # It is blamed once all before it is committed.
+            self._unread[i], self._heads[i], self._times[i] = error, None, AT_ONCE
+            return True
+        self._times[i] = taken.due
         self._wait_until[i] = None
         return True
 
+    def _skip(self, i: int) -> Skip | None:
+        assert self._task is not None
+        place = i, self._records[i].offset
+        return self.skips.get(place) or self._task.wanted.get(place)
+
     def _blame(self, i: int, error: Exception) -> ApplyFailed:
-        record = self._records[i]
-        return ApplyFailed(
-            f"{type(error).__name__}: {error}, at {record.topic}[{record.partition}] offset "
-            f"{record.offset}. Nothing of its batch was committed. This is a bug in riverrun or "
-            "in the use case"
-        )
+        record, masked = self._records[i], bool(getattr(self._task, "masking", None))
+        return ApplyFailed(i, record, failure_of(i, record.offset, error, masked=masked))
 
     def lag(self) -> int:
-        """Committed input records that are not applied yet, aborted and control ones included."""
+        """Return how many committed records wait, aborted and control ones included."""
         lag = 0
         for inbox, tp in zip(self.inboxes, self.tps, strict=True):
             stable = None if tp is None else self._ends.stable(tp)

@@ -1,6 +1,6 @@
 """What a partition's runner is connected to, so that a simulation can connect it to something else.
 
-Kafka's side of each is named in its docstring; tests/memory.py has all of them in memory.
+Kafka's side of each is named in its docstring; tests/support/memory.py has all of them in memory.
 """
 
 from __future__ import annotations
@@ -11,16 +11,25 @@ from typing import Any, Protocol
 
 from faust.types import TP
 
-from models.alignment import ALIGNED, choose
-from streams.intake import Ends
-from streams.recovery import Log, Task, rolled
-from streams.writer import Limits
+from models.inputs.merge_order import ALIGNED, choose
+from models.inputs.skipped_records import Skip
+from schemas.topics import INPUTS
+from streams.config.naming import title_of
+from streams.kafka.input_partitions import Input
+from streams.kafka.transactional_writer import Limits
+from streams.partition.intake import Ends
+from streams.partition.pacing import Pacing
+from streams.replay.fold import Log, Task, rolled
 
 
 class PartitionTask(Task, Protocol):
-    """The pure state machine (models/task.py)."""
+    """The pure state machine (models/task/partition_task.py)."""
 
-    def report(self) -> Sequence[Any]: ...  # noqa: D102 - models/task.py says it
+    sealed: str
+
+    def report(self) -> Sequence[Any]: ...  # noqa: D102 - models/task/partition_task.py says it
+    def rule_may_skip(self) -> bool: ...  # noqa: D102
+    def halted(self, index: int, record: Any, failure: Skip) -> Sequence[Any]: ...  # noqa: D102
 
 
 class Source(Ends, Protocol):
@@ -50,24 +59,54 @@ class PartitionLog(Log, Protocol):
     async def close(self) -> None: ...  # noqa: D102
     async def beginnings(self) -> list[int]: ...  # noqa: D102
     async def ends(self) -> list[int]: ...  # noqa: D102
+    async def at(self, input: int, offset: int) -> Any | None: ...  # noqa: D102
+    async def unread(self, input: int, first: int) -> Sequence[Any]: ...  # noqa: D102
 
 
 class SnapshotStore(Protocol):
     """Where states are kept; a cache of the log."""
 
     async def load(self, partition: int, at_hand: Any = None) -> PartitionTask:
-        """The newest usable state of a partition; a fresh task if there is none; `at_hand` itself
-        unless what is stored is so far ahead of it that loading it takes less than the fold.
+        """Return the newest usable state of a partition; a fresh task if there is none; `at_hand`
+        itself unless what is stored is so far ahead of it that loading it takes less than the fold.
         """
 
     async def fresh(self, partition: int, because: str) -> PartitionTask:
-        """A task at the beginning: what was loaded does not fit the log, and why."""
+        """Return a task at the beginning: what was loaded does not fit the log, and why."""
+
+    def release(self, partition: int) -> None:
+        """Told when another worker has that partition."""
 
     def offer(self, partition: int, task: PartitionTask) -> None:
         """Told after each commit, and after each entry of a fold. Returns within milliseconds."""
 
     def status(self, partition: int) -> Mapping[str, Any]:
-        """What operators should know: age and size of the newest snapshot; plain values."""
+        """Return what operators should know: age and size of the newest snapshot; plain values."""
+
+
+class FreshStore:
+    """Keeps nothing: every start folds the whole log."""
+
+    def __init__(self, factory: Callable[[int], PartitionTask]) -> None:
+        self.factory = factory
+
+    async def load(self, partition: int, at_hand: PartitionTask | None = None) -> PartitionTask:
+        """Return what is at hand, or a fresh task."""
+        return at_hand or self.factory(partition)
+
+    async def fresh(self, partition: int, because: str) -> PartitionTask:
+        """Return a fresh task."""
+        return self.factory(partition)
+
+    def offer(self, partition: int, task: PartitionTask) -> None:
+        """Nothing."""
+
+    def release(self, partition: int) -> None:
+        """Nothing."""
+
+    def status(self, partition: int) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -105,13 +144,27 @@ class Pace:
 class Wiring:
     """What all partitions of one use case in one worker share."""
 
-    inputs: tuple[str | None, ...]  # topic of each input, in the journal's numbering
+    inputs: tuple[Input, ...]  # in the journal's numbering
     store: SnapshotStore
     open_log: Callable[[int], PartitionLog]
     open_writer: Callable[[int], TransactionWriter]
-    choose: Callable[[list[float | None]], int | None] = choose
+    choose: Callable[[list[float | None]], int | None] = choose  # where a task has no rule
     aligned: Collection[int] = ALIGNED  # inputs that are waited for while they are empty
     pace: Pace = Pace()
+    # Failures after which a record is set aside (0: never), and what the use case is called in
+    # commands that people are told.
+    skip_after: int = 0
+    partitions: int | None = None  # of each topic; None: not known
+    kinds: tuple[str, ...] = INPUTS  # of the inputs, as people are told
+    obeys_skips: bool = True  # commands name records of these inputs
+    # Of a task that waits for others: the learner, and partitions that learn from each other.
+    pacing: Callable[[int], Pacing] | None = None
+    # Why a record of an input cannot be applied, as only this process can tell: it is set aside.
+    flaw: Callable[[int, Any], str | None] | None = None
+    # Told with a task before it is folded (False) and before it goes live (True).
+    prepare: Callable[[Any, bool], None] = lambda task, live: None
+    shown_name: str = "USECASE"
+    title: Callable[[int], str] = title_of  # of a task, as people are told
     # A record that no broker takes is left out, or what this makes of it takes its place.
     # From a state and its log to the state at the log's end; through changes of definition, too.
     # What it is told with the task after each entry, it may be broken off at.

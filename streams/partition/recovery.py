@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.errors import Unavailable
-from streams.recovery import Diverged, Entry, check_position, resumed
-from streams.wiring import PartitionLog, PartitionTask, Wiring
+from streams.kafka.input_partitions import located
+from streams.partition.ports import PartitionLog, PartitionTask, Wiring
+from streams.replay.fold import Diverged, Entry, check_position
+from streams.replay.input_positions import refuse_beyond, refuse_count, refuse_others
 
 log = logging.getLogger("riverrun.partition")
 
@@ -32,7 +34,7 @@ Commit = Callable[[Sequence[Any], bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptState:
     """A state to go on from: of a clean stop, a fold broken off, or a failure.
 
     Its closed entries are the journal's; but if `entry` is given, that is its last one, with
@@ -45,19 +47,20 @@ class Kept:
     entry: bytes | None = None
 
 
-class Resuming:
+class Recovery:
     """One partition's. After `run`, however it ended, `kept` is what may be gone on from."""
 
     def __init__(
         self,
         number: int,
         wiring: Wiring,
-        kept: Kept | None,
+        kept: KeptState | None,
         *,
         commit: Commit,
         moved: Callable[[], None],
     ) -> None:
         self.number = number
+        self.title = wiring.title(number)
         self.wiring = wiring
         self.kept = kept
         self.committed = False  # a batch in doubt, now or then
@@ -71,42 +74,64 @@ class Resuming:
         self._look_at, self._look_s = 0.0, LOOK_S
 
     async def run(self, reader: PartitionLog) -> tuple[PartitionTask, list[int]]:
-        """(the task at the journal's end, where each input goes on)."""
+        """Return (the task at the journal's end, where each input goes on)."""
         last = await reader.last()
+        refuse_count(self.wiring.shown_name, last, self.wiring.partitions)
         if self.kept is not None and self.kept.entry is not None:
             last = await self._settled(self.kept, self.kept.entry, last, reader)
-        task = await self._at_hand(last)
-        self.kept, self.first_step, self.at_hand_at = Kept(task), task.step, self._clock()
+        task = await self._at_hand(last, reader)
+        self.wiring.prepare(task, False)
+        self.kept, self.first_step, self.at_hand_at = KeptState(task), task.step, self._clock()
         self._goal_step = 0 if last is None else last.step
         self._look_at = self.at_hand_at + self._look_s
         task = await self._rolled_forward(task, reader, last)
-        self.kept = Kept(task)
-        bounds = zip(await reader.beginnings(), await reader.ends(), strict=True)
-        return task, resumed(self.wiring.inputs, self.number, task.next, bounds)
+        self.kept = KeptState(task)
+        return task, await self._positions(task, reader)
+
+    async def _positions(self, task: PartitionTask, reader: PartitionLog) -> list[int]:
+        """Where each input goes on: its next offset, or its first one if none was taken yet."""
+        places, next = located(self.wiring.inputs, self.number), task.next
+        bounds = list(zip(await reader.beginnings(), await reader.ends(), strict=True))
+        refuse_beyond(places, next, bounds)
+        await refuse_others(places, next, task.marks, bounds, reader)
+        return [start if at < 0 else at for at, (start, _) in zip(next, bounds, strict=True)]
 
     async def _settled(
-        self, kept: Kept, sealed: bytes, last: Entry | None, reader: PartitionLog
+        self, kept: KeptState, sealed: bytes, last: Entry | None, reader: PartitionLog
     ) -> Entry | None:
         """See what became of a batch; gives the journal's end after that."""
         mine = Entry.decode(sealed)
         if mine.seq == (0 if last is None else last.seq + 1):
             await self._commit(kept.outputs, sealed)
-            log.info("partition %d: entry %d is committed now", self.number, mine.seq)
-            self.kept, self.committed, last = Kept(kept.task), True, mine
+            log.info("%s: entry %d is committed now", self.title, mine.seq)
+            self.kept, self.committed, last = KeptState(kept.task), True, mine
         elif last is not None and await self._holds(reader, mine):
-            self.kept, self.committed = Kept(kept.task), True
+            self.kept, self.committed = KeptState(kept.task), True
         else:
-            log.info("partition %d: entry %d is not this worker's", self.number, mine.seq)
+            log.info("%s: entry %d is not this worker's", self.title, mine.seq)
             self.kept = None
         return last
 
-    async def _at_hand(self, last: Entry | None) -> PartitionTask:
+    async def _at_hand(self, last: Entry | None, reader: PartitionLog) -> PartitionTask:
         kept, store = None if self.kept is None else self.kept.task, self.wiring.store
         if kept is not None and (last is None or last.step - kept.step < FAR_RECORDS):
             return kept
         task = await store.load(self.number, kept)
         self.source = "load" if task is not kept else self.source
+        while task is not kept and not await self._is_of(reader, task, last):
+            because = f"the state at entry {task.seq} is of another journal: its last entry differs"
+            task = await store.fresh(self.number, because)
         return task
+
+    async def _is_of(self, reader: PartitionLog, task: PartitionTask, last: Entry | None) -> bool:
+        """Whether the journal has the last entry that a state was made of, or has it no more."""
+        if not task.seq or not task.sealed:
+            return True
+        if last is not None and last.seq == task.seq - 1:
+            return last.digest == task.sealed
+        async for entry in reader.entries(task.seq - 1):
+            return entry.seq != task.seq - 1 or entry.digest == task.sealed
+        return True  # it ends before: what follows says so
 
     async def _holds(self, reader: PartitionLog, mine: Entry) -> bool:
         async for entry in reader.entries(mine.seq):
@@ -124,7 +149,7 @@ class Resuming:
             self.kept = None
             if not loaded_at:
                 raise
-            log.error("partition %d: state at entry %d: %s", self.number, loaded_at, error)
+            log.error("%s: state at entry %d: %s", self.title, loaded_at, error)
             task = await self.wiring.store.fresh(self.number, str(error))
             return await self._at_the_end(task, reader, last)
 
@@ -153,13 +178,14 @@ class Resuming:
                 return rolled
             except _LookAgain:
                 assert self.kept is not None
-                task = await self._at_hand(last)
+                task = await self._at_hand(last, reader)
+                self.wiring.prepare(task, False)
                 self.first_step += task.step - self.kept.task.step
-                self.kept, self._look_s = Kept(task), 2 * self._look_s
+                self.kept, self._look_s = KeptState(task), 2 * self._look_s
                 self._look_at = self._clock() + self._look_s
 
     def _progressed(self, task: PartitionTask) -> None:
-        self.kept = Kept(task)
+        self.kept = KeptState(task)
         self._moved()
         self.wiring.store.offer(self.number, task)
         if self._clock() > self._look_at and self._goal_step - task.step >= FAR_RECORDS:

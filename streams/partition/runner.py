@@ -4,17 +4,18 @@
                 2. read the journal's end, and see what became of a batch in doubt
                 3. take the state that was kept, or load a snapshot
                 4. fold the journal after it
-                5. compare: seq, step and next are the journal's (2 to 5: streams/resuming.py)
+                5. compare: seq, step and next are the journal's (2 to 5:
+                   streams/partition/recovery.py)
                 6. seek each input to the task's next, and open it
-    live        7. take aligned records and apply them (streams/intake.py)
+    live        7. take aligned records and apply them (streams/partition/intake.py)
                 8. until the batch is full, the inputs are empty or its time is up
                 9. commit outputs and journal entry in one transaction; offer a snapshot; again
 
 Exactness: the task is changed by `apply` alone, which advances its position too, and nothing is
 awaited in between. Whatever fails after step 7, the producer is discarded and step 1 follows:
 there is one path for start, failure and repair. The state is kept, and used again only as far as
-the journal bears it out. An exception in `apply` is a bug and stops the worker; the record that
-did it is named.
+the journal bears it out. An exception in `apply` is a bug, and the state is of no use after: it is
+left, and the partition halts at the record that did it (streams/partition/skip_requests.py).
 
 Zombies: after a failure step 1 waits until the group's coordinator has confirmed this member in
 the generation of its assignment. Otherwise a woken zombie fences the owner, who fences it back.
@@ -29,22 +30,20 @@ from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any
 
-from aiokafka.errors import ConsumerStoppedError, KafkaError
-
-from schemas.errors import RiverrunError, Unavailable
-from streams.intake import NEVER, Intake, Watchdog
-from streams.measures import Measures
-from streams.resuming import Kept, Resuming
-from streams.transport import Batch
-from streams.wiring import PartitionTask, Source, TransactionWriter, Wiring
-from streams.writer import Fenced, Limits, TooLarge
+from schemas.errors import RiverrunError
+from streams.kafka.faust_transport import Batch
+from streams.kafka.transactional_writer import FAILURES, Limits, TooLarge
+from streams.partition.failing_record import FailingRecord
+from streams.partition.intake import NEVER, ApplyFailed, Intake, Watchdog
+from streams.partition.ports import PartitionTask, Source, TransactionWriter, Wiring
+from streams.partition.recovery import KeptState, Recovery
+from streams.telemetry.measurements import Measurements
 
 log = logging.getLogger("riverrun.partition")
 
 MEMBERSHIP_S_MAX = 30.0
 STALL_S = 3.0
 STUCK_S = 90.0
-FAILURES = (Fenced, Unavailable, KafkaError, ConsumerStoppedError, OSError, TimeoutError)
 
 
 class State(StrEnum):
@@ -53,6 +52,7 @@ class State(StrEnum):
     RECOVERING = "recovering"
     LIVE = "live"
     WAITING = "waiting"
+    HALTED = "halted"
     STOPPED = "stopped"
 
 
@@ -64,7 +64,7 @@ class _Stop(Exception):
     pass
 
 
-class Partition:
+class PartitionRunner:
     """One assigned partition, from its assignment to its revocation.
 
     run (a task of its own), accept (from the router), watch (twice a second), stop. Once `run` has
@@ -78,16 +78,17 @@ class Partition:
         source: Source,
         wiring: Wiring,
         *,
-        kept: Kept | None = None,
+        kept: KeptState | None = None,
         siblings: Callable[[], int] = lambda: 1,
-        measures: Measures | None = None,
+        measures: Measurements | None = None,
     ) -> None:
         self.number = number
+        self.title = wiring.title(number)
         self.generation = generation
         self.source = source
         self.wiring = wiring
         self.siblings = siblings
-        self.measures = measures or Measures()
+        self.measures = measures or Measurements()
         self.clock = asyncio.get_running_loop().time
         self.state = State.RECOVERING
         self.error: str | None = None
@@ -104,9 +105,12 @@ class Partition:
             aligned=wiring.aligned,
             alignment_wait_s=wiring.pace.alignment_wait_s,
             clock=self.clock,
+            pacing=None if wiring.pacing is None else wiring.pacing(number),
+            flaw=wiring.flaw,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self.kept = kept
+        self._halting = FailingRecord(number, wiring)
         self._failures = 0
         self._unreported = False
         self._sealed: bytes | None = None  # the entry of a batch that is being committed
@@ -129,6 +133,9 @@ class Partition:
                 except TooLarge as error:
                     await self._discard(error)
                     self.kept = None  # the batch must be made anew
+                except ApplyFailed as error:
+                    await self._halt(error)
+                    await self._confirm_membership()
                 except FAILURES as error:
                     await self._discard(error)
                     await self._confirm_membership()
@@ -178,19 +185,21 @@ class Partition:
         writer = self._writer = self.wiring.open_writer(self.number)
         await writer.start()
         fenced_at = self.clock()
-        resuming = Resuming(
+        resuming = Recovery(
             self.number, self.wiring, self.kept, commit=writer.commit, moved=self._moved
         )
         reader = self.wiring.open_log(self.number)
         try:
             await reader.start()
             task, positions = await resuming.run(reader)
+            await self._halting.look(reader, task, self.intake)
         finally:
             self.kept = resuming.kept
             await reader.close()
         self.task, self.kept = task, None
         if resuming.committed:
             self.measures.committed(self.intake, self.clock() - began, task)
+        self.wiring.prepare(task, True)
         seeks = self.intake.reset(task, positions)
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self._unreported = task.step > 0  # nobody knows what was reported before
@@ -199,9 +208,9 @@ class Partition:
         await self.source.seek_and_open(seeks)
         now = self.clock()
         log.info(
-            "partition %d: live at entry %d after %.2f s: %.2f s to fence, %.2f s to %s, "
+            "%s: live at entry %d after %.2f s: %.2f s to fence, %.2f s to %s, "
             "%.2f s to fold %d records",
-            *(self.number, task.seq, now - began, fenced_at - began),
+            *(self.title, task.seq, now - began, fenced_at - began),
             *(resuming.at_hand_at - fenced_at, resuming.source, now - resuming.at_hand_at),
             task.step - resuming.first_step,
         )
@@ -221,7 +230,7 @@ class Partition:
     async def _collect(self) -> None:
         pace, intake, clock = self.wiring.pace, self.intake, self.clock
         began = None
-        while not self._stopping:
+        while not self._stopping and not intake.cut:
             self._wake.clear()
             self.moved_at = now = clock()
             if intake.lost:
@@ -262,7 +271,7 @@ class Partition:
         self.moved_at = now = self.clock()
         due = self._stopping or now - self.reported_at >= self.wiring.pace.report_interval_s
         if self._unreported and due:
-            intake.outputs.extend(task.report())
+            intake.outputs.extend(self._halting.report(task))
             self.reported_at, self._unreported = now, False
         entry = self._sealed = task.seal()
         if entry is None and not intake.outputs:
@@ -284,7 +293,7 @@ class Partition:
             except TooLarge as error:
                 if error.begun:
                     raise
-                log.error("partition %d: %s; it is left out or shortened", self.number, error)
+                log.error("%s: %s; it is left out or shortened", self.title, error)
                 fitted = [self._fit(output, writer.limits) for output in self.intake.outputs]
                 self.intake.outputs = [output for output in fitted if output is not None]
 
@@ -297,7 +306,7 @@ class Partition:
     async def _seek_lost(self) -> None:
         # Whatever dropped a batch is followed by a seek.
         lost = self.intake.take_lost()
-        log.warning("partition %d: batches were lost, seeking to %s", self.number, lost)
+        log.warning("%s: batches were lost, seeking to %s", self.title, lost)
         await self.source.seek_and_open(lost)
 
     async def _sleep(self, seconds: float) -> None:
@@ -312,8 +321,19 @@ class Partition:
 
     # Failure.
 
+    async def _halt(self, error: ApplyFailed) -> None:
+        """Leave the state; unless the record is to be tried again, wait until it is set aside."""
+        task, self.task = self.task, None  # half changed
+        assert task is not None
+        again = await self._halting.failed(error, task, self._writer)
+        await self._discard(error)
+        self.kept = None
+        if not again:
+            self.state, self.error = State.HALTED, self._halting.told
+            await self._halting.until_wished(task.next, self._stopped)
+
     async def _discard(self, error: Exception) -> None:
-        log.warning("partition %d: %s; recovering", self.number, error)
+        log.warning("%s: %s; recovering", self.title, error)
         self.state, self.error = State.WAITING, str(error)
         if self.task is not None:
             self.kept, self.task = self._doubted(self.task), None
@@ -322,10 +342,10 @@ class Partition:
         if writer is not None:
             await writer.close()
 
-    def _doubted(self, task: PartitionTask) -> Kept:
+    def _doubted(self, task: PartitionTask) -> KeptState:
         # What was applied and not committed, as one batch; the next recovery sees to it.
         entry, self._sealed = self._sealed or task.seal(), None
-        return Kept(task) if entry is None else Kept(task, self.intake.outputs, entry)
+        return KeptState(task) if entry is None else KeptState(task, self.intake.outputs, entry)
 
     async def _confirm_membership(self) -> None:
         self._failures += 1
@@ -338,7 +358,7 @@ class Partition:
                     return
             if now > deadline:
                 raise Stalled(
-                    f"partition {self.number}: neither a heartbeat nor a rebalance in "
+                    f"{self.title}: neither a heartbeat nor a rebalance in "
                     f"{MEMBERSHIP_S_MAX:.0f} s after: {self.error}"
                 )
             await asyncio.sleep(0.5)
@@ -356,14 +376,15 @@ class Partition:
             }
             stalled = self._watchdog.look(fetched, now)
             if stalled is not None:
-                raise Stalled(f"partition {self.number}: {stalled}")
+                raise Stalled(f"{self.title}: {stalled}")
             if self.intake.lost:
                 self._wake.set()
-        if self.state is not State.STOPPED and now - self.moved_at > STUCK_S:
-            raise Stalled(f"partition {self.number} has not moved for {STUCK_S:.0f} s")
+        at_rest = self.state in (State.STOPPED, State.HALTED)
+        if not at_rest and now - self.moved_at > STUCK_S:
+            raise Stalled(f"{self.title} has not moved for {STUCK_S:.0f} s")
 
     def status(self) -> dict[str, Any]:
-        """What operators ask first; plain values."""
+        """Return what operators ask first; plain values."""
         task = self.task
         return {
             "partition": self.number,
@@ -377,6 +398,15 @@ class Partition:
             "records": self.records,
             "counts": getattr(task, "counts", None),
             "snapshot": dict(self.wiring.store.status(self.number)),
-            "error": self.error,
+            "error": self.error or self._halting.untold,
+            **_versions(task),
             **self.measures.status(),
         }
+
+
+def _versions(task: Any) -> dict[str, Any]:
+    """Return which version of the shared models a partition has, and how stale it is."""
+    shared = getattr(task, "shared", None)
+    if shared is None:
+        return {}
+    return {"version": shared.number, "model_staleness_s": shared.staleness_s}

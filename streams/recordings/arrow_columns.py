@@ -18,12 +18,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import orjson
 from pydantic import AwareDatetime, BaseModel
 
-from models.personal import Masking
-from models.usecase import UseCase
-from models.windows import Window
+from models.spec.personal_data import Masking
+from models.spec.use_case import UseCase
+from models.spec.windows import Window
 from schemas.errors import Unavailable
-from schemas.inputs import Column
-from schemas.personal import MASK
+from schemas.events import Column
+from schemas.personal_data import MASK, wire_name
 from schemas.topics import BY_KIND
 
 KAFKA = {"kafka_offset": "int", "kafka_time": "time", "kafka_key": "text"}
@@ -45,32 +45,33 @@ _PLAIN: dict[Any, str] = {
 }
 
 
-def arrow() -> Any:
-    """The package pyarrow; `Unavailable` says how to get it."""
+def arrow(what: str) -> Any:
+    """Return the package pyarrow; raise `Unavailable` that tells how to install it."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError as error:
-        raise Unavailable("Parquet needs pyarrow: pip install 'riverrun[data]'") from error
+        raise Unavailable(f"{what} needs pyarrow: pip install 'riverrun[data]'") from error
     return pyarrow
 
 
 def types_of(use_case: UseCase, kind: str, sample: Iterable[Any] = ()) -> Types:
-    """The columns of a kind of topic, in their order; `sample`: values (decoded) to see types of
-    features from.
+    """Return the columns of a kind of topic, in their order.
+
+    `sample`: decoded values that show the features' types.
     """
-    found: Types = dict(KAFKA)
+    types: Types = dict(KAFKA)
     for model in _models(use_case, kind):
         for name, field in model.model_fields.items():
             if name == FEATURES:
-                found |= _features(use_case, sample)
+                types |= _features(use_case, sample)
             elif name in BOUNDS:
-                found |= dict.fromkeys(BOUNDS[name], "float")
-            elif name in ("label", "said", "baseline", "value"):
-                found[name] = _answer(use_case)
+                types |= dict.fromkeys(BOUNDS[name], "float")
+            elif name in ("label", "prediction", "baseline", "value"):
+                types[name] = _answer(use_case)
             else:
-                found.setdefault(name, type_of(field.annotation))
-    return found | {OTHER: "json"}
+                types.setdefault(name, type_of(field.annotation))
+    return types | {OTHER: "json"}
 
 
 def _models(use_case: UseCase, kind: str) -> Sequence[type[BaseModel]]:
@@ -87,7 +88,7 @@ def _answer(use_case: UseCase) -> str:
 
 
 def type_of(annotation: Any) -> str:
-    """The column type of a field.
+    """Return the column type of a field.
 
     >>> type_of(float | None), type_of(list[int]), type_of(dict[str, float])
     ('float', 'ints', 'json')
@@ -110,21 +111,22 @@ def type_of(annotation: Any) -> str:
 def _features(use_case: UseCase, sample: Iterable[Any]) -> Types:
     seen: dict[str, set[str]] = {}
     for value in sample:
-        for name, feature in (value.get(FEATURES) or {}).items():
+        features = value.get(FEATURES)
+        for name, feature in features.items() if isinstance(features, dict) else ():
             seen.setdefault(name, set()).add(_seen(feature))
-    found: Types = {}
+    types: Types = {}
     for name, feature in use_case.features.items():
         kinds = seen.get(name, set())
         declared = None
         if isinstance(feature, Window):
-            declared = "float"
+            declared = None if feature.may_be_text else "float"
         elif isinstance(feature, Column):
             field = use_case.event.model_fields[feature.name]
             declared = type_of(field.annotation)
         one = kinds.pop() if len(kinds) == 1 else "float" if not kinds else "json"
         plain = declared is not None and declared in _PLAIN.values()
-        found[f"{FEATURES}.{name}"] = declared if declared and plain else one
-    return found
+        types[f"{FEATURES}.{name}"] = declared if declared and plain else one
+    return types
 
 
 def _seen(value: Any) -> str:
@@ -132,8 +134,8 @@ def _seen(value: Any) -> str:
 
 
 def schema(kinds: Types, metadata: Mapping[str, str]) -> Any:
-    """The Arrow schema; the types' names are in its metadata, to be read again."""
-    pa = arrow()
+    """Return the Arrow schema; its metadata holds the types' names, to be read again."""
+    pa = arrow("Parquet")
     plain = {
         "text": pa.string(),
         "json": pa.string(),
@@ -150,24 +152,40 @@ def schema(kinds: Types, metadata: Mapping[str, str]) -> Any:
     return pa.schema(fields, metadata=written)
 
 
-def types_in(found: Any) -> Types:
-    """The types that a file's Arrow schema was made of."""
-    kinds: Types = orjson.loads(found.metadata[b"riverrun.types"])
-    return kinds
+def types_in(schema: Any) -> Types:
+    """Return the types that a file's Arrow schema was made of."""
+    types: Types = orjson.loads(schema.metadata[b"riverrun.types"])
+    return types
+
+
+def aliases_of(use_case: UseCase, kind: str) -> dict[str, str]:
+    """Return alias → column, the field's own name, for fields with an alias."""
+    return {
+        wire: name
+        for model in _models(use_case, kind)
+        for name, field in model.model_fields.items()
+        if (wire := wire_name(name, field)) != name
+    }
 
 
 class Rows:
-    """Rows of one kind of topic, column by column, until they are a table."""
+    """Rows of one kind of topic, column by column, until they are a table.
 
-    def __init__(self, kind: str, kinds: Types, masking: Masking) -> None:
+    `aliases`: see `aliases_of`.
+    """
+
+    def __init__(
+        self, kind: str, kinds: Types, masking: Masking, aliases: Mapping[str, str] | None = None
+    ) -> None:
         self._kind, self._kinds, self._masking = kind, kinds, masking
+        self._aliases = aliases or {}
         self.columns: dict[str, list[Any]] = {name: [] for name in kinds}
 
     def __len__(self) -> int:
         return len(self.columns["kafka_offset"])
 
     def add(self, record: Any, value: Any) -> None:
-        """One record with its decoded value (any JSON, None for a tombstone)."""
+        """Add one record with its decoded value (any JSON, None for a tombstone)."""
         shown = self._masking.value(self._kind, value)
         flat, left = self._flat(shown)
         flat["kafka_offset"] = record.offset
@@ -179,12 +197,13 @@ class Rows:
             column.append(flat.get(name))
 
     def _flat(self, value: Any) -> tuple[dict[str, Any], Any]:
-        """Values that have their column, and what is left over."""
+        """Return the values that have a column, and the rest."""
         if not isinstance(value, dict):
             return {}, None if value is None else {"value": value}
         flat: dict[str, Any] = {}
         left: dict[str, Any] = {}
-        for name, each in _opened(value):
+        for called, each in _opened(value):
+            name = self._aliases.get(called, called)
             kind = self._kinds.get(name)
             if each is None:
                 continue
@@ -193,17 +212,17 @@ class Rows:
                 continue
             fitted = None if kind is None or name in KAFKA else fit(each, kind)
             if fitted is None:
-                left[name] = each
+                left[called] = each
             else:
                 flat[name] = fitted
         return flat, left
 
-    def table(self, found: Any) -> Any:
-        """All of them as an Arrow table of that schema; the rows begin anew."""
-        pa = arrow()
-        arrays = [pa.array(self.columns[field.name], type=field.type) for field in found]
+    def table(self, schema: Any) -> Any:
+        """Return all rows as an Arrow table of that schema, and begin again with none."""
+        pa = arrow("Parquet")
+        arrays = [pa.array(self.columns[field.name], type=field.type) for field in schema]
         self.columns = {name: [] for name in self._kinds}
-        return pa.Table.from_arrays(arrays, schema=found)
+        return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _opened(value: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
@@ -217,7 +236,7 @@ def _opened(value: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 
 def fit(value: Any, kind: str) -> Any:
-    """The value as its column has it; None if it does not fit there.
+    """Return the value as its column has it; None if it does not fit there.
 
     >>> fit(3, "float"), fit(3.5, "int"), fit(True, "float"), fit({"a": 1}, "json")
     (3.0, None, None, '{"a":1}')

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import asyncio
 
-from models.task import PartitionTask
+from models.task.partition_task import PartitionTask
 from schemas.errors import RiverrunError
-from streams.deriving import Starts
-from streams.loading import Loaded
-from streams.operating import group_of
-from streams.settings import Settings
+from streams.config.naming import group_of
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase
+from streams.replay.derivation import StartingStates
 from streams.snapshots.archive import Archive, Kept, archive_of
-from streams.snapshots.sealed import Unusable
-from streams.unpickling import Allowed
+from streams.snapshots.origin import origin_of
+from streams.snapshots.signed_format import Unusable
+from streams.topics.topic_admin import names_of
+from streams.unpickling.safe_unpickler import Allowed
 
 
-def starts_of(loaded: Loaded, settings: Settings) -> Starts | None:
+def starts_of(loaded: LoadedUseCase, settings: Settings) -> StartingStates | None:
     """Those of a use case's archive; None if no archive is set."""
     if settings.riverrun_archive is None:
         return None
     url, group = settings.riverrun_archive.get_secret_value(), group_of(loaded, settings)
-    archive = archive_of(url, group, settings.snapshot_key(), settings.riverrun_archive_interval_s)
+    origin = origin_of(settings, group, names_of(loaded.use_case, settings)["journal"])
+    key, interval_s = settings.snapshot_key(), settings.riverrun_archive_interval_s
+    archive = archive_of(url, group, key, interval_s, origin)
     return None if archive is None else Archived(archive)
 
 
@@ -34,11 +38,11 @@ class Archived:
         self._archive = archive
 
     async def near(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """The newest usable one of at most `seq` closed entries; else `fresh` itself."""
+        """Return the newest usable one of at most `seq` closed entries; else `fresh` itself."""
         return await self._archive.near(fresh, seq)
 
     async def oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """The oldest usable one of at least `seq` closed entries; else `fresh` itself."""
+        """Return the oldest usable one of at least `seq` closed entries; else `fresh` itself."""
         return await asyncio.to_thread(self._oldest, fresh, seq)
 
     def _oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:

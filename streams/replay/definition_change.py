@@ -1,8 +1,9 @@
 """A new definition under a running state: refused, explained, and done as a deliberate act.
 
 The act is one journal entry in each partition, without runs, that names the new definition, how the
-state is carried over (`models.carrying`), by whom and why. So every fold comes to it at the same
-place and does the same, and what was said before is verified under the definition of then.
+state is carried over (`models.replay.state_migration`), by whom and why. So every fold comes to it
+at the same place and does the same, and what was said before is verified under the definition of
+then.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import difflib
 import logging
 import pickle
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from models.carrying import carry, carry_position
-from models.task import PartitionTask
-from models.usecase import UseCase
+from models.replay.state_migration import Task, carry, carry_learner, carry_position, is_shared
+from models.spec.use_case import UseCase
+from models.task.learner_task import LearnerTask
+from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
-from streams.eras import Era
-from streams.loading import Loaded, namespace_of, runtime, standing_in
-from streams.parcels import unsealer
-from streams.past_definitions import Definitions, Unprovable
-from streams.recovery import Entry, Log, fold
-from streams.settings import Settings
+from schemas.records.definitions import Definition
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase, namespace_of, runtime, standing_in
+from streams.replay.definition_history import DefinitionHistory, Unprovable
+from streams.replay.definition_span import DefinitionSpan
+from streams.replay.fold import Entry, Log, fold
+from streams.snapshots.fresh_task import fresh_task
 
 log = logging.getLogger("riverrun.redefining")
 
@@ -33,50 +37,80 @@ DIFF_LINES = 60
 class Past(Protocol):
     """What a change of definition is derived with (deriving.Derivation)."""
 
-    def fresh(self, definition: str) -> PartitionTask:
-        """A task of any definition that ever ran."""
+    def fresh(self, definition: str) -> Any:
+        """Return a task of any definition that ever ran."""
 
-    async def warm(self, task: PartitionTask, until: int) -> None:
+    async def warm(self, task: Any, until: int) -> None:
         """Fold the first `until` entries into it, whatever they were applied under."""
 
 
-async def redefined(past: Past, old: PartitionTask, entry: Entry) -> PartitionTask:
-    """The state after an entry that begins a definition; `old` is of no use after."""
+async def redefined(past: Past, old: Any, entry: Entry) -> Any:
+    """Return the state of a partition, or the learner, after an entry that begins a definition.
+
+    `old` is of no use after.
+    """
     assert entry.redefined is not None
     new, how = past.fresh(entry.definition), entry.redefined["how"]
-    if how == "clean":
-        carry_position(old, new)
+    if isinstance(old, LearnerTask):
+        assert isinstance(new, LearnerTask)
+        carry_learner(old, new, clean=how == "clean")
+        _adopt(old.use_case, new)
     else:
-        warmed = None
-        if how == "warm":
-            warmed = past.fresh(entry.definition)
-            await past.warm(warmed, entry.seq)
-        carry(old, new, warmed)
-        if warmed is None:
-            _adopt(old.use_case, new)
+        await _carried(past, old, new, entry)
     new.teller.told.add("beginning")  # the act itself tells of it
     new.skip()
     return new
 
 
-def _adopt(before: UseCase, task: PartitionTask) -> None:
-    # Classes and functions of the author's own, in kept models, become those of the new file.
+async def _carried(past: Past, old: PartitionTask, new: Any, entry: Entry) -> None:
+    assert entry.redefined is not None
+    how = entry.redefined["how"]
+    if how == "clean":
+        carry_position(old, new)
+        return
+    if how == "warm":
+        refuse_warm(new)
+        warmed = past.fresh(entry.definition)
+        await past.warm(warmed, entry.seq)
+        carry(old, new, warmed)
+        return
+    carry(old, new)
+    _adopt(old.use_case, new)
+
+
+def refuse_warm(new: Task) -> None:
+    """Raise `Incompatible` if the models of a task are shared: nothing can warm them."""
+    if is_shared(new):
+        raise Incompatible(
+            "models that all partitions share cannot be warmed: the learner has the examples, and "
+            "not the events that other features are made of. Use --how keep, or clean and backfill"
+        )
+
+
+def _adopt(before: UseCase, task: Task) -> None:
+    # Classes and functions of the author's own, in kept models, become those of the new file. Of
+    # shared models a partition has copies, which are read anew.
     module, after = task.use_case.event.__module__, task.use_case
     old, new = (
         namespace_of(module, [*case.models.values(), case.label]) for case in (before, after)
     )
-    for slot in task.roster.slots():
+    own = list(task.roster.slots()) if _trains(task) else list(task.roster.own)
+    for slot in own:
         with standing_in(module, old):
             data = pickle.dumps(slot.model)
         with standing_in(module, new):
             slot.model = pickle.loads(data)
 
 
+def _trains(task: Task) -> bool:
+    return isinstance(task, LearnerTask) or task.shared is None
+
+
 class Eras:
     """Recovery through changes of definition, as a worker does it (wiring.Wiring.roll)."""
 
     def __init__(
-        self, loaded: Loaded, settings: Settings, names: Mapping[str, str], partitions: int
+        self, loaded: LoadedUseCase, settings: Settings, names: Mapping[str, str], partitions: int
     ) -> None:
         self.loaded = loaded
         self.settings = settings
@@ -86,7 +120,9 @@ class Eras:
     async def roll(
         self, task: PartitionTask, log: Log, on_progress: Callable[[PartitionTask], None]
     ) -> PartitionTask:
-        """The task at the journal's end. Raises `Incompatible` if that is of another definition."""
+        """Return the task at the journal's end. Raise `Incompatible` if that is of another
+        definition.
+        """
         last = await log.last()
         if last is None:
             return task
@@ -109,7 +145,7 @@ class LogsPast:
 
     def __init__(self, eras: Eras, log: Log, partition: int) -> None:
         self.exact = True
-        self.definitions = Definitions({})
+        self.definitions = DefinitionHistory({})
         self._eras = eras
         self._log = log
         self._partition = partition
@@ -118,7 +154,9 @@ class LogsPast:
         """Read the definitions, once."""
         eras = self._eras
         if not self.definitions.records:
-            self.definitions = await Definitions.read(eras.names["definitions"], eras.settings)
+            self.definitions = await DefinitionHistory.read(
+                eras.names["definitions"], eras.settings
+            )
 
     async def roll(
         self, task: PartitionTask, on_progress: Callable[[PartitionTask], None]
@@ -133,7 +171,7 @@ class LogsPast:
                     task = self.fresh(first.definition)
                 break
             while True:
-                era = Era(self._log, task.definition)
+                era = DefinitionSpan(self._log, task.definition)
                 await self._folded(task, era, on_progress)
                 if era.next is None:
                     return task
@@ -149,7 +187,7 @@ class LogsPast:
             raise Incompatible(str(error)) from error
 
     async def _folded(
-        self, task: PartitionTask, era: Era, on_progress: Callable[[PartitionTask], None]
+        self, task: PartitionTask, era: DefinitionSpan, on_progress: Callable[[PartitionTask], None]
     ) -> None:
         began, checked = task.seq, False
 
@@ -179,17 +217,17 @@ class LogsPast:
         log.warning("%s; the state may differ in what they taught", said)
 
     def fresh(self, definition: str) -> PartitionTask:
-        """A task of any definition that ever ran."""
-        loaded = self.loaded(definition)
-        return PartitionTask(
-            loaded.use_case,
-            partition=self._partition,
+        """Return a task of any definition that ever ran."""
+        task: PartitionTask = fresh_task(
+            self.loaded(definition).use_case,
+            self._partition,
             partitions=self._eras.partitions,
             definition=definition,
-            unseal=unsealer(self._eras.settings.snapshot_key),
+            key=self._eras.settings.snapshot_key,
         )
+        return task
 
-    def loaded(self, definition: str) -> Loaded:
+    def loaded(self, definition: str) -> LoadedUseCase:
         """Any definition that ever ran; the module that is in place stays in place."""
         current = self._eras.loaded
         if definition == current.definition:
@@ -203,10 +241,10 @@ class LogsPast:
         await fold(task, self._log, until=until)
 
 
-def explained(loaded: Loaded, last: Entry, definitions: Definitions) -> str:
+def explained(loaded: LoadedUseCase, last: Entry, definitions: DefinitionHistory) -> str:
     """Why a file is not run on a state of another definition, what changed, and the ways on."""
     name = loaded.use_case.name
-    command = f"riverrun redefine {name} --why '…' --how"
+    command = f"riverrun redefine {shlex.quote(loaded.argument)} --why '…' --how"
     return (
         f"{name} runs under definition {last.definition}, and this file is {loaded.definition}. "
         "Nothing was applied.\n\n"
@@ -222,14 +260,15 @@ def explained(loaded: Loaded, last: Entry, definitions: Definitions) -> str:
     )
 
 
-def changes(loaded: Loaded, before: str, definitions: Definitions) -> str:
-    """What differs between the running definition and a file, as a diff or in words."""
+def changes(loaded: LoadedUseCase, before: str, definitions: DefinitionHistory) -> str:
+    """Return what differs between the running definition and a file, as a diff or in words."""
     record = definitions.records.get(before)
     if record is None:
         return f"The source of {before} is not on the definitions topic."
     found: list[Any] = []
     if record.runtime != runtime():
         found.append(f"It ran on {record.runtime}; here is {runtime()}.")
+    found += _changed_files(record, loaded)
     diff = list(
         difflib.unified_diff(
             record.source.splitlines(),
@@ -242,4 +281,15 @@ def changes(loaded: Loaded, before: str, definitions: Definitions) -> str:
     )
     if len(diff) > DIFF_LINES:
         diff[DIFF_LINES:] = [f"… and {len(diff) - DIFF_LINES} lines more"]
-    return "\n".join([*found, *(diff or ["The file is the same."])])
+    return "\n".join([*found, *(diff or [f"{loaded.path.name} itself is the same."])])
+
+
+def _changed_files(record: Definition, loaded: LoadedUseCase) -> list[str]:
+    then = {file.name: file.sha256 for file in record.files}
+    now = {file.name: file.sha256 for file in loaded.files}
+    return [
+        f"{name}, which it reads, is another: SHA-256 {then.get(name, 'none')[:12]} then, "
+        f"{now.get(name, 'none')[:12]} now."
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]

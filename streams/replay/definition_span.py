@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from streams.past_definitions import Unprovable
-from streams.recovery import Entry, Log
+from streams.replay.definition_history import Unprovable
+from streams.replay.fold import Entry, Log
 
 
-class Era:
+class DefinitionSpan:
     """A log up to where its definition changes: `next` is the first entry of the next one."""
 
     def __init__(self, log: Log, definition: str) -> None:
@@ -18,7 +18,7 @@ class Era:
         self._definition = definition
 
     async def last(self) -> Entry | None:
-        """The newest entry of all."""
+        """Return the newest entry of all."""
         return await self._log.last()
 
     async def entries(self, seq: int) -> AsyncIterator[Entry]:
@@ -37,5 +37,5 @@ class Era:
             yield entry
 
     async def run(self, input: int, first: int, count: int) -> Sequence[Any]:
-        """Records of an input."""
+        """Return records of an input."""
         return await self._log.run(input, first, count)

@@ -1,4 +1,4 @@
-"""A partition's state derived again from its log, under the definitions that it ran under then.
+"""The state of a partition or the learner derived again, under the definitions of then.
 
     state, outputs = fold(apply, inputs in the journal's order)
 
@@ -12,32 +12,34 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from models.task import PartitionTask
+from models.inputs.skipped_records import Place, Skip
+from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
-from schemas.topics import INPUTS
-from streams.eras import Era
-from streams.log import KafkaLog
-from streams.parcels import unsealer
-from streams.past_definitions import Definitions, Unprovable
-from streams.recovery import Diverged, Entry, fold
-from streams.redefining import redefined
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.replay.definition_change import redefined
+from streams.replay.definition_history import DefinitionHistory, Unprovable
+from streams.replay.definition_span import DefinitionSpan
+from streams.replay.fold import Diverged, Entry, fold
+from streams.replay.kafka_log import log_of, read_versions
+from streams.snapshots.fresh_task import fresh_task
 
 
-class Starts(Protocol):
+class StartingStates(Protocol):
     """Kept states to start near (an archive)."""
 
     async def near(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """The newest kept state of that task's partition and definition with at most `seq` closed
-        entries; `fresh` itself where there is none.
+        """Return the newest kept state of that task's partition and definition with at most `seq`
+        closed entries; `fresh` itself where there is none.
         """
 
     async def oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """The oldest kept state of at least `seq` closed entries; `fresh` where there is none."""
+        """Return the oldest kept state of at least `seq` closed entries; `fresh` where there is
+        none.
+        """
 
 
 class Derivation:
-    """One partition, derived entry by entry. open → to(...) again and again → close.
+    """One partition or the learner, derived entry by entry. open → to(...) again and again → close.
 
     With `jumps` it goes on from the nearest kept state, else through every entry that the log still
     has; `began` is the first of them. `watch(task, taken)` is called around each record: it gets
@@ -48,11 +50,11 @@ class Derivation:
         self,
         settings: Settings,
         names: Mapping[str, str],
-        definitions: Definitions,
+        definitions: DefinitionHistory,
         *,
         partition: int,
         partitions: int,
-        starts: Starts | None = None,
+        starts: StartingStates | None = None,
         jumps: bool = True,
         watch: Watch | None = None,
         redefine: Redefine | None = None,
@@ -68,18 +70,16 @@ class Derivation:
         self._jumps = jumps
         self._watch = watch
         self._redefine = redefine or carried_over
-        self._unseal = unsealer(settings.snapshot_key)
-        self._log = KafkaLog(
-            settings.kafka_client(),
-            journal=names["journal"],
-            inputs=[names[kind] for kind in INPUTS],
-            partition=partition,
-        )
+        self._key = settings.snapshot_key
+        self._names = names
+        self._log = log_of(settings, names, partition, partitions)
 
     async def open(self) -> Entry | None:
         """Connect; returns the journal's newest entry."""
         await self._log.start()
-        return await self._log.last()
+        last = await self._log.last()
+        read_versions(self._log, self._names, last)
+        return last
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -94,7 +94,7 @@ class Derivation:
         while True:
             self.task = task
             watched = _Watched(task, self._watch) if self._watch is not None else task
-            era = Era(self._log, task.definition)
+            era = DefinitionSpan(self._log, task.definition)
             if task.definition not in self.through:
                 self.through += (task.definition,)
             try:
@@ -123,7 +123,7 @@ class Derivation:
             raise Unprovable(str(error)) from error
 
     async def _near(self, until: int) -> PartitionTask:
-        """The state to go on from: the one at hand, unless a kept one is nearer."""
+        """Return the state to go on from: the one at hand, unless a kept one is nearer."""
         at = self.task
         if at is not None and at.seq >= until:
             at = None  # it cannot go back
@@ -138,7 +138,7 @@ class Derivation:
         return at or await self._first()
 
     async def _first(self) -> PartitionTask:
-        """The state before all that the log still has."""
+        """Return the state before all that the log still has."""
         first = await self.entry(0)
         task = self.fresh(first.definition)
         if first.seq > 0 and self._starts is not None:
@@ -147,14 +147,15 @@ class Derivation:
         return task
 
     def fresh(self, definition: str) -> PartitionTask:
-        """A task that has seen nothing."""
-        return PartitionTask(
+        """Return a task that has seen nothing."""
+        task: PartitionTask = fresh_task(
             self._definitions.loaded(definition).use_case,
-            partition=self.partition,
+            self.partition,
             partitions=self._partitions,
             definition=definition,
-            unseal=self._unseal,
+            key=self._key,
         )
+        return task
 
     async def entry(self, seq: int) -> Entry:
         """One journal entry."""
@@ -163,11 +164,17 @@ class Derivation:
         raise Unprovable(f"the journal has no entry {seq}.")
 
     async def entry_of(self, step: int) -> Entry:
-        """The journal entry that holds a step, from where the task is now on."""
-        async for entry in self._log.entries(0 if self.task is None else self.task.seq):
-            if entry.step >= step:
-                return entry
-        raise Unprovable(f"the journal does not hold step {step}.")
+        """Return the journal entry that holds a step; raise `Unprovable` if there is none."""
+        entry = await self._log.entry_of(step)
+        if entry is None:
+            raise Unprovable(f"the journal does not hold step {step}.")
+        return entry
+
+    async def entry_with(self, index: int, offset: int) -> Entry | None:
+        """Return the journal entry that took the record at that offset of an input; None if none
+        has.
+        """
+        return await self._log.entry_with(index, offset)
 
 
 Watch = Callable[[PartitionTask, Any], Callable[[Sequence[Any]], None] | None]
@@ -177,14 +184,15 @@ next one went on from."""
 
 
 async def carried_over(derivation: Derivation, old: PartitionTask, entry: Entry) -> PartitionTask:
-    """What `riverrun redefine` has written into the journal, done again."""
+    """Do again what `riverrun redefine` has written into the journal."""
     if entry.redefined is None:
         raise Unprovable(
             f"entry {entry.seq} is of definition {entry.definition}, and the one before of "
             f"{old.definition}; the journal does not say how it was begun."
         )
     try:
-        return await redefined(derivation, old, entry)
+        task: PartitionTask = await redefined(derivation, old, entry)
+        return task
     except Diverged:
         raise
     except Incompatible as error:
@@ -224,6 +232,9 @@ class _Watched:
             after(outputs)
         return outputs
 
+    def set_aside(self, index: int, record: Any, skip: Skip) -> Sequence[Any]:
+        return self._task.set_aside(index, record, skip)
+
     def seal(self) -> bytes | None:
         return self._task.seal()
 
@@ -232,3 +243,11 @@ class _Watched:
 
     def heed(self, restored: Collection[str]) -> None:
         self._task.heed(restored)
+
+    @property
+    def marks(self) -> Sequence[int]:
+        return self._task.marks
+
+    @property
+    def wanted(self) -> dict[Place, Skip]:
+        return self._task.wanted

@@ -16,12 +16,12 @@ import redis
 from redis.exceptions import RedisError
 
 from schemas.errors import Unavailable
-from schemas.serving import Served, place_key, served
-from streams.deriving import Derivation, Redefine, Starts
-from streams.past_definitions import Definitions, Unprovable
-from streams.recovery import Diverged
-from streams.settings import Settings
-from streams.verification import differing
+from schemas.feature_keys import Served, place_key, served
+from streams.config.settings import Settings
+from streams.replay.definition_history import DefinitionHistory, Unprovable
+from streams.replay.derivation import Derivation, Redefine, StartingStates
+from streams.replay.fold import Diverged
+from streams.replay.verify import differing
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ def stored_sample(
 ) -> tuple[int, list[Served]]:
     """How many entities are stored, and so many of them, drawn evenly."""
     assert settings.redis_url is not None
-    client: Any = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=5)
+    client: Any = redis.Redis.from_url(settings.redis_address(), socket_timeout=5)
     place = place_key(use_case, settings.riverrun_topic_prefix)
     try:
         keys = sorted(client.scan_iter(f"{place}:*", count=1_000))
@@ -60,7 +60,7 @@ async def compared(
     names: Mapping[str, str],
     partitions: int,
     *,
-    starts: Starts | None = None,
+    starts: StartingStates | None = None,
     redefine: Redefine | None = None,
     trusted: Collection[str] = (),
 ) -> Skew:
@@ -68,7 +68,7 @@ async def compared(
 
     `trusted`: sources of definitions that may be run although they are not signed.
     """
-    definitions = await Definitions.read(names["definitions"], settings, trusted=trusted)
+    definitions = await DefinitionHistory.read(names["definitions"], settings, trusted=trusted)
     skew, by_partition = Skew(), dict[int, list[Served]]()
     for one in wanted:
         by_partition.setdefault(one.partition, []).append(one)

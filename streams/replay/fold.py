@@ -11,11 +11,13 @@ in-memory log serves as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from models.inputs.journal import digest_of
+from models.inputs.skipped_records import Place, Skip
 from schemas.errors import Incompatible
 
 BREATH_S = 0.01  # longest time without a turn of the event loop, apart from a single record's
@@ -31,6 +33,22 @@ class Entry(NamedTuple):
     definition: str
     redefined: dict[str, Any] | None = None  # schemas.records.Redefined; it has no runs then
     restored: list[str] | None = None  # commands that put a model back as it was
+    skipped: list[dict[str, Any]] | None = (
+        None  # records that were set aside: models.inputs.skipped_records.Skip
+    )
+    marks: Sequence[
+        int
+    ] = ()  # of the record before `next` of each input (models/inputs/journal.py)
+    partitions: int | None = None  # how many the topics had then
+    clock_s: float | None = None  # of the task, where learning is shared: how far it has come
+    inputs: Sequence[Sequence[Any]] | None = None  # of a relay: (topic, partition) of each input
+    digest: str = ""  # of its value (models/inputs/journal.py)
+
+    def record(self) -> dict[str, Any]:
+        """Return what the journal holds of it."""
+        fields = self._asdict()
+        del fields["digest"]  # of the record itself
+        return fields
 
     @classmethod
     def decode(cls, value: bytes) -> Entry:
@@ -45,32 +63,43 @@ class Entry(NamedTuple):
             raw["definition"],
             raw.get("redefined"),
             raw.get("restored"),
+            raw.get("skipped"),
+            raw.get("marks", ()),
+            raw.get("partitions"),
+            raw.get("clock_s"),
+            raw.get("inputs"),
+            digest_of(value),
         )
 
 
 class Task(Protocol):
-    """What recovery needs of a partition task (models/task.py)."""
+    """What recovery needs of a partition task (models/task/partition_task.py)."""
 
     @property
-    def seq(self) -> int: ...  # noqa: D102 - models/task.py says it
+    def seq(self) -> int: ...  # noqa: D102 - models/task/partition_task.py says it
     @property
     def begun(self) -> int: ...  # noqa: D102
     @property
     def step(self) -> int: ...  # noqa: D102
     @property
     def next(self) -> list[int]: ...  # noqa: D102
-    def read(self, input: int, record: Any) -> Any: ...  # noqa: D102 - models/task.py says it
+    def read(self, input: int, record: Any) -> Any: ...  # noqa: D102 - models/task/partition_task.py says it
     def apply(self, taken: Any) -> Sequence[Any]: ...  # noqa: D102
+    def set_aside(self, index: int, record: Any, skip: Skip) -> Sequence[Any]: ...  # noqa: D102
     def seal(self) -> bytes | None: ...  # noqa: D102
     def skip(self) -> None: ...  # noqa: D102
     def heed(self, restored: Collection[str]) -> None: ...  # noqa: D102
+    @property
+    def marks(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def wanted(self) -> dict[Place, Skip]: ...  # noqa: D102
 
 
 class Log(Protocol):
     """One partition's journal and inputs, as committed."""
 
     async def last(self) -> Entry | None:
-        """The newest journal entry; None if there never was one."""
+        """Return the newest journal entry; None if there never was one."""
 
     def entries(self, seq: int) -> AsyncIterator[Entry]:
         """Journal entries from that number on, to the end that the journal has now."""
@@ -108,6 +137,7 @@ async def fold(
                 "of it is gone. Start from a newer snapshot or from an archive."
             )
         task.heed(entry.restored or ())
+        skips = {skip.place: skip for skip in (Skip(**one) for one in entry.skipped or ())}
         begun = task.begun
         for input, first, count, _ in entry.runs:
             if begun >= count:
@@ -115,7 +145,7 @@ async def fold(
                 continue
             records = await log.run(input, first, count)
             for record in records[begun:]:
-                outputs = task.apply(task.read(input, record))
+                outputs = _applied(task, entry, input, record, skips)
                 if on_outputs is not None:
                     on_outputs(outputs)
                 if clock() > breath:
@@ -130,8 +160,22 @@ async def fold(
             on_progress(entry.seq)
 
 
+def _applied(
+    task: Task, entry: Entry, input: int, record: Any, skips: Mapping[Place, Skip]
+) -> Sequence[Any]:
+    try:
+        if skips and (skip := skips.get((input, record.offset))) is not None:
+            return task.set_aside(input, record, skip)
+        return task.apply(task.read(input, record))
+    except Exception as error:
+        raise Diverged(
+            f"{record.topic}[{record.partition}] offset {record.offset} was applied in journal "
+            f"entry {entry.seq}, and fails when it is folded again ({type(error).__name__})"
+        ) from error
+
+
 async def rolled(task: Task, log: Log, on_progress: Callable[[Any], None]) -> Any:
-    """The task at the journal's end, where one definition made all of it."""
+    """Return the task at the journal's end, where one definition made all of it."""
     await fold(task, log, on_progress=lambda _: on_progress(task))
     return task
 
@@ -139,6 +183,11 @@ async def rolled(task: Task, log: Log, on_progress: Callable[[Any], None]) -> An
 def _compare(task: Task, entry: Entry) -> None:
     sealed = task.seal()
     again = None if sealed is None else Entry.decode(sealed)
+    if again is not None and again[:4] == entry[:4] and again.marks != entry.marks:
+        raise Diverged(
+            f"journal entry {entry.seq} was made of other records than the inputs hold now: a "
+            "topic was made anew, or restored with something else"
+        )
     if again is None or again[:4] != entry[:4]:
         raise Diverged(f"journal entry {entry.seq} was {entry}, and is {again} when folded again")
     # Under another definition ("warm") the models of then are not put back.
@@ -164,24 +213,3 @@ def check_position(task: Task, last: Entry | None) -> None:
         f"state is at entry {task.seq}, step {task.step}, next {task.next}; the journal ends "
         f"with {last}"
     )
-
-
-def resumed(
-    topics: Sequence[str | None],
-    partition: int,
-    next: Sequence[int],
-    bounds: Iterable[tuple[int, int]],
-) -> list[int]:
-    """Where each input goes on: its next offset, or its first one if none was taken yet.
-
-    Raises `Incompatible` if that is not within the offsets (first, end) that the topic holds.
-    """
-    positions = []
-    for topic, at, (start, end) in zip(topics, next, bounds, strict=True):
-        if topic is not None and at >= 0 and not start <= at <= end:
-            raise Incompatible(
-                f"{topic}[{partition}] holds offsets {start} to {end}, and {at} is next: "
-                "records were deleted before they were taken, or the topic was made anew"
-            )
-        positions.append(start if at < 0 else at)
-    return positions

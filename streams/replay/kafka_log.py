@@ -7,15 +7,20 @@ never takes part in a rebalance.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from models.task.learner_task import LEARNER, learner_inputs
 from schemas.errors import Incompatible, Unavailable
 from schemas.topics import INPUTS
-from streams.recovery import Entry
+from streams.config.settings import Settings
+from streams.kafka.header_names import tolerate
+from streams.kafka.input_partitions import Input, located
+from streams.kafka.record_decoder import content
+from streams.replay.fold import Entry
 
 TAIL = (8, 128, 2_048, 32_768)  # offsets to look back over for the last journal entry
 REQUEST_MS = 20_000  # each is answered at once; another connection takes a silent one's place
@@ -29,15 +34,14 @@ class KafkaLog:
         client: Mapping[str, Any],
         *,
         journal: str,
-        inputs: Sequence[str | None],
+        inputs: Sequence[Input],
         partition: int,
         timeout_s: float = 30.0,
     ) -> None:
         self.journal = TopicPartition(journal, partition)
-        self.inputs = [
-            None if topic is None else TopicPartition(topic, partition) for topic in inputs
-        ]
+        self.inputs = located(inputs, partition)
         self.timeout_s = timeout_s
+        tolerate()
         self._consumer = AIOKafkaConsumer(
             **client,
             isolation_level="read_committed",
@@ -48,13 +52,21 @@ class KafkaLog:
         )
         self._queued: dict[TopicPartition, deque[Any]] = {}
 
+    def read_also(self, tp: TopicPartition) -> None:
+        """Let one more partition be the last of the inputs."""
+        self.inputs = [*self.inputs, tp]
+        self._assign()
+
+    def _assign(self) -> None:
+        self._consumer.assign([self.journal, *(tp for tp in self.inputs if tp is not None)])
+
     async def start(self) -> None:
         """Connect. Raises `Unavailable` if Kafka does not answer."""
         try:
             await self._consumer.start()
         except KafkaError as error:
             raise Unavailable(f"Kafka cannot be read: {error}") from error
-        self._consumer.assign([self.journal, *(tp for tp in self.inputs if tp is not None)])
+        self._assign()
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -69,7 +81,7 @@ class KafkaLog:
         return await self._offsets(self._consumer.end_offsets)
 
     async def last(self) -> Entry | None:
-        """The newest journal entry; None if there never was one.
+        """Return the newest journal entry; None if there never was one.
 
         Raises `Incompatible` if there were some and all are deleted: nobody knows the position.
         """
@@ -77,7 +89,7 @@ class KafkaLog:
         for back in (*TAIL, end):
             records = await self._read(self.journal, max(start, end - back), end)
             if records:
-                return Entry.decode(records[-1].value)
+                return journal_entry(records[-1])
             if end - back <= start:
                 break
         if start > 0:
@@ -89,21 +101,20 @@ class KafkaLog:
 
     async def entries(self, seq: int) -> AsyncIterator[Entry]:
         """Journal entries from that number on, to the end that the journal has now."""
-        low, end = await self._bounds()
-        high = end
-        # Numbers grow with offsets: halve until the way that is left is short.
-        while high - low > 2_000:
-            middle = (low + high) // 2
-            entry = await self._first(middle, end)
-            if entry is None or entry.seq > seq:
-                high = middle
-            else:
-                low = middle
-        self._seek(self.journal, low)
-        while (record := await self._next(self.journal, end)) is not None:
-            entry = Entry.decode(record.value)
-            if entry.seq >= seq:
-                yield entry
+        async for entry in self._entries(lambda entry: entry.seq >= seq):
+            yield entry
+
+    async def entry_of(self, step: int) -> Entry | None:
+        """Return the journal entry that holds a step; None if the journal ends before it."""
+        async for entry in self._entries(lambda entry: entry.step >= step):
+            return entry
+        return None
+
+    async def entry_with(self, index: int, offset: int) -> Entry | None:
+        """Return the entry that took the record at that offset of an input; None if none has."""
+        async for entry in self._entries(lambda entry: entry.next[index] > offset):
+            return entry
+        return None
 
     async def run(self, input: int, first: int, count: int) -> list[Any]:
         """`count` visible records of an input from offset `first` on."""
@@ -125,6 +136,26 @@ class KafkaLog:
             records.append(record)
         return records
 
+    async def at(self, input: int, offset: int) -> Any | None:
+        """Return the record of an input at that offset; None if none is visible there."""
+        tp = self.inputs[input]
+        assert tp is not None
+        self._seek(tp, offset)
+        return await self._next(tp, offset + 1)
+
+    async def unread(self, input: int, first: int) -> list[Any]:
+        """Return the visible records of an input from offset `first` (-1: its beginning) to its
+        end.
+        """
+        tp = self.inputs[input]
+        if tp is None:
+            return []
+        end = (await self._consumer.end_offsets([tp]))[tp]
+        if end <= max(first, 0):
+            return []
+        start = (await self._consumer.beginning_offsets([tp]))[tp]
+        return await self._read(tp, max(first, start), end)
+
     async def _offsets(self, ask: Any) -> list[int]:
         offsets = await ask([tp for tp in self.inputs if tp is not None])
         return [-1 if tp is None else offsets[tp] for tp in self.inputs]
@@ -134,10 +165,27 @@ class KafkaLog:
         end = await self._consumer.end_offsets([self.journal])
         return start[self.journal], end[self.journal]
 
+    async def _entries(self, reached: Callable[[Entry], bool]) -> AsyncIterator[Entry]:
+        low, end = await self._bounds()
+        high = end
+        # `seq` and `step` grow with offsets: halve until the way that is left is short.
+        while high - low > 2_000:
+            middle = (low + high) // 2
+            entry = await self._first(middle, end)
+            if entry is None or reached(entry):
+                high = middle
+            else:
+                low = middle
+        self._seek(self.journal, low)
+        while (record := await self._next(self.journal, end)) is not None:
+            entry = journal_entry(record)
+            if reached(entry):
+                yield entry
+
     async def _first(self, offset: int, end: int) -> Entry | None:
         self._seek(self.journal, offset)
         record = await self._next(self.journal, end)
-        return None if record is None else Entry.decode(record.value)
+        return None if record is None else journal_entry(record)
 
     async def _read(self, tp: TopicPartition, start: int, end: int) -> list[Any]:
         self._seek(tp, start)
@@ -173,17 +221,67 @@ class KafkaLog:
         return record
 
 
+def journal_entry(record: Any) -> Entry:
+    """Return the journal entry; nothing may be left out here, since its order is the state."""
+    try:
+        content("journal", record)
+    except ValueError as error:
+        raise Incompatible(
+            f"{record.topic}[{record.partition}]@{record.offset} is no journal entry: {error}. "
+            "Something else than a worker wrote there, and what was taken in which order is not "
+            "known past it. Let only workers write to the journal, and begin anew under another "
+            "--prefix; `riverrun repartition` copies the inputs there."
+        ) from None
+    return Entry.decode(record.value)
+
+
 async def newest_entries(
     client: Mapping[str, Any], names: Mapping[str, str], partitions: Iterable[int]
 ) -> dict[int, Entry | None]:
-    """Where each of those partitions stands; `names` kind → topic."""
+    """Return where each of those partitions, or the learner, stands; `names` kind → topic."""
     found: dict[int, Entry | None] = {}
     for number in partitions:
-        inputs = [names[kind] for kind in INPUTS]
-        log = KafkaLog(client, journal=names["journal"], inputs=inputs, partition=number)
+        learns = number == LEARNER
+        journal = names["learning" if learns else "journal"]
+        log = KafkaLog(client, journal=journal, inputs=[], partition=0 if learns else number)
         try:
             await log.start()
             found[number] = await log.last()
         finally:
             await log.close()
     return found
+
+
+def log_of(settings: Settings, names: Mapping[str, str], number: int, partitions: int) -> KafkaLog:
+    """Return the journal and inputs of a partition, or of the learner (`LEARNER`)."""
+    client = settings.kafka_client()
+    if number == LEARNER:
+        inputs = _learner_places(names, partitions, features=False)
+        return KafkaLog(client, journal=names["learning"], inputs=inputs, partition=0)
+    own = [names[kind] for kind in INPUTS]
+    return KafkaLog(client, journal=names["journal"], inputs=own, partition=number)
+
+
+def _learner_places(
+    names: Mapping[str, str], partitions: int, *, features: bool
+) -> list[TopicPartition]:
+    """Return the learner's inputs in the numbering of its journal."""
+    inputs = learner_inputs(partitions, features=features)
+    return [TopicPartition(names[kind], number) for kind, number in inputs]
+
+
+def read_versions(log: KafkaLog, names: Mapping[str, str], last: Entry | None) -> bool:
+    """Let a partition's log have the versions of shared models, too, if `last` names that input,
+    and a learner's what it passes on besides; return whether a partition's has versions.
+    """
+    if log.journal.topic == names["learning"] and last is not None:
+        if len(last.next) > len(log.inputs):
+            every = _learner_places(names, len(log.inputs) - 1, features=True)
+            for tp in every[len(log.inputs) :]:
+                log.read_also(tp)
+        return False
+    shared = log.journal.topic == names["journal"] and last is not None
+    if shared and last is not None and len(last.next) > len(INPUTS):
+        log.read_also(TopicPartition(names["models"], 0))
+        return True
+    return False

@@ -16,13 +16,16 @@ from typing import Any
 import orjson
 from aiokafka import TopicPartition
 
+from models.task.learner_task import LEARNER
 from schemas.errors import RiverrunError
-from streams.deriving import Derivation, Redefine, Starts
-from streams.past_definitions import Definitions, Unprovable
-from streams.picking import Published, drawn, find
-from streams.recovery import Diverged
-from streams.settings import Settings
-from streams.tapes import Bounds, Tapes
+from schemas.topics import INPUTS
+from streams.config.settings import Settings
+from streams.kafka.topic_reader import Bounds, TopicReader
+from streams.replay.definition_history import DefinitionHistory, Unprovable
+from streams.replay.derivation import Derivation, Redefine, StartingStates
+from streams.replay.fold import Diverged
+from streams.replay.learner_derivation import verify_versions
+from streams.replay.prediction_lookup import Published, drawn, find
 
 _END = object()
 
@@ -58,6 +61,9 @@ class Verified:
     reasons: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     entries: int = 0
+    unreadable: int = 0  # records on the topic that are no predictions
+    versions_checked: int = 0  # of shared models, derived again and the same
+    skipped: int = 0  # records that the journal has as set aside, in what was derived
 
     @property
     def proved(self) -> bool:
@@ -78,66 +84,93 @@ class Verifier:
 
     settings: Settings
     names: Mapping[str, str]
-    starts: Starts | None = None
+    starts: StartingStates | None = None
     redefine: Redefine | None = None
     on_progress: Callable[[int, int], None] = lambda done, total: None
     trusted: Collection[str] = ()  # sources that may be run unsigned
 
     async def every(self) -> Verified:
         """All predictions."""
-        async with Tapes([self.names["predictions"]], self.settings) as tapes:
-            run = await _Run.of(self, tapes)
-            for place in tapes.places:
-                await run.partition(Published(tapes, place), None)
-            return run.found
+        async with TopicReader([self.names["predictions"]], self.settings) as reader:
+            run = await _Run.of(self, reader)
+            for topic_partition in reader.topic_partitions:
+                await run.partition(Published(reader, topic_partition), None)
+            await run.versions()
+            return run.done()
 
     async def sample(self, count: int, seed: int) -> Verified:
         """So many of them, drawn evenly."""
-        async with Tapes([self.names["predictions"]], self.settings) as tapes:
-            run = await _Run.of(self, tapes)
-            picked = await drawn(tapes, count, random.Random(seed))
-            for place, records in picked.items():
-                await run.partition(Published(tapes, place, records), records)
-            return run.found
+        async with TopicReader([self.names["predictions"]], self.settings) as reader:
+            run = await _Run.of(self, reader)
+            picked = await drawn(reader, count, random.Random(seed))
+            for topic_partition, records in picked.items():
+                readable = [r for r in records if reader.row("predictions", r) is not None]
+                await run.partition(Published(reader, topic_partition, readable), readable)
+            await run.versions()
+            return run.done()
 
     async def one(self, event_id: str) -> Verified:
-        """The prediction of that event; raises `RiverrunError` if there is none."""
-        async with Tapes([self.names["predictions"]], self.settings) as tapes:
-            run = await _Run.of(self, tapes)
-            record = await find(tapes, tapes.places, event_id)
+        """Return the prediction of that event; raise `RiverrunError` if there is none."""
+        async with TopicReader([self.names["predictions"]], self.settings) as reader:
+            run = await _Run.of(self, reader)
+            record = await find(reader, reader.topic_partitions, "predictions", event_id)
             if record is None:
                 raise RiverrunError(
                     f"there is no prediction of {event_id!r} on {self.names['predictions']}. "
                     "`riverrun explain` looks in the other topics, too."
                 )
-            place = TopicPartition(record.topic, record.partition)
-            await run.partition(Published(tapes, place, [record]), [record])
-            return run.found
+            topic_partition = TopicPartition(record.topic, record.partition)
+            await run.partition(Published(reader, topic_partition, [record]), [record])
+            await run.versions()
+            return run.done()
 
 
 class _Run:
     """One verification under way."""
 
     def __init__(
-        self, verifier: Verifier, definitions: Definitions, bounds: Bounds, partitions: int
+        self,
+        verifier: Verifier,
+        definitions: DefinitionHistory,
+        bounds: Bounds,
+        reader: TopicReader,
     ) -> None:
-        self.found = Verified()
+        self.result = Verified()
+        self._reader = reader
         self._verifier = verifier
         self._definitions = definitions
         self._bounds = bounds
-        self._partitions = partitions
+        self._partitions = len(reader.topic_partitions)
         self._done = 0
         self._stopped = False
+        self._shared = False
 
     @classmethod
-    async def of(cls, verifier: Verifier, tapes: Tapes) -> _Run:
+    async def of(cls, verifier: Verifier, reader: TopicReader) -> _Run:
         """Read what all partitions need."""
         names, settings = verifier.names, verifier.settings
-        if not tapes.places:
+        if not reader.topic_partitions:
             raise RiverrunError(f"there is no topic {names['predictions']}. See `riverrun topics`.")
         topic = names["definitions"]
-        definitions = await Definitions.read(topic, settings, trusted=verifier.trusted)
-        return cls(verifier, definitions, await tapes.bounds(), len(tapes.places))
+        definitions = await DefinitionHistory.read(topic, settings, trusted=verifier.trusted)
+        return cls(verifier, definitions, await reader.bounds(), reader)
+
+    def done(self) -> Verified:
+        """Return what was found, after the last partition."""
+        self.result.unreadable = self._reader.unreadable.count
+        return self.result
+
+    async def versions(self) -> None:
+        """Derive the versions of shared models, too, if partitions have taken any."""
+        if not self._shared:
+            return
+        settings, names = self._verifier.settings, self._verifier.names
+        versions = await verify_versions(settings, names, self._definitions, self._partitions)
+        self.result.versions_checked = versions.checked
+        self.result.reasons += versions.reasons
+        if versions.different is not None:
+            self.result.different += 1
+            self._name(Difference(LEARNER, 0, 0, None, "a version", versions.different, None))
 
     async def partition(self, published: Published, wanted: Sequence[Any] | None) -> None:
         """Compare one partition; `wanted` are the predictions to look at, None all of them."""
@@ -146,7 +179,7 @@ class _Run:
             verifier.settings,
             verifier.names,
             self._definitions,
-            partition=published.place.partition,
+            partition=published.topic_partition.partition,
             partitions=self._partitions,
             starts=verifier.starts,
             jumps=wanted is not None,  # of all of them, nothing may be jumped over
@@ -155,6 +188,7 @@ class _Run:
         try:
             last = await derivation.open()
             end = 0 if last is None else last.seq + 1
+            self._shared = self._shared or (last is not None and len(last.next) > len(INPUTS))
             if wanted is None:
                 await self._fold(derivation, published, [end] if end else [], None, end)
             else:
@@ -183,7 +217,7 @@ class _Run:
                     derived.put_nowait((output, derivation.through))
 
         def entry(seq: int) -> None:
-            self.found.entries += 1
+            self.result.entries += 1
             self._verifier.on_progress(self._done + seq + 1, aim)
 
         derivation.on_entry = entry
@@ -200,6 +234,7 @@ class _Run:
             derived.put_nowait((_END, derivation.through))
             await comparing
         self._done = aim
+        self.result.skipped += 0 if derivation.task is None else derivation.task.counts["skipped"]
         self._note_versions(derivation)
 
     def _diverged(self, derivation: Derivation, error: Diverged) -> None:
@@ -210,30 +245,30 @@ class _Run:
             self._unproven(derivation, f"{error} ({'; '.join(differences)})")
             return
         self._stopped = True
-        self.found.different += 1
+        self.result.different += 1
         self._name(
             Difference(task.partition, task.seq, task.step, None, "journal", str(error), None)
         )
 
     def _unproven(self, derivation: Derivation, reason: str) -> None:
         self._stopped = True
-        self.found.reasons.append(f"partition {derivation.partition}: {reason}")
+        self.result.reasons.append(f"partition {derivation.partition}: {reason}")
 
     def _before_the_log(self, derivation: Derivation) -> None:
-        self.found.unproven += 1
+        self.result.unproven += 1
         reason = (
             f"partition {derivation.partition}: log and archive reach back to entry "
             f"{derivation.began}; what was said before cannot be derived."
         )
-        if reason not in self.found.reasons:
-            self.found.reasons.append(reason)
+        if reason not in self.result.reasons:
+            self.result.reasons.append(reason)
 
     def _note_versions(self, derivation: Derivation) -> None:
         if derivation.task is None:
             return
         for line in self._definitions.differences(derivation.task.definition):
-            if line not in self.found.versions:
-                self.found.versions.append(line)
+            if line not in self.result.versions:
+                self.result.versions.append(line)
 
     # Two streams in the order of steps, compared as they come.
 
@@ -245,92 +280,102 @@ class _Run:
         end: int,
     ) -> None:
         """Compare until the derived ones end; of the published, those before entry `end`."""
-        partition = published.place.partition
-        seen = not self._bounds[published.place][0]
+        partition = published.topic_partition.partition
+        seen = not self._bounds[published.topic_partition][0]
         record = await published.next()
         output, through = await derived.get()
         while output is not _END:
             if record is None:
                 record = await published.next()  # committed by now
             if record is not None and record.value == output.value:
-                self.found.checked += 1
+                self.result.checked += 1
                 seen = True
                 record, (output, through) = await published.next(), await derived.get()
                 continue
-            again = _decoded(output.value)
-            said = None if record is None else _decoded(record.value)
-            if said is not None and said["step"] <= again["step"]:
+            derived_row = _decoded(output.value)
+            published_row = None if record is None else self._reader.row("predictions", record)
+            if record is not None and published_row is None:
+                record = await published.next()
+                continue
+            if published_row is not None and published_row["step"] <= derived_row["step"]:
                 seen = True
                 record = await published.next()
-                if said["seq"] < derivation.began:
+                if published_row["seq"] < derivation.began:
                     self._before_the_log(derivation)
                     continue
-                if said["step"] < again["step"]:
-                    self._differs(said, None, partition, through)
+                if published_row["step"] < derived_row["step"]:
+                    self._differs(published_row, None, partition, through)
                     continue
-                self._differs(said, again, partition, through)
+                self._differs(published_row, derived_row, partition, through)
             elif seen:
-                self._differs(None, again, partition, through)
+                self._differs(None, derived_row, partition, through)
             # else the topic's first records are deleted by retention
             output, through = await derived.get()
         while record is not None:
-            said = _decoded(record.value)
-            if said["seq"] >= end:
+            published_row = self._reader.row("predictions", record)
+            if published_row is None:
+                record = await published.next()
+                continue
+            if published_row["seq"] >= end:
                 break  # answered since this began
             if self._stopped:
-                self.found.unproven += 1
+                self.result.unproven += 1
             else:
-                self._differs(said, None, partition, through)
+                self._differs(published_row, None, partition, through)
             record = await published.next()
 
     def _differs(
         self,
-        said: dict[str, Any] | None,
-        again: dict[str, Any] | None,
+        published_row: dict[str, Any] | None,
+        derived_row: dict[str, Any] | None,
         p: int,
         through: Sequence[str],
     ) -> None:
-        self.found.checked += 1
-        known = said or again
+        self.result.checked += 1
+        known = published_row or derived_row
         assert known is not None
-        name, was, now = next(differing(said, again), ("the bytes", said, again))
+        name, was, now = next(
+            differing(published_row, derived_row), ("the bytes", published_row, derived_row)
+        )
         # What was folded on another runtime, here or on the way to here, may well differ.
         foreign = (self._definitions.differences(definition) for definition in through)
         versions = list(dict.fromkeys(line for lines in foreign for line in lines))
         if versions:
-            self.found.unproven += 1
+            self.result.unproven += 1
             reason = f"predictions differ, but they were made with {'; '.join(versions)}"
-            if reason not in self.found.reasons:
-                self.found.reasons.append(reason)
+            if reason not in self.result.reasons:
+                self.result.reasons.append(reason)
             return
-        self.found.different += 1
+        self.result.different += 1
         self._name(Difference(p, known["seq"], known["step"], known["event_id"], name, was, now))
 
     def _name(self, difference: Difference) -> None:
-        self.found.first = self.found.first or difference
+        self.result.first = self.result.first or difference
 
 
-def differing(said: Any, again: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The fields in which two values differ, as (path, published, derived).
+def differing(published_row: Any, derived_row: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the fields in which two values differ, as (path, published, derived).
 
     >>> list(differing({"a": {"b": 1.0}}, {"a": {"b": 2.0}}))
     [('a.b', 1.0, 2.0)]
     """
-    if isinstance(said, dict) and isinstance(again, dict):
-        for name in dict.fromkeys((*said, *again)):
-            yield from differing(said.get(name), again.get(name), f"{at}.{name}" if at else name)
-    elif said != again or type(said) is not type(again):
-        yield at or "the prediction", said, again
+    if isinstance(published_row, dict) and isinstance(derived_row, dict):
+        for name in dict.fromkeys((*published_row, *derived_row)):
+            yield from differing(
+                published_row.get(name), derived_row.get(name), f"{at}.{name}" if at else name
+            )
+    elif published_row != derived_row or type(published_row) is not type(derived_row):
+        yield at or "the prediction", published_row, derived_row
 
 
 def _place(record: Any) -> tuple[int, int]:
-    said = _decoded(record.value)
-    return said["seq"], said["step"]
+    published_row = _decoded(record.value)
+    return published_row["seq"], published_row["step"]
 
 
 def _decoded(value: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(value)
-    return found
+    row: dict[str, Any] = orjson.loads(value)
+    return row
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""Reports that a person who does not code can read and hand on: one self-contained HTML file each.
+"""Reports for readers who do not code: one self-contained HTML file each.
 
-Nothing is loaded from anywhere: style and drawings are in the file. It follows the reader's light
+Nothing is loaded from elsewhere: style and drawings are in the file. It follows the reader's light
 or dark setting, fits a phone, and prints.
 """
 
@@ -13,23 +13,23 @@ from typing import Any
 
 import jinja2
 
-from schemas.errors import Misdeclared
-from streams.reports import wording
+from schemas.errors import ConfigError
+from streams.reports import plain_language
 
 
 def rendered(template: str, **values: Any) -> str:
-    """A page from a template of this room, `<name>.html.j2`."""
+    """Return a page from a template of this folder, `<name>.html.j2`."""
     page = _environment().get_template(f"{template}.html.j2")
     return page.render(made=datetime.now(UTC), **values)
 
 
 def write(page: str, file: Path) -> None:
-    """Write a page; `Misdeclared` says where it cannot be."""
+    """Write a page; raise `ConfigError` if the file cannot be written."""
     try:
         file.write_text(page, "utf-8")
     except OSError as error:
-        raise Misdeclared(
-            f"{file} cannot be written: {error.strerror}.", mend="Name a file in a folder of yours."
+        raise ConfigError(
+            f"{file} cannot be written: {error.strerror}.", hint="Name a file in a folder of yours."
         ) from error
 
 
@@ -43,8 +43,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "amount": wording.amount,
-        "day": wording.day,
-        "number": wording.number,
+        "amount": plain_language.amount,
+        "day": plain_language.day,
+        "number": plain_language.number,
     }
     return environment

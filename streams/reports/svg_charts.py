@@ -1,7 +1,7 @@
-"""Drawings as inline SVG, by plain arithmetic: lines over time with a band, and ranges in rows.
+"""Charts as inline SVG: lines over time with a band, and intervals in rows.
 
 Colours and fonts are the page's (CSS classes `line-0` … `line-5`, `band`, `axis`, `zero`), so that
-a drawing follows light and dark. Widths are in the page's pixels: a page holds a wide and a narrow
+a chart follows light and dark. Widths are in the page's pixels: a page holds a wide and a narrow
 one of each, since text that is scaled down on a phone cannot be read.
 """
 
@@ -15,7 +15,7 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from streams.reports.wording import number
+from streams.reports.plain_language import number
 
 RIGHT, TOP, BOTTOM = 14, 12, 28
 CHAR = 7.0
@@ -41,7 +41,7 @@ class Range:
 
 
 def ticks(least: float, most: float, count: int = 5) -> list[float]:
-    """Round numbers from at most `least` to at least `most`, about `count` of them.
+    """Return round numbers from at most `least` to at least `most`, about `count` of them.
 
     >>> ticks(0, 97), ticks(-3, 12, 3)
     ([0.0, 20.0, 40.0, 60.0, 80.0, 100.0], [-5.0, 0.0, 5.0, 10.0, 15.0])
@@ -64,11 +64,11 @@ def over_time(
     zero: bool = False,
     title: str,
 ) -> Markup:
-    """Lines over time (seconds since 1970), with a band between two of them."""
+    """Return lines over time (seconds since 1970), with a band between two of them."""
     values = [v for line in lines for v in line.values if v is not None]
     # An interval that is still very wide would press the lines flat: it leaves the picture instead.
-    reach = max(map(abs, values), default=1.0) * 3
-    edges = [v for side in band or () for v in side if v is not None and abs(v) <= reach]
+    limit = max(map(abs, values), default=1.0) * 3
+    edges = [v for side in band or () for v in side if v is not None and abs(v) <= limit]
     if not values:
         return Markup("")
     marks = ticks(min(values + edges + [0.0] * zero), max(values + edges + [0.0] * zero))
@@ -85,7 +85,7 @@ def over_time(
 def over_count(
     counts: Sequence[float], lines: Sequence[Line], *, width: int, height: int = 260, title: str
 ) -> Markup:
-    """Lines over a count, with a dot at each value."""
+    """Return lines over a count, with a dot at each value."""
     values = [v for line in lines for v in line.values if v is not None]
     if not values:
         return Markup("")
@@ -94,10 +94,10 @@ def over_count(
     area = _Area(0.0, counts[-1] * 1.02, marks[0], marks[-1], width, height, left)
     parts = [area.horizontal(mark) for mark in marks]
     parts += [area.vertical(mark) for mark in below if mark <= area.x1]
-    for place, line in enumerate(lines):
-        parts.append(_polyline(area, counts, line.values, place))
+    for index, line in enumerate(lines):
+        parts.append(_polyline(area, counts, line.values, index))
         parts += [
-            f'<circle class="point-{place}" r="4" cx="{area.x(count):.1f}" '
+            f'<circle class="point-{index}" r="4" cx="{area.x(count):.1f}" '
             f'cy="{area.y(value):.1f}"/>'
             for count, value in zip(counts, line.values, strict=True)
             if value is not None
@@ -106,7 +106,7 @@ def over_count(
 
 
 def ranges(rows: Sequence[Range], *, width: int, title: str) -> Markup:
-    """A dot and its interval in each row, and a line at zero."""
+    """Return a dot and its interval in each row, and a line at zero."""
     if not rows:
         return Markup("")
     left = min(width // 3, 14 + int(CHAR * max(len(row.name) for row in rows)))
@@ -117,8 +117,8 @@ def ranges(rows: Sequence[Range], *, width: int, title: str) -> Markup:
     marks = ticks(min([0.0, *dots, *ends]), max([0.0, *dots, *ends]), 4)
     area = _Area(marks[0], marks[-1], 0, 1, width, height, left)
     parts = [area.vertical(mark) for mark in marks]
-    for place, row in enumerate(rows):
-        parts.append(_row(area, row, TOP + 22 * place + 11))
+    for index, row in enumerate(rows):
+        parts.append(_row(area, row, TOP + 22 * index + 11))
     return _svg(parts, width, height, title)
 
 
@@ -158,23 +158,23 @@ class _Area:
         )
 
     def days(self, times: Sequence[float]) -> list[str]:
-        """A few dates below."""
+        """Return a few dates below the axis."""
         count = max(2, min(6, (self.width - self.left) // 100))
         step = (times[-1] - times[0]) / (count - 1) if len(times) > 1 else 1.0
         marks = [times[0] + step * i for i in range(count if len(times) > 1 else 1)]
-        found = []
-        for place, mark in enumerate(marks):
-            anchor = "start" if not place else "end" if place == count - 1 else "middle"
+        labels = []
+        for index, mark in enumerate(marks):
+            anchor = "start" if not index else "end" if index == count - 1 else "middle"
             date = datetime.fromtimestamp(mark, UTC)
             text = f"{date.day} {date:%b}" if step < 120 * 86_400 else f"{date:%b %Y}"
-            found.append(
+            labels.append(
                 f'<text x="{self.x(mark):.1f}" y="{self.height - 8}" text-anchor="{anchor}">'
                 f"{text}</text>"
             )
-        return found
+        return labels
 
 
-def _polyline(area: _Area, times: Sequence[float], values: Sequence[Value], place: int) -> str:
+def _polyline(area: _Area, times: Sequence[float], values: Sequence[Value], index: int) -> str:
     runs: list[list[str]] = [[]]
     for time, value in zip(times, values, strict=True):
         if value is None:
@@ -182,7 +182,7 @@ def _polyline(area: _Area, times: Sequence[float], values: Sequence[Value], plac
         else:
             runs[-1].append(f"{area.x(time):.1f},{area.y(value):.1f}")
     return "".join(
-        f'<polyline class="line line-{place}" points="{" ".join(run)}"/>' for run in runs if run
+        f'<polyline class="line line-{index}" points="{" ".join(run)}"/>' for run in runs if run
     )
 
 

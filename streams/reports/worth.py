@@ -1,4 +1,4 @@
-"""The report of worth: drawings and sentences around what `models.worth` found."""
+"""The report of worth: charts and sentences around `models.worth.worth`."""
 
 from __future__ import annotations
 
@@ -6,77 +6,80 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from models.accounts import Answerer, Point
-from models.worth import Worth
-from streams.reports import charts, rendered, wording
+from models.worth.breakdown import Answerer, Point
+from models.worth.worth import Worth
+from streams.reports import plain_language, rendered, svg_charts
 
 WIDTHS = {"wide": 680, "narrow": 340}
 BLOCKS_MAX = 130
 
 
-def page(found: Worth) -> str:
-    """The whole HTML file."""
+def page(worth: Worth) -> str:
+    """Return the whole HTML file."""
     return rendered(
         "worth",
-        worth=found,
-        name=wording.named(found),
-        headline=wording.headline(found),
-        certainty=wording.certainty(found.net, found.unit, found.alpha),
-        worst_case=wording.worst_case(found.net, found.unit),
-        outlook=wording.outlook(found),
-        price=wording.price(found),
-        span=wording.days(wording.span_days(found)),
-        total=_total(found),
-        course=_course(found),
-        segments=_segments(found),
-        segment_rows=sorted(found.segments, key=_by_total),
-        between=wording.between,
-        answerers=_answerers(found),
+        worth=worth,
+        name=plain_language.subject(worth),
+        headline=plain_language.headline(worth),
+        certainty=plain_language.certainty(worth.net, worth.unit, worth.alpha),
+        worst_case=plain_language.worst_case(worth.net, worth.unit),
+        outlook=plain_language.outlook(worth),
+        price=plain_language.price(worth),
+        span=plain_language.days(plain_language.span_days(worth)),
+        total=_total_chart(worth),
+        course=_kpi_chart(worth),
+        segments=_segments_chart(worth),
+        segment_rows=sorted(worth.segments, key=_by_total),
+        between=plain_language.between,
+        answerers=_line_names(worth),
     )
 
 
-def _answerers(found: Worth) -> list[str]:
-    """The lines of the chart of KPI over time."""
-    return ["served", "baseline", *(row.name for row in found.models)][:6]
+def _line_names(worth: Worth) -> list[str]:
+    """Return the lines of the chart of KPI over time."""
+    return ["served", "baseline", *(row.name for row in worth.models)][:6]
 
 
-def _total(found: Worth) -> dict[str, Markup]:
-    points = found.points
+def _total_chart(worth: Worth) -> dict[str, Markup]:
+    points = worth.points
     if not points:
         return {}
     times = [point.start for point in points]
     band = [point.lower for point in points], [point.upper for point in points]
-    line = charts.Line("total", [point.total for point in points])
-    title = f"Running total of the gain over the baseline, in {found.unit}, with its interval"
+    line = svg_charts.Line("total", [point.total for point in points])
+    title = f"Running total of the gain over the baseline, in {worth.unit}, with its interval"
     return {
-        name: charts.over_time(times, [line], width=width, band=band, zero=True, title=title)
+        name: svg_charts.over_time(times, [line], width=width, band=band, zero=True, title=title)
         for name, width in WIDTHS.items()
     }
 
 
-def _course(found: Worth) -> dict[str, Markup]:
-    groups = _grouped(found.points)
+def _kpi_chart(worth: Worth) -> dict[str, Markup]:
+    groups = _grouped(worth.points)
     if not groups:
         return {}
     times = [group[0].start for group in groups]
     lines = [
-        charts.Line(name, [_mean(group, name) for group in groups]) for name in _answerers(found)
+        svg_charts.Line(name, [_mean(group, name) for group in groups])
+        for name in _line_names(worth)
     ]
-    title = f"{found.unit} an event over time, by who would have answered"
+    title = f"{worth.unit} an event over time, by who would have answered"
     return {
-        name: charts.over_time(times, lines, width=width, title=title)
+        name: svg_charts.over_time(times, lines, width=width, title=title)
         for name, width in WIDTHS.items()
     }
 
 
-def _segments(found: Worth) -> dict[str, Markup]:
+def _segments_chart(worth: Worth) -> dict[str, Markup]:
     rows = [
-        charts.Range(row.name, row.gain.mean, row.gain.lower, row.gain.upper)
-        for row in sorted(found.segments, key=_by_total)
+        svg_charts.Range(row.name, row.gain.mean, row.gain.lower, row.gain.upper)
+        for row in sorted(worth.segments, key=_by_total)
         if row.gain.labelled
     ]
-    title = f"Gain over the baseline an event, in {found.unit}, by segment, with its interval"
-    return {name: charts.ranges(rows, width=width, title=title) for name, width in WIDTHS.items()}
+    title = f"Gain over the baseline an event, in {worth.unit}, by segment, with its interval"
+    return {
+        name: svg_charts.ranges(rows, width=width, title=title) for name, width in WIDTHS.items()
+    }
 
 
 def _by_total(row: Answerer) -> float:
@@ -84,12 +87,12 @@ def _by_total(row: Answerer) -> float:
 
 
 def _grouped(points: Sequence[Point]) -> list[Sequence[Point]]:
-    """So many blocks together that a line can be followed by eye."""
+    """Return the blocks in at most `BLOCKS_MAX` groups, so that lines stay readable."""
     size = max(1, -(-len(points) // BLOCKS_MAX))
     return [points[i : i + size] for i in range(0, len(points), size)]
 
 
 def _mean(points: Sequence[Point], name: str) -> float | None:
-    told = [(point.kpi[name], point.labelled) for point in points if name in point.kpi]
-    count = sum(n for _, n in told)
-    return sum(value * n for value, n in told) / count if count else None
+    weighted = [(point.kpi[name], point.labelled) for point in points if name in point.kpi]
+    count = sum(n for _, n in weighted)
+    return sum(value * n for value, n in weighted) / count if count else None

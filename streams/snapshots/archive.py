@@ -2,40 +2,57 @@
 
     <url>/<group>/<partition>/<entry>-<unix seconds>-<definition>.snapshot
 
-Each is whole and signed. They start recovery where Redis was lost, start verification near what is
-asked for, and reach back past the topics' retention. Kept: all of the last `ALL_S`, then the newest
-of each day for `DAILY_S`, and in any case the newest `LEAST` and, once there was another, the first
-of each definition: what ran before it may be beyond proof here, and what came after starts there. A
-file that is cut off is found out when it is read, and passed over.
+Each is whole and signed, and counts by its signed header alone: a file whose name says something
+else than its header, or that has none, is passed over and told of. They start recovery where Redis
+was lost, start verification near what is asked for, and reach back past the topics' retention.
+Kept: all of the last `ALL_S`, then the newest of each day for `DAILY_S`, and in any case the newest
+`LEAST` and, once there was another, the first of each definition: what ran before it may be beyond
+proof here, and what came after starts there. A
+file has its name once all of it is written; one that was cut off is found out, and passed over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, MutableSequence
 from typing import Any, NamedTuple
 
 import fsspec
 
-from models.task import PartitionTask
-from schemas.errors import Misdeclared
-from streams.snapshots.parts import check_fits, restore
-from streams.snapshots.sealed import Header, Reader, Unusable, checked, opened
-from streams.snapshots.threads import awaited
-from streams.unpickling import Allowed
+from models.task.partition_task import PartitionTask
+from schemas.errors import ConfigError
+from streams.snapshots.background_io import awaited
+from streams.snapshots.delta import check_fits, restore
+from streams.snapshots.signed_format import (
+    Header,
+    Origin,
+    Reader,
+    Unusable,
+    checked,
+    opened,
+    signed_in,
+)
+from streams.unpickling.safe_unpickler import Allowed
 
 ALL_S = 24 * 3_600.0
 DAILY_S = 90 * 86_400.0
 LEAST = 3
+END_BYTES = 64 << 10
+"""Read of each file's end at first: nearly always that is the whole header."""
+AGAIN_S = 60.0
+"""After a failure, the archive is tried again so much later."""
+
 _CHUNK = 8 << 20
+_PARTIAL = ".partial"
 _NAME = re.compile(r"(\d{20})-(\d+)-([0-9a-zA-Z_]+)\.snapshot$")
 
 
 class Kept(NamedTuple):
-    """One archived snapshot, as its name says; only its header is to be believed."""
+    """One archived snapshot, as its signed header says."""
 
     seq: int
     written_s: float
@@ -53,18 +70,27 @@ class Archive:
     `due` and `done` are the loop's, all else blocks.
     """
 
-    def __init__(self, url: str, group: str, key: bytes, interval_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        group: str,
+        key: bytes,
+        interval_s: float,
+        origin: Callable[[], Origin] | None = None,
+    ) -> None:
         try:
             self._files, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise Misdeclared(
+            raise ConfigError(
                 f"RIVERRUN_ARCHIVE cannot be opened: {error}.",
-                mend="Give an fsspec URL, and install the package that it needs.",
+                hint="Give an fsspec URL, and install the package that it needs.",
             ) from error
         self._root = f"{root.rstrip('/')}/{group}"
         self._key = key
         self._interval_s = interval_s
+        self._origin = origin or (lambda: Origin(group))
         self._written_s: dict[int, float] = {}
+        self._known: dict[tuple[str, int], Header | str] = {}
 
     # When.
 
@@ -73,9 +99,21 @@ class Archive:
         return time.time() >= self._written_s.get(partition, 0.0) + self._interval_s
 
     def done(self, partition: int) -> float:
-        """It was; gives the time."""
+        """Note that it was written; return the time, in seconds since 1970."""
         self._written_s[partition] = time.time()
         return self._written_s[partition]
+
+    def failed(self, partition: int) -> None:
+        """Note that it was not written: again in `AGAIN_S`."""
+        self._written_s[partition] = time.time() - self._interval_s + min(AGAIN_S, self._interval_s)
+
+    def tried(self, header: Header, data: Any) -> tuple[bool, str | None]:
+        """Put one; (it is there, why it is not). What keeps it from here keeps nothing else."""
+        try:
+            self.put(header, data)
+        except Exception as failure:  # whatever a file system raises
+            return False, f"{type(failure).__name__}: {failure}"
+        return True, None
 
     # What there is.
 
@@ -90,27 +128,68 @@ class Archive:
         )
         return [kept for number in numbers for kept in self.of(number)]
 
-    def of(self, partition: int) -> Found:
-        """Those of a partition, the newest entry first."""
+    def of(self, partition: int, problems: MutableSequence[str] | None = None) -> Found:
+        """Those of a partition, the newest entry first; `problems` gets what was passed over."""
         folder = f"{self._root}/{partition}"
         self._files.invalidate_cache(folder)
         if not self._files.exists(folder):
             return []
-        found = []
-        for path in self._files.ls(folder, detail=False):
-            if name := _NAME.search(path):
-                seq, written, definition = name.groups()
-                found.append(Kept(int(seq), float(written), definition, partition, path))
+        files = {
+            file["name"]: int(file["size"] or 0)
+            for file in self._files.ls(folder, detail=True)
+            if _NAME.search(file["name"])
+        }
+        found, left = [], []
+        for path, header in self._headers(files).items():
+            kept = None if isinstance(header, str) else _kept(header, path)
+            if kept is not None and kept.partition == partition:
+                found.append(kept)
+            else:
+                why = header if isinstance(header, str) else "its name is not what its header says"
+                left.append(f"{path} ({why})")
+        if left and problems is not None:
+            files_are = "1 file is" if len(left) == 1 else f"{len(left):,} files are"
+            problems.append(f"{files_are} passed over in the archive, the first {left[0]}")
         found.sort(reverse=True)
         if found:
             newest = max(kept.written_s for kept in found)
             self._written_s[partition] = max(self._written_s.get(partition, 0.0), newest)
         return found
 
+    def _headers(self, files: Mapping[str, int]) -> dict[str, Header | str]:
+        """Each file's signed header, or why it has none; read once, from its end."""
+        due = {path: END_BYTES for path, size in files.items() if (path, size) not in self._known}
+        while due:
+            starts = [max(0, files[path] - length) for path, length in due.items()]
+            ends = self._files.cat_ranges(
+                list(due), starts, [files[path] for path in due], on_error="return"
+            )
+            short: dict[str, int] = {}
+            for path, end in zip(due, ends, strict=True):
+                found = self._header(end, files[path])
+                if isinstance(found, int):
+                    short[path] = found
+                else:
+                    self._known[path, files[path]] = found
+            due = short
+        return {path: self._known[path, size] for path, size in files.items()}
+
+    def _header(self, end: Any, size: int) -> Header | str | int:
+        if isinstance(end, Exception):
+            return f"it cannot be read: {end}"
+        try:
+            signed = signed_in(end, size)
+            header = signed if isinstance(signed, int) else opened(signed, self._key)
+            if isinstance(header, Header) and header.origin != self._origin():
+                return "it is of another environment: group, Kafka cluster or journal differ"
+        except Unusable as error:
+            return str(error)
+        return header
+
     def newest(
         self, partition: int, not_after_seq: int | None = None, definition: str | None = None
     ) -> Kept | None:
-        """The newest one, of at most so many closed entries; None if there is none."""
+        """Return the newest one, of at most so many closed entries; None if there is none."""
         for kept in self.of(partition):
             if not_after_seq is not None and kept.seq > not_after_seq:
                 continue
@@ -123,18 +202,32 @@ class Archive:
     def put(self, header: Header, data: Any) -> str:
         """Write one, and drop what is not kept any longer; gives its path."""
         folder = f"{self._root}/{header.partition}"
-        name = f"{header.seq:020d}-{int(header.written_s)}-{header.definition}.snapshot"
+        name = _name(header)
         self._files.makedirs(folder, exist_ok=True)
-        with memoryview(data) as view, self._files.open(f"{folder}/{name}", "wb") as file:
-            for start in range(0, len(view), _CHUNK):
-                with view[start : start + _CHUNK] as chunk:
-                    file.write(chunk)
+        try:
+            with (
+                memoryview(data) as view,
+                self._files.open(f"{folder}/{name}{_PARTIAL}", "wb") as f,
+            ):
+                for start in range(0, len(view), _CHUNK):
+                    with view[start : start + _CHUNK] as chunk:
+                        f.write(chunk)
+            self._files.mv(f"{folder}/{name}{_PARTIAL}", f"{folder}/{name}")
+        finally:
+            self._drop_partial(folder)
         for kept in outlived(self.of(header.partition), time.time()):
             self._files.rm_file(kept.path)
         return f"{folder}/{name}"
 
+    def _drop_partial(self, folder: str) -> None:
+        # Of this one if it failed, and of what was killed before.
+        with contextlib.suppress(Exception):  # whatever a file system raises
+            for path in self._files.ls(folder, detail=False):
+                if path.endswith(_PARTIAL):
+                    self._files.rm_file(path)
+
     def header(self, kept: Kept) -> Header:
-        """What one says of itself; raises `Unusable`."""
+        """Return the header of a kept snapshot; raise `Unusable`."""
         with tempfile.NamedTemporaryFile() as file:
             self._files.get_file(kept.path, file.name)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -147,7 +240,7 @@ class Archive:
             data = file.read()
         reader = Reader(data)
         header = opened(reader.signed, self._key)
-        check_fits(header, task)
+        check_fits(header, task, self._origin())
         restore(
             header, lambda name: checked(header, name, [reader.blob(header, name)]), task, allowed
         )
@@ -172,6 +265,18 @@ class Archive:
         return fresh
 
 
+def _name(header: Header) -> str:
+    return f"{header.seq:020d}-{int(header.written_s)}-{header.definition}.snapshot"
+
+
+def _kept(header: Header, path: str) -> Kept | None:
+    """Return what a file is, if its name says the same as its header."""
+    if path.rpartition("/")[2] != _name(header):
+        return None
+    written_s = float(int(header.written_s))
+    return Kept(header.seq, written_s, header.definition, header.partition, path)
+
+
 def outlived(kept: Iterable[Kept], now_s: float) -> list[Kept]:
     """Those of one partition that are not kept any longer."""
     newest_first = sorted(kept, reverse=True)
@@ -189,6 +294,12 @@ def outlived(kept: Iterable[Kept], now_s: float) -> list[Kept]:
     return gone
 
 
-def archive_of(url: str | None, group: str, key: bytes, interval_s: float) -> Archive | None:
-    """The archive that is set, or None."""
-    return None if url is None else Archive(url, group, key, interval_s)
+def archive_of(
+    url: str | None,
+    group: str,
+    key: bytes,
+    interval_s: float,
+    origin: Callable[[], Origin] | None = None,
+) -> Archive | None:
+    """Return the archive that is set, or None."""
+    return None if url is None else Archive(url, group, key, interval_s, origin)

@@ -1,8 +1,8 @@
 """What of a task goes into a snapshot, and back.
 
-Each part of `models.state` is one pickle. A slot that did not change since the base is carried
-over. Ids go as a delta: {id: entry, or None where it was forgotten}; once the deltas outweigh what
-is alive, all ids are written anew.
+Each part of `models.task.checkpoint` is one pickle. A slot that did not change since the base is
+carried over. Ids go as a delta: {id: entry, or None where it was forgotten}; once the deltas
+outweigh what is alive, all ids are written anew.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
-from models.slot import Slot
-from models.state import parts_of, take_parts
-from models.task import PartitionTask
-from streams.loading import versions
-from streams.snapshots.sealed import (
+from models.serving.model_slot import ModelSlot
+from models.task.checkpoint import parts_of, take_parts
+from models.task.partition_task import PartitionTask
+from streams.config.use_case_loader import versions
+from streams.snapshots.signed_format import (
     FORM,
     Blob,
     Header,
+    Origin,
     Part,
     Reader,
     Unusable,
@@ -28,7 +29,7 @@ from streams.snapshots.sealed import (
     opened,
     sign,
 )
-from streams.unpickling import Allowed, Refused, unpickle
+from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
 
 IDS_AT_ONCE = 20_000
 """Ids of one part: a few megabytes."""
@@ -47,13 +48,20 @@ class Base(NamedTuple):
     changed: frozenset[str]
 
 
-def write(task: PartitionTask, file: BinaryIO, base: Base | None, key: bytes, now_s: float) -> None:
+def write(
+    task: PartitionTask,
+    file: BinaryIO,
+    base: Base | None,
+    key: bytes,
+    now_s: float,
+    origin: Origin,
+) -> None:
     """Write what changed since `base`, or everything; the task's slots are marked as kept."""
     writer = Writer(file)
     parts: dict[str, Part] = {}
     for name, part in parts_of(task).items():
         known = base.header.parts.get(name) if base is not None else None
-        if isinstance(part, Slot):
+        if isinstance(part, ModelSlot):
             if known is not None and not part.changed:
                 parts[name] = known
                 continue
@@ -70,6 +78,8 @@ def write(task: PartitionTask, file: BinaryIO, base: Base | None, key: bytes, no
         ids.append((name, len(some)))
     header = Header(
         form=FORM,
+        origin=origin,
+        entry=task.sealed,
         use_case=task.use_case.name,
         partition=task.partition,
         partitions=task.partitions,
@@ -85,7 +95,7 @@ def write(task: PartitionTask, file: BinaryIO, base: Base | None, key: bytes, no
 
 
 def expected_bytes(task: PartitionTask, base: Base) -> int:
-    """What `write` will write over that base, about: all slots as if they had changed."""
+    """Return what `write` will write over that base, about: all slots as if they had changed."""
     sizes, ids = base.header.parts, dict(base.header.ids)
     of_ids = sum(sizes[name].size for name in ids)
     mean = of_ids / sum(ids.values()) if ids else ENTRY_BYTES
@@ -128,10 +138,15 @@ def prove(file: BinaryIO, key: bytes, allowed: Allowed) -> None:
             unpickle([reader.blob(header, name)], allowed)
 
 
-def check_fits(header: Header, task: PartitionTask) -> None:
-    """Raise `Unusable` if it is another's: use case, partition, definition, Python or River."""
+def check_fits(header: Header, task: PartitionTask, origin: Origin) -> None:
+    """Raise `Unusable` if it is another's: environment, use case, partition, definition, Python or
+    River.
+    """
     mine = versions()
     found = {
+        "group": (header.origin.group, origin.group),
+        "Kafka cluster": (header.origin.cluster, origin.cluster),
+        "journal": (header.origin.journal, origin.journal),
         "use case": (header.use_case, task.use_case.name),
         "partition": (header.partition, task.partition),
         "number of partitions": (header.partitions, task.partitions),
@@ -167,7 +182,7 @@ def restore(
         raise Unusable(
             f"its parts do not fit this riverrun: {type(error).__name__}: {error}"
         ) from error
-    if (task.seq, task.step) != (header.seq, header.step):
+    if (task.seq, task.step, task.sealed) != (header.seq, header.step, header.entry):
         raise Unusable(f"it says entry {header.seq} and holds {task.seq}")
     for slot in task.roster.slots():
         slot.changed = False

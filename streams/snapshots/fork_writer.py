@@ -72,7 +72,7 @@ class Child:
         return usage.ru_utime + usage.ru_stime
 
     def data(self) -> mmap.mmap:
-        """What it wrote; the map is closed with its last view, a failure holds on to some."""
+        """Return what it wrote; the map is closed with its last view, which a failure may hold."""
         return mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
@@ -91,7 +91,7 @@ class Written:
         return 0.0
 
     def data(self) -> bytes:
-        """What was written."""
+        """Return what was written."""
         return self.file.getvalue()
 
 

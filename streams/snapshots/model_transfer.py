@@ -15,26 +15,30 @@ from base64 import encodebytes
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from models.restoring import PIECE_BYTES_MAX, PIECES_MAX, Stored, Unseal
-from models.task import PartitionTask
-from models.usecase import UseCase
+from models.spec.use_case import UseCase
+from models.task.learner_task import LearnerTask
+from models.task.model_restore import PIECE_BYTES_MAX, PIECES_MAX, Stored, Unseal
+from models.task.partition_task import PartitionTask
+from schemas.commands import StateChunk
 from schemas.errors import Incompatible, Malformed
-from schemas.inputs import Piece
-from streams.loading import namespace_of, standing_in
-from streams.unpickling import Allowed, Refused, unpickle
+from streams.config.use_case_loader import namespace_of, standing_in
+from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
 
 PROTOCOL = 5
 STATE_BYTES_MAX = 1 << 30
 """Of a state once it is unpacked."""
 
 
-def packed(task: PartitionTask, model: str) -> bytes:
-    """The pooled model of a task as it is; raises `Incompatible` if it is too large to travel."""
+def packed(task: PartitionTask | LearnerTask, model: str) -> bytes:
+    """Return the pooled model of a task as it is; raise `Incompatible` if it is too large to
+    travel.
+    """
     case, slot = task.use_case, task.roster.pooled[model]
     module = case.event.__module__
-    means = task.explainer.means.get(f"{model}/")
+    # Of a shared model each partition has means of its own.
+    means = None if isinstance(task, LearnerTask) else task.explainer.means.get(f"{model}/")
     with standing_in(module, namespace_of(module, [*case.models.values(), case.label])):
-        state = zlib.compress(_pickled((slot, means)))
+        state = zlib.compress(pickled((slot, means)))
     limit = PIECES_MAX * PIECE_BYTES_MAX
     if len(state) > limit:
         raise Incompatible(
@@ -44,7 +48,8 @@ def packed(task: PartitionTask, model: str) -> bytes:
     return state
 
 
-def _pickled(found: Any) -> bytes:
+def pickled(found: Any) -> bytes:
+    """Return an object as a pickle, however deep it is nested."""
     try:
         return pickle.dumps(found, PROTOCOL)
     except RecursionError:
@@ -52,10 +57,12 @@ def _pickled(found: Any) -> bytes:
         return pickle._dumps(found, PROTOCOL)  # type: ignore[attr-defined,no-any-return]
 
 
-def pieces(of: str, state: bytes) -> Iterator[Piece]:
-    """The state in parts that fit a record."""
+def pieces(of: str, state: bytes) -> Iterator[StateChunk]:
+    """Yield the state in parts that fit a record."""
     for number, start in enumerate(range(0, len(state), PIECE_BYTES_MAX)):
-        yield Piece(of=of, number=number, state=encodebytes(state[start : start + PIECE_BYTES_MAX]))
+        yield StateChunk(
+            of=of, number=number, state=encodebytes(state[start : start + PIECE_BYTES_MAX])
+        )
 
 
 def seal(label: bytes, state: bytes, key: bytes) -> str:
@@ -65,7 +72,7 @@ def seal(label: bytes, state: bytes, key: bytes) -> str:
 
 
 def unsealer(key: Callable[[], bytes]) -> Unseal:
-    """What reads states in this process; the key is asked for where one comes."""
+    """Return what reads states in this process; the key is asked for where one comes."""
 
     def unseal(case: UseCase, label: bytes, state: bytes, given: str) -> Stored:
         if not hmac.compare_digest(seal(label, state, key()), given):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 AWAY_S = 5.0
 
 
-class Verdict:
+class RedisCircuitBreaker:
     """Given by whoever waited in vain; holds for `AWAY_S`. Used from several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import WatchError
 from redis.retry import Retry
 
-from streams.snapshots.sealed import Header, Unusable
+from streams.snapshots.signed_format import Header, Unusable
 
 PIECE = 8 << 20
 """Bytes of one field at most. Redis takes 512 MB, but copying those would hold the worker up."""
@@ -45,8 +45,8 @@ class Outrun(Exception):
 
 
 def connect(redis_url: str) -> Any:
-    """A client that gives up rather than waits: one further try where a connection was cut, none
-    where nothing answers (redis-py's own ten would take minutes).
+    """Return a client that gives up rather than waits: one further try where a connection was cut,
+    none where nothing answers (redis-py's own ten would take minutes).
     """
     return redis.Redis.from_url(
         redis_url,
@@ -56,7 +56,7 @@ def connect(redis_url: str) -> Any:
     )
 
 
-class RedisHash:
+class RedisStore:
     """The stored snapshot of one partition."""
 
     def __init__(self, client: Any, group: str, partition: int) -> None:
@@ -64,7 +64,7 @@ class RedisHash:
         self.key = f"riverrun:snapshot:{{{group}/{partition}}}"
 
     def head(self) -> bytes | None:
-        """The signed header; None if there is none."""
+        """Return the signed header; None if there is none."""
         found: bytes | None = self._client.hget(self.key, HEAD)
         return found
 
@@ -101,7 +101,7 @@ class RedisHash:
                 self._client.unlink(beside)
 
     def _fill(self, key: str, signed: bytes, blobs: Mapping[str, memoryview]) -> None:
-        """A whole snapshot, which ends by itself if its writer does before it is in place."""
+        """Write a whole snapshot, which ends by itself if its writer does before it is in place."""
         self._client.hset(key, HEAD, signed)
         self._client.expire(key, BESIDE_S)
         for name, blob in blobs.items():

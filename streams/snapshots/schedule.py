@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.task import PartitionTask
-from streams.snapshots.parts import Base
-from streams.snapshots.sealed import Header
+from models.task.partition_task import PartitionTask
+from streams.config.naming import title_of
+from streams.snapshots.archive import Archive
+from streams.snapshots.delta import Base
+from streams.snapshots.signed_format import Header
+
+log = logging.getLogger("riverrun.snapshots")
 
 SHARE = 0.02
 """Snapshots take at most this share of the time, on all processors together, unless a fold would
@@ -36,7 +41,7 @@ AGAIN_S = 10.0
 
 
 @dataclass(slots=True)
-class Keeper:
+class SnapshotSchedule:
     """One partition's. `head` is what is thought to be stored, `header` what it says if usable.
 
     `least_s` is the shortest time between two. All methods are called on the loop's thread, whose
@@ -55,6 +60,7 @@ class Keeper:
     size: int = 0
     source: str = ""
     error: str | None = None
+    archive_error: str | None = None
     archived_s: float | None = None
     looked_for: bool = False
     _offered: tuple[Callable[[], PartitionTask | None], int] | None = None
@@ -78,8 +84,14 @@ class Keeper:
             self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
 
     def offered(self, task: PartitionTask) -> None:
-        """The task has just committed."""
+        """Note that the task has just committed."""
         self._offered = weakref.ref(task), task.seq
+
+    def release(self) -> None:
+        """Let go of the task, which is another worker's: it is of no interest, whoever still holds
+        it.
+        """
+        self._offered = None
 
     def wait_s(self) -> float:
         """How long until the next is due; not above 0: it is."""
@@ -90,7 +102,7 @@ class Keeper:
         return self.due_s - now
 
     def standing(self) -> PartitionTask | None:
-        """The task, if it still stands at what it last committed and that is not kept yet."""
+        """Return the task, if it still stands at its last commit and that is not kept yet."""
         if self._offered is None:
             return None
         task, seq = self._offered[0](), self._offered[1]
@@ -103,32 +115,44 @@ class Keeper:
         return self._task() is task
 
     def base(self, task: PartitionTask) -> Base | None:
-        """What a snapshot can build on; None: all is to be written."""
+        """Return what a snapshot can build on; None: all is to be written."""
         if self.header is None or task.ledger.changed is None:
             return None
         return Base(self.header, frozenset(task.ledger.changed))
 
     def taken(self, task: PartitionTask) -> None:
-        """A child has the changes: tracking starts anew."""
+        """Begin tracking anew: a child has the changes."""
         self._taken_cpu_s = time.thread_time()
         task.ledger.changed = set()
         for slot in task.roster.slots():
             slot.changed = False
 
     def written(self, head: bytes, header: Header) -> None:
-        """It is stored."""
+        """Note that it is stored."""
         self._stored_cpu_s = self._taken_cpu_s
         self.head, self.header, self.error = head, header, None
         self.seq, self.written_s, self.size = header.seq, header.written_s, header.size
 
     def failed(self, error: str, again_s: float) -> None:
-        """It is not: the next one, in at least `again_s`, writes all."""
+        """Note that it is not stored: the next one, in at least `again_s`, writes all."""
         self.header, self.error = None, error
         self._again_s = time.monotonic() + again_s
         self.due_s = max(self.due_s, self._again_s)
 
+    def tried(self, partition: int, archived: bool, error: str | None, archive: Archive) -> None:
+        """Note that the archive has it, or why it has not; neither if it was not its turn."""
+        if archived:
+            if self.archive_error:
+                log.warning("%s: snapshots are archived again", title_of(partition))
+            self.archived_s, self.archive_error = archive.done(partition), None
+        elif error is not None:
+            archive.failed(partition)
+            if self.archive_error != error:
+                log.warning("%s: the snapshot is not archived: %s", title_of(partition), error)
+            self.archive_error = error
+
     def paced(self, cost_s: float, all_s: float) -> None:
-        """The next is due when this worker's snapshots, of `all_s`, are less than their share."""
+        """Set the next when this worker's snapshots, of `all_s`, are less than their share."""
         self.cost_s = cost_s
         self._fold_cpu_s = max(FOLD_CPU_S, all_s / FOLD_SHARE)
         self.interval_s = max(self.least_s, all_s / SHARE)
@@ -146,4 +170,5 @@ class Keeper:
             "recovered_from": self.source,
             "archived_at": self.archived_s,
             "error": self.error,
+            "archive_error": self.archive_error,
         }

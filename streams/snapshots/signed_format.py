@@ -21,11 +21,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from models.state import FORMAT
+from models.task.checkpoint import FORMAT
 from schemas.errors import Incompatible
 
 FORM = f"1.{FORMAT}"
 """Of this file, and of the parts."""
+
+HEADER_BYTES_MAX = 32 << 20
 
 MAGIC = b"riverrun snapshot\n"
 _LENGTHS = struct.Struct(">QQ")
@@ -43,11 +45,23 @@ class Part(NamedTuple):
     size: int
 
 
+class Origin(NamedTuple):
+    """Which environment a snapshot is of: the ids are Kafka's own, empty where it gives none."""
+
+    group: str
+    cluster: str = ""
+    journal: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a snapshot is of. `ids` names its parts of ids, oldest first: later ones overrule."""
+    """What a snapshot is of. `ids` names its parts of ids, oldest first: later ones overrule;
+    `entry` is the digest of the last journal entry in it.
+    """
 
     form: str
+    origin: Origin
+    entry: str
     use_case: str
     partition: int
     partitions: int
@@ -80,14 +94,15 @@ def digest_of(blob: Blob) -> str:
 
 
 def sign(header: Header, key: bytes) -> bytes:
-    """The header as it is kept: its signature, then JSON."""
-    plain = asdict(header) | {"parts": {n: list(part) for n, part in header.parts.items()}}
+    """Return the header as it is kept: its signature, then JSON."""
+    parts = {name: list(part) for name, part in header.parts.items()}
+    plain = asdict(header) | {"parts": parts, "origin": list(header.origin)}
     text = orjson.dumps(plain)
     return _signature(text, key) + text
 
 
 def opened(signed: bytes, key: bytes) -> Header:
-    """The header, if its signature holds; else raises `Unusable`."""
+    """Return the header, if its signature holds; else raise `Unusable`."""
     signature, text = signed[:_SIGNATURE], signed[_SIGNATURE:]
     if not hmac.compare_digest(signature, _signature(text, key)):
         raise Unusable(
@@ -99,24 +114,15 @@ def opened(signed: bytes, key: bytes) -> Header:
         if raw["form"] != FORM:
             raise Unusable(f"its form is {raw['form']}, and {FORM} is read here")
         raw["parts"] = {name: Part(*part) for name, part in raw["parts"].items()}
+        raw["origin"] = Origin(*raw["origin"])
         raw["ids"] = tuple((name, count) for name, count in raw["ids"])
         return Header(**raw)
     except (KeyError, TypeError, ValueError) as error:
         raise Unusable(f"its header cannot be read: {error}") from error
 
 
-def peeked(signed: bytes | None) -> int:
-    """The entry that a header claims to be of; -1 if it says none. Nothing else is to be believed
-    of a header whose signature was not looked at.
-    """
-    try:
-        return int(orjson.loads((signed or b"")[_SIGNATURE:])["seq"])
-    except (KeyError, TypeError, ValueError):
-        return -1
-
-
 def checked(header: Header, name: str, blob: Blob) -> Blob:
-    """The part, if it has its digest; else raises `Unusable`."""
+    """Return the part, if it has its digest; else raise `Unusable`."""
     if digest_of(blob) != header.parts[name].digest:
         raise Unusable(f"its part {name} is damaged")
     return blob
@@ -137,7 +143,7 @@ class Writer:
         self._places: dict[str, int] = {}
 
     def begin(self, name: str, *, again: bool = False) -> None:
-        """What is written from now on is that part; `again`: in place of what was begun."""
+        """Begin that part: what is written from now on; `again`: in place of what was begun."""
         if again:
             self._at = self._file.seek(self._start)
             self._file.truncate()
@@ -153,7 +159,7 @@ class Writer:
         return size
 
     def end(self) -> Part:
-        """The part that was written."""
+        """Return the part that was written."""
         return Part(self._digest.hexdigest(), self._at - self._start)
 
     def finish(self, signed: bytes) -> None:
@@ -161,6 +167,20 @@ class Writer:
         places = orjson.dumps(self._places)
         self._file.write(signed + places + _LENGTHS.pack(len(signed), len(places)))
         self._file.flush()
+
+
+def signed_in(end: bytes, size: int) -> bytes | int:
+    """Return the signed header, from the last bytes of a file of that size; or how many it takes.
+
+    Raises `Unusable` if it is no snapshot.
+    """
+    if len(end) < _LENGTHS.size:
+        raise Unusable("it is no snapshot, or cut off")
+    signed, places = _LENGTHS.unpack(end[-_LENGTHS.size :])
+    due = signed + places + _LENGTHS.size
+    if due + len(MAGIC) > size or due > HEADER_BYTES_MAX:
+        raise Unusable("it is no snapshot, or cut off")
+    return end[-due:][:signed] if due <= len(end) else due
 
 
 class Reader:

@@ -21,16 +21,17 @@ from typing import Any, BinaryIO, NamedTuple
 
 from redis.exceptions import RedisError
 
-from models.task import PartitionTask
+from models.task.partition_task import PartitionTask
+from streams.config.naming import title_of
 from streams.snapshots.archive import Archive, Kept
-from streams.snapshots.forking import Child, Written, fork, write_here
-from streams.snapshots.keeper import AGAIN_S, INTERVAL_S_MIN, LOAD_S, Keeper
-from streams.snapshots.parts import Base, check_fits, expected_bytes, prove, restore, write
-from streams.snapshots.redis_hash import Outrun, RedisHash
-from streams.snapshots.sealed import Header, Reader, Unusable, checked, opened, peeked
-from streams.snapshots.threads import awaited, beside
-from streams.snapshots.verdict import Verdict
-from streams.unpickling import Allowed
+from streams.snapshots.background_io import awaited, beside
+from streams.snapshots.delta import Base, check_fits, expected_bytes, prove, restore, write
+from streams.snapshots.fork_writer import Child, Written, fork, write_here
+from streams.snapshots.redis_circuit_breaker import RedisCircuitBreaker
+from streams.snapshots.redis_store import Outrun, RedisStore
+from streams.snapshots.schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
+from streams.snapshots.signed_format import Header, Origin, Reader, Unusable, checked, opened
+from streams.unpickling.safe_unpickler import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
 
@@ -65,6 +66,7 @@ class Outcome(NamedTuple):
     cpu_s: float
     error: str | None
     archived: bool = False
+    archive_error: str | None = None
     soon: bool = False
 
 
@@ -79,6 +81,7 @@ class Snapshots:
         *,
         key: bytes,
         allowed: Allowed,
+        origin: Callable[[], Origin] | None = None,
         archive: Archive | None = None,
         interval_s: float = INTERVAL_S_MIN,
     ) -> None:
@@ -87,19 +90,23 @@ class Snapshots:
         self._make = make
         self._key = key
         self._allowed = allowed
+        self._origin = origin or (lambda: Origin(group))
+        self._here: Origin | None = None
         self._archive = archive
-        self._keepers: defaultdict[int, Keeper] = defaultdict(lambda: Keeper(interval_s))
+        self._keepers: defaultdict[int, SnapshotSchedule] = defaultdict(
+            lambda: SnapshotSchedule(interval_s)
+        )
         self._idle = asyncio.Event()
         self._idle.set()
         self._tried: dict[int, set[str]] = {}
         self._definitions: dict[int, str] = {}
-        self._verdict = Verdict()
+        self._verdict = RedisCircuitBreaker()
 
     # Recovery.
 
     async def load(self, partition: int, at_hand: PartitionTask | None = None) -> PartitionTask:
-        """The newest usable state; a fresh task if there is none; or what is at hand, if that is
-        as good.
+        """Return the newest usable state; a fresh task if there is none; or what is at hand, if
+        that is as good.
         """
         self._tried[partition] = set()
         if at_hand is None:
@@ -117,10 +124,12 @@ class Snapshots:
             return False
         if header is None or header.definition != at_hand.definition:
             return False
+        if header.origin != self._origin():
+            return False
         return (header.step - at_hand.step) * FOLD_S > header.size * LOAD_S
 
     async def fresh(self, partition: int, because: str) -> PartitionTask:
-        """The next older state that was not tried, or a task at the beginning."""
+        """Return the next older state that was not tried, or a task at the beginning."""
         return await self._begin(partition, because)
 
     async def _begin(self, partition: int, because: str | None = None) -> PartitionTask:
@@ -131,12 +140,13 @@ class Snapshots:
         problems = [because, *found.problems] if because else found.problems
         keeper.source = "; ".join([found.source, *problems])
         for problem in problems:
-            log.warning("partition %d: %s; going on from %s", partition, problem, found.source)
-        log.info("partition %d: recovering from %s", partition, found.source)
+            log.warning("%s: %s; going on from %s", title_of(partition), problem, found.source)
+        log.info("%s: recovering from %s", title_of(partition), found.source)
         return found.task
 
     def _load(self, partition: int, again: bool) -> Loaded:
         problems: list[str] = []
+        self._here = self._origin()
         head = self._head(partition, problems)
         kept = self._kept(partition, problems)
         found = None if again else self._from_redis(partition, head, kept, problems)
@@ -161,7 +171,7 @@ class Snapshots:
         if self._archive is None:
             return []
         try:
-            kept = self._archive.of(partition)
+            kept = self._archive.of(partition, problems)
         except Exception as error:  # whatever a file system raises
             problems.append(f"the archive cannot be read ({error})")
             return []
@@ -172,12 +182,14 @@ class Snapshots:
     ) -> Loaded | None:
         stored = self._hash(partition)
         for _ in range(TRIES):
-            if head is None or (kept and kept[0].seq > peeked(head)):
+            if head is None:
                 return None
             task = self._make(partition)
             try:
                 header = opened(head, self._key)
-                check_fits(header, task)
+                check_fits(header, task, self._origin())
+                if kept and kept[0].seq > header.seq:
+                    return None
                 restore(header, partial(_checked_part, header, stored), task, self._allowed)
                 return Loaded(task, head, header, f"Redis, entry {header.seq}", problems)
             except Unusable as error:
@@ -210,8 +222,8 @@ class Snapshots:
             return Loaded(task, head, None, f"the archive, entry {found.seq}", problems)
         return None
 
-    def _hash(self, partition: int) -> RedisHash:
-        return RedisHash(self._client, self._group, partition)
+    def _hash(self, partition: int) -> RedisStore:
+        return RedisStore(self._client, self._group, partition)
 
     # Writing.
 
@@ -241,13 +253,15 @@ class Snapshots:
         self._keepers[partition].looked_for = False
         self._look(partition)
 
-    def _take(self, partition: int, keeper: Keeper, task: PartitionTask) -> None:
+    def _take(self, partition: int, keeper: SnapshotSchedule, task: PartitionTask) -> None:
         if not keeper.keeps(task):
             keeper.begin(task, keeper.head, None)
         archives = self._archive is not None and self._archive.due(partition)
         base = None if archives else keeper.base(task)
         little = base is not None and expected_bytes(task, base) <= AT_ONCE_BYTES
-        work = partial(self._write, task, base, keeper.seq is None)
+        # A child must ask nobody where it is.
+        origin = self._here or self._origin()
+        work = partial(self._write, task, base, keeper.seq is None, origin)
         try:
             child = write_here(work) if little else fork(work)
         except OSError as error:
@@ -260,9 +274,11 @@ class Snapshots:
         storing = partial(self._store, partition, child, keeper.head, header, archives)
         beside(storing, partial(self._done, partition, keeper, child.forked_s))
 
-    def _write(self, task: PartitionTask, base: Base | None, first: bool, file: BinaryIO) -> None:
+    def _write(
+        self, task: PartitionTask, base: Base | None, first: bool, origin: Origin, file: BinaryIO
+    ) -> None:
         """In the child, or at once."""
-        write(task, file, base, self._key, time.time())
+        write(task, file, base, self._key, time.time(), origin)
         if first:
             prove(file, self._key, self._allowed)
 
@@ -275,17 +291,17 @@ class Snapshots:
         archives: bool,
     ) -> Outcome:
         """In a thread: wait for the child, write what it wrote. Never raises."""
-        cpu_s, began, archived, soon = 0.0, time.thread_time(), False, False
+        cpu_s, began, soon = 0.0, time.thread_time(), False
         head: bytes | None = None
+        whole: tuple[Header, Any] | None = None
+        archived: tuple[bool, str | None] = (False, None)
         try:
             with child.file:
                 cpu_s = child.wait()
                 data = child.data()
             reader = Reader(data)
             head, header = reader.signed, opened(reader.signed, self._key)
-            if archives and self._archive is not None:
-                self._archive.put(header, data)
-                archived = True
+            whole = header, data
             blobs = {name: reader.blob(header, name) for name in reader.places}
             self._put(partition, head, header, blobs, over=over, base=base)
             error = None
@@ -294,7 +310,10 @@ class Snapshots:
             header, soon = None, head is not over
         except Exception as failure:  # nothing of a snapshot may stop a worker
             head, header, error = over, None, f"{type(failure).__name__}: {failure}"
-        return Outcome(head, header, cpu_s + time.thread_time() - began, error, archived, soon)
+        if archives and whole is not None and self._archive is not None:
+            archived = self._archive.tried(*whole)
+        cpu_s += time.thread_time() - began
+        return Outcome(head, header, cpu_s, error, *archived, soon)
 
     def _put(
         self,
@@ -318,30 +337,34 @@ class Snapshots:
 
     def _seq(self, head: bytes | None) -> int:
         try:
-            return -1 if head is None else opened(head, self._key).seq
+            header = None if head is None else opened(head, self._key)
         except Unusable:
             return -1
+        # Another environment's is never ahead.
+        return header.seq if header is not None and header.origin == self._origin() else -1
 
     def _outrun(
         self, found: bytes | None, over: bytes | None, mine: Header
     ) -> tuple[bytes | None, str]:
-        """(the head to go over next time, why it was not written)."""
+        """Return (the head to go over next time, why it was not written)."""
         if found is None:
             return None, "Redis has lost the snapshot; the next one is whole"
         seq = self._seq(found)
         if seq > mine.seq:
-            return over, f"another worker's snapshot is ahead, at entry {seq}"
+            return over, "another worker's snapshot is ahead"
         return found, "another snapshot is stored than this was to build on; the next one is whole"
 
-    def _done(self, partition: int, keeper: Keeper, forked_s: float, outcome: Outcome) -> None:
+    def _done(
+        self, partition: int, keeper: SnapshotSchedule, forked_s: float, outcome: Outcome
+    ) -> None:
         self._idle.set()
         keeper.cost_s = forked_s + outcome.cpu_s
         keeper.paced(keeper.cost_s, sum(k.cost_s for k in self._keepers.values()))
-        if outcome.archived and self._archive is not None:
-            keeper.archived_s = self._archive.done(partition)
+        if self._archive is not None:
+            keeper.tried(partition, outcome.archived, outcome.archive_error, self._archive)
         if outcome.header is not None and outcome.head is not None:
             if keeper.error:
-                log.warning("partition %d: snapshots are written again", partition)
+                log.warning("%s: snapshots are written again", title_of(partition))
             keeper.written(outcome.head, outcome.header)
         else:
             keeper.head = outcome.head
@@ -349,10 +372,15 @@ class Snapshots:
         for other in sorted(self._keepers, key=lambda n: self._keepers[n].due_s):
             self._look(other)
 
+    def release(self, partition: int) -> None:
+        """Another worker has that partition: nothing is written of it any more."""
+        if partition in self._keepers:
+            self._keepers[partition].release()
+
     def _fail(self, partition: int, error: str, *, soon: bool = False) -> None:
         keeper = self._keepers[partition]
         if keeper.error != error:
-            log.warning("partition %d: no snapshot: %s", partition, error)
+            log.warning("%s: no snapshot: %s", title_of(partition), error)
         keeper.failed(error, 0.0 if soon else AGAIN_S)
 
     async def written(self) -> None:
@@ -373,5 +401,5 @@ class Snapshots:
         return self._keepers[partition].status()
 
 
-def _checked_part(header: Header, stored: RedisHash, name: str) -> Any:
+def _checked_part(header: Header, stored: RedisStore, name: str) -> Any:
     return checked(header, name, stored.part(header, name))

@@ -10,14 +10,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 from time import time
-from typing import Any
-
-from streams.intake import Intake
+from typing import Any, Protocol
 
 COMMIT_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 ANSWER_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 BATCH = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0)
-EVENTS, OUTCOMES = 0, 1
 
 
 class Histogram:
@@ -36,15 +33,15 @@ class Histogram:
         self.sum += value
 
     @classmethod
-    def together(cls, found: Sequence[Histogram]) -> Histogram:
-        """Several of the same bounds as one; at least one."""
-        whole = cls(found[0].bounds)
-        whole.counts = [sum(column) for column in zip(*(h.counts for h in found), strict=True)]
-        whole.sum = sum(histogram.sum for histogram in found)
+    def together(cls, histograms: Sequence[Histogram]) -> Histogram:
+        """Return several histograms of the same bounds as one; at least one is needed."""
+        whole = cls(histograms[0].bounds)
+        whole.counts = [sum(column) for column in zip(*(h.counts for h in histograms), strict=True)]
+        whole.sum = sum(histogram.sum for histogram in histograms)
         return whole
 
     def cumulative(self) -> list[tuple[str, int]]:
-        """(upper bound, how many up to it), as Prometheus has them.
+        """Return pairs of upper bound and count up to it, as Prometheus has them.
 
         >>> histogram = Histogram((1.0, 2.0))
         >>> for value in (0.5, 1.0, 9.0):
@@ -56,7 +53,15 @@ class Histogram:
         return list(zip(names, accumulate(self.counts), strict=True))
 
 
-class Measures:
+class Batch(Protocol):
+    """What was applied since the last commit; `oldest`: the first event at hand."""
+
+    applied: int
+    oldest: Any | None
+    newest: list[Any | None]
+
+
+class Measurements:
     """One partition's, as long as the process lives."""
 
     def __init__(self) -> None:
@@ -74,15 +79,15 @@ class Measures:
         self._learnt = 0
 
     def recovered(self, seconds: float, task: Any) -> None:
-        """The partition is live again, with that task."""
+        """Record that the partition is live again, with that task."""
         self.recoveries += 1
         self.recovery_s = seconds
         self.recovered_at = time()
         self.recovered_to = getattr(getattr(task, "watermark", None), "time", None)
         self._learnt = _learnt(task)
 
-    def committed(self, taken: Intake, seconds: float, task: Any) -> None:
-        """A batch is committed: what it was made of, how long that took, the task it left.
+    def committed(self, taken: Batch, seconds: float, task: Any) -> None:
+        """Record a committed batch: its contents, its duration, the task after it.
 
         An answer's latency is from its event's Kafka timestamp to now; the batch's oldest counts.
         """
@@ -92,7 +97,8 @@ class Measures:
         self.batch.observe(taken.applied)
         self.commit_s.observe(seconds)
         self.last_commit_s = seconds
-        event, outcome = taken.newest[EVENTS], taken.newest[OUTCOMES]
+        # A relay may have a single input.
+        event, outcome, *_ = (*taken.newest, None)
         if event is not None:
             oldest = event if taken.oldest is None else taken.oldest
             self.last_answer_s = max(0.0, time() - oldest.timestamp / 1000)
@@ -103,7 +109,7 @@ class Measures:
         self._learnt = learnt
 
     def status(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "learnt_at": self.learnt_at,
             "latency_s": self.last_answer_s,

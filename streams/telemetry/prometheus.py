@@ -22,14 +22,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from models.usecase import UseCase
-from streams.measures import Histogram, Measures
+from models.spec.metric_sums import AUC
+from models.spec.use_case import UseCase
+from streams.telemetry.measurements import Histogram, Measurements
 
-STATES = ("recovering", "live", "waiting", "stopped")
+STATES = ("recovering", "live", "waiting", "halted", "stopped")
 ANSWERED_BY = ("champion", "challenger", "pooled", "baseline", "holdout")
 
 
-class Kept(NamedTuple):
+class ExportedMetric(NamedTuple):
     """A metric by its name without its type's suffix; before its labels comes `use_case`."""
 
     name: str
@@ -39,54 +40,91 @@ class Kept(NamedTuple):
 
 
 COUNTED = {
-    "events": Kept("riverrun_events", "counter", "Events answered."),
-    "outcomes": Kept("riverrun_outcomes", "counter", "Outcomes taken."),
-    "learnt": Kept("riverrun_learnt", "counter", "Examples learnt."),
-    "late": Kept("riverrun_late_outcomes", "counter", "Outcomes after their horizon."),
-    "expired": Kept("riverrun_expired", "counter", "Predictions that never got an outcome."),
-    "repeats": Kept("riverrun_repeats", "counter", "Records that came again."),
-    "refused": Kept("riverrun_dead_letters", "counter", "Records that could not be used."),
-    "quarantined": Kept("riverrun_quarantined", "counter", "Outcomes held as implausible."),
-    "released": Kept("riverrun_released", "counter", "Of those, released by an operator."),
+    "events": ExportedMetric("riverrun_events", "counter", "Events answered."),
+    "outcomes": ExportedMetric("riverrun_outcomes", "counter", "Outcomes taken."),
+    "learnt": ExportedMetric("riverrun_learnt", "counter", "Examples learnt."),
+    "late": ExportedMetric("riverrun_late_outcomes", "counter", "Outcomes after their horizon."),
+    "expired": ExportedMetric(
+        "riverrun_expired", "counter", "Predictions that never got an outcome."
+    ),
+    "repeats": ExportedMetric("riverrun_repeats", "counter", "Records that came again."),
+    "refused": ExportedMetric(
+        "riverrun_dead_letters", "counter", "Records that could not be used."
+    ),
+    "quarantined": ExportedMetric(
+        "riverrun_quarantined", "counter", "Outcomes held as implausible."
+    ),
+    "released": ExportedMetric(
+        "riverrun_released", "counter", "Of those, released by an operator."
+    ),
+    "evicted": ExportedMetric(
+        "riverrun_evicted", "counter", "What expired, was forgotten or given up for lack of room."
+    ),
+    "skipped": ExportedMetric(
+        "riverrun_skipped", "counter", "Records set aside: `apply` failed on them."
+    ),
 }
 """The task's counts, over the partition's whole life, whichever worker had it."""
 
 OTHERS = (
-    Kept("riverrun_build_info", "gauge", "1; what runs here.", ("definition", "version")),
-    Kept("riverrun_predictions", "counter", "Answers, by whom.", ("partition", "answered_by")),
-    Kept("riverrun_records", "counter", "Input records committed by this process."),
-    Kept("riverrun_lag_records", "gauge", "Committed input records that wait."),
-    Kept("riverrun_freshness_seconds", "gauge", "Age of the newest outcome learnt here."),
-    Kept("riverrun_commit_seconds", "histogram", "Time that a transaction takes.", ()),
-    Kept(
+    ExportedMetric("riverrun_build_info", "gauge", "1; what runs here.", ("definition", "version")),
+    ExportedMetric(
+        "riverrun_predictions", "counter", "Answers, by whom.", ("partition", "served_by")
+    ),
+    ExportedMetric("riverrun_records", "counter", "Input records committed by this process."),
+    ExportedMetric("riverrun_lag_records", "gauge", "Committed input records that wait."),
+    ExportedMetric("riverrun_freshness_seconds", "gauge", "Age of the newest outcome learnt here."),
+    ExportedMetric(
+        "riverrun_model_staleness_seconds",
+        "gauge",
+        "Event time between a partition and the newest version of its shared models.",
+    ),
+    ExportedMetric("riverrun_commit_seconds", "histogram", "Time that a transaction takes.", ()),
+    ExportedMetric(
         "riverrun_answer_seconds",
         "histogram",
         "From an event's Kafka timestamp to its committed answer; each batch's oldest.",
         (),
     ),
-    Kept("riverrun_batch_records", "histogram", "Input records in one transaction.", ()),
-    Kept("riverrun_recoveries", "counter", "Starts and repairs of a partition in this process."),
-    Kept("riverrun_recovery_seconds", "gauge", "How long the last of them took."),
-    Kept("riverrun_partitions", "gauge", "Partitions of this worker by state.", ("state",)),
-    Kept("riverrun_snapshot_age_seconds", "gauge", "Age of the newest snapshot."),
-    Kept("riverrun_snapshot_bytes", "gauge", "Its size."),
-    Kept("riverrun_snapshot_seconds", "gauge", "What it cost."),
-    Kept("riverrun_maturity_ratio", "gauge", "Share of all predictions that have their outcome."),
-    Kept(
+    ExportedMetric("riverrun_batch_records", "histogram", "Input records in one transaction.", ()),
+    ExportedMetric(
+        "riverrun_recoveries", "counter", "Starts and repairs of a partition in this process."
+    ),
+    ExportedMetric("riverrun_recovery_seconds", "gauge", "How long the last of them took."),
+    ExportedMetric(
+        "riverrun_partitions", "gauge", "Partitions of this worker by state.", ("state",)
+    ),
+    ExportedMetric("riverrun_snapshot_age_seconds", "gauge", "Age of the newest snapshot."),
+    ExportedMetric("riverrun_snapshot_bytes", "gauge", "Its size."),
+    ExportedMetric("riverrun_snapshot_seconds", "gauge", "What it cost."),
+    ExportedMetric(
+        "riverrun_snapshot_failing",
+        "gauge",
+        "1 where the last one was not written.",
+        ("partition", "store"),
+    ),
+    ExportedMetric(
+        "riverrun_maturity_ratio", "gauge", "Share of all predictions that have their outcome."
+    ),
+    ExportedMetric(
         "riverrun_kpi_sum",
         "gauge",
         "KPI over all outcomes, in its unit.",
         ("partition", "model", "unit"),
     ),
-    Kept("riverrun_kpi_count", "gauge", "Outcomes that have one.", ("partition", "model", "unit")),
-    Kept(
+    ExportedMetric(
+        "riverrun_kpi_count", "gauge", "Outcomes that have one.", ("partition", "model", "unit")
+    ),
+    ExportedMetric(
         "riverrun_score_sum",
         "gauge",
         "The kind's mergeable sums over all labels.",
         ("partition", "model", "sum"),
     ),
-    Kept("riverrun_score_count", "gauge", "Labels that they are over.", ("partition", "model")),
-    Kept(
+    ExportedMetric(
+        "riverrun_score_count", "gauge", "Labels that they are over.", ("partition", "model")
+    ),
+    ExportedMetric(
         "riverrun_withheld",
         "counter",
         "Values of a model that were not finite or out of limits.",
@@ -94,25 +132,45 @@ OTHERS = (
     ),
 )
 FEATURES = {
-    "written": Kept(
+    "written": ExportedMetric(
         "riverrun_features_written", "counter", "Feature vectors put into the store.", ()
     ),
-    "failures": Kept("riverrun_features_failures", "counter", "Times that it failed.", ()),
-    "checked": Kept("riverrun_features_checked", "counter", "Vectors read back.", ()),
-    "skewed": Kept("riverrun_features_skewed", "counter", "Of those, other than written.", ()),
-    "freshness_s": Kept(
+    "failures": ExportedMetric(
+        "riverrun_features_failures", "counter", "Times that it failed.", ()
+    ),
+    "checked": ExportedMetric("riverrun_features_checked", "counter", "Vectors read back.", ()),
+    "skewed": ExportedMetric(
+        "riverrun_features_skewed", "counter", "Of those, other than written.", ()
+    ),
+    "freshness_s": ExportedMetric(
         "riverrun_features_age_seconds", "gauge", "From commit to store, of the last batch.", ()
     ),
 }
-"""The feature store's figures (streams/serving.py), where the use case serves features."""
+"""The feature store's figures (streams/worker/feature_store_writer.py), where the use case serves
+features.
+"""
 
-METRICS: Mapping[str, Kept] = {
-    kept.name: kept for kept in (*COUNTED.values(), *OTHERS, *FEATURES.values())
+RELAYS = (
+    ExportedMetric(
+        "riverrun_source_lag_records", "gauge", "Records of sources that wait.", ("relay",)
+    ),
+    ExportedMetric(
+        "riverrun_source_records",
+        "counter",
+        "Records of sources that this process read, by what became of them.",
+        ("relay", "became"),
+    ),
+    ExportedMetric("riverrun_source_failing", "gauge", "1 where a relay stands still.", ("relay",)),
+)
+"""The relays' figures (streams/sources/relays.py), where the use case has sources."""
+
+METRICS: Mapping[str, ExportedMetric] = {
+    kept.name: kept for kept in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAYS)
 }
 """Every metric of a worker. Beside them: `riverrun_process_*`, the client's own of the process."""
 
 
-class Exposition:
+class PrometheusExporter:
     """The `/metrics` of one worker. render: at any time between two records, in milliseconds."""
 
     def __init__(self, use_case: UseCase, definition: str) -> None:
@@ -123,24 +181,29 @@ class Exposition:
         self._registry.register(_Reading(self))
         ProcessCollector(namespace="riverrun", registry=self._registry)
         self._partitions: Sequence[Any] = ()
-        self._measures: Mapping[int, Measures] = {}
+        self._measures: Mapping[int, Measurements] = {}
         self._features: Mapping[str, float] | None = None
+        self._relays: Sequence[Mapping[str, Any]] = ()
 
     def render(
         self,
         partitions: Sequence[Any],
-        measures: Mapping[int, Measures],
+        measures: Mapping[int, Measurements],
         features: Mapping[str, float] | None,
+        relays: Sequence[Mapping[str, Any]] = (),
     ) -> bytes:
-        """The exposition of these runners, what their partitions measured, and the feature store.
+        """Return the exposition of these runners.
+
+        Their partitions' measurements, and the feature store.
 
         `features` is None where none are served.
         """
         self._partitions, self._measures, self._features = partitions, measures, features
+        self._relays = relays
         return generate_latest(self._registry)
 
     def families(self) -> Iterator[Metric]:
-        """Every metric with its samples."""
+        """Return every metric with its samples."""
         samples: dict[str, list[tuple[tuple[str, ...], float]]] = {name: [] for name in METRICS}
         for name, labels, value in self._samples():
             samples[name].append((labels, value))
@@ -150,23 +213,23 @@ class Exposition:
             else:
                 yield self._family(kept, samples[kept.name])
 
-    def _family(self, kept: Kept, samples: list[tuple[tuple[str, ...], float]]) -> Metric:
+    def _family(self, kept: ExportedMetric, samples: list[tuple[tuple[str, ...], float]]) -> Metric:
         make = CounterMetricFamily if kept.type == "counter" else GaugeMetricFamily
         family = make(kept.name, kept.help, labels=("use_case", *kept.labels))
         for labels, value in samples:
             family.add_metric((self._use_case.name, *labels), value)
         return family
 
-    def _histogram(self, kept: Kept) -> Metric:
+    def _histogram(self, kept: ExportedMetric) -> Metric:
         names = {
             "riverrun_commit_seconds": "commit_s",
             "riverrun_answer_seconds": "answer_s",
             "riverrun_batch_records": "batch",
         }
-        found = [getattr(each, names[kept.name]) for each in self._measures.values()]
+        histograms = [getattr(each, names[kept.name]) for each in self._measures.values()]
         family = HistogramMetricFamily(kept.name, kept.help, labels=("use_case",))
-        if found:
-            whole = Histogram.together(found)
+        if histograms:
+            whole = Histogram.together(histograms)
             family.add_metric((self._use_case.name,), whole.cumulative(), whole.sum)
         return family
 
@@ -182,6 +245,8 @@ class Exposition:
                 yield kept.name, (), self._features[name]
         for number, measures in self._measures.items():
             yield from _measured(str(number), measures)
+        for relay in self._relays:
+            yield from _relayed(relay)
         for partition in self._partitions:
             yield from _told(partition.status())
             task = partition.task
@@ -205,13 +270,15 @@ class Exposition:
             yield "riverrun_kpi_count", (number, model, unit), scored
             yield "riverrun_score_count", (number, model), row[0]
             for name, value in zip(task.kind.sums, row[2:], strict=True):
+                if name in AUC:
+                    continue  # a hundred counts, which say nothing by themselves
                 yield "riverrun_score_sum", (number, model, name), value
 
 
 class _Reading(Collector):
     """prometheus_client asks this at each scrape."""
 
-    def __init__(self, exposition: Exposition) -> None:
+    def __init__(self, exposition: PrometheusExporter) -> None:
         self._exposition = exposition
 
     def collect(self) -> Iterable[Metric]:
@@ -221,9 +288,18 @@ class _Reading(Collector):
         return ()
 
 
-def _measured(number: str, measures: Measures) -> Iterator[tuple[str, tuple[str, ...], float]]:
+def _measured(number: str, measures: Measurements) -> Iterator[tuple[str, tuple[str, ...], float]]:
     yield "riverrun_records", (number,), measures.records
     yield "riverrun_recoveries", (number,), measures.recoveries
+
+
+def _relayed(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    number = str(status["relay"])
+    if status["lag"] is not None:
+        yield "riverrun_source_lag_records", (number,), status["lag"]
+    yield "riverrun_source_failing", (number,), float(bool(status["error"]))
+    for became, count in (status["counts"] or {}).items():
+        yield "riverrun_source_records", (number, became), count
 
 
 def _told(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
@@ -232,6 +308,7 @@ def _told(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], flo
     values = {
         "riverrun_lag_records": status["lag"],
         "riverrun_freshness_seconds": None if learnt_at is None else time() - learnt_at,
+        "riverrun_model_staleness_seconds": status.get("model_staleness_s"),
         "riverrun_recovery_seconds": status["recovery_s"],
         "riverrun_snapshot_age_seconds": snapshot.get("age_s"),
         "riverrun_snapshot_bytes": snapshot.get("bytes"),
@@ -240,3 +317,6 @@ def _told(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], flo
     for name, value in values.items():
         if value is not None:
             yield name, (number,), value
+    for store, error in (("redis", "error"), ("archive", "archive_error")):
+        if error in snapshot:
+            yield "riverrun_snapshot_failing", (number, store), float(bool(snapshot[error]))

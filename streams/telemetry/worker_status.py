@@ -15,19 +15,19 @@ from typing import Any
 
 import orjson
 import redis.asyncio as redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 STATUS_S = 1.0
 STATUS_TTL_S = 10
 
 
 def status_key(group_id: str, worker: str) -> str:
-    """The key of a worker's status."""
+    """Return the key of a worker's status."""
     return f"riverrun:status:{group_id}:{worker}"
 
 
 def names_key(group_id: str) -> str:
-    """The key of the set of a group's workers."""
+    """Return the key of the set of a group's workers."""
     return f"riverrun:status:{group_id}"
 
 
@@ -72,7 +72,7 @@ class Speeds:
 
 
 async def read(redis_url: str, group_id: str) -> list[dict[str, Any]]:
-    """What the group's workers told last, by worker."""
+    """Return the newest status of each of the group's workers, by worker."""
     client = redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5)
     try:
         return await told(client, group_id)
@@ -81,12 +81,13 @@ async def read(redis_url: str, group_id: str) -> list[dict[str, Any]]:
 
 
 async def told(client: Any, group_id: str) -> list[dict[str, Any]]:
-    """The same with a client at hand; who fell silent is forgotten."""
+    """Return the same with an open client; forget workers that are silent."""
     names = sorted(name.decode() for name in await client.smembers(names_key(group_id)))
     if not names:
         return []
     values = await client.mget([status_key(group_id, name) for name in names])
     silent = [name for name, value in zip(names, values, strict=True) if value is None]
     if silent:
-        await client.srem(names_key(group_id), *silent)
+        with contextlib.suppress(ResponseError):  # a replica forgets nobody
+            await client.srem(names_key(group_id), *silent)
     return [orjson.loads(value) for value in values if value is not None]

@@ -1,7 +1,7 @@
 """No gap between what the log still has and what the archive begins with: checked at start.
 
 State is folded from the journal and the inputs. What they delete must be in an archived snapshot by
-then. So: the journal is kept for ever (110 bytes a batch, and without its end nobody knows the
+then. So: the journal is kept for ever (160 bytes a batch, and without its end nobody knows the
 position); inputs are kept for ever, or there is an archive and they outlive several of its files.
 """
 
@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-
-from models.durations import spoken
+from models.spec.durations import spoken
 from schemas.errors import Incompatible
 from schemas.topics import INPUTS
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.topics.timestamp_limit import configs_of
 
 OUTLIVED = 4
 """So many of the archive's intervals must an input be kept."""
@@ -26,7 +24,7 @@ FOR_EVER = "-1"
 async def refuse_gap(names: Mapping[str, str], settings: Settings) -> None:
     """Raise `Incompatible` that names each topic and what to do."""
     kinds = ("journal", *INPUTS)
-    configs = await _configs([names[kind] for kind in kinds], settings)
+    configs = await configs_of([names[kind] for kind in kinds], settings)
     interval_s = settings.riverrun_archive_interval_s if settings.riverrun_archive else None
     wrong = [
         found
@@ -38,8 +36,8 @@ async def refuse_gap(names: Mapping[str, str], settings: Settings) -> None:
 
 
 def fault(kind: str, topic: str, config: Mapping[str, str], archive_s: float | None) -> str | None:
-    """What is wrong with one topic's retention, and how to mend it; `archive_s`: the interval of
-    the snapshot archive, if there is one.
+    """Return what is wrong with one topic's retention, and how to mend it; `archive_s`: the
+    interval of the snapshot archive, if there is one.
 
     >>> fault("journal", "t", {"retention.ms": "-1", "cleanup.policy": "delete"}, None)
     >>> print(fault("events", "t", {"retention.ms": "172800000"}, None))
@@ -62,17 +60,3 @@ def fault(kind: str, topic: str, config: Mapping[str, str], archive_s: float | N
     if int(kept_ms) < OUTLIVED * archive_s * 1000:
         return f"{kept}, and the archive needs {spoken(OUTLIVED * archive_s)}. Raise retention.ms."
     return None
-
-
-async def _configs(topics: list[str], settings: Settings) -> dict[str, dict[str, str]]:
-    admin = AIOKafkaAdminClient(**settings.kafka_client())
-    await admin.start()
-    try:
-        asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in dict.fromkeys(topics)]
-        found: dict[str, dict[str, str]] = {}
-        for response in await admin.describe_configs(asked):
-            for _, _, _, name, entries in response.resources:
-                found[name] = {entry[0]: entry[1] for entry in entries}
-        return found
-    finally:
-        await admin.close()

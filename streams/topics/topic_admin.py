@@ -13,13 +13,17 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 
-from models.usecase import UseCase
+from models.spec.use_case import UseCase
 from schemas.errors import Incompatible, Unavailable
-from schemas.topics import CATALOGUE, Topic, topic_names
-from streams.settings import Settings
+from schemas.topics import CATALOGUE, SHARED_CATALOGUE, SOURCE_CATALOGUE, Topic, topic_names
+from streams.config.settings import Settings
+from streams.topics.timestamp_limit import BOUND, DATED, ahead_ms
 
 LEADERS_S_MAX = 30.0
 EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
+UNKNOWN_SETTING = 40  # INVALID_CONFIG
+VERSION_BYTES_MAX = 15 << 20
+"""Of a record of `models`, as large as a request may be: a version of a forest has megabytes."""
 COMPACT = {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"}
 
 
@@ -43,9 +47,12 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
         found = await _partitions(admin, names)
         partitions = found.get("events", use_case.partitions)
         _check(use_case, names, found, partitions)
-        missing = [topic for topic in CATALOGUE if topic.kind not in found]
+        shared = SHARED_CATALOGUE if use_case.is_shared(partitions) else ()
+        sources = SOURCE_CATALOGUE if use_case.sources else ()
+        missing = [topic for topic in (*CATALOGUE, *shared, *sources) if topic.kind not in found]
         if missing:
-            await _create(admin, names, missing, partitions, await _replicas(admin))
+            made = partitions, ahead_ms(use_case)
+            await _create(admin, names, missing, made, await _replicas(admin))
             await _led(admin, [names[topic.kind] for topic in missing])
         return partitions
     except (KafkaConnectionError, OSError, TimeoutError) as error:
@@ -95,7 +102,7 @@ def _check(
         raise Incompatible(
             f"{names['events']} has {partitions} partitions, but {', '.join(wrong)}. All topics of "
             "a use case need the same number, and it does not change under a running use case: "
-            f"`riverrun repartition {use_case.name} N` replays into new topics."
+            f"`riverrun repartition USECASE N` replays into new topics."
         )
 
 
@@ -108,19 +115,25 @@ async def _create(
     admin: Any,
     names: Mapping[str, str],
     missing: list[Topic],
-    partitions: int,
+    made: tuple[int, int | None],
     replicas: int,
 ) -> None:
+    """`made`: with how many partitions, and how far ahead of the broker records may be dated."""
+    partitions, ahead = made
     new = [
         NewTopic(
             names[topic.kind],
             partitions if topic.partitioned else 1,
             replicas,
-            topic_configs=_config(topic, replicas),
+            topic_configs=_config(topic, replicas, ahead),
         )
         for topic in missing
     ]
     response = await admin.create_topics(new)
+    if ahead is not None and any(code == UNKNOWN_SETTING for _, code, *_ in response.topic_errors):
+        # A broker older than 3.6 knows no such bound; `streams.topics.timestamp_limit` tells of it.
+        await _create(admin, names, missing, (partitions, None), replicas)
+        return
     for name, code, *message in response.topic_errors:
         if code not in (0, EXISTS):
             raise Unavailable(
@@ -141,10 +154,16 @@ async def _led(admin: Any, names: list[str]) -> None:
             await asyncio.sleep(0.05)
 
 
-def _config(topic: Topic, replicas: int) -> dict[str, str]:
+def _config(topic: Topic, replicas: int, ahead: int | None) -> dict[str, str]:
     config = {"cleanup.policy": topic.cleanup, "retention.ms": str(topic.retention_ms)}
+    if topic.kind in DATED and ahead is not None:
+        config[BOUND] = str(ahead)
     if topic.cleanup == "compact":
         config |= COMPACT
+    if topic.kind == "definitions":
+        config["message.timestamp.type"] = "LogAppendTime"  # by which clocks are compared
+    if topic.kind == "models":
+        config["max.message.bytes"] = str(VERSION_BYTES_MAX)
     if replicas > 2:
         config["min.insync.replicas"] = "2"
     return config
@@ -155,7 +174,8 @@ async def delete(names: Mapping[str, str], settings: Settings) -> None:
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:
         await admin.start()
-        await admin.delete_topics(sorted(names.values()))
+        found = await _partitions(admin, names)
+        await admin.delete_topics(sorted(names[kind] for kind in found))
     except KafkaError as error:
         raise Unavailable(f"the topics could not be removed: {error}") from error
     finally:

@@ -1,6 +1,6 @@
 """The names of River that a snapshot may hold: each class of its learning packages.
 
-    python -P -m streams.snapshots.river_names    # writes river_names.txt anew
+    python -P -m streams.unpickling.river_allowlist    # writes river_allowlist.txt anew
 
 They are kept in a file, so that another River brings no name unseen; a test holds the file against
 the River that is installed. Packages that read files or the network, or run things, are left out.
@@ -14,19 +14,19 @@ import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
-FILE = Path(__file__).with_name("river_names.txt")
+FILE = Path(__file__).with_name("river_allowlist.txt")
 LEFT_OUT = ("bandit.datasets", "bandit.envs", "checks", "compat", "datasets", "evaluate", "stream")
 TESTS = ("test_", "conftest")
 
 
 def read() -> frozenset[tuple[str, str]]:
-    """(module, qualified name) of each."""
+    """Return (module, qualified name) of each."""
     lines = FILE.read_text("utf-8").splitlines()
     return frozenset((module, name) for module, _, name in (line.partition(" ") for line in lines))
 
 
 def installed() -> list[str]:
-    """The same of the River that is installed, as lines."""
+    """Return the same of the River that is installed, as lines."""
     import river
 
     found: set[str] = set()
@@ -54,7 +54,8 @@ def _classes(module_name: str) -> Iterator[str]:
 
 
 def _is_of(value: object, module: str) -> bool:
-    return inspect.isclass(value) and value.__module__ == module
+    # A class of classes would make new ones of what it is given.
+    return inspect.isclass(value) and not issubclass(value, type) and value.__module__ == module
 
 
 def _compiled(part: str) -> Iterator[str]:

@@ -1,13 +1,12 @@
 """Pickles loaded by an exact list of names, and only ever after their signature holds.
 
-A pickle is a program. What it can do is bounded by what it can name: `find_class` gives nothing but
-the names here, those of `river_names.txt`, and those that the use case's own fresh models name.
-Three that River's pickles need could reach further (`getattr`, `functools.partial`,
-`copy.deepcopy`): `getattr` is replaced by one that gives methods of the listed classes only; the
-other two call what they are given, which is on the list itself.
+A pickle is a program. What it can name is bounded: `find_class` gives nothing but the names here,
+those of `river_allowlist.txt`, and those that the use case's own fresh models name. What it can do
+with them is bounded by a rehearsal with stand-ins (`streams.unpickling.pickle_dry_run`), which runs
+it to its end before anything real is made.
 
-It is the second wall. Whoever can sign (see `streams.snapshots.sealed`) is trusted; this bounds
-what a leaked key or a mistake in the first wall costs.
+It is the second wall. Whoever can sign (see `streams.snapshots.signed_format`) is trusted; this
+bounds what a leaked key or a mistake in the first wall costs.
 """
 
 from __future__ import annotations
@@ -19,15 +18,17 @@ import pickle
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from schemas.errors import Incompatible
-from streams.loading import namespace_of, standing_in
-from streams.snapshots import river_names
+from streams.config.use_case_loader import namespace_of, standing_in
+from streams.unpickling import river_allowlist
+from streams.unpickling.pickle_dry_run import METHODS, Forbidden, StandIns, check_method, written_as
 
 Name = tuple[str, str]
 
 FRAMES_ASIDE = 64
+GETATTR = ("builtins", "getattr")
 
 _PLAIN = {
     "builtins": "bool bytearray complex dict float frozenset int iter list range set slice str "
@@ -51,10 +52,11 @@ _PLAIN = {
 }
 _RIVER_FUNCTIONS = {
     "river._river_rust.vectordict": "euclidean_distance_dict euclidean_distance_tuple",
-    "river.feature_extraction.vectorize": "strip_accents_unicode tokenize_using_regex_pattern",
+    "river.feature_extraction.vectorize": "find_all_ngrams remove_stop_words "
+    "strip_accents_unicode tokenize_using_regex_pattern",
     "river.forest.online_extra_trees": "ExtraTrees._detection_mode_all "
     "ExtraTrees._detection_mode_drop ExtraTrees._detection_mode_off",
-    "river.metrics.mutual_info": "_average_arithmetic _average_geometric _average_max _average_min",
+    "river.metrics.mutual_info": "_average_arithmetic _average_geometric",
     "river.naive_bayes.gaussian": "GaussianNB._make_gaussian",
     "river.tree.splitter.ebst_splitter": "EBSTNode._update_estimator_multivariate "
     "EBSTNode._update_estimator_univariate",
@@ -63,26 +65,29 @@ _RIVER_FUNCTIONS = {
     "river.utils.math": "minkowski_distance",
 }
 _OURS = {
-    "models.bounds": "Bounds",
-    "models.earning": "Earning",
-    "models.assignment": "Drawn",
-    "models.estimators": "SettledSelect",
-    "models.evidence.alpha_budget": "AlphaBudget",
-    "models.evidence.arrivals": "Arrivals",
-    "models.evidence.block_summary": "CategorySummary MeanSummary MissingSummary NumericSummary",
-    "models.evidence.breaker": "Breaker Usual",
-    "models.evidence.confidence_sequence": "Comparison Spread StrictCapital Wager",
-    "models.evidence.conformal": "IntervalTracker Offsets SetTracker",
-    "models.evidence.contributions": "Means",
-    "models.evidence.drift": "DriftMonitor Watch",
-    "models.evidence.maturity": "DelayCurve",
-    "models.evidence.mean_detector": "MeanDetector",
-    "models.evidence.permutation_importance": "PermutationImportance",
-    "models.evidence.rank_detector": "RankDetector",
-    "models.heirs": "Heir",
-    "models.slot": "Slot",
-    "models.tally": "Cell",
-    "models.packing": "Waiting",
+    "models.serving.learned_limits": "LearnedLimits",
+    "models.serving.segment_promotion": "SegmentPromotion",
+    "models.spec.experiment_arms": "Drawn",
+    "models.serving.river_models": "SettledSelect",
+    "models.stats.alpha_spending": "AlphaSpending",
+    "models.stats.label_outage": "Arrivals",
+    "models.stats.block_histograms": "CategorySummary NumericSummary",
+    "models.stats.block_totals": "MeanSummary MissingSummary VolumeSummary",
+    "models.stats.breaker_rules": "Breaker Difference Usual UsualSize",
+    "models.stats.confidence_sequence": "Comparison Spread StrictCapital Wager",
+    "models.stats.adaptive_conformal": "IntervalTracker Offsets SetTracker",
+    "models.stats.running_mean": "GroupSquares RunningMean",
+    "models.attribution.contributions": "Means",
+    "models.stats.drift_detection": "DriftMonitor Watch",
+    "models.stats.kaplan_meier": "DelayCurve",
+    "models.stats.mean_shift": "MeanDetector",
+    "models.attribution.permutation_importance": "PermutationImportance",
+    "models.stats.rank_shift": "NewestRanks RankDetector SmallRanks",
+    "models.serving.replacement": "ShadowReplacement",
+    "models.serving.model_slot": "ModelSlot",
+    "models.metrics.exact_amount": "ExactAmount",
+    "models.metrics.windowed_metrics": "MetricCell",
+    "models.pending.codec": "PendingPrediction",
 }
 
 
@@ -95,7 +100,7 @@ def _names(*tables: Mapping[str, str]) -> frozenset[Name]:
     )
 
 
-EVERYBODY = _names(_PLAIN, _RIVER_FUNCTIONS, _OURS) | river_names.read()
+EVERYBODY = _names(_PLAIN, _RIVER_FUNCTIONS, _OURS) | river_allowlist.read()
 
 
 class Refused(Incompatible):
@@ -111,7 +116,7 @@ class Allowed:
         makes = list(factories)
         self._own: Mapping[str, Any] = {}
         self._module = module
-        names = set(EVERYBODY)
+        names, called, methods = set(EVERYBODY), set[Name](), set(METHODS)
         if module is not None:
             own = self._own = namespace_of(module, makes)
             names.update(
@@ -121,12 +126,21 @@ class Allowed:
             )
             with standing_in(module, own):
                 for make in makes:
-                    names.update(names_in(pickle.dumps(make(), pickle.HIGHEST_PROTOCOL)))
-        self.names = frozenset(names - {("builtins", "getattr")})
+                    fresh = _Spy(pickle.dumps(make(), pickle.HIGHEST_PROTOCOL))
+                    names |= fresh.names
+                    called |= fresh.called
+                    methods |= fresh.methods
+        self.names = frozenset(names - {GETATTR})
+        self._methods = frozenset(methods)
+        self._stand_ins = StandIns(self._methods, called)
+
+    def stand_in(self, module: str, name: str) -> Any:
+        """Return what stands in for that name in a rehearsal; raise `Refused` as `find` does."""
+        return self._stand_ins.of(module, name, self.find(module, name))
 
     def find(self, module: str, name: str) -> Any:
-        """The object of that name; raises `Refused` for any other."""
-        if (module, name) == ("builtins", "getattr"):
+        """Return the object of that name; raise `Refused` for any other."""
+        if (module, name) == GETATTR:
             return self._method
         if (module, name) not in self.names:
             raise Refused(
@@ -139,26 +153,9 @@ class Allowed:
         return found
 
     def _method(self, owner: Any, name: str) -> Any:
-        kind = owner if inspect.isclass(owner) else type(owner)
-        name_of = (kind.__module__, kind.__qualname__)
-        known = name_of in self.names and kind.__module__ not in _NO_METHODS
-        if owner is str and name == "lower":
-            return str.lower
-        found = inspect.getattr_static(kind, name, None) if known and type(name) is str else None
-        if type(found) not in _METHODS or (name.startswith("__") and name not in _DUNDERS):
-            raise Refused(f"a snapshot asks {kind.__qualname__} for {name!r}: it is not loaded")
+        if owner is not str or name != "lower":
+            check_method(type(owner), name, self._methods)
         return getattr(owner, name)
-
-
-_METHODS = (
-    types.FunctionType,
-    types.MethodDescriptorType,
-    types.WrapperDescriptorType,
-    staticmethod,
-    classmethod,
-)
-_NO_METHODS = ("builtins", "datetime", "functools", "numpy")
-_DUNDERS = ("__getitem__", "__contains__", "__len__", "__call__")
 
 
 def _imported(module: str) -> types.ModuleType:
@@ -169,41 +166,62 @@ def _imported(module: str) -> types.ModuleType:
 def unpickle(data: Sequence[bytes | memoryview], allowed: Allowed) -> Any:
     """Load one pickle, given in pieces. Raises `Refused`, whatever is wrong with it.
 
-    It is read through a file of Python's own, so that in a thread it lets others run at every
-    frame (64 kB): a forest of 100 MB would hold the interpreter for seconds.
+    It is rehearsed first, which takes about as long again. It is read through a file of Python's
+    own, so that in a thread it lets others run at every frame (64 kB): a forest of 100 MB would
+    hold the interpreter for seconds.
     """
     try:
-        return _Unpickler(_Frames(data), allowed).load()
+        _Unpickler(_Frames(data), allowed.stand_in).load()
+        return _Unpickler(_Frames(data), allowed.find).load()
     except Refused:
         raise
+    except Forbidden as error:
+        raise Refused(f"a snapshot is not loaded: {error}.") from error
     except Exception as error:  # whatever a broken program raises
         raise Refused(f"a snapshot cannot be read: {type(error).__name__}: {error}") from error
 
 
-def names_in(data: bytes) -> set[Name]:
-    """The names in a trusted pickle of this process's own."""
-    spy = _Spy(io.BytesIO(data))
-    spy.load()
-    return spy.names
-
-
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: Any, allowed: Allowed) -> None:
+    def __init__(self, file: Any, find: Callable[[str, str], Any]) -> None:
         super().__init__(file)
-        self._allowed = allowed
+        self._find = find
 
     def find_class(self, module: str, name: str) -> Any:
-        return self._allowed.find(module, name)
+        return self._find(module, name)
 
 
-class _Spy(pickle.Unpickler):
-    def __init__(self, file: Any) -> None:
-        super().__init__(file)
+_InPython: Any = pickle._Unpickler
+
+
+class _Spy(_InPython):  # type: ignore[misc]  # it is not typed
+    """What a trusted pickle of this process's own names, calls, and which methods it holds."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_InPython.dispatch)
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data))
         self.names: set[Name] = set()
+        self.called: set[Name] = set()
+        self.methods: set[Name] = set()
+        self._of: dict[int, Name] = {}
+        self.load()
 
     def find_class(self, module: str, name: str) -> Any:
         self.names.add((module, name))
-        return super().find_class(module, name)
+        found = super().find_class(module, name)
+        self._of[id(found)] = module, name
+        return found
+
+    def load_reduce(self) -> None:
+        call, args = self.stack[-2:]
+        name = self._of.get(id(call))
+        if name == GETATTR and (written := written_as(type(args[0]), args[1])) is not None:
+            self.methods.add(written)
+        elif name is not None:
+            self.called.add(name)
+        super().load_reduce()
+
+    dispatch[pickle.REDUCE[0]] = load_reduce
 
 
 class _Frames:
@@ -238,7 +256,7 @@ class _Frames:
         return bytes(piece[:size])
 
     def _breathe(self) -> None:
-        # What a large pickle makes is set aside as it comes: see streams.garbage.
+        # What a large pickle makes is set aside as it comes: see streams.worker.gc_tuning.
         self._frames += 1
         if self._frames % FRAMES_ASIDE == 0:
             gc.freeze()

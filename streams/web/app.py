@@ -1,4 +1,4 @@
-"""The page of some use cases, put together and run until it is stopped."""
+"""The page of some use cases: it is assembled here and runs until it is stopped."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from schemas.errors import Misdeclared, Unavailable
-from streams.loading import Loaded, known, load
+from schemas.errors import ConfigError, Unavailable
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase, known, load
+from streams.kafka.topic_reader import TopicReader
 from streams.monitor.agent import Monitor
-from streams.ops.desk import Desk
-from streams.ops.safety import Door
-from streams.ops.scene import Case
-from streams.ops.server import application
-from streams.settings import Settings
-from streams.tapes import Tapes
-from streams.topics import names_of
+from streams.topics.topic_admin import names_of
+from streams.web.server import application
+from streams.web.state.auth import Auth
+from streams.web.state.page_context import PageContext
+from streams.web.state.page_model import Case
 
 log = logging.getLogger("riverrun.ops")
 
@@ -33,22 +34,44 @@ PASSWORD_MIN = 12
 STOP_S_MAX, END_S_MAX = 2.0, 8.0
 
 
-def desk_of(cases: Sequence[Loaded], settings: Settings, host: str, port: int) -> Desk:
-    """The desk of a page that listens there; raises `Misdeclared` for a weak password."""
+@dataclass(frozen=True, slots=True)
+class PageAddress:
+    """The page's address, the address that signs in once, and the generated secret.
+
+    The last two are None where a password is set.
+    """
+
+    address: str
+    sign_in: str | None
+    secret: str | None
+
+
+def page_context(
+    cases: Sequence[LoadedUseCase], settings: Settings, host: str, port: int
+) -> PageContext:
+    """Return a page's context; raises `ConfigError` for a weak password."""
     password = settings.riverrun_ops_password
     secret = secrets.token_urlsafe(24) if password is None else password.get_secret_value()
     if len(secret) < PASSWORD_MIN:
-        raise Misdeclared(
+        raise ConfigError(
             f"RIVERRUN_OPS_PASSWORD has fewer than {PASSWORD_MIN} characters.",
-            mend="Take a longer one, or none: a token is made then.",
+            hint="Set a longer one, or none: then a secret is generated.",
         )
     names = [name.strip() for name in settings.riverrun_ops_names.split(",") if name.strip()]
-    door = Door(secret, f"riverrun_ops_{port}", is_loopback(host), names)
-    return Desk({one.use_case.name: Case(one, settings) for one in cases}, settings, door)
+    proxies = [hop.strip() for hop in settings.riverrun_ops_proxies.split(",") if hop.strip()]
+    auth = Auth(
+        secret,
+        f"riverrun_ops_{port}",
+        open_to_read=is_loopback(host) and not proxies,  # a proxy forwards others' requests
+        names=names,
+        guessable=password is not None,
+        proxies=proxies,
+    )
+    return PageContext({one.use_case.name: Case(one, settings) for one in cases}, settings, auth)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
+    """Return whether only this machine reaches `host`."""
     if host == "localhost":
         return True
     try:
@@ -57,68 +80,78 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def running_cases(settings: Settings) -> list[Loaded]:
-    """The known use cases whose topics are there under the prefix; others' files may be broken."""
-    found = []
+async def running_cases(settings: Settings) -> list[LoadedUseCase]:
+    """Return the known use cases that have topics under the prefix.
+
+    Use cases whose file cannot be loaded are left out.
+    """
+    loaded = []
     for name in known():
         try:
-            found.append(load(name))
-        except Misdeclared:
+            loaded.append(load(name))
+        except ConfigError:
             continue
-    events = {names_of(one.use_case, settings)["events"]: one for one in found}
-    async with Tapes(list(events), settings) as tapes:
-        return [events[topic] for topic in sorted({place.topic for place in tapes.places})]
+    events = {names_of(one.use_case, settings)["events"]: one for one in loaded}
+    async with TopicReader(list(events), settings) as reader:
+        return [
+            events[topic]
+            for topic in sorted({partition.topic for partition in reader.topic_partitions})
+        ]
 
 
-def bound(host: str, port: int | None) -> socket.socket:
-    """A socket that listens on that port; with none on `PORT`, or else any that is free."""
+def listening_socket(host: str, port: int | None) -> socket.socket:
+    """Return a socket that listens on `port`; without one on `PORT`, else any free port."""
     for wanted in (PORT, 0) if port is None else (port,):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind((host, wanted))
-            return listening
+            listener.bind((host, wanted))
+            return listener
         except OSError as error:
-            listening.close()
-            problem = error
-    raise Unavailable(f"The page cannot listen on {host} port {port}: {problem.strerror}.")
+            listener.close()
+            failure = error
+    raise Unavailable(f"The page cannot listen on {host} port {port}: {failure.strerror}.")
 
 
 async def serve(
-    cases: Sequence[Loaded] | None,
+    cases: Sequence[LoadedUseCase] | None,
     settings: Settings,
     host: str,
     port: int | None,
-    tell: Callable[[str, str | None], None],
+    announce: Callable[[PageAddress], None],
     monitored: bool = True,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `tell(address, address with the token)` once it listens.
+    """Serve until SIGINT or SIGTERM; call `announce` once the page listens.
 
-    With a monitor inside, unless `monitored` is False; beside another one it does no harm.
+    A monitor runs inside, unless `monitored` is False; beside another one it does no harm.
     """
-    chosen = await running_cases(settings) if cases is None else cases
-    listening = bound(host, port)
-    at = int(listening.getsockname()[1])
-    desk = desk_of(chosen, settings, host, at)
+    use_cases = await running_cases(settings) if cases is None else cases
+    listener = listening_socket(host, port)
+    at = int(listener.getsockname()[1])
+    context = page_context(use_cases, settings, host, at)
     runner = web.AppRunner(
-        application(desk), access_log=None, shutdown_timeout=STOP_S_MAX, handle_signals=False
+        application(context), access_log=None, shutdown_timeout=STOP_S_MAX, handle_signals=False
     )
     await runner.setup()
     try:
-        await web.SockSite(runner, listening).start()
+        await web.SockSite(runner, listener).start()
         address = f"http://{f'[{host}]' if ':' in host else host}:{at}/"
-        known_to_all = settings.riverrun_ops_password is not None
-        tell(address, None if known_to_all else f"{address}enter?token={desk.door.secret}")
-        async with watched(chosen if monitored else (), settings):
+        auth = context.auth
+        generated = settings.riverrun_ops_password is None
+        sign_in = f"{address}enter?token={auth.ticket}" if generated else None
+        announce(PageAddress(address, sign_in, auth.secret if generated else None))
+        async with running_monitor(use_cases if monitored else (), settings):
             await _until_stopped()
     finally:
         await runner.cleanup()
 
 
 @contextlib.asynccontextmanager
-async def watched(cases: Sequence[Loaded], settings: Settings) -> AsyncIterator[None]:
-    """A monitor of these runs inside; if it cannot, that is logged, and the page reads topics."""
+async def running_monitor(
+    cases: Sequence[LoadedUseCase], settings: Settings
+) -> AsyncIterator[None]:
+    """Run a monitor of these use cases; log if it fails, then the page reads the topics."""
     if not cases or settings.redis_url is None:
         yield
         return
@@ -135,7 +168,7 @@ async def watched(cases: Sequence[Loaded], settings: Settings) -> AsyncIterator[
 async def _run(monitor: Monitor) -> None:
     try:
         await monitor.run()
-    except Exception as error:  # the page is more than its monitor
+    except Exception as error:  # the page works without its monitor
         log.error("monitor: %s: %s", type(error).__name__, error)
 
 
@@ -144,10 +177,10 @@ async def _until_stopped() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
-    # Faust's threads may outlive its app, and nothing here is worth waiting for.
+    # Faust's threads may outlive its app; nothing here needs to wait for them.
     deadline = threading.Timer(END_S_MAX, os._exit, (0,))
     deadline.daemon = True
     deadline.start()
 
 
-__all__ = ["PORT", "desk_of", "is_loopback", "serve", "watched"]
+__all__ = ["PORT", "PageAddress", "is_loopback", "page_context", "running_monitor", "serve"]

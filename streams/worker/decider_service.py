@@ -25,17 +25,17 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from models.deciding.assembly import Assembly, seconds
-from models.deciding.commands import order
-from models.deciding.decider import Decided, Decider, Wish
-from models.deciding.standings import standings
-from models.usecase import UseCase
+from models.promotion.block_merger import BlockMerger, seconds
+from models.promotion.commands import order
+from models.promotion.decider import Decided, Decider, Proposal
+from models.promotion.standings import standings
+from models.spec.use_case import UseCase
 from schemas.errors import RiverrunError
 from schemas.headers import stamp
 from schemas.topics import INPUTS
-from streams.log import KafkaLog
-from streams.settings import Settings
-from streams.tapes import Tapes
+from streams.config.settings import Settings
+from streams.kafka.topic_reader import TopicReader
+from streams.replay.kafka_log import KafkaLog
 
 log = logging.getLogger("riverrun.decider")
 
@@ -46,7 +46,7 @@ LOOK_S = 2.0
 """How often laggards are looked at."""
 
 
-class Deciding:
+class DeciderService:
     """The decider of one use case. `run` until it is cancelled; what fails is tried again."""
 
     def __init__(
@@ -77,8 +77,8 @@ class Deciding:
         await producer.start()
         try:
             topics = [self._names[kind] for kind in ("evidence", "verdicts")]
-            async with Tapes(topics, self._settings, fetch_wait_ms=500) as tapes:
-                await _Session(self, producer, tapes).run()
+            async with TopicReader(topics, self._settings, fetch_wait_ms=500) as reader:
+                await _Session(self, producer, reader).run()
         finally:
             await producer.stop()
 
@@ -86,39 +86,48 @@ class Deciding:
 class _Session:
     """From one reading of the topics to the next failure."""
 
-    def __init__(self, deciding: Deciding, producer: AIOKafkaProducer, tapes: Tapes) -> None:
+    def __init__(
+        self, deciding: DeciderService, producer: AIOKafkaProducer, reader: TopicReader
+    ) -> None:
         self.use_case = deciding._use_case
         self.settings = deciding._settings
         self.names = deciding._names
         self.producer = producer
-        self.tapes = tapes
-        self.places = tapes.of(self.names["evidence"])
+        self.reader = reader
+        self.topic_partitions = reader.of(self.names["evidence"])
         self.decider = Decider(self.use_case)
-        self.assembly = Assembly(len(self.places), self.use_case.horizon)
+        self.assembly = BlockMerger(len(self.topic_partitions), self.use_case.horizon)
         self.heard = self.looked = monotonic()
 
     async def run(self) -> NoReturn:
         """Fold what there is, then follow."""
         known = self.assembly.recorded = await self._recorded()
-        ends = {place: end for place, (_, end) in (await self.tapes.bounds()).items()}
-        for place in self.places:
-            async for record in self.tapes.records(place, 0, ends[place]):
-                self.assembly.take(orjson.loads(record.value))
+        ends = {
+            topic_partition: end
+            for topic_partition, (_, end) in (await self.reader.bounds()).items()
+        }
+        for topic_partition in self.topic_partitions:
+            async for record in self.reader.records(topic_partition, 0, ends[topic_partition]):
+                self._take(record)
         await self._release(set(known))
-        async for records in self.tapes.follow(ends, wait_s=1.0):
+        async for records in self.reader.follow(ends, wait_s=1.0):
             mine = [r for r in records if r.topic == self.names["evidence"]]
             for record in mine:
-                self.assembly.take(orjson.loads(record.value))
+                self._take(record)
             self.heard = monotonic() if mine else self.heard
             await self._release(set(), await self._idle())
         raise AssertionError("tapes are followed for ever")
 
+    def _take(self, record: Any) -> None:
+        row = self.reader.row("evidence", record, self.use_case.kpi.check_sums)
+        if row is not None:
+            self.assembly.take(row)
+
     async def _recorded(self) -> dict[float, tuple[int, ...]]:
         """Blocks that were released before, and of which partitions."""
         found: dict[float, tuple[int, ...]] = {}
-        for place in self.tapes.of(self.names["verdicts"]):
-            async for record in self.tapes.records(place):
-                said = orjson.loads(record.value)
+        for topic_partition in self.reader.of(self.names["verdicts"]):
+            async for _, said in self.reader.rows("verdicts", topic_partition):
                 found[seconds(said["block_start"])] = tuple(said["partitions"])
         return found
 
@@ -177,14 +186,14 @@ class _Session:
                 sent += await self._command(decided, decided.wish)
             await asyncio.gather(*sent)  # a transaction would be committed without what failed
 
-    async def _command(self, decided: Decided, wish: Wish) -> list[asyncio.Future[Any]]:
+    async def _command(self, decided: Decided, wish: Proposal) -> list[asyncio.Future[Any]]:
         command = order(self.use_case, decided, wish)
         log.info("decider: %s %s: %s", wish.verb, wish.model, wish.why)
         value, key = command.model_dump_json().encode(), command.command_id.encode()
         topic = self.names["commands"]
         return [
-            await self.producer.send(topic, value, key=key, partition=place.partition)
-            for place in self.places
+            await self.producer.send(topic, value, key=key, partition=topic_partition.partition)
+            for topic_partition in self.topic_partitions
         ]
 
 

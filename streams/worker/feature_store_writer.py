@@ -22,13 +22,15 @@ from functools import partial
 from time import time
 from typing import Any, NamedTuple
 
-import orjson
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from schemas.serving import entity_key, place_key
+from schemas.feature_keys import entity_key, place_key
+from schemas.unreadable import Unreadable
+from streams.kafka.header_names import tolerate
+from streams.kafka.record_decoder import content
 
 log = logging.getLogger("riverrun.serving")
 
@@ -78,7 +80,7 @@ class Figures:
     freshness_s: float = 0.0
 
 
-class FeatureServer:
+class FeatureStoreWriter:
     """Serves the partitions that `assigned()` names. start → close, from any thread.
 
     `entity` is the feature whose value names the entity; None: the record's key.
@@ -95,6 +97,7 @@ class FeatureServer:
         entity: str | None = None,
     ) -> None:
         self.figures = Figures()
+        self.unreadable = Unreadable()
         self.assigned: Callable[[], Collection[int]] = tuple
         self._kafka = dict(client)
         self._redis: Any = redis.Redis.from_url(
@@ -130,15 +133,21 @@ class FeatureServer:
         while not self._ending.is_set():
             try:
                 asyncio.run(self._serve())
-                pause_s = TICK_S
             except (KafkaError, RedisError, OSError) as error:
                 self.figures.failures += 1
                 log.warning("features are not served for now: %s", error)
-                self._ending.wait(pause_s)
-                pause_s = min(2 * pause_s, PAUSE_S_MAX)
+            except Exception as error:  # a bug, told in the log and counted: it ends no thread
+                self.figures.failures += 1
+                log.exception("features are not served for now: %s", type(error).__name__)
+            else:
+                pause_s = TICK_S
+                continue
+            self._ending.wait(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
     async def _serve(self) -> None:
         """Serve one set of partitions, until there is another."""
+        tolerate()
         consumer = AIOKafkaConsumer(
             **self._kafka,
             isolation_level="read_committed",
@@ -199,7 +208,13 @@ class FeatureServer:
         """Store what is newest of each entity; False if the place is not what it was."""
         newest: dict[str, Vector] = {}
         for record in records:
-            name, vector = self._read(record)
+            try:
+                name, vector = self._read(record)
+            except ValueError as error:
+                if not self.unreadable.count:
+                    log.warning("features: a record could not be read: %s", error)
+                self.unreadable.note(record, error)
+                continue
             if name is None:
                 continue
             if name not in newest or newest[name][:2] < vector[:2]:
@@ -221,8 +236,11 @@ class FeatureServer:
         return True
 
     def _read(self, record: Any) -> tuple[str | None, Vector]:
-        body = orjson.loads(record.value)
+        """Return the entity and what is known of it; raise `ValueError` if it cannot be read."""
+        body = content("features", record)
         moment = datetime.fromisoformat(body["event_time"])
+        if self._entity is None and record.key is None:
+            raise ValueError("it has no key")
         name = record.key.decode() if self._entity is None else self._named(body["features"])
         return name, Vector(int(moment.timestamp() * 1_000_000), body["step"], record.value)
 

@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 log = logging.getLogger("riverrun.supervising")
@@ -48,10 +48,16 @@ class _Place:
 
 
 class Supervisor:
-    """Keeps `count` workers running; `work(n)` is the n-th one's whole life, and its exit code."""
+    """Keeps `count` workers running; `work(n)` is the n-th one's whole life, and its exit code.
 
-    def __init__(self, work: Callable[[int], int], count: int) -> None:
+    `names`: what each works on, for the log.
+    """
+
+    def __init__(
+        self, work: Callable[[int], int], count: int, names: Sequence[str] | None = None
+    ) -> None:
         self._work = work
+        self._names = names or [""] * count
         self._places = [_Place() for _ in range(count)]
         self._ending = False
         self._code = 0
@@ -125,7 +131,8 @@ class Supervisor:
         place.delay_s = 0.0 if lived_s >= SETTLED_S else _longer(place.delay_s)
         place.due = time.monotonic() + place.delay_s
         said = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-        log.warning("worker %d %s; again in %.1f s", n, said, place.delay_s)
+        who = f"{n} of {self._names[n]}" if self._names[n] else str(n)
+        log.warning("worker %s %s; again in %.1f s", who, said, place.delay_s)
 
     def _be_worker(self, n: int) -> None:
         code = os.EX_SOFTWARE

@@ -1,41 +1,38 @@
-"""`riverrun backtest`: what a use case would have said of recorded data, and the gate for CI."""
+"""`riverrun backtest`: a run over recorded data, without Kafka, and the gate for CI."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from schemas.errors import Misdeclared
-from streams.cli.options import AsJson, UseCaseName
-from streams.cli.progress import Progress
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import Loaded, load
-from streams.recordings import Recording, TopicReader, recording_of
+from streams.cli.shared.option_groups import spread_options
+from streams.cli.shared.options import AsJson, UseCaseName
+from streams.cli.shared.progress import Progress
+from streams.cli.shared.recording_options import Limit, RecordingOptions, print_unmatched
+from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.config.use_case_loader import LoadedUseCase, load
+from streams.recordings import Recording
 
 if TYPE_CHECKING:
-    from streams.backtests import Result, Verdict
+    from streams.offline.backtest import Result, Verdict
 
     Pair = tuple[Result, Result | None]
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command("backtest")(backtest_command)
-
-
-def backtest_command(
+@spread_options
+def backtest(
     usecase: UseCaseName,
-    source: Annotated[
-        str | None, typer.Option(metavar="TOPIC|FILE", help="Instead of its own recorded data.")
-    ] = None,
-    outcomes: Annotated[
-        str | None, typer.Option(metavar="TOPIC|FILE", help="Where the source has only events.")
-    ] = None,
+    options: RecordingOptions,
     partitions: Annotated[
-        str, typer.Option(help="Numbers of partitions, such as 1,4,16. Default: its own.")
+        str,
+        typer.Option(help="Numbers of partitions, such as 1,4,16. Default: its own, and 1."),
     ] = "",
     against: Annotated[
         str | None, typer.Option(metavar="OLD", help="An older definition: its file or name.")
@@ -43,7 +40,14 @@ def backtest_command(
     margin: Annotated[
         float, typer.Option(min=0.0, help="How much worse is still accepted, relative.")
     ] = 0.01,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read so many records.")] = None,
+    limit: Limit = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write each example there, a JSON object a line: features, predictions, label.",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Run a use case over recorded data, without Kafka, as it would have run live.
@@ -52,32 +56,39 @@ def backtest_command(
     KPI, and the exit code is 1 if the new one is worse by more than the margin: a gate for CI.
     Example: `riverrun backtest flight_eta --partitions 1,4 --limit 50000`
     """
-    from streams.backtests import compared, judged_alike
+    from streams.offline.backtest import compared, judged_alike
 
     loaded = load(usecase)
-    counts = _counts(partitions, loaded)
-    if outcomes is not None and source is None:
-        raise Misdeclared("--outcomes is given without --source.", mend="Name both.")
-    recording = recording_of(loaded.use_case, source, outcomes, topic_reader(limit), limit)
+    counts = _counts(partitions, loaded, alone=bool(against or examples))
+    recording = options.open(loaded.use_case, limit)
     old = None if against is None else judged_alike(load(against), loaded)
     results, verdicts = [], []
+    if examples is not None and len(counts) > 1:
+        raise typer.BadParameter("--examples needs one number of partitions")
     for count in counts:
-        result = _run(loaded, recording, count, "new" if old else "")
+        with _line_writer(examples) as on_example:
+            result = _run(loaded, recording, count, "new" if old else "", on_example)
         before = _run(old, recording, count, "old") if old else None
         results.append((result, before))
         if before is not None:
             verdicts += compared(result, before, margin)
+    print_unmatched(recording)
     if json:
         as_json(_document(loaded, recording, results, verdicts, margin))
     else:
         _show(loaded, recording, results, verdicts, margin)
-    if not all(verdict.passed for verdict in verdicts):
+    nothing = all(result.events == 0 < result.refused for result, _ in results)
+    if nothing:
+        talk.print("Every event was refused: nothing was run.", style="red")
+    if nothing or not all(verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
 
 
-def _counts(text: str, loaded: Loaded) -> list[int]:
+def _counts(text: str, loaded: LoadedUseCase, *, alone: bool) -> list[int]:
+    """Return the numbers of partitions to run on: by default its own, beside 1 unless `alone`."""
     if not text:
-        return [loaded.use_case.partitions]
+        own = loaded.use_case.partitions
+        return [own] if alone or own == 1 else [own, 1]
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError:
@@ -87,33 +98,38 @@ def _counts(text: str, loaded: Loaded) -> list[int]:
     return counts
 
 
-def topic_reader(limit: int | None) -> TopicReader:
-    """What reads a topic's JSON objects, at most `limit`, and says what it left out."""
-    from streams.servers import running
-    from streams.settings import Settings
-    from streams.topic_reading import read_topic
+@contextmanager
+def _line_writer(path: Path | None) -> Iterator[Callable[[bytes], None] | None]:
+    """Yield a function that writes a line to the file; None without a file."""
+    if path is None:
+        yield None
+        return
+    with path.open("wb") as file:
 
-    def read(topic: str) -> Any:
-        def broken(count: int) -> None:
-            talk.print(f"{topic}: {count} records are not JSON objects and were left out.")
+        def write(example: bytes) -> None:
+            file.write(example + b"\n")
 
-        return read_topic(topic, running(Settings.load()), limit, broken)
-
-    return read
+        yield write
 
 
-def _run(loaded: Loaded, recording: Recording, partitions: int, which: str) -> Result:
-    from streams.backtests import backtest
+def _run(
+    loaded: LoadedUseCase,
+    recording: Recording,
+    partitions: int,
+    which: str,
+    on_example: Callable[[bytes], None] | None = None,
+) -> Result:
+    from streams.offline.backtest import backtest as run_backtest
 
     progress = Progress(f"{which} {partitions} partition{'s' if partitions > 1 else ''}".strip())
     try:
-        return backtest(loaded, recording, partitions, progress)
+        return run_backtest(loaded, recording, partitions, progress, on_example)
     finally:
         progress.done()
 
 
 def _document(
-    loaded: Loaded,
+    loaded: LoadedUseCase,
     recording: Recording,
     results: list[Pair],
     verdicts: list[Verdict],
@@ -122,6 +138,7 @@ def _document(
     document: dict[str, Any] = {
         "use_case": loaded.use_case.name,
         "source": recording.name,
+        "recording": recording.report.as_json(),
         "runs": [result.as_json() for result, _ in results],
     }
     if verdicts:
@@ -135,21 +152,26 @@ def _document(
 
 
 def _show(
-    loaded: Loaded,
+    loaded: LoadedUseCase,
     recording: Recording,
     results: list[Pair],
     verdicts: list[Verdict],
     margin: float,
 ) -> None:
-    data.print(f"{loaded.use_case.name} on {recording.name}", markup=False)
+    data.print(f"{loaded.use_case.name} on {recording.name}")
     for result, _ in results:
         _show_result(result)
+    if len(results) > 1:
+        data.print(_comparison([result for result, _ in results]))
     for verdict in verdicts:
-        word = "[green]ok[/]" if verdict.passed else "[red]worse[/]"
+        word = ("ok", "green") if verdict.passed else ("worse", "red")
         change = f"{abs(verdict.worse):.2%} {'worse' if verdict.worse > 0 else 'better'}"
         data.print(
-            f"{word} {verdict.what}, {verdict.partitions} partitions: "
-            f"{_number(verdict.old)} → {_number(verdict.new)}, {change}"
+            Text.assemble(
+                word,
+                f" {verdict.what}, {verdict.partitions} partitions: "
+                f"{_number(verdict.old)} → {_number(verdict.new)}, {change}",
+            )
         )
     if not all(verdict.passed for verdict in verdicts):
         talk.print(f"The new definition is worse by more than {margin:.2%}.", style="red")
@@ -164,28 +186,66 @@ def _show_result(result: Result) -> None:
     counts = {
         "late": result.late,
         "expired": result.expired,
+        "default labels without a KPI": result.unpriced,
         "still waiting": result.waiting,
+        "came again and not counted twice": result.repeated,
         "refused": result.refused,
     }
     if any(counts.values()):
         data.print("  " + ", ".join(f"{n:,} {what}" for what, n in counts.items() if n))
-    table = Table("", result.metric, f"{result.kpi_unit} an event", box=None)
-    for name, score in result.scores.items():
-        shown = f"{name} (champion)" if name == result.champion else name
-        table.add_row(shown, _number(score.metric), _number(score.kpi))
-    data.print(table)
+    data.print(_table(result))
     for row in result.standings:
         data.print(
             f"  {row['model']} against {row['against']}, {row['question']}: {row['verdict']}, gain "
             f"{_number(row['gain'])} {row['kpi_unit']} ({_number(row['lower'])} to "
             f"{_number(row['upper'])}) in {row['blocks']} blocks. {row['recommendation']}",
-            markup=False,
         )
-    for act in result.acts:
-        data.print(f"  {act['time'][:10]} {act['verb']} {act['model']}: {act['why']}", markup=False)
+    for command in result.acts:
+        data.print(
+            f"  {command['time'][:10]} {command['verb']} {command['model']}: {command['why']}"
+        )
     for word, refusal in result.refusals.items():
-        talk.print(f"{refusal['count']:,} {word}, the first: {refusal['first']}", markup=False)
+        talk.print(f"{refusal['count']:,} {word}, the first: {refusal['first']}")
+
+
+def _comparison(results: list[Result]) -> Table:
+    """Return what the champion reaches on each number of partitions."""
+    table = Table(
+        "partitions", "models learn", results[0].metric, f"{results[0].kpi_unit} an event", box=None
+    )
+    for result in sorted(results, key=lambda result: result.partitions):
+        score = result.scores[result.champion]
+        learnt = "from all partitions" if result.shared else "from their own partition"
+        learnt = "from everything" if result.partitions == 1 else learnt
+        table.add_row(str(result.partitions), learnt, _number(score.metric), _number(score.kpi))
+    return table
+
+
+def _table(result: Result) -> Table:
+    """Return the scores of each model on the same events, and how many values were withheld."""
+    from models.metrics.windowed_metrics import ALL
+
+    table = Table("", result.metric, f"{result.kpi_unit} an event", box=None)
+    withheld = any(score.withheld for score in result.scores.values())
+    if withheld:
+        table.add_column("withheld")
+        table.add_column(f"its own {result.metric}")
+    for name, score in result.scores.items():
+        shown = f"{name} (champion)" if name == result.champion else name
+        row = [shown, _number(score.metric), _number(score.kpi)]
+        if withheld and name not in ALL:
+            row += [f"{score.withheld:,}", _number(score.own)]
+        table.add_row(*row)
+    if withheld:
+        table.caption = (
+            "Where a model's value was withheld (out of limits, not finite, or none), the baseline "
+            "is scored instead. Its own: all values that it predicted, as River counts them."
+        )
+        table.caption_justify = "left"
+    return table
 
 
 def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.5g}"
+    if value is None:
+        return "none"
+    return "no number" if math.isnan(value) else f"{value:.5g}"

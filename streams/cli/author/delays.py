@@ -6,59 +6,53 @@ import asyncio
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from models.delays import delays_of
-from schemas.errors import Misdeclared
-from streams.cli.options import AsJson, Prefix, UseCaseName
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
-from streams.newest import newest
-from streams.servers import running
-from streams.settings import Settings
-from streams.topics import names_of
+from models.metrics.label_delays import delays_of
+from schemas.errors import ConfigError
+from streams.cli.shared.options import AsJson, Prefix, UseCaseName
+from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
+from streams.kafka.compacted import newest
+from streams.topics.topic_admin import names_of
 
 BAR = 40
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(delays)
 
 
 def delays(
     usecase: UseCaseName,
     segment: Annotated[
-        str | None, typer.Option("--segment", help="Its curve; default: everything's.")
+        str | None, typer.Option("--segment", help="Only this segment. Default: all.")
     ] = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
     """Show how long outcomes take: which share has its label by what age, and which never.
 
-    Proposes the horizon after which 1 % of all outcomes still comes. Those that still wait are
-    counted as waiting, not left out (Kaplan-Meier). Example: `riverrun delays flight_eta`
+    Proposes the horizon after which 1 % of all outcomes still comes. Predictions that still
+    wait count as censored (Kaplan-Meier). Example: `riverrun delays flight_eta`
     """
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     use_case = load(usecase).use_case
-    rows = asyncio.run(newest([names_of(use_case, settings)["delays"]], settings))
-    found = delays_of(rows, use_case.horizon)
+    rows = asyncio.run(newest("delays", names_of(use_case, settings)["delays"], settings))
+    summaries = delays_of(rows, use_case.horizon)
     if json:
-        as_json([{"segment": name, **said} for name, said in found.items()])
+        as_json([{"segment": name, **summary} for name, summary in summaries.items()])
         return
-    if segment not in found:
-        known = ", ".join(name for name in found if name) or "none"
-        raise Misdeclared(
+    if segment not in summaries:
+        segments = ", ".join(name for name in summaries if name) or "none"
+        raise ConfigError(
             f"{usecase} has no delays" + (f" of segment {segment!r}" if segment else "") + " yet.",
-            mend=f"They come with the first metrics of its workers. Segments with one: {known}.",
+            hint=f"Workers publish them with their first metrics. Segments with some: {segments}.",
         )
-    _show(found[segment])
-    if segment is None and len(found) > 1:
-        _compare(found)
+    _show(summaries[segment])
+    if segment is None and len(summaries) > 1:
+        _compare(summaries)
 
 
-def _show(said: dict[str, Any]) -> None:
-    lines, curve = Table("age", "has its label", "", box=None), said["curve"]
+def _show(summary: dict[str, Any]) -> None:
+    lines, curve = Table("age", "has its label", "", box=None), summary["curve"]
     top, before = curve[-1][1] or 1.0, -1.0
     for age, share in curve:
         # Where nothing comes, nothing is to be seen.
@@ -66,30 +60,44 @@ def _show(said: dict[str, Any]) -> None:
             lines.add_row(_length(age), f"{share:.1%}", "█" * round(share * BAR))
             before = share
     data.print(lines)
-    proposed, n = said["proposed_horizon_s"], said["labels"]
+    proposed, n = summary["proposed_horizon_s"], summary["labels"]
     data.print(
-        f"{n:,} labels; {said['plateau']:.1%} ever come; {said['share_at_horizon']:.1%} "
-        f"by the declared horizon of {_length(said['horizon_s'])}"
+        f"{n:,} labels; {summary['plateau']:.1%} ever come; {summary['share_at_horizon']:.1%} "
+        f"by the declared horizon of {_length(summary['horizon_s'])}"
     )
     if proposed is None:
         talk.print("too few labels to propose a horizon")
     else:
-        data.print(f"proposed horizon: {_length(proposed)} (1 % of the outcomes come later)")
+        data.print(f"proposed horizon: {_proposal(summary)}")
+        if summary["proposed_is_least"]:
+            talk.print(
+                "outcomes still come at the longest age that is told apart: raise id_retention "
+                "to see how late they are"
+            )
 
 
-def _compare(found: dict[str | None, dict[str, Any]]) -> None:
+def _compare(summaries: dict[str | None, dict[str, Any]]) -> None:
     table = Table("segment", "labels", "half by", "90 % by", "ever", "proposed horizon", box=None)
-    for name, said in found.items():
-        half, most = said["quantiles_s"]["0.5"], said["quantiles_s"]["0.9"]
+    for name, summary in summaries.items():
+        half, most = summary["quantiles_s"]["0.5"], summary["quantiles_s"]["0.9"]
         table.add_row(
             name or "(all)",
-            f"{said['labels']:,}",
+            f"{summary['labels']:,}",
             _length(half),
             _length(most),
-            f"{said['plateau']:.1%}",
-            _length(said["proposed_horizon_s"]),
+            f"{summary['plateau']:.1%}",
+            _proposal(summary),
         )
     data.print(table)
+
+
+def _proposal(summary: dict[str, Any]) -> str:
+    length = _length(summary["proposed_horizon_s"])
+    if summary["proposed_horizon_s"] is None:
+        return length
+    if summary["proposed_is_least"]:
+        return f"at least {length}"
+    return f"{length} (1 % of the outcomes come later)"
 
 
 def _length(age_s: float | None) -> str:

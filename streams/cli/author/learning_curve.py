@@ -6,31 +6,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from streams.cli.options import AsJson, Prefix, UseCaseName
-from streams.cli.progress import Progress
-from streams.cli.terminal import as_json, data, talk
-from streams.cli.weighing import Limit, Outcomes, Partitions, Source, recording_for
-from streams.loading import Loaded, load
-from streams.recordings import Recording, recording_of
+from streams.cli.shared.option_groups import spread_options
+from streams.cli.shared.options import AsJson, Partitions, Prefix, UseCaseName
+from streams.cli.shared.progress import Progress
+from streams.cli.shared.recording_options import (
+    Limit,
+    RecordingOptions,
+    open_recording,
+    print_unmatched,
+)
+from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.config.use_case_loader import LoadedUseCase, load
+from streams.recordings import Recording
 
 if TYPE_CHECKING:
-    from models.learning_curve import Curve, Sample
+    from models.replay.learning_curve import Curve, Sample
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command("learning-curve")(learning_curve)
-
-
+@spread_options
 def learning_curve(
     usecase: UseCaseName,
+    options: RecordingOptions,
     recorded: Annotated[
-        bool, typer.Option("--from-backtest", help="Of its recorded data, without Kafka.")
+        bool, typer.Option("--from-backtest", help="Use its recorded data, without Kafka.")
     ] = False,
-    source: Source = None,
-    outcomes: Outcomes = None,
     shares: Annotated[
         str, typer.Option(help="Shares of the outcomes to learn from.")
     ] = "0.25,0.5,1",
@@ -42,30 +42,31 @@ def learning_curve(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Say what 1,000 further outcomes bring, by learning from a quarter, half and all of them.
+    """Estimate what 1,000 further outcomes bring, by learning from a quarter, half and all of them.
 
     Replays the events and outcomes of the log; all are scored, a nested sample is learnt. Example:
     `riverrun learning-curve flight_eta --from-backtest --limit 40000`
     """
-    from models.learning_curve import curve
+    from models.replay.learning_curve import curve as curve_of
 
-    loaded, asked = load(usecase), _shares(shares)
-    if recorded or source is not None:
-        recording = recording_for(loaded, source, outcomes, limit)
+    loaded, learnt_shares = load(usecase), _shares(shares)
+    if recorded or options.source:
+        recording = options.open(loaded.use_case, limit)
     else:
         recording = _log(loaded, prefix, limit)
-    runs = _runs(loaded, recording, partitions or loaded.use_case.partitions, asked)
-    found = curve(loaded.use_case, runs)
+    runs = _runs(loaded, recording, partitions or loaded.use_case.partitions, learnt_shares)
+    print_unmatched(recording)
+    curve = curve_of(loaded.use_case, runs)
     if html is not None:
         from streams.reports import write
-        from streams.reports.learning import page
+        from streams.reports.learning_curve import page
 
-        write(page(found), html)
-        talk.print(f"Written: {html}", markup=False)
+        write(page(curve), html)
+        talk.print(f"Written: {html}")
     if json:
-        as_json(found.as_json())
+        as_json(curve.as_json())
     else:
-        _show(found)
+        _show(curve)
 
 
 def _shares(text: str) -> list[float]:
@@ -79,9 +80,9 @@ def _shares(text: str) -> list[float]:
 
 
 def _runs(
-    loaded: Loaded, recording: Recording, partitions: int, shares: list[float]
+    loaded: LoadedUseCase, recording: Recording, partitions: int, shares: list[float]
 ) -> list[Sample]:
-    from streams.sampling import samples
+    from streams.offline.evidence import samples
 
     shown: dict[float, Progress] = {}
 
@@ -97,41 +98,34 @@ def _runs(
             progress.done()
 
 
-def _log(loaded: Loaded, prefix: str | None, limit: int | None) -> Recording:
-    """The use case's own topics, in the order of their times."""
-    from streams.servers import running
-    from streams.settings import Settings
-    from streams.topic_reading import read_topic
-    from streams.topics import names_of
+def _log(loaded: LoadedUseCase, prefix: str | None, limit: int | None) -> Recording:
+    """Open the use case's own topics, in the order of their times."""
+    from streams.config.settings import Settings
+    from streams.embedded.discovery import running
+    from streams.topics.topic_admin import names_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     names = names_of(loaded.use_case, settings)
-    return recording_of(
-        loaded.use_case,
-        names["events"],
-        names["outcomes"],
-        lambda topic: read_topic(topic, settings),
-        limit,
-    )
+    sources, outcomes = [names["events"]], [names["outcomes"]]
+    return open_recording(loaded.use_case, sources, outcomes, limit, settings=settings)
 
 
-def _show(found: Curve) -> None:
-    from streams.reports import wording
+def _show(curve: Curve) -> None:
+    from streams.reports import plain_language
 
-    unit, number = found.unit, wording.number
-    data.print(wording.lesson(found), markup=False, style="bold")
-    if not found.labelled:
+    unit, number = curve.unit, plain_language.number
+    data.print(plain_language.learning_verdict(curve), style="bold")
+    if not curve.labelled:
         return
     data.print(
-        f"{found.labelled:,} answers, the same in each run, settled from "
-        f"{wording.day(found.since)} to {wording.day((found.until or 1) - 1)}.",
-        markup=False,
+        f"{curve.labelled:,} answers, the same in each run, settled from "
+        f"{plain_language.day(curve.since)} to {plain_language.day((curve.until or 1) - 1)}.",
     )
-    names = list(found.rungs[-1].kpi)
-    rungs = Table("learnt from", "outcomes", found.metric, box=None)
+    names = list(curve.rungs[-1].kpi)
+    rungs = Table("learnt from", "outcomes", curve.metric, box=None)
     for name in names:
         rungs.add_column(f"{name}, {unit} an event")
-    for rung in found.rungs:
+    for rung in curve.rungs:
         rungs.add_row(
             f"{rung.share:.0%}",
             f"{rung.learnt:,}",
@@ -142,13 +136,13 @@ def _show(found: Curve) -> None:
     steps = Table("from", "to", "further", f"gain an event, {unit}", box=None)
     steps.add_column(f"{unit} for 1,000 further outcomes")
     steps.add_column("luck aside")
-    for step in found.steps:
+    for step in curve.steps:
         steps.add_row(
             f"{step.before:.0%}",
             f"{step.after:.0%}",
             f"{step.further:,}",
             number(step.gain.mean),
             number(step.per_1000),
-            wording.between(step.lower, step.upper, "").strip(),
+            plain_language.between(step.lower, step.upper, "").strip(),
         )
     data.print(steps)

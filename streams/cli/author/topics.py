@@ -1,41 +1,31 @@
-"""`riverrun topics` and `schema`: what travels, for people, tools and code generators."""
+"""`riverrun topics`: the topics of a use case."""
 
 from __future__ import annotations
 
-import importlib.metadata
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.table import Table
 
-from models.durations import spoken
-from schemas.contract import Subject, asyncapi, json_schemas
-from schemas.topics import CATALOGUE, topic_names
-from streams.cli.options import AsJson, Prefix
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
-from streams.settings import Settings
+from models.spec.durations import spoken
+from schemas.asyncapi import Subject
+from schemas.topics import topic_names
+from streams.cli.shared.options import AsJson, Prefix
+from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
 
-Which = Annotated[
+OptionalUseCase = Annotated[
     str | None,
     typer.Argument(metavar="[USECASE]", help="Default: what is common to every use case."),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(topics)
-    app.command()(schema)
-
-
-def topics(usecase: Which = None, prefix: Prefix = None, json: AsJson = False) -> None:
+def topics(usecase: OptionalUseCase = None, prefix: Prefix = None, json: AsJson = False) -> None:
     """List every topic: what is on it, by which key, how many partitions, kept for how long.
 
     Example: `riverrun topics flight_eta`
     """
-    rows = _rows(_subject(usecase, prefix))
+    rows = _rows(contract_subject(usecase, prefix))
     if json:
         as_json(rows)
         return
@@ -47,14 +37,15 @@ def topics(usecase: Which = None, prefix: Prefix = None, json: AsJson = False) -
             row["value"],
             row["key"],
             "as events" if row["partitions"] is None else str(row["partitions"]),
-            _kept(row),
+            _retention(row),
             row["about"],
         )
-    data.print(table, markup=False)
+    data.print(table)
     talk.print("→ is read by riverrun, ← is written by it.")
 
 
-def _subject(usecase: str | None, prefix: str | None) -> Subject:
+def contract_subject(usecase: str | None, prefix: str | None) -> Subject:
+    """Return what a contract is about: a use case, or what all have in common."""
     before = Settings.load(riverrun_topic_prefix=prefix).riverrun_topic_prefix
     if usecase is None:
         return Subject(name="<use case>", prefix=before)
@@ -68,6 +59,8 @@ def _subject(usecase: str | None, prefix: str | None) -> Subject:
         prefix=before,
         adopted=use_case.topics,
         owner=use_case.owner,
+        shared=use_case.is_shared(use_case.partitions),
+        sources=bool(use_case.sources),
     )
 
 
@@ -87,41 +80,11 @@ def _rows(subject: Subject) -> list[dict[str, Any]]:
             "cleanup": topic.cleanup,
             "about": topic.about,
         }
-        for topic in CATALOGUE
+        for topic in subject.topics
     ]
 
 
-def _kept(row: dict[str, Any]) -> str:
+def _retention(row: dict[str, Any]) -> str:
     if row["cleanup"] == "compact":
         return "newest of a key"
     return "for ever" if row["retention_ms"] < 0 else spoken(row["retention_ms"] / 1000)
-
-
-def schema(
-    usecase: Which = None,
-    format: Annotated[
-        Literal["asyncapi", "jsonschema"], typer.Option(help="What is to be written.")
-    ] = "asyncapi",
-    to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write files there instead of to stdout.")
-    ] = None,
-) -> None:
-    """Print the contract of the topics: an AsyncAPI 3 document, or JSON Schemas.
-
-    Example: `riverrun schema flight_eta --format jsonschema --to contract`
-    """
-    subject = Subject() if usecase is None else _subject(usecase, None)
-    if format == "asyncapi":
-        documents: dict[str, Any] = {
-            "asyncapi": asyncapi(subject, importlib.metadata.version("riverrun"))
-        }
-    else:
-        documents = json_schemas(subject)
-    if to is None:
-        as_json(documents["asyncapi"] if format == "asyncapi" else documents)
-        return
-    to.mkdir(parents=True, exist_ok=True)
-    for name, document in documents.items():
-        path = to / f"{name}.json"
-        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
-        data.print(str(path), markup=False)

@@ -1,35 +1,28 @@
-"""`riverrun redefine`: the deliberate act by which a changed use case goes on."""
+"""`riverrun redefine`: start a changed use case on its present state."""
 
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from streams.cli.options import AsJson, Prefix, UseCaseName
-from streams.cli.progress import Progress
-from streams.cli.terminal import as_json, data
-from streams.loading import load
-from streams.servers import running
-from streams.settings import Settings
+from streams.cli.shared.options import AsJson, Prefix, UseCaseName, Who, login_or
+from streams.cli.shared.progress import Progress
+from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
 
 
 class How(StrEnum):
-    """What becomes of the state."""
+    """What happens to the state."""
 
     WARM = "warm"
     KEEP = "keep"
     CLEAN = "clean"
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(redefine)
 
 
 def redefine(
@@ -37,39 +30,50 @@ def redefine(
     how: Annotated[
         How,
         typer.Option(
-            help="keep: windows, waiting predictions and unchanged models stay, what is new begins "
-            "beside. warm: the same, with windows and models as if it had seen the whole log. "
+            help="keep: windows, waiting predictions and unchanged models stay, new ones start "
+            "beside them. warm: the same, with windows and models as if it had seen the whole log. "
             "clean: nothing but the position."
         ),
     ],
-    why: Annotated[str, typer.Option("--why", help="The reason, for the audit trail.")],
-    who: Annotated[str | None, typer.Option("--who", help="Who asks. Default: your login.")] = None,
+    why: Annotated[str, typer.Option("--why", help="The reason, for the audit trail.")] = "",
+    who: Who = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; report what would be kept.")
+    ] = False,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Begin a changed use case under a running state; the choice is written into the journal.
+    """Start a changed use case on its present state; the journal records the choice.
 
-    Stop the workers first. Nothing is written unless all partitions can be carried over. Exit code
-    4 says why they cannot. Example: `riverrun redefine flight_eta --how keep --why "new feature"`
+    Stop the workers first; a --dry-run may run beside them, and needs no reason. Nothing is written
+    unless all partitions can be carried over. Exit code 4 says why they cannot.
+    Example: `riverrun redefine flight_eta --how keep --why "new feature"`
     """
-    from streams.processes import reexec_if_unsafe
+    if not why and not dry_run:
+        raise typer.BadParameter("give the reason, for the audit trail", param_hint="--why")
+    from streams.config.process_env import reexec_if_unsafe
 
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
-    from streams.redefinition import Redefinition, Wish
+    from streams.operations.redefine import RedefineRequest, Redefinition
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
     progress = Progress("journal entries derived")
-    wish = Wish(how.value, who or getpass.getuser(), why)
-    act = Redefinition(loaded, settings, wish, lambda partition, seq: progress(seq, seq))
-    begun = asyncio.run(act.run())
+    request = RedefineRequest(how.value, login_or(who), why)
+    redefinition = Redefinition(
+        loaded, settings, request, lambda partition, seq: progress(seq, seq), dry_run=dry_run
+    )
+    results = asyncio.run(redefinition.run())
     progress.done()
-    rows = [one.row() for one in begun]
+    rows = [result.row() for result in results]
     if json:
-        as_json({"definition": loaded.definition, "how": how.value, "partitions": rows})
+        document = {"definition": loaded.definition, "how": how.value, "dry_run": dry_run}
+        as_json(document | {"partitions": rows})
         return
     table = Table("partition", "journal entry", "models kept", box=None)
     for row in rows:
         entry = "in force already" if row["entry"] is None else str(row["entry"])
         table.add_row(str(row["partition"]), entry, ", ".join(row["kept_models"]) or "none")
     data.print(table)
+    if dry_run:
+        talk.print("Nothing was written: a dry run.")

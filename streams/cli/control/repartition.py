@@ -9,18 +9,14 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import AsJson, Prefix, UseCaseName
-from streams.cli.progress import Progress
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
-from streams.repartitioning import repartition as copy
-from streams.servers import running
-from streams.settings import Settings
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(repartition)
+from schemas.command_line import command_line
+from streams.cli.shared.options import AsJson, Prefix, UseCaseName
+from streams.cli.shared.progress import Progress
+from streams.cli.shared.terminal import as_json, data, talk
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
+from streams.operations.repartition import repartition as copy_inputs
 
 
 def repartition(
@@ -34,17 +30,18 @@ def repartition(
 ) -> None:
     """Replay a use case into a new set of topics with another number of partitions.
 
-    Events, outcomes and history are copied in the order of time, key by key; workers that are
-    started on the new prefix answer and learn all of it anew. Each partition has its own models, so
+    Events, outcomes and history are copied in the order of time, key by key; workers started on
+    the new prefix predict and learn all of it again. Each partition has its own models, so
     predictions differ from the old ones. Commands are not copied. Stop the producers first, or copy
-    before they move. Example: `riverrun repartition flight_eta 8 --to p8.`
+    before they move. What was set aside (`riverrun skip`) is left out. Example:
+    `riverrun repartition flight_eta 8 --to p8.`
     """
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     use_case = load(usecase).use_case
     target = f"{settings.riverrun_topic_prefix}p{partitions}." if to is None else to
     moved = settings.model_copy(update={"riverrun_topic_prefix": target})
     progress, began = Progress("records copied"), monotonic()
-    copied = asyncio.run(copy(use_case, settings, moved, partitions, progress))
+    copied = asyncio.run(copy_inputs(use_case, settings, moved, partitions, progress))
     progress.done()
     result = {"prefix": target, "partitions": partitions, **asdict(copied)}
     result["seconds"] = round(monotonic() - began, 1)
@@ -54,13 +51,16 @@ def repartition(
     data.print(
         f"{copied.events:,} events, {copied.outcomes:,} outcomes and {copied.history:,} history "
         f"records are on {target}{use_case.name}.*, {partitions} partitions each",
-        markup=False,
     )
+    if copied.set_aside:
+        listed = command_line("dead-letters", "list", usecase, "--class", "skipped")
+        talk.print(f"left out: {copied.set_aside:,} that were set aside, see {listed}")
     talk.print("\nThen:", style="bold")
+    moved_to = ("--prefix", target)
     for line in (
-        f"riverrun worker {usecase} --prefix {target}    # answers and learns all of it anew",
-        f"riverrun status {usecase} --prefix {target}    # until there is no lag",
-        f"riverrun history {usecase} --acts    # promotions to be given again",
+        f"{command_line('worker', usecase, *moved_to)}    # predicts and learns all of it again",
+        f"{command_line('status', usecase, *moved_to)}    # until there is no lag",
+        f"{command_line('history', usecase, '--acts')}    # promotions to repeat",
         f"producers: publish to {target}{use_case.name}.events and .outcomes from now on",
     ):
-        talk.print(f"  {line}", markup=False)
+        talk.print(f"  {line}")

@@ -10,41 +10,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schemas.errors import Misdeclared, Unavailable
-from streams import topics
-from streams.cli.options import AsJson, Prefix, UseCaseName
-from streams.cli.progress import Progress
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
-from streams.servers import running
-from streams.settings import Settings
+from schemas.command_line import command_line
+from schemas.errors import Unavailable
+from streams.cli.shared.option_groups import spread_options
+from streams.cli.shared.options import AsJson, Prefix, UseCaseName
+from streams.cli.shared.progress import Progress
+from streams.cli.shared.recording_options import (
+    FormatOptions,
+    Limit,
+    Outcomes,
+    open_recording,
+    print_unmatched,
+)
+from streams.cli.shared.terminal import as_json, data, talk
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
+from streams.topics import topic_admin
 
 if TYPE_CHECKING:
-    from streams.backfilling import Backfilled
+    from streams.offline.backfill import Backfilled
     from streams.recordings import Recording
 
 WAIT_S = 0.5
-STILL_S_MAX = 120.0
-"""With --wait: without any progress for so long, no worker seems to be there."""
+STALLED_S_MAX = 120.0
+"""With --wait: if nothing has progressed for this long, no worker seems to be running."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(backfill)
-
-
+@spread_options
 def backfill(
     usecase: UseCaseName,
+    options: FormatOptions,
     source: Annotated[
-        str | None,
-        typer.Argument(metavar="[FILE|TOPIC]", help="Default: the use case's own recorded data."),
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|TOPIC]...", help="Default: the use case's own recorded data."
+        ),
     ] = None,
-    outcomes: Annotated[
-        str | None, typer.Option(metavar="FILE|TOPIC", help="Where the source has only events.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take the first N records.")] = None,
+    outcomes: Outcomes = None,
+    limit: Limit = None,
     append: Annotated[
-        bool, typer.Option("--append", help="Add it after an earlier backfill of other data.")
+        bool, typer.Option("--append", help="Append to an earlier backfill of other data.")
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Return only when workers have learnt all of it.")
@@ -55,30 +61,28 @@ def backfill(
     """Have a use case learn from recorded events and outcomes before it goes live.
 
     They are written to its history topic in the order of time; workers learn them, answer none and
-    journal all. The same command again goes on where it was stopped and doubles nothing. Exit code
-    1 if records had to be left out. Example: `riverrun backfill flight_eta --limit 20000 --wait`
+    journal all. Repeating the command continues where it stopped; nothing is written twice. Exit
+    code 1 if records had to be left out. Example:
+    `riverrun backfill flight_eta --limit 20000 --wait`
     """
-    from streams.backfilling import Backfill
-    from streams.recordings import recording_of
-    from streams.topic_reading import read_topic
+    from streams.offline.backfill import Backfill
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     use_case = load(usecase).use_case
-    if outcomes is not None and source is None:
-        raise Misdeclared("--outcomes is given without a source.", mend="Name the events, too.")
-    recording = recording_of(
-        use_case, source, outcomes, lambda topic: read_topic(topic, settings, limit), limit
+    recording = open_recording(
+        use_case, source, outcomes, limit, options.format, settings, sort_topics=True
     )
-    partitions = asyncio.run(topics.ensure(use_case, settings))
-    names = topics.names_of(use_case, settings)
+    partitions = asyncio.run(topic_admin.ensure(use_case, settings))
+    names = topic_admin.names_of(use_case, settings)
     progress, began = Progress("written"), monotonic()
 
-    def show(count: int, time: datetime) -> None:
+    def on_progress(count: int, time: datetime) -> None:
         progress(count, more=f"{time:%Y-%m-%d %H:%M}")
 
-    work = Backfill(use_case, settings, names, partitions, show)
+    work = Backfill(use_case, settings, names, partitions, on_progress)
     done = asyncio.run(work.run(recording, append=append))
     progress.done()
+    print_unmatched(recording)
     learnt, total = asyncio.run(_applied(settings, names, partitions, wait=wait))
     result = _result(recording, names["history"], done, monotonic() - began)
     result |= {"applied": learnt, "history": total}
@@ -86,14 +90,15 @@ def backfill(
         as_json(result)
     else:
         _print(result, usecase)
-    if done.skipped:
+    report = recording.report
+    if done.skipped or report.refused or report.labels_refused:
         raise typer.Exit(1)
 
 
 async def _applied(
     settings: Settings, names: Mapping[str, str], partitions: int, *, wait: bool
 ) -> tuple[int, int]:
-    from streams.backfilling import applied
+    from streams.offline.backfill import applied
 
     progress = Progress("learnt by the workers")
     before, moved = -1, monotonic()
@@ -106,10 +111,10 @@ async def _applied(
         now = monotonic()
         if done > before:
             before, moved = done, now
-        if now - moved > STILL_S_MAX:
+        if now - moved > STALLED_S_MAX:
             raise Unavailable(
                 f"{done} of {total} records are learnt and nothing has moved for "
-                f"{STILL_S_MAX:.0f} s. Is a worker running? See `riverrun status`."
+                f"{STALLED_S_MAX:.0f} s. Is a worker running? See `riverrun status`."
             )
         await asyncio.sleep(WAIT_S)
 
@@ -117,6 +122,7 @@ async def _applied(
 def _result(recording: Recording, topic: str, done: Backfilled, seconds: float) -> dict[str, Any]:
     return {
         "source": recording.name,
+        "read": recording.report.as_json(),
         "topic": topic,
         "recording": done.recording,
         "events": done.events,
@@ -134,14 +140,13 @@ def _print(result: Mapping[str, Any], usecase: str) -> None:
     data.print(
         f"{result['events']:,} events and {result['outcomes']:,} outcomes written to "
         f"{result['topic']}, {result['first_time']} to {result['last_time']}",
-        markup=False,
     )
     if result["already"]:
         data.print(f"{result['already']:,} were there already")
     if result["skipped"]:
         data.print(f"{result['skipped']:,} were left out:", style="red")
         for reason in result["reasons"]:
-            data.print(f"  {reason}", markup=False)
+            data.print(f"  {reason}")
     data.print(f"{result['applied']:,} of {result['history']:,} are learnt by now")
     if result["applied"] < result["history"]:
-        talk.print(f"A worker learns them: riverrun worker {usecase}", markup=False)
+        talk.print(f"A worker learns them: {command_line('worker', usecase)}")

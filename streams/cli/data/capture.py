@@ -11,24 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.errors import Misdeclared
+from schemas.errors import ConfigError
 from schemas.topics import BY_KIND
-from streams.cli.options import AsJson, Prefix, Reveal, UseCaseName
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
-from streams.servers import running
-from streams.settings import Settings
-from streams.topics import names_of
+from streams.cli.shared.options import AsJson, Prefix, Reveal, UseCaseName
+from streams.cli.shared.terminal import as_json, data, talk
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
+from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:
-    from streams.capturing import Capture, Captured
+    from streams.offline.parquet_capture import Capture, Captured
 
 ROWS = 100_000
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(capture)
 
 
 def capture(
@@ -39,7 +34,7 @@ def capture(
     to: Annotated[str, typer.Option(metavar="DIR|URL", help="Where: a folder or any fsspec URL.")],
     rows: Annotated[int, typer.Option(min=1, help="Rows of one file at most.")] = ROWS,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on with what comes, until stopped.")
+        bool, typer.Option("--follow", help="Continue with new records, until stopped.")
     ] = False,
     every: Annotated[float, typer.Option(min=1, help="With --follow: seconds between.")] = 60,
     reveal: Reveal = None,
@@ -48,27 +43,29 @@ def capture(
 ) -> None:
     """Write topics as partitioned Parquet, each committed record in exactly one file.
 
-    Killed anywhere, the same command goes on where it was. Example:
+    If it is killed, the same command continues where it stopped. Example:
     `riverrun capture flight_eta examples predictions --to captured`
     """
-    from streams.capturing import Capture, Folder
-    from streams.columns import arrow
-    from streams.revealing import masking_for
+    from streams.offline.parquet_capture import Capture, Folder
+    from streams.operations.reveal import masking_for
+    from streams.recordings.arrow_columns import arrow
 
-    arrow()
+    arrow("Parquet")
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     use_case = load(usecase).use_case
     names = names_of(use_case, settings)
     if unknown := [kind for kind in kinds if kind not in BY_KIND]:
-        raise Misdeclared(f"There is no kind {unknown[0]!r}.", mend=f"Known: {', '.join(BY_KIND)}.")
+        raise ConfigError(
+            f"There is no kind of topic {unknown[0]!r}.", hint=f"Known: {', '.join(BY_KIND)}."
+        )
     what = f"capture of {', '.join(kinds)} to {to}"
     masking = masking_for(use_case, settings, why=reveal, what=what)
     folder = Folder(to)
 
-    def say(path: str, count: int) -> None:
-        talk.print(f"{count:,} rows  {path}", markup=False)
+    def on_file(path: str, count: int) -> None:
+        talk.print(f"{count:,} rows  {path}")
 
-    work = Capture(use_case, settings, folder, masking, rows_max=rows, on_file=say)
+    work = Capture(use_case, settings, folder, masking, rows_max=rows, on_file=on_file)
     with folder.locked(), contextlib.suppress(KeyboardInterrupt):
         while True:
             done = asyncio.run(_all(work, kinds, names))
@@ -84,7 +81,7 @@ async def _all(work: Capture, kinds: Sequence[str], names: Mapping[str, str]) ->
 
 def _report(done: list[Captured], json: bool) -> None:
     if json:
-        as_json([asdict(one) for one in done])
+        as_json([asdict(topic) for topic in done])
         return
-    for one in done:
-        data.print(f"{one.topic}: {one.rows:,} rows in {len(one.files):,} files", markup=False)
+    for topic in done:
+        data.print(f"{topic.topic}: {topic.rows:,} rows in {len(topic.files):,} files")

@@ -10,19 +10,14 @@ from typing import Annotated
 import typer
 
 from schemas.errors import Incompatible
-from streams.cli.options import AsJson, Prefix, UseCaseName
-from streams.cli.scoring import AsOf
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import check_has, load
-from streams.processes import reexec_if_unsafe
-from streams.servers import running
-from streams.settings import Settings
-from streams.topics import names_of, partitions_of
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(export)
+from streams.cli.data.score import AsOf
+from streams.cli.shared.options import AsJson, Prefix, UseCaseName
+from streams.cli.shared.terminal import as_json, data, talk
+from streams.config.process_env import reexec_if_unsafe
+from streams.config.settings import Settings
+from streams.config.use_case_loader import check_has, load
+from streams.embedded.discovery import running
+from streams.topics.topic_admin import names_of, partitions_of
 
 
 def export(
@@ -31,7 +26,9 @@ def export(
         str | None,
         typer.Argument(metavar="[MODEL]", help="Only this one. Default: who answers the stream."),
     ] = None,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="A folder that is not there yet.")] = ...,  # type: ignore[assignment]
+    to: Annotated[
+        Path, typer.Option(metavar="DIR", help="A folder that does not exist yet.")
+    ] = ...,  # type: ignore[assignment]
     as_of: AsOf = None,
     prefix: Prefix = None,
     json: AsJson = False,
@@ -42,11 +39,11 @@ def export(
     `riverrun export flight_eta adagrad --to edge/flight_eta`
     """
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
-    from streams.exporting import Export
-    from streams.model_card import card, markdown
-    from streams.places import Historian, places_of
-    from streams.registry import gather
-    from streams.starting import starts_of
+    from streams.inspection.model_card import card, markdown
+    from streams.inspection.model_registry import gather
+    from streams.offline.model_export import Export
+    from streams.replay.archived_states import starts_of
+    from streams.replay.positions import Checkpoints, places_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
@@ -55,21 +52,25 @@ def export(
         check_has(case, model)
 
     async def work() -> tuple[Export, str]:
-        made = Export(loaded, model, await partitions_of(case, settings))
-        places = await places_of(as_of, names["journal"], settings)
+        export_ = Export(loaded, model, await partitions_of(case, settings))
+        positions = await places_of(as_of, names["journal"], settings)
         starts = starts_of(loaded, settings)
-        historian = Historian(loaded, settings, names, made.partitions, starts)
-        for partition, step in sorted(places.items()):
-            await historian.visit(partition, step, made.take)
+        checkpoints = Checkpoints(
+            loaded, settings, names, export_.partitions, starts, newest=as_of is None
+        )
+        for partition, step in sorted(positions.items()):
+            await checkpoints.visit(partition, step, export_.take)
         registry = await gather(loaded, settings, names)
-        return made, markdown(card(registry, model or case.champion))
+        return export_, markdown(card(registry, model or case.champion))
 
-    made, text = asyncio.run(work())
-    if not made.states:
-        raise Incompatible(f"{case.name} has learnt nothing at that place: there is no state.")
-    digest = made.finish(to, text)
+    export_, text = asyncio.run(work())
+    if not export_.states:
+        raise Incompatible(
+            f"{case.name} has learnt nothing at that position: there is no state to export."
+        )
+    digest = export_.finish(to, text)
     if json:
-        as_json({"folder": str(to), "manifest_sha256": digest, "places": made.places})
+        as_json({"folder": str(to), "manifest_sha256": digest, "places": export_.places})
         return
-    data.print(f"{to}  manifest SHA-256 {digest}", markup=False)
-    talk.print(f"python {to}/predict.py --expect {digest} events.jsonl", markup=False)
+    data.print(f"{to}  manifest SHA-256 {digest}")
+    talk.print(f"python {to}/predict.py --expect {digest} events.jsonl")

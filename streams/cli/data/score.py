@@ -7,34 +7,36 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
-from schemas.errors import Misdeclared
-from streams.cli.options import Prefix, UseCaseName
-from streams.cli.terminal import talk
-from streams.loading import check_has, load
-from streams.processes import reexec_if_unsafe
-from streams.servers import running
-from streams.settings import Settings
-from streams.topics import names_of, partitions_of
+from schemas.errors import ConfigError
+from streams.cli.shared.option_groups import spread_options
+from streams.cli.shared.options import Prefix, UseCaseName
+from streams.cli.shared.recording_options import FormatOptions, print_report
+from streams.cli.shared.terminal import as_json_line, talk
+from streams.config.process_env import reexec_if_unsafe
+from streams.config.settings import Settings
+from streams.config.use_case_loader import check_has, load
+from streams.embedded.discovery import running
+from streams.recordings import events_of
+from streams.topics.topic_admin import names_of, partitions_of
 
 AsOf = Annotated[
     str | None,
     typer.Option(
-        metavar="PLACE", help="A time, or PARTITION/STEP as predictions have them. Default: now."
+        metavar="POSITION",
+        help="A time, or PARTITION/STEP as predictions have them. Default: now.",
     ),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(score)
-
-
+@spread_options
 def score(
     usecase: UseCaseName,
-    file: Annotated[Path, typer.Argument(help="Events: .parquet, .csv, .jsonl, .json.")],
+    file: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Files or folders of events.")
+    ],
+    options: FormatOptions,
     model: Annotated[
         str | None, typer.Option(help="Only this model answers. Default: who answers the stream.")
     ] = None,
@@ -51,10 +53,10 @@ def score(
     `riverrun score flight_eta departures.csv --to scored.parquet`
     """
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
-    from streams.batch_scoring import WRITTEN, events_of, write
-    from streams.batch_scoring import score as answered
-    from streams.places import Historian, places_of
-    from streams.starting import starts_of
+    from streams.offline.batch_scoring import WRITTEN, write
+    from streams.offline.batch_scoring import score as score_events
+    from streams.replay.archived_states import starts_of
+    from streams.replay.positions import Checkpoints, places_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
@@ -62,21 +64,21 @@ def score(
     if model is not None:
         check_has(case, model)
     if to is not None and to.suffix not in WRITTEN:
-        raise Misdeclared(f"{to} cannot be written.", mend=f"End it in {', '.join(WRITTEN)}.")
-    if not file.is_file():
-        raise Misdeclared(f"There is no file {file}.", mend="Give a file of events.")
-    events = events_of(file, case)
+        raise ConfigError(f"{to} cannot be written.", hint=f"End it in {', '.join(WRITTEN)}.")
+    events, report = events_of(case, file, options.format)
+    print_report(report)
 
     async def work() -> Any:
         partitions = await partitions_of(case, settings)
-        places = await places_of(as_of, names["journal"], settings)
-        historian = Historian(loaded, settings, names, partitions, starts_of(loaded, settings))
-        return await answered(events, case, historian, places, partitions, model)
+        positions = await places_of(as_of, names["journal"], settings)
+        starts = starts_of(loaded, settings)
+        checkpoints = Checkpoints(loaded, settings, names, partitions, starts, newest=as_of is None)
+        return await score_events(events, case, checkpoints, positions, partitions, model)
 
     done = asyncio.run(work())
     if to is None:
         for row in done.rows:
-            sys.stdout.write(orjson.dumps(row).decode() + "\n")
+            as_json_line(row)
     else:
         write(done.rows, to)
     talk.print(f"{len(events) - done.refused:,} answered, {done.refused:,} refused")

@@ -10,27 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from schemas.errors import Misdeclared
-from streams.cli.options import AsJson, Prefix, Reveal, UseCaseName
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import Loaded, load
-from streams.processes import reexec_if_unsafe
-from streams.servers import running
-from streams.settings import Settings
+from schemas.errors import ConfigError
+from streams.cli.shared.options import AsJson, Prefix, Reveal, UseCaseName
+from streams.cli.shared.terminal import UNPROVABLE, as_json, data, talk
+from streams.config.process_env import reexec_if_unsafe
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase, load
+from streams.embedded.discovery import running
 
-features = typer.Typer(no_args_is_help=True, help="The newest features of each entity.")
+features = typer.Typer(
+    name="features", no_args_is_help=True, help="The newest features of each entity."
+)
 
 Entities = Annotated[list[str], typer.Argument(metavar="KEY...", help="Which entities.")]
-UNPROVABLE = 6
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    features.command()(get)
-    features.command()(check)
-    app.add_typer(features, name="features")
-
-
+@features.command()
 def get(
     usecase: UseCaseName,
     keys: Entities,
@@ -38,70 +33,71 @@ def get(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Print the newest features of some entities, with their event and place in the journal.
+    """Print the newest features of some entities, with their event and journal position.
 
     Exit code 1 if one has none. Example: `riverrun features get flight_eta EWR JFK`
     """
-    from schemas.serving import FeatureReader
-    from streams.revealing import masking_for
+    from riverrun.client import FeatureReader
+    from streams.operations.reveal import masking_for
 
     settings, loaded = _serving(usecase, prefix)
     case = loaded.use_case
     what = f"features of {', '.join(keys)}"
     masking = masking_for(case, settings, why=reveal, what=what)
     assert settings.redis_url is not None
-    url, before = settings.redis_url.get_secret_value(), settings.riverrun_topic_prefix
+    url, before = settings.redis_address(), settings.riverrun_topic_prefix
     with FeatureReader(url, case.name, prefix=before) as reader:
-        found = dict(zip(keys, reader.many(keys), strict=True))
-    shown: dict[str, Any] = {
-        name: one and masking.value("features", asdict(one)) for name, one in found.items()
+        stored = dict(zip(keys, reader.many(keys), strict=True))
+    rows: dict[str, Any] = {
+        name: row and masking.value("features", asdict(row)) for name, row in stored.items()
     }
     if json:
-        as_json(shown)
+        as_json(rows)
     else:
-        _print(shown)
-    if None in found.values():
+        _print(rows)
+    if None in stored.values():
         raise typer.Exit(1)
 
 
-def _print(shown: dict[str, Any]) -> None:
-    for name, one in shown.items():
-        if one is None:
-            talk.print(f"{name}: nothing is stored", markup=False)
+def _print(rows: dict[str, Any]) -> None:
+    for name, row in rows.items():
+        if row is None:
+            talk.print(f"{name}: no features are stored")
             continue
-        place = f"partition {one['partition']}, step {one['step']}"
-        data.print(f"{name}  {one['event_time']:%Y-%m-%d %H:%M:%S}  {place}", markup=False)
-        for feature, value in one["features"].items():
-            data.print(f"  {feature:24} {value}", markup=False)
+        position = f"partition {row['partition']}, step {row['step']}"
+        data.print(f"{name}  {row['event_time']:%Y-%m-%d %H:%M:%S}  {position}")
+        for feature, value in row["features"].items():
+            data.print(f"  {feature:24} {value}")
 
 
+@features.command()
 def check(
     usecase: UseCaseName,
-    sample: Annotated[int, typer.Option(min=1, help="So many entities, drawn evenly.")] = 20,
-    seed: Annotated[int | None, typer.Option(help="Draws the same sample again.")] = None,
+    sample: Annotated[int, typer.Option(min=1, help="How many entities, drawn evenly.")] = 20,
+    seed: Annotated[int | None, typer.Option(help="Draw the same sample again.")] = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Compute stored features anew from the log, and compare to the last bit.
+    """Compute stored features again from the log, and compare to the last bit.
 
-    Exit code 1 if one differs, 6 if it cannot be told. Example:
+    Exit code 1 if one differs, 6 if it cannot be proved. Example:
     `riverrun features check flight_eta`
     """
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
-    from streams.skew import compared, stored_sample
-    from streams.starting import starts_of
-    from streams.topics import names_of, partitions_of
+    from streams.replay.archived_states import starts_of
+    from streams.replay.feature_skew import compared, stored_sample
+    from streams.topics.topic_admin import names_of, partitions_of
 
     settings, loaded = _serving(usecase, prefix)
     case, names = loaded.use_case, names_of(loaded.use_case, settings)
     seed = random.randrange(2**32) if seed is None else seed
-    stored, wanted = stored_sample(settings, case.name, sample, seed)
+    stored, sample_rows = stored_sample(settings, case.name, sample, seed)
 
     async def compare() -> Any:
         partitions = await partitions_of(case, settings)
         starts = starts_of(loaded, settings)
         return await compared(
-            wanted, settings, names, partitions, starts=starts, trusted=[loaded.source]
+            sample_rows, settings, names, partitions, starts=starts, trusted=[loaded.source]
         )
 
     skew = asyncio.run(compare())
@@ -112,21 +108,21 @@ def check(
         data.print(
             f"stored {stored:,}  checked {skew.checked:,}  different {len(skew.different):,}"
         )
-        for name, (feature, was, anew) in skew.different.items():
-            data.print(f"{name}: {feature} is {was}, computed anew {anew}", markup=False)
+        for name, (feature, was, recomputed) in skew.different.items():
+            data.print(f"{name}: {feature} is {was}, computed again {recomputed}")
         for reason in skew.unproven:
-            talk.print(f"cannot tell: {reason}", markup=False)
+            talk.print(f"cannot prove: {reason}")
     if skew.different:
         raise typer.Exit(1)
     if skew.unproven:
         raise typer.Exit(UNPROVABLE)
 
 
-def _serving(usecase: str, prefix: str | None) -> tuple[Settings, Loaded]:
+def _serving(usecase: str, prefix: str | None) -> tuple[Settings, LoadedUseCase]:
     loaded = load(usecase)
     if not loaded.use_case.serve_features:
-        raise Misdeclared(
+        raise ConfigError(
             f"{loaded.use_case.name} does not serve features.",
-            mend="Declare serve_features=True in its file, and `riverrun redefine` it.",
+            hint="Declare serve_features=True in its file, and `riverrun redefine` it.",
         )
     return running(Settings.load(riverrun_topic_prefix=prefix)), loaded

@@ -8,26 +8,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from models.moments import moment
-from streams.cli.options import AsJson, Prefix, UseCaseName
-from streams.cli.progress import Progress
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
-from streams.servers import running
-from streams.settings import Settings
-from streams.topics import names_of
+from schemas.timestamps import moment
+from streams.cli.shared.options import AsJson, Prefix, UseCaseName
+from streams.cli.shared.progress import Progress
+from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
+from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:
-    from streams.trail import Act
+    from streams.inspection.audit_trail import AuditEntry
 
 KINDS = ("command", "change", "definition", "redefinition", "verdict")
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(history)
 
 
 def history(
@@ -42,7 +36,7 @@ def history(
     model: Annotated[str | None, typer.Option(help="Only about this model.")] = None,
     who: Annotated[str | None, typer.Option(help="Only by this person or rule.")] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only from then on, such as 2024-05-01.")
+        str | None, typer.Option(metavar="TIME", help="Only from this time on, such as 2024-05-01.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The newest N.")] = None,
     prefix: Prefix = None,
@@ -50,11 +44,11 @@ def history(
 ) -> None:
     """Print the audit trail: commands, changes of models, definitions, verdicts; who, when, why.
 
-    What was applied in several partitions under one id is one line; its places (PARTITION/STEP)
-    are what --as-of takes. Example:
+    What several partitions applied under one id is one line; --as-of takes its positions
+    (PARTITION/STEP). Example:
     `riverrun history flight_eta --acts --since 2024-05-01`
     """
-    from streams.auditing import audited
+    from streams.inspection.audit_trail import audited
 
     for name in kind or ():
         if name not in KINDS:
@@ -63,46 +57,49 @@ def history(
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     names = names_of(load(usecase).use_case, settings)
     progress = Progress("records read")
-    found = asyncio.run(audited(settings, names, progress))
+    entries = asyncio.run(audited(settings, names, progress))
     progress.done()
     chosen = [
-        act
-        for act in found
-        if (not acts or act.cause in ("operator", "rule", "safeguard"))
-        and (not kind or act.kind in kind)
-        and model in (None, act.model)
-        and who in (None, act.who)
-        and (start is None or act.time >= start)
+        entry
+        for entry in entries
+        if (not acts or entry.cause in ("operator", "rule", "safeguard"))
+        and (not kind or entry.kind in kind)
+        and model in (None, entry.model)
+        and who in (None, entry.who)
+        and (start is None or entry.time >= start)
     ][-(limit or 0) :]
     if json:
-        as_json([act.as_json() for act in chosen])
+        as_json([entry.as_json() for entry in chosen])
         return
     show(chosen)
     if not chosen:
-        talk.print("Nothing of that kind is on record.")
+        talk.print("The audit trail has no such entry.")
 
 
 def _start(text: str | None) -> str | None:
-    """The time as entries have it."""
+    """Return the time as entries have it."""
     if text is None:
         return None
-    found = moment(text) if "T" in text else moment(f"{text}T00:00:00Z")
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no time; write 2024-05-01 or 2024-05-01T08:00:00Z")
-    return datetime.fromtimestamp(found, UTC).isoformat()
+    seconds = moment(text) if "T" in text else moment(f"{text}T00:00:00Z")
+    if seconds is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a time; write 2024-05-01 or 2024-05-01T08:00:00Z"
+        )
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def show(acts: Iterable[Act]) -> None:
-    """One line an act, and one for each change that a command made."""
+def show(entries: Iterable[AuditEntry]) -> None:
+    """Print one line an entry, and one for each change that a command made."""
     table = Table(box=None)
     table.add_column("when", no_wrap=True)
-    for name in ("what", "who", "why", "in", "place"):
+    for name in ("what", "who", "why", "in", "position"):
         table.add_column(name)
-    for act in acts:
-        where = act.outcome or ",".join(map(str, act.partitions))
+    for entry in entries:
+        where = entry.outcome or ",".join(map(str, entry.partitions))
         table.add_row(
-            act.time[:19].replace("T", " "), act.what, act.who, act.why, where, " ".join(act.places)
+            entry.time[:19].replace("T", " "),
+            *(entry.what, entry.who, entry.why, where, " ".join(entry.places)),
         )
-        for change in act.changes:
-            table.add_row("", f"  {change}")
+        for line in (*entry.changes, *entry.notes):
+            table.add_row("", f"  {line}")
     data.print(table)

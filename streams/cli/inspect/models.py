@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from streams.cli.options import AsJson, Prefix, UseCaseName
-from streams.cli.progress import Progress
-from streams.cli.terminal import as_json, data, talk
-from streams.loading import load
-from streams.servers import running
-from streams.settings import Settings
-from streams.topics import names_of
+from streams.cli.shared.options import AsJson, Prefix, UseCaseName
+from streams.cli.shared.progress import Progress
+from streams.cli.shared.terminal import Table, as_json, as_text, data, talk
+from streams.config.naming import number_of, place_of
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
+from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:
-    from streams.registry import Entry, Registry
+    from streams.inspection.model_registry import Registry, RegistryEntry
 
-models = typer.Typer(no_args_is_help=True, help="Every model of a use case, and its history.")
+models = typer.Typer(
+    name="models", no_args_is_help=True, help="Every model of a use case, and its history."
+)
 
 ModelName = Annotated[
     str | None, typer.Argument(metavar="[MODEL]", help="Default: the declared champion.")
@@ -29,14 +30,7 @@ ModelName = Annotated[
 Segment = Annotated[str | None, typer.Option("--segment", help="The segment's own model.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    models.command("list")(list_models)
-    models.command()(show)
-    models.command("history")(model_history)
-    app.add_typer(models, name="models")
-
-
+@models.command("list")
 def list_models(
     usecase: UseCaseName,
     each: Annotated[bool, typer.Option("--each", help="A row for each partition.")] = False,
@@ -57,7 +51,7 @@ def list_models(
     for group in _groups(registry.entries, each):
         first = group[0]
         states = sorted({entry.state for entry in group})
-        where = ",".join(str(entry.partition) for entry in group)
+        where = ",".join(number_of(entry.partition) for entry in group)
         table.add_row(
             first.model,
             first.segment or "",
@@ -69,17 +63,18 @@ def list_models(
         )
     data.print(table)
     if not registry.entries:
-        talk.print("No model has begun yet: no worker has taken a record.")
+        talk.print("There is no model yet: no worker has read a record.")
 
 
-def _groups(entries: Iterable[Entry], each: bool) -> list[list[Entry]]:
-    found: dict[Any, list[Entry]] = {}
+def _groups(entries: Iterable[RegistryEntry], each: bool) -> list[list[RegistryEntry]]:
+    groups: dict[Any, list[RegistryEntry]] = {}
     for entry in entries:
-        place = (entry.segment, entry.model, entry.partition if each else None)
-        found.setdefault(place, []).append(entry)
-    return list(found.values())
+        key = (entry.segment, entry.model, entry.partition if each else None)
+        groups.setdefault(key, []).append(entry)
+    return list(groups.values())
 
 
+@models.command()
 def show(
     usecase: UseCaseName,
     model: ModelName = None,
@@ -94,72 +89,74 @@ def show(
 
     Example: `riverrun models show flight_eta trees --card > trees.md`
     """
-    from streams.model_card import card, markdown
+    from streams.inspection.model_card import card, markdown
 
     registry = _gathered(usecase, prefix)
-    found = card(registry, model or registry.use_case.champion, segment)
+    model_card = card(registry, model or registry.use_case.champion, segment)
     if json:
-        as_json(found)
+        as_json(model_card)
     elif as_card:
-        sys.stdout.write(markdown(found))
+        as_text(markdown(model_card))
     else:
-        _print(found)
+        _print(model_card)
 
 
 def _print(card: Mapping[str, Any]) -> None:
     table = Table("partition", "state", "since", "version", box=None)
     for row in card["states"]:
-        table.add_row(*(str(row[c]) for c in ("partition", "state", "since", "version")))
+        where = number_of(row["partition"])
+        table.add_row(where, *(str(row[c]) for c in ("state", "since", "version")))
     data.print(table)
     for name, row in card["metrics"]["scores"].items():
         if row is not None:
             metric = card["metrics"]["metric"]
-            data.print(f"{name}: {metric} {row['metric']}, {row['n']:,} scored", markup=False)
+            data.print(f"{name}: {metric} {row['metric']}, {row['n']:,} scored")
     for name, value in card["lineage"].items():
         if name != "changes":
-            data.print(f"{name}: {value}", markup=False)
+            data.print(f"{name}: {value}")
     _print_changes(card["lineage"]["changes"])
 
 
+@models.command("history")
 def model_history(
     usecase: UseCaseName,
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Default: all.")] = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Print what became of a model, or of all: when, who, why.
+    """Print every change of state of a model, or of all: when, who, why.
 
     Example: `riverrun models history flight_eta trees`
     """
-    from streams.registry import changes, together
+    from streams.inspection.model_registry import changes, together
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     topic = names_of(load(usecase).use_case, settings)["lifecycle"]
-    found = [
+    history = [
         change
         for change in together(asyncio.run(changes(settings, topic)))
         if model in (None, change["model"])
     ]
     if json:
-        as_json(found)
+        as_json(history)
     else:
-        _print_changes(found)
+        _print_changes(history)
 
 
 def _print_changes(changes: Iterable[Mapping[str, Any]]) -> None:
     table = Table(box=None)
     table.add_column("when", no_wrap=True)
-    for name in ("model", "segment", "change", "place", "cause", "who", "why"):
+    for name in ("model", "segment", "change", "position", "cause", "who", "why"):
         table.add_column(name)
     for change in changes:
         before = f"{change['from_state']} → " if change["from_state"] else ""
-        places = change.get("places", [f"{change['partition']}/{change['step']}"])
+        positions = change.get("places", [place_of(change["partition"], change["step"])])
         table.add_row(
             _minute(change["time"]),
             change["model"],
             change["segment"] or "",
             before + change["to_state"],
-            " ".join(places),
+            " ".join(positions),
             change["cause"],
             change["who"],
             change["why"],
@@ -172,7 +169,7 @@ def _minute(text: str) -> str:
 
 
 def _gathered(usecase: str, prefix: str | None) -> Registry:
-    from streams.registry import gather
+    from streams.inspection.model_registry import gather
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)

@@ -7,51 +7,48 @@ import logging
 import sys
 import webbrowser
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.table import Table
 
 from schemas.errors import RiverrunError
-from streams.cli.options import AsJson
-from streams.cli.page import has_display
-from streams.cli.terminal import as_json, complain, data, talk
-from streams.demo import Workers, report, run
-from streams.loading import load
-from streams.ops.beside import page_beside
-from streams.sending import Sender
-from streams.servers import started
-from streams.settings import Settings
-from streams.tallying import Count
+from streams.cli.run.ops import has_display
+from streams.cli.shared.options import AsJson
+from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.config.project_dir import make_home
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.demo.counts import Count
+from streams.demo.loop import Workers, report, run
+from streams.demo.page_process import page_beside
+from streams.embedded.discovery import started
+from streams.kafka.ordered_producer import OrderedProducer
 
 ABOUT = """\
-Departures from New York in 2013 are published to a Kafka on this machine. Each is answered with
-how late it will arrive; once it has landed, the models learn. What that is worth is on the page.
+Departures from New York in 2013 are published to a Kafka on this machine. The models
+predict how late each will arrive, and learn once it has landed. The page shows what that is worth.
 """
 LINE_S = 5.0
 """Off a terminal, a plain line about this often."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(demo)
+LOG_FILE, LAST_LINES = "demo.log", 20
 
 
 def demo(
     events: Annotated[
         int, typer.Option(min=1, help="How many flights, from New Year on.")
     ] = 50_000,
-    days: Annotated[float | None, typer.Option(min=0.01, help="Instead: so many days.")] = None,
+    days: Annotated[float | None, typer.Option(min=0.01, help="Instead: the first N days.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Instead: the whole year.")] = False,
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="Times real time; default: as fast as can be.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
-    page: Annotated[bool, typer.Option(help="Serve the page, too: `riverrun ops`.")] = True,
+    page: Annotated[bool, typer.Option(help="Also serve the page, as `riverrun ops`.")] = True,
     json: AsJson = False,
 ) -> None:
     """Show the whole loop on the flights that left New York in 2013, on a real Kafka.
@@ -62,11 +59,13 @@ def demo(
     from usecases.data import nycflights
 
     logging.basicConfig(level=logging.ERROR)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    settings = started(Settings.load(), lambda text: talk.print(text, markup=False))
+    settings = started(Settings.load(), lambda text: talk.print(text))
     run_id = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     prefix = f"{settings.riverrun_topic_prefix}demo-{run_id}."
-    settings = settings.model_copy(update={"riverrun_topic_prefix": prefix})
+    ours = {"riverrun_topic_prefix": prefix}
+    if not settings.riverrun_alert_limits:  # months in a minute: that many wait is meant
+        ours["riverrun_alert_limits"] = "lag_records=10000000"
+    settings = settings.model_copy(update=ours)
     loaded = load("flight_eta")
     if everything:
         recorded: Iterator[tuple[str, Mapping[str, Any]]] = nycflights.flights()
@@ -74,17 +73,21 @@ def demo(
         recorded = nycflights.flights(days=days)
     else:
         recorded = nycflights.flights(limit=events)
-    talk.print(ABOUT, markup=False)
-    talk.print(f"topics {prefix}{loaded.use_case.name}.*, {workers} workers", markup=False)
+    talk.print(ABOUT)
+    talk.print(f"topics {prefix}{loaded.use_case.name}.*, {workers} workers")
     began = monotonic()
     screen = Screen(loaded.use_case.metric, loaded.use_case.kpi.unit)
     addresses: list[str] = []
 
-    def tell(address: str) -> None:
+    def on_address(address: str) -> None:
         addresses.append(address)
         _opened(address)
 
-    with page_beside(loaded, settings, tell, _heard) if page else nullcontext() as beside:
+    log = Log(make_home(settings.home) / LOG_FILE)
+    with (
+        log.shown_on_failure(),
+        page_beside(loaded, settings, on_address, log.write) if page else nullcontext() as beside,
+    ):
         with screen.live if talk.is_terminal else nullcontext():
             count = asyncio.run(
                 run(
@@ -94,7 +97,7 @@ def demo(
                     workers=workers,
                     speed=speed,
                     show=screen.show,
-                    hear=_heard,
+                    hear=log.write,
                 )
             )
         result = report(loaded.use_case, count, monotonic() - began)
@@ -104,37 +107,56 @@ def demo(
         else:
             _print(result)
         if beside is not None and talk.is_terminal and sys.stdin.isatty():
-            _stay(Workers(loaded, settings, _heard), workers, beside, addresses)
-    if not result["complete"]:
-        complain(RiverrunError("not every event was answered exactly once, or learnt; see above"))
-        raise typer.Exit(1)
+            _stay(Workers(loaded, settings, log.write), workers, beside, addresses)
+        if not result["complete"]:
+            raise RiverrunError(
+                "Some events did not get exactly one prediction, or were not learnt; see above."
+            )
 
 
 def _stay(crew: Workers, count: int, page: Any, addresses: list[str]) -> None:
-    """Let the workers go on and the page be looked at, until Ctrl-C."""
+    """Keep the workers and the page running until Ctrl-C."""
     crew.start(count)
     try:
         talk.print("\nThe page and the workers stay until Ctrl-C:", style="bold")
-        talk.print(f"  {addresses[-1] if addresses else ''}", markup=False)
+        talk.print(f"  {addresses[-1] if addresses else ''}")
         with suppress(KeyboardInterrupt):
             page.wait()
     finally:
         crew.stop()
 
 
-def _heard(line: str) -> None:
-    """What workers and page say, above the live table and not through it."""
-    talk.print(line, markup=False, style="dim")
+class Log:
+    """The file with what workers and page write on stderr, for finding the cause of a failure."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("w", encoding="utf-8", buffering=1)
+
+    def write(self, line: str) -> None:
+        """Append one line; safe from any thread."""
+        self._file.write(f"{line}\n")
+
+    @contextmanager
+    def shown_on_failure(self) -> Iterator[None]:
+        """Show the end of the file if the block fails, and name the file."""
+        try:
+            yield
+        except RiverrunError:
+            for line in self.path.read_text("utf-8").splitlines()[-LAST_LINES:]:
+                talk.print(line, style="dim")
+            talk.print(f"All that workers and page wrote: {self.path}")
+            raise
 
 
 def _opened(address: str) -> None:
-    talk.print(f"the page: {address}", markup=False)
+    talk.print(f"the page: {address}")
     if talk.is_terminal and has_display():
         webbrowser.open(address)
 
 
 class Screen:
-    """What is shown while it runs: a live table on a terminal, plain lines elsewhere."""
+    """The display while the demo runs: a live table on a terminal, plain lines elsewhere."""
 
     def __init__(self, metric: str, unit: str) -> None:
         self.live = Live(console=talk, refresh_per_second=4, transient=False)
@@ -144,8 +166,8 @@ class Screen:
         self._before = (0.0, 0)
         self._rates: list[float] = []
 
-    def show(self, sender: Sender, count: Count, seconds: float) -> None:
-        """Called a few times a second."""
+    def show(self, sender: OrderedProducer, count: Count, seconds: float) -> None:
+        """Update the display; called a few times a second."""
         at, answered = self._before
         if seconds > at:
             self._rates = [*self._rates, (count.answered - answered) / (seconds - at)][-8:]
@@ -155,9 +177,9 @@ class Screen:
             self.live.update(_table(rows))
         elif seconds - self._line_at >= LINE_S:
             self._line_at = seconds
-            talk.print("  ".join(f"{name}: {value}" for name, value in rows), markup=False)
+            talk.print("  ".join(f"{name}: {value}" for name, value in rows))
 
-    def _rows(self, sender: Sender, count: Count, seconds: float) -> list[tuple[str, str]]:
+    def _rows(self, sender: OrderedProducer, count: Count, seconds: float) -> list[tuple[str, str]]:
         scores = count.scores()
         served, naive = scores.get("served", {}), scores.get("baseline", {})
         rate = sum(self._rates) / len(self._rates) if self._rates else 0.0
@@ -213,4 +235,4 @@ def _print(result: Mapping[str, Any]) -> None:
         "riverrun new my_case    # your own use case",
         "riverrun down    # stop the servers",
     ):
-        talk.print(f"  {line}", markup=False)
+        talk.print(f"  {line}")

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import logging
 import os
 import webbrowser
+from dataclasses import asdict
 from typing import Annotated
 
 import orjson
 import typer
 
-from schemas.errors import Misdeclared
-from streams.cli.options import AsJson, Prefix
-from streams.cli.terminal import data, talk
-from streams.loading import load
-from streams.servers import running
-from streams.settings import Settings
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's command."""
-    app.command()(ops)
+from schemas.errors import ConfigError
+from streams.cli.shared.options import AsJson, Prefix
+from streams.cli.shared.terminal import data, talk
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
+from streams.telemetry.log_format import configure
 
 
 def ops(
@@ -45,37 +41,37 @@ def ops(
 ) -> None:
     """Serve the page for operations until stopped: is it working, right, worth it, what changed?
 
-    Whoever acts needs the secret: RIVERRUN_OPS_PASSWORD, or the token in the address that is
-    printed. A monitor keeps the figures live. Example: `riverrun ops flight_eta`
+    Whoever acts signs in: with RIVERRUN_OPS_PASSWORD, or by the address that is printed (once) or
+    the secret beside it. A monitor keeps the figures live. Example: `riverrun ops flight_eta`
     """
     if importlib.util.find_spec("jinja2") is None:
-        raise Misdeclared("The page is not installed.", mend="pip install 'riverrun[ops]'.")
-    from streams.ops.opening import is_loopback, serve
+        raise ConfigError("The page is not installed.", hint="pip install 'riverrun[ops]'.")
+    from streams.web.app import PageAddress, is_loopback, serve
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
+    configure(settings)
     cases = [load(name) for name in usecases] if usecases else None
 
-    def tell(address: str, with_token: str | None) -> None:
+    def on_ready(page: PageAddress) -> None:
         if json:
-            shown = {"address": address, "sign_in": with_token}
-            typer.echo(orjson.dumps(shown).decode())
+            typer.echo(orjson.dumps(asdict(page)).decode())
         else:
-            data.print(with_token or address, markup=False, soft_wrap=True)
-            talk.print("Ctrl-C stops the page; nothing else stops with it.", markup=False)
+            data.print(page.sign_in or page.address, soft_wrap=True)
+            if page.secret is not None:
+                talk.print(f"That address signs in once; the secret is {page.secret}")
+            talk.print("Ctrl-C stops the page; nothing else stops with it.")
         if not is_loopback(host):
             talk.print(
-                "It speaks plain HTTP: put a proxy with TLS before it on any network that is not "
-                "yours alone.",
+                "The page is served over plain HTTP: on a shared network, put a TLS proxy in front "
+                "of it.",
                 style="yellow",
             )
         if browse or (talk.is_terminal and has_display()):
-            webbrowser.open(with_token or address)
+            webbrowser.open(page.sign_in or page.address)
 
-    asyncio.run(serve(cases, settings, host, port, tell, monitor))
+    asyncio.run(serve(cases, settings, host, port, on_ready, monitor))
 
 
 def has_display() -> bool:
-    """Whether there is a desktop to open a browser on."""
+    """Return whether there is a desktop to open a browser on."""
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

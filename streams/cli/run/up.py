@@ -1,47 +1,47 @@
-"""`riverrun up`, `down`, `doctor`: the embedded servers, and what is wrong with any."""
+"""`riverrun up` and `down`: the embedded servers."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
-from rich.table import Table
 
-from streams.cli.options import AsJson
-from streams.cli.terminal import as_json, data, talk
-from streams.servers import stack
-from streams.settings import Settings
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(up)
-    app.command()(down)
-    app.command()(doctor)
+from streams.cli.shared.options import AsJson
+from streams.cli.shared.terminal import as_json, data, talk
+from streams.config.settings import Settings
+from streams.embedded.discovery import stack
 
 
 def up(json: AsJson = False) -> None:
-    """Start the embedded Kafka and Redis, or find those that run.
+    """Start the embedded Kafka and Redis, or report those that run already.
 
     Example: `riverrun up`
     """
     settings = Settings.load()
     if settings.external:
         talk.print("KAFKA_BOOTSTRAP_SERVERS and REDIS_URL are set: those servers are used.")
-        place: dict[str, Any] = {"kafka": settings.kafka_bootstrap_servers, "started": False}
+        addresses: dict[str, Any] = {"kafka": settings.kafka_bootstrap_servers, "started": False}
     else:
-        endpoints = stack(settings).up(lambda text: talk.print(text, markup=False))
-        place = {
+        servers = stack(settings)
+        from streams.embedded.stack import CLIENTS
+
+        endpoints = servers.up(lambda text: talk.print(text))
+        # A script gets the address as clients take it, a terminal where the password is.
+        url = urlsplit(endpoints.redis_url)
+        shown = f"{url.scheme}://{url.hostname}:{url.port}{url.path}"
+        addresses = {
             "kafka": endpoints.bootstrap_servers,
-            "redis": endpoints.redis_url,
+            "redis": endpoints.redis_url if json else shown,
             "started": endpoints.started,
             "home": str(settings.home),
+            "clients": str(settings.home / CLIENTS),
         }
     if json:
-        as_json(place)
+        as_json(addresses)
     else:
-        for name, value in place.items():
-            data.print(f"{name:8} {value}", markup=False)
+        for name, value in addresses.items():
+            data.print(f"{name:8} {value}")
 
 
 def down(
@@ -52,28 +52,8 @@ def down(
     Example: `riverrun down --purge`
     """
     settings = Settings.load()
-    stopped = stack(settings).down(purge, lambda text: talk.print(text, markup=False))
+    stopped = stack(settings).down(purge, lambda text: talk.print(text))
     for name in stopped:
-        data.print(f"stopped {name}", markup=False)
+        data.print(f"stopped {name}")
     if not stopped:
         talk.print("nothing was running")
-
-
-def doctor(json: AsJson = False) -> None:
-    """Look at everything riverrun stands on; name cause and remedy of what is wrong.
-
-    Exit code 1 if something is. Example: `riverrun doctor --json`
-    """
-    from streams.embedded.doctor import doctor as examine
-
-    findings = examine(Settings.load())
-    if json:
-        as_json([finding.__dict__ for finding in findings])
-    else:
-        table = Table("", "check", "cause", "remedy", box=None)
-        for f in findings:
-            state = "ok" if f.ok else "[red]no[/]" if f.essential else "[yellow]so-so[/]"
-            table.add_row(state, f.check, f.cause, f.remedy)
-        data.print(table)
-    if not all(finding.ok for finding in findings if finding.essential):
-        raise typer.Exit(1)

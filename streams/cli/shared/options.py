@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from schemas.errors import ConfigError
+from streams.config.use_case_loader import LoadedUseCase
 
-def _completed(begun: str) -> list[str]:
-    from streams.loading import known
 
-    return [name for name in known() if name.startswith(begun)]
+def _completed(prefix: str) -> list[str]:
+    from streams.config.use_case_loader import known
+
+    return [name for name in known() if name.startswith(prefix)]
 
 
 UseCaseName = Annotated[
@@ -30,7 +34,15 @@ UseCaseNames = Annotated[
         autocompletion=_completed,
     ),
 ]
-Watch = Annotated[bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")]
+WorkingUseCases = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="USECASE...",
+        help="Names of use cases, or paths of their files; each has a process of its own.",
+        autocompletion=_completed,
+    ),
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Repeat every two seconds, until Ctrl-C.")]
 Prefix = Annotated[
     str | None,
     typer.Option("--prefix", help="Put before every topic's name (RIVERRUN_TOPIC_PREFIX)."),
@@ -41,9 +53,9 @@ Trust = Annotated[
     typer.Option(
         "--trust",
         metavar="FILE",
-        help="A use case file as it was: its text may be run although its record on the "
-        "definitions topic is not signed with this RIVERRUN_SNAPSHOT_KEY. USECASE's own always "
-        "may.",
+        help="An earlier version of a use case file. It may be run although its record on the "
+        "definitions topic is not signed with this RIVERRUN_SNAPSHOT_KEY. USECASE's present file "
+        "is always trusted.",
     ),
 ]
 Reveal = Annotated[
@@ -52,3 +64,23 @@ Reveal = Annotated[
         "--reveal", metavar="WHY", help="Show personal data, too; the reason is put on record."
     ),
 ]
+Partitions = Annotated[
+    int | None, typer.Option(min=1, help="Number of partitions. Default: its own.")
+]
+Who = Annotated[
+    str | None, typer.Option("--who", help="Who asks, for the audit trail. Default: your login.")
+]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the audit trail.")]
+
+
+def login_or(who: str | None) -> str:
+    """Return who asks: the option's value, or the login."""
+    return who or getpass.getuser()
+
+
+def trusted_sources(loaded: LoadedUseCase, files: list[Path] | None) -> list[str]:
+    """Return the texts that may be run: the use case's own file, and those of --trust."""
+    try:
+        return [loaded.source, *(file.read_text("utf-8") for file in files or ())]
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read: {error.strerror}.") from error

@@ -1,41 +1,42 @@
-"""How far a long command is: a line rewritten on a terminal, a line now and then off it."""
+"""Progress of a long command: one line, rewritten on a terminal, repeated elsewhere."""
 
 from __future__ import annotations
 
 from time import monotonic
 
-from streams.cli.terminal import talk
+from schemas.printable import printable
+from streams.cli.shared.terminal import talk
 
 TERMINAL_S, PLAIN_S = 0.2, 5.0
-"""How often something is said."""
+"""Seconds between two updates, on a terminal and elsewhere."""
 
 
 class Progress:
-    """Says `what` and how many; `total` 0 if it is not known. Call `done` at the end."""
+    """A progress line for `what`; call it with each new count, and `done` at the end."""
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._began = self._said = monotonic()
+        self._began = self._shown_at = monotonic()
         self._shown = False
 
     def __call__(self, count: int, total: int = 0, more: str = "") -> None:
-        """`count` is done by now."""
+        """Show that `count` is done by now; `total` 0 if it is not known."""
         now = monotonic()
-        if now - self._said < (TERMINAL_S if talk.is_terminal else PLAIN_S):
+        if now - self._shown_at < (TERMINAL_S if talk.is_terminal else PLAIN_S):
             return
-        self._said = now
+        self._shown_at = now
         of = f" of {total:,} ({count / total:.0%})" if total else ""
         rate = f", {count / max(now - self._began, 1e-9):,.0f}/s"
         text = f"{self._what}: {count:,}{of}{rate}" + (f", {more}" if more else "")
         if talk.is_terminal:
-            talk.file.write(f"\r\x1b[2K{text}")
+            talk.file.write(f"\r\x1b[2K{printable(text)}")
             talk.file.flush()
             self._shown = True
         else:
-            talk.print(text, markup=False)
+            talk.print(text)
 
     def done(self) -> None:
-        """Leave the line."""
+        """Clear the line."""
         if self._shown:
             talk.file.write("\r\x1b[2K")
             talk.file.flush()

@@ -1,17 +1,18 @@
-"""Figures as tables: numbers to the right, amounts in their unit, blank where nothing is known."""
+"""Figures as tables: numbers to the right, amounts in their unit, unknown values blank."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from rich.table import Table
 from rich.text import Text
 
-from streams.monitor.figures import (
+from streams.cli.shared.terminal import Table
+from streams.monitor.store.queries import Board, kpi_gain
+from streams.monitor.store.view_models import (
     AlertRow,
-    Bin,
-    Drifted,
+    CalibrationBin,
+    DriftRow,
     Group,
     Importance,
     Overview,
@@ -20,13 +21,12 @@ from streams.monitor.figures import (
     Quality,
     Score,
 )
-from streams.monitor.views import Board, kpi_gain
 
 STYLES = {"alarm": "red", "warning": "yellow", "notice": "cyan"}
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """An amount to so many digits; nothing if it is not known.
+    """Return an amount to `digits` digits; empty if it is not known.
 
     >>> number(1234567.0), number(0.123456), number(None)
     ('1,234,567', '0.1235', '')
@@ -37,12 +37,12 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share as a percentage."""
+    """Return a share as a percentage."""
     return "" if value is None else f"{value:.1%}"
 
 
 def age(seconds: float | None) -> str:
-    """A length of time in the largest unit that fits.
+    """Return a length of time in the largest unit that fits.
 
     >>> age(42.0), age(5_400), age(200_000), age(None)
     ('42 s', '90 min', '56 h', '')
@@ -64,14 +64,15 @@ def _table(words: Sequence[str], numbers: Sequence[str], title: str | None = Non
     return table
 
 
-def windows(found: Quality, points: Sequence[Point]) -> Table:
-    """One row a window: volume, maturity, the metric of each model, the KPI's gain."""
-    models = list(found.models)
-    of = found.segment or found.slice or "all"
+def windows(quality: Quality, points: Sequence[Point]) -> Table:
+    """Return one row a window: volume, maturity, the metric of each model, the KPI's gain."""
+    models = list(quality.models)
+    of = quality.segment or quality.slice or "all"
     table = _table(
         ("window",),
-        ("predictions", "labelled", *models, f"gain, {found.kpi_unit}", "coverage"),
-        f"{found.use_case}, {of}: {found.metric} ({found.better} is better)",
+        ("predictions", "labelled", *models, f"gain, {quality.kpi_unit}", "coverage"),
+        f"{quality.use_case}, {of}: {quality.metric} ({quality.better} is better), "
+        f"the newest {len(points)} windows",
     )
     for point in points:
         scores = point.scores
@@ -82,20 +83,20 @@ def windows(found: Quality, points: Sequence[Point]) -> Table:
             f"{point.predictions:,}",
             share(point.maturity),
             *(number(value) for value in values),
-            number(_gain(found, served, scores.get("baseline"))),
+            number(_gain(quality, served, scores.get("baseline"))),
             share(None if served is None else served.coverage),
         )
     return table
 
 
-def total(found: Quality) -> Table:
-    """One row a model, all windows together."""
+def total(quality: Quality) -> Table:
+    """Return one row a model, all windows together."""
     table = _table(
         ("model",),
-        (found.metric, "95 % from", "to", "labels", f"{found.kpi_unit} an event", "withheld"),
-        "all windows",
+        (quality.metric, "95 % from", "to", "labels", f"{quality.kpi_unit} an event", "withheld"),
+        f"all {len(quality.points)} windows",
     )
-    for name, score in found.total.items():
+    for name, score in quality.total.items():
         table.add_row(
             name,
             number(score.value),
@@ -108,21 +109,21 @@ def total(found: Quality) -> Table:
     return table
 
 
-def _gain(found: Quality, served: Score | None, baseline: Score | None) -> float | None:
+def _gain(quality: Quality, served: Score | None, baseline: Score | None) -> float | None:
     if served is None or baseline is None or served.kpi is None or baseline.kpi is None:
         return None
     saved = (baseline.kpi - served.kpi) * served.kpi_n
-    return saved if found.kpi_better == "lower" else -saved
+    return saved if quality.kpi_better == "lower" else -saved
 
 
-def groups(board: Board, found: Iterable[Group]) -> Table:
-    """One row a segment or slice, the worst first."""
+def groups(board: Board, rows: Iterable[Group]) -> Table:
+    """Return one row a segment or slice, the worst first."""
     metric, unit = board.use_case.metric, board.use_case.kpi.unit
     table = _table(
         ("group",),
         ("labels", metric, "gap to all", "baseline", f"gain, {unit} an event", "labelled"),
     )
-    for group in found:
+    for group in rows:
         base = group.baseline
         table.add_row(
             group.name,
@@ -136,28 +137,28 @@ def groups(board: Board, found: Iterable[Group]) -> Table:
     return table
 
 
-def importance(found: Sequence[Importance]) -> Table:
-    """One row a feature, as of the newest window that tells it, beside the one before."""
+def importance(records: Sequence[Importance]) -> Table:
+    """Return one row a feature: its importance in the newest window that has it, and before."""
     table = _table(("feature",), ("adds to the loss", "the window before"), "importance")
-    newest = found[-1].features if found else {}
-    before = found[-2].features if len(found) > 1 else {}
+    newest = records[-1].features if records else {}
+    before = records[-2].features if len(records) > 1 else {}
     for name, loss in newest.items():
-        table.add_row(Text(name), number(loss), number(before.get(name)))
+        table.add_row(name, number(loss), number(before.get(name)))
     return table
 
 
-def calibration(found: Iterable[Bin]) -> Table:
-    """One row a bin of probabilities."""
-    table = _table((), ("said", "came true", "answers"), "calibration")
-    for bin in found:
-        table.add_row(share(bin.said), share(bin.true), f"{bin.n:,}")
+def calibration(bins: Iterable[CalibrationBin]) -> Table:
+    """Return one row a bin of probabilities."""
+    table = _table((), ("predicted", "observed", "predictions"), "calibration")
+    for bin in bins:
+        table.add_row(share(bin.predicted), share(bin.observed), f"{bin.n:,}")
     return table
 
 
-def drift(found: Iterable[Drifted]) -> Table:
-    """One row a change."""
+def drift(changes: Iterable[DriftRow]) -> Table:
+    """Return one row a change."""
     table = _table(("noticed", "in", "subject", "was", "is", "since", "severity"), ())
-    for change in found:
+    for change in changes:
         table.add_row(
             _minute(change.time),
             str(change.partition),
@@ -170,62 +171,68 @@ def drift(found: Iterable[Drifted]) -> Table:
     return table
 
 
-def alerts(found: Iterable[AlertRow]) -> Table:
-    """One row an alert."""
+def alerts(rows: Iterable[AlertRow]) -> Table:
+    """Return one row an alert."""
     table = _table(("", "severity", "rule", "subject", "since", "cause", "look further"), ())
-    for alert in found:
+    for alert in rows:
         style = STYLES[alert.severity] if alert.state == "open" else "dim"
         table.add_row(
             alert.state,
             Text(alert.severity, style),
             alert.rule,
-            Text(alert.subject),
+            alert.subject,
             _minute(alert.opened_at),
-            Text(alert.cause),
-            Text(alert.command),
+            alert.cause,
+            alert.command,
         )
     return table
 
 
-def overview(found: Overview) -> Table:
-    """One use case in a few words."""
+def overview(overview: Overview) -> Table:
+    """Return a use case's figures, one a row."""
     table = Table(box=None, show_header=False)
-    served, baseline = found.served, found.baseline
+    served, baseline, muted = overview.served, overview.baseline, overview.muted
+    live = f"{overview.partitions_live} of {overview.partitions}"
     rows = {
-        "state": f"{found.state}, {found.partitions_live} of {found.partitions} partitions live",
-        "events/s": number(found.events_per_s, 3),
-        "lag": number(found.lag),
-        "freshness": age(found.freshness_s),
-        "champion": (found.champion or _several(found)) + (", frozen" if found.frozen else ""),
-        found.metric: "" if served is None else number(served.value),
+        "state": f"{overview.state}, {live} partitions live",
+        "events/s": number(overview.events_per_s, 3),
+        "lag": number(overview.lag),
+        "freshness": age(overview.freshness_s),
+        "champion": (overview.champion or _several(overview))
+        + (", frozen" if overview.frozen else ""),
+        "figures": f"of the newest {overview.windows} windows; `riverrun metrics` has each",
+        overview.metric: "" if served is None else number(served.value),
         "  baseline": "" if baseline is None else number(baseline.value),
-        "gain": _unit(found.kpi_gain, f"{found.kpi_unit} an event"),
-        "targets": "; ".join(map(str, found.targets)),
-        "alerts": ", ".join(f"{alert.rule} ({alert.subject})" for alert in found.alerts) or "none",
+        "gain": _unit(overview.kpi_gain, f"{overview.kpi_unit} an event"),
+        "targets": "; ".join(map(str, overview.targets)),
+        "alerts": ", ".join(f"{alert.rule} ({alert.subject})" for alert in overview.alerts)
+        or "none",
+        "muted": "" if muted is None else f"until {muted.until}: {muted.why}",
     }
     for name, value in rows.items():
         if value:
-            table.add_row(name, Text(value))
+            table.add_row(name, value)
     return table
 
 
-def _several(found: Overview) -> str:
-    told = [f"{m} in {', '.join(map(str, where))}" for m, where in found.champions.items()]
-    return "; ".join(told)
+def _several(overview: Overview) -> str:
+    champions = [f"{m} in {', '.join(map(str, where))}" for m, where in overview.champions.items()]
+    return "; ".join(champions)
 
 
 def _unit(value: float | None, unit: str) -> str:
     return "" if value is None else f"{number(value)} {unit}"
 
 
-def partitions(found: Iterable[PartitionRow]) -> Table:
-    """One row a partition."""
-    table = _table(
-        ("partition", "state", "owner"),
-        ("lag", "events/s", "events", "learnt", "freshness", "latency", "snapshot", "bytes"),
-    )
+def partitions(rows: Iterable[PartitionRow]) -> Table:
+    """Return one row a partition."""
+    rows = list(rows)
+    shared = any(row.model_staleness_s is not None for row in rows)
+    figures = ["lag", "events/s", "events", "learnt", "freshness"]
+    figures += [*(("models behind",) if shared else ()), "latency", "snapshot", "bytes"]
+    table = _table(("partition", "state", "owner"), figures)
     table.add_column("error")
-    for row in found:
+    for row in rows:
         table.add_row(
             str(row.partition),
             row.state,
@@ -235,10 +242,11 @@ def partitions(found: Iterable[PartitionRow]) -> Table:
             number(row.events),
             number(row.learnt),
             age(row.freshness_s),
+            *((age(row.model_staleness_s),) if shared else ()),
             "" if row.latency_s is None else f"{row.latency_s * 1000:,.0f} ms",
             age(row.snapshot_age_s),
             number(row.snapshot_bytes),
-            Text(row.error or ""),
+            row.error or "",
         )
     return table
 

@@ -1,4 +1,4 @@
-"""The same answer again and again (`--watch`), on a screen that is cleared in between."""
+"""`--watch`: the same query repeatedly, on a screen that is cleared in between."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 from time import sleep
 from typing import TypeVar
 
-from streams.cli.terminal import data
+from streams.cli.shared.terminal import data
 
 T = TypeVar("T")
 EVERY_S = 2.0
 
 
-def again(look: Callable[[], T], watch: bool) -> Iterator[T]:
-    """What `look` gives: once, or with `watch` every two seconds for ever."""
+def again(query: Callable[[], T], watch: bool) -> Iterator[T]:
+    """Yield the result of `query`: once, or with `watch` every two seconds for ever."""
     while True:
-        found = look()
+        result = query()
         if watch and data.is_terminal:
             data.clear()
-        yield found
+        yield result
         if not watch:
             return
         sleep(EVERY_S)

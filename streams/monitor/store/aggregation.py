@@ -1,4 +1,4 @@
-"""Partitions added up: counts and sums, from which figures are computed; values never average."""
+"""Sums over partitions: counts and sums, from which figures are computed; values never average."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from models.kinds import metric_value
-from models.usecase import UseCase
-from streams.monitor.figures import Point, Score, Settled
-from streams.monitor.shelves import Shelf
+from models.spec.problem_types import metric_value
+from models.spec.use_case import UseCase
+from streams.monitor.store.store import Table
+from streams.monitor.store.view_models import ClosedBlock, Point, Score
 
 Z95 = 1.959964
 
@@ -28,7 +28,7 @@ class Cell:
         self.kpi_sum = 0.0
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Add a row as shelves hold it."""
+        """Add a row of a metrics table."""
         counts, sums = self.counts, self.sums
         for name in _COUNTS:
             counts[name] = counts.get(name, 0) + row[name]
@@ -48,30 +48,30 @@ Windows = dict[str, dict[str, Cell]]
 """Window start → model → its cell, windows in the order of time."""
 
 
-def windows_of(shelves: Iterable[Shelf]) -> tuple[Windows, float]:
-    """The windows of one group's shelves, partitions added up; and a window's length in seconds."""
-    found: Windows = {}
+def sum_windows(tables: Iterable[Table]) -> tuple[Windows, float]:
+    """Return one group's windows, summed over partitions, and a window's length in seconds."""
+    windows: Windows = {}
     window_s = 0.0
-    for shelf in shelves:
-        for field, value in shelf.items():
+    for table in tables:
+        for field, value in table.items():
             start, _, model = field.partition("|")
             row = orjson.loads(value)
             window_s = row["window_s"]
-            found.setdefault(start, {}).setdefault(model, Cell()).add(row)
-    return {start: found[start] for start in sorted(found)}, window_s
+            windows.setdefault(start, {}).setdefault(model, Cell()).add(row)
+    return {start: windows[start] for start in sorted(windows)}, window_s
 
 
 def total(windows: Iterable[Mapping[str, Cell]]) -> dict[str, Cell]:
-    """Several windows as one."""
-    found: dict[str, Cell] = {}
+    """Return the cells of several windows, summed by model."""
+    cells: dict[str, Cell] = {}
     for models in windows:
         for model, cell in models.items():
-            found.setdefault(model, Cell()).merge(cell)
-    return found
+            cells.setdefault(model, Cell()).merge(cell)
+    return cells
 
 
 def scores(use_case: UseCase, cells: Mapping[str, Cell]) -> dict[str, Score]:
-    """The figures of each model, `served` and `baseline` first."""
+    """Return the figures of each model, `served` and `baseline` first."""
     order = dict.fromkeys(("served", "baseline", *use_case.models, *cells))
     served = cells.get("served")
     return {
@@ -80,7 +80,7 @@ def scores(use_case: UseCase, cells: Mapping[str, Cell]) -> dict[str, Score]:
 
 
 def score(use_case: UseCase, model: str, cell: Cell, served: Cell | None) -> Score:
-    """One model's figures; how many predictions and outcomes there are is what `served` says."""
+    """Return one model's figures; predictions and outcomes are counted by `served`."""
     counts, sums = cell.counts, cell.sums
     whole = (served or cell).counts
     n, intervals = int(sums["n"]), int(sums["intervals"])
@@ -109,18 +109,18 @@ def score(use_case: UseCase, model: str, cell: Cell, served: Cell | None) -> Sco
 
 
 def point(use_case: UseCase, start: str, window_s: float, cells: Mapping[str, Cell]) -> Point:
-    """One window's figures."""
+    """Return one window's figures."""
     counts = (cells.get("served") or next(iter(cells.values()))).counts
     predictions, outcomes = counts["predictions"], counts["outcomes"]
     maturity = outcomes / predictions if predictions else None
     return Point(start, window_s, predictions, outcomes, maturity, scores(use_case, cells))
 
 
-def settled(shelves: Iterable[Shelf], sign: float) -> tuple[Settled, ...]:
-    """Settled blocks, partitions added up; `sign` is 1 where more of the KPI is better, else -1."""
+def closed_blocks(tables: Iterable[Table], sign: float) -> tuple[ClosedBlock, ...]:
+    """Return closed blocks, summed over partitions; `sign` is 1 if more KPI is better, else -1."""
     blocks: dict[str, Counter[str]] = {}
-    for shelf in shelves:
-        for start, value in shelf.items():
+    for table in tables:
+        for start, value in table.items():
             row = orjson.loads(value)
             block = blocks.setdefault(start, Counter())
             block["block_s"] = row["block_s"]
@@ -129,7 +129,7 @@ def settled(shelves: Iterable[Shelf], sign: float) -> tuple[Settled, ...]:
             for name in ("served", "baseline"):
                 block[name] += row["kpi"].get(name, 0.0)
     return tuple(
-        Settled(
+        ClosedBlock(
             start=start,
             block_s=block["block_s"],
             predictions=block["predictions"],
@@ -144,7 +144,7 @@ def settled(shelves: Iterable[Shelf], sign: float) -> tuple[Settled, ...]:
 
 
 def _interval(metric: str, n: int, sums: Mapping[str, float]) -> tuple[float | None, float | None]:
-    """95 %: a mean's by the normal approximation, a share's by Wilson's (1927, JASA 22)."""
+    """Return a 95 % interval: normal for a mean, Wilson's (1927, JASA 22) for a share."""
     if n < 2:
         return None, None
     if metric == "mae":

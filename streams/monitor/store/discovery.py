@@ -1,20 +1,20 @@
-"""Which use cases there are on a cluster, by their `definitions` topics."""
+"""The use cases of a cluster, by their `definitions` topics."""
 
 from __future__ import annotations
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
-from schemas.errors import Misdeclared, Unavailable
-from streams.settings import Settings
+from schemas.errors import ConfigError, Unavailable
+from streams.config.settings import Settings
 
 TAIL = ".definitions"
 
 
-async def found(settings: Settings) -> list[str]:
-    """The names of the use cases under the settings' prefix, sorted.
+async def use_case_names(settings: Settings) -> list[str]:
+    """Return the names of the use cases under the settings' prefix, sorted.
 
-    Raises `Misdeclared` if there is none, `Unavailable` if Kafka does not answer.
+    Raises `ConfigError` if there is none, `Unavailable` if Kafka does not answer.
     """
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:
@@ -30,11 +30,11 @@ async def found(settings: Settings) -> list[str]:
         for topic in topics
         if topic.startswith(prefix) and topic.endswith(TAIL)
     )
-    # Without a prefix, what has one is somebody else's run.
+    # Without a prefix, names with one belong to other deployments.
     names = [name for name in names if "." not in name]
     if not names:
-        raise Misdeclared(
-            f"No use case has topics under the prefix {prefix!r}.",
-            mend="Name one, or start a worker first.",
+        raise ConfigError(
+            f"No use case has topics with the prefix {prefix!r}.",
+            hint="Name one, or start a worker first.",
         )
     return names

@@ -1,4 +1,4 @@
-"""What happened: lifecycle, drift, dead letters, definitions, alerts, label delays, standings."""
+"""Lifecycle, drift, dead letters, definitions, alerts, label delays and standings."""
 
 from __future__ import annotations
 
@@ -9,44 +9,76 @@ from typing import Any
 
 import orjson
 
-from models.delays import delays_of
-from streams.monitor.figures import (
+from models.metrics.label_delays import delays_of
+from streams.inspection.model_registry import together
+from streams.monitor.store.store import Source
+from streams.monitor.store.view_models import (
     AlertRow,
     Change,
+    DeadLetterGroup,
     DefinitionRow,
     DelayPoint,
-    Drifted,
-    Letters,
+    Delivery,
+    DriftRow,
+    Mute,
     Restart,
 )
-from streams.monitor.shelves import Source
-from streams.registry import together
+from streams.operations.alert_mutes import MUTED
+from streams.operations.operator_actions import ALERTS
 
-PLACES = 100
-GRAVITY = {"alarm": 0, "warning": 1, "notice": 2}
+POSITIONS_MAX = 100
+DELIVERY = "delivery"
+"""The table, and its only field, of alerts that the webhook does not accept."""
+
+SEVERITY_RANK = {"alarm": 0, "warning": 1, "notice": 2}
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.:+TZ-]*")
 
 
 async def lifecycle(source: Source) -> tuple[Change, ...]:
-    """Every change of every model that is kept, oldest first."""
-    (shelf,) = await source.shelves(["lifecycle"])
-    found = []
-    for value in shelf.values():
+    """Return the newest `ROWS_MAX` changes of models, oldest first."""
+    (table,) = await source.tables(["lifecycle"])
+    changes = []
+    for value in table.values():
         record = orjson.loads(value)
-        found.append(record | {"time": _moment(record["time_ms"])})
+        changes.append(record | {"time": _moment(record["time_ms"])})
     names = [name for name in Change.__slots__ if name != "partitions"]
     return tuple(
-        Change(**{n: change[n] for n in names}, partitions=tuple(sorted(change["partitions"])))
-        for change in together(found)
+        Change(**{n: group[n] for n in names}, partitions=tuple(sorted(group["partitions"])))
+        for group in together(changes)
     )
 
 
+async def muted(source: Source, now_s: float) -> Mute | None:
+    """Return the mute that an operator set last, if it is still in force.
+
+    The records are written by streams/operations/alert_mutes.py.
+    """
+    mutes = [change for change in await lifecycle(source) if change.model == ALERTS]
+    if not mutes or mutes[-1].to_state != MUTED:
+        return None
+    evidence = mutes[-1].evidence or {}
+    try:
+        until = datetime.fromisoformat(evidence["until"])
+        rules = tuple(map(str, evidence["rules"]))
+    except (KeyError, TypeError, ValueError):
+        return None  # alert_mutes.py writes no such record
+    if until.timestamp() <= now_s:
+        return None
+    return Mute(until.isoformat(), rules, mutes[-1].who, mutes[-1].why)
+
+
+async def delivery(source: Source) -> Delivery | None:
+    """Return what the webhook does not accept; None if it accepts all, or there is none."""
+    (table,) = await source.tables([DELIVERY])
+    return Delivery(**orjson.loads(table[DELIVERY])) if DELIVERY in table else None
+
+
 async def states(source: Source, count: int) -> tuple[dict[str, tuple[int, ...]], bool]:
-    """Champion → the partitions that have it; and whether promotions are frozen anywhere."""
+    """Return champion → its partitions, and whether promotions are frozen in any partition."""
     champions: dict[str, list[int]] = {}
     frozen = False
-    for number, shelf in enumerate(await source.shelves([f"states:{n}" for n in range(count)])):
-        for field, value in shelf.items():
+    for number, table in enumerate(await source.tables([f"states:{n}" for n in range(count)])):
+        for field, value in table.items():
             record = orjson.loads(value)
             if field == "frozen":
                 frozen = frozen or record["to_state"] == "frozen"
@@ -55,49 +87,42 @@ async def states(source: Source, count: int) -> tuple[dict[str, tuple[int, ...]]
     return {model: tuple(numbers) for model, numbers in sorted(champions.items())}, frozen
 
 
-async def drift(source: Source) -> tuple[Drifted, ...]:
-    """Every change that was noticed, oldest first."""
-    (shelf,) = await source.shelves(["drift"])
+async def drift(source: Source) -> tuple[DriftRow, ...]:
+    """Return every detected change, oldest first."""
+    (table,) = await source.tables(["drift"])
     names = ("partition", "detector", "subject", "was", "now", "since", "severity")
-    found = []
-    for value in shelf.values():
+    rows = []
+    for value in table.values():
         record = orjson.loads(value)
-        told = {name: record[name] for name in names}
-        found.append(Drifted(time=_moment(record["time_ms"]), record=record, **told))
-    return tuple(found)
+        fields = {name: record[name] for name in names}
+        rows.append(DriftRow(time=_moment(record["time_ms"]), record=record, **fields))
+    return tuple(rows)
 
 
 async def restarts(source: Source) -> tuple[Restart, ...]:
-    """Every partition that began anew at a worker while the monitor looked, oldest first."""
-    (shelf,) = await source.shelves(["restarts"])
-    return tuple(Restart(**orjson.loads(value)) for value in shelf.values())
+    """Return every recovery of a partition that the monitor saw, oldest first."""
+    (table,) = await source.tables(["restarts"])
+    return tuple(Restart(**orjson.loads(value)) for value in table.values())
 
 
-async def dead_letters(source: Source, count: int) -> tuple[Letters, ...]:
-    """The newest dead letters of each partition by cause, the most frequent first."""
+async def dead_letters(source: Source, count: int) -> tuple[DeadLetterGroup, ...]:
+    """Return the newest dead letters of each partition by cause, the most frequent first."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for shelf in await source.shelves([f"dead-letter:{n}" for n in range(count)]):
-        for value in shelf.values():
+    for table in await source.tables([f"dead-letter:{n}" for n in range(count)]):
+        for value in table.values():
             letter = orjson.loads(value)
             cause = _VARYING.sub("…", letter["error"])
-            place = letter["error_class"], letter["stage"], letter["topic"], cause
-            groups.setdefault(place, []).append(letter)
-    found = [_letters(place, letters) for place, letters in groups.items()]
-    return tuple(sorted(found, key=lambda group: (-group.count, group.cause)))
+            key = letter["error_class"], letter["stage"], letter["topic"], cause
+            groups.setdefault(key, []).append(letter)
+    summaries = [_dead_letter_group(key, letters) for key, letters in groups.items()]
+    return tuple(sorted(summaries, key=lambda group: (-group.count, group.cause)))
 
 
-async def letters_since(source: Source, count: int, since_s: float) -> int:
-    """How many of those were refused since (Unix time)."""
-    shelves = await source.shelves([f"dead-letter:{n}" for n in range(count)])
-    begin = f"{max(0, int(since_s * 1000)):013d}"
-    return sum(field >= begin for shelf in shelves for field in shelf)
-
-
-def _letters(place: tuple[str, ...], letters: list[dict[str, Any]]) -> Letters:
+def _dead_letter_group(key: tuple[str, ...], letters: list[dict[str, Any]]) -> DeadLetterGroup:
     letters.sort(key=lambda letter: letter["time_ms"])
     newest = letters[-1]
-    error_class, stage, topic, cause = place
-    return Letters(
+    error_class, stage, topic, cause = key
+    return DeadLetterGroup(
         error_class=error_class,
         stage=stage,
         topic=topic,
@@ -106,16 +131,16 @@ def _letters(place: tuple[str, ...], letters: list[dict[str, Any]]) -> Letters:
         first=_moment(letters[0]["time_ms"]),
         last=_moment(newest["time_ms"]),
         example=newest["error"],
-        places=tuple(letter["place"] for letter in reversed(letters[-PLACES:])),
+        positions=tuple(letter["position"] for letter in reversed(letters[-POSITIONS_MAX:])),
     )
 
 
 async def delays(source: Source, count: int, segment: str | None = None) -> tuple[DelayPoint, ...]:
-    """The share of predictions that have their label, by age (models/delays.py)."""
-    shelves = await source.shelves([f"delays:{n}" for n in range(count)])
-    rows = [orjson.loads(shelf[segment or ""]) for shelf in shelves if (segment or "") in shelf]
-    found = delays_of(rows, horizon_s=0.0).get(segment)
-    curve = [] if found is None else found["curve"]
+    """Return the share of labelled predictions by age (models/metrics/label_delays.py)."""
+    tables = await source.tables([f"delays:{n}" for n in range(count)])
+    rows = [orjson.loads(table[segment or ""]) for table in tables if (segment or "") in table]
+    curves = delays_of(rows, horizon_s=0.0).get(segment)
+    curve = [] if curves is None else curves["curve"]
     at_risk: Counter[float] = Counter()
     for row in rows:
         at_risk.update(dict(zip(row["edges_s"], row["exposed"], strict=True)))
@@ -123,30 +148,30 @@ async def delays(source: Source, count: int, segment: str | None = None) -> tupl
 
 
 async def standings(source: Source) -> tuple[dict[str, Any], ...]:
-    """Every comparison as it stands now: the fields of `schemas.records.Standing`."""
-    (shelf,) = await source.shelves(["verdicts"])
-    return tuple(orjson.loads(value) for value in shelf.values())
+    """Return every comparison as it stands now: the fields of `schemas.records.Standing`."""
+    (table,) = await source.tables(["verdicts"])
+    return tuple(orjson.loads(value) for value in table.values())
 
 
 async def standing_history(source: Source, name: str) -> tuple[dict[str, Any], ...]:
-    """One comparison (rows.standing_name) over time, oldest first."""
-    (shelf,) = await source.shelves([f"standings:{name}"])
-    return tuple(orjson.loads(value) for value in shelf.values())
+    """Return one comparison (row_mapping.standing_name) over time, oldest first."""
+    (table,) = await source.tables([f"standings:{name}"])
+    return tuple(orjson.loads(value) for value in table.values())
 
 
 async def alerts(source: Source, *, open_only: bool = False) -> tuple[AlertRow, ...]:
-    """Alerts by their newest record: the open ones by gravity, then the closed, newest first."""
-    (shelf,) = await source.shelves(["alerts"])
-    records = [orjson.loads(value) for value in shelf.values()]
+    """Return alerts by their newest record: open ones by severity, then closed, newest first."""
+    (table,) = await source.tables(["alerts"])
+    records = [orjson.loads(value) for value in table.values()]
     rows = [AlertRow(**{name: record[name] for name in AlertRow.__slots__}) for record in records]
     chosen = [row for row in rows if not open_only or row.state == "open"]
     return tuple(
-        sorted(chosen, key=lambda row: (row.state != "open", _gravity(row), _descending(row)))
+        sorted(chosen, key=lambda row: (row.state != "open", _severity_rank(row), _descending(row)))
     )
 
 
-def _gravity(row: AlertRow) -> int:
-    return GRAVITY[row.severity] if row.state == "open" else 0
+def _severity_rank(row: AlertRow) -> int:
+    return SEVERITY_RANK[row.severity] if row.state == "open" else 0
 
 
 def _descending(row: AlertRow) -> float:
@@ -154,9 +179,9 @@ def _descending(row: AlertRow) -> float:
 
 
 async def definitions(source: Source) -> tuple[DefinitionRow, ...]:
-    """Every definition that ran, in the order in which a worker last began with it."""
-    (shelf,) = await source.shelves(["definitions"])
-    rows = [orjson.loads(value) for value in shelf.values()]
+    """Return every definition that ran, ordered by when a worker last started with it."""
+    (table,) = await source.tables(["definitions"])
+    rows = [orjson.loads(value) for value in table.values()]
     rows.sort(key=lambda row: row["time_ms"])
     return tuple(DefinitionRow(**row | {"time": _moment(row.pop("time_ms"))}) for row in rows)
 

@@ -1,7 +1,7 @@
-"""The reading functions: one a view, the same for the page, the command line and the alerts.
+"""The queries: one for each view, shared by the page, the command line and the alerts.
 
-Each takes a `Board` (a use case and where its shelves are) and gives figures. Nothing is written.
-Bounds: what shelves hold (rows.py). Errors of the shelves' client go through.
+Each takes a `Board` (a use case and its store) and returns figures. Nothing is written. Bounds:
+what the tables hold (row_mapping.py). Errors of the store's client are passed on.
 """
 
 from __future__ import annotations
@@ -9,27 +9,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import time
 
 import orjson
 
-from models.kinds import BETTER
-from models.targets import Held, judged
-from models.usecase import UseCase
-from streams.monitor import summing
-from streams.monitor.changes import alerts, definitions, states
-from streams.monitor.figures import Group, Overview, Point, Quality, Sample, Score, Settled
-from streams.monitor.rows import WHOLE, evidence_shelf, group_name, metrics_shelf
-from streams.monitor.shelves import Source
-from streams.monitor.summing import Windows
-from streams.monitor.workers import partitions, state_of
-
-RECENT = 7
-"""Windows that the overview and the targets look at."""
+from models.metrics.targets import Held, judged
+from models.spec.problem_types import BETTER
+from models.spec.use_case import UseCase
+from streams.monitor.store import aggregation
+from streams.monitor.store.aggregation import Windows
+from streams.monitor.store.event_queries import alerts, definitions, muted, states
+from streams.monitor.store.row_mapping import WHOLE, evidence_table, group_name, metrics_table
+from streams.monitor.store.store import Source
+from streams.monitor.store.view_models import (
+    RECENT,
+    ClosedBlock,
+    Group,
+    Overview,
+    Point,
+    Quality,
+    Sample,
+    Score,
+)
+from streams.monitor.store.worker_queries import partitions, state_of
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One use case and its shelves; `count` is the number of its partitions."""
+    """One use case and its store; `count` is the number of its partitions."""
 
     use_case: UseCase
     count: int
@@ -44,7 +51,7 @@ async def quality(
     since: str | None = None,
     until: str | None = None,
 ) -> Quality:
-    """Metric and KPI over time; windows that start in [since, until), ISO 8601, UTC."""
+    """Return metric and KPI of windows that start in [since, until), ISO 8601, UTC."""
     use_case = board.use_case
     windows, window_s = await _windows(board, group_name(segment, slice))
     begin, end = _comparable(since), _comparable(until)
@@ -53,7 +60,7 @@ async def quality(
         for start, cells in windows.items()
         if (begin is None or start >= begin) and (end is None or start < end)
     }
-    total = summing.scores(use_case, summing.total(chosen.values()))
+    total = aggregation.scores(use_case, aggregation.total(chosen.values()))
     return Quality(
         use_case=use_case.name,
         segment=segment,
@@ -65,35 +72,35 @@ async def quality(
         level=use_case.interval,
         models=tuple(total),
         points=tuple(
-            summing.point(use_case, start, window_s, cells) for start, cells in chosen.items()
+            aggregation.point(use_case, start, window_s, cells) for start, cells in chosen.items()
         ),
         total=total,
     )
 
 
-async def settled(
+async def closed_blocks(
     board: Board, *, segment: str | None = None, slice: str | None = None
-) -> tuple[Settled, ...]:
-    """What each settled block of one group was worth, oldest first."""
+) -> tuple[ClosedBlock, ...]:
+    """Return the KPI of each closed block of one group, oldest first."""
     group = group_name(segment, slice)
-    names = [evidence_shelf(number, group) for number in range(board.count)]
+    names = [evidence_table(number, group) for number in range(board.count)]
     sign = 1.0 if board.use_case.kpi.better == "higher" else -1.0
-    return summing.settled(await board.source.shelves(names), sign)
+    return aggregation.closed_blocks(await board.source.tables(names), sign)
 
 
 async def overview(board: Board, now_s: float | None = None) -> Overview:
-    """One use case in one row; `now_s` is the asker's clock (Unix time)."""
+    """Return one use case in one row; `now_s` is the caller's clock (Unix time)."""
     use_case = board.use_case
     (recent,) = await _newest(board, [WHOLE], RECENT)
-    cells = summing.total(recent.values())
-    found = summing.scores(use_case, cells)
+    cells = aggregation.total(recent.values())
+    scores = aggregation.scores(use_case, cells)
     rows = await partitions(board.source, board.count, now_s)
     champions, frozen = await states(board.source, board.count)
     defined = await definitions(board.source)
     speeds = [row.events_per_s for row in rows if row.events_per_s is not None]
     lags = [row.lag for row in rows if row.lag is not None]
     ages = [row.freshness_s for row in rows if row.freshness_s is not None]
-    served, baseline = found.get("served"), found.get("baseline")
+    served, baseline = scores.get("served"), scores.get("baseline")
     freshness_s = min(ages, default=None)
     return Overview(
         use_case=use_case.name,
@@ -118,77 +125,89 @@ async def overview(board: Board, now_s: float | None = None) -> Overview:
         frozen=frozen,
         definition=defined[-1].definition if defined else None,
         alerts=await alerts(board.source, open_only=True),
+        muted=await muted(board.source, time() if now_s is None else now_s),
     )
 
 
-def kpi_gain(use_case: UseCase, mine: Score | None, other: Score | None) -> float | None:
-    """How much better `mine` is than `other`, an event, in the KPI's unit; above 0: better."""
-    if mine is None or other is None or mine.kpi is None or other.kpi is None:
+async def recent(board: Board) -> dict[str, Score]:
+    """Return the scores of each model over the newest windows, by name."""
+    (windows,) = await _newest(board, [WHOLE], RECENT)
+    return _scores(board.use_case, windows)
+
+
+def kpi_gain(use_case: UseCase, served: Score | None, baseline: Score | None) -> float | None:
+    """Return how much better `served` is than `baseline`, an event, in the KPI's unit.
+
+    Above zero: better.
+    """
+    if served is None or baseline is None or served.kpi is None or baseline.kpi is None:
         return None
-    return other.kpi - mine.kpi if use_case.kpi.better == "lower" else mine.kpi - other.kpi
+    return (
+        baseline.kpi - served.kpi if use_case.kpi.better == "lower" else served.kpi - baseline.kpi
+    )
 
 
 async def segments(board: Board, windows: int | None = None) -> tuple[Group, ...]:
-    """Every segment over the newest windows (None: all kept), the worst first."""
+    """Return every segment over the newest windows (None: all stored), the worst first."""
     return await _groups(board, "segment:", windows)
 
 
 async def slices(board: Board, windows: int | None = None) -> tuple[Group, ...]:
-    """Every slice over the newest windows (None: all kept), the worst first."""
+    """Return every slice over the newest windows (None: all stored), the worst first."""
     return await _groups(board, "slice:", windows)
 
 
 async def samples(board: Board) -> tuple[Sample, ...]:
-    """Throughput, lag and freshness over time, as the monitor measured them, oldest first."""
-    (shelf,) = await board.source.shelves(["samples"])
-    return tuple(Sample(**orjson.loads(value)) for value in shelf.values())
+    """Return throughput, lag and freshness as the monitor measured them, oldest first."""
+    (table,) = await board.source.tables(["samples"])
+    return tuple(Sample(**orjson.loads(value)) for value in table.values())
 
 
 async def _windows(board: Board, group: str) -> tuple[Windows, float]:
-    names = [metrics_shelf(number, group) for number in range(board.count)]
-    return summing.windows_of(await board.source.shelves(names))
+    names = [metrics_table(number, group) for number in range(board.count)]
+    return aggregation.sum_windows(await board.source.tables(names))
 
 
 async def _newest(board: Board, groups: Sequence[str], count: int | None) -> list[Windows]:
-    """The newest windows (None: all that are kept) of several groups, in one reading."""
-    names = [metrics_shelf(n, group) for group in groups for n in range(board.count)]
+    """Return the newest windows (None: all stored) of several groups, in one read."""
+    names = [metrics_table(n, group) for group in groups for n in range(board.count)]
     if count is None:
-        shelves = await board.source.shelves(names)
+        tables = await board.source.tables(names)
     else:
-        shelves = await board.source.picked(names, await _fields(board, count))
-    each = [shelves[at : at + board.count] for at in range(0, len(shelves), board.count)]
-    return [summing.windows_of(of_group)[0] for of_group in each]
+        tables = await board.source.select(names, await _fields(board, count))
+    by_group = [tables[start : start + board.count] for start in range(0, len(tables), board.count)]
+    return [aggregation.sum_windows(windows)[0] for windows in by_group]
 
 
 async def _fields(board: Board, count: int) -> list[str]:
-    kept = await board.source.shelves([f"windows:{number}" for number in range(board.count)])
-    starts = sorted({start for shelf in kept for start in shelf})[-count:]
+    tables = await board.source.tables([f"windows:{number}" for number in range(board.count)])
+    starts = sorted({start for table in tables for start in table})[-count:]
     models = ("served", "baseline", *board.use_case.models)
     return [f"{start}|{model}" for start in starts for model in models]
 
 
 async def _groups(board: Board, beginning: str, count: int | None) -> tuple[Group, ...]:
-    indexes = await board.source.shelves([f"groups:{n}" for n in range(board.count)])
+    indexes = await board.source.tables([f"groups:{n}" for n in range(board.count)])
     names = sorted({name for index in indexes for name in index if name.startswith(beginning)})
-    whole, *each = await _newest(board, [WHOLE, *names], count)
-    of_all = _over(board.use_case, whole).get("served")
-    found = []
-    for name, windows in zip(names, each, strict=True):
-        scores = _over(board.use_case, windows)
+    whole, *windows_by_group = await _newest(board, [WHOLE, *names], count)
+    of_all = _scores(board.use_case, whole).get("served")
+    groups = []
+    for name, windows in zip(names, windows_by_group, strict=True):
+        scores = _scores(board.use_case, windows)
         if "served" in scores:
-            told = next(orjson.loads(index[name]) for index in indexes if name in index)
-            found.append(_group(board.use_case, told, scores, of_all))
-    return tuple(sorted(found, key=lambda group: -(group.gap or 0.0)))
+            identity = next(orjson.loads(index[name]) for index in indexes if name in index)
+            groups.append(_group(board.use_case, identity, scores, of_all))
+    return tuple(sorted(groups, key=lambda group: -(group.gap or 0.0)))
 
 
-def _over(use_case: UseCase, windows: Windows) -> dict[str, Score]:
-    return summing.scores(use_case, summing.total(windows.values()))
+def _scores(use_case: UseCase, windows: Windows) -> dict[str, Score]:
+    return aggregation.scores(use_case, aggregation.total(windows.values()))
 
 
 def _group(
-    use_case: UseCase, told: list[str | None], scores: dict[str, Score], of_all: Score | None
+    use_case: UseCase, identity: list[str | None], scores: dict[str, Score], of_all: Score | None
 ) -> Group:
-    segment, slice, _ = told
+    segment, slice, _ = identity
     served, gap = scores["served"], None
     if of_all is not None and served.value is not None and of_all.value is not None:
         gap = served.value - of_all.value
@@ -198,7 +217,7 @@ def _group(
 
 
 def _targets(
-    use_case: UseCase, cells: dict[str, summing.Cell], freshness_s: float | None
+    use_case: UseCase, cells: dict[str, aggregation.Cell], freshness_s: float | None
 ) -> list[Held]:
     served = cells.get("served")
     if served is None:
@@ -213,22 +232,22 @@ def _targets(
 
 
 def _comparable(text: str | None) -> str | None:
-    """A moment as records write it, so that text compares as time does."""
+    """Return a time as records write it, so that text compares as time does."""
     if text is None:
         return None
-    found = datetime.fromisoformat(text)
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    return found.isoformat()
+    moment = datetime.fromisoformat(text)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat()
 
 
 __all__ = [
     "Board",
     "Point",
+    "closed_blocks",
     "kpi_gain",
     "overview",
     "quality",
     "samples",
     "segments",
-    "settled",
     "slices",
 ]

@@ -1,7 +1,7 @@
-"""What the page and the command line show: frozen, plain, the same for both.
+"""The figures that the page and the command line show: frozen, plain, the same for both.
 
 Times are ISO 8601 in UTC as records have them, durations seconds, amounts in the unit that is
-named. `None` means not known, never zero.
+named. `None` means unknown, never zero.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from models.targets import Held
+from models.metrics.targets import Held
+
+RECENT = 7
+"""Windows of the overview and the targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,9 @@ class Score:
     """One model over some windows, all partitions together.
 
     `value` is the use case's metric over `n` labels, [`lower`, `upper`] its 95 % interval where the
-    sums tell one (normal for a mean error, Wilson's for accuracy). `kpi` is an amount an event.
-    `coverage` is the share of intervals that held, `width` their mean width, both of `served`.
+    sums allow one (normal for a mean error, Wilson's for accuracy). `kpi` is an amount an event.
+    `coverage` is the share of intervals that covered the outcome, `width` their mean width, both of
+    `served`.
     """
 
     model: str
@@ -41,7 +45,7 @@ class Score:
 
     @property
     def maturity(self) -> float | None:
-        """The share of the predictions that have their label."""
+        """Return the share of the predictions that have their label."""
         return self.outcomes / self.predictions if self.predictions else None
 
 
@@ -61,8 +65,8 @@ class Point:
 class Quality:
     """Windows of one group, oldest first, and all of them together.
 
-    `better` says which way the metric is better, `kpi_better` the KPI; `level` is the declared
-    level of intervals.
+    `better` is the direction in which the metric is better, `kpi_better` the KPI's; `level` is the
+    declared level of intervals.
     """
 
     use_case: str
@@ -94,11 +98,11 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """One settled block, all partitions together: nothing in it changes any more.
+class ClosedBlock:
+    """One closed block, all partitions together: nothing in it changes any more.
 
-    `served` and `baseline` are KPI sums over `kpi_n` outcomes, in its unit; `gain` is what was
-    served better by, above zero: better.
+    `served` and `baseline` are KPI sums over `kpi_n` outcomes, in its unit; `gain` is how much
+    better `served` was, above zero: better.
     """
 
     start: str
@@ -112,17 +116,17 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """Served answers of about the same probability: its mean, and the share that came true."""
+class CalibrationBin:
+    """Served predictions of similar probability: their mean, and the observed frequency."""
 
     n: int
-    said: float
-    true: float
+    predicted: float
+    observed: float
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """Feature → the mean loss that permuting it adds, the largest first, as of one window."""
+    """Feature → the mean loss that permuting it adds, the largest first, of one window."""
 
     start: str
     features: dict[str, float]
@@ -130,7 +134,7 @@ class Importance:
 
 @dataclass(frozen=True, slots=True)
 class DelayPoint:
-    """The share of predictions that have their label by that age."""
+    """The share of predictions that have their label by an age."""
 
     age_s: float
     labelled: float
@@ -139,7 +143,7 @@ class DelayPoint:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A lifecycle record, the same change of several partitions as one."""
+    """A lifecycle record; the same change in several partitions is one."""
 
     time: str
     model: str
@@ -156,8 +160,8 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Drifted:
-    """A drift record: `subject` was so and is so, `since` that time (event time)."""
+class DriftRow:
+    """A drift record: `subject` was `was` and is `now`, `since` that time (event time)."""
 
     time: str
     partition: int
@@ -172,7 +176,7 @@ class Drifted:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """A partition that began anew at a worker; `event_time` is its watermark then (Unix time)."""
+    """A recovery of a partition at a worker; `event_time` is its watermark then (Unix time)."""
 
     partition: int
     worker: str
@@ -182,8 +186,8 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
-    """Dead letters of one cause among the newest of each partition; `places` name some of them."""
+class DeadLetterGroup:
+    """Dead letters of one cause, among the newest; `positions` name some of them."""
 
     error_class: str
     stage: str
@@ -193,12 +197,12 @@ class Letters:
     first: str
     last: str
     example: str
-    places: tuple[str, ...]
+    positions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionRow:
-    """One partition as its owner told it; without an owner only its state."""
+    """One partition by its owner's status; without an owner only its state."""
 
     partition: int
     state: str
@@ -212,18 +216,21 @@ class PartitionRow:
     refused: int | None = None
     events_per_s: float | None = None
     freshness_s: float | None = None
+    model_staleness_s: float | None = None  # where partitions share their models
     latency_s: float | None = None
     commit_s: float | None = None
     snapshot_age_s: float | None = None
     snapshot_bytes: int | None = None
     snapshot_cost_s: float | None = None
     recoveries: int | None = None
+    snapshot_error: str | None = None
+    archive_error: str | None = None
     error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One worker that spoke in the last seconds."""
+    """One worker that sent its status in the last seconds, at `reported_at`."""
 
     worker: str
     host: str
@@ -232,7 +239,7 @@ class WorkerRow:
     partitions: tuple[int, ...]
     events_per_s: float
     records_per_s: float
-    told: str
+    reported_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +258,27 @@ class AlertRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Mute:
+    """The time until which alerts are not sent to the webhook: of some rules, or (empty) all."""
+
+    until: str
+    rules: tuple[str, ...]
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Alerts that the webhook does not accept: how many wait, since when, and why."""
+
+    waiting: int
+    since: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class DefinitionRow:
-    """A definition that ran; `time` is when a worker last began with it."""
+    """A definition that ran; `time` is when a worker last started with it."""
 
     definition: str
     file: str
@@ -264,7 +290,10 @@ class DefinitionRow:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was measured at one moment, all partitions together; by the monitor's clock."""
+    """Measurements at one time, all partitions together; by the monitor's clock.
+
+    Counts are totals since monitors first looked (monotonic_counts.py): use their differences.
+    """
 
     time: str
     events_per_s: float
@@ -272,7 +301,9 @@ class Sample:
     freshness_s: float | None
     latency_s: float | None
     events: int
+    outcomes: int
     learnt: int
+    late: int
     refused: int
     live: int
 
@@ -282,8 +313,9 @@ class Overview:
     """One use case in one row.
 
     `state`: live, recovering, degraded (a partition has no owner or waits), stopped, unknown (no
-    status is to be had). `served` and `baseline` are over the newest `windows` windows;
-    `champion` is None where partitions differ. `alerts` are the open ones, the gravest first.
+    status can be read). `served` and `baseline` are over the newest `windows` windows; `champion`
+    is None where partitions differ. `alerts` are the open ones, the most severe first; `muted` is
+    set while they are not sent.
     """
 
     use_case: str
@@ -308,3 +340,16 @@ class Overview:
     frozen: bool
     definition: str | None
     alerts: tuple[AlertRow, ...]
+    muted: Mute | None = None
+
+    def undecided(self, target: Held) -> bool:
+        """Return whether chance or the first windows may explain a target's result.
+
+        Models warm up in the first windows. Freshness is a fact of the moment.
+        """
+        if target.name != "freshness" and self.windows < RECENT:
+            return True
+        served = self.served
+        if served is None or served.lower is None or served.upper is None:
+            return False
+        return target.name == self.metric and served.lower <= target.bound <= served.upper

@@ -5,32 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from streams.monitor import views
-from streams.monitor.figures import Group, Quality
-from streams.monitor.views import Board
-from streams.ops.charts import Chart, Series
-from streams.ops.scene import Case
-from streams.ops.writing import number, seconds_of
+from streams.monitor.store import queries
+from streams.monitor.store.queries import Board
+from streams.monitor.store.view_models import Group, Quality
+from streams.web.render.chart import Chart, Series
+from streams.web.render.formatting import number, seconds_of
+from streams.web.state.page_model import Case
 
 
 async def small_multiples(case: Case, board: Board, groups: Sequence[Group]) -> list[Chart]:
-    """One small chart a segment or slice, as they come: the worst first."""
-    found = await asyncio.gather(
-        *(views.quality(board, segment=g.segment, slice=g.slice) for g in groups)
+    """Return one small chart for each segment or slice, in their order."""
+    qualities = await asyncio.gather(
+        *(queries.quality(board, segment=g.segment, slice=g.slice) for g in groups)
     )
     charts = []
-    for place, (group, quality) in enumerate(zip(groups, found, strict=True)):
+    for index, (group, quality) in enumerate(zip(groups, qualities, strict=True)):
         two = lines_of(quality, "value", only=("served", "baseline"))
         charts.append(
             Chart(
-                id=f"group{place}",
+                id=f"group{index}",
                 title=group.name,
-                say=_gap(group, quality.metric),
+                caption=_gap(group, quality.metric),
                 x=[float(seconds_of(point.start) or 0) for point in quality.points],
                 series=two,
                 group="time",
                 height=120,
-                command=case.command("metrics", case.file, *group_words(quality)),
+                command=case.command("metrics", case.file, *group_options(quality)),
             )
         )
     return charts
@@ -41,17 +41,17 @@ def _gap(group: Group, metric: str) -> str:
     if group.gap is None:
         return served
     side = "worse" if group.gap > 0 else "better"
-    return f"{served}; {number(abs(group.gap))} {side} than all."
+    return f"{served}; {number(abs(group.gap))} {side} than overall."
 
 
 def lines_of(
-    found: Quality, name: str, *, banded: bool = False, only: Sequence[str] | None = None
+    quality: Quality, name: str, *, banded: bool = False, only: Sequence[str] | None = None
 ) -> list[Series]:
-    """A line for what was served, the baseline dashed, one for each model."""
+    """Return one line for each model; with `banded` the interval of what was served."""
     lines = []
-    others = [model for model in found.models if model not in ("served", "baseline")]
-    for model in found.models if only is None else only:
-        scores = [point.scores.get(model) for point in found.points]
+    others = [model for model in quality.models if model not in ("served", "baseline")]
+    for model in quality.models if only is None else only:
+        scores = [point.scores.get(model) for point in quality.points]
         series = Series(
             model,
             [None if score is None else getattr(score, name) for score in scores],
@@ -66,11 +66,11 @@ def lines_of(
     return lines
 
 
-def group_words(found: Quality) -> tuple[str, ...]:
-    """The options of `riverrun metrics` for the same group."""
+def group_options(quality: Quality) -> tuple[str, ...]:
+    """Return the options of `riverrun metrics` for the same group."""
     group: tuple[str, ...] = ()
-    if found.segment is not None:
-        group = ("--segment", found.segment)
-    elif found.slice is not None:
-        group = ("--slice", found.slice)
-    return (*group, "--last", str(max(len(found.points), 1)))
+    if quality.segment is not None:
+        group = ("--segment", quality.segment)
+    elif quality.slice is not None:
+        group = ("--slice", quality.slice)
+    return (*group, "--last", str(max(len(quality.points), 1)))

@@ -1,4 +1,4 @@
-"""A chart as data: what the browser draws, what a CSV holds, and the command that says the same.
+"""A chart as data: what the browser draws, what its CSV holds, and the equivalent command.
 
 Nothing is drawn here: `static/chart.js` does that. One object is the only source of both, so a
 figure in the CSV is the figure under the pointer.
@@ -11,14 +11,13 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, Literal
 
 import orjson
 
 Number = float | int | None
 Shape = Literal["line", "step", "bars", "points"]
-Scale = Literal["time", "number", "log", "words"]
+Scale = Literal["time", "number", "log", "category"]
 Tone = str
 """A colour by what it means: `served`, `baseline`, `good`, `bad`, `quiet`, or `m0` to `m5`."""
 
@@ -39,7 +38,7 @@ class Series:
 
 @dataclass(slots=True)
 class Mark:
-    """Something that happened at one place of the horizontal axis."""
+    """An event at one point of the horizontal axis."""
 
     x: float
     text: str
@@ -48,7 +47,7 @@ class Mark:
 
 @dataclass(slots=True)
 class Shade:
-    """A stretch of the horizontal axis that is to be read with care."""
+    """A span of the horizontal axis to read with care."""
 
     start: float
     end: float
@@ -57,7 +56,7 @@ class Shade:
 
 @dataclass(slots=True)
 class Rule:
-    """A level of the vertical axis that means something: a target, nothing gained."""
+    """A reference level of the vertical axis: a target, or no gain."""
 
     y: float
     text: str
@@ -66,10 +65,10 @@ class Rule:
 
 @dataclass(slots=True)
 class Chart:
-    """All of one chart. `x`: seconds since 1970 for `time`, else as `scale` says.
+    """The data of one chart. `x`: seconds since 1970 for `time`, else as `scale` says.
 
-    `say` is the sentence above it; `group`: charts of one group zoom together; `narrows`: its first
-    places may leave the picture, so that the last ones are seen.
+    `caption` is the sentence above it; charts of one `group` zoom together; `narrows`: the first
+    values may exceed the vertical range, so that the last ones can be read.
     """
 
     id: str
@@ -77,7 +76,7 @@ class Chart:
     x: Sequence[Any]
     series: list[Series]
     unit: str = ""
-    say: str = ""
+    caption: str = ""
     scale: Scale = "time"
     x_name: str = "event time"
     command: str = ""
@@ -89,34 +88,20 @@ class Chart:
     shades: list[Shade] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.group = self.group or self.id
+
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to draw."""
+        """Return whether there is nothing to draw."""
         return not any(value is not None for series in self.series for value in series.y)
 
-    def drawn(self) -> str:
-        """What `static/chart.js` takes, as JSON."""
-        return orjson.dumps(
-            {
-                "id": self.id,
-                "title": self.title,
-                "unit": self.unit,
-                "scale": self.scale,
-                "xName": self.x_name,
-                "group": self.group or self.id,
-                "zero": self.zero,
-                "narrows": self.narrows,
-                "height": self.height,
-                "x": list(self.x),
-                "series": [_series(series) for series in self.series],
-                "marks": [[mark.x, mark.text, mark.tone] for mark in self.marks],
-                "shades": [[shade.start, shade.end, shade.text] for shade in self.shades],
-                "rules": [[rule.y, rule.text, rule.tone] for rule in self.rules],
-            }
-        ).decode()
+    def spec(self) -> str:
+        """Return the input of `static/chart.js`, as JSON; what is not finite is null."""
+        return orjson.dumps(self).decode()
 
     def csv(self) -> str:
-        """Every value that is drawn, a row for each place of the horizontal axis."""
+        """Return every value that is drawn, one row for each x."""
         out = io.StringIO()
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow([self.x_name, *(name for name, _ in self._columns())])
@@ -135,25 +120,8 @@ class Chart:
                 yield f"{series.name} high{unit}", series.high
 
 
-def _series(series: Series) -> dict[str, Any]:
-    return {
-        "name": series.name,
-        "shape": series.shape,
-        "tone": series.tone,
-        "dashed": series.dashed,
-        "bold": series.bold,
-        "y": [_finite(value) for value in series.y],
-        "low": None if series.low is None else [_finite(value) for value in series.low],
-        "high": None if series.high is None else [_finite(value) for value in series.high],
-    }
-
-
-def _finite(value: Number) -> Number:
-    return value if value is not None and isfinite(value) else None
-
-
 def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
+    """Return a cell that no spreadsheet takes for a formula."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
         return f"'{value}"
     return "" if value is None else value

@@ -1,4 +1,4 @@
-"""How figures are written on the page, and the templates that hold them."""
+"""Number formats of the page, and its templates."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 NONE = "–"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A figure with so many significant digits.
+    """Return a figure with this many significant digits.
 
     >>> [number(n) for n in (2.3142, 12840, -0.5, None)]
     ['2.31', '12,840', '−0.500', '–']
@@ -33,7 +33,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def money(value: Any, unit: str = "") -> str:
-    """An amount in its unit, two decimals where they say something.
+    """Return an amount in its unit, with two decimals below 1,000.
 
     >>> money(2.306, "USD"), money(-1715172.2, "USD")
     ('2.31 USD', '−1,715,172 USD')
@@ -45,7 +45,7 @@ def money(value: Any, unit: str = "") -> str:
 
 
 def percent(value: Any, digits: int = 1) -> str:
-    """A share as a percentage.
+    """Return a share as a percentage.
 
     >>> percent(0.9312), percent(None)
     ('93.1 %', '–')
@@ -54,7 +54,7 @@ def percent(value: Any, digits: int = 1) -> str:
 
 
 def span(seconds: Any) -> str:
-    """A length of time, in the unit that people would say.
+    """Return a duration in a unit of suitable size.
 
     >>> [span(s) for s in (0.0423, 12.4, 190, 7300, 400000)]
     ['42 ms', '12 s', '3 min', '2 h', '4.6 days']
@@ -72,19 +72,19 @@ def span(seconds: Any) -> str:
 
 
 def ago(moment: Any) -> str:
-    """How long ago, from a time in ISO form or in seconds since 1970."""
+    """Return how long ago a time was; ISO 8601 or seconds since 1970."""
     at = seconds_of(moment)
     return NONE if at is None else f"{span(max(time() - at, 1.0))} ago"
 
 
 def clock(moment: Any) -> str:
-    """A time as people read it, UTC."""
+    """Return a time as date and time in UTC."""
     at = seconds_of(moment)
     return NONE if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def seconds_of(moment: Any) -> float | None:
-    """Seconds since 1970 of a time in any of the forms that records have."""
+    """Return the seconds since 1970 of a time in any form that records have."""
     if isinstance(moment, str):
         try:
             return datetime.fromisoformat(moment).timestamp()
@@ -96,12 +96,12 @@ def seconds_of(moment: Any) -> float | None:
 
 
 def pretty(value: Any) -> str:
-    """Any value as indented JSON."""
+    """Return any value as indented JSON."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
 
 
 def plain(value: Any) -> str:
-    """A field's value in one line."""
+    """Return a field's value in one line."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no"}.get(value, NONE)  # type: ignore[arg-type]
     if isinstance(value, float):
@@ -112,7 +112,7 @@ def plain(value: Any) -> str:
 
 
 def _moment(text: str) -> str:
-    """A time in ISO form and UTC as people read it; another zone stays as it is written."""
+    """Return an ISO 8601 time in UTC in readable form; with another zone unchanged."""
     return text.replace("T", " ").removesuffix("Z").removesuffix("+00:00")
 
 
@@ -127,6 +127,6 @@ for _filter in (number, money, percent, span, ago, clock, pretty, plain):
     ENVIRONMENT.filters[_filter.__name__] = _filter
 
 
-def render(template: str, facts: Mapping[str, Any]) -> str:
-    """A template with its facts; everything that is no markup of ours is escaped."""
-    return ENVIRONMENT.get_template(template).render(facts)
+def render(template: str, variables: Mapping[str, Any]) -> str:
+    """Return a rendered template; all values are escaped."""
+    return ENVIRONMENT.get_template(template).render(variables)

@@ -1,10 +1,10 @@
-"""A view kept current: one event stream for each open page, HTML sent only when it has changed.
+"""Live views: one event stream for each open page; HTML is sent only when it has changed.
 
-    event: main    the inside of <main>, whenever it differs from what was sent last
-    event: beat    nothing new, and the connection holds
+    event: main    the content of <main>, whenever it differs from what was sent last
+    event: beat    no change, and the connection works
     event: leave   the session has ended
 
-The same question of several browsers is answered once.
+Equal requests of several browsers are computed once.
 """
 
 from __future__ import annotations
@@ -18,37 +18,43 @@ from typing import Any
 
 from aiohttp import web
 
-LOOK_S, LOOK_S_MAX, BEAT_S = 0.5, 1.2, 2.0
-"""How soon and how late a view is looked at again; the longest silence of a stream that lives."""
+from streams.web.state.request_limits import RequestSlots, Visitor
 
-COST = 12
-"""A look that takes long is followed by so many times that long of rest."""
+REFRESH_S, REFRESH_S_MAX, BEAT_S = 0.5, 1.2, 2.0
+"""The shortest and longest interval between two renderings; the longest silence of a stream."""
 
-STREAMS_MAX = 64
+REST_FACTOR = 12
+"""A slow rendering is followed by a pause of so many times its duration."""
+
+EACH_MAX, STREAMS_MAX = 12, 48
+"""Open streams of one visitor; of all signed-in visitors, and of all others."""
+
+SEND_S_MAX = 30.0
+"""A browser that takes no data for so long is disconnected."""
 
 
-class Shared:
-    """What was answered just now, so that the next one who asks the same is not new work.
+class SharedAnswers:
+    """Recent answers, shared by equal requests.
 
-    Memory: one answer a question of the last second.
+    Memory: one answer for each request of the last second.
     """
 
-    def __init__(self, fresh_s: float = LOOK_S * 0.8) -> None:
+    def __init__(self, fresh_s: float = REFRESH_S * 0.8) -> None:
         self._fresh_s = fresh_s
         self._answers: dict[Any, tuple[float, asyncio.Task[Any]]] = {}
 
-    async def get(self, question: Any, work: Callable[[], Awaitable[Any]]) -> Any:
-        """The answer of the last moment, of work that is under way, or of new work."""
+    async def get(self, key: Any, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Return a recent answer, the one being computed, or a new one of `work`."""
         now = monotonic()
         self._answers = {
             key: (at, task)
             for key, (at, task) in self._answers.items()
             if now - at < self._fresh_s or not task.done()
         }
-        if question not in self._answers:
+        if key not in self._answers:
             task: asyncio.Task[Any] = asyncio.ensure_future(work())
-            self._answers[question] = now, task
-        return await asyncio.shield(self._answers[question][1])
+            self._answers[key] = now, task
+        return await asyncio.shield(self._answers[key][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,13 @@ class Stream:
     response: web.StreamResponse
 
     async def send(self, event: str, text: str = "") -> None:
-        """Send one event; raises `ConnectionError` where nobody hears it any more."""
+        """Send one event; raises `ConnectionError` if the browser takes no data."""
         lines = "".join(f"data: {line}\n" for line in text.split("\n"))
-        await self.response.write(f"event: {event}\n{lines}\n".encode())
+        try:
+            async with asyncio.timeout(SEND_S_MAX):
+                await self.response.write(f"event: {event}\n{lines}\n".encode())
+        except TimeoutError:
+            raise ConnectionError("the browser takes no data") from None
 
 
 class Streams:
@@ -68,49 +78,65 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: set[asyncio.Task[Any]] = set()
+        self._slots = RequestSlots("live views", each=EACH_MAX, together=STREAMS_MAX)
 
     @contextlib.asynccontextmanager
-    async def open(self, request: web.Request) -> AsyncIterator[Stream]:
-        """A stream to that browser, at most `STREAMS_MAX`; that it goes away is no error."""
-        if len(self._open) >= STREAMS_MAX:
-            raise web.HTTPServiceUnavailable(text="too many open pages\n")
+    async def open(
+        self,
+        request: web.Request,
+        visitor: Visitor,
+        welcome: Callable[[web.StreamResponse], None] = lambda _: None,
+    ) -> AsyncIterator[Stream]:
+        """Open a stream to a browser; its disconnection is no error. Raises `Busy`.
+
+        `welcome` gets the response before its headers are sent.
+        """
+        with self._slots.hold(visitor):
+            async with self._opened(request, welcome) as stream:
+                yield stream
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self, request: web.Request, welcome: Callable[[web.StreamResponse], None]
+    ) -> AsyncIterator[Stream]:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
         headers = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         stream = Stream(web.StreamResponse(headers=headers))
+        welcome(stream.response)
         try:
             try:
                 await stream.response.prepare(request)
-            except ConnectionError:  # it has left already; nobody reads what it is told
-                raise web.HTTPServiceUnavailable(text="nobody is there\n") from None
+            except ConnectionError:  # it has disconnected already; nobody reads the response
+                raise web.HTTPServiceUnavailable(text="disconnected\n") from None
             with contextlib.suppress(ConnectionError):
                 yield stream
         finally:
             self._open.discard(task)
 
     async def close(self, _: web.Application) -> None:
-        """End all of them."""
+        """End all streams."""
         for task in tuple(self._open):
             task.cancel()
 
 
 async def keep_current(
     send: Callable[..., Awaitable[None]],
-    look: Callable[[], Awaitable[str]],
+    content: Callable[[], Awaitable[str]],
     allowed: Callable[[], bool],
 ) -> None:
-    """Look again and again, and send what has changed; ends when nothing may be seen any more."""
-    before, told = "", 0.0
+    """Render repeatedly and send changes, until `allowed` returns False."""
+    last_html, sent_at = "", 0.0
     while allowed():
-        began = monotonic()
-        html = await look()
-        rest = (monotonic() - began) * COST
-        if html != before:
+        started = monotonic()
+        html = await content()
+        rest = (monotonic() - started) * REST_FACTOR
+        if html != last_html:
             await send("main", html)
-            before, told = html, monotonic()
-        elif monotonic() - told > BEAT_S:
+            last_html, sent_at = html, monotonic()
+        elif monotonic() - sent_at > BEAT_S:
             await send("beat")
-            told = monotonic()
-        await asyncio.sleep(min(max(LOOK_S, rest), LOOK_S_MAX))
+            sent_at = monotonic()
+        await asyncio.sleep(min(max(REFRESH_S, rest), REFRESH_S_MAX))
     await send("leave")

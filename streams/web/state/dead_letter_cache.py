@@ -1,41 +1,47 @@
-"""The dead letters of one use case, read once and then as they come, while somebody looks.
+"""The dead letters of one use case, read once and then followed while a visitor watches.
 
-Kept is what the list shows, not the bytes: a letter that is opened or sent again is read anew from
-its place on the topic.
+Stored is what the list shows, not the bytes: a dead letter that is opened or sent again is read
+again from its position on the topic.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-import orjson
 from aiokafka import TopicPartition
 
-from models.personal import masking_of
+from models.spec.personal_data import masking_of
 from schemas.errors import RiverrunError
-from streams.dead_letters import Letter, cause_of
-from streams.monitor.signs import QUARANTINED
-from streams.ops.scene import Case
-from streams.tapes import Tapes
+from streams.kafka.topic_reader import TopicReader
+from streams.operations.dead_letter_states import (
+    Applied,
+    LetterActions,
+    LetterState,
+    actions_on,
+    states_of,
+)
+from streams.operations.dead_letters import Letter, cause_of
+from streams.web.state.page_model import Case
 
-KEPT_MAX = 5_000
+ROWS_MAX, OPENED_MAX = 5_000, 16
 IDLE_S, READ_S_MAX = 60.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One letter in the list. `cause`: its error without what differs from case to case.
+class DeadLetterRow:
+    """One dead letter in the list. `cause`: its error without its varying parts.
 
-    `event_id` only of an outcome that is held, which can be released by it.
+    `event_id` is set only for a quarantined outcome, which can be released by it; `parent` is the
+    dead letter that was sent again and came back as this one.
     """
 
-    place: str
+    position: str
     timestamp_ms: int
     error_class: str
     error: str
@@ -44,97 +50,109 @@ class Line:
     stage: str
     attempt: int
     event_id: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which letters: of a class, of a cause, at a place; an empty one excludes nothing."""
+    """Which dead letters: of a class, of a cause, at a position; an empty field matches all."""
 
     error_class: str = ""
     cause: str = ""
-    place: str = ""
+    position: str = ""
 
     @property
-    def words(self) -> str:
-        """As people say it."""
-        return self.place or self.cause or self.error_class or "all"
+    def description(self) -> str:
+        """Return the choice in words."""
+        return self.position or self.cause or self.error_class or "all"
 
-    def __contains__(self, line: Line) -> bool:
+    def __contains__(self, row: DeadLetterRow) -> bool:
         return (
-            self.error_class in ("", line.error_class)
-            and self.cause in ("", line.cause)
-            and self.place in ("", line.place)
+            self.error_class in ("", row.error_class)
+            and self.cause in ("", row.cause)
+            and self.position in ("", row.position)
         )
 
 
-class Letterbox:
-    """Lines of the newest letters, and how many of each cause there ever were."""
+class DeadLetterCache:
+    """Rows of the newest dead letters, and the count of each cause."""
 
     def __init__(self, case: Case) -> None:
-        self.lines: deque[Line] = deque(maxlen=KEPT_MAX)
+        self.rows: deque[DeadLetterRow] = deque(maxlen=ROWS_MAX)
         self.causes: Counter[tuple[str, str]] = Counter()
         self.newest: dict[tuple[str, str], int] = {}
         self.error = ""
-        self._settled = asyncio.Event()
+        self._is_complete = asyncio.Event()
         self._case = case
         self._masking = masking_of(case.use_case)
-        self._again: set[str] = set()
-        self._looked = 0.0
+        self._turn = asyncio.Lock()
+        self._opened: OrderedDict[str, Letter] = OrderedDict()
+        self._last_request = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    def look(self) -> None:
-        """Somebody looks: begin to read, or go on."""
-        self._looked = monotonic()
+    def keep_reading(self) -> None:
+        """Start to read, or go on: a visitor watches."""
+        self._last_request = monotonic()
         if self._task is None or self._task.done():
-            self.lines.clear()
+            self.rows.clear()
             self.causes.clear()
-            self._settled.clear()
+            self._is_complete.clear()
             self._task = asyncio.create_task(self._read())
 
     @property
-    def whole(self) -> bool:
-        """Whether all that was there has been read, or cannot be."""
-        return self._settled.is_set()
+    def complete(self) -> bool:
+        """Return whether all existing dead letters have been read, or cannot be."""
+        return self._is_complete.is_set()
 
-    async def chosen(self, choice: Choice, limit: int) -> list[str]:
-        """The places of what is meant, at most so many, oldest first."""
-        self.look()
-        async with asyncio.timeout(READ_S_MAX):
-            await self._settled.wait()
-        return [line.place for line in self.lines if line in choice][:limit]
+    async def open_positions(self, choice: Choice, limit: int) -> list[str]:
+        """Return the positions of the chosen open ones, oldest first."""
+        return [row.position for row in await self._open_rows(choice)][:limit]
 
-    async def held(self, choice: Choice, limit: int) -> list[str]:
-        """The events whose outcomes are held, of what is meant, at most so many, oldest first."""
-        await self.chosen(choice, 0)
-        ids = (line.event_id for line in self.lines if line in choice and line.event_id)
+    async def quarantined(self, choice: Choice, limit: int) -> list[str]:
+        """Return the events of chosen quarantined outcomes, oldest first."""
+        ids = (row.event_id for row in await self._open_rows(choice) if row.event_id)
         return list(dict.fromkeys(ids))[:limit]
 
-    async def letters(self, places: Sequence[str]) -> list[Letter]:
-        """Those letters, with their bytes."""
+    def states(self, acts: LetterActions, applied: Applied) -> dict[str, LetterState]:
+        """Return the state of each dead letter in the list, by its position."""
+        return states_of(self.rows, acts, applied)
+
+    async def _open_rows(self, choice: Choice) -> list[DeadLetterRow]:
+        self.keep_reading()
+        async with asyncio.timeout(READ_S_MAX):
+            await self._is_complete.wait()
+        states = self.states(await actions_on(self._case.settings, self._case.names), {})
+        return [row for row in self.rows if row in choice and states[row.position].state == "open"]
+
+    async def opened(self, position: str) -> Letter | None:
+        """Return one dead letter with its bytes, or None; cached for all visitors."""
+        async with self._turn:
+            for letter in () if position in self._opened else await self.letters([position]):
+                self._opened[position] = letter
+            while len(self._opened) > OPENED_MAX:
+                self._opened.popitem(last=False)
+            return self._opened.get(position)
+
+    async def letters(self, positions: Sequence[str]) -> list[Letter]:
+        """Return these dead letters, with their bytes."""
         topic = self._case.names["dead-letter"]
-        found: list[Letter] = []
-        async with Tapes([topic], self._case.settings) as tapes:
-            for place in places:
-                partition, _, offset = place.partition("/")
-                at = TopicPartition(topic, int(partition))
-                if at not in tapes.places:
+        letters: list[Letter] = []
+        async with TopicReader([topic], self._case.settings) as reader:
+            for position in positions:
+                partition, _, offset = position.partition("/")
+                topic_partition = TopicPartition(topic, int(partition))
+                if topic_partition not in reader.topic_partitions:
                     continue
-                found += [
-                    Letter(place, record.timestamp, orjson.loads(record.value))
-                    async for record in tapes.records(at, int(offset), int(offset) + 1)
+                letters += [
+                    Letter(position, record.timestamp, body)
+                    async for record, body in reader.rows(
+                        "dead-letter", topic_partition, int(offset), int(offset) + 1
+                    )
                 ]
-        return found
-
-    def sent_again(self, places: Iterable[str]) -> None:
-        """Remember that these were, for the list."""
-        self._again.update(places)
-
-    def was_sent(self, place: str) -> bool:
-        """Whether it was sent again from this page."""
-        return place in self._again
+        return letters
 
     async def close(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -144,35 +162,35 @@ class Letterbox:
         topic = self._case.names["dead-letter"]
         self.error = ""
         try:
-            async with Tapes([topic], self._case.settings) as tapes:
-                bounds = await tapes.bounds()
-                if not tapes.places:
+            async with TopicReader([topic], self._case.settings) as reader:
+                bounds = await reader.bounds()
+                if not reader.topic_partitions:
                     self.error = f"There is no topic {topic} yet: a worker creates it."
                     return
-                starts = {place: start for place, (start, _) in bounds.items()}
+                starts = {partition: start for partition, (start, _) in bounds.items()}
                 silent = 0
-                async for records in tapes.follow(starts):
+                async for records in reader.follow(starts):
                     for record in records:
-                        self._take(record)
+                        if (body := reader.row("dead-letter", record)) is not None:
+                            self._append(record, body)
                     silent = 0 if records else silent + 1
                     if silent > 1:
-                        self._settled.set()
-                    if monotonic() - self._looked > IDLE_S:
+                        self._is_complete.set()
+                    if monotonic() - self._last_request > IDLE_S:
                         return
         except RiverrunError as error:
             self.error = str(error)
         finally:
-            self._settled.set()
+            self._is_complete.set()
 
-    def _take(self, record: Any) -> None:
-        place = f"{record.partition}/{record.offset}"
-        letter = Letter(place, record.timestamp, orjson.loads(record.value))
-        body = letter.body
+    def _append(self, record: Any, body: Mapping[str, Any]) -> None:
+        position = f"{record.partition}/{record.offset}"
+        letter = Letter(position, record.timestamp, body)
         error = letter.as_json(self._masking)["error"]
         cause = cause_of(error)[:160]
-        self.lines.append(
-            Line(
-                place=place,
+        self.rows.append(
+            DeadLetterRow(
+                position=position,
                 timestamp_ms=letter.timestamp_ms,
                 error_class=body["error_class"],
                 error=error,
@@ -180,19 +198,10 @@ class Letterbox:
                 source=f"{body['topic']}[{body['partition']}] {body['offset']}",
                 stage=body["stage"],
                 attempt=letter.attempt,
-                event_id=_held(letter),
+                event_id=letter.event_id,
+                parent=letter.parent,
             )
         )
         group = body["error_class"], cause
         self.causes[group] += 1
         self.newest[group] = max(self.newest.get(group, 0), letter.timestamp_ms)
-
-
-def _held(letter: Letter) -> str:
-    """The event whose outcome this letter says is held; empty for any other letter."""
-    if letter.body["error_class"] != QUARANTINED:
-        return ""
-    try:
-        return str(orjson.loads(letter.value)["event_id"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return ""

@@ -1,7 +1,8 @@
-"""How far each topic of a use case is, and how fast it grows."""
+"""The end of each topic of a use case, and its rate of growth."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import deque
 from dataclasses import dataclass
@@ -11,71 +12,81 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import Unavailable
 from schemas.topics import CATALOGUE
-from streams.ops.scene import Case
-from streams.tapes import Tapes
+from streams.kafka.topic_reader import TopicReader
+from streams.web.state.page_model import Case
 
-LOOK_S = 1.5
-OVER = 6
+REFRESH_S = 1.5
+ANSWERS_MAX = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """One topic: offsets together (aborted and control records count), and how many a second."""
+class TopicSize:
+    """One topic: its offsets (aborted and control records count) and records a second."""
 
     kind: str
     topic: str
     partitions: int
-    kept: int
+    retained: int
     per_s: float | None
 
 
-class Ends:
-    """Asked again at most every `LOOK_S`. Memory: the last `OVER` answers."""
+class TopicOffsets:
+    """The sizes of a use case's topics, read at most every `REFRESH_S`.
+
+    Memory: the last `ANSWERS_MAX` reads.
+    """
 
     def __init__(self, case: Case) -> None:
         self._case = case
-        self._tapes: Tapes | None = None
-        self._seen: deque[tuple[float, dict[str, int]]] = deque(maxlen=OVER)
-        self._reach: list[Reach] = []
+        self._reader: TopicReader | None = None
+        self._ends: deque[tuple[float, dict[str, int]]] = deque(maxlen=ANSWERS_MAX)
+        self._sizes: list[TopicSize] = []
+        self._turn = asyncio.Lock()
 
-    async def read(self) -> list[Reach]:
-        """Every topic of the catalogue that there is; raises `Unavailable`."""
-        if self._seen and monotonic() - self._seen[-1][0] < LOOK_S:
-            return self._reach
+    async def read(self) -> list[TopicSize]:
+        """Return every existing topic of the catalogue; raises `Unavailable`."""
+        async with self._turn:
+            return await self._read()
+
+    async def _read(self) -> list[TopicSize]:
+        if self._ends and monotonic() - self._ends[-1][0] < REFRESH_S:
+            return self._sizes
         try:
-            if self._tapes is None:
-                self._tapes = await Tapes(
+            if self._reader is None:
+                self._reader = await TopicReader(
                     list(self._case.names.values()), self._case.settings
                 ).__aenter__()
-                if len(self._tapes.places) == 0:
+                if len(self._reader.topic_partitions) == 0:
                     await self.close()
                     return []
-            bounds = await self._tapes.bounds()
+            bounds = await self._reader.bounds()
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
             raise Unavailable(f"Kafka does not answer ({type(error).__name__}).") from error
         ends: dict[str, int] = {}
-        kept: dict[str, int] = {}
-        for place, (start, end) in bounds.items():
-            ends[place.topic] = ends.get(place.topic, 0) + end
-            kept[place.topic] = kept.get(place.topic, 0) + end - start
-        self._seen.append((monotonic(), ends))
-        self._reach = [
-            Reach(topic.kind, name, len(self._tapes.of(name)), kept[name], self._rate(name))
+        retained: dict[str, int] = {}
+        for partition, (start, end) in bounds.items():
+            ends[partition.topic] = ends.get(partition.topic, 0) + end
+            retained[partition.topic] = retained.get(partition.topic, 0) + end - start
+        self._ends.append((monotonic(), ends))
+        self._sizes = [
+            TopicSize(
+                topic.kind, name, len(self._reader.of(name)), retained[name], self._rate(name)
+            )
             for topic in CATALOGUE
-            if (name := self._case.names[topic.kind]) in kept
+            if (name := self._case.names[topic.kind]) in retained
         ]
-        return self._reach
+        return self._sizes
 
     def _rate(self, topic: str) -> float | None:
-        (before, first), (now, last) = self._seen[0], self._seen[-1]
+        (before, first), (now, last) = self._ends[0], self._ends[-1]
         if now - before < 1 or topic not in first:
             return None
         return max(0.0, (last[topic] - first[topic]) / (now - before))
 
     async def close(self) -> None:
-        """Let go of the connection."""
-        tapes, self._tapes = self._tapes, None
-        if tapes is not None:
+        """Close the connection."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
             with contextlib.suppress(KafkaError, OSError):
-                await tapes.__aexit__(None, None, None)
+                await reader.__aexit__(None, None, None)

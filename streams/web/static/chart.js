@@ -25,7 +25,7 @@ function remember(name, value) {
   history.replaceState(null, "", url);
 }
 
-const asked = (name) => new URL(location.href).searchParams.get(name);
+const parameter = (name) => new URL(location.href).searchParams.get(name);
 
 class RiverChart extends HTMLElement {
   static observedAttributes = ["spec"];
@@ -36,8 +36,8 @@ class RiverChart extends HTMLElement {
     this.tabIndex = 0;
     this.setAttribute("role", "figure");
     this.sizes = new ResizeObserver(() => this.render());
-    this.heard = (event) => this.hear(event.detail);
-    document.addEventListener("chart", this.heard);
+    this.listener = (event) => this.hear(event.detail);
+    document.addEventListener("chart", this.listener);
     if (!this.listening) this.listen();
     this.read();
     this.sizes.observe(this);
@@ -45,7 +45,7 @@ class RiverChart extends HTMLElement {
 
   disconnectedCallback() {
     this.sizes.disconnect();
-    document.removeEventListener("chart", this.heard);
+    document.removeEventListener("chart", this.listener);
   }
 
   attributeChangedCallback() {
@@ -56,9 +56,9 @@ class RiverChart extends HTMLElement {
     this.spec = JSON.parse(this.getAttribute("spec"));
     const { group, id, title } = this.spec;
     this.setAttribute("aria-label", `${title}. Arrow keys read values, plus and minus zoom.`);
-    const zoom = asked(`zoom.${group}`)?.split("~").map(Number);
+    const zoom = parameter(`zoom.${group}`)?.split("~").map(Number);
     this.zoom = zoom?.length === 2 && zoom[0] < zoom[1] ? zoom : null;
-    this.off = new Set(asked(`hide.${id}`)?.split("~") ?? []);
+    this.off = new Set(parameter(`hide.${id}`)?.split("~") ?? []);
     this.render();
   }
 
@@ -68,8 +68,8 @@ class RiverChart extends HTMLElement {
     this.tip = make("output", "tip");
     this.tip.hidden = true;
     this.replaceChildren(this.legend(), this.picture.svg, this.tip);
-    // The place that is read stays the same place where windows have come or gone.
-    if (this.at !== null) this.point(this.picture.nearest(this.readAt), this.mine);
+    // The x that is read stays the same when windows are added or removed.
+    if (this.at !== null) this.point(this.picture.nearest(this.readAt), this.own);
   }
 
   legend() {
@@ -86,7 +86,7 @@ class RiverChart extends HTMLElement {
     return legend;
   }
 
-  // What is done to it.
+  // Input.
 
   listen() {
     this.listening = true;
@@ -98,7 +98,7 @@ class RiverChart extends HTMLElement {
     });
     this.addEventListener("pointerleave", () => this.hover(null));
     this.addEventListener("pointerdown", (event) => {
-      if (event.target.closest(".legend") || event.pointerType === "touch" || this.picture.words) return;
+      if (event.target.closest(".legend") || event.pointerType === "touch" || this.picture.categorical) return;
       this.from = at(event);
       this.setPointerCapture(event.pointerId);
     });
@@ -119,7 +119,7 @@ class RiverChart extends HTMLElement {
       const at = this.at ?? (event.key === "ArrowLeft" ? last + 1 : -1);
       this.hover(Math.min(Math.max(at + steps[event.key], 0), last));
     } else if (event.key === "Escape" || event.key === "0") this.go(null);
-    else if ("+-=".includes(event.key) && !this.picture.words) {
+    else if ("+-=".includes(event.key) && !this.picture.categorical) {
       const [low, high] = this.picture.range(), middle = this.at === null ? (low + high) / 2 : this.picture.xs[this.at];
       const half = ((high - low) / 2) * (event.key === "-" ? 2 : 0.5);
       this.go([middle - half, middle + half]);
@@ -156,18 +156,18 @@ class RiverChart extends HTMLElement {
     this.render();
   }
 
-  point(n, mine) {
+  point(n, own) {
     this.at = n;
     this.readAt = n === null ? null : this.picture.xs[n];
-    this.mine = mine;
+    this.own = own;
     const seen = this.picture.point(n);
-    this.tip.hidden = !seen || !mine;
-    if (seen && mine) this.write(n);
+    this.tip.hidden = !seen || !own;
+    if (seen && own) this.write(n);
   }
 
   write(n) {
     const { unit, marks } = this.spec, { xs, X, box } = this.picture, x = X(xs[n]);
-    const rows = [make("strong", "", this.picture.place(n))];
+    const rows = [make("strong", "", this.picture.label(n))];
     for (const series of this.picture.visible()) {
       if (series.y[n] === null || series.y[n] === undefined) continue;
       const row = make("span", `tone-${series.tone}`, `${series.name} `), low = series.low?.[n], high = series.high?.[n];
@@ -175,7 +175,7 @@ class RiverChart extends HTMLElement {
       if (low !== null && low !== undefined) row.append(` ${exact(low)} to ${exact(high)}`);
       rows.push(row);
     }
-    for (const [at, text, tone] of marks)
+    for (const { x: at, text, tone } of marks)
       if (Math.abs(X(at) - x) < 7) rows.push(make("em", `tone-${tone}`, text));
     this.tip.replaceChildren(...rows);
     const width = this.tip.offsetWidth, right = x + 12 + width <= box.width;

@@ -1,4 +1,4 @@
-// A chart's picture: from its spec and what is looked at to SVG. Nothing here hears or remembers.
+// A chart's picture: from its spec and what is shown to SVG. It handles no input and keeps no state.
 
 import { ageTicks, duration, linear, logTicks, logarithmic, moment, short, ticks, timeTick, timeTicks } from "/static/scale.js";
 
@@ -16,9 +16,9 @@ export function draw(name, attributes = {}, ...children) {
 export class Drawing {
   constructor(spec, { width, zoom, hidden }) {
     Object.assign(this, { spec, zoom, hidden });
-    this.words = spec.scale === "words";
-    this.ages = spec.scale === "log" && spec.xName.startsWith("age");
-    this.xs = this.words ? spec.x.map((_, index) => index) : spec.x;
+    this.categorical = spec.scale === "category";
+    this.ages = spec.scale === "log" && spec.x_name.startsWith("age");
+    this.xs = this.categorical ? spec.x.map((_, index) => index) : spec.x;
     this.paint(width);
   }
 
@@ -50,9 +50,9 @@ export class Drawing {
 
   range() {
     const wide = this.xs.at(-1) - this.xs[0];
-    const pad = this.words || this.bars() ? this.gap() / 2 : this.spec.scale === "number" ? wide * 0.03 : 0;
+    const pad = this.categorical || this.bars() ? this.gap() / 2 : this.spec.scale === "number" ? wide * 0.03 : 0;
     const low = this.xs[0] - pad, high = this.xs.at(-1) + pad;
-    const room = this.spec.scale === "time" ? 86400 : this.gap() || 1; // around a single place
+    const room = this.spec.scale === "time" ? 86400 : this.gap() || 1; // around a single x
     return this.zoom ?? (low < high ? [low, high] : [low - room, high + room]);
   }
 
@@ -73,7 +73,7 @@ export class Drawing {
       low = Math.min(low, value);
       high = Math.max(high, value);
     };
-    // A sequence that narrows would be a line if its first, widest places had to fit.
+    // A sequence that narrows would be a line if its first, widest values had to fit.
     const settled = this.spec.narrows && !this.zoom ? Math.floor(this.xs.length / 5) : 0;
     for (const series of this.visible())
       this.xs.forEach((x, n) => {
@@ -82,7 +82,7 @@ export class Drawing {
         take(series.low?.[n]);
         take(series.high?.[n]);
       });
-    for (const [y] of this.spec.rules) take(y);
+    for (const { y } of this.spec.rules) take(y);
     if (this.spec.zero || this.bars()) take(0);
     if (low > high) return [0, 1];
     if (low === high) return low === 0 ? [0, 1] : [low - Math.abs(low) * 0.1, high + Math.abs(high) * 0.1];
@@ -91,7 +91,7 @@ export class Drawing {
   }
 
   drawShades() {
-    for (const [start, end, text] of this.spec.shades) {
+    for (const { start, end, text } of this.spec.shades) {
       const x = this.X(start), width = Math.max(this.X(end) - x, 0);
       const shade = draw("rect", { class: "shade", x, y: TOP, width, height: this.box.bottom - TOP });
       this.inner.append(shade);
@@ -114,8 +114,8 @@ export class Drawing {
       const anchor = x + half > this.box.width ? "end" : "middle";
       this.svg.append(draw("text", { class: "tick", x: Math.min(x, this.box.width), y: bottom + 18, "text-anchor": anchor }, text));
     }
-    for (const [value, text, tone] of this.spec.rules) {
-      const y = this.Y(value);
+    for (const { y: level, text, tone } of this.spec.rules) {
+      const y = this.Y(level);
       this.inner.append(draw("line", { class: `rule tone-${tone}`, x1: left, x2: right, y1: y, y2: y }),
         draw("text", { class: `note tone-${tone}`, x: right - 4, y: y - 5, "text-anchor": "end" }, text));
     }
@@ -123,7 +123,7 @@ export class Drawing {
 
   xTicks([low, high]) {
     const room = Math.max(2, Math.floor((this.box.right - this.box.left) / 88));
-    if (this.words) return this.spec.x.map((word, n) => [n, String(word)]);
+    if (this.categorical) return this.spec.x.map((name, n) => [n, String(name)]);
     if (this.spec.scale === "time") return timeTicks(low, high, room).map((at) => [at, timeTick(at, high - low)]);
     if (this.ages) return ageTicks(low, high).map((at) => [at, duration(at)]);
     if (this.spec.scale === "log") return logTicks(low, high).map((at) => [at, short(at)]);
@@ -184,7 +184,7 @@ export class Drawing {
   }
 
   drawMarks() {
-    for (const [x, text, tone] of this.spec.marks) {
+    for (const { x, text, tone } of this.spec.marks) {
       const at = this.X(x), mark = draw("g", { class: `mark tone-${tone}` });
       mark.append(draw("line", { x1: at, x2: at, y1: TOP, y2: this.box.bottom }),
         draw("path", { d: `M${at - 5} ${TOP - 8}h10l-5 8z` }), draw("title", {}, `${moment(x)}: ${text}`));
@@ -200,15 +200,15 @@ export class Drawing {
     return best;
   }
 
-  // The place in words of the horizontal axis.
-  place(n) {
+  // An x of the horizontal axis as text.
+  label(n) {
     const value = this.xs[n];
-    if (this.words) return String(this.spec.x[n]);
+    if (this.categorical) return String(this.spec.x[n]);
     if (this.spec.scale === "time") return moment(value);
-    return this.ages ? duration(value) : `${this.spec.xName} ${short(value)}`;
+    return this.ages ? duration(value) : `${this.spec.x_name} ${short(value)}`;
   }
 
-  // A line over one place, with a dot on each series; false where that place is not to be seen.
+  // A line at one x, with a dot on each series; false if that x is outside.
   point(n) {
     this.cross.replaceChildren();
     if (n === null || n >= this.xs.length) return false;

@@ -1,33 +1,36 @@
 // Keeps <main> as the server sees it now, over one event stream, and says when it cannot.
 
 import { morph } from "/static/morph.js";
+import { refusal } from "/static/refusal.js";
 
 const main = document.querySelector("main");
 const state = document.querySelector("#connection");
 const banner = document.querySelector("#lost");
 const SILENT_MS = 6000;
-let source = null, heard = Date.now(), wait = 1000, timer = null;
+let source = null, lastMessage = Date.now(), wait = 1000, timer = null;
 
-function say(word) {
-  state.dataset.state = word;
-  state.querySelector("span").textContent = { live: "live", lost: "not connected", paused: "paused" }[word];
-  banner.hidden = word !== "lost";
-  main.classList.toggle("stale", word === "lost");
+function show(status) {
+  state.dataset.state = status;
+  state.querySelector("span").textContent = { live: "live", lost: "not connected", paused: "paused" }[status];
+  banner.hidden = status !== "lost";
+  main.classList.toggle("stale", status === "lost");
 }
 
 function lost() {
+  const url = source?.url;
   source?.close();
   source = null;
-  say("lost");
+  show("lost");
+  if (url) refusal(url).then((text) => (banner.querySelector("em").textContent = text));
   clearTimeout(timer);
   timer = setTimeout(open, wait);
   wait = Math.min(wait * 1.6, 10000);
 }
 
-function hear() {
-  heard = Date.now();
+function onMessage() {
+  lastMessage = Date.now();
   wait = 1000;
-  say("live");
+  show("live");
 }
 
 function open() {
@@ -37,17 +40,17 @@ function open() {
   const url = new URL(main.dataset.live, location.href);
   source = new EventSource(url);
   source.addEventListener("main", (event) => {
-    hear();
+    onMessage();
     morph(main, event.data);
   });
-  source.addEventListener("beat", hear);
+  source.addEventListener("beat", onMessage);
   source.addEventListener("leave", () => location.reload());
   source.onerror = lost;
 }
 
 setInterval(() => {
-  if (source && Date.now() - heard > SILENT_MS) lost();
-  if (!banner.hidden) banner.querySelector("time").textContent = `${Math.round((Date.now() - heard) / 1000)} s`;
+  if (source && Date.now() - lastMessage > SILENT_MS) lost();
+  if (!banner.hidden) banner.querySelector("time").textContent = `${Math.round((Date.now() - lastMessage) / 1000)} s`;
 }, 1000);
 
 document.addEventListener("visibilitychange", () => {
@@ -55,9 +58,9 @@ document.addEventListener("visibilitychange", () => {
     source?.close();
     source = null;
     clearTimeout(timer);
-    say("paused");
+    show("paused");
   } else {
-    heard = Date.now();
+    lastMessage = Date.now();
     open();
   }
 });

@@ -23,9 +23,9 @@ function children(old, fresh) {
     one(same, next);
   }
   while (at) {
-    const gone = at;
+    const removed = at;
     at = at.nextSibling;
-    gone.remove();
+    removed.remove();
   }
 }
 
@@ -33,9 +33,9 @@ function children(old, fresh) {
 function clear(at, until, wanted) {
   if (!until.id) return at;
   while (at && at !== until && !wanted.has(at.id || null)) {
-    const gone = at;
+    const removed = at;
     at = at.nextSibling;
-    gone.remove();
+    removed.remove();
   }
   return at;
 }

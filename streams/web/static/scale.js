@@ -7,40 +7,40 @@ const UTC = { timeZone: "UTC" };
 
 export function linear(low, high, from, to) {
   const span = high - low || 1;
-  const place = (value) => from + ((value - low) / span) * (to - from);
-  place.invert = (at) => low + ((at - from) / (to - from)) * span;
-  return place;
+  const scale = (value) => from + ((value - low) / span) * (to - from);
+  scale.invert = (at) => low + ((at - from) / (to - from)) * span;
+  return scale;
 }
 
 export function logarithmic(low, high, from, to) {
   const inner = linear(Math.log10(low), Math.log10(high), from, to);
-  const place = (value) => inner(Math.log10(Math.max(value, low)));
-  place.invert = (at) => 10 ** inner.invert(at);
-  return place;
+  const scale = (value) => inner(Math.log10(Math.max(value, low)));
+  scale.invert = (at) => 10 ** inner.invert(at);
+  return scale;
 }
 
 export function ticks(low, high, count) {
   const raw = (high - low) / Math.max(count, 1) || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999);
-  const found = [];
-  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + step * 1e-9; n++) found.push(n * step);
-  return found;
+  const ticks = [];
+  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + step * 1e-9; n++) ticks.push(n * step);
+  return ticks;
 }
 
 export function timeTicks(low, high, count) {
   const raw = (high - low) / Math.max(count, 1);
   const least = high - low > 2 * DAY ? DAY : 0;
   const step = TIME_STEPS.find((n) => n >= raw && n >= least) ?? Math.ceil(raw / (365 * DAY)) * 365 * DAY;
-  const found = [];
-  for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push(at);
-  return found;
+  const ticks = [];
+  for (let at = Math.ceil(low / step) * step; at <= high; at += step) ticks.push(at);
+  return ticks;
 }
 
 export function logTicks(low, high) {
-  const found = [];
-  for (let power = Math.ceil(Math.log10(low) - 1e-9); power <= Math.log10(high) + 1e-9; power++) found.push(10 ** power);
-  return found.length > 1 ? found : [low, high];
+  const ticks = [];
+  for (let power = Math.ceil(Math.log10(low) - 1e-9); power <= Math.log10(high) + 1e-9; power++) ticks.push(10 ** power);
+  return ticks.length > 1 ? ticks : [low, high];
 }
 
 const AGES = [1, 10, MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 365 * DAY];

@@ -1,6 +1,8 @@
 // <river-tail spec="/tail/…">: records as they are committed, newest first; each opens to all of it.
 
-const SHOWN_MAX = 200;
+import { refusal } from "/static/refusal.js";
+
+const SHOWN_MAX = 200, AGAIN_MS = 5000;
 
 function cell(name, className, text) {
   const node = document.createElement(name);
@@ -45,26 +47,32 @@ class RiverTail extends HTMLElement {
       this.stop();
       this.state.textContent = event.data;
     });
-    this.source.onerror = () => (this.state.textContent = "not connected; trying again");
+    this.source.onerror = () => this.lost(this.source);
+  }
+
+  async lost(source) {
+    this.state.textContent = (await refusal(source.url)) || "not connected; reconnecting";
+    if (source.readyState === EventSource.CLOSED && source === this.source)
+      setTimeout(() => source === this.source && this.isConnected && this.start(), AGAIN_MS);
   }
 
   stop() {
     this.source?.close();
     this.source = null;
-    this.pause.textContent = "Go on";
+    this.pause.textContent = "Resume";
     this.state.textContent = "paused";
   }
 
   take({ rows, leftOut }) {
     for (const row of rows) this.list.prepend(this.row(row));
     while (this.list.childElementCount > SHOWN_MAX) this.list.lastElementChild.remove();
-    const note = leftOut ? `; ${leftOut.toLocaleString("en")} more came than can be read` : "";
-    this.state.textContent = this.list.childElementCount ? `following${note}` : "nothing yet that passes the filter";
+    const note = leftOut ? `; ${leftOut.toLocaleString("en")} more were not shown` : "";
+    this.state.textContent = this.list.childElementCount ? `following${note}` : "no record matches the filter so far";
   }
 
   row(row) {
     const details = document.createElement("details"), summary = cell("summary", "", "");
-    summary.append(cell("time", "", row.time.slice(11, 23)), cell("span", "place", `${row.partition}/${row.offset}`),
+    summary.append(cell("time", "", row.time.slice(11, 23)), cell("span", "position", `${row.partition}/${row.offset}`),
       cell("span", "key", row.key ?? "–"), cell("span", "value", row.value));
     details.append(summary);
     details.addEventListener("toggle", () => {

@@ -1,102 +1,130 @@
-"""Champion against challengers: what the evidence says so far, what is missing, who decides."""
+"""Champion against challengers: the evidence so far, what is missing, who decides."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
-from streams.monitor import changes, views
-from streams.monitor.rows import standing_name
-from streams.ops.boards import unreachable
-from streams.ops.charts import Chart, Rule, Series
-from streams.ops.desk import Desk
-from streams.ops.scene import Ask, Case, Scene
-from streams.ops.writing import money, number, percent, seconds_of
+from streams.monitor.store import event_queries, queries
+from streams.monitor.store.board import redis_errors
+from streams.monitor.store.row_mapping import standing_name
+from streams.web.charts.plain_language import confidence_text
+from streams.web.render.chart import Chart, Rule, Series
+from streams.web.render.formatting import money, number, seconds_of
+from streams.web.state.page_context import PageContext
+from streams.web.state.page_model import Case, PageModel, ViewRequest
 
 QUESTIONS = {
-    "worth": "What is served, against the baseline",
-    "shadow": "In shadow, against the champion",
-    "experiment": "In an experiment, on real answers",
+    "worth": "Served predictions against the baseline",
+    "shadow": "In shadow against the champion",
+    "experiment": "In an experiment, on served predictions",
 }
-VERDICTS = {"better": ("good", "better"), "worse": ("bad", "worse"), "undecided": ("warn", "open")}
+VERDICTS = {"better": ("good", "better"), "worse": ("bad", "worse"), "undecided": ("", "undecided")}
 COMPARED_MAX = 12
 
 
-async def view(desk: Desk, ask: Ask) -> Scene:
-    """Standings with their history, the models' scores, the acts and what became of them."""
-    case = ask.case
-    assert case is not None
-    board = (await desk.board(case)).board
-    try:
-        standings = await changes.standings(board.source)
-        told = await views.overview(board)
-        total = (await views.quality(board)).total
-        history = await changes.lifecycle(board.source)
-        chosen = sorted(standings, key=_order)[:COMPARED_MAX]
+async def view(context: PageContext, view_request: ViewRequest) -> PageModel:
+    """Return standings with their history, the models' scores, and the actions."""
+    case = view_request.case
+    board = (await context.board(case)).board
+    with redis_errors(case.settings):
+        standings = await event_queries.standings(board.source)
+        overview = await queries.overview(board)
+        total = (await queries.quality(board)).total
+        history = await event_queries.lifecycle(board.source)
+        now, earlier = _partition_standings(case, standings, overview.champions)
+        chosen = sorted(now, key=_order)[:COMPARED_MAX]
         charts = [
-            narrowing(case, n, s, await changes.standing_history(board.source, standing_name(s)))
-            for n, s in enumerate(chosen)
+            confidence_sequence_chart(
+                case, index, s, await event_queries.standing_history(board.source, standing_name(s))
+            )
+            for index, s in enumerate(chosen)
         ]
-    except (RedisError, OSError) as error:
-        raise unreachable(case, error) from error
     facts: dict[str, Any] = {
-        "told": told,
-        "rows": [_row(n, standing) for n, standing in enumerate(chosen)],
-        "models": _models(case, told.champion, total),
+        "overview": overview,
+        "rows": [_row(case, index, standing) for index, standing in enumerate(chosen)],
+        "earlier": [_row(case, 0, standing) for standing in sorted(earlier, key=_newest)[:20]],
+        "models": _models(case, overview.champion, total),
         "history": [change for change in reversed(history) if change.cause != "definition"][:40],
-        "deeds": desk.deeds.of(case.name, "command"),
+        "actions": context.actions.of(case.name, "command"),
         "promotion": case.use_case.promotion,
         "metric": case.use_case.metric,
         "unit": case.use_case.kpi.unit,
         "history_command": case.command("history", case.file),
         "models_command": case.command("models", "list", case.file),
     }
-    return Scene("contest.html", "Contest", facts, charts)
+    return PageModel("challengers.html", "Contest", facts, charts)
+
+
+def _partition_standings(
+    case: Case, standings: Sequence[Mapping[str, Any]], champions: Collection[str]
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return the comparisons that continue, and those that ended.
+
+    A comparison ends with another champion, or when its model is the champion or not declared.
+    """
+    now: list[Mapping[str, Any]] = []
+    earlier: list[Mapping[str, Any]] = []
+    for standing in standings:
+        continues = (
+            standing["question"] == "worth"
+            or not champions
+            or (
+                standing["against"] in champions
+                and standing["model"] in case.use_case.models
+                and standing["model"] not in champions
+            )
+        )
+        (now if continues else earlier).append(standing)
+    return now, earlier
+
+
+def _newest(standing: Mapping[str, Any]) -> float:
+    return -(seconds_of(standing["block_start"]) or 0.0)
 
 
 def _order(standing: Mapping[str, Any]) -> tuple[Any, ...]:
-    place = {"shadow": 1, "experiment": 0, "worth": 2}[standing["question"]]
-    return standing["segment"] is not None, place, -standing["gain"]
+    rank = {"shadow": 1, "experiment": 0, "worth": 2}[standing["question"]]
+    return standing["segment"] is not None, rank, -standing["gain"]
 
 
-def _row(number_: int, standing: Mapping[str, Any]) -> dict[str, Any]:
+def _row(case: Case, index: int, standing: Mapping[str, Any]) -> dict[str, Any]:
     unit = standing["kpi_unit"]
-    low, high = standing["lower"], standing["upper"]
     return {
         **standing,
-        "chart": f"gain{number_}",
-        "asked": QUESTIONS[standing["question"]],
-        "shown": VERDICTS[standing["verdict"]],
-        "sure": percent(1 - standing["alpha"], 0 if standing["alpha"] >= 0.01 else 2),
-        "gained": money(standing["gain"], unit),
-        "between": f"{money(low)} and {money(high, unit)}",
+        "chart": f"gain{index}",
+        "question_text": QUESTIONS[standing["question"]],
+        "verdict_pill": VERDICTS[standing["verdict"]],
+        "confidence": confidence_text(case, standing),
+        "gain_text": money(standing["gain"], unit),
         "recommendation": standing["recommendation"][:1].upper() + standing["recommendation"][1:],
-        "missing_words": _missing(standing),
+        "decision_text": _decision_text(standing),
     }
 
 
-def _missing(standing: Mapping[str, Any]) -> str:
-    """What is missing to a verdict, in words."""
+def _decision_text(standing: Mapping[str, Any]) -> str:
+    """Return what is missing to a verdict, in words."""
     if standing["verdict"] != "undecided":
         at = str(standing["decided_at"] or "")[:10]
         return f"Decided{' at ' + at if at else ''}."
+    if standing["blocks"] < standing["blocks_least"]:
+        return f"A decision needs at least {standing['blocks_least']} blocks."
     needed = standing["blocks_needed"]
     if needed is None:
-        return "At this difference no amount of evidence would decide it soon."
+        return "The difference is too small to be decided soon."
     blocks = "block" if needed == 1 else "blocks"
-    return f"About {number(needed)} more {blocks} decide it, if all goes on as it does."
+    return f"About {number(needed)} more {blocks} decide it at this difference."
 
 
-def narrowing(
+def confidence_sequence_chart(
     case: Case, n: int, standing: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
 ) -> Chart:
-    """The confidence sequence of one comparison, block by block."""
+    """Return the confidence sequence of one comparison, block by block."""
     return Chart(
         id=f"gain{n}",
         title=f"{standing['model']} against {standing['against']}",
-        say=f"Gain an event, in {standing['kpi_unit']}. Once the band leaves zero, it is decided.",
+        caption=f"Gain an event in {standing['kpi_unit']}, with its confidence sequence; decided "
+        "once it excludes zero.",
         x=[float(seconds_of(row["block_start"]) or 0) for row in history],
         series=[
             Series(
@@ -124,7 +152,7 @@ def _models(case: Case, champion: str | None, total: Mapping[str, Any]) -> list[
             "name": name,
             "champion": name == champion,
             "score": total.get(name),
-            "tone": f"m{number_ % 6}",
+            "tone": f"m{index % 6}",
         }
-        for number_, name in enumerate(case.use_case.models)
+        for index, name in enumerate(case.use_case.models)
     ]

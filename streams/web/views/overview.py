@@ -1,4 +1,4 @@
-"""All use cases, one row each: is it working, is it worth having, can it be trusted?"""
+"""All use cases, one row each: state, worth, trust."""
 
 from __future__ import annotations
 
@@ -7,68 +7,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from schemas.errors import RiverrunError
-from streams.monitor import changes, views
-from streams.monitor.figures import Overview
-from streams.ops.boards import unreachable
-from streams.ops.charts import Chart
-from streams.ops.desk import Desk
-from streams.ops.gaining import gained
-from streams.ops.scene import Ask, Case, Scene
-from streams.ops.words import Verdict, alike, trust, worth
+from streams.monitor.store import event_queries, queries
+from streams.monitor.store.board import redis_errors
+from streams.monitor.store.view_models import Overview
+from streams.web.charts.gain_chart import gain_chart
+from streams.web.charts.plain_language import PlainVerdict, group_alerts, trust, worth
+from streams.web.render.chart import Chart
+from streams.web.state.page_context import PageContext
+from streams.web.state.page_model import Case, PageModel, ViewRequest
 
 STATES = {
-    "live": ("good", "working"),
-    "recovering": ("warn", "catching up"),
-    "degraded": ("bad", "partly down"),
+    "live": ("good", "live"),
+    "recovering": ("warn", "recovering"),
+    "degraded": ("bad", "degraded"),
     "stopped": ("bad", "stopped"),
-    "unknown": ("", "not known"),
+    "unknown": ("", "unknown"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One use case as the overview shows it; `trouble` if nothing can be said of it."""
+    """One use case in the overview; `trouble` if nothing is known of it."""
 
     case: Case
     trouble: str = ""
-    told: Overview | None = None
+    overview: Overview | None = None
     monitored: bool = True
     state: tuple[str, str] = ("", "")
-    worth: Verdict | None = None
-    trust: Verdict | None = None
+    worth: PlainVerdict | None = None
+    trust: PlainVerdict | None = None
     trend: Chart | None = None
     alerts: Sequence[Mapping[str, Any]] = ()
 
 
-async def view(desk: Desk, ask: Ask) -> Scene:
-    """Every use case that the page was started with."""
-    rows = await asyncio.gather(*(row_of(desk, case) for case in desk.cases.values()))
+async def view(context: PageContext, view_request: ViewRequest) -> PageModel:
+    """Return every use case of the page."""
+    rows = await asyncio.gather(*(overview_row(context, case) for case in context.cases.values()))
     charts = [row.trend for row in rows if row.trend is not None]
-    return Scene("overview.html", "Overview", {"rows": rows}, charts)
+    return PageModel("overview.html", "Overview", {"rows": rows}, charts)
 
 
-async def row_of(desk: Desk, case: Case) -> Row:
-    """One use case; what cannot be reached is said and not raised."""
+async def overview_row(context: PageContext, case: Case) -> Row:
+    """Return one use case; an unreachable server is reported in the row, not raised."""
     try:
-        opened = await desk.board(case)
-        told = await views.overview(opened.board)
-        found = await views.quality(opened.board)
-        standings = await changes.standings(opened.board.source)
+        opened = await context.board(case)
+        with redis_errors(case.settings):
+            overview = await queries.overview(opened.board)
+            quality = await queries.quality(opened.board)
+            standings = await event_queries.standings(opened.board.source)
     except RiverrunError as error:
         return Row(case, trouble=str(error))
-    except (RedisError, OSError) as error:
-        return Row(case, trouble=str(unreachable(case, error)))
     standing = next((s for s in standings if s["question"] == "worth" and not s["segment"]), None)
     return Row(
         case,
-        told=told,
+        overview=overview,
         monitored=opened.monitored,
-        state=STATES[told.state],
-        worth=worth(case, told, standing),
-        trust=trust(told),
-        alerts=alike(told.alerts),
-        trend=gained(case, found, id=f"gained-{case.name}", height=130),
+        state=STATES[overview.state],
+        worth=worth(case, overview, standing),
+        trust=trust(overview),
+        alerts=group_alerts(overview.alerts),
+        trend=gain_chart(case, quality, id=f"gained-{case.name}", height=130),
     )

@@ -1,147 +1,145 @@
-"""One use case: what it is worth and how good it is over time, where it is worst, and why."""
+"""One use case: its worth and quality over time, its worst groups, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
-from models.kinds import BETTER
-from streams.monitor import changes, views
-from streams.monitor import reasons as told
-from streams.monitor.figures import Change, DelayPoint, Drifted, Quality, Restart
-from streams.ops import reasons
-from streams.ops.boards import unreachable
-from streams.ops.charts import Chart, Mark, Rule, Series, Shade
-from streams.ops.desk import Desk
-from streams.ops.gaining import gained
-from streams.ops.groups import group_words, lines_of, small_multiples
-from streams.ops.overview import row_of
-from streams.ops.sampled import sampled
-from streams.ops.scene import Ask, Case, Scene
-from streams.ops.writing import money, percent, seconds_of, span
+from models.spec.problem_types import BETTER
+from streams.monitor.store import event_queries, model_quality_queries, queries
+from streams.monitor.store.board import redis_errors
+from streams.monitor.store.view_models import Change, DelayPoint, DriftRow, Quality, Restart
+from streams.web.charts.calibration_chart import (
+    class_calibration,
+    regression_calibration,
+    sample_groups,
+)
+from streams.web.charts.gain_chart import gain_chart
+from streams.web.charts.importance_chart import importance_chart
+from streams.web.charts.score_lines import group_options, lines_of, small_multiples
+from streams.web.render.chart import Chart, Mark, Rule, Series, Shade
+from streams.web.render.formatting import money, percent, seconds_of, span
+from streams.web.state.page_context import PageContext
+from streams.web.state.page_model import Case, PageModel, ViewRequest
+from streams.web.views.overview import overview_row
 
 MATURE = 0.9
-"""A window in which less than this share of the predictions has its outcome is shaded."""
+"""Windows in which a smaller share of the predictions has its outcome are shaded."""
 
 GROUPS_SHOWN = 8
 MARKS_MAX = 60
-TOGETHER_S = 10.0
-"""Partitions that begin anew within so many seconds are one restart."""
+RESTART_GAP_S = 10.0
+"""Recoveries within so many seconds are one restart."""
 
 
-async def view(desk: Desk, ask: Ask) -> Scene:
-    """The whole use case, or the segment or slice that is asked for."""
-    case = ask.case
-    assert case is not None
-    segment, slice = ask.text("segment") or None, ask.text("slice") or None
-    opened = await desk.board(case)
+async def view(context: PageContext, view_request: ViewRequest) -> PageModel:
+    """Return the whole use case, or the requested segment or slice."""
+    case = view_request.case
+    segment, slice = view_request.text("segment") or None, view_request.text("slice") or None
+    opened = await context.board(case)
     board = opened.board
-    try:
-        found = await views.quality(board, segment=segment, slice=slice)
-        segments, slices = await views.segments(board), await views.slices(board)
-        marks = marks_of(
-            await changes.lifecycle(board.source),
-            await changes.drift(board.source),
-            await changes.restarts(board.source),
+    with redis_errors(case.settings):
+        quality = await queries.quality(board, segment=segment, slice=slice)
+        segments, slices = await queries.segments(board), await queries.slices(board)
+        marks = event_marks(
+            await event_queries.lifecycle(board.source),
+            await event_queries.drift(board.source),
+            await event_queries.restarts(board.source),
         )
-        leans = () if segment or slice else await told.importance(board)
-        bins = await told.calibration(board, segment=segment, slice=slice)
-        delays = await changes.delays(board.source, board.count, segment)
+        importance = () if segment or slice else await model_quality_queries.importance(board)
+        bins = await model_quality_queries.calibration(board, segment=segment, slice=slice)
+        delays = await event_queries.delays(board.source, board.count, segment)
         groups = () if segment or slice else (segments + slices)
-        worst = await small_multiples(
-            case, board, groups[: None if "all" in ask.query else GROUPS_SHOWN]
+        small = await small_multiples(
+            case, board, groups[: None if "all" in view_request.query else GROUPS_SHOWN]
         )
-    except (RedisError, OSError) as error:
-        raise unreachable(case, error) from error
-    charts = [*over_time(case, found, marks), delay_curve(case, delays), *worst]
+    charts = [*time_charts(case, quality, marks), delay_chart(case, delays), *small]
     if case.use_case.kind == "regression" and not segment and not slice:
-        known = desk.background.latest(("sampled", case.name), lambda: sampled(case))
-        charts.append(reasons.of_numbers(case, known.answer or []))
+        cached = context.sample_cache.latest(("sampled", case.name), lambda: sample_groups(case))
+        charts.append(regression_calibration(case, cached.answer or []))
     elif case.use_case.kind != "regression":
-        charts.append(reasons.of_classes(case, bins))
-    if leans:
-        charts.append(reasons.importance(case, leans))
+        charts.append(class_calibration(case, bins))
+    if importance:
+        charts.append(importance_chart(case, importance))
     facts: dict[str, Any] = {
-        "row": await row_of(desk, case),
-        "quality": found,
+        "row": await overview_row(context, case),
+        "quality": quality,
         "segment": segment,
         "slice": slice,
         "segments": segments,
         "slices": slices,
         "groups": groups,
-        "all": "all" in ask.query,
-        "worst": [chart.id for chart in worst],
+        "all": "all" in view_request.query,
+        "worst": [chart.id for chart in small],
     }
-    return Scene("value.html", case.name, facts, charts)
+    return PageModel("use_case.html", case.name, facts, charts)
 
 
-def over_time(case: Case, found: Quality, marks: list[Mark]) -> list[Chart]:
-    """What changes with event time, under one zoom."""
-    x = [float(seconds_of(point.start) or 0) for point in found.points]
-    shades = _unripe(found, x)
-    command = case.command("metrics", case.file, *group_words(found))
+def time_charts(case: Case, quality: Quality, marks: list[Mark]) -> list[Chart]:
+    """Return the charts over event time, which zoom together."""
+    x = [float(seconds_of(point.start) or 0) for point in quality.points]
+    shades = _immature(quality, x)
+    command = case.command("metrics", case.file, *group_options(quality))
     shared: dict[str, Any] = {"x": x, "group": "time", "command": command}
     kpi = Chart(
         id="kpi",
-        title=f"{_word(found)} an answer, {found.kpi_unit} an event",
-        say=_kpi_words(found),
-        series=lines_of(found, "kpi"),
-        unit=found.kpi_unit,
+        title=f"{_kpi_verb(quality)} a prediction, {quality.kpi_unit}",
+        caption=_kpi_caption(quality),
+        series=lines_of(quality, "kpi"),
+        unit=quality.kpi_unit,
         marks=marks,
         shades=shades,
         **shared,
     )
     metric = Chart(
         id="quality",
-        title=f"Quality: {found.metric}, {_better(found)} is better",
-        say="The shaded band is the 95 % interval of what was served.",
-        series=lines_of(found, "value", banded=True),
+        title=f"Quality: {quality.metric}, {_better(quality)} is better",
+        caption="The shaded band is the 95 % interval of the served predictions.",
+        series=lines_of(quality, "value", banded=True),
         marks=marks,
         shades=shades,
-        rules=[Rule(b, f"target {b:g}", "good") for n, b in _targets(case) if n == found.metric],
+        rules=[Rule(b, f"target {b:g}", "good") for n, b in _targets(case) if n == quality.metric],
         **shared,
     )
     volume = Chart(
         id="volume",
         title="Volume",
-        say="Predictions and, of those, how many have their outcome by now.",
+        caption="Predictions, and those that have their outcome by now.",
         series=[
-            Series("predictions", [p.predictions for p in found.points], "bars", "quiet"),
-            Series("outcomes", [p.outcomes for p in found.points], "bars", "served"),
+            Series("predictions", [p.predictions for p in quality.points], "bars", "quiet"),
+            Series("outcomes", [p.outcomes for p in quality.points], "bars", "served"),
         ],
         height=150,
         **shared,
     )
-    return [gained(case, found), kpi, metric, volume, *_coverage(case, found, shared)]
+    return [gain_chart(case, quality), kpi, metric, volume, *_coverage(case, quality, shared)]
 
 
-def _coverage(case: Case, found: Quality, shared: dict[str, Any]) -> list[Chart]:
-    if found.level is None:
+def _coverage(case: Case, quality: Quality, shared: dict[str, Any]) -> list[Chart]:
+    if quality.level is None:
         return []
-    served = [point.scores.get("served") for point in found.points]
+    served = [point.scores.get("served") for point in quality.points]
     return [
         Chart(
             id="coverage",
-            title="Do intervals hold what they promise?",
-            say=f"Share of outcomes inside the interval; {percent(found.level, 0)} is promised.",
-            series=[Series("held", [_percent(s.coverage) if s else None for s in served])],
+            title="Interval coverage",
+            caption=f"Share of outcomes in the interval; {percent(quality.level, 0)} is declared.",
+            series=[Series("coverage", [_percent(s.coverage) if s else None for s in served])],
             unit="%",
-            rules=[Rule(100 * found.level, f"promised {percent(found.level, 0)}", "good")],
+            rules=[Rule(100 * quality.level, f"declared {percent(quality.level, 0)}", "good")],
             **shared,
         ),
     ]
 
 
-def delay_curve(case: Case, delays: Sequence[DelayPoint]) -> Chart:
-    """How long labels take."""
+def delay_chart(case: Case, delays: Sequence[DelayPoint]) -> Chart:
+    """Return the chart of label delays."""
     reached = [point for point in delays if point.at_risk]
     half = next((point.age_s for point in reached if point.labelled >= 0.5), None)
     return Chart(
         id="delays",
-        title="How long outcomes take",
-        say="" if half is None else f"Half of them are there within {span(half)}.",
+        title="Label delay",
+        caption="" if half is None else f"Half of the outcomes arrive within {span(half)}.",
         x=[point.age_s for point in reached],
         series=[Series("share with an outcome", [_percent(p.labelled) for p in reached], "step")],
         scale="log",
@@ -152,46 +150,46 @@ def delay_curve(case: Case, delays: Sequence[DelayPoint]) -> Chart:
     )
 
 
-def _unripe(found: Quality, x: list[float]) -> list[Shade]:
-    """The stretch of newest windows whose outcomes are still due."""
+def _immature(quality: Quality, x: list[float]) -> list[Shade]:
+    """Return the span of newest windows with outcomes still due."""
     first = None
-    for point, at in zip(reversed(found.points), reversed(x), strict=True):
+    for point, at in zip(reversed(quality.points), reversed(x), strict=True):
         if point.maturity is not None and point.maturity >= MATURE:
             break
         first = at
-    if first is None or not found.points:
+    if first is None or not quality.points:
         return []
-    return [Shade(first, x[-1] + found.points[-1].window_s, "outcomes still due")]
+    return [Shade(first, x[-1] + quality.points[-1].window_s, "outcomes still due")]
 
 
-def marks_of(
-    lifecycle: Sequence[Change], drift: Sequence[Drifted], restarts: Sequence[Restart] = ()
+def event_marks(
+    lifecycle: Sequence[Change], drift: Sequence[DriftRow], restarts: Sequence[Restart] = ()
 ) -> list[Mark]:
-    """What happened, at its event time: changes of models and definitions, drift, restarts."""
-    marks, known = [], None
+    """Return marks at event times: changes of models and definitions, drift, restarts."""
+    marks, definition = [], None
     for change in lifecycle:
         at = seconds_of(change.event_time)
         if change.cause == "definition" and change.segment is None:
-            known, before = change.why, known
+            definition, before = change.why, definition
             if at is not None and before not in (None, change.why):
                 marks.append(Mark(at, change.why[:160], "quiet"))
         if at is not None and change.segment is None and change.cause != "definition":
             tone = "bad" if change.cause == "safeguard" else "served"
-            words = f"{change.model} → {change.to_state} ({change.cause}, {change.who})"
-            marks.append(Mark(at, f"{words}: {change.why}"[:160], tone))
+            text = f"{change.model} → {change.to_state} ({change.cause}, {change.who})"
+            marks.append(Mark(at, f"{text}: {change.why}"[:160], tone))
     for drifted in drift:
         at = seconds_of(drifted.since)
         if at is not None:
-            words = f"drift of {drifted.subject}: {drifted.was} → {drifted.now}"
-            marks.append(Mark(at, words[:160], "warn"))
-    marks += map(_restart, _together(restarts))
+            text = f"drift of {drifted.subject}: {drifted.was} → {drifted.now}"
+            marks.append(Mark(at, text[:160], "warn"))
+    marks += map(_restart, _group_restarts(restarts))
     return sorted(marks, key=lambda mark: mark.x)[-MARKS_MAX:]
 
 
-def _together(restarts: Sequence[Restart]) -> list[list[Restart]]:
+def _group_restarts(restarts: Sequence[Restart]) -> list[list[Restart]]:
     groups: list[list[Restart]] = []
     for restart in restarts:
-        if groups and restart.time - groups[-1][0].time <= TOGETHER_S:
+        if groups and restart.time - groups[-1][0].time <= RESTART_GAP_S:
             groups[-1].append(restart)
         else:
             groups.append([restart])
@@ -202,28 +200,31 @@ def _restart(group: Sequence[Restart]) -> Mark:
     numbers = ", ".join(str(number) for number in sorted({each.partition for each in group}))
     where = ", ".join(sorted({each.worker for each in group}))
     longest = max(each.seconds for each in group)
-    words = f"restart: partition {numbers} began anew at {where}, recovered in {span(longest)}"
-    return Mark(max(each.event_time for each in group), words[:160], "quiet")
+    text = f"restart: partition {numbers} restarted at {where}, recovered in {span(longest)}"
+    return Mark(max(each.event_time for each in group), text[:160], "quiet")
 
 
-def _kpi_words(found: Quality) -> str:
-    served, baseline = found.total.get("served"), found.total.get("baseline")
+def _kpi_caption(quality: Quality) -> str:
+    served, baseline = quality.total.get("served"), quality.total.get("baseline")
     if served is None or baseline is None or served.kpi is None or baseline.kpi is None:
         return ""
-    mine, other = money(served.kpi, found.kpi_unit), money(baseline.kpi, found.kpi_unit)
-    return f"Over all that is kept: {mine} served, {other} with the baseline."
+    served_text, baseline_text = (
+        money(served.kpi, quality.kpi_unit),
+        money(baseline.kpi, quality.kpi_unit),
+    )
+    return f"Over all stored windows: {served_text} served, {baseline_text} with the baseline."
 
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _word(found: Quality) -> str:
-    return "Cost of" if found.kpi_better == "lower" else "Earned by"
+def _kpi_verb(quality: Quality) -> str:
+    return "Cost of" if quality.kpi_better == "lower" else "Earned by"
 
 
-def _better(found: Quality) -> str:
-    return BETTER[found.metric]
+def _better(quality: Quality) -> str:
+    return BETTER[quality.metric]
 
 
 def _targets(case: Case) -> list[tuple[str, float]]:

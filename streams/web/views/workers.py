@@ -1,4 +1,4 @@
-"""Who works on what, how far and how fast; the topics; and a live tail of any of them."""
+"""Workers, partitions and their throughput; the topics; and a live tail of any of them."""
 
 from __future__ import annotations
 
@@ -8,50 +8,45 @@ from time import monotonic
 from typing import Any
 
 import orjson
-from redis.exceptions import RedisError
 
-from models.personal import masking_of
 from schemas.errors import RiverrunError
 from schemas.topics import BY_KIND
-from streams.monitor import workers as told
-from streams.monitor.figures import Sample
-from streams.monitor.views import samples
-from streams.ops.boards import unreachable
-from streams.ops.charts import Chart, Series, Shade
-from streams.ops.desk import Desk
-from streams.ops.scene import Ask, Case, Scene
-from streams.ops.writing import seconds_of
-from streams.tailing import filter_of, masked_row, row_of
-from streams.tapes import Tapes
+from streams.inspection.tail import filter_of
+from streams.monitor.store import worker_queries as worker_queries
+from streams.monitor.store.board import redis_errors
+from streams.monitor.store.queries import samples
+from streams.monitor.store.view_models import Sample
+from streams.web.render.chart import Chart, Series, Shade
+from streams.web.render.formatting import seconds_of
+from streams.web.state.live_tails import LiveTails
+from streams.web.state.page_context import PageContext
+from streams.web.state.page_model import Case, PageModel, ViewRequest
 
-BEFORE = 12
-"""Records that were there already, with which a tail begins."""
+BEAT_S = 2.0
+"""The longest interval between two messages of a silent tail."""
 
 ROWS_S_MAX = 40
-"""More rows a second than that nobody reads: they are counted instead."""
+"""Most rows a second; further rows are counted instead."""
 
 FILTERS_MAX = 8
 VALUE_CHARACTERS_MAX = 20_000
 
 
-async def view(desk: Desk, ask: Ask) -> Scene:
-    """Workers, partitions, topics, and the tail that is asked for."""
-    case = ask.case
-    assert case is not None
-    opened = await desk.board(case)
+async def view(context: PageContext, view_request: ViewRequest) -> PageModel:
+    """Return workers, partitions, topics, and the requested tail."""
+    case = view_request.case
+    opened = await context.board(case)
     source = opened.board.source
-    try:
-        rows = await told.partitions(source, opened.board.count)
-        crew = await told.workers(source)
-        measured = await samples(opened.board)
-    except (RedisError, OSError) as error:
-        raise unreachable(case, error) from error
-    kind = ask.text("topic", 40)
-    where = ask.text("where")
+    with redis_errors(case.settings):
+        rows = await worker_queries.partitions(source, opened.board.count)
+        workers = await worker_queries.workers(source)
+        sampled = await samples(opened.board)
+    kind = view_request.text("topic", 40)
+    where = view_request.text("where")
     facts: dict[str, Any] = {
         "partitions": rows,
-        "workers": crew,
-        "topics": await desk.ends(case).read(),
+        "workers": workers,
+        "topics": await context.topic_offsets(case).read(),
         "about": {kind: topic.about for kind, topic in BY_KIND.items()},
         "monitored": opened.monitored,
         "tail": kind if kind in BY_KIND else "",
@@ -60,21 +55,21 @@ async def view(desk: Desk, ask: Ask) -> Scene:
         "tail_command": case.command(
             "tail",
             f"{case.name}.{kind}",
-            *(word for text in _filters(where) for word in ("--where", text)),
+            *(arg for text in _filters(where) for arg in ("--where", text)),
         ),
     }
-    charts = _charts(case, measured, opened.board.count)
-    return Scene("workers.html", "Workers and topics", facts, charts)
+    charts = _charts(case, sampled, opened.board.count)
+    return PageModel("workers.html", "Workers and topics", facts, charts)
 
 
 def _charts(case: Case, measured: Sequence[Sample], count: int) -> list[Chart]:
     x = [seconds_of(sample.time) or 0.0 for sample in measured]
-    shades = _not_whole(x, [sample.live < count for sample in measured])
+    shades = _incomplete(x, [sample.live < count for sample in measured])
     command = case.command("status", case.file, "--watch")
-    made = (
+    measures = (
         ("speed", "Events a second", "events/s", "events_per_s"),
-        ("lag", "Waiting to be read", "records", "lag"),
-        ("latency", "From event to committed answer", "ms", "latency_s"),
+        ("lag", "Lag", "records", "lag"),
+        ("latency", "Latency from event to committed prediction", "ms", "latency_s"),
     )
     return [
         Chart(
@@ -90,21 +85,21 @@ def _charts(case: Case, measured: Sequence[Sample], count: int) -> list[Chart]:
             command=command,
             shades=shades,
         )
-        for id, title, unit, name in made
+        for id, title, unit, name in measures
     ]
 
 
-def _not_whole(x: Sequence[float], missing: Sequence[bool]) -> list[Shade]:
-    """The stretches in which a partition had no worker, or was recovering: starts and restarts."""
-    found: list[Shade] = []
-    for before, at, gone in zip(x, x[1:], missing[1:], strict=False):
-        if not gone:
+def _incomplete(x: Sequence[float], missing: Sequence[bool]) -> list[Shade]:
+    """Return the spans in which a partition had no worker, or was recovering."""
+    shades: list[Shade] = []
+    for before, at, missing_now in zip(x, x[1:], missing[1:], strict=False):
+        if not missing_now:
             continue
-        if found and found[-1].end == before:
-            found[-1].end = at
+        if shades and shades[-1].end == before:
+            shades[-1].end = at
         else:
-            found.append(Shade(before, at, "not all partitions live"))
-    return found
+            shades.append(Shade(before, at, "not all partitions live"))
+    return shades
 
 
 def _scaled(value: float | None, unit: str) -> float | None:
@@ -115,51 +110,28 @@ def _filters(where: str) -> list[str]:
     return where.split()[:FILTERS_MAX]
 
 
-async def tail(ask: Ask, send: Callable[..., Awaitable[None]]) -> None:
+async def tail(
+    tails: LiveTails, view_request: ViewRequest, send: Callable[..., Awaitable[None]]
+) -> None:
     """Send the newest records of a topic, then each as it is committed, as JSON rows.
 
     Personal fields are masked before the filter sees them. Rows beyond `ROWS_S_MAX` a second are
     counted and not sent.
     """
-    case, kind = ask.case, ask.text("topic", 40)
-    assert case is not None
+    case, kind = view_request.case, view_request.text("topic", 40)
     if kind not in BY_KIND:
         await send("failed", f"There is no topic {kind!r}.")
         return
     try:
-        await _tail(case, kind, _filters(ask.text("where")), send)
+        tests = [filter_of(text) for text in _filters(view_request.text("where"))]
+        async with tails.follow(case, kind, tests) as follower:
+            while True:
+                began = monotonic()
+                rows, left_out = await follower.take(ROWS_S_MAX, BEAT_S)
+                await _send(rows, left_out, send)
+                await asyncio.sleep(max(0.0, len(rows) / ROWS_S_MAX - (monotonic() - began)))
     except RiverrunError as error:
         await send("failed", str(error))
-
-
-async def _tail(
-    case: Case, kind: str, filters: list[str], send: Callable[..., Awaitable[None]]
-) -> None:
-    tests, masking = [filter_of(text) for text in filters], masking_of(case.use_case)
-    topic = case.names[kind]
-
-    def passing(records: list[Any]) -> list[dict[str, Any]]:
-        rows = (masked_row(row_of(record), kind, masking) for record in records)
-        return [row for row in rows if all(test(row) for test in tests)]
-
-    async with Tapes([topic], case.settings) as tapes:
-        bounds = await tapes.bounds()
-        before = [r for place in tapes.places for r in await tapes.last(place, BEFORE)]
-        before.sort(key=lambda record: record.timestamp)
-        await _send(passing(before)[-BEFORE:], 0, send)
-        second, sent, left_out, told_at = monotonic(), 0, 0, monotonic()
-        async for records in tapes.follow({place: end for place, (_, end) in bounds.items()}):
-            now = monotonic()
-            if now - second >= 1:
-                second, sent = now, 0
-            rows = passing(records)
-            room = max(0, ROWS_S_MAX - sent)
-            left_out += max(0, len(rows) - room)
-            if rows[:room] or now - told_at > 2 or (left_out and now - told_at > 0.5):
-                await _send(rows[:room], left_out, send)
-                told_at, left_out = now, 0
-            sent += min(len(rows), room)
-            await asyncio.sleep(0)
 
 
 async def _send(

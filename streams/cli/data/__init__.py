@@ -1,0 +1,1 @@
+"""Commands that move data out of and into the loop."""

@@ -1,0 +1,80 @@
+"""`riverrun status`: a use case and its partitions at a glance."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+from copy import deepcopy
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from streams.cli.shared.options import AsJson, Prefix, UseCaseName, Watch
+from streams.cli.shared.terminal import as_json, data
+from streams.cli.shared.watch_option import again
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase, load
+from streams.embedded.discovery import running
+from streams.topics.topic_admin import names_of
+
+
+def status(
+    usecase: UseCaseName, watch: Watch = False, prefix: Prefix = None, json: AsJson = False
+) -> None:
+    """Show a use case at a glance, and each partition: owner, state, lag, freshness, last error.
+
+    Exit code 1 if a partition has no owner or is not live. Example:
+    `riverrun status flight_eta --watch`
+    """
+    settings = running(Settings.load(riverrun_topic_prefix=prefix))
+    loaded = load(usecase)
+    with contextlib.suppress(KeyboardInterrupt):
+        for report in again(lambda: asyncio.run(_report(loaded, settings)), watch):
+            _show(report, json)
+            if not watch and any(row["state"] != "live" for row in report["partitions"]):
+                raise typer.Exit(1)
+
+
+async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
+    from streams.monitor.store import queries, worker_queries
+    from streams.monitor.store.board import board_of
+    from streams.replay import input_positions
+    from streams.telemetry import partition_table
+
+    async with board_of(loaded, settings) as board:
+        overview = await queries.overview(board)
+        rows = await worker_queries.partitions(board.source, board.count)
+        workers = await board.source.workers()
+        partitions = partition_table.partitions(deepcopy(workers), board.count)
+    faults = [text for worker in workers for text in worker.get("warnings", ())]
+    relays = [relay for worker in workers for relay in worker.get("relays", ())]
+    faults += [f"relay {each['relay']}: {each['error']}" for each in relays if each["error"]]
+    if any(row.state != "live" for row in rows):  # else the workers have looked
+        name, names = shlex.quote(loaded.argument), names_of(loaded.use_case, settings)
+        faults += await input_positions.faults(name, names, settings)
+    return {
+        "overview": overview,
+        "workers": workers,
+        "rows": rows,
+        "partitions": partitions,
+        "faults": list(dict.fromkeys(faults)),
+    }
+
+
+def _show(report: dict[str, Any], json: bool) -> None:
+    if json:
+        rows = [asdict(row) for row in report["rows"]]
+        as_json(report | {"overview": asdict(report["overview"]), "rows": rows})
+        return
+    from streams.cli.shared import tables
+
+    data.print(tables.overview(report["overview"]))
+    data.print()
+    data.print(tables.partitions(report["rows"]))
+    for text in report["faults"]:
+        data.print(f"\n{text}", style="red", soft_wrap=True)
+    for row in report["rows"]:
+        if row.state == "halted":  # whole lines, with a command to copy
+            data.print(f"\npartition {row.partition} {row.error}", soft_wrap=True)

@@ -1,0 +1,103 @@
+"""`riverrun verify`: predictions derived again from the log, and compared."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.shared.options import AsJson, Prefix, Trust, UseCaseName, trusted_sources
+from streams.cli.shared.progress import Progress
+from streams.cli.shared.terminal import DIFFERENT, UNPROVABLE, as_json, data, talk
+from streams.config.process_env import reexec_if_unsafe
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.embedded.discovery import running
+from streams.topics.topic_admin import names_of
+
+if TYPE_CHECKING:
+    from streams.replay.verify import Verified
+
+SAMPLE = 100
+
+
+def verify(
+    usecase: UseCaseName,
+    event_id: Annotated[
+        str | None, typer.Argument(metavar="[EVENT_ID]", help="Only this event's prediction.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help=f"So many, drawn evenly. Default: {SAMPLE}.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every prediction there is.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Draws the same sample again.")] = None,
+    trust: Trust = None,
+    prefix: Prefix = None,
+    json: AsJson = False,
+) -> None:
+    """Derive predictions again from the log, in a fresh process without Redis, and compare.
+
+    Every field is compared to the last bit. Records on `features` and `examples` are not compared;
+    `riverrun features check` compares the features in Redis. Exit code 1 on any difference, the
+    first of which is named with its journal position; 6 where it cannot be proved, since the
+    definition, the log or the versions are not available any more.
+    Example: `riverrun verify flight_eta --sample 500`
+    """
+    if (event_id is not None) + (sample is not None) + everything > 1:
+        raise typer.BadParameter("give one of EVENT_ID, --sample and --all")
+    reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
+    from streams.replay.archived_states import starts_of
+    from streams.replay.verify import Verifier  # River comes with it, which takes seconds
+
+    settings = running(Settings.load(riverrun_topic_prefix=prefix))
+    progress = Progress("journal entries derived")
+    loaded = load(usecase)
+    verifier = Verifier(
+        settings,
+        names_of(loaded.use_case, settings),
+        starts=starts_of(loaded, settings),
+        on_progress=progress,
+        trusted=trusted_sources(loaded, trust),
+    )
+    seed = random.randrange(2**32) if seed is None else seed
+    if everything:
+        work = verifier.every()
+    elif event_id is not None:
+        work = verifier.one(event_id)
+    else:
+        work = verifier.sample(sample or SAMPLE, seed)
+    verified = asyncio.run(work)
+    progress.done()
+    if json:
+        as_json(_result(usecase, verified, None if everything or event_id else seed))
+    else:
+        _print(verified)
+    if verified.different:
+        raise typer.Exit(DIFFERENT)
+    if not verified.proved:
+        raise typer.Exit(UNPROVABLE)
+
+
+def _result(usecase: str, verified: Verified, seed: int | None) -> dict[str, Any]:
+    return {"use_case": usecase, "seed": seed, **verified.as_json()}
+
+
+def _print(verified: Verified) -> None:
+    data.print(
+        f"checked {verified.checked:,}  different {verified.different:,}  "
+        f"cannot prove {verified.unproven:,}  ({verified.entries:,} journal entries derived)"
+    )
+    if verified.first is not None:
+        data.print(f"first difference: {verified.first}", style="red")
+    for reason in verified.reasons:
+        talk.print(f"cannot prove: {reason}", style="yellow")
+    if verified.skipped:
+        talk.print(
+            f"{verified.skipped:,} records were set aside and not applied, then as now: "
+            "riverrun dead-letters list USECASE --class skipped",
+        )
+    if verified.versions and verified.proved:
+        talk.print(f"the same, although with {'; '.join(verified.versions)}")

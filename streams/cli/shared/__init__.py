@@ -1,0 +1,1 @@
+"""Options, tables and terminal output that commands share."""

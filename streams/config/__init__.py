@@ -1,0 +1,1 @@
+"""Settings, the project's directory, and the loading of use cases."""

@@ -1,0 +1,1 @@
+"""`riverrun demo`: the whole loop on recorded flights."""

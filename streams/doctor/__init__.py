@@ -1,0 +1,1 @@
+"""`riverrun doctor`: checks of this machine and of the servers."""

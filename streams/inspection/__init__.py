@@ -1,0 +1,1 @@
+"""What commands show: tails, histories, the model registry. Nothing here writes."""

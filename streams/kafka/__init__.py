@@ -1,0 +1,3 @@
+"""Everything that talks to Kafka: transport, transactional writer, readers, topic
+administration.
+"""

@@ -1,0 +1,1 @@
+"""Runs without a worker: backtests, checks, backfills, exports, captures."""

@@ -1,0 +1,1 @@
+"""The runner of one partition: intake, `apply`, commit, recovery."""

@@ -1,0 +1,165 @@
+"""What a partition's runner does about a record on which `apply` fails.
+
+    first failure   the state is of no use: recover, and commit all that comes before the record
+    second          alone in its batch it fails again: tell of it on `lifecycle`, and wait
+    `skip_after`    so many failures, and the use case's rule sets it aside
+    `skip`          an operator's command does so; it is looked for on its topic beside the order of
+                    the inputs, since what blocks them may come before it
+
+The worker lives on, and so do its other partitions: a start anew would lead to the same record.
+Failures are counted in this process only. What is decided is in the journal, and decided once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from models.inputs.skipped_records import RULE, Place, Skip
+from schemas.topics import INPUTS
+from streams.kafka.transactional_writer import FAILURES
+from streams.partition.intake import ApplyFailed, Intake
+from streams.partition.ports import PartitionLog, PartitionTask, TransactionWriter, Wiring
+from streams.partition.skip_requests import wishes
+
+log = logging.getLogger("riverrun.partition")
+
+RETRIES = 1
+"""A failure that had a passing cause, such as memory, is gone the second time."""
+
+LOOK_S = 1.0
+
+
+class Suspect:
+    """The record at which one partition's task fails, and how often it has."""
+
+    def __init__(self, skip_after: int, advice: str, kinds: Sequence[str] = INPUTS) -> None:
+        self.failure: Skip | None = None
+        self.failures = 0
+        self._skip_after = skip_after
+        self._advice = advice
+        self._kinds = kinds
+
+    @property
+    def place(self) -> Place | None:
+        """Where it is; None while there is none."""
+        return None if self.failure is None else self.failure.place
+
+    def failed(self, failure: Skip, *, rule_may: bool) -> bool:
+        """Note that it failed; return whether it is to be tried again."""
+        self.failures = self.failures + 1 if self.place == failure.place else 1
+        self.failure = failure
+        return self._rule_acts(rule_may) or self.failures <= RETRIES
+
+    def _rule_acts(self, rule_may: bool) -> bool:
+        return bool(self._skip_after) and rule_may
+
+    def by_rule(self, *, rule_may: bool) -> Skip | None:
+        """Return the record, if the rule sets it aside."""
+        if self.failure is None or not self._rule_acts(rule_may):
+            return None
+        if self.failures < self._skip_after:
+            return None
+        why = f"`apply` failed {self.failures} times (skip_after={self._skip_after})"
+        return self.failure._replace(who=RULE, why=why)
+
+    def informed(self, skip: Skip) -> Skip:
+        """Return a wish, with the failure that this process knows."""
+        if skip.place != self.place or self.failure is None or skip.error is not None:
+            return skip
+        return skip._replace(error=self.failure.error, traceback=self.failure.traceback)
+
+    def told(self, partition: int) -> str:
+        """Return what operators are told of the stop, with the ways on."""
+        assert self.failure is not None
+        index, offset = self.failure.place
+        kind = self._kinds[index]
+        which = "" if kind == "events" else f" --input {kind}"
+        return (
+            f"stopped at {kind} offset {offset}: {self.failure.error}. Nothing of this "
+            "partition is answered until the code is mended and the worker started anew, or the "
+            f"record is set aside: riverrun skip {self._advice} {partition} {offset}{which} "
+            "--why '…'"
+        )
+
+
+class FailingRecord:
+    """One partition's. failed → (look, at each recovery | until_wished)."""
+
+    def __init__(self, number: int, wiring: Wiring) -> None:
+        self.number = number
+        self.title = wiring.title(number)
+        self.wiring = wiring
+        self.suspect = Suspect(wiring.skip_after, wiring.shown_name, wiring.kinds)
+        self.untold: str | None = None  # why no metrics are told
+        self._commands = wiring.kinds.index("commands") if "commands" in wiring.kinds else -1
+        obeyed = wiring.obeys_skips and 0 <= self._commands < len(wiring.inputs)
+        self._has_commands = obeyed and wiring.inputs[self._commands] is not None
+
+    async def failed(
+        self, error: ApplyFailed, task: PartitionTask, writer: TransactionWriter | None
+    ) -> bool:
+        """Note a failure; gives whether the record is to be tried again. If not, it is told."""
+        again = self.suspect.failed(error.failure, rule_may=task.rule_may_skip())
+        log.error("%s: %s\n%s", self.title, error, error.failure.traceback)
+        if not again and writer is not None:
+            with contextlib.suppress(*FAILURES):
+                await writer.commit(task.halted(error.index, error.record, error.failure), None)
+        return again
+
+    def report(self, task: PartitionTask) -> Sequence[Any]:
+        """Return the task's report; it only reads the state, so its failure stops nothing."""
+        try:
+            made, self.untold = task.report(), None
+        except Exception as error:  # a bug, told in the status and the log
+            text = f"metrics are not told: {type(error).__name__}"
+            if self.untold != text:
+                masked = bool(getattr(task, "masking", None))  # its words may be personal
+                log.error("%s: %s", self.title, text, exc_info=None if masked else error)
+            made, self.untold = (), text
+        return made
+
+    @property
+    def told(self) -> str:
+        """Why the partition stands still, with the ways on."""
+        return self.suspect.told(self.number)
+
+    async def look(self, reader: PartitionLog, task: PartitionTask, intake: Intake) -> None:
+        """Tell the intake what is to be set aside, before anything is applied."""
+        skips, rule_may = {}, task.rule_may_skip()
+        if self._has_commands:
+            skips = wishes(await reader.unread(self._commands, task.next[self._commands]))
+        if (ruled := self.suspect.by_rule(rule_may=rule_may)) is not None:
+            skips.setdefault(ruled.place, ruled)
+        intake.skips = {place: self.suspect.informed(skip) for place, skip in skips.items()}
+        intake.suspect = self.suspect.place
+
+    async def until_wished(self, following: Sequence[int], stopped: asyncio.Event) -> None:
+        """Wait until a command sets the record aside, or until `stopped`; `following` is each
+        input's next offset.
+        """
+        log.error("%s: %s", self.title, self.told)
+        while not stopped.is_set():
+            reader = self.wiring.open_log(self.number)
+            try:
+                await reader.start()
+                while not stopped.is_set():
+                    if self._has_commands:
+                        commands = await reader.unread(self._commands, following[self._commands])
+                        if self.suspect.place in wishes(commands):
+                            return
+                    await _paused(stopped)
+            except FAILURES as error:
+                log.warning("%s: %s", self.title, error)
+                await _paused(stopped)
+            finally:
+                await reader.close()
+
+
+async def _paused(stopped: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_S):
+            await stopped.wait()

@@ -1,0 +1,33 @@
+"""Recordings: events and outcomes in files and topics, read in one way by all commands.
+
+Nothing is dropped or changed in silence: what was detected, refused or understood in one of two
+ways is in the `Report`. One bad record never ends a run; a recording of which nothing can be used
+does. The format is in docs/reference/RECORDINGS.md.
+
+    files      files, folders, archives, compression      encodings  bytes → text
+    delimited  CSV          documents  JSON               tables     Parquet, Arrow
+    cells      a cell → a JSON value, by its field        shape      a row → event, outcome
+    part       one file     recording  all of them, in the order of time
+"""
+
+from streams.recordings.part import Format
+from streams.recordings.recording import (
+    Recording,
+    Refusal,
+    Row,
+    events_of,
+    recording_of,
+)
+from streams.recordings.report import Report
+from streams.recordings.topic import TopicReader
+
+__all__ = [
+    "Format",
+    "Recording",
+    "Refusal",
+    "Report",
+    "Row",
+    "TopicReader",
+    "events_of",
+    "recording_of",
+]

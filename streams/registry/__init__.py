@@ -1,0 +1,1 @@
+"""The Schema Registry: schemas that records of foreign topics were written with."""

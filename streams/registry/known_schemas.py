@@ -1,0 +1,90 @@
+"""The schemas that a worker's relays know: those kept on the log, then those of the registry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from models.formats.payload import Schemas, WriterSchema
+from models.formats.wire_format import HEADER_BYTES, MAGIC
+from schemas.errors import Unavailable
+from streams.config.settings import Settings
+from streams.registry.schema_registry import SchemaRegistry, registry_of
+
+
+class KnownSchemas:
+    """The schemas that one worker knows: read → fetch*. `stored`: ids of those on the topic."""
+
+    def __init__(self, registry: SchemaRegistry | None) -> None:
+        self.by_id: dict[int, WriterSchema] = {}
+        self.stored: set[int] = set()
+        self._registry = registry
+        self._asking = asyncio.Lock()
+
+    async def read(self, client: Mapping[str, Any], topic: str) -> None:
+        """Read what is on the log. Raises `Unavailable`."""
+        for value in await _values(client, topic):
+            row = orjson.loads(value)
+            references = tuple((name, text) for name, text in row["references"])
+            schema = WriterSchema(row["id"], row["type"], row["text"], references)
+            self.by_id[schema.id] = schema
+            self.stored.add(schema.id)
+
+    async def fetch(self, id: int) -> WriterSchema | None:
+        """Return a schema of the registry; None if it has none of that id."""
+        if self._registry is None:
+            raise Unavailable(
+                f"a source's record names schema {id}, and no Schema Registry is set. Set "
+                "SCHEMA_REGISTRY_URL and start the worker anew."
+            )
+        async with self._asking:
+            if id in self.by_id:  # by another relay meanwhile
+                return self.by_id[id]
+            async with self._registry as registry:
+                return await registry.schema(id)
+
+
+async def _values(client: Mapping[str, Any], topic: str) -> list[bytes]:
+    topic_partition = TopicPartition(topic, 0)
+    consumer = AIOKafkaConsumer(
+        **client,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+    )
+    try:
+        await consumer.start()
+        consumer.assign([topic_partition])
+        end = (await consumer.end_offsets([topic_partition]))[topic_partition]
+        consumer.seek(
+            topic_partition, (await consumer.beginning_offsets([topic_partition]))[topic_partition]
+        )
+        values: list[bytes] = []
+        while await consumer.position(topic_partition) < end:
+            fetched = await consumer.getmany(topic_partition, timeout_ms=250)
+            values += [r.value for r in fetched.get(topic_partition, ()) if r.value is not None]
+        return values
+    except KafkaError as error:
+        raise Unavailable(f"{topic} cannot be read: {error}") from error
+    finally:
+        await consumer.stop()
+
+
+def schemas_of(values: Iterable[bytes], settings: Settings) -> Schemas:
+    """Return the schemas of the registry that values in Confluent's wire format name."""
+    ids = {
+        int.from_bytes(value[1:HEADER_BYTES], "big")
+        for value in values
+        if len(value) >= HEADER_BYTES and value[0] == MAGIC
+    }
+    return asyncio.run(_fetched(sorted(ids), KnownSchemas(registry_of(settings))))
+
+
+async def _fetched(ids: Iterable[int], known: KnownSchemas) -> Schemas:
+    schemas = {id: await known.fetch(id) for id in ids}
+    return {id: schema for id, schema in schemas.items() if schema is not None}

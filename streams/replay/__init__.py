@@ -1,0 +1,1 @@
+"""The state of a partition derived again from the log: verify, explain, roll back."""

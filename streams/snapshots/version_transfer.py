@@ -1,0 +1,127 @@
+"""A shared model's version as it travels on `models`: numbers or a pickle, and a seal over it.
+
+Who may write to the topic may not thereby run code: a state is read only if its seal (HMAC-SHA256
+under RIVERRUN_SNAPSHOT_KEY) is of it and of what it is for, and a pickle only by the exact list of
+names that snapshots are read by. `VersionReader` reads each version once for all partitions of a
+process.
+"""
+
+from __future__ import annotations
+
+import hmac
+import pickle
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from models.inputs.decoder import parsed_update
+from models.serving.model_slot import ModelSlot
+from models.spec.use_case import UseCase
+from models.training import linear_state
+from models.training.versions import (
+    ENCODING,
+    LINEAR,
+    PICKLE,
+    STATE,
+    Pack,
+    VersionRef,
+    label_of_version,
+)
+from schemas.errors import Incompatible, Malformed
+from schemas.headers import Headers
+from streams.config.use_case_loader import namespace_of, standing_in
+from streams.snapshots.model_transfer import STATE_BYTES_MAX, pickled, seal
+from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+
+SEAL = "seal"
+COPIES_MAX = 4
+"""Versions of each model kept decoded: partitions of one process are at most this far apart."""
+
+
+def packer(use_case: UseCase, key: Callable[[], bytes]) -> Pack:
+    """Return what makes the headers of a version: its state as it is now, and the seal."""
+    module = use_case.event.__module__
+
+    def pack(slot: ModelSlot, label: bytes) -> Headers:
+        numbers = linear_state.packed(slot.model)
+        if numbers is not None:
+            encoding, state = LINEAR, numbers
+        else:
+            with standing_in(module, namespace_of(module, [*use_case.models.values()])):
+                encoding, state = PICKLE, zlib.compress(pickled(slot.model), 1)
+        mark = seal(label + encoding, state, key()).encode()
+        return ((ENCODING, encoding), (STATE, state), (SEAL, mark))
+
+    return pack
+
+
+class VersionReader:
+    """models.training.versions.Unpack, for all partitions of a process.
+
+    Memory: the newest `COPIES_MAX` versions of each model that were asked for.
+    """
+
+    def __init__(self, use_case: UseCase, key: Callable[[], bytes]) -> None:
+        self._use_case = use_case
+        self._key = key
+        self._allowed = Allowed(use_case.models.values(), use_case.event.__module__)
+        self._copies: OrderedDict[tuple[bytes, str], ModelSlot] = OrderedDict()
+
+    def __call__(self, version: VersionRef, label: bytes) -> ModelSlot:
+        """Return the version's model, which nobody changes. Raises `Incompatible`."""
+        headers = dict(version.headers or ())
+        self.check(headers, label)
+        copy = label, headers[SEAL].decode()
+        slot = self._copies.get(copy)
+        if slot is None:
+            slot = ModelSlot(version.name, None, self._model(version.name, headers))
+            slot.trained_on = version.trained_on
+            self._copies[copy] = slot
+            if len(self._copies) > COPIES_MAX * len(self._use_case.models):
+                self._copies.popitem(last=False)
+        return slot
+
+    def check(self, headers: dict[str, bytes], label: bytes) -> None:
+        """Raise `Incompatible` unless the state is sealed as of that label."""
+        state = headers.get(STATE)
+        encoding, given = headers.get(ENCODING, b""), headers.get(SEAL, b"")
+        if state is None:
+            raise Incompatible("the version has no state")
+        sealed = seal(label + encoding, state, self._key()).encode()
+        if not hmac.compare_digest(sealed, given):
+            raise Incompatible(
+                "the version is not sealed with the RIVERRUN_SNAPSHOT_KEY in use here. Give every "
+                "worker of a use case the same key"
+            )
+
+    def _model(self, name: str, headers: dict[str, bytes]) -> Any:
+        try:
+            if headers[ENCODING] == LINEAR:
+                return linear_state.filled(self._use_case.models[name](), headers[STATE])
+            unpacker = zlib.decompressobj()
+            data = unpacker.decompress(headers[STATE], STATE_BYTES_MAX)
+            if not unpacker.eof:
+                raise Incompatible(f"the version of {name} has more than {STATE_BYTES_MAX} bytes")
+            return unpickle([data], self._allowed)
+        except (Refused, zlib.error, ValueError, KeyError, TypeError, pickle.PickleError) as error:
+            raise Incompatible(f"the version of {name} cannot be read: {error}") from error
+
+    def flaw(self, record: Any) -> str | None:
+        """Return why the version in a record of `models` cannot be used; None if it can, or where
+        every worker sees that it cannot.
+        """
+        try:
+            update, _ = parsed_update(record.value)
+            version = update["version"]
+            counts = version["generation"], version["trained_on"]
+        except (Malformed, TypeError, KeyError):
+            return None
+        try:
+            at = update["number"], record.offset
+            of = VersionRef(version["model"], update["definition"], *counts, *at, None)
+            label = label_of_version(self._use_case.name, of)
+            self.check(dict(record.headers), label)
+        except Incompatible as error:
+            return str(error)
+        return None

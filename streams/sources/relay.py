@@ -1,0 +1,159 @@
+"""One relay of a worker: the runner of a partition, on foreign inputs, as long as it is owned.
+
+Relay n runs in the worker that owns partition n. It begins again after any failure; only a foreign
+topic that is not the one that was read ends the worker, since a person has to decide then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from faust.types import TP
+
+from models.relay.relay_task import RelayInput
+from schemas.errors import ConfigError, Incompatible
+from streams.kafka.direct_consumer import DirectConsumer
+from streams.kafka.faust_transport import Batch
+from streams.partition.direct_source import DirectSource
+from streams.partition.runner import PartitionRunner
+from streams.partition.shared_topic import Group
+from streams.registry.known_schemas import KnownSchemas
+from streams.sources.relay_plan import RelayPlan
+from streams.sources.schema_gate import SchemaGate
+from streams.telemetry.measurements import Measurements
+
+log = logging.getLogger("riverrun.sources")
+
+AGAIN_S = 5.0
+WATCH_S = 0.5
+Consume = Callable[[Mapping[str, Any], Collection[TP], Callable[[Batch], None]], DirectConsumer]
+
+
+class Relay:
+    """Relay `number`, from the assignment of its partition to its revocation: run → stop."""
+
+    def __init__(
+        self,
+        plan: RelayPlan,
+        number: int,
+        generation: int,
+        group: Group,
+        *,
+        counts: Callable[[], Mapping[str, int]],
+        schemas: KnownSchemas,
+        siblings: Callable[[], int],
+        measures: Measurements,
+        consume: Consume = DirectConsumer,
+    ) -> None:
+        self.number = number
+        self.runner: PartitionRunner | None = None
+        self.error: str | None = None
+        self.inputs: list[RelayInput] = []
+        self._gate: SchemaGate | None = None
+        self._plan = plan
+        self._generation = generation
+        self._group = group
+        self._counts = counts
+        self._schemas = schemas
+        self._siblings = siblings
+        self._measures = measures
+        self._consume = consume
+        self._stopping = False
+        self._renewed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Relay until stopped. Raises what a person has to decide."""
+        while not self._stopping:
+            self._renewed.clear()
+            self.inputs = self._plan.inputs(self.number, self._counts())
+            try:
+                if self.inputs:
+                    await self._life()
+                else:
+                    await self._renewed.wait()
+            except (asyncio.CancelledError, Incompatible, ConfigError):
+                raise
+            except Exception as error:
+                self.error = f"{type(error).__name__}: {error}"
+                log.exception("relay %d stopped; it begins again in %g s", self.number, AGAIN_S)
+                await self._pause()
+
+    def renew(self) -> None:
+        """Begin again with the inputs that there are now."""
+        self._renewed.set()
+
+    def stop(self) -> None:
+        """End after the transaction in flight."""
+        self._stopping = True
+        self._renewed.set()
+
+    async def _life(self) -> None:
+        plan = self._plan
+        wiring = plan.wiring(self.inputs, self._schemas)
+        runner: PartitionRunner | None = None
+
+        def accept(batch: Batch) -> None:
+            assert runner is not None
+            runner.accept(batch)
+
+        known = self._schemas
+        gate = self._gate = SchemaGate(plan.registered, known.by_id, known.fetch, accept)
+        consumer = self._consume(plan.client, wiring.inputs, gate.give)
+        runner = self.runner = PartitionRunner(
+            self.number,
+            self._generation,
+            DirectSource(consumer, self._group),
+            wiring,
+            siblings=self._siblings,
+            measures=self._measures,
+        )
+        consumer.start()
+        running = asyncio.create_task(runner.run())
+        sides = [
+            asyncio.create_task(self._watch(runner)),
+            asyncio.create_task(self._renewed.wait()),
+        ]
+        try:
+            await asyncio.wait({running, *sides}, return_when=asyncio.FIRST_COMPLETED)
+            if sides[0].done():
+                sides[0].result()  # it has stalled
+            runner.stop()
+            await running
+            self.error = None
+        finally:
+            for task in (running, *sides):
+                task.cancel()
+            self.runner = self._gate = None
+            gate.close()
+            await consumer.close()
+
+    async def _watch(self, runner: PartitionRunner) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            runner.watch()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(AGAIN_S):
+                await self._renewed.wait()
+        except TimeoutError:
+            return
+
+    def status(self) -> dict[str, Any]:
+        """Return plain values for `riverrun status`."""
+        runner = self.runner
+        told = {} if runner is None else runner.status()
+        return {
+            "relay": self.number,
+            "inputs": [[each.source.topic, each.partition] for each in self.inputs],
+            "state": told.get("state", "waiting"),
+            "next": told.get("next"),
+            "lag": told.get("lag"),
+            "records": told.get("records"),
+            "commits": told.get("commits"),
+            "counts": told.get("counts"),
+            "error": self.error or (self._gate and self._gate.error) or told.get("error"),
+        }

@@ -1,0 +1,120 @@
+"""Which relay reads what, and how it is connected: the runner of a partition, with other inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from faust.types import TP
+
+from models.inputs.merge_order import choose_earliest
+from models.relay.relay_task import RelayInput, RelayTask
+from models.spec.use_case import UseCase
+from streams.kafka.transactional_writer import Limits, TransactionalWriter
+from streams.partition.ports import FreshStore, Pace, PartitionLog, Wiring
+from streams.registry.known_schemas import KnownSchemas
+from streams.registry.schema_registry import SchemaRegistry
+from streams.sources.relay_log import RelayLog, refuse_replaced
+
+RELAY_PACE = Pace(batch_records_max=4_000)
+"""A record costs a relay a tenth of what it costs a partition task."""
+
+
+@dataclass(frozen=True)
+class RelayPlan:
+    """The relays of one use case: one for each of its partitions. `topics` kind → name."""
+
+    use_case: UseCase
+    client: Mapping[str, Any]
+    topics: Mapping[str, str]
+    group_id: str
+    partitions: int
+    definition: str
+    shorten: Callable[[Any, int], Any | None] = lambda output, limit_bytes: None
+    compression: str | None = None
+    registry: SchemaRegistry | None = None
+    shown_name: str = "USECASE"
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def sources(self) -> list[str]:
+        """Return the names of the foreign topics."""
+        return [source.topic for source in self.use_case.sources]
+
+    @property
+    def registered(self) -> list[str]:
+        """Return those of them whose values name their schema."""
+        return [s.topic for s in self.use_case.sources if s.format.uses_registry]
+
+    def inputs(self, number: int, counts: Mapping[str, int]) -> list[RelayInput]:
+        """Return what relay `number` reads; `counts` foreign topic → its partitions.
+
+        Partitions of the same number of topics with the same count meet in one relay, so that
+        what has one key is merged by time.
+        """
+        return [
+            RelayInput(source, partition)
+            for source in self.use_case.sources
+            for partition in range(number, counts.get(source.topic, 0), self.partitions)
+        ]
+
+    def wiring(self, inputs: Sequence[RelayInput], schemas: KnownSchemas) -> Wiring:
+        """Return what a relay of these inputs is connected to."""
+        topic_partitions = tuple(TP(each.source.topic, each.partition) for each in inputs)
+        return Wiring(
+            inputs=topic_partitions,
+            store=FreshStore(lambda n: self._task(n, inputs, schemas)),
+            open_log=lambda n: self._log(n, topic_partitions),
+            open_writer=self._writer,
+            choose=choose_earliest,
+            aligned=range(len(topic_partitions)),
+            pace=RELAY_PACE,
+            skip_after=self.use_case.skip_after,
+            partitions=self.partitions,
+            kinds=("source",) * len(topic_partitions),
+            obeys_skips=False,
+            title=lambda n: f"relay {n}",
+            roll=partial(resumed, topic_partitions),
+            shorten=self.shorten,
+            shown_name=self.shown_name,
+        )
+
+    def _task(self, number: int, inputs: Sequence[RelayInput], schemas: KnownSchemas) -> RelayTask:
+        return RelayTask(
+            self.use_case,
+            number,
+            inputs,
+            partitions=self.partitions,
+            definition=self.definition,
+            schemas=schemas.by_id,
+            stored_schemas=schemas.stored,
+        )
+
+    def _log(self, number: int, topic_partitions: Sequence[TP]) -> RelayLog:
+        return RelayLog(
+            self.client, journal=self.topics["relays"], inputs=topic_partitions, number=number
+        )
+
+    def _writer(self, number: int) -> TransactionalWriter:
+        return TransactionalWriter(
+            self.client,
+            transactional_id=f"{self.group_id}-relay-{number}",
+            partition=number,
+            topics={**self.topics, "journal": self.topics["relays"]},
+            limits=self.limits,
+            compression=self.compression,
+        )
+
+
+async def resumed(
+    topic_partitions: Sequence[TP], task: Any, log: PartitionLog, on_progress: Callable[[Any], None]
+) -> Any:
+    """Return the relay of these inputs at its journal's end: its newest entry is all it needs."""
+    last = await log.last()
+    if last is not None:
+        await refuse_replaced(log, topic_partitions, last)
+    task.resume(last)
+    on_progress(task)
+    return task

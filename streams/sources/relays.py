@@ -1,0 +1,129 @@
+"""The relays of one worker, one beside each partition that it owns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+from schemas.errors import Incompatible, Unavailable
+from streams.partition.shared_topic import Group
+from streams.registry.known_schemas import KnownSchemas
+from streams.replay.input_positions import ANEW
+from streams.sources.relay import Relay
+from streams.sources.relay_plan import RelayPlan
+from streams.telemetry.measurements import Measurements
+from streams.topics.topic_identity import Identity, Topics
+
+log = logging.getLogger("riverrun.sources")
+
+LOOK_S = 5.0
+STOP_S_MAX = 5.0
+
+
+class Relays:
+    """start → (begin | end)* → close. `fail` is told what a worker must not go on with."""
+
+    def __init__(self, plan: RelayPlan, fail: Callable[[Exception], None]) -> None:
+        self.plan = plan
+        self.relays: dict[int, Relay] = {}
+        self.warnings: list[str] = []
+        self.measures: dict[int, Measurements] = {}
+        self._fail = fail
+        self._runs: dict[int, asyncio.Task[None]] = {}
+        self._topics: dict[str, Identity] = {}
+        self._schemas = KnownSchemas(plan.registry)
+        self._schemas_read = not plan.registered
+        self._looking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look at the foreign topics."""
+        self._looking = asyncio.create_task(self._look())
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._looking
+
+    def begin(self, numbers: Collection[int], generation: int, group: Group) -> None:
+        """Relay what belongs to these partitions."""
+        for number in sorted(numbers):
+            relay = self.relays[number] = Relay(
+                self.plan,
+                number,
+                generation,
+                group,
+                counts=self._counts,
+                schemas=self._schemas,
+                siblings=lambda: len(self.relays),
+                measures=self.measures.setdefault(number, Measurements()),
+            )
+            run = self._runs[number] = asyncio.create_task(relay.run(), name=f"relay {number}")
+            run.add_done_callback(self._ended)
+
+    async def end(self) -> None:
+        """Let every transaction in flight end, bounded."""
+        relays, self.relays = self.relays, {}
+        runs, self._runs = self._runs, {}
+        for relay in relays.values():
+            relay.stop()
+        if runs:
+            await asyncio.wait(runs.values(), timeout=STOP_S_MAX)
+        for run in runs.values():
+            run.cancel()
+
+    def _ended(self, run: asyncio.Task[None]) -> None:
+        error = None if run.cancelled() else run.exception()
+        if isinstance(error, Exception):
+            log.error("%s: %s", run.get_name(), error)
+            self._fail(error)
+
+    # The foreign topics.
+
+    def _counts(self) -> dict[str, int]:
+        return {topic: identity.partitions for topic, identity in self._topics.items()}
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                if not self._schemas_read:
+                    await self._schemas.read(self.plan.client, self.plan.topics["schemas"])
+                    self._schemas_read = True
+                async with Topics(self.plan.client) as topics:
+                    while True:
+                        self._heed(await topics.identities(self.plan.sources))
+                        await asyncio.sleep(LOOK_S)
+            except Unavailable as error:  # others tell of it, and wait
+                log.debug("foreign topics: %s", error)
+            await asyncio.sleep(LOOK_S)
+
+    def _heed(self, now: dict[str, Identity]) -> None:
+        for topic, identity in now.items():
+            before = self._topics.get(topic)
+            if before is not None and before.id != identity.id:
+                text = f"{topic} was deleted and made anew while this worker read it. {ANEW}"
+                self._fail(Incompatible(text))
+        warnings = [
+            f"there is no topic {topic} that a source names; it is read as soon as there is"
+            for topic in self.plan.sources
+            if topic not in {**self._topics, **now}
+        ]
+        for text in warnings:
+            if text not in self.warnings:
+                log.warning("%s", text)
+        self.warnings = warnings
+        counts = self._counts()
+        self._topics = {**self._topics, **now}
+        if self._counts() != counts:
+            for relay in self.relays.values():
+                relay.renew()
+
+    # What is told.
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return plain values for `riverrun status`: each relay that has something to read."""
+        return [relay.status() for relay in self.relays.values() if relay.inputs]

@@ -1,0 +1,1 @@
+"""Measurements, worker status, health and logs of running processes."""

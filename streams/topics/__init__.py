@@ -1,0 +1,1 @@
+"""The topics themselves: created, identified, and checked for retention and timestamps."""

@@ -1,0 +1,1 @@
+"""The page for operations: riverrun in a browser. One file a view."""

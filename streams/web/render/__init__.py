@@ -1,0 +1,1 @@
+"""HTML, number formats, charts as data and server-sent events."""

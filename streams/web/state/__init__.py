@@ -1,0 +1,1 @@
+"""The page's state: sessions, limits, caches and actions."""

@@ -1,0 +1,1 @@
+"""The worker process: its launch, supervision and services."""
