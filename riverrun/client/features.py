@@ -1,79 +1,20 @@
-"""Features by key, as the feature store keeps them: the newest vector of each entity, in Redis.
-
-    riverrun:features:{<prefix><use case>}:<entity>    a hash: t event time µs, s step, p partition,
-                                                       v the record of the features topic
-    riverrun:features:{<prefix><use case>}             a hash: partition → next offset of that topic
-
-A reader needs the package `redis` and nothing else (`pip install riverrun[consumer]`):
+"""Features by key, read from the feature store in Redis (`schemas.feature_keys`).
 
     with FeatureReader("redis://localhost:6379/0", "flight_eta") as features:
-        found = features.get("EWR")
+        newark = features.get("EWR")
 
-What is stored was committed before. It is a cache of the topic: after a FLUSHALL the workers fill
-it again.
+Needs the package `redis` and nothing else: `pip install 'riverrun[consumer]'`.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import orjson
-
+from riverrun.client.packages import needed
 from schemas.errors import Unavailable
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """The newest features of one entity, with their event and their place in the journal."""
-
-    entity: str
-    features: dict[str, Any]
-    event_id: str
-    event_time: datetime
-    partition: int
-    step: int
-
-
-def entity_key(use_case: str, entity: str, prefix: str = "") -> str:
-    """The Redis key of an entity; the braces make a use case one slot of a cluster.
-
-    >>> entity_key("flight_eta", "EWR")
-    'riverrun:features:{flight_eta}:EWR'
-    """
-    return f"{place_key(use_case, prefix)}:{entity}"
-
-
-def place_key(use_case: str, prefix: str = "") -> str:
-    """The Redis key of how far each partition's topic has been stored."""
-    return f"riverrun:features:{{{prefix}{use_case}}}"
-
-
-def served(entity: str, partition: bytes, value: bytes) -> Served:
-    """What is stored of an entity: its partition and the features record."""
-    record = orjson.loads(value)
-    return Served(
-        entity,
-        record["features"],
-        record["event_id"],
-        datetime.fromisoformat(record["event_time"]),
-        int(partition),
-        record["step"],
-    )
-
-
-def needed(package: str, to: str) -> Any:
-    """A package that the core does not need; raises `Unavailable` that says how to get it."""
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise Unavailable(
-            f"{to} needs the package {package}: pip install 'riverrun[consumer]'"
-        ) from error
+from schemas.feature_keys import Served, entity_key, served
 
 
 class FeatureReader:
@@ -108,20 +49,20 @@ class FeatureReader:
         self._client.close()
 
     def get(self, entity: str) -> Served | None:
-        """The newest features of an entity; None if it has none."""
+        """Return the newest features of an entity; None if it has none."""
         return self.many([entity])[0]
 
     def many(self, entities: Iterable[str]) -> list[Served | None]:
-        """The newest features of each, in one round trip."""
+        """Return the newest features of each entity, in one round trip."""
         names = list(entities)
         pipe = self._client.pipeline(transaction=False)
         for name in names:
             pipe.hmget(entity_key(self._use_case, name, self._prefix), "p", "v")
         try:
-            found = pipe.execute()
+            values = pipe.execute()
         except (self._redis.RedisError, OSError) as error:
             raise Unavailable(f"Redis does not answer ({type(error).__name__})") from error
         return [
             None if value is None else served(name, partition, value)
-            for name, (partition, value) in zip(names, found, strict=True)
+            for name, (partition, value) in zip(names, values, strict=True)
         ]

@@ -11,21 +11,28 @@ stored is never read again, what was not is. There is no consumer group, and not
 The position holds the last journal step of each partition, too. Steps only grow, so a record at or
 below it is a repetition and is left out: also where offsets have changed under the reader.
 
+A record that is none, since somebody else wrote to the topic, is left out: `unreadable` says how
+many there were, and which was the first.
+
 Needs the package `aiokafka` and nothing else of riverrun's: `pip install 'riverrun[consumer]'`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import cache
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from riverrun.client.packages import needed
 from schemas.errors import Unavailable
-from schemas.serving import needed
 from schemas.topics import BY_KIND, topic_names
+from schemas.unreadable import Unreadable
+
+log = logging.getLogger("riverrun.consuming")
 
 Kind = Literal["predictions", "features", "examples"]
 Position = Mapping[str, Sequence[int]]
@@ -33,7 +40,7 @@ Position = Mapping[str, Sequence[int]]
 WAIT_MS = 200
 
 
-class Batch(NamedTuple):
+class PredictionBatch(NamedTuple):
     """Records in the order of their partitions, and the position after them."""
 
     records: list[Any]
@@ -47,8 +54,10 @@ def read(
     position: Position | None = None,
     to_end: bool = False,
     **options: Any,
-) -> Iterator[Batch]:
-    """Batches for a program without an event loop of its own; options as of `CommittedReader`.
+) -> Iterator[PredictionBatch]:
+    """Yield batches, for a program without an event loop of its own.
+
+    Options as of `CommittedReader`.
 
     For ever, or with `to_end` up to what is the end now.
     """
@@ -89,8 +98,9 @@ class CommittedReader:
     ) -> None:
         self._kafka = needed("aiokafka", "reading predictions")
         self.topic = topic or topic_names(use_case, prefix=prefix)[kind]
-        self.position = {n: [*map(int, place)] for n, place in (position or {}).items()}
-        self._model = _lenient(BY_KIND[kind].record)
+        self.position = {n: [*map(int, pair)] for n, pair in (position or {}).items()}
+        self._model = lenient(BY_KIND[kind].record)
+        self.unreadable = Unreadable()
         self._chosen = partitions
         self._records_max = records_max
         self._client = {"bootstrap_servers": servers, **client}
@@ -108,7 +118,7 @@ class CommittedReader:
         await self.close()
 
     async def start(self) -> None:
-        """Connect, and go to the position."""
+        """Connect, and seek to the position."""
         self._consumer = self._kafka.AIOKafkaConsumer(
             **self._client,
             isolation_level="read_committed",
@@ -124,10 +134,10 @@ class CommittedReader:
             raise Unavailable(f"Kafka does not answer: {error}") from error
         self._places = [self._kafka.TopicPartition(self.topic, n) for n in numbers]
         self._consumer.assign(self._places)
-        for place in self._places:
-            known = self.position.get(str(place.partition))
-            if known is not None:
-                self._consumer.seek(place, known[0])
+        for topic_partition in self._places:
+            pair = self.position.get(str(topic_partition.partition))
+            if pair is not None:
+                self._consumer.seek(topic_partition, pair[0])
 
     async def _partitions(self) -> set[int]:
         metadata = await self._consumer._client.fetch_all_metadata()
@@ -140,38 +150,52 @@ class CommittedReader:
         """Let go of the connections."""
         await self._consumer.stop()
 
-    async def batches(self, *, to_end: bool = False) -> AsyncIterator[Batch]:
-        """Batches with at least one record, for ever, or up to what is the end now."""
+    async def batches(self, *, to_end: bool = False) -> AsyncIterator[PredictionBatch]:
+        """Yield batches of at least one record, for ever, or up to the present end."""
         ends = await self._consumer.end_offsets(self._places)
         while True:
             try:
-                found = await self._consumer.getmany(
+                fetched = await self._consumer.getmany(
                     timeout_ms=WAIT_MS, max_records=self._records_max
                 )
             except self._kafka.errors.KafkaError as error:
                 raise Unavailable(f"Kafka failed while reading: {error}") from error
-            records = [self._taken(record) for each in found.values() for record in each]
+            records = [self._taken(record) for each in fetched.values() for record in each]
             new = [record for record in records if record is not None]
             if new:
-                yield Batch(new, {n: list(place) for n, place in self.position.items()})
-            elif to_end and not found and await self._reached(ends):
+                yield PredictionBatch(new, {n: list(pair) for n, pair in self.position.items()})
+            elif to_end and not fetched and await self._reached(ends):
                 return
 
     def _taken(self, record: Any) -> BaseModel | None:
-        """The record; None for one that was read before. Either way the position moves on."""
-        place = self.position.setdefault(str(record.partition), [0, -1])
-        value = self._model.model_validate_json(record.value)
-        known = value.step <= place[1]
-        place[0], place[1] = record.offset + 1, max(place[1], value.step)
-        return None if known else value
+        """Return the record, or None if it was read before or is unreadable (counted and logged).
+
+        Advance the position in either case.
+        """
+        pair = self.position.setdefault(str(record.partition), [0, -1])
+        try:
+            value = self._model.model_validate_json(record.value or b"")
+        except ValidationError as error:
+            self.unreadable.note(record, error)
+            log.warning("%s", self.unreadable)
+            pair[0] = record.offset + 1
+            return None
+        is_repeated = value.step <= pair[1]
+        pair[0], pair[1] = record.offset + 1, max(pair[1], value.step)
+        return None if is_repeated else value
 
     async def _reached(self, ends: Mapping[Any, int]) -> bool:
-        return all([await self._consumer.position(place) >= end for place, end in ends.items()])
+        return all(
+            [
+                await self._consumer.position(topic_partition) >= end
+                for topic_partition, end in ends.items()
+            ]
+        )
 
 
 @cache
-def _lenient(record: type[BaseModel]) -> Any:
-    """The record's model for readers: it tolerates fields that a newer riverrun writes."""
+def lenient(record: type[BaseModel]) -> Any:
+    """Return the record's model for readers: it tolerates fields that a newer riverrun writes."""
 
     class Lenient(record):  # type: ignore[misc, valid-type]
         __doc__ = record.__doc__

