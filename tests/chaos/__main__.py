@@ -17,10 +17,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from streams import topics
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
 from streams.embedded import Stack
-from streams.loading import load
-from streams.settings import Settings
+from streams.topics import topic_admin
 from tests.chaos.crew import Crew
 from tests.chaos.faults import Faults, Struck
 from tests.chaos.folding import USE_CASE, differing
@@ -52,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--archive", type=float, help="snapshots in an archive, every so many s")
     parser.add_argument("--logs", type=Path, help="keep the workers' logs there")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shared", action="store_true", help="one model learns from all")
     return parser.parse_args()
 
 
@@ -61,24 +62,29 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
     stack = Stack(folder / "servers", given.brokers, await proxies.start())
     endpoints = await asyncio.to_thread(stack.up)
     prefix = f"chaos{uuid.uuid4().hex[:6]}."
-    settings = Settings(
-        kafka_bootstrap_servers=endpoints.bootstrap_servers,
-        redis_url=endpoints.redis_url,
-        riverrun_home=folder / "servers",
-        riverrun_topic_prefix=prefix,
+    settings = Settings(riverrun_home=folder / "servers", riverrun_topic_prefix=prefix).at(
+        endpoints.bootstrap_servers, endpoints.redis_url, endpoints.kafka_password
     )
-    loaded = load(str(USE_CASE))
-    await topics.ensure(loaded.use_case, settings)
-    names = topics.names_of(loaded.use_case, settings)
-    client = {"bootstrap_servers": endpoints.bootstrap_servers}
+    file = folder / "shipments.py"
+    source = USE_CASE.read_text()
+    if given.shared:
+        source = source.replace('learning="partition"', 'learning="shared"')
+    file.write_text(source)
+    loaded = load(str(file))
+    await topic_admin.ensure(loaded.use_case, settings)
+    names = topic_admin.names_of(loaded.use_case, settings)
+    client = settings.kafka_client()
     logs = given.logs or folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    environment = settings.at(*proxies.before(endpoints)).environment()
+    # What the proxies stand before asks for no password.
+    behind = Settings(riverrun_home=folder / "servers", riverrun_topic_prefix=prefix)
+    environment = behind.at(*proxies.before(endpoints)).environment()
     if given.archive is not None:
         environment["RIVERRUN_ARCHIVE"] = f"file://{folder / 'archive'}"
         environment["RIVERRUN_ARCHIVE_INTERVAL_S"] = str(given.archive)
-    crew = Crew(environment, logs)
-    faults = Faults(stack, crew, proxies, random.Random(given.seed), brokers=given.brokers)
+    crew = Crew(environment, logs, file)
+    rng = random.Random(given.seed)
+    faults = Faults(stack, crew, proxies, rng, brokers=given.brokers, shared=given.shared)
     if given.only:
         faults.kinds = {kind: faults.kinds[kind] for kind in given.only}
     supervising = asyncio.create_task(crew.supervise())
@@ -89,7 +95,7 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
         supervising.cancel()
         await asyncio.to_thread(crew.stop)
         found = await verify(client, names)
-        differ = await differing(client, names, found.digests)
+        differ = await differing(settings, names, found.digests, loaded)
     finally:
         supervising.cancel()
         await asyncio.to_thread(crew.stop)

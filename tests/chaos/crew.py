@@ -12,18 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 
-from tests.chaos.folding import USE_CASE
-
 ROOT = Path(__file__).parents[2]
 AGAIN_S = 0.5
 
 
 class Crew:
-    """Workers by name, each with the parent that starts it again (streams/supervising.py).
+    """Workers by name, each with the parent that starts it again (streams/worker/supervisor.py).
     `exits` counts the codes of those that ended by themselves, parent and all.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: Path, use_case: Path) -> None:
+        self.use_case = use_case
         self.environment = {**os.environ, **environment}
         self.folder = folder
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -35,7 +34,7 @@ class Crew:
     def start(self, name: str) -> None:
         """Start a worker and keep it running."""
         self.wanted.add(name)
-        command = [sys.executable, "-P", "-m", "streams.cli", "worker", str(USE_CASE), "-v"]
+        command = [sys.executable, "-P", "-m", "streams.cli", "worker", str(self.use_case), "-v"]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 command, env=self.environment, cwd=ROOT, stderr=log, stdout=log
@@ -67,6 +66,15 @@ class Crew:
         except OSError:
             return None
         return int(found[0]) if found else None
+
+    def learner(self) -> str | None:
+        """The worker whose log says last that it learns; None if none does."""
+        newest: dict[str, str] = {}
+        for name in self.running:
+            for line in (self.folder / f"{name}.log").read_text().splitlines():
+                if "learner: live" in line:
+                    newest[name] = line[:24]  # the time, which sorts
+        return max(newest, key=lambda name: newest[name]) if newest else None
 
     def kill(self, name: str, *, parent: bool) -> None:
         """kill -9 of the worker alone, as if memory had run out, or of its parent with it, as if

@@ -15,12 +15,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from streams.embedded import Stack
+from streams.embedded import Endpoints, Stack
 from tests.chaos.crew import Crew
 from tests.chaos.proxy import ANSWERS, BOTH, REQUESTS, Held, Proxies
 
 SESSION_S = 6.0
 IN_SYNC_S_MAX = 60.0
+PAUSE_S = 60.0
 WAYS = ((REQUESTS,), (ANSWERS,), BOTH)
 
 
@@ -38,7 +39,14 @@ class Faults:
     """All faults by name; each returns once it is over, but for what follows from it."""
 
     def __init__(
-        self, stack: Stack, crew: Crew, proxies: Proxies, rng: random.Random, *, brokers: int = 1
+        self,
+        stack: Stack,
+        crew: Crew,
+        proxies: Proxies,
+        rng: random.Random,
+        *,
+        brokers: int = 1,
+        shared: bool = False,
     ) -> None:
         self.stack = stack
         self.crew = crew
@@ -62,6 +70,9 @@ class Faults:
             "worker half open": self._worker_half_open,
             "connections dead": self._connections_dead,
         }
+        if shared:
+            self.kinds["kill -9 of the learner"] = self._kill_learner
+            self.kinds["learner hangs for a minute"] = self._hang_learner
 
     def plan(self, count: int, kills: int) -> list[str]:
         """Every kind once, then kills until there are enough, then any; in a drawn order."""
@@ -109,6 +120,19 @@ class Faults:
                 self.crew.signal(name, signal.SIGCONT)
         return " ".join(names)
 
+    async def _kill_learner(self) -> str:
+        name = self.crew.learner() or self._somebody()[0]
+        self.crew.kill(name, parent=False)
+        return name
+
+    async def _hang_learner(self) -> str:
+        name = self.crew.learner() or self._somebody()[0]
+        self.crew.signal(name, signal.SIGSTOP)
+        await asyncio.sleep(PAUSE_S)
+        if name in self.crew.running:
+            self.crew.signal(name, signal.SIGCONT)
+        return name
+
     async def _broker_killed(self) -> str:
         node = self.rng.randint(1, self.brokers)
         broker = self.stack.broker(node)
@@ -126,7 +150,7 @@ class Faults:
         while monotonic() - began < IN_SYNC_S_MAX:
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(5):
-                    if await _all_in_sync(found.bootstrap_servers):
+                    if await _all_in_sync(found):
                         break
             await asyncio.sleep(0.5)
         return monotonic() - began
@@ -208,8 +232,8 @@ class Faults:
         return f"{len(names)} guests"
 
 
-async def _all_in_sync(servers: str) -> bool:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+async def _all_in_sync(servers: Endpoints) -> bool:
+    admin = AIOKafkaAdminClient(**servers.kafka_client())
     try:
         await admin.start()
         topics = await admin.describe_topics()

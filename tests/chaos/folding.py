@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from aiokafka import TopicPartition
 
-from models.task import PartitionTask
+from models.task.partition_task import PartitionTask
 from schemas.topics import INPUTS
-from streams.loading import load
-from streams.log import KafkaLog
-from streams.recovery import fold
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase
+from streams.replay.definition_history import DefinitionHistory
+from streams.replay.fold import fold
+from streams.replay.kafka_log import KafkaLog
+from streams.replay.learner_derivation import verify_versions
+from streams.snapshots.fresh_task import fresh_task
 from tests.chaos.verifier import digest, records
 
 USE_CASE = Path(__file__).with_name("shipments.py")
@@ -20,23 +25,36 @@ KINDS = ("features", "predictions", "examples")
 
 
 async def differing(
-    client: Mapping[str, Any],
+    settings: Settings,
     topics: Mapping[str, str],
     digests: Mapping[tuple[str, int], Sequence[bytes]],
+    loaded: LoadedUseCase,
 ) -> list[str]:
     """Where what was published is not what a fresh fold publishes."""
-    loaded = load(str(USE_CASE))
+    client = settings.kafka_client()
     count = loaded.use_case.partitions
+    inputs: list[Any] = [topics[kind] for kind in INPUTS]
     found = []
+    if loaded.use_case.is_shared(count):
+        inputs.append(TopicPartition(topics["models"], 0))
+        definitions = await DefinitionHistory.read(topics["definitions"], settings)
+        versions = await verify_versions(settings, topics, definitions, count)
+        found += [*versions.reasons, *filter(None, [versions.different])]
+        if not versions.checked:
+            found.append("no version of the shared models was derived again")
     for number in range(count):
         log = KafkaLog(
             client,
             journal=topics["journal"],
-            inputs=tuple(topics[kind] for kind in INPUTS),
+            inputs=inputs,
             partition=number,
         )
-        task = PartitionTask(
-            loaded.use_case, partition=number, partitions=count, definition=loaded.definition
+        task: PartitionTask = fresh_task(
+            loaded.use_case,
+            number,
+            partitions=count,
+            definition=loaded.definition,
+            key=settings.snapshot_key,
         )
         again: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from streams.embedded import Endpoints
 from streams.embedded.ports import free_ports
@@ -140,9 +141,11 @@ class Proxies:
 
     def before(self, endpoints: Endpoints) -> tuple[str, str]:
         """The bootstrap servers and Redis URL that workers are given."""
-        self.redis.to = int(endpoints.redis_url.split(":")[2].split("/")[0])
+        behind = urlsplit(endpoints.redis_url)
+        assert behind.port is not None
+        self.redis.to = behind.port
         servers = ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.brokers)
-        return servers, f"redis://127.0.0.1:{self.redis.port}/0"
+        return servers, f"redis://:{behind.password}@127.0.0.1:{self.redis.port}/0"
 
     async def close(self) -> None:
         """End them."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-SAID = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) riverrun\.\w+: (.*)")
+LOGGED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) \w+ +[\w.]+: (.*)")
 LIVE = re.compile(
     r"live at entry \d+ after ([\d.]+) s: ([\d.]+) s to fence, ([\d.]+) s to (\w+), "
     r"([\d.]+) s to fold (\d+) records"
@@ -26,8 +26,8 @@ def lines_of(folder: Path) -> list[Line]:
     """What all workers said, in order."""
     found = []
     for file in folder.glob("*.log"):
-        for time, text in SAID.findall(file.read_text(errors="replace")):
-            at = datetime.strptime(time, "%Y-%m-%d %H:%M:%S,%f").timestamp()
+        for time, text in LOGGED.findall(file.read_text(errors="replace")):
+            at = datetime.fromisoformat(time).timestamp()
             found.append(Line(at, file.stem, text))
     return sorted(found)
 

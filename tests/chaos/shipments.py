@@ -9,10 +9,19 @@ from typing import Any
 
 from river import linear_model, optim, preprocessing, tree
 
-from models.durations import days, hours
-from models.usecase import Contest, Kpi, Promotion, Segments, UseCase
-from models.windows import over_events, over_outcomes
-from schemas.inputs import Event, Outcome
+from riverrun import (
+    Contest,
+    Event,
+    Kpi,
+    Outcome,
+    Promotion,
+    Segments,
+    UseCase,
+    days,
+    hours,
+    over_events,
+    over_outcomes,
+)
 
 
 class Shipment(Event):
@@ -68,4 +77,5 @@ SHIPMENTS = UseCase(
     promotion=Promotion("manual"),
     warmup=20,
     partitions=6,
+    learning="partition",
 )

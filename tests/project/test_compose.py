@@ -12,10 +12,10 @@ import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import yaml
 
-from streams.embedded.lock import KAFKA_VERSION
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.embedded.jar_lock import KAFKA_VERSION
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tests/data/compose-spec.json").read_text("utf-8"))
 PINNED = re.compile(r"[a-z/-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?")
 

@@ -12,24 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
-from reference import written
 
-from models.usecase import Contest, Kpi, Price, Promotion, Segments, UseCase
-from models.windows import Window, over_events, over_outcomes
-from schemas.errors import Incompatible, Misdeclared, RiverrunError, Unavailable
+from models.spec.label_fold import LabelFold
+from models.spec.use_case import Contest, Kpi, Price, Promotion, Segments, UseCase
+from models.spec.windows import Window, over_events, over_outcomes
+from schemas.errors import ConfigError, Incompatible, RiverrunError, Unavailable
 from schemas.topics import CATALOGUE, Topic
-from streams import worker
-from streams.cli import app
-from streams.cli.terminal import EXIT_CODES, complain
-from streams.settings import Settings
+from streams.cli.shared.terminal import EXIT_CODES, complain
+from streams.config.settings import Settings
+from streams.worker import worker
+from tests.support.reference import tree, written
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
-FOLDERS = ("schemas", "models", "streams", "usecases", "tests", "benchmarks", "deploy", "docs")
+FOLDERS = (
+    "schemas",
+    "models",
+    "riverrun",
+    "streams",
+    "usecases",
+    "tests",
+    "benchmarks",
+    "deploy",
+    "docs",
+)
 FAMILIES = ("KAFKA_", "REDIS_", "RIVERRUN_")
 Rows = list[list[str]]
 
@@ -111,7 +120,7 @@ def test_every_path_that_is_named_exists(path: Path) -> None:
 
 def commands(group: Any = None, before: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Every command by its full name, as click has it."""
-    for name, command in (group or typer.main.get_command(app)).commands.items():
+    for name, command in (group or tree()).commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*before, name))
         else:
@@ -208,7 +217,7 @@ def test_every_make_target_is_told_and_no_other() -> None:
 # The use case.
 
 
-@pytest.mark.parametrize("made", [UseCase, Kpi, Segments, Contest, Promotion, Price])
+@pytest.mark.parametrize("made", [UseCase, Kpi, LabelFold, Segments, Contest, Promotion, Price])
 def test_every_field_of_a_use_case_is_documented(made: type[Any]) -> None:
     """In the order of the code, with its default."""
     rows = table(section(page("docs/reference/USECASE.md"), made.__name__))
@@ -220,7 +229,11 @@ def test_every_field_of_a_use_case_is_documented(made: type[Any]) -> None:
             due = "required"
         else:
             due = repr(field.default)
-            due = f"{type(field.default).__name__}()" if due.startswith(("Cont", "Prom")) else due
+            due = (
+                f"{type(field.default).__name__}()"
+                if due.startswith(("Cont", "Fres", "Prom"))
+                else due
+            )
         assert named(row[1]).replace('"', "'") == due, row[0]
 
 
@@ -286,7 +299,7 @@ def test_every_command_setting_metric_and_topic_is_in_the_reference() -> None:
 
 def test_every_exit_code_is_in_the_reference() -> None:
     """Those that the command line gives a foreseen failure."""
-    failures = (Unavailable("x"), Incompatible("x"), Misdeclared("x"), RiverrunError("x"))
+    failures = (Unavailable("x"), Incompatible("x"), ConfigError("x"), RiverrunError("x"))
     assert {complain(failure) for failure in failures} < set(EXIT_CODES)
 
 

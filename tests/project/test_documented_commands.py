@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command
-from test_docs import COMMANDS, PAGES, shown
+
+from tests.project.test_docs import COMMANDS, PAGES, shown
+from tests.support.commands import Command
 
 MEANT = {"USECASE": "flight_eta", "FILE": "usecases/flight_eta.py", "NAME": "mine", "DIR": "made"}
 """What stands for what in a page."""
@@ -43,7 +44,7 @@ def riverrun(
 ) -> Command:
     """Commands in a folder with what the pages' reader has there by then."""
     monkeypatch.setenv("PYTHONHASHSEED", "0")
-    (tmp_path / "usecases").symlink_to(Path(__file__).parents[1] / "usecases")
+    (tmp_path / "usecases").symlink_to(Path(__file__).parents[2] / "usecases")
     rows = "".join(f"v{n},2024-05-01T08:{n:02d}:00Z,north,{n}\n" for n in range(60))
     (tmp_path / "visits.csv").write_text("event_id,event_time,place,minutes\n" + rows)
     return Command(monkeypatch, capsys, tmp_path)
@@ -85,6 +86,7 @@ def test_a_command_that_is_shown_runs(riverrun: Command, words: list[str]) -> No
     assert done.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_without_colours_where_they_are_not_wanted(
     name: str, riverrun: Command, monkeypatch: pytest.MonkeyPatch
@@ -97,6 +99,7 @@ def test_every_command_has_help_without_colours_where_they_are_not_wanted(
     assert "\x1b[3" not in said.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", sorted({name.split()[0] for name in COMMANDS}))
 def test_a_misspelt_command_is_answered_with_the_right_one(group: str, riverrun: Command) -> None:
     """Did you mean …? with exit code 2."""

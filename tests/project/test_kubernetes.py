@@ -10,12 +10,12 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import yaml
-from test_docs import COMMANDS, accepts
 
-from streams.settings import Settings
-from streams.worker import SHUTDOWN_S_MAX
+from streams.config.settings import Settings
+from streams.worker.worker import SHUTDOWN_S_MAX
+from tests.project.test_docs import COMMANDS, accepts
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 SCHEMA = json.loads((ROOT / "tests/data/kubernetes-1.34.json").read_text("utf-8"))
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text("utf-8"))

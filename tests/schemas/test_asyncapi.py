@@ -12,14 +12,14 @@ import orjson
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from models.backtest import Backtest
-from models.usecase import UseCase
-from schemas.contract import Subject, asyncapi, json_schemas
-from schemas.inputs import Event
+from models.replay.backtest import Backtest
+from models.spec.use_case import UseCase
+from schemas.asyncapi import Subject, asyncapi, json_schemas
+from schemas.events import Event
 from schemas.topics import BY_KIND, CATALOGUE
-from streams.loading import load
+from streams.config.use_case_loader import load
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "tests"
 GOLDEN = HERE / "golden"
 REGENERATE = "`make golden` writes it anew; look at what changed, readers depend on it"
 
@@ -86,13 +86,13 @@ def test_the_official_schema_refuses_what_is_wrong(
 def test_every_topic_has_a_channel_a_message_and_an_operation(subject: Subject) -> None:
     """From riverrun's view: it receives what comes in and sends what goes out."""
     made = document(subject)
-    assert list(made["channels"]) == [topic.kind for topic in CATALOGUE]
+    assert list(made["channels"]) == [topic.kind for topic in subject.topics]
     assert made["channels"]["events"]["address"] == "pages"
     actions = {
         operation["channel"]["$ref"].rpartition("/")[2]: operation["action"]
         for operation in made["operations"].values()
     }
-    assert actions == {t.kind: "receive" if t.direction == "in" else "send" for t in CATALOGUE}
+    assert actions == {t.kind: "receive" if t.direction == "in" else "send" for t in subject.topics}
     kafka = made["channels"]["metrics"]["bindings"]["kafka"]
     assert kafka["partitions"] == 1
     assert kafka["topicConfiguration"] == {"cleanup.policy": ["compact"], "retention.ms": -1}
@@ -145,7 +145,7 @@ def test_an_event_may_be_named_like_a_record_of_riverruns() -> None:
 def test_json_schemas_are_schemas(subject: Subject) -> None:
     """One a kind, each complete, each of the dialect that it names."""
     for schemas in (json_schemas(Subject()), json_schemas(subject)):
-        assert list(schemas) == [t.kind for t in CATALOGUE if t.kind != "history"]
+        assert list(schemas) == [t.kind for t in subject.topics if t.kind != "history"]
         for schema in schemas.values():
             Draft202012Validator.check_schema(schema)
     assert json_schemas(subject)["events"]["$id"] == "urn:riverrun:phishing:events"

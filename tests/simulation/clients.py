@@ -1,4 +1,5 @@
-"""aiokafka's clients on the Kafka in memory, as far as streams/log.py and writer.py use them.
+"""aiokafka's clients on the Kafka in memory, as far as streams/replay/kafka_log.py and writer.py
+use them.
 
 The real `KafkaLog` and `Writer` make them: `simulated()` puts them in aiokafka's place, and the
 `client` mapping says whose process they belong to.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -20,7 +21,7 @@ from aiokafka.errors import (
 )
 from faust.types import TP
 
-from streams.transport import Batch
+from streams.kafka.faust_transport import Batch
 from tests.simulation.broker import Message, Record
 
 if TYPE_CHECKING:
@@ -31,18 +32,22 @@ if TYPE_CHECKING:
 def simulated() -> Iterator[None]:
     """Within, the real code talks to the Kafka in memory."""
     with (
-        patch("streams.log.AIOKafkaConsumer", Reader),
-        patch("streams.log.TopicPartition", TP),
-        patch("streams.writer.AIOKafkaProducer", Producer),
+        patch("streams.replay.kafka_log.AIOKafkaConsumer", Reader),
+        patch("streams.replay.kafka_log.TopicPartition", TP),
+        patch("streams.kafka.transactional_writer.AIOKafkaProducer", Producer),
         # What they look at is inside of aiokafka's.
-        patch("streams.writer.unanswered", lambda client, coordination: []),
-        patch("streams.writer.retrieve_failures", lambda producer: None),
+        patch("streams.kafka.transactional_writer.unanswered", lambda client, coordination: []),
+        patch("streams.kafka.transactional_writer.retrieve_failures", lambda producer: None),
     ):
         yield
 
 
+OUTPUT_MS = 1_900_000_000_000
+"""Kafka timestamp of every output: later than any input, and the same in each run."""
+
+
 class Reader:
-    """A consumer without a group (streams/log.py)."""
+    """A consumer without a group (streams/replay/kafka_log.py)."""
 
     def __init__(self, *, process: Process, isolation_level: str, **_: Any) -> None:
         assert isolation_level == "read_committed"
@@ -101,7 +106,7 @@ class _Builder:
     def append(
         self, *, timestamp: int, key: bytes | None, value: bytes, headers: Sequence[Any]
     ) -> object:
-        self.messages.append(Message(key, value, tuple(headers), timestamp))
+        self.messages.append(Message(key, value, tuple(headers), OUTPUT_MS))
         return self
 
     def size(self) -> int:
@@ -117,7 +122,7 @@ class _Client:
 
 
 class Producer:
-    """A transactional producer (streams/writer.py).
+    """A transactional producer (streams/kafka/transactional_writer.py).
 
     As aiokafka's, it commits a transaction in which a produce has failed.
     """
@@ -193,35 +198,28 @@ class Producer:
         await self.process.io(None, fails=False)
 
 
-class Member:
-    """The group's member (wiring.Source): stamped batches of what is open, as transport.Consumer.
+class Fetcher:
+    """What fetches for a process: stamped batches of what is open, as aiokafka gives them.
 
     A batch is on its way for a while, during which a seek or a rebalance may come.
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, route: Callable[[Batch], None]) -> None:
         self.process = process
         self.kafka = process.world.kafka
         self.fate = process.world.fate
         self.rng = process.world.rng
+        self.route = route
         self.assigned: set[TP] = set()
         self.opened: set[TP] = set()
         self.positions: dict[TP, int] = {}
         self.known: dict[TP, int] = {}
         self.kick = asyncio.Event()
         self.kafka.listeners.append(self.kick)
-
-    def assign(self, tps: Collection[TP]) -> None:
-        """A new assignment: positions are the group's, which are stale."""
-        self.assigned = set(tps)
-        self.known = {}
-        self.positions = {tp: self._stale(tp) for tp in sorted(tps)}
-
-    def _stale(self, tp: TP) -> int:
-        return self.rng.randint(0, self.kafka.log(tp).stable)
+        process.kicks.append(self.kick)
 
     async def seek_and_open(self, positions: Mapping[TP, int]) -> None:
-        """As transport.Consumer."""
+        """As faust_transport.Consumer."""
         await self.process.io("6 seek")
         for tp, offset in positions.items():
             if tp not in self.assigned:
@@ -230,26 +228,21 @@ class Member:
         await self.open(positions)
 
     async def open(self, partitions: Collection[TP]) -> None:
-        """As transport.Consumer."""
+        """As faust_transport.Consumer."""
         self.opened.update(partitions)
         self.kick.set()
 
     def shut(self, partitions: Collection[TP]) -> None:
-        """As transport.Consumer."""
+        """As faust_transport.Consumer."""
         self.opened.difference_update(partitions)
 
     def stable(self, tp: TP) -> int | None:
-        """As transport.Consumer."""
+        """As faust_transport.Consumer."""
         return self.known.get(tp)
 
     def fetch_position(self, tp: TP) -> int | None:
-        """As transport.Consumer."""
+        """As faust_transport.Consumer."""
         return self.positions.get(tp)
-
-    async def still_member(self, generation: int) -> bool:
-        """As transport.Consumer."""
-        await self.process.io(None)
-        return self.process.beats(generation)
 
     async def fetch(self) -> None:
         """Fetch for ever."""
@@ -287,8 +280,53 @@ class Member:
         await asyncio.sleep(self.rng.expovariate(1_000))
         if self.fate.strikes("fetched batch is lost"):
             return
-        route = self.process.worker._route
-        route(batch)
+        self.route(batch)
         if self.fate.strikes("fetched batch comes again"):
             start = max(0, start - self.rng.randint(0, 4))
-            route(batch._replace(start=start, records=log.committed(start, end)))
+            self.route(batch._replace(start=start, records=log.committed(start, end)))
+
+
+class Member(Fetcher):
+    """The group's member (ports.Source)."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__(process, lambda batch: process.worker._route(batch))
+
+    def assign(self, tps: Collection[TP]) -> None:
+        """A new assignment: positions are the group's, which are stale."""
+        self.assigned = set(tps)
+        self.known = {}
+        self.positions = {tp: self._stale(tp) for tp in sorted(tps)}
+
+    def _stale(self, tp: TP) -> int:
+        return self.rng.randint(0, self.kafka.log(tp).stable)
+
+    async def still_member(self, generation: int) -> bool:
+        """As faust_transport.Consumer."""
+        await self.process.io(None)
+        return self.process.beats(generation)
+
+
+class Direct(Fetcher):
+    """A reader of fixed partitions (direct_consumer.DirectConsumer)."""
+
+    def __init__(
+        self, client: Mapping[str, Any], partitions: Collection[TP], route: Callable[[Batch], None]
+    ) -> None:
+        super().__init__(client["process"], route)
+        self.assigned = {TP(*tp) for tp in partitions}
+        self._fetching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to fetch."""
+        self._fetching = asyncio.create_task(self.fetch())
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+
+    async def ends(self, partitions: Collection[TP]) -> dict[TP, int]:
+        """Last stable offsets."""
+        await self.process.io(None)
+        return {TP(*tp): self.kafka.log(TP(*tp)).stable for tp in partitions}

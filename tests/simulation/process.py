@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from faust.types import TP
 
-from models.task import PartitionTask
+from models.task.learner_task import learner_inputs
+from models.task.partition_task import PartitionTask
 from schemas.topics import INPUTS
-from streams.log import KafkaLog
-from streams.wiring import Wiring
-from streams.worker import AGAIN, _Worker
-from streams.writer import Limits
-from tests.simulation.clients import Member
+from streams.kafka.transactional_writer import Limits
+from streams.partition.ports import Wiring
+from streams.replay.kafka_log import KafkaLog
+from streams.worker.shared_learning import Plan
+from streams.worker.worker import AGAIN, _Worker
+from tests.simulation.clients import Direct, Member
 from tests.simulation.group import HEARTBEAT_S
 
 if TYPE_CHECKING:
@@ -46,12 +49,16 @@ class Process:
         self.instance = instance
         self.alive = True
         self.tasks: list[asyncio.Task[Any]] = []
+        self.kicks: list[asyncio.Event] = []
         self.generation = -1
         self._running = asyncio.Event()
         self._running.set()
         self.member = Member(self)
         self.store = world.plants.store(self)
-        self.worker = _Worker(self._wiring(), {}, world.group_id, instance, None)
+        wiring = self._wiring()
+        self.worker = _Worker(wiring, {}, world.group_id, instance, None)
+        if world.shared:
+            self.worker.plan = self._plan(wiring)
         app: Any = SimpleNamespace(consumer=self.member, consumer_generation_id=-1)
         self.worker.app = app
         token = CURRENT.set(self)
@@ -67,7 +74,7 @@ class Process:
             open_log=lambda n: KafkaLog(
                 client,
                 journal=world.topics["journal"],
-                inputs=tuple(world.topics[kind] for kind in INPUTS),
+                inputs=[tp for _, tp in world.inputs(n)],
                 partition=n,
             ),
             open_writer=lambda n: world.plants.writer(
@@ -78,16 +85,30 @@ class Process:
                 limits=limits,
             ),
             pace=world.pace,
+            skip_after=world.skip_after,
         )
+
+    def _plan(self, wiring: Wiring) -> Plan:
+        world, client = self.world, {"process": self}
+        sources = learner_inputs(world.partitions, features=world.case.shares_features)
+        wide = world.partitions, world.lead_s, sources
+        plan = Plan.of(wiring, client, world.topics, world.group_id, *wide)
+        names = {**world.topics, "journal": world.topics["learning"]}
+        learner = replace(
+            plan.learner,
+            open_writer=lambda _: world.plants.writer(
+                client,
+                transactional_id=f"{world.group_id}-learner",
+                partition=0,
+                topics=names,
+                limits=Limits(),
+            ),
+        )
+        return replace(plan, learner=learner, consume=Direct)  # type: ignore[arg-type]
 
     def fresh(self, partition: int) -> PartitionTask:
         """A task at its beginning, in which this process may die."""
-        task: PartitionTask = self.world.plants.task(
-            self.world.case,
-            partition=partition,
-            partitions=self.world.partitions,
-            definition="d1",
-        )
+        task: PartitionTask = self.world.fresh(partition)
         task.reach = self.reach  # type: ignore[attr-defined]
         return task
 
@@ -95,6 +116,7 @@ class Process:
 
     async def _live(self) -> None:
         asyncio.create_task(self.member.fetch())  # noqa: RUF006 - `make_task` keeps it
+        self.worker.share()
         being = asyncio.ensure_future(self._be_member())
         being.add_done_callback(self._lost)
         asyncio.create_task(self.worker._watch())  # noqa: RUF006
@@ -183,6 +205,8 @@ class Process:
         """kill -9, or the end after an exit."""
         self.alive = False
         self._running.set()
-        self.world.kafka.listeners.remove(self.member.kick)
+        for kick in self.kicks:
+            self.world.kafka.listeners.remove(kick)
+        self.kicks.clear()
         for task in self.tasks:
             task.cancel()

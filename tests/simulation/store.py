@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from models.state import parts_of, take_parts
-from models.task import PartitionTask
+from models.task.checkpoint import parts_of, take_parts
+from models.task.partition_task import PartitionTask
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -74,6 +74,9 @@ class Store:
         self.world.fail(f"partition {partition}: a snapshot did not fit the log: {because}")
         self.world.vault.kept.pop(partition, None)
         return self.process.fresh(partition)
+
+    def release(self, partition: int) -> None:
+        """Nothing: a write compares and sets."""
 
     def offer(self, partition: int, task: Any) -> None:
         """Save the state now, write it later."""

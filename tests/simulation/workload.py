@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import orjson
 
-from models.reading import KIND_HEADER
+from models.inputs.decoder import KIND_HEADER
 from schemas.partitioner import partition_of
-from tests.one_partition import START, command, delivery, order
 from tests.simulation.broker import Message
+from tests.support.one_partition import START, command, delivery, order
 
 PACE = 240.0  # seconds of event time in one of virtual time
 

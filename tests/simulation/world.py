@@ -11,28 +11,34 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
+import orjson
 from faust.types import TP
 
-from models.task import PartitionTask
+from models.spec.durations import minutes
+from models.spec.windows import over_events
+from models.task.learner_task import LEARNER, learner_inputs
+from models.task.partition_task import PartitionTask
 from schemas.topics import INPUTS, topic_names
-from streams.partition import State
-from streams.recovery import Entry
-from streams.wiring import Pace
-from streams.worker import AGAIN, BUG, CLEAN, DECIDE
-from tests.one_partition import use_case
-from tests.simulation.broker import Kafka, Transaction
+from streams.partition.ports import Pace
+from streams.partition.runner import State
+from streams.replay.fold import Entry
+from streams.worker.worker import AGAIN, BUG, CLEAN, DECIDE
+from tests.simulation.broker import Kafka, Message, Transaction
 from tests.simulation.checks import Safety
 from tests.simulation.clients import simulated
 from tests.simulation.fate import Fate
 from tests.simulation.group import Group
-from tests.simulation.plants import Plants
+from tests.simulation.plants import POISON, Plants
 from tests.simulation.process import Process, make_task
 from tests.simulation.store import Vault
 from tests.simulation.workload import Sending, workload
-from tests.virtual_time import run_virtually
+from tests.support.one_partition import FEATURES, command, use_case
+from tests.support.virtual_time import run_virtually
 
 SENDING_S = 10.0
 FAULTS_S = 22.0
+SHARED = 0.5
+"""Of the runs with several partitions, in which one model learns from all of them."""
 DRAIN_S_MAX = 60.0
 """Virtual seconds after the last fault in which everything must have come out."""
 
@@ -65,7 +71,15 @@ class World:
         self.rng = rng = random.Random(seed + 1)
         self.partitions = rng.choice((1, 2, 2, 3))
         self.workers_wanted = rng.choice((1, 2, 2, 3))
-        self.case = use_case(partitions=self.partitions)
+        apart = random.Random(seed + 4)
+        self.shared = self.partitions > 1 and apart.random() < SHARED
+        self.lead_s = apart.choice((1.0, 60.0, 1e9))
+        everybody = {"everybody": over_events(by=(), last=minutes(10)).count()}
+        self.case = use_case(
+            partitions=self.partitions,
+            learning="shared" if self.shared else "partition",
+            features={**FEATURES, **everybody} if self.shared else FEATURES,
+        )
         self.topics = topic_names("parcels", prefix="", adopted={})
         self.group_id = "simulated"
         self.kafka = Kafka(rng)
@@ -84,8 +98,31 @@ class World:
             report_interval_s=1.0,
             stop_s_max=5.0,
         )
+        self.skip_after = random.Random(seed + 2).choice((0, 0, 1, 2))
+        self._skips_sent: set[tuple[int, Any]] = set()
         self.all_sent = False
         self._ending = False
+
+    @property
+    def numbers(self) -> list[int]:
+        """The tasks: the partitions, and the learner if there is one."""
+        return [*range(self.partitions), *([LEARNER] if self.shared else [])]
+
+    def inputs(self, number: int) -> list[tuple[str, TP]]:
+        """Return kind and place of each input of a task, in its journal's numbering."""
+        if number == LEARNER:
+            places = [*learner_inputs(self.partitions, features=self.case.shares_features)]
+        else:
+            places = [(kind, number) for kind in INPUTS]
+            places += [("models", 0)] if self.shared else []
+        return [(kind, TP(self.topics[kind], n)) for kind, n in places]
+
+    def fresh(self, number: int) -> Any:
+        """Return a task at its beginning."""
+        common: dict[str, Any] = {"partitions": self.partitions, "definition": "d1"}
+        if number == LEARNER:
+            return self.plants.learner(self.case, **common)
+        return self.plants.task(self.case, partition=number, **common)
 
     def fail(self, what: str) -> None:
         """Note a broken promise."""
@@ -129,7 +166,9 @@ class World:
         loop = asyncio.get_running_loop()
         loop.set_task_factory(make_task)
         self.sent = workload(self.rng, self.partitions, events, SENDING_S)
+        self._poison()
         side = [asyncio.create_task(self._tick()), asyncio.create_task(self._send())]
+        side.append(asyncio.create_task(self._operate()))
         side.append(asyncio.create_task(self._trouble()))
         for instance in self._wanted():
             loop.call_later(self.rng.uniform(0, 2), self.start, instance)
@@ -165,6 +204,36 @@ class World:
             reached=fate.reached,
             digest=safety.digest(),
         )
+
+    def _poison(self) -> None:
+        # In some runs, some events and outcomes that `apply` fails on.
+        rng = random.Random(self.seed + 3)
+        for n in rng.sample(range(len(self.sent)), rng.choice((0, 0, 1, 2))):
+            sending = self.sent[n]
+            value = sending.message.value or b""
+            if sending.kind in ("events", "outcomes") and value.endswith(b"}"):
+                message = sending.message._replace(value=value[:-1] + b"," + POISON + b"}")
+                self.sent[n] = sending._replace(message=message)
+                self.fate.struck["record that `apply` fails on"] += 1
+
+    async def _operate(self) -> None:
+        # An operator reads where a partition halts, and lets it set that record aside.
+        while True:
+            await asyncio.sleep(1.0)
+            for process in self._alive():
+                for number, partition in process.worker.partitions.items():
+                    place = partition._halting.suspect.place
+                    if partition.state is State.HALTED and place is not None:
+                        self._set_aside(number, place)
+
+    def _set_aside(self, number: int, place: tuple[int, int]) -> None:
+        if (number, place) in self._skips_sent:
+            return
+        self._skips_sent.add((number, place))
+        record = {"input": INPUTS[place[0]], "offset": place[1]}
+        told = command(f"skip-{number}-{place}", "skip", record=record)
+        message = Message(b"skip", orjson.dumps(told))
+        self._append(Sending(0.0, "commands", number, message), None)
 
     async def _tick(self) -> None:
         while True:
@@ -271,7 +340,7 @@ class World:
         began, exits = clock(), self.exits[AGAIN]
         while clock() - began < DRAIN_S_MAX:
             await asyncio.sleep(0.25)
-            if self._quiet() and all(self._drained(n) for n in range(self.partitions)):
+            if self._quiet() and all(map(self._drained, self.numbers)):
                 return clock() - began
         self.fail(
             f"liveness: not drained {DRAIN_S_MAX:.0f} s after the last fault, "
@@ -287,17 +356,25 @@ class World:
 
     def _drained(self, number: int) -> bool:
         last = self.last_entry(number)
-        for index, kind in enumerate(INPUTS):
-            log = self.kafka.log(TP(self.topics[kind], number))
+        for index, (kind, tp) in enumerate(self.inputs(number)):
+            if kind == "models":
+                continue  # a version waits until its time has come
+            log = self.kafka.log(tp)
             at = 0 if last is None else max(0, last.next[index])
             if log.stable != len(log.entries) or log.committed(at, len(log.entries)):
                 return False
         task = self.live_task(number)
         return task is not None and task.seq == (0 if last is None else last.seq + 1)
 
+    def journal(self, number: int) -> TP:
+        """Return where a task's journal is."""
+        if number == LEARNER:
+            return TP(self.topics["learning"], 0)
+        return TP(self.topics["journal"], number)
+
     def last_entry(self, number: int) -> Entry | None:
         """The newest committed journal entry."""
-        log = self.kafka.log(TP(self.topics["journal"], number))
+        log = self.kafka.log(self.journal(number))
         records = log.committed(max(0, len(log.entries) - 20), len(log.entries))
         records = records or log.committed(0, len(log.entries))
         value = records[-1].value if records else None
@@ -306,7 +383,10 @@ class World:
     def live_task(self, number: int) -> PartitionTask | None:
         """The state of whoever owns that partition now, if it is idle."""
         for process in self._alive():
+            sharing = process.worker.sharing
             partition = process.worker.partitions.get(number)
+            if number == LEARNER and sharing is not None:
+                partition = sharing.learner
             if (
                 partition is not None
                 and process.generation == self.group.generation
@@ -342,9 +422,10 @@ def simulate(seed: int, *, events: int = 24, plants: Plants | None = None) -> Re
     asyncio_log.setLevel(logging.CRITICAL + 1)
     with simulated(), contextlib.ExitStack() as patches:
         for name, planted in (
-            ("worker.Partition", chosen.partition),
-            ("partition.Resuming", chosen.resuming),
-            ("resuming.FAR_RECORDS", 8),  # runs are short
+            ("worker.worker.PartitionRunner", chosen.partition),
+            ("partition.runner.Recovery", chosen.resuming),
+            ("partition.runner.Intake", chosen.intake),
+            ("partition.recovery.FAR_RECORDS", 8),  # runs are short
         ):
             patches.enter_context(patch(f"streams.{name}", planted))
         try:

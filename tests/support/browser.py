@@ -5,32 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
-import pytest
-from loop import Loop
+import psutil
 
-SCREENS = Path(__file__).parents[1] / "build" / "screens"
+from tests.support.loop import Loop, Process
+from tests.support.programs import CHROMIUM, path_of
+
+SCREENS = Path(__file__).parents[2] / "build" / "screens"
 """Where screenshots are kept as CI's output; git ignores it."""
 
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+STARTED_S_MAX = 60.0
 
 
 def chromium() -> str:
-    """The path of a Chromium; skips the test where there is none."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("there is no Chromium: apt-get install chromium (.ci/run does)")
-    return found
+    """Return the path of a Chromium; skip the test if there is none."""
+    return path_of(*CHROMIUM, package="chromium")
 
 
 @contextmanager
@@ -56,22 +53,29 @@ class Page:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        self.address = self.sign_in = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self.address = self.sign_in = self.secret = ""
+        self._process: Process | None = None
 
     def start(self, port: int = 0) -> None:
         """Start it and wait until it listens."""
-        command = [sys.executable, "-P", "-m", "streams.cli", "ops", str(self.loop.file), "--json"]
-        with (self.loop.folder / "ops.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--port", str(port)],
-                env=self.loop.environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
-        assert self._process.stdout is not None
-        told = json.loads(self._process.stdout.readline())
+        command = ("ops", str(self.loop.file), "--json", "--port", str(port))
+        out, err = self.loop.folder / "ops.json", self.loop.folder / "ops.log"
+        out.unlink(missing_ok=True)
+        self._process = self.loop.process(*command, out=out, err=err)
+        deadline = monotonic() + STARTED_S_MAX
+        while not (out.exists() and out.read_text().endswith("\n")):
+            assert monotonic() < deadline, err.read_text()
+            sleep(0.05)
+        told = json.loads(out.read_text())
         self.address, self.sign_in = told["address"], told["sign_in"]
+        self.secret = told["secret"]
+
+    def enter(self, tab: Any) -> None:
+        """Sign in by the form."""
+        tab.goto(f"{self.address}enter")
+        tab.locator("[name=secret]").fill(self.secret)
+        tab.get_by_role("button", name="Sign in").click()
+        tab.get_by_role("button", name="Sign out").wait_for()
 
     def freeze(self) -> None:
         """Stop it from answering without closing a connection."""
@@ -87,9 +91,14 @@ class Page:
         """End it."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(15)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            self._process.wait(60)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its process and the processes that it started hold."""
+        assert self._process is not None
+        whole = psutil.Process(self._process.pid)
+        return sum(each.memory_info().rss for each in (whole, *whole.children(recursive=True)))
 
     @property
     def port(self) -> int:

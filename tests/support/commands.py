@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import orjson
 import pytest
 
 from streams.cli import main
+from streams.telemetry.log_format import CLIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,15 @@ class Command:
         self._monkeypatch.setattr(sys, "argv", ["riverrun", *arguments])
         self._capsys.readouterr()
         code: Any = 0
+        recursion, client = sys.getrecursionlimit(), logging.getLogger(CLIENT)
+        level = client.level
         try:
             main()
         except SystemExit as end:
             code = end.code or 0
+        finally:  # a process of its own would have ended with these
+            sys.setrecursionlimit(recursion)
+            client.setLevel(level)
         out, err = self._capsys.readouterr()
         return Said(code, out, err)
 

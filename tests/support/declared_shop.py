@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from models.declaration import mistakes
-from models.usecase import UseCase
-from schemas.errors import Misdeclared
+from models.spec.use_case import UseCase
+from models.validation import mistakes
+from schemas.errors import ConfigError
 
 SOURCE = """
 from __future__ import annotations
 from river import compose, linear_model, multiclass, neighbors, optim, preprocessing, tree
-from models.durations import days, hours, minutes
-from models.usecase import Contest, Kpi, Price, Promotion, Segments, UseCase
-from models.windows import over_events, over_outcomes
-from schemas.inputs import Event, Outcome
+from models.spec.durations import days, hours, minutes
+from models.spec.use_case import Contest, Kpi, Price, Promotion, Segments, UseCase
+from models.spec.windows import over_events, over_outcomes
+from schemas.events import Event, Outcome
 
 class Asked(Event):
     shop: str
@@ -90,16 +90,16 @@ def changed(old: str, new: str) -> tuple[str, int]:
     return SOURCE.replace(old, new), SOURCE.count("\n", 0, at) + 1
 
 
-def the_one(old: str, new: str, *, below: int = 0) -> Misdeclared:
+def the_one(old: str, new: str, *, below: int = 0) -> ConfigError:
     """The one mistake of the changed source, at the line of the change."""
     source, line = changed(old, new)
     found = mistakes(declared(source), source)
     assert [m.reason for m in found] == [found[0].reason]
     assert found[0].line == line + below
-    assert found[0].mend
+    assert found[0].hint
     return found[0]
 
 
-def added(field: str) -> Misdeclared:
+def added(field: str) -> ConfigError:
     """The one mistake when a field is added to the use case."""
     return the_one(LAST, f"    {field},\n{LAST}")

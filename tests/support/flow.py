@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -19,59 +17,76 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from ledger import Ledger
 
-from streams.log import KafkaLog
-from streams.recovery import Entry, fold
+from streams.replay.fold import Entry, fold
+from streams.replay.kafka_log import KafkaLog
+from tests.support.forked import Forked
+from tests.support.ledger import Ledger
+from tests.support.ledger_learner import Answering
 
-WORKER = Path(__file__).with_name("ledger_worker.py")
 INPUTS = ("events", "outcomes", "commands", "history")
-KINDS = (*INPUTS, "features", "predictions", "examples", "drift", "metrics", "journal")
+OUTPUTS = ("features", "predictions", "examples", "drift", "metrics", "lifecycle", "journal")
+KINDS = (*INPUTS, *OUTPUTS)
+SHARED = ("models", "learning")
 
 
 class Flow:
     """One run: its topics, its workers, and readers of what is committed."""
 
-    def __init__(self, servers: str, partitions: int) -> None:
+    def __init__(self, servers: str, partitions: int, *, shared: bool = False) -> None:
         self.client = {"bootstrap_servers": servers}
         self.partitions = partitions
         self.group = f"test-{uuid.uuid4().hex[:8]}"
-        self.topics = {kind: f"{self.group}.{kind}" for kind in KINDS}
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.shared = SHARED if shared else ()
+        self.topics = {kind: f"{self.group}.{kind}" for kind in (*KINDS, *self.shared)}
+        self.workers: list[Forked] = []
         self.logs: list[Path] = []
         self.settings: dict[str, Any] = {}
+        if shared:
+            self.settings |= {"shared": partitions, "lead_s": 1e9}
 
     async def make_topics(self) -> None:
         """Create them."""
         admin = AIOKafkaAdminClient(**self.client)
         await admin.start()
-        names = list(self.topics.values())
-        await admin.create_topics([NewTopic(name, self.partitions, 1) for name in names])
+        await admin.create_topics(
+            [
+                NewTopic(name, 1 if kind in self.shared else self.partitions, 1)
+                for kind, name in self.topics.items()
+            ]
+        )
         await admin.close()
 
     # Workers.
 
-    def start(self, **settings: Any) -> subprocess.Popen[bytes]:
+    def start(self, **settings: Any) -> Forked:
         """Start one more worker."""
         given = {**self.client, "group": self.group, "topics": self.topics}
         log = Path(tempfile.mkdtemp()) / "worker.log"
         arguments = json.dumps({**given, **self.settings, **settings})
-        with log.open("wb") as stderr:
-            worker = subprocess.Popen(
-                [sys.executable, "-P", str(WORKER), arguments],
-                env={**os.environ, "PYTHONHASHSEED": "0"},
-                stderr=stderr,
-            )
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        worker = Forked([arguments], environment, module="tests.support.ledger_worker", err=log)
         self.workers.append(worker)
         self.logs.append(log)
         return worker
 
-    async def wait_until_said(self, text: str, within_s: float = 30.0) -> None:
+    async def wait_until_said(self, text: str, within_s: float = 90.0) -> None:
         """Wait until the newest worker's log holds that text."""
         deadline = monotonic() + within_s
         while text not in self.logs[-1].read_text():
             assert monotonic() < deadline, self.log_text()
             await asyncio.sleep(0.02)
+
+    async def members(self) -> int:
+        """How many the group has, as its coordinator says."""
+        admin = AIOKafkaAdminClient(**self.client)
+        await admin.start()
+        try:
+            (answer,) = await admin.describe_consumer_groups([self.group])
+            (group,) = answer.groups
+            return len(group[5])
+        finally:
+            await admin.close()
 
     def kill_all(self) -> None:
         """End what still runs."""
@@ -120,7 +135,7 @@ class Flow:
                         found[tp.partition] += records
             return found
 
-    async def wait_for(self, kind: str, count: int, within_s: float = 60.0) -> float:
+    async def wait_for(self, kind: str, count: int, within_s: float = 150.0) -> float:
         """Wait until so many records of a kind are committed; gives the seconds it took."""
         began, seen = monotonic(), 0
         async with self._reader(kind) as (consumer, _):
@@ -149,7 +164,8 @@ class Flow:
         consumer = AIOKafkaConsumer(
             **self.client, isolation_level="read_committed", auto_offset_reset="earliest"
         )
-        tps = [TopicPartition(self.topics[kind], n) for n in range(self.partitions)]
+        partitions = 1 if kind in self.shared else self.partitions
+        tps = [TopicPartition(self.topics[kind], n) for n in range(partitions)]
         async with consumer:
             consumer.assign(tps)
             await consumer.seek_to_beginning(*tps)
@@ -184,11 +200,15 @@ class Flow:
         reader = KafkaLog(
             self.client,
             journal=self.topics["journal"],
-            inputs=[self.topics[kind] for kind in INPUTS],
+            inputs=[
+                *(self.topics[kind] for kind in INPUTS),
+                *([TopicPartition(self.topics["models"], 0)] if self.shared else []),
+            ],
             partition=partition,
         )
         await reader.start()
-        state, outputs = Ledger(), []
+        state: Ledger = Answering() if self.shared else Ledger()
+        outputs: list[Any] = []
         await fold(state, reader, on_outputs=outputs.extend)
         await reader.close()
         return state, outputs

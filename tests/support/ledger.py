@@ -12,16 +12,21 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from models.inputs.journal import digest_of, mark_of
+from streams.partition.skip_requests import wishes
+
 NAMES = ("events", "outcomes", "commands", "history")
 
 
 class Output(NamedTuple):
-    """As models/task.py has it."""
+    """As models/task/partition_task.py has it."""
 
     kind: str
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
 
 
 class Taken(NamedTuple):
@@ -32,10 +37,18 @@ class Taken(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes
+    timestamp: int
+
+    @property
+    def due(self) -> float:
+        """Each in the order of its own time."""
+        return self.time
 
 
 class Ledger:
     """The state: how many of which input, and the hash of all of them in order."""
+
+    partitions = 2
 
     def __init__(self, inputs: int = 4) -> None:
         self.seq = 0
@@ -43,9 +56,13 @@ class Ledger:
         self.next = [-1] * inputs
         self.counts = [0] * inputs
         self.hash = b""
+        self.sealed = ""
         self.last_time = float("-inf")
         self.late = 0  # outcomes and events that came behind a later one: what alignment is for
         self._runs: list[list[int]] = []
+        self._skipped: list[Any] = []
+        self.wanted: dict[Any, Any] = {}
+        self.marks = [-1] * inputs
         self._reported = 0
 
     @property
@@ -59,21 +76,17 @@ class Ledger:
             time = float(orjson.loads(record.value)["t"])
         except (ValueError, KeyError, TypeError):
             time = float("-inf")
-        return Taken(time, input, record.offset, record.key, record.value)
+        return Taken(time, input, record.offset, record.key, record.value, record.timestamp)
 
     def apply(self, taken: Taken) -> list[Output]:
         """Advance by one record."""
         if taken.value == b"bug":
             raise RuntimeError("told to fail")
         i = taken.input
-        if self._runs and self._runs[-1][0] == i:
-            self._runs[-1][2] += 1
-            self._runs[-1][3] = taken.offset + 1
-        else:
-            self._runs.append([i, taken.offset, 1, taken.offset + 1])
-        self.next[i] = taken.offset + 1
-        self.step += 1
-        self.counts[i] += 1
+        self._take(i, taken)
+        if i == 2:
+            asked = wishes([taken])
+            self.wanted |= asked
         if taken.time < self.last_time:
             self.late += 1
         self.last_time = max(self.last_time, taken.time)
@@ -92,8 +105,35 @@ class Ledger:
             return [Output("examples", taken.key, taken.value)]
         return []
 
+    def _take(self, i: int, record: Any) -> None:
+        offset = record.offset
+        self.marks[i] = mark_of(record)
+        if self._runs and self._runs[-1][0] == i:
+            self._runs[-1][2] += 1
+            self._runs[-1][3] = offset + 1
+        else:
+            self._runs.append([i, offset, 1, offset + 1])
+        self.next[i] = offset + 1
+        self.step += 1
+        self.counts[i] += 1
+
     def heed(self, restored: Any) -> None:
         """It puts nothing back."""
+
+    def rule_may_skip(self) -> bool:
+        """Always."""
+        return True
+
+    def halted(self, index: int, record: Any, failure: Any) -> list[Output]:
+        """One record that says where."""
+        return [Output("lifecycle", None, b"halted at %d/%d" % (index, record.offset))]
+
+    def set_aside(self, index: int, record: Any, skip: Any) -> list[Output]:
+        """Advance by one record, of which no more than its place is taken."""
+        self._take(index, record)
+        self.wanted.pop(skip.place, None)
+        self._skipped.append(skip._asdict())
+        return [Output("dead-letter", None, b"%d/%d" % (index, record.offset))]
 
     def report(self) -> list[Output]:
         """One record of how far it is."""
@@ -105,13 +145,19 @@ class Ledger:
         if not self._runs:
             return None
         runs, self._runs = self._runs, []
+        skipped, self._skipped = self._skipped, []
         self.seq += 1
-        return orjson.dumps(
+        value = orjson.dumps(
             {
                 "seq": self.seq - 1,
                 "step": self.step,
                 "runs": runs,
                 "next": self.next,
+                "marks": list(self.marks),
+                "partitions": self.partitions,
                 "definition": "ledger",
+                "skipped": skipped or None,
             }
         )
+        self.sealed = digest_of(value)
+        return value

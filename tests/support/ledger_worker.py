@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from ledger import Ledger
-
-from streams.wiring import Pace
-from streams.worker import run_worker
+from models.task.learner_task import LEARNER
+from streams.partition.ports import Pace
+from streams.worker.worker import run_worker
+from tests.support.ledger import Ledger
+from tests.support.ledger_learner import Answering, Learning
 
 
 def main() -> int:
     """Run until told to stop."""
     given = json.loads(sys.argv[1])
     logging.basicConfig(level=given.get("log", "INFO"), format="%(asctime)s %(name)s %(message)s")
+    partitions = given.get("shared")
+
+    def fresh(number: int) -> Ledger:
+        if not partitions:
+            return Ledger()
+        if number == LEARNER and given.get("broken"):
+            raise RuntimeError("told to fail")
+        return Learning(partitions) if number == LEARNER else Answering()
+
     return run_worker(
-        lambda _: Ledger(),
+        fresh,
         client={"bootstrap_servers": given["bootstrap_servers"]},
         topics=given["topics"],
         group_id=given["group"],
@@ -28,6 +35,8 @@ def main() -> int:
         instance=given.get("instance"),
         redis_url=given.get("redis_url"),
         health_port=given.get("health_port"),
+        partitions=partitions,
+        lead_s=given.get("lead_s") if partitions else None,
     )
 
 

@@ -16,26 +16,27 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import orjson
 from pydantic import SecretStr
+from redis import Redis
 
-from streams import topics
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase, load
 from streams.embedded import Endpoints
-from streams.loading import Loaded, load
-from streams.sending import Sender
-from streams.settings import Settings
-from streams.tapes import Tapes
+from streams.kafka.ordered_producer import OrderedProducer
+from streams.kafka.topic_reader import TopicReader
+from streams.topics import topic_admin
+from tests.support.forked import Forked, run
 
 Row = tuple[str, Mapping[str, Any]]
+Process = Forked | subprocess.Popen[bytes]
+COMMAND = (sys.executable, "-P", "-m", "streams.cli")
+COMMAND_S_MAX = 120.0
 
 SOURCE = '''"""How many hours until a parcel is there?"""
 
 from river import linear_model, optim, preprocessing
 
-from models.durations import hours
-from models.usecase import Kpi, Promotion, UseCase
-from models.windows import over_outcomes
-from schemas.inputs import Event, Outcome
+from riverrun import Event, Kpi, Outcome, Promotion, UseCase, hours, over_outcomes
 
 
 class Parcel(Event):
@@ -87,6 +88,7 @@ PARCELS = UseCase(
     promotion=Promotion("manual"),
     warmup=20,
     partitions=2,
+    learning="partition",
 )
 '''
 
@@ -118,15 +120,15 @@ class Loop:
         self.file.write_text(source)
         self.prefix = f"t{uuid.uuid4().hex[:8]}."
         self.folder = folder
-        self.loaded: Loaded = load(str(self.file))
+        self.loaded: LoadedUseCase = load(str(self.file))
         self.settings = Settings(
             kafka_bootstrap_servers=stack.bootstrap_servers,
             redis_url=SecretStr(stack.redis_url),
             riverrun_home=folder / "home",
             riverrun_topic_prefix=self.prefix,
         )
-        self.names = topics.names_of(self.loaded.use_case, self.settings)
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.names = topic_admin.names_of(self.loaded.use_case, self.settings)
+        self.workers: list[Process] = []
         self.environment = {**os.environ, **self.settings.environment()}
 
     # Commands.
@@ -140,23 +142,34 @@ class Loop:
 
     def said(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `riverrun …`, whatever its exit code."""
-        return subprocess.run(
-            self._command(*arguments),
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        if self._imports_anew:
+            return subprocess.run(
+                [*COMMAND, *arguments],
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_S_MAX,
+                check=False,
+            )
+        return run(arguments, self.environment, COMMAND_S_MAX)
 
     def start(self) -> None:
         """Start a worker."""
-        log = (self.folder / f"worker{len(self.workers)}.log").open("wb")
-        with log:
-            worker = subprocess.Popen(
-                self._command("worker", str(self.file)), env=self.environment, stderr=log
-            )
-        self.workers.append(worker)
+        log = self.folder / f"worker{len(self.workers)}.log"
+        self.workers.append(self.process("worker", str(self.file), err=log))
+
+    def process(self, *arguments: str, err: Path, out: Path | str = os.devnull) -> Process:
+        """Start `riverrun …` and return at once; what it writes is appended to those files."""
+        if not self._imports_anew:
+            return Forked(arguments, self.environment, out=out, err=err)
+        with err.open("ab") as stderr, Path(out).open("ab") as stdout:
+            command = [*COMMAND, *arguments]
+            return subprocess.Popen(command, env=self.environment, stdout=stdout, stderr=stderr)
+
+    @property
+    def _imports_anew(self) -> bool:
+        """Another tree's code is in no process that is there to be forked."""
+        return "PYTHONPATH" in self.environment
 
     def stop(self) -> None:
         """End the workers in good order."""
@@ -164,7 +177,7 @@ class Loop:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGTERM)
         for worker in self.workers:
-            worker.wait(15)
+            worker.wait(60)
 
     def close(self) -> None:
         """End what still runs."""
@@ -173,15 +186,12 @@ class Loop:
                 worker.kill()
                 worker.wait()
 
-    def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-P", "-m", "streams.cli", *arguments]
-
     # Records.
 
-    async def publish(self, rows: Iterable[Row]) -> None:
-        """Send them in the order of their times."""
-        await topics.ensure(self.loaded.use_case, self.settings)
-        sender = Sender(self.loaded.use_case, self.settings, self.names)
+    async def publish(self, rows: Iterable[Row], speed: float | None = None) -> None:
+        """Send them in the order of their times; `speed` is a multiple of real time."""
+        await topic_admin.ensure(self.loaded.use_case, self.settings)
+        sender = OrderedProducer(self.loaded.use_case, self.settings, self.names, speed=speed)
         for kind, fields in rows:
             if kind == "event":
                 sender._keys[str(fields["event_id"])] = str(fields["depot"])
@@ -189,12 +199,17 @@ class Loop:
 
     async def records(self, kind: str) -> list[Any]:
         """What is committed of a kind, partition by partition."""
-        async with Tapes([self.names[kind]], self.settings) as tapes:
-            return [r for place in tapes.places async for r in tapes.records(place)]
+        async with TopicReader([self.names[kind]], self.settings) as reader:
+            return [r for place in reader.topic_partitions async for r in reader.records(place)]
 
     async def values(self, kind: str) -> list[dict[str, Any]]:
-        """The same, decoded."""
-        return [orjson.loads(record.value) for record in await self.records(kind)]
+        """The same, decoded, without what is no record of that kind."""
+        async with TopicReader([self.names[kind]], self.settings) as reader:
+            return [
+                row
+                for place in reader.topic_partitions
+                async for _, row in reader.rows(kind, place)
+            ]
 
     async def wait_for(self, kind: str, ids: Collection[str], within_s: float = 180.0) -> None:
         """Wait until there is a record of that kind about each of those events."""
@@ -203,6 +218,13 @@ class Loop:
             missing -= {value.get("event_id") for value in await self.values(kind)}
             assert monotonic() - began < within_s, f"{len(missing)} {kind} missing: {self.log()}"
             await asyncio.sleep(0.2)
+
+    def lose_redis(self) -> None:
+        """Delete all that Redis holds of this loop, as FLUSHALL would; others' keys stay."""
+        assert self.settings.redis_url is not None
+        with Redis.from_url(self.settings.redis_url.get_secret_value()) as client:
+            for key in client.scan_iter(f"*{self.prefix}*", count=1_000):
+                client.delete(key)
 
     def log(self) -> str:
         """What the workers said."""

@@ -13,14 +13,14 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from typing import Any, NamedTuple
 
 from faust.types import TP
-from ledger import Ledger
 
 from schemas.errors import Unavailable
-from streams.partition import Partition
-from streams.recovery import Entry
-from streams.transport import Batch
-from streams.wiring import Pace, Wiring
-from streams.writer import Fenced, Limits
+from streams.kafka.faust_transport import Batch
+from streams.kafka.transactional_writer import Fenced, Limits
+from streams.partition.ports import Pace, Wiring
+from streams.partition.runner import PartitionRunner
+from streams.replay.fold import Entry
+from tests.support.ledger import Ledger
 
 QUICK = Pace(
     alignment_wait_s=0.02,
@@ -128,9 +128,9 @@ class Memory:
             **given,
         )
 
-    def partition(self, **given: Any) -> Partition:
+    def partition(self, **given: Any) -> PartitionRunner:
         """A runner, to be run."""
-        partition = Partition(0, 1, self, self.wiring(), **given)
+        partition = PartitionRunner(0, 1, self, self.wiring(), **given)
         self.to = partition.accept
         return partition
 
@@ -148,6 +148,9 @@ class Fresh:
     async def fresh(self, partition: int, because: str) -> Ledger:
         """A fresh task."""
         return Ledger(self.inputs)
+
+    def release(self, partition: int) -> None:
+        """Nothing."""
 
     def offer(self, partition: int, task: Any) -> None:
         """Nothing."""
@@ -210,6 +213,14 @@ class MemoryLog:
     async def ends(self) -> list[int]:
         """Ends."""
         return list(self.memory.ends)
+
+    async def at(self, input: int, offset: int) -> Record | None:
+        """A single record."""
+        return next((r for r in self.memory.logs[input] if r.offset == offset), None)
+
+    async def unread(self, input: int, first: int) -> list[Record]:
+        """What is not applied yet."""
+        return [r for r in self.memory.logs[input] if r.offset >= first]
 
     async def last(self) -> Entry | None:
         """The newest entry."""

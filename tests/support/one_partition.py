@@ -11,22 +11,32 @@ from typing import Any, NamedTuple
 import orjson
 from river import linear_model, preprocessing, tree
 
-from models.durations import hours, minutes
-from models.packing import Waiting
-from models.publishing import Output
-from models.reading import COMMANDS, EVENTS, HISTORY, KIND_HEADER, OUTCOMES, PlainRecord, Taken
-from models.restoring import Unseal
-from models.state import parts_of
-from models.task import PartitionTask
-from models.usecase import Kpi, Segments, UseCase
-from models.windows import over_events, over_outcomes
+from models.inputs.decoder import (
+    COMMANDS,
+    EVENTS,
+    HISTORY,
+    KIND_HEADER,
+    OUTCOMES,
+    DecodedRecord,
+    PlainRecord,
+)
+from models.pending.codec import PendingPrediction
+from models.spec.durations import hours, minutes
+from models.spec.use_case import Kpi, Segments, UseCase
+from models.spec.windows import over_events, over_outcomes
+from models.task.checkpoint import parts_of
+from models.task.model_restore import Unseal
+from models.task.output_records import Output
+from models.task.partition_task import PartitionTask
 from schemas import records
-from schemas.inputs import Event, Outcome
+from schemas.events import Event, Outcome
 from schemas.topics import INPUTS
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
+REPLAYED = START + timedelta(days=3_650)
+"""The Kafka timestamp of records unless a test says otherwise: long after all that they tell of."""
 
-RECORDS: dict[str, type[records.Published]] = {
+RECORDS: dict[str, type[records.OutputRecord]] = {
     "features": records.Features,
     "predictions": records.Prediction,
     "examples": records.Example,
@@ -180,10 +190,10 @@ class Partition:
         value: bytes | dict[str, Any] | None,
         key: bytes | None = b"a",
         *,
-        timestamp: datetime = START,
+        timestamp: datetime = REPLAYED,
         headers: tuple[tuple[str, bytes | None], ...] = (),
         partition: int | None = None,
-    ) -> Taken:
+    ) -> DecodedRecord:
         """A record with the next offset, read but not applied."""
         raw = orjson.dumps(value) if isinstance(value, dict) else value
         place = self.number if partition is None else partition
@@ -192,7 +202,7 @@ class Partition:
         self.offsets[index] += 1
         return self.task.read(index, record)
 
-    def apply(self, taken: Taken) -> list[Out]:
+    def apply(self, taken: DecodedRecord) -> list[Out]:
         """Apply a record that was read."""
         said = [Out(o.kind, orjson.loads(o.value), o) for o in self.task.apply(taken)]
         self.said += said
@@ -226,7 +236,7 @@ def dump(task: PartitionTask) -> dict[str, Any]:
 def _known(task: PartitionTask, event_id: str) -> Any:
     """What is known of an id, whether it is packed or not."""
     found = task.ledger.find(event_id)
-    if not isinstance(found, Waiting):
+    if not isinstance(found, PendingPrediction):
         return found
     event = task.use_case.event.model_validate_json(found.event)
     return found._replace(x=task.packing.features(event, found.x))

@@ -1,6 +1,6 @@
 """The reference that is written from the code: commands, settings, tables. `make golden` writes it.
 
-    python -P -m tests.reference
+    python -P -m tests.support.reference
 
 A test holds that what stands in docs/reference is what this writes.
 """
@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -19,11 +20,11 @@ import typer.main
 
 from schemas.topics import CATALOGUE
 from streams.cli import app
-from streams.cli.terminal import EXIT_CODES
-from streams.exposition import METRICS
-from streams.settings import Settings
+from streams.cli.shared.terminal import EXIT_CODES
+from streams.config.settings import Settings
+from streams.telemetry.prometheus import METRICS
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 WRITTEN = "<!-- Written by `make golden` from the code: change it there. -->"
 BEGINNING = """\
 All have `--help`. What reports has `--json`: one document on stdout, nothing else there. Data goes
@@ -72,6 +73,12 @@ def index(name: str, each: Any) -> list[str]:
     return [f"[`{name}`](#riverrun-{name.replace(' ', '-')})", first]
 
 
+@cache
+def tree() -> Any:
+    """Return the group of all commands, as click has it; it takes a second to make."""
+    return typer.main.get_command(app)
+
+
 def commands() -> Iterator[tuple[str, Any]]:
     """Each command by its full name."""
 
@@ -82,7 +89,7 @@ def commands() -> Iterator[tuple[str, Any]]:
             elif not each.hidden:
                 yield before + name, each
 
-    return iter(sorted(inside(typer.main.get_command(app), "")))
+    return iter(sorted(inside(tree(), "")))
 
 
 def command(name: str, each: Any) -> str:

@@ -2,7 +2,7 @@
 
 River is asked twice: `stream.simulate_qa` for every single answer, `evaluate.progressive_val_score`
 for the number that it publishes. The task is given the same rows as two inputs, events and
-outcomes, and takes from them as `models.alignment` says.
+outcomes, and takes from them as `models.inputs.merge_order` says.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import orjson
 from pydantic import create_model
 from river import datasets, evaluate, metrics, stream
 
-from models.backtest import aligned
-from models.durations import days
-from models.reading import EVENTS, OUTCOMES, PlainRecord, Taken
-from models.task import PartitionTask
-from models.usecase import Kpi, UseCase
-from schemas.inputs import Event, Outcome
+from models.inputs.decoder import EVENTS, OUTCOMES, DecodedRecord, PlainRecord
+from models.replay.backtest import aligned
+from models.spec.durations import days
+from models.spec.use_case import Kpi, UseCase
+from models.task.partition_task import PartitionTask
+from schemas.events import Event, Outcome
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 STEP = timedelta(seconds=1)
@@ -103,7 +103,7 @@ class Said:
             # River skips a row of which the model had nothing to say; so does this.
             if said is not None and said != {}:
                 if hasattr(metric, "requires_labels") and metric.requires_labels:
-                    said = row["said"]
+                    said = row["prediction"]
                 metric.update(y_true=row["label"], y_pred=said)
         return values_of(metric)
 
@@ -162,20 +162,20 @@ def task_says(data: Sequence[Row], models: dict[str, Make], delay: Delay) -> Sai
     return Said(answers, examples, task)
 
 
-def _events(task: PartitionTask, data: Sequence[Row]) -> Iterator[Taken]:
+def _events(task: PartitionTask, data: Sequence[Row]) -> Iterator[DecodedRecord]:
     for i, (x, _) in enumerate(data):
         fields = {"event_id": str(i), "event_time": moment(i), "site": "a", **x}
         yield _taken(task, EVENTS, i, fields)
 
 
-def _outcomes(task: PartitionTask, data: Sequence[Row], delay: Delay) -> Iterator[Taken]:
+def _outcomes(task: PartitionTask, data: Sequence[Row], delay: Delay) -> Iterator[DecodedRecord]:
     due = sorted((moment(i) + timedelta(seconds=delay(i)), i) for i in range(len(data)))
     for offset, (time, i) in enumerate(due):
         fields = {"event_id": str(i), "outcome_time": time, "y": data[i][1]}
         yield _taken(task, OUTCOMES, offset, fields)
 
 
-def _taken(task: PartitionTask, index: int, offset: int, fields: dict[str, Any]) -> Taken:
-    timestamp = int(START.timestamp() * 1000)
+def _taken(task: PartitionTask, index: int, offset: int, fields: dict[str, Any]) -> DecodedRecord:
+    timestamp = 10**13  # replayed long after
     record = PlainRecord("rows", 0, offset, timestamp, b"a", orjson.dumps(fields))
     return task.read(index, record)

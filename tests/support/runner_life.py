@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 
-from ledger import Ledger
-from memory import Memory, MemoryLog, Record
-
-from streams.partition import Partition, Stalled, State
-from streams.recovery import Entry, fold
-from streams.transport import Batch
+from streams.kafka.faust_transport import Batch
+from streams.partition.runner import PartitionRunner, Stalled, State
+from streams.replay.fold import Entry, fold
+from tests.support.ledger import Ledger
+from tests.support.memory import Memory, MemoryLog, Record
 
 
 def at(time: float) -> bytes:
@@ -24,7 +23,7 @@ def batch_of(start: int, end: int, topic: str = "in0", step: int = 1) -> Batch:
     return Batch(topic, 0, start, end, end, records)
 
 
-async def drain(memory: Memory, partition: Partition, rng: random.Random, count: int) -> None:
+async def drain(memory: Memory, partition: PartitionRunner, rng: random.Random, count: int) -> None:
     """Run it until so many records are in the journal; then it is stopped."""
     running = asyncio.create_task(partition.run())
     try:
@@ -52,12 +51,12 @@ async def check(memory: Memory) -> None:
     memory.fails = lambda step: False
     fresh, outputs = Ledger(len(memory.topics)), []
     await fold(fresh, MemoryLog(memory), on_outputs=outputs.extend)
-    published = [o.value for o in memory.outputs if o.kind != "metrics"]
+    published = [o.value for o in memory.outputs if o.kind not in ("metrics", "lifecycle")]
     assert published == [o.value for o in outputs]
     assert fresh.step == sum(len(log) for log in memory.logs)
 
 
-async def until_live(partition: Partition) -> None:
+async def until_live(partition: PartitionRunner) -> None:
     """Wait for it."""
     for _ in range(1_000):
         await asyncio.sleep(0)

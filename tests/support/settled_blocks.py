@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from one_partition import linear, use_case
 
-from models.deciding.assembly import Assembly, seconds
-from models.deciding.decider import Decided, Decider
-from models.deciding.standings import standings
-from models.durations import days, hours
-from models.usecase import Kpi, Promotion, UseCase
+from models.promotion.block_merger import BlockMerger, seconds
+from models.promotion.decider import Decided, Decider
+from models.promotion.standings import standings
+from models.spec.durations import days, hours
+from models.spec.use_case import Kpi, Promotion, UseCase
 from schemas.records import Evidence
+from tests.support.one_partition import linear, use_case
 
 DAY = days(1)
 BEGIN = seconds("2020-01-01T00:00:00+00:00")
@@ -41,10 +41,10 @@ def moment(time: float | None) -> str | None:
 
 def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
     """One partition's record of one day: costs a prediction of each model, and noise of the day."""
-    given = {
+    given: dict[str, Any] = {
         "n": 300, "cost": {"baseline": 12.0, "linear": 10.0, "tree": 10.0, "slow": 10.0},
         "served": None, "champion": "linear", "champion_since": None, "began": {}, "arms": {},
-        "experiment_since": None, "missing": 3, "definition": "d1", "noise": 0.3, "mae": {},
+        "experiment_since": None, "missing": 0, "definition": "d1", "noise": 0.3, "mae": {},
         "withheld": {}, "wild": {},
     } | changes  # fmt: skip
     n = given["n"]
@@ -102,7 +102,7 @@ def _decided(
     mine: UseCase, records: Sequence[dict[str, Any]], partitions: int
 ) -> Iterator[tuple[Decider, Decided]]:
     """The decider after each block, and what it decided on it."""
-    assembly, decider = Assembly(partitions, mine.horizon), Decider(mine)
+    assembly, decider = BlockMerger(partitions, mine.horizon), Decider(mine)
     for record in records:
         assembly.take(record)
         for block in assembly.release():

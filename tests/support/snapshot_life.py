@@ -9,13 +9,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from one_partition import Partition, use_case
-
-from models.task import PartitionTask
-from models.usecase import Segments, UseCase
-from streams.snapshots.redis_hash import RedisHash, connect
+from models.spec.use_case import Segments, UseCase
+from models.task.partition_task import PartitionTask
+from streams.snapshots.redis_store import RedisStore, connect
 from streams.snapshots.store import Snapshots
-from streams.unpickling import Allowed
+from streams.unpickling.safe_unpickler import Allowed
+from tests.support.one_partition import Partition, use_case
 
 KEY = b"a key"
 CASE = use_case(segments=Segments("items", limit=3), max_jump=1e9)
@@ -29,7 +28,7 @@ class Life:
         self.case = case
         self.group = f"test-{uuid.uuid4().hex[:8]}"
         self.client: Any = connect(redis_url)
-        self.hash = RedisHash(self.client, self.group, 0)
+        self.hash = RedisStore(self.client, self.group, 0)
         self.random = Random(5)
         self.number = 0
         self.feed = Partition(case)

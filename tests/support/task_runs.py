@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 import orjson
 from hypothesis import settings
 from hypothesis import strategies as st
-from one_partition import START, command, delivery, order, use_case
 from river import linear_model, naive_bayes, preprocessing, tree
 
-from models.durations import hours, minutes
-from models.publishing import Output
-from models.reading import COMMANDS, EVENTS, OUTCOMES, PlainRecord, Taken
-from models.task import PartitionTask
-from models.usecase import Kpi, UseCase
+from models.inputs.decoder import COMMANDS, EVENTS, OUTCOMES, DecodedRecord, PlainRecord
+from models.spec.durations import hours, minutes
+from models.spec.use_case import Kpi, UseCase
+from models.task.output_records import Output
+from models.task.partition_task import PartitionTask
 from schemas.topics import INPUTS
+from tests.support.one_partition import REPLAYED, at, command, delivery, order, use_case
 
 FEW = settings(max_examples=20, deadline=None)
 NO_JUMPS = {"max_jump": 1e9}
 CALM = use_case(**NO_JUMPS, horizon=hours(100))
 """Its horizon never passes, so that nothing expires and nothing is late."""
-HASTY = use_case(**NO_JUMPS, horizon=minutes(20), never=9.0, plausible=(2.0, 20.0))
+HASTY = use_case(**NO_JUMPS, horizon=minutes(20), label_on_timeout=9.0, plausible=(2.0, 20.0))
 """Outcomes of 1 and 50 are held, and some of them are released or corrected."""
 BINARY = use_case(
     **NO_JUMPS,
@@ -116,13 +116,14 @@ def inputs(draw: Any, shops: str = "a", span: int = 3_000) -> Inputs:
     return Inputs(split[0], split[1], split[2], [next(queues[n]) for n in turns])
 
 
-COMMANDS_GIVEN = ["freeze", "unfreeze", "rollback", "release"]
+COMMANDS_GIVEN = ["freeze", "unfreeze", "rollback", "release", "set-watermark"]
 PROMOTION = command("p", "promote", model="tree")
 
 
 def _command(n: int, random: Random) -> dict[str, Any]:
     ids = [f"e{random.randrange(25)}" for _ in range(12)]
-    return command(f"c{n}", random.choice(COMMANDS_GIVEN), event_ids=ids)
+    watermark = at(random.randrange(3_000))
+    return command(f"c{n}", random.choice(COMMANDS_GIVEN), event_ids=ids, watermark=watermark)
 
 
 def _timely(records: list[tuple[float, str, dict[str, Any]]]) -> Iterator[tuple[str, Any]]:
@@ -153,12 +154,12 @@ class Run:
         self.said += said
         return said
 
-    def read(self, record: Given) -> Taken:
+    def read(self, record: Given) -> DecodedRecord:
         """Read one record at the next offset."""
         offset = self.offsets[record.index]
         self.offsets[record.index] += self.gap
         self.applied.append((record.index, offset))
-        stamp = int(START.timestamp() * 1000)
+        stamp = int(REPLAYED.timestamp() * 1000)
         raw = PlainRecord(
             INPUTS[record.index], self.task.partition, offset, stamp, record.key, record.value
         )

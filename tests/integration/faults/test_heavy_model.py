@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
-from loop import SOURCE, Loop, Row, parcels
-from test_snapshots_kafka import hashes
 
 from benchmarks.snapshot_stalls import grown
 from streams.embedded import Endpoints
-from streams.snapshots.sealed import opened
+from streams.snapshots.signed_format import opened
+from tests.integration.faults.test_snapshots import hashes
+from tests.support.loop import SOURCE, Loop, Row, parcels
 
 pytestmark = pytest.mark.soak
 
@@ -83,8 +83,8 @@ def heavy(kind: str, folder: Path) -> str:
     )
 
 
-ROWS = parcels(8_000)
-KEYS = {f["event_id"]: f["depot"] for kind, f in ROWS if kind == "event"}
+KEYS: dict[str, str] = {}
+"""Of each event that was sent, by its id."""
 
 
 async def stream(loop: Loop, rows: Iterator[Row], done: Callable[[], bool]) -> None:
@@ -94,6 +94,7 @@ async def stream(loop: Loop, rows: Iterator[Row], done: Callable[[], bool]) -> N
         for kind, fields in rows:
             if kind == "event":
                 count += 1
+                KEYS[fields["event_id"]] = fields["depot"]
                 await asyncio.sleep(max(0.0, began + count / RATE - monotonic()))
                 if done():
                     return
@@ -140,7 +141,7 @@ async def test_no_prediction_waits_for_the_snapshot_of_a_heavy_model(
     try:
         await loop.publish([])
         loop.start()
-        rows, few = iter(ROWS), iter(range(20))
+        rows, few = iter(parcels(8_000)), iter(range(20))
         await stream(loop, rows, lambda: next(few, None) is None)
         await loop.wait_for("predictions", ["p0", "p9"])
         before = len(await waits_ms(loop))

@@ -10,31 +10,32 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import orjson
-import pandas
-import pyarrow.dataset
 import pytest
 import redis
-from commands import Command
-from loop import SOURCE, Loop, parcels
 
-from models.personal import NOTHING
-from schemas.consuming import read
-from schemas.serving import FeatureReader, entity_key, place_key
-from streams import statuses
-from streams.capturing import Capture, Folder
+from models.spec.personal_data import NOTHING
+from riverrun.client import FeatureReader, read
+from schemas.feature_keys import entity_key, place_key
+from streams.config.naming import group_of
 from streams.embedded import Endpoints
-from streams.operating import group_of
-from streams.serving import WRITE
+from streams.offline.parquet_capture import Capture, Folder
+from streams.replay import derivation
+from streams.replay.positions import Checkpoints
+from streams.telemetry import partition_table
+from streams.worker.feature_store_writer import WRITE
+from tests.support.commands import Command
+from tests.support.loop import SOURCE, Loop, parcels
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SERVING = SOURCE.replace("    warmup=20,\n", "    warmup=20,\n    serve_features=True,\n")
 ROWS = parcels(400)
 IDS = [str(fields["event_id"]) for kind, fields in ROWS if kind == "event"]
@@ -78,7 +79,7 @@ def stored(stack: Endpoints, loop: Loop) -> dict[str, Any]:
         return {key: one and one.features for key, one in zip(keys, reader.many(keys), strict=True)}
 
 
-def until(true: Callable[[], Any], within_s: float = 20.0, every_s: float = 0.1) -> None:
+def until(true: Callable[[], Any], within_s: float = 90.0, every_s: float = 0.1) -> None:
     """Wait for it."""
     began = monotonic()
     while not true():
@@ -88,18 +89,18 @@ def until(true: Callable[[], Any], within_s: float = 20.0, every_s: float = 0.1)
 
 def figures(loop: Loop) -> dict[str, Any]:
     """What the worker says of its feature store."""
-    told = asyncio.run(statuses.workers(group_of(loop.loaded, loop.settings), loop.settings))
+    told = asyncio.run(partition_table.workers(group_of(loop.loaded, loop.settings), loop.settings))
     return told[0]["features"] if told else {}  # its status was flushed, too
 
 
 def test_the_store_has_the_newest_features_and_has_them_again_after_a_flush(
-    stack: Endpoints, loop: Loop, client: Any
+    stack: Endpoints, loop: Loop
 ) -> None:
     """Of each key, those of the last event; lost altogether, they come back by themselves."""
     due = {key: body["features"] for key, body in newest(loop).items()}
     assert len(due) == 5
     until(lambda: stored(stack, loop) == due)
-    client.flushall()
+    loop.lose_redis()
     assert set(stored(stack, loop).values()) == {None}
     until(lambda: stored(stack, loop) == due)
     until(lambda: figures(loop).get("rebuilds", 0) >= 1)
@@ -167,7 +168,7 @@ def test_a_consumer_that_is_killed_has_each_prediction_once(
         assert consumer.wait() == -signal.SIGKILL
         amid += before < len(rows(database)) < len(IDS)
     assert amid  # else this would hold nothing
-    subprocess.run([*command, "--to-end"], env=loop.environment, check=True, timeout=60)
+    subprocess.run([*command, "--to-end"], env=loop.environment, check=True, timeout=180)
     due = {value["event_id"]: value["value"] for value in asyncio.run(loop.values("predictions"))}
     assert Counter(name for name, _ in rows(database)) == dict.fromkeys(due, 1)
     assert dict(rows(database)) == due
@@ -213,6 +214,9 @@ def test_a_position_is_good_under_other_offsets(stack: Endpoints, loop: Loop) ->
 
 def test_a_capture_that_is_killed_has_each_record_once(loop: Loop, tmp_path: Path) -> None:
     """Killed amid its work again and again: all committed records are in the files, each once."""
+    import pandas
+    import pyarrow.dataset
+
     to, command = tmp_path / "captured", [sys.executable, "-P", "-m", "streams.cli", "capture"]
     command += [str(loop.file), "examples", "predictions", "--to", str(to), "--rows", "4"]
     amid = 0
@@ -256,7 +260,7 @@ def wrote_or_ended(folder: Path, before: int, process: subprocess.Popen[bytes]) 
 # Scoring and exporting.
 
 EVENTS = {str(fields["event_id"]): fields for kind, fields in ROWS if kind == "event"}
-SAME = ("value", "interval", "segment", "answered_by", "model", "shadows")
+SAME = ("value", "interval", "segment", "served_by", "model", "shadows")
 
 
 @pytest.fixture
@@ -271,6 +275,8 @@ def riverrun(
 
 def test_a_scored_file_has_the_floats_of_the_stream(loop: Loop, riverrun: Command) -> None:
     """Each event by the state that it met then; and all of them by today's, in any format."""
+    import pandas
+
     said = asyncio.run(loop.values("predictions"))
     file = str(loop.file)
     for published in random.Random(2).sample(said[60:], 4):
@@ -285,7 +291,9 @@ def test_a_scored_file_has_the_floats_of_the_stream(loop: Loop, riverrun: Comman
         assert riverrun("score", file, str(source), "--to", str(loop.folder / name)).code == 0
     frame = pandas.read_parquet(loop.folder / "scored.parquet")
     assert list(frame["event_id"]) == list(EVENTS)
-    assert list(pandas.read_csv(loop.folder / "scored.csv")["value"]) == list(frame["value"])
+    assert list(
+        pandas.read_csv(loop.folder / "scored.csv", float_precision="round_trip")["value"]
+    ) == list(frame["value"])
     captured = loop.folder / "events.parquet"
     pandas.DataFrame([{**e, "kafka_offset": 1} for e in EVENTS.values()]).to_parquet(captured)
     again = riverrun("score", file, str(captured), "--model", "linear")
@@ -295,6 +303,28 @@ def test_a_scored_file_has_the_floats_of_the_stream(loop: Loop, riverrun: Comman
     assert (refused.code, refused.json["event_id"]) == (1, "p1")
     assert "weight" in refused.json["error"]
     assert riverrun("score", file, str(source), "--as-of", "yesterday").code == 5
+
+
+def test_now_is_never_older_than_the_snapshot(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may write a snapshot after a command has looked at the journal: that state is the
+    newest, and the log is not folded from its beginning to an older one.
+    """
+
+    def folded(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the log was folded")
+
+    monkeypatch.setattr(derivation, "fold", folded)
+    loaded, settings, names = loop.loaded, loop.settings, loop.names
+    now = Checkpoints(loaded, settings, names, 2, newest=True)
+    past = Checkpoints(loaded, settings, names, 2)
+    steps: list[int] = []
+    deadline = monotonic() + 180
+    while not steps and monotonic() < deadline:  # until the worker has written a snapshot
+        with suppress(AssertionError):
+            asyncio.run(now.visit(0, 1, lambda task: steps.append(task.step)))
+    assert steps[0] > 1
+    with pytest.raises(AssertionError, match="folded"):
+        asyncio.run(past.visit(0, 1, lambda task: None))
 
 
 def test_an_exported_model_says_what_score_says(

@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 import pytest
-from loop import SOURCE, Loop, parcels
 
-from models.deciding.assembly import Assembly, seconds
-from models.deciding.decider import Decider
-from models.deciding.standings import standings
+from models.promotion.block_merger import BlockMerger, seconds
+from models.promotion.decider import Decider
+from models.promotion.standings import standings
 from schemas.records import Evidence, Standing
 from streams.embedded import Endpoints
-from streams.registry import changes, together
+from streams.inspection.model_registry import changes, together
+from tests.support.loop import SOURCE, Loop, parcels
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +50,7 @@ async def blocks(loop: Loop) -> list[dict[str, Any]]:
     return await loop.values("verdicts")
 
 
-async def wait_until(loop: Loop, reached: Any, within_s: float = 120.0) -> None:
+async def wait_until(loop: Loop, reached: Any, within_s: float = 240.0) -> None:
     """Wait until the standings say so."""
     began = monotonic()
     while not reached(await blocks(loop)):
@@ -58,6 +58,7 @@ async def wait_until(loop: Loop, reached: Any, within_s: float = 120.0) -> None:
         await asyncio.sleep(0.3)
 
 
+@pytest.mark.timeout(900)
 async def test_a_decider_that_is_killed_decides_as_one_that_was_not(loop: Loop) -> None:
     """kill -9 twice while evidence comes in, and two workers at the end: each block is said once,
     as a fold of the evidence says it; one promotion under one id, applied in every partition; the
@@ -114,7 +115,7 @@ async def refolded(loop: Loop, rows: list[dict[str, Any]]) -> list[dict[str, Any
     """The same standings, from the evidence and which partitions each block was made of."""
     mine = loop.loaded.use_case
     recorded = {seconds(row["block_start"]): tuple(row["partitions"]) for row in rows}
-    assembly = Assembly(PARTITIONS, mine.horizon, recorded=recorded)
+    assembly = BlockMerger(PARTITIONS, mine.horizon, recorded=recorded)
     for record in await loop.values("evidence"):
         Evidence.model_validate(record)
         assembly.take(record)

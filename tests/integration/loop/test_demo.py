@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -15,22 +16,22 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from models.backtest import run as run_backtest
-from models.task import PartitionTask
-from models.worth import worth
+from models.replay.backtest import run as run_backtest
+from models.task.partition_task import PartitionTask
+from models.worth.worth import worth
 from schemas.partitioner import partition_of
 from schemas.topics import INPUTS
-from streams import topics
-from streams.assessing import assess
-from streams.demo import Workers
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase, load
+from streams.demo.counts import READ, Count
+from streams.demo.loop import Workers
 from streams.embedded import Endpoints
-from streams.loading import Loaded, load
-from streams.log import KafkaLog
-from streams.recovery import fold
-from streams.sending import Sender
-from streams.settings import Settings
-from streams.tallying import READ, Count
-from streams.tapes import Tapes
+from streams.kafka.ordered_producer import OrderedProducer
+from streams.kafka.topic_reader import TopicReader
+from streams.offline.evidence import assess
+from streams.replay.fold import fold
+from streams.replay.kafka_log import KafkaLog
+from streams.topics import topic_admin
 from usecases.data import nycflights
 
 pytestmark = pytest.mark.integration
@@ -59,23 +60,23 @@ def crew(settings: Settings) -> Iterator[Workers]:
     workers.stop()
 
 
-async def counted(loaded: Loaded, settings: Settings, events: int, crew: Workers) -> Count:
+async def counted(loaded: LoadedUseCase, settings: Settings, events: int, crew: Workers) -> Count:
     """Everything on the topics, once that many events are answered and all due is learnt."""
-    names = topics.names_of(loaded.use_case, settings)
+    names = topic_admin.names_of(loaded.use_case, settings)
     count = Count(loaded.use_case, names)
-    async with Tapes([names[kind] for kind in READ], settings) as reader:
-        async with asyncio.timeout(120):
+    async with TopicReader([names[kind] for kind in READ], settings) as reader:
+        async with asyncio.timeout(180):
             while count.records["events"] < events or not count.complete:
                 count.take(await reader.some())
                 crew.check()
     await asyncio.to_thread(crew.stop)
-    async with Tapes([names["metrics"]], settings) as reader:
+    async with TopicReader([names["metrics"]], settings) as reader:
         async for records in reader.to_the_end():
             count.take(records)
     return count
 
 
-def backtested(loaded: Loaded, flights: int) -> float:
+def backtested(loaded: LoadedUseCase, flights: int) -> float:
     """The served error of the same flights without a broker."""
     test = run_backtest(
         loaded.use_case,
@@ -87,6 +88,7 @@ def backtested(loaded: Loaded, flights: int) -> float:
     return sum(row[2] for row in rows) / sum(row[0] for row in rows)
 
 
+@pytest.mark.smoke
 def test_the_demo_answers_every_flight_once(stack: Endpoints, tmp_path: Path) -> None:
     """As a user runs it: one JSON object that adds up, exit code 0, the backtest's own error."""
     environment = {
@@ -97,7 +99,7 @@ def test_the_demo_answers_every_flight_once(stack: Endpoints, tmp_path: Path) ->
     }
     command = [sys.executable, "-P", "-m", "streams.cli", "demo", "--json"]
     done = subprocess.run(
-        [*command, "--events", str(FLIGHTS)], env=environment, capture_output=True, timeout=180
+        [*command, "--events", str(FLIGHTS)], env=environment, capture_output=True, timeout=240
     )
     assert done.returncode == 0, done.stderr.decode()
     said = json.loads(done.stdout)
@@ -107,15 +109,19 @@ def test_the_demo_answers_every_flight_once(stack: Endpoints, tmp_path: Path) ->
     assert said["champion"] < said["baseline"]
     assert said["kpi_unit"] == "USD"
     assert said["champion"] == pytest.approx(backtested(load("flight_eta"), FLIGHTS), rel=0.01)
+    # Its words are for people; what workers and page log is in a file.
+    told = done.stderr.decode().splitlines()
+    assert not [line for line in told if re.match(r"\d{4}-\d\d-\d\d \d\d:|worker of ", line)]
+    assert "worker of flight_eta" in (tmp_path / "demo.log").read_text()
 
 
 async def test_three_workers_err_as_the_backtest_does(settings: Settings, crew: Workers) -> None:
     """Outcomes are learnt in time however many workers share the partitions: within 1 %."""
     loaded = crew.loaded
-    await topics.ensure(loaded.use_case, settings)
+    await topic_admin.ensure(loaded.use_case, settings)
     crew.start(3)
-    names = topics.names_of(loaded.use_case, settings)
-    await Sender(loaded.use_case, settings, names).run(nycflights.flights(limit=FLIGHTS))
+    names = topic_admin.names_of(loaded.use_case, settings)
+    await OrderedProducer(loaded.use_case, settings, names).run(nycflights.flights(limit=FLIGHTS))
     count = await counted(loaded, settings, FLIGHTS, crew)
     assert count.duplicates == 0
     assert count.scores()["served"]["metric"] == pytest.approx(
@@ -130,7 +136,7 @@ async def test_three_workers_err_as_the_backtest_does(settings: Settings, crew: 
     }
     command = [sys.executable, "-P", "-m", "streams.cli", "worth", "flight_eta", "--json"]
     done = await asyncio.to_thread(
-        subprocess.run, command, env=environment, capture_output=True, timeout=120
+        subprocess.run, command, env=environment, capture_output=True, timeout=180
     )
     assert done.returncode == 0, done.stderr.decode()
     said = json.loads(done.stdout)
@@ -147,9 +153,9 @@ async def test_a_backlog_gives_the_floats_of_the_journal_s_order(
 ) -> None:
     """What one worker wrote is what the pure task says of the same records in that order."""
     loaded = crew.loaded
-    await topics.ensure(loaded.use_case, settings)
-    names = topics.names_of(loaded.use_case, settings)
-    await Sender(loaded.use_case, settings, names).run(nycflights.flights(limit=FLIGHTS))
+    await topic_admin.ensure(loaded.use_case, settings)
+    names = topic_admin.names_of(loaded.use_case, settings)
+    await OrderedProducer(loaded.use_case, settings, names).run(nycflights.flights(limit=FLIGHTS))
     crew.start(1)
     await counted(loaded, settings, FLIGHTS, crew)
     for kind in ("features", "predictions", "examples"):
@@ -166,16 +172,16 @@ async def test_a_backlog_gives_the_floats_of_the_journal_s_order(
 async def read_all(topic: str, settings: Settings) -> dict[int, list[tuple[bytes, bytes]]]:
     """Partition → key and value of every committed record, in order."""
     found: dict[int, list[tuple[bytes, bytes]]] = {}
-    async with Tapes([topic], settings) as reader:
+    async with TopicReader([topic], settings) as reader:
         async for records in reader.to_the_end():
             for record in records:
                 found.setdefault(record.partition, []).append((record.key, record.value))
     return found
 
 
-async def refolded(loaded: Loaded, settings: Settings, partition: int) -> list[Any]:
+async def refolded(loaded: LoadedUseCase, settings: Settings, partition: int) -> list[Any]:
     """What a fresh task says of the inputs in the journal's order."""
-    names = topics.names_of(loaded.use_case, settings)
+    names = topic_admin.names_of(loaded.use_case, settings)
     log = KafkaLog(
         settings.kafka_client(),
         journal=names["journal"],
@@ -194,45 +200,47 @@ async def refolded(loaded: Loaded, settings: Settings, partition: int) -> list[A
     return outputs
 
 
-NONSENSE: list[tuple[bytes | None, bytes | None]] = [
-    (b"EWR", b"\xff\xfe garbage"),
-    (b"EWR", b"{}"),
-    (b"EWR", None),
-    (None, orjson.dumps(next(nycflights.departures()) | {"event_id": "without a key"})),
-    (b"EWR", b"[" * 50_000),
-    (b"EWR", b'"' + b"x" * 10_000_000 + b'"'),
-]
+def nonsense() -> list[tuple[bytes | None, bytes | None]]:
+    """Return keys and values that are no flight."""
+    return [
+        (b"EWR", b"\xff\xfe garbage"),
+        (b"EWR", b"{}"),
+        (b"EWR", None),
+        (None, orjson.dumps(next(nycflights.departures()) | {"event_id": "without a key"})),
+        (b"EWR", b"[" * 50_000),
+        (b"EWR", b'"' + b"x" * 10_000_000 + b'"'),
+    ]
 
 
 async def test_nonsense_stops_nobody(settings: Settings, crew: Workers) -> None:
     """Garbage between flights, ten megabytes too: all flights are answered, all garbage parked."""
     loaded = crew.loaded
-    await topics.ensure(loaded.use_case, settings)
-    names = topics.names_of(loaded.use_case, settings)
+    await topic_admin.ensure(loaded.use_case, settings)
+    names = topic_admin.names_of(loaded.use_case, settings)
     crew.start(2)
-    garbage = 0
+    garbage, sent = nonsense(), 0
     producer = AIOKafkaProducer(**settings.kafka_client(), max_request_size=12_000_000)
     await producer.start()
     try:
         flights = nycflights.flights(limit=400)
-        sender = Sender(loaded.use_case, settings, names)
+        sender = OrderedProducer(loaded.use_case, settings, names)
         for block in iter(lambda: list(itertools.islice(flights, 100)), []):
             await sender.run(block)
-            for kind, (key, value) in itertools.product(("events", "outcomes"), NONSENSE):
+            for kind, (key, value) in itertools.product(("events", "outcomes"), garbage):
                 place = partition_of(key or b"EWR", 4)
                 await producer.send_and_wait(names[kind], value, key=key, partition=place)
-                garbage += value is not None
+                sent += value is not None
     finally:
         await producer.stop()
     count = Count(loaded.use_case, names)
     kinds = ("predictions", "examples", "dead-letter")
-    async with Tapes([names[kind] for kind in kinds], settings) as reader:
-        async with asyncio.timeout(90):
-            while count.answered < 400 or count.records["dead-letter"] < garbage:
+    async with TopicReader([names[kind] for kind in kinds], settings) as reader:
+        async with asyncio.timeout(180):
+            while count.answered < 400 or count.records["dead-letter"] < sent:
                 count.take(await reader.some())
                 crew.check()
     assert count.duplicates == 0
-    assert count.records["dead-letter"] == garbage
+    assert count.records["dead-letter"] == sent
     letters = await read_all(names["dead-letter"], settings)
     words = {orjson.loads(value)["error"] for found in letters.values() for _, value in found}
     assert any("10000002 bytes" in text for text in words)
@@ -244,9 +252,9 @@ async def test_several_processes_under_one_command_end_on_one_signal(
 ) -> None:
     """`riverrun worker --processes 2` shares the partitions; SIGTERM ends all, cleanly, soon."""
     loaded = load("flight_eta")
-    await topics.ensure(loaded.use_case, settings)
-    names = topics.names_of(loaded.use_case, settings)
-    await Sender(loaded.use_case, settings, names).run(nycflights.flights(limit=300))
+    await topic_admin.ensure(loaded.use_case, settings)
+    names = topic_admin.names_of(loaded.use_case, settings)
+    await OrderedProducer(loaded.use_case, settings, names).run(nycflights.flights(limit=300))
     environment = {
         **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
@@ -258,13 +266,13 @@ async def test_several_processes_under_one_command_end_on_one_signal(
     workers = subprocess.Popen(command, env=environment)  # noqa: ASYNC220 - it is waited for
     try:
         count = Count(loaded.use_case, names)
-        async with Tapes([names["predictions"]], settings) as reader:
-            async with asyncio.timeout(90):
+        async with TopicReader([names["predictions"]], settings) as reader:
+            async with asyncio.timeout(180):
                 while count.answered < 300:
                     count.take(await reader.some())
                     assert workers.poll() is None
         workers.terminate()
-        assert await asyncio.to_thread(workers.wait, 20) == 0
+        assert await asyncio.to_thread(workers.wait, 60) == 0
     finally:
         if workers.poll() is None:
             workers.kill()

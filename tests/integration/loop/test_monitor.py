@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
 import pytest
-from loop import SOURCE, Loop, parcels
 
+from streams.config.naming import group_of
 from streams.embedded import Endpoints
-from streams.monitor import changes, views
-from streams.monitor.opening import gathered
-from streams.monitor.shelves import RedisShelves, connect
-from streams.monitor.views import Board
-from streams.operating import group_of
+from streams.monitor.store import event_queries, queries
+from streams.monitor.store.board import read_topics
+from streams.monitor.store.queries import Board
+from streams.monitor.store.store import RedisStore, connect
+from tests.support.loop import SOURCE, Loop, Process, parcels
 
 pytestmark = pytest.mark.integration
 
@@ -43,14 +42,13 @@ ROWS = rows(400)
 class Watched(Loop):
     """A loop with a monitor."""
 
-    monitor: subprocess.Popen[bytes] | None = None
+    monitor: Process | None = None
 
     def watch(self) -> None:
         """Start the monitor."""
         self.environment["RIVERRUN_ALERT_LIMITS"] = LIMITS
-        with (self.folder / "monitor.log").open("ab") as log:
-            command = self._command("monitor", str(self.file), "--verbose")
-            self.monitor = subprocess.Popen(command, env=self.environment, stderr=log)
+        log = self.folder / "monitor.log"
+        self.monitor = self.process("monitor", str(self.file), "--verbose", err=log)
 
     def kill_monitor(self) -> None:
         """Kill -9."""
@@ -67,25 +65,27 @@ class Watched(Loop):
         super().close()
 
     @asynccontextmanager
-    async def shelves(self) -> AsyncIterator[RedisShelves]:
+    async def store(self) -> AsyncIterator[RedisStore]:
         """What the monitor keeps."""
         assert self.settings.redis_url is not None
         client = connect(self.settings.redis_url.get_secret_value())
         try:
-            yield RedisShelves(client, group_of(self.loaded, self.settings))
+            yield RedisStore(client, group_of(self.loaded, self.settings))
         finally:
             await client.aclose()
 
     async def kept(self) -> dict[str, dict[str, bytes]]:
-        """Everything on the shelves that comes of a topic."""
-        async with self.shelves() as shelves:
-            names = [n for n in await shelves.named("") if n not in ("samples", "learnt")]
-            return dict(zip(names, map(dict, await shelves.shelves(names)), strict=True))
+        """Everything on the store that comes of a topic."""
+        async with self.store() as store:
+            names = [
+                n for n in await store.table_names() if n not in ("samples", "learnt", "counted")
+            ]
+            return dict(zip(names, map(dict, await store.tables(names)), strict=True))
 
     async def alerts(self) -> dict[tuple[str, str], str]:
         """(rule, subject) → state, by the newest record."""
-        async with self.shelves() as shelves:
-            found = await changes.alerts(shelves)
+        async with self.store() as store:
+            found = await event_queries.alerts(store)
         return {(row.rule, row.subject): row.state for row in reversed(found)}
 
     async def until(self, what: str, true: Callable[[], Awaitable[bool]], within_s: float) -> None:
@@ -98,7 +98,7 @@ class Watched(Loop):
 
     async def board(self) -> Board:
         """The same figures without the monitor, from the topics."""
-        return Board(self.loaded.use_case, 2, await gathered(self.loaded, self.settings))
+        return Board(self.loaded.use_case, 2, await read_topics(self.loaded, self.settings))
 
 
 @pytest.fixture(scope="module")
@@ -132,30 +132,30 @@ async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
     loop.watch()
     await loop.until("the same figures", lambda: _same(loop), 150)
     before = await loop.kept()
-    async with loop.shelves() as shelves:
-        await shelves.clear()
+    async with loop.store() as store:
+        await store.clear()
     await loop.until("rebuilt figures", lambda: _same(loop), 150)
     after = await loop.kept()
-    alone = {name: shelf for name, shelf in after.items() if name != "alerts"}
-    assert alone == {name: shelf for name, shelf in before.items() if name != "alerts"}
-    served = (await views.quality(await loop.board())).total["served"]
+    alone = {name: table for name, table in after.items() if name != "alerts"}
+    assert alone == {name: table for name, table in before.items() if name != "alerts"}
+    served = (await queries.quality(await loop.board())).total["served"]
     assert served.n == 400
 
 
-async def _has(loop: Watched, shelf: str) -> bool:
-    return shelf in await loop.kept()
+async def _has(loop: Watched, table: str) -> bool:
+    return table in await loop.kept()
 
 
 async def _same(loop: Watched) -> bool:
     # Metrics are told once a second: the last ones may still come.
     board = await loop.board()
-    mine = await views.quality(board)
-    async with loop.shelves() as shelves:
-        kept = Board(loop.loaded.use_case, 2, shelves)
+    mine = await queries.quality(board)
+    async with loop.store() as store:
+        kept = Board(loop.loaded.use_case, 2, store)
         return (
-            await views.quality(kept) == mine
+            await queries.quality(kept) == mine
             and mine.total["served"].outcomes == 400
-            and await changes.lifecycle(shelves) == await changes.lifecycle(board.source)
+            and await event_queries.lifecycle(store) == await event_queries.lifecycle(board.source)
         )
 
 
@@ -172,7 +172,7 @@ async def test_a_kpi_below_the_baseline_is_told_once_with_the_command_to_look(
     found = loop.run("alerts", str(loop.file), "--json", code=1)
     mine = [row for row in found if row["rule"] == place[0]]
     assert [row["alert_id"] for row in mine] == ["parcels/kpi-below-baseline/kpi#1"]
-    assert mine[0]["command"] == f"riverrun metrics parcels --prefix {loop.prefix}"
+    assert mine[0]["command"] == f"riverrun metrics {loop.file} --prefix {loop.prefix}"
     assert "EUR an event, the baseline" in mine[0]["cause"]
     on_topic = [row for row in await loop.values("alerts") if row["rule"] == place[0]]
     assert [row["state"] for row in on_topic] == ["open"]
@@ -223,8 +223,8 @@ def test_commands_read_what_the_monitor_keeps_or_else_the_topics(loop: Watched) 
     told = loop.run("alerts", name, "--all", "--json", code=1)
     assert loop.monitor is not None
     loop.monitor.send_signal(signal.SIGTERM)
-    assert loop.monitor.wait(30) == 0
-    asyncio.run(loop.until("its silence", lambda: _silent(loop), 30))
+    assert loop.monitor.wait(90) == 0
+    asyncio.run(loop.until("its silence", lambda: _silent(loop), 90))
     assert loop.run("metrics", name, "--json") == watched
     assert loop.run("alerts", name, "--all", "--json", code=1) == told
 
@@ -234,13 +234,13 @@ def _number(row: Any) -> int:
 
 
 async def _silent(loop: Watched) -> bool:
-    async with loop.shelves() as shelves:
-        return not await shelves.alive()
+    async with loop.store() as store:
+        return not await store.has_live_monitor()
 
 
 async def _samples(loop: Watched) -> int:
-    async with loop.shelves() as shelves:
-        return len((await shelves.shelves(["samples"]))[0])
+    async with loop.store() as store:
+        return len((await store.tables(["samples"]))[0])
 
 
 async def _more(loop: Watched, measured: int) -> bool:

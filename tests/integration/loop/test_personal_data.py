@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
-from commands import Command
-from loop import SOURCE, Loop, parcels
 
 from schemas.partitioner import partition_of
 from streams.embedded import Endpoints
+from tests.support.commands import Command
+from tests.support.loop import SOURCE, Loop, parcels
 
 pytestmark = pytest.mark.integration
 
 MARKED = (
     SOURCE.replace("from river import", "from typing import Annotated\n\nfrom river import", 1)
     .replace("    miles: int\n", '    miles: int\n    sender: Annotated[str, Personal] = ""\n')
-    .replace("from schemas.inputs", "from schemas.personal import Personal\nfrom schemas.inputs")
+    .replace("from riverrun import", "from riverrun import Personal,")
     .replace('fields("weight", "miles")', 'fields("weight", "miles", "sender")')
 )  # fmt: skip
 ROWS = [
@@ -117,7 +117,7 @@ def test_no_command_shows_it_and_with_a_reason_each_does(
 def test_nobody_finds_it_by_asking_for_it(loop: Loop, printed: Callable[..., str]) -> None:
     """A filter sees what is shown; a topic of nobody is not shown at all; nor without a reason."""
     end, usecase = ("--from-beginning", "--to-end"), ("--usecase", str(loop.file))
-    where = ("--where", "sender=Ann Miller p7", *end)
+    where = ("--where", "sender='Ann Miller p7'", *end)
     assert "p7" not in printed("tail", "parcels.events", *where, *usecase)
     assert "p7" in printed("tail", "parcels.events", *where, *usecase, "--reveal", "case 8")
     assert "--usecase" in printed("tail", "parcels.events", *end)

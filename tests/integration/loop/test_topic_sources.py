@@ -13,14 +13,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.backtests import backtest
+from streams.config.use_case_loader import load
 from streams.embedded import Endpoints
-from streams.loading import load
-from tests.commands import Command
+from streams.offline.backtest import backtest
+from tests.support.commands import Command
 
 pytestmark = pytest.mark.integration
 
-PHISHING = str(Path(__file__).parents[1] / "usecases" / "phishing.py")
+PHISHING = str(Path(__file__).parents[3] / "usecases" / "phishing.py")
 PARTITIONS = 3
 
 
@@ -76,7 +76,8 @@ def test_a_backtest_of_topics_gives_the_floats_of_the_recording(
     arguments = ("--source", topics[0], "--outcomes", topics[1], "--partitions", str(PARTITIONS))
     said = riverrun("backtest", PHISHING, *arguments, "--json")
     assert said.code == 0, said.err
-    assert "1 records are not JSON" in said.err
+    assert "Left out: 1 record" in said.err
+    assert "it is not UTF-8" in said.err
     loaded = load(PHISHING)
     assert loaded.use_case.recorded is not None
     own = backtest(loaded, loaded.use_case.recorded(), PARTITIONS).as_json()

@@ -11,18 +11,18 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
-from loop import SOURCE, Loop, parcels
 
+from schemas.commands import Verb
 from schemas.errors import Incompatible
-from schemas.inputs import Verb
-from streams.dead_letters import ATTEMPT_HEADER, letters, redrive
 from streams.embedded import Endpoints
-from streams.model_card import card, markdown
-from streams.ordering import Obeyed, command, order
-from streams.registry import changes, gather, together
-from streams.repartitioning import repartition
-from streams.tailing import filter_of, tail
-from streams.verification import Verifier
+from streams.inspection.model_card import card, markdown
+from streams.inspection.model_registry import changes, gather, together
+from streams.inspection.tail import filter_of, tail
+from streams.operations.command_sender import CommandResult, new_command, send_command
+from streams.operations.dead_letters import ATTEMPT_HEADER, LETTER_HEADER, letters, redrive
+from streams.operations.repartition import repartition
+from streams.replay.verify import Verifier
+from tests.support.loop import SOURCE, Loop, parcels
 
 pytestmark = pytest.mark.integration
 
@@ -43,10 +43,10 @@ def loop(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         loop.close()
 
 
-async def tell(loop: Loop, verb: Verb, model: str | None = None) -> Obeyed:
+async def tell(loop: Loop, verb: Verb, model: str | None = None) -> CommandResult:
     """Send a command and wait for what becomes of it."""
-    wish = command(verb, who="eve@example.com", why="a test", model=model)
-    return await order(wish, loop.settings, loop.names, timeout_s=20)
+    wish = new_command(verb, who="eve@example.com", why="a test", model=model)
+    return await send_command(wish, loop.settings, loop.names, timeout_s=60)
 
 
 async def test_a_promotion_is_applied_in_every_partition_and_rolled_back(loop: Loop) -> None:
@@ -112,8 +112,8 @@ async def test_without_a_worker_a_command_waits_and_says_so(
     """Nobody answers: after the time-out it is named who did not."""
     idle = Loop(stack, tmp_path)
     await idle.publish(ROWS[:1])
-    wish = command("freeze", who="eve", why="a test")
-    done = await order(wish, idle.settings, idle.names, timeout_s=0.5)
+    wish = new_command("freeze", who="eve", why="a test")
+    done = await send_command(wish, idle.settings, idle.names, timeout_s=0.5)
     assert (done.waiting, done.summary) == ([0, 1], "applied in 0 of 2, no answer from 2")
 
 
@@ -138,7 +138,7 @@ async def test_the_registry_counts_what_each_model_has_learnt(loop: Loop) -> Non
     assert (entry.state, entry.definition) == ("champion", loop.loaded.definition)
     assert entry.journal_step is not None
     assert entry.worker is not None
-    assert "declared by definition" in entry.why
+    assert "declared by definition" in entry.began_why
 
 
 async def test_a_model_card_has_data_metrics_limits_and_lineage(loop: Loop) -> None:
@@ -191,14 +191,43 @@ async def test_dead_letters_are_sent_again_and_not_for_ever(loop: Loop) -> None:
         newest = (await about(loop, "heavy"))[-1]
         assert newest.attempt == attempt - 1
         done = await redrive([newest], loop.settings, loop.names, attempts_max=2)
-        assert done.sent == [newest.place]
+        assert done.sent == [newest.position]
     await until_letters(loop, "heavy", 3)
     newest = (await about(loop, "heavy"))[-1]
-    assert dict(newest.headers) == {"trace": b"1", ATTEMPT_HEADER: b"2"}
+    headers = dict(newest.headers)
+    assert headers.pop(LETTER_HEADER) == done.sent[0].encode()
+    assert headers == {"trace": b"1", ATTEMPT_HEADER: b"2"}
     assert newest.value == orjson.dumps(body)
     done = await redrive([newest], loop.settings, loop.names, attempts_max=2)
-    assert (done.sent, list(done.left)) == ([], [newest.place])
+    assert (done.sent, list(done.left)) == ([], [newest.position])
     assert len([letter async for letter in letters(topic, loop.settings)]) >= 3
+
+
+async def test_all_open_letters_are_sent_again_and_each_once(loop: Loop) -> None:
+    """Two bad records stay two open letters, however often all are sent; who did is on record."""
+    for name in ("redo-1", "redo-2"):
+        body = {"event_id": name, "event_time": "2024-05-03T00:00:00Z", "depot": "north"}
+        async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
+            await producer.send_and_wait(loop.names["events"], orjson.dumps(body), key=b"north")
+        await until_letters(loop, name, 1)
+    file, where = str(loop.file), ("--where", "value contains redo-")
+    for round_ in (1, 2):
+        done = loop.run(
+            "dead-letters", "redrive", file, "--all", *where, "--json", "--why", "mended"
+        )
+        assert len(done["sent"]) == 2
+        for name in ("redo-1", "redo-2"):
+            await until_letters(loop, name, round_ + 1)
+    listed = loop.run("dead-letters", "list", file, *where, "--json")
+    assert listed["states"] == {"open": 2, "sent again": 4}
+    places = [letter["position"] for letter in listed["letters"] if letter["state"] == "open"]
+    loop.run("dead-letters", "dismiss", file, *places, "--why", "a test", "--who", "Ann")
+    done = loop.run("dead-letters", "redrive", file, "--all", *where, "--json")
+    assert done == {"sent": [], "left": {}}
+    left = loop.run("dead-letters", "redrive", file, places[0], "--json", code=1)["left"]
+    assert left == {places[0]: "it is dismissed: a test"}
+    acts = [act for act in loop.run("history", file, "--json") if act["model"] == "dead letters"]
+    assert [(act["who"], act["why"]) for act in acts][-1] == ("Ann", "a test")
 
 
 async def about(loop: Loop, word: str) -> list[Any]:
@@ -212,7 +241,7 @@ async def until_letters(loop: Loop, word: str, count: int) -> None:
     topic = loop.names["dead-letter"]
     found = tail(topic, loop.settings, [], beginning=True, follow=True, limit=None)
     seen = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         async for row in found:
             seen += word.encode() in b64decode(row["value"]["value_base64"])
             if seen == count:

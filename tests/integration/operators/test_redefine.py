@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loop import SOURCE, Loop
-from test_snapshots_kafka import ROWS, _flush, ids, keyed, live
 
 from schemas.records import JournalEntry
 from streams.embedded import Endpoints
+from tests.integration.faults.test_snapshots import ROWS, _flush, ids, keyed, live
+from tests.support.loop import SOURCE, Loop
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +44,7 @@ async def test_a_changed_file_is_refused_with_the_ways_on(loop: Loop) -> None:
     before = await ran(loop)
     loop.file.write_text(FASTER)
     loop.start()
-    assert loop.workers[-1].wait(60) == 4
+    assert loop.workers[-1].wait(90) == 4
     said = " ".join(loop.log().split())
     assert f"runs under definition {before}" in said
     assert "- return preprocessing.StandardScaler() | linear_model" in said
@@ -56,8 +56,48 @@ async def test_a_changed_file_is_refused_with_the_ways_on(loop: Loop) -> None:
     await live(loop, ROWS[200:260])
 
 
-@pytest.mark.parametrize("how", ["keep", "warm", "clean"])
-@pytest.mark.parametrize("source", [FASTER, ANOTHER], ids=["model", "feature"])
+async def test_a_changed_lookup_file_is_another_definition(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    """Refused by its name, begun deliberately; what was predicted before is derived again with
+    the content of then, although only the new one is at hand.
+    """
+    rates = tmp_path / "rates.txt"
+    rates.write_text("10")
+    reads = (
+        "from pathlib import Path\n\n"
+        "RATE = float(Path(__file__).with_name('rates.txt').read_text())\n"
+    )
+    source = ANOTHER.replace("\nfrom river", f"\n{reads}\nfrom river", 1)
+    loop = Loop(stack, tmp_path, source.replace("e.weight > 10", "e.weight * RATE"))
+    try:
+        await ran(loop)
+        rates.write_text("20")
+        loop.start()
+        assert loop.workers[-1].wait(90) == 4
+        assert "rates.txt, which it reads, is another" in " ".join(loop.log().split())
+        loop.run("redefine", str(loop.file), "--how", "keep", "--why", "a test", "--json")
+        loop.start()
+        await loop.publish(keyed(ROWS[200:230]))
+        await loop.wait_for("predictions", ids(ROWS[200:230], "event"))
+        loop.stop()
+        found = loop.run("verify", str(loop.file), "--all", "--json")
+        assert (found["checked"], found["different"]) == (len(ids(ROWS[:230], "event")), 0)
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "how"),
+    [
+        pytest.param(FASTER, "keep", id="model-keep"),
+        pytest.param(ANOTHER, "warm", id="feature-warm"),
+        pytest.param(ANOTHER, "clean", id="feature-clean"),
+        pytest.param(FASTER, "warm", id="model-warm", marks=pytest.mark.soak),
+        pytest.param(FASTER, "clean", id="model-clean", marks=pytest.mark.soak),
+        pytest.param(ANOTHER, "keep", id="feature-keep", marks=pytest.mark.soak),
+    ],
+)
 async def test_a_new_definition_is_begun_and_all_is_verified(
     loop: Loop, how: str, source: str
 ) -> None:
@@ -104,9 +144,17 @@ async def test_a_new_definition_is_begun_and_all_is_verified(
 
 
 async def test_workers_that_run_are_not_redefined_under(loop: Loop) -> None:
-    """Exit code 4: stop them first."""
+    """Exit code 4: stop them first. A dry run says beside them what would be kept, writes nothing
+    and needs no reason, which the act itself does.
+    """
     loop.start()
     await live(loop, ROWS[:60])
     loop.file.write_text(FASTER)
+    dry = loop.run("redefine", str(loop.file), "--how", "keep", "--dry-run", "--json")
+    assert dry["dry_run"]
+    assert [row["kept_models"] for row in dry["partitions"]] == [["linear"], ["linear"]]
+    entries = [JournalEntry.model_validate_json(r.value) for r in await loop.records("journal")]
+    assert not [entry for entry in entries if entry.redefined is not None]
+    assert "--why" in loop.run("redefine", str(loop.file), "--how", "keep", code=2)
     said = loop.run("redefine", str(loop.file), "--how", "keep", "--why", "a test", code=4)
     assert "Stop them" in said

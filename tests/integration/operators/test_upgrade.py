@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loop import Loop
-from test_snapshots_kafka import ROWS, ids, live
 
 from streams.embedded import Endpoints
+from tests.integration.faults.test_snapshots import ROWS, ids, live
+from tests.support.loop import Loop
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 ONCE = "                model.learn_one(x, y)\n"
 BEFORE, AFTER = ROWS[:200], ROWS[200:300]
 
 
 def next_version(folder: Path) -> Path:
     """A copy of this tree whose core teaches every example twice."""
-    for package in ("schemas", "models", "streams", "usecases"):
+    for package in ("schemas", "models", "riverrun", "streams", "usecases"):
         shutil.copytree(ROOT / package, folder / package)
-    slot = folder / "models" / "slot.py"
+    slot = folder / "models" / "serving" / "model_slot.py"
     source = slot.read_text()
     assert source.count(ONCE) == 1
     slot.write_text(source.replace(ONCE, 2 * ONCE))
@@ -56,7 +56,7 @@ async def test_an_upgrade_is_a_deliberate_act_and_nothing_is_called_different(
     assert loop.workers[-1].wait(60) == 4
     said = " ".join(loop.log().split())
     assert "It ran on python" in said
-    assert "The file is the same." in said
+    assert "parcels.py itself is the same." in said
     assert "riverrun redefine" in said
     loop.run("redefine", str(loop.file), "--how", "keep", "--why", "an upgrade", "--json")
     loop.start()

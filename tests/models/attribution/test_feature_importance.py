@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
-from one_partition import Order, Partition, linear, use_case
 from river import forest, neighbors, tree
 
-from models.durations import hours
-from models.evidence.sampled_contributions import sampled
-from models.state import parts_of, take_parts
-from models.usecase import Kpi
+from models.attribution.sampled_shapley import sampled
+from models.spec.durations import hours
+from models.spec.use_case import Kpi
+from models.task.checkpoint import parts_of, take_parts
 from schemas import records
+from tests.support.one_partition import Order, Partition, linear, use_case
 
 
 def partition(**changes: Any) -> Partition:
@@ -60,7 +60,7 @@ def test_the_champions_importance_is_on_its_metric_and_nowhere_else() -> None:
 
 
 def test_another_champion_begins_anew_and_none_is_followed_where_nothing_is_explained() -> None:
-    """It is the champion's; `explain=0` costs nothing."""
+    """It is the champion's; `contributions=0` costs nothing."""
     feed = partition()
     play(feed, 500)
     feed.command("c1", "promote", model="tree")
@@ -68,7 +68,7 @@ def test_another_champion_begins_anew_and_none_is_followed_where_nothing_is_expl
     found = importance(feed)
     assert found["linear"] is None
     assert feed.task.influence.importance.seen == 100
-    off = partition(explain=0)
+    off = partition(contributions=0)
     play(off, 100)
     assert off.task.influence.importance.seen == 0
 
@@ -141,7 +141,7 @@ def test_a_model_that_cannot_be_taken_apart_is_explained_by_sampling() -> None:
     feed = partition(
         models={"forest": lambda: forest.ARFRegressor(n_models=3, seed=1)},
         champion="forest",
-        learns="label - baseline",
+        target="label - baseline",
     )
     play(feed, 400)
     feed.event("last", 60.0 * 400, weight=9.0, items=1)

@@ -3,10 +3,10 @@ import pickle
 import random
 
 import pytest
-from river import compose, linear_model, neighbors, preprocessing, tree
+from river import compose, feature_extraction, linear_model, neighbors, preprocessing, tree
 
-from models.evidence.contributions import LEAF, Means, explain
-from models.evidence.permutation_importance import PermutationImportance, abs_error
+from models.attribution.contributions import LEAF, Means, explain, explained, inputs
+from models.attribution.permutation_importance import PermutationImportance, abs_error
 
 
 def features(rng):
@@ -52,7 +52,7 @@ def adds_up(said):
 
 @pytest.mark.parametrize("onehot", [{}, {"drop_zeros": True}])
 def test_linear_contributions_add_up_to_prediction_minus_the_reference_of_running_means(onehot):
-    """The reference is what the model says of the running means, computed independently."""
+    """The reference is what it says of the features' means, and what origins added so far."""
     model, means = trained(prepared(linear_model.LinearRegression(), **onehot), truth)
     last = model["LinearRegression"]
     rng = random.Random(9)
@@ -61,7 +61,10 @@ def test_linear_contributions_add_up_to_prediction_minus_the_reference_of_runnin
         said = explain(model, x, means, top=2)
         assert adds_up(said)
         assert said.prediction == pytest.approx(model.predict_one(x), rel=1e-9, abs=1e-9)
-        of_means = sum(w * means.mean(name) for name, w in last.weights.items()) + last.intercept
+        usual = {name: total / means.count for name, total in means.sums.items()}
+        assert set(usual) == {"delay", "distance"}
+        of_means = sum(last.weights[name] * mean for name, mean in usual.items())
+        of_means += means.added["origin"] / means.count + last.intercept
         assert said.reference == pytest.approx(of_means, rel=1e-9, abs=1e-9)
         assert len(said.top) == 2
         assert {name for name, _ in said.top} <= {"delay", "distance", "origin"}
@@ -86,6 +89,7 @@ def test_a_logistic_model_is_explained_in_log_odds_of_true():
     assert said.prediction == pytest.approx(math.log(p / (1 - p)), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "last",
     [
@@ -137,15 +141,49 @@ def test_untrained_models_are_explained_and_unknown_ones_refused():
 
 
 def test_means_are_bounded_and_still_add_up():
-    """Inputs beyond the bound have mean 0."""
+    """Names beyond the bound have mean 0; of one-hot inputs only what they add together is kept."""
     model = preprocessing.OneHotEncoder(drop_zeros=True) | linear_model.LinearRegression()
     means, rng = Means(names_max=5), random.Random(1)
     for k in range(500):
         x = {"word": str(k % 20)}
         means.update(model, x)
         model.learn_one(x, rng.random())
-    assert len(means.sums) == 5
+    assert (len(means.sources), list(means.added)) == (5, ["word"])
     assert adds_up(explain(model, {"word": "17"}, means))
+    wide = linear_model.LinearRegression()
+    means = Means(names_max=5)
+    for k in range(200):
+        x = {f"n{i}": float(k % (i + 2)) for i in range(8)}
+        means.update(wide, x)
+        wide.learn_one(x, float(k % 3))
+    assert len(means.sums) == 5
+    said = explain(wide, x, means, top=8)
+    assert adds_up(said)
+    assert len(said.top) == 8
+
+
+@pytest.mark.parametrize("maker", ["onehot", "words"])
+def test_reasons_cost_no_more_for_categories_that_were_seen_before(maker):
+    """No weight of an input that this event does not have is asked for, of 5,000 that there are."""
+    step = (
+        preprocessing.OneHotEncoder(drop_zeros=True)
+        if maker == "onehot"
+        else feature_extraction.BagOfWords(on="word")
+    )
+    model, means = step | linear_model.LinearRegression(), Means()
+    for k in range(5_000):
+        x = {"word": f"w{k}"}
+        explain(model, x, means, top=3, note=True)
+        model.learn_one(x, float(k % 7))
+    asked = []
+    seen = inputs(model, {"word": "w77"})
+
+    def weight(name, default):
+        asked.append(name)
+        return model["LinearRegression"].weights.get(name, default)
+
+    assert adds_up(explained(seen._replace(weight=weight), means, 3, note=False))
+    assert len(asked) == 1
 
 
 def test_permutation_importance_ranks_what_the_model_uses_and_follows_a_change():

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from river import compose, linear_model, optim, preprocessing
 
-from models.evidence.contributions import Means, explained, inputs
-from models.fusion import fused
-from models.fusion.dense import UNLIKE_MAX, Dense
-from models.kinds import KINDS
-from models.slot import Slot
+from models.attribution.contributions import Means, explained, inputs
+from models.fastpath import fused
+from models.fastpath.adam import UNLIKE_MAX, DenseAdam
+from models.serving.model_slot import ModelSlot
+from models.spec.problem_types import KINDS
 
 losses = optim.losses
 
@@ -104,7 +104,7 @@ def inside(part: Any) -> Any:
     return repr(part)
 
 
-def reasons(slot: Slot, x: dict[str, Any], means: Means, *, apart: bool) -> str:
+def reasons(slot: ModelSlot, x: dict[str, Any], means: Means, *, apart: bool) -> str:
     """Every bit of why it says what it says; `apart`: River's own steps are asked."""
     try:
         seen = inputs(slot.model, x) if apart else slot.seen(x)
@@ -182,7 +182,7 @@ def test_an_absent_number_time_and_again_is_left_to_river() -> None:
     """Adam moves what is present only; past `UNLIKE_MAX` such examples River does them all."""
     river, model = pipeline(optim.Adam(0.1)), pipeline(optim.Adam(0.1))
     fast = fused(model)
-    assert isinstance(fast, Dense)
+    assert isinstance(fast, DenseAdam)
     for number in range(UNLIKE_MAX * 2 + 10):
         x: dict[str, Any] = {"s": "ab"[number % 2], "n": 0.1 * number}
         if number % 2:
@@ -198,7 +198,7 @@ def test_a_name_that_comes_first_beside_an_absent_number_is_no_number() -> None:
     """River learns that one example; the next is fused again."""
     river, model = pipeline(optim.Adam(0.1)), pipeline(optim.Adam(0.1))
     fast = fused(model)
-    assert isinstance(fast, Dense)
+    assert isinstance(fast, DenseAdam)
     for x in (
         {"s": "a", "n": 1.0, "m": 2.0},
         {"s": "new", "n": 2.0},
@@ -229,7 +229,7 @@ def test_an_unknown_shape_is_not_fused(model: Any) -> None:
 
 def test_a_slot_shows_rivers_object_with_all_that_was_learnt() -> None:
     """Snapshots, exports and explanations take `slot.model`."""
-    slot, river = Slot("adam", None, SHAPES["Adam"]()), SHAPES["Adam"]()
+    slot, river = ModelSlot("adam", None, SHAPES["Adam"]()), SHAPES["Adam"]()
     for x, y, _ in (next(stream) for stream in [examples(5, wild=False, logistic=False)] * 200):
         assert slot.ask(KINDS["regression"], x) == river.predict_one(x)
         slot.learn(x, y, None)
@@ -242,7 +242,7 @@ def test_a_slot_shows_rivers_object_with_all_that_was_learnt() -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_it_is_explained_as_river_would_be(name: str) -> None:
     """From arrays and parted features the same contributions, to the last bit."""
-    mine, rivers = Slot("m", None, SHAPES[name]()), Slot("m", None, SHAPES[name]())
+    mine, rivers = ModelSlot("m", None, SHAPES[name]()), ModelSlot("m", None, SHAPES[name]())
     means, others = Means(), Means()
     logistic, asked = "logistic" in name, 0
     stream = examples(5, wild="wild" in name, logistic=logistic)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from models.encoding import encoded
+from models.inputs.json_bytes import encoded
 
 
 def test_an_encoded_record_takes_no_more_memory_than_its_bytes():

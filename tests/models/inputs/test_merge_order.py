@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_partition import START
 from river import stream
-from task_runs import CALM, FEW, Given, Inputs, Run, inputs
 
-from models.alignment import choose
-from models.backtest import aligned
+from models.inputs.merge_order import choose
+from models.replay.backtest import aligned
+from tests.support.one_partition import START
+from tests.support.task_runs import CALM, FEW, Given, Inputs, Run, inputs
 
 
 @given(
@@ -44,8 +44,8 @@ def test_alignment_is_river_s_question_and_answer_order(rows: list[tuple[int, in
     )
     taken = aligned(
         [
-            iter([SimpleNamespace(time=float(t), what=("event", n)) for n, t in enumerate(times)]),
-            iter([SimpleNamespace(time=float(t), what=("outcome", n)) for t, n in due]),
+            iter([SimpleNamespace(due=float(t), what=("event", n)) for n, t in enumerate(times)]),
+            iter([SimpleNamespace(due=float(t), what=("outcome", n)) for t, n in due]),
         ]
     )
     assert list(_after_its_event(one.what for one in taken)) == river

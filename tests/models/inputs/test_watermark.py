@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.watermark import Watermark
+from models.inputs.watermark import Watermark
 
 JUMP = 100.0
 IDS = count()
@@ -38,25 +38,36 @@ def test_only_what_is_more_than_the_jump_ahead_is_doubted():
     """Exactly the jump is believed; the past is never doubted."""
     watermark = Watermark(JUMP, 3)
     watermark.advance(1_000.0)
-    assert not watermark.doubts(1_100.0, 0)
-    assert watermark.doubts(1_100.1, 0)
-    assert not watermark.doubts(-1e9, 0)
+    assert not watermark.doubts(1_100.0, 9_000_000)
+    assert watermark.doubts(1_100.1, 9_000_000)
+    assert not watermark.doubts(-1e9, 9_000_000)
 
 
 def test_a_time_that_kafka_s_timestamp_confirms_is_believed():
-    """Within the jump of it, on either side."""
+    """Within the jump before it; what lies further before it is a replay, which may be wrong."""
     watermark = Watermark(JUMP, 3)
     watermark.advance(0.0)
     assert not watermark.doubts(5_000.0, 4_900_000)
     assert not watermark.doubts(5_000.0, 5_100_000)
-    assert watermark.doubts(5_000.0, 4_899_000)
+    assert watermark.doubts(5_000.0, 5_101_000)
 
 
 def test_before_it_exists_the_kafka_timestamp_stands_in():
-    """Old events of a backfilled topic are believed, future ones are not."""
+    """Old events of a backfilled topic are believed."""
     watermark = Watermark(JUMP, 3)
     assert not watermark.doubts(0.0, 9_000_000)
-    assert watermark.doubts(9_200.0, 9_000_000)
+
+
+@given(st.lists(st.floats(0, 1e6)), st.floats(0, 1e6))
+def test_it_is_set_back_and_never_forward(times: list[float], time: float):
+    """What was set aside is refused by it."""
+    watermark = Watermark(JUMP, 3)
+    for each in times:
+        watermark.advance(each)
+    reached, held = watermark.time, Held(2e6)
+    watermark.set_aside(held)
+    assert watermark.set_back(time) == [held]
+    assert watermark.time == (None if reached is None else min(reached, time))
 
 
 def test_records_are_believed_once_enough_agree_and_in_the_order_of_time():

@@ -7,13 +7,14 @@ from random import Random
 from typing import Any
 
 import orjson
-from one_partition import Partition, order, use_case
+import pytest
 
-from models.delays import delays_of
-from models.durations import hours, minutes
-from models.state import parts_of, take_parts
-from models.usecase import Segments
+from models.metrics.label_delays import delays_of
+from models.spec.durations import hours, minutes
+from models.spec.use_case import Segments
+from models.task.checkpoint import parts_of, take_parts
 from schemas import records
+from tests.support.one_partition import Partition, order, use_case
 
 
 def play(feed: Partition, count: int, *, first: int = 0, share: float = 1.0) -> None:
@@ -37,6 +38,7 @@ def reported(feed: Partition) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_delay_curve_of_all_and_of_each_segment_is_reported_and_adds_up() -> None:
     """90 % of labels come after 5 to 20 minutes: plateau, quantiles and horizon from records."""
     one = Partition(use_case(segments=Segments("items", limit=5)))
@@ -56,7 +58,7 @@ def test_the_delay_curve_of_all_and_of_each_segment_is_reported_and_adds_up() ->
 
 def test_what_never_comes_and_what_comes_late_is_in_the_curve() -> None:
     """A label after its horizon is not learnt and counts all the same; the rest never came."""
-    feed = Partition(use_case(horizon=hours(1), memory=hours(10), max_jump=1e9))
+    feed = Partition(use_case(horizon=hours(1), id_retention=hours(10), max_jump=1e9))
     for n in range(300):
         feed.event(f"e{n}", 60.0 * n)
         if n >= 120 and n % 2:
@@ -68,9 +70,10 @@ def test_what_never_comes_and_what_comes_late_is_in_the_curve() -> None:
     assert 0.25 < delays_of(reported(feed), hours(1))[None]["plateau"] < 0.35
 
 
+@pytest.mark.slow
 def test_labels_that_stop_are_told_on_drift_and_again_when_they_come() -> None:
     """After 3,000 labelled minutes nothing for eight hours, then labels again: two records."""
-    feed = Partition(use_case(horizon=minutes(30), memory=hours(4)))
+    feed = Partition(use_case(horizon=minutes(30), id_retention=hours(4)))
     play(feed, 3_000)
     assert [row for row in feed.of("drift") if row["subject"] == "labels"] == []
     play(feed, 480, first=3_000, share=0.0)

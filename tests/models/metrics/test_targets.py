@@ -1,8 +1,8 @@
 import pytest
 
-from models.durations import minutes
-from models.targets import judged
-from tests.one_partition import use_case
+from models.metrics.targets import judged
+from models.spec.durations import minutes
+from tests.support.one_partition import use_case
 
 SUMS = {"n": 1_000.0, "abs": 11_000.0, "sq": 250_000.0, "bias": 0.0}
 

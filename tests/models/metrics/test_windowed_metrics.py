@@ -10,11 +10,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from one_partition import START, at
-from task_runs import CALM, CASES, FEW, Inputs, Run, inputs
 
-from models.reading import COMMANDS
+from models.inputs.decoder import COMMANDS
 from schemas.partitioner import partition_of
+from tests.support.one_partition import START, at
+from tests.support.task_runs import CALM, CASES, FEW, Inputs, Run, inputs
 
 
 @given(given_=inputs(shops="abcdefg"), partitions=st.sampled_from((2, 3, 5)))
@@ -75,10 +75,10 @@ def test_metric_records_are_what_predictions_and_examples_say(case: str, given_:
         assert row["maturity"] == len(examples) / predicted[start]
         assert row["kpi_sum"] == pytest.approx(sum(e["kpi"] or 0.0 for e in examples))
         if case in ("calm", "hasty") and examples:
-            errors = [abs(e["said"] - e["label"]) for e in examples]
+            errors = [abs(e["prediction"] - e["label"]) for e in examples]
             assert row["value"] == pytest.approx(sum(errors) / len(errors))
         if case == "binary" and examples:
-            pairs = [(e["said"], e["label"]) for e in examples]
+            pairs = [(e["prediction"], e["label"]) for e in examples]
             hits = sum(said and label for said, label in pairs)
             wrong = sum(said != label for said, label in pairs)
             f1 = 2 * hits / (2 * hits + wrong) if hits + wrong else None

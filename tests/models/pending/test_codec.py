@@ -13,17 +13,17 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_partition import FEATURES, Order, use_case
-from task_runs import CASES, FEW, Inputs, Run, inputs
 
 from benchmarks.scale import Stream
 from benchmarks.scale import use_case as wide
-from models import parts
-from models.assignment import Drawn
-from models.packing import Packing, Waiting
-from models.shortening import Shortening
+from models.pending.codec import Codec, PendingPrediction
+from models.pending.json_template import Shortening
+from models.spec.experiment_arms import Drawn
+from models.task import state
+from tests.support.one_partition import FEATURES, Order, use_case
+from tests.support.task_runs import CASES, FEW, Inputs, Run, inputs
 
-CLASSES = {"kind": "multiclass", "metric": "accuracy", "learns": "label", "limits": None}
+CLASSES = {"kind": "multiclass", "metric": "accuracy", "target": "label", "limits": None}
 NUMBERS = st.floats() | st.integers() | st.sampled_from([-0.0, math.nan, math.inf, 2**64, -(2**70)])
 WORDS = st.text(st.characters(codec="utf-8"), max_size=8)
 PROBABILITIES = st.dictionaries(WORDS | st.integers() | st.booleans(), st.floats(0, 1), max_size=3)
@@ -36,14 +36,14 @@ EVENTS = st.dictionaries(
 SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :"), (",\t", ":\n")])
 
 
-def packing(**changes: Any) -> Packing:
+def packing(**changes: Any) -> Codec:
     """Of the parcels."""
-    return Packing(use_case(**changes))
+    return Codec(use_case(**changes))
 
 
-def waiting(said: tuple[Any, ...], event: bytes = b"{}", x: Any = ()) -> Waiting:
+def waiting(said: tuple[Any, ...], event: bytes = b"{}", x: Any = ()) -> PendingPrediction:
     """One that waits."""
-    return Waiting(5.0, event, x, said, False, False, None)
+    return PendingPrediction(5.0, event, x, said, False, False, None)
 
 
 def same(left: Any, right: Any) -> bool:
@@ -60,6 +60,7 @@ def events(draw: st.DrawFn) -> tuple[str, bytes]:
     return event_id, draw(st.sampled_from([text.encode(), b"\x00" + text.encode() + b"\xff"]))
 
 
+@pytest.mark.slow
 @given(
     given_=events(),
     said=st.tuples(
@@ -76,7 +77,7 @@ def events(draw: st.DrawFn) -> tuple[str, bytes]:
     x=st.dictionaries(st.sampled_from(list(FEATURES)), NUMBERS | WORDS | st.booleans()),
     flags=st.tuples(st.booleans(), st.booleans(), st.none() | st.binary(max_size=9)),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_number_s_prediction_comes_back_to_the_bit(
     given_: tuple[str, bytes],
     said: tuple[Any, ...],
@@ -87,7 +88,7 @@ def test_a_number_s_prediction_comes_back_to_the_bit(
     Whole, its features come back too; else those that the event has are read from it.
     """
     event_id, event = given_
-    one = Waiting(1.5, event, x, said, *flags)
+    one = PendingPrediction(1.5, event, x, said, *flags)
     whole = packing().packed(event_id, one, whole=True)
     # NaN is equal to nothing, so what is held against itself may stay as it is.
     if isinstance(whole, bytes):
@@ -147,6 +148,7 @@ def test_an_event_as_most_write_it_is_kept_without_its_names(
     assert Shortening(Order).full("e-1", time, short) == event
 
 
+@pytest.mark.slow
 @given(given_=inputs())
 @FEW
 @pytest.mark.parametrize("case", CASES)
@@ -155,16 +157,17 @@ def test_what_is_at_hand_changes_nothing(case: str, given_: Inputs):
     said = Run(CASES[case])
     said.give(given_.order)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "LIVE_MAX", 1)
+        patch.setattr(state, "LIVE_MAX", 1)
         packed = Run(CASES[case])
         packed.give(given_.order)
     assert packed.said == said.said
     assert packed.task.seal() == said.task.seal()
     assert packed.task.counts == said.task.counts
-    at_hand = [e for e in packed.task.ledger.entries.values() if isinstance(e, Waiting)]
+    at_hand = [e for e in packed.task.ledger.entries.values() if isinstance(e, PendingPrediction)]
     assert len(at_hand) <= 1
 
 
+@pytest.mark.slow
 def test_a_waiting_prediction_takes_at_most_half_as_much_again_as_its_features():
     """8,000 of ten features: bytes, id, dictionary and agenda together, against the features as
     they went to their topic. They hold the event, what was said, and all else that is learnt from.

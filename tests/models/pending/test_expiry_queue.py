@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import agenda
-from models.agenda import END, Agenda
+from models.pending import expiry_queue
+from models.pending.expiry_queue import END, ExpiryQueue
 
 STEPS = st.lists(
     st.one_of(
@@ -28,19 +28,19 @@ def alive(heap: list[tuple[float, str]], times: dict[str, float]) -> list[tuple[
     return sorted({(time, event_id) for time, event_id in heap if times.get(event_id) == time})
 
 
-@given(steps=STEPS, shelf=st.integers(1, 3))
-@settings(max_examples=400, deadline=None)
+@given(steps=STEPS, bucket=st.integers(1, 3))
+@settings(max_examples=120, deadline=None)
 def test_it_is_a_heap_but_for_ids_that_are_no_longer_on_it(
-    steps: list[tuple[str, str, int]], shelf: int
+    steps: list[tuple[str, str, int]], bucket: int
 ):
-    """Beside a heap of (time, id): the same order, ties by id, over shelves of any length; ids may
+    """Beside a heap of (time, id): the same order, ties by id, over buckets of any length; ids may
     go, and be used again with another time.
     """
     times: dict[str, float] = {}
     heap: list[tuple[float, str]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agenda, "SHELF", shelf)
-        mine = Agenda(times.get)
+        patch.setattr(expiry_queue, "BUCKET_SIZE", bucket)
+        mine = ExpiryQueue(times.get)
         for verb, event_id, time in steps:
             if verb == "add" and event_id not in times:
                 times[event_id] = float(time)
@@ -69,9 +69,9 @@ def test_it_is_a_heap_but_for_ids_that_are_no_longer_on_it(
 
 
 def test_one_id_used_again_and_again_takes_no_more_room_than_once():
-    """What is left of its earlier lives is swept away, also from the shelf that it is on."""
+    """What is left of its earlier lives is swept away, also from the bucket that it is on."""
     times = {f"e{n}": float(n) for n in range(3_000)}
-    mine = Agenda(times.get)
+    mine = ExpiryQueue(times.get)
     for event_id, time in times.items():
         mine.add(time, event_id)
     for n in range(2_000):
@@ -83,7 +83,7 @@ def test_one_id_used_again_and_again_takes_no_more_room_than_once():
 
 @pytest.mark.parametrize("order", ["in order", "any order", "all at once"])
 def test_a_hundred_thousand_ids_leave_in_order(order: str):
-    """Over many shelves, also if all have one time."""
+    """Over many buckets, also if all have one time."""
     ids = [f"e{n:06d}" for n in range(100_000)]
     times = {
         event_id: 0.0 if order == "all at once" else float(n) for n, event_id in enumerate(ids)
@@ -91,7 +91,7 @@ def test_a_hundred_thousand_ids_leave_in_order(order: str):
     came = list(ids)
     if order != "in order":
         Random(1).shuffle(came)
-    mine = Agenda(times.get)
+    mine = ExpiryQueue(times.get)
     for event_id in came:
         mine.add(times[event_id], event_id)
     assert [mine.pop()[1] for _ in range(mine.size)] == ids

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from one_partition import use_case
 
-from models.packing import Packing, Waiting, settled, state_of, time_of
-from models.waiting import Ledger
+from models.inputs.decoder import OUTCOMES, DecodedRecord, PlainRecord
+from models.pending.codec import Codec, PendingPrediction, settled, state_of, time_of
+from models.pending.early_outcomes import EarlyOutcomes
+from models.pending.ledger import PendingLedger
+from schemas.events import Outcome
+from tests.support.one_partition import use_case
 
 HORIZON, MEMORY, LIMIT = 10.0, 25.0, 6
 
 
-PACKING = Packing(use_case())
+PACKING = Codec(use_case())
 SAID = (1.0, (2.0,), {}, 2.0, "champion", None, True, None, None)
 
 
-def waiting(time: float) -> Waiting:
+def waiting(time: float) -> PendingPrediction:
     """A prediction of that event time."""
-    return Waiting(time, b"{}", (), SAID, False, False, None)
+    return PendingPrediction(time, b"{}", (), SAID, False, False, None)
 
 
-def fresh(horizon: float = HORIZON, memory: float = MEMORY, limit: int = LIMIT) -> Ledger:
+def fresh(
+    horizon: float = HORIZON,
+    memory: float = MEMORY,
+    limit: int = LIMIT,
+    limit_bytes: int = 1 << 30,
+) -> PendingLedger:
     """A ledger that knows nothing."""
-    return Ledger(horizon, memory, limit, PACKING)
+    return PendingLedger(horizon, memory, (limit, limit_bytes), EarlyOutcomes(4, 1 << 20), PACKING)
 
 
-@dataclass
-class Early:
+def early(event_id: str, time: float, key: bytes = b"k", size: int = 10) -> DecodedRecord:
     """An outcome that came before its event."""
-
-    time: float
+    record = PlainRecord("outcomes", 0, 0, 0, key, b"x" * size)
+    body = Outcome(event_id=event_id or "none", outcome_time=datetime.now(UTC))
+    return DecodedRecord(
+        OUTCOMES, record, OUTCOMES, body.model_copy(update={"event_id": event_id}), time
+    )
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -59,7 +69,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def outcome(self, event_id: str) -> None:
         """Its outcome comes, if it waits or is expired."""
         entry = self.ledger.find(event_id)
-        if isinstance(entry, Waiting):
+        if isinstance(entry, PendingPrediction):
             self.ledger.settle(event_id, entry, b"e" * 8, b"o" * 8)
             self.state[event_id] = "settled"
 
@@ -191,22 +201,22 @@ def test_changes_are_noted_only_for_a_keeper_of_snapshots():
     assert ledger.entries == {}
 
 
-@given(st.lists(st.tuples(st.text(max_size=3), st.integers(0, 50)), max_size=30))
+@given(st.lists(st.tuples(st.text("abcé", max_size=3), st.integers(0, 50)), max_size=30))
 @settings(max_examples=60, deadline=None)
 def test_early_outcomes_are_bounded_and_given_up_in_the_order_of_their_coming(
     came: list[tuple[str, int]],
 ):
     """Each is held, given up, or taken: none is lost and none is given up twice."""
     ledger = fresh()
-    given_up: list[Early] = []
-    held: list[Early] = []
+    given_up: list[DecodedRecord] = []
+    held: list[DecodedRecord] = []
     now = 0.0
     for event_id, time in came:
         if event_id in ledger.early:
             continue
-        outcome = Early(float(time))
+        outcome = early(event_id, float(time))
         held.append(outcome)
-        given_up += ledger.hold_early(event_id, outcome, 4)
+        given_up += ledger.early.hold(event_id, outcome)
         assert len(ledger.early) <= 4
         now = max(now, float(time))
         given_up += ledger.stale_early(now)
@@ -214,6 +224,77 @@ def test_early_outcomes_are_bounded_and_given_up_in_the_order_of_their_coming(
     assert [id(one) for one in given_up + left] == [id(one) for one in held]
     given_up += ledger.stale_early(now + HORIZON + 1.0)
     assert ledger.early == {}
+
+
+def test_junk_of_one_key_pushes_out_no_outcome_of_another():
+    """Twenty honest ones of many keys stay, though ten thousand of one key come after them."""
+    held = EarlyOutcomes(100, 1 << 20)
+    for n in range(20):
+        assert held.hold(f"h{n}", early(f"h{n}", 0.0, b"%d" % n)) == []
+    given_up = [
+        taken.body.event_id
+        for n in range(10_000)
+        for taken in held.hold(f"j{n}", early(f"j{n}", 0.0, b"junk"))
+    ]
+    assert given_up == [f"j{n}" for n in range(10_000 - 80)]
+    assert [i for i in held if i[0] == "h"] == [f"h{n}" for n in range(20)]
+
+
+def test_early_outcomes_are_bounded_in_bytes():
+    """Large ones of one key make room for each other, small ones of other keys stay."""
+    held = EarlyOutcomes(1_000, 100_000)
+    held.hold("small", early("small", 0.0, b"a"))
+    given_up = []
+    for n in range(20):
+        given_up += held.hold(f"l{n}", early(f"l{n}", 0.0, b"b", 20_000))
+        assert sum(len(taken.record.value or b"") for taken in held.values()) <= 100_000
+    assert "small" in held
+    assert len(given_up) == 16
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30), st.sampled_from((b"a", b"b", b"c")), st.integers(0, 900))
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_a_restored_store_of_early_outcomes_gives_up_the_same(
+    came: list[tuple[int, bytes, int]],
+):
+    """What goes next follows from what is held, not from how it came about."""
+    one = EarlyOutcomes(5, 2_000)
+    for number, (n, key, size) in enumerate(came):
+        event_id = f"e{n}"
+        other = EarlyOutcomes(5, 2_000)
+        other.restore(one)
+        if event_id in one:
+            assert (one.pop(event_id), other.pop(event_id)) != (None, None)
+        else:
+            outcome = early(event_id, float(number), key, size)
+            assert one.hold(event_id, outcome) == other.hold(event_id, outcome)
+        assert list(one.items()) == list(other.items())
+        assert one.room == other.room <= 2_000
+
+
+def test_waiting_predictions_are_bounded_in_bytes():
+    """The oldest expire early, whatever their number, and their ids are bounded alike."""
+    ledger = fresh(limit=1_000, limit_bytes=10_000)
+    large = waiting(0.0)._replace(event=b"{" + b" " * 998 + b"}")
+    for n in range(50):
+        ledger.wait(f"e{n:02}", large._replace(time=float(n) / 10))
+        if ledger.due(0.0):
+            list(ledger.overdue(0.0))
+            ledger.forget(0.0)
+        assert ledger.waiting_bytes <= 10_000
+        assert ledger.known_bytes <= 10_000
+    assert ledger.waiting == 10
+    assert len(ledger.entries) == 19
+    copy = fresh(limit=1_000, limit_bytes=10_000)
+    copy.restore(dict(ledger.entries), {})
+    assert (copy.waiting_bytes, copy.known_bytes) == (ledger.waiting_bytes, ledger.known_bytes)
+    list(ledger.overdue(1e9))
+    ledger.forget(1e9)
+    assert (ledger.waiting_bytes, ledger.known_bytes) == (0, 0)
 
 
 def test_a_restored_ledger_goes_on_as_the_one_it_was_saved_from():

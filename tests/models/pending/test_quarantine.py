@@ -6,12 +6,12 @@ import pickle
 from typing import Any
 
 import pytest
-from one_partition import Partition, letters, use_case
 
-from models.declaration import mistakes
-from models.durations import hours, minutes
-from models.state import parts_of, take_parts
-from models.usecase import Kpi
+from models.spec.durations import hours, minutes
+from models.spec.use_case import Kpi
+from models.task.checkpoint import parts_of, take_parts
+from models.validation import mistakes
+from tests.support.one_partition import Partition, letters, use_case
 
 BOUNDED: dict[str, Any] = {"plausible": (0.0, 100.0), "max_jump": 1e9}
 
@@ -95,7 +95,7 @@ def test_a_plausible_second_outcome_is_a_correction() -> None:
 
 def test_it_is_held_until_the_memory_ends_and_no_default_is_learnt_of_it() -> None:
     """Past the horizon it can still be released; past the memory it cannot."""
-    feed = partition(horizon=hours(1), memory=hours(3), never=50.0)
+    feed = partition(horizon=hours(1), id_retention=hours(3), label_on_timeout=50.0)
     for n in (1, 2):
         feed.event(f"e{n}", n)
         feed.outcome(f"e{n}", 60 + n, took=500.0)

@@ -7,12 +7,12 @@ from itertools import count
 from typing import Any
 
 import orjson
-from settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, said
 
-from models.assignment import GROUPS
-from models.deciding.assembly import Block
-from models.deciding.decider import Decider
-from models.usecase import Contest
+from models.promotion.block_merger import Block
+from models.promotion.decider import Decider
+from models.spec.experiment_arms import GROUPS
+from models.spec.use_case import Contest
+from tests.support.settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, said
 
 
 def arms(day: int, gain: float) -> dict[str, Any]:

@@ -6,11 +6,14 @@ import random
 from typing import Any
 
 import orjson
-from settled_blocks import GAIN, case, evidence, said
+import pytest
 
-from models.deciding.assembly import Assembly
-from models.deciding.decider import Decider
-from models.deciding.standings import standings
+from models.promotion.block_merger import BlockMerger
+from models.promotion.decider import Decider
+from models.promotion.standings import standings
+from tests.support.settled_blocks import GAIN, case, evidence, said
+
+pytestmark = pytest.mark.slow
 
 
 def shuffled(records: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
@@ -51,7 +54,7 @@ def test_a_restart_anywhere_goes_on_as_if_there_had_been_none() -> None:
     records = records[:60] + late + records[60:]
 
     def run(upto: int, known: dict[float, tuple[int, ...]]) -> tuple[list[bytes], Any]:
-        assembly, decider = Assembly(3, mine.horizon, recorded=dict(known)), Decider(mine)
+        assembly, decider = BlockMerger(3, mine.horizon, recorded=dict(known)), Decider(mine)
         words, made = [], dict(known)
         taken = iter(range(len(records) + 1))
         start = len(known) and upto
@@ -72,7 +75,7 @@ def test_a_restart_anywhere_goes_on_as_if_there_had_been_none() -> None:
     assert set(made.values()) >= {(0, 1), (0, 1, 2)}
     for cut in (1, 30, 55, 75, 97, len(records)):
         part: dict[float, tuple[int, ...]] = {}
-        assembly = Assembly(3, mine.horizon)
+        assembly = BlockMerger(3, mine.horizon)
         for number, record in enumerate(records[:cut]):
             assembly.take(record)
             for block in assembly.release(idle={2} if number + 1 < 60 else set()):
@@ -85,14 +88,14 @@ def test_a_restart_anywhere_goes_on_as_if_there_had_been_none() -> None:
 def test_only_an_idle_partition_far_behind_is_passed_over() -> None:
     """A slow one is waited for; one that never had an event is not, after a horizon and a week."""
     mine = case()
-    assembly = Assembly(2, mine.horizon)
+    assembly = BlockMerger(2, mine.horizon)
     for day in range(9):
         assembly.take(evidence(0, day))
     assert assembly.laggards == [1]
     assert assembly.release() == []
     blocks = assembly.release(idle=[1])
     assert [block.partitions for block in blocks] == [(0,)] * 9
-    early = Assembly(2, mine.horizon)
+    early = BlockMerger(2, mine.horizon)
     for day in range(6):
         early.take(evidence(0, day))
     assert early.laggards == []

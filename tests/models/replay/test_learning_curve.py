@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import orjson
 import pytest
-from typer.testing import CliRunner
 
-from models.backtest import Backtest
-from models.learning_curve import Sample, curve, drawn, sampled
-from models.settled import Settled
-from streams.cli import app
-from streams.loading import load
+from models.replay.backtest import Backtest
+from models.replay.learning_curve import Sample, curve, drawn, sampled
+from models.worth.settled_blocks import SettledBlocks
+from streams.config.use_case_loader import load
+from streams.offline.evidence import samples
 from streams.recordings import recording_of
-from streams.sampling import samples
-from tests.test_worth import case, evidence
+from tests.models.worth.test_worth import case, evidence
+from tests.support.commands import Command
 
 
 def test_samples_are_nested_and_as_large_as_they_say() -> None:
@@ -53,7 +49,7 @@ def told(gains: dict[float, float], days: int = 60) -> list[Sample]:
     """Runs whose served KPI is 10 minus the gain, with the same noise on each day."""
     found = []
     for share, gain in gains.items():
-        settled = Settled()
+        settled = SettledBlocks()
         for day in range(days):
             served = 10.0 - gain + 0.3 * (-1) ** day + 0.2 * gain * (day % 3 - 1)
             settled.add(evidence(day, kpi={"served": 400 * served}))
@@ -89,7 +85,7 @@ def test_outcomes_that_bring_nothing_are_not_said_to_help() -> None:
 def test_runs_that_scored_different_events_are_not_compared() -> None:
     """A pair is of the same events, or it is none."""
     short = told({1.0: 1.0})
-    other = Settled()
+    other = SettledBlocks()
     for day in range(60):
         other.add(evidence(day, n=399))
     with pytest.raises(ValueError, match="different events"):
@@ -97,18 +93,18 @@ def test_runs_that_scored_different_events_are_not_compared() -> None:
 
 
 @pytest.mark.slow
-def test_a_learning_curve_is_the_same_each_time_and_says_it_in_three_forms(tmp_path: Path) -> None:
+def test_a_learning_curve_is_the_same_each_time_and_says_it_in_three_forms(
+    riverrun: Command,
+) -> None:
     """Text, JSON and a page from the command line; two runs give the same floats."""
     loaded = load("phishing")
-    recording = recording_of(loaded.use_case, None, None, lambda _: [], None)
+    recording = recording_of(loaded.use_case, [], [], lambda _: [])
     twice = [curve(loaded.use_case, samples(loaded, lambda: recording, 1)) for _ in range(2)]
     assert twice[0] == twice[1]
-    file = tmp_path / "curve.html"
-    asked = ["learning-curve", "phishing", "--from-backtest", "--json", "--html", str(file)]
-    run = CliRunner().invoke(app, asked)
-    assert run.exit_code == 0, run.output
-    found: dict[str, Any] = orjson.loads(run.stdout)
-    assert found == orjson.loads(orjson.dumps(twice[0].as_json()))
+    file = riverrun.folder / "curve.html"
+    run = riverrun("learning-curve", "phishing", "--from-backtest", "--json", "--html", str(file))
+    assert run.code == 0, run.err
+    assert run.json == orjson.loads(orjson.dumps(twice[0].as_json()))
     assert "<svg" in file.read_text()
     assert "http" not in file.read_text()
-    assert CliRunner().invoke(app, ["learning-curve", "phishing", "--shares", "2"]).exit_code == 2
+    assert riverrun("learning-curve", "phishing", "--shares", "2").code == 2

@@ -7,17 +7,17 @@ from typing import Any
 
 import orjson
 import pytest
-from one_partition import Partition, order, use_case
 
-from models.consulting import Consultant
-from models.durations import minutes
-from models.reading import EVENTS, PlainRecord
-from models.usecase import Contest
+from models.inputs.decoder import EVENTS, PlainRecord
+from models.replay.offline_predictor import OfflinePredictor
+from models.spec.durations import minutes
+from models.spec.use_case import Contest
 from schemas.errors import Malformed
+from tests.support.one_partition import Partition, order, use_case
 
 CASES = {
     "plain": {},
-    "corrects the baseline": {"learns": "label - baseline"},
+    "corrects the baseline": {"target": "label - baseline"},
     "no segments": {"segments": None, "interval": 0.8},
     "a holdout and an experiment": {
         "contest": Contest(shadow=0.7, holdout=0.2, experiment={"tree": 0.3})
@@ -29,9 +29,10 @@ def aside(partition: Partition, fields: dict[str, Any], model: str | None = None
     """What is said of an event without giving it."""
     key = str(fields["shop"]).encode()
     record = PlainRecord("file", 0, 0, 10**13, key, orjson.dumps(fields))
-    return Consultant(partition.task, model).say(record)
+    return OfflinePredictor(partition.task, model).say(record)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
 def test_what_is_said_aside_is_what_is_then_published(changes: dict[str, Any]) -> None:
     """Every field but the reasons, to the last bit; and a twin that nobody asked goes on alike."""
@@ -48,10 +49,10 @@ def test_what_is_said_aside_is_what_is_then_published(changes: dict[str, Any]) -
         [prediction] = [out.value for out in published if out.kind == "predictions"]
         # A segment that begins with this very event has no model yet to be silent about.
         same = {name: orjson.loads(orjson.dumps(value)) for name, value in said.items()}
-        for name in ("value", "interval", "segment", "answered_by", "model", "shadows"):
+        for name in ("value", "interval", "segment", "served_by", "model", "shadows"):
             assert same[name] == prediction[name], (n, name)
         assert said["step"] == prediction["step"] - 1
-        by.add(said["answered_by"])
+        by.add(said["served_by"])
         open_.append((f"o{n}", 3 + fields["weight"] * fields["items"]))
         if len(open_) > 5:
             event_id, took = open_.pop(0)
@@ -65,14 +66,14 @@ def test_one_model_alone_is_its_own_shadow() -> None:
     """What it says, whoever is champion; before it is warm, the baseline answers."""
     partition = Partition(use_case())
     early = aside(partition, order("x", 0), "tree")
-    assert (early["answered_by"], early["value"]) == ("baseline", 5.0)
+    assert (early["served_by"], early["value"]) == ("baseline", 5.0)
     for n in range(50):
         partition.event(f"o{n}", 60 * n, weight=float(n % 7))
         partition.outcome(f"o{n}", 60 * n + 30, took=float(n % 7))
     whole, alone = (aside(partition, order("x", 3_100, weight=3.0), m) for m in (None, "tree"))
     assert alone["value"] == whole["shadows"]["tree"]
     assert alone["shadows"] == {"linear": None, "tree": alone["value"]}
-    assert (alone["answered_by"], alone["interval"]) == ("challenger", None)
+    assert (alone["served_by"], alone["interval"]) == ("challenger", None)
 
 
 def test_what_the_stream_would_refuse_is_refused() -> None:
@@ -82,6 +83,6 @@ def test_what_the_stream_would_refuse_is_refused() -> None:
         aside(partition, order("x", 0, weight="heavy"))
     record = PlainRecord("file", 0, 0, 0, b"other", orjson.dumps(order("x", 0)))
     with pytest.raises(Malformed, match="must be equal"):
-        Consultant(partition.task).say(record)
+        OfflinePredictor(partition.task).say(record)
     assert partition.task.step == 0
     assert partition.read(EVENTS, order("x", 0)).error is None

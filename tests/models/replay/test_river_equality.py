@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from river import ensemble, linear_model, metrics, naive_bayes, optim, preprocessing, tree
-from river_oracle import Delay, Make, River, river_says, rows, task_says
+
+from tests.support.river_oracle import Delay, Make, River, river_says, rows, task_says
+
+pytestmark = pytest.mark.slow
 
 MIXED = [Random(7).choice((0, 0, 1, 1, 2, 3, 30, 300)) for _ in range(6_000)]
 """A delay a row, in seconds, with many equal arrival times among them."""
@@ -72,8 +75,17 @@ DATA: dict[str, tuple[int | None, dict[str, Make], Any]] = {
 ROWS_OF_SLOW_MODELS = 350
 
 
-@pytest.mark.parametrize("delay", DELAYS)
-@pytest.mark.parametrize(("name", "family"), [(d, f) for d, (_, m, _) in DATA.items() for f in m])
+@pytest.mark.parametrize(
+    ("name", "family", "delay"),
+    [
+        pytest.param(
+            name, family, delay, marks=[pytest.mark.soak] * (family == "ensemble" and n > 0)
+        )
+        for name, (_, families, _) in DATA.items()
+        for family in families
+        for n, delay in enumerate(reversed(DELAYS))
+    ],
+)
 def test_every_answer_and_the_metric_equal_river_exactly(name: str, family: str, delay: str):
     """Same rows, same delays: each answer, the order of learning and the metric are River's."""
     limit, models, metric = DATA[name]
@@ -148,7 +160,7 @@ def test_the_tally_s_sums_give_river_s_metric(name: str):
     said = task_says(data, {"tree": models["tree"]}, DELAYS["10 seconds"])
     metric = metrics.MAE() if name == "TrumpApproval" else metrics.Accuracy()
     for row in said.examples:
-        metric.update(row["label"], row["said"])
+        metric.update(row["label"], row["prediction"])
     total = said.task.tally.total().scores["served"]
     assert total[0] == len(data)
     assert math.isclose(total[2] / total[0], metric.get(), rel_tol=1e-12)

@@ -5,18 +5,18 @@ from random import Random
 from typing import Any
 
 import pytest
-from one_partition import FEATURES, Order, Partition, dump, linear, use_case
 from river import forest, linear_model, optim, preprocessing, tree
 
-from models.carrying import carry, carry_position, kept_models
-from models.durations import hours, minutes
-from models.likeness import alike
-from models.packing import Waiting
-from models.roster import UNASKED
-from models.task import PartitionTask
-from models.usecase import Kpi, Segments, UseCase
-from models.windows import over_events
+from models.pending.codec import PendingPrediction
+from models.replay.state_migration import carry, carry_position, kept_models
+from models.replay.structural_equality import alike
+from models.serving.model_router import UNASKED
+from models.spec.durations import hours, minutes
+from models.spec.use_case import Kpi, Segments, UseCase
+from models.spec.windows import over_events
+from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
+from tests.support.one_partition import FEATURES, Order, Partition, dump, linear, use_case
 
 CASE = use_case(max_jump=1e9, segments=Segments("items", limit=3), interval=0.9, window=600.0)
 RATE = 0.1
@@ -45,10 +45,10 @@ def lived(case: UseCase = CASE, count: int = 150) -> Partition:
     return feed
 
 
-def waiting_of(task: PartitionTask) -> list[Waiting]:
+def waiting_of(task: PartitionTask) -> list[PendingPrediction]:
     """What waits for its outcome."""
     found = map(task.ledger.find, task.ledger.entries)
-    return [entry for entry in found if isinstance(entry, Waiting)]
+    return [entry for entry in found if isinstance(entry, PendingPrediction)]
 
 
 def going_on(feed: Partition, task: PartitionTask) -> Partition:
@@ -81,6 +81,8 @@ def test_under_the_same_declaration_nothing_is_forgotten() -> None:
     left, right = dump(feed.task), dump(new)
     for parts in (left, right):
         parts.pop("told")
+        parts.pop("sealed")  # of the entry that begins the new definition
+        parts.pop("accepted")  # by the definition's name
     assert left == right
 
 
@@ -163,7 +165,7 @@ def test_what_is_compared_begins_anew_only_if_it_changed() -> None:
         assert set(new.roster.began.values()) <= {feed.task.watermark.time}
         return set(new.roster.began)
 
-    assert began(replace(CASE, owner="bea@example.com", explain=0)) == set()
+    assert began(replace(CASE, owner="bea@example.com", contributions=0)) == set()
     other = {**CASE.models, "tree": lambda: tree.HoeffdingTreeRegressor(grace_period=77)}
     assert began(replace(CASE, models=other)) == {"tree"}
     dearer = Kpi(lambda e, o, said: 2 * abs(said - o.took), "EUR", "lower", (0, 100))
@@ -191,7 +193,7 @@ def test_what_waits_must_be_readable() -> None:
     with pytest.raises(Incompatible, match="insured"):
         carry(lived().task, task_of(use_case(max_jump=1e9, event=Stricter)))
     carry(lived().task, task_of(use_case(max_jump=1e9, event=Laxer)))
-    other = use_case(max_jump=1e9, learns="label - baseline")
+    other = use_case(max_jump=1e9, target="label - baseline")
     with pytest.raises(Incompatible, match="learns something else"):
         carry(lived().task, task_of(other))
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from one_partition import Partition, dump, use_case
 from river import linear_model, optim
 
-from models.bounds import FEW, Bounds
-from models.state import parts_of, take_parts
+from models.serving.learned_limits import FEW, LearnedLimits
+from models.task.checkpoint import parts_of, take_parts
+from tests.support.one_partition import Partition, dump, use_case
 
 
 def squared() -> Any:
@@ -54,7 +54,7 @@ def test_a_model_that_blows_up_is_withheld_though_no_limits_are_declared(role: s
     assert max(abs(row["shadows"]["squared"] or math.inf) for row in said) > 1e6
     assert all(5 - 90 <= row["value"] <= 9 + 90 for row in said[5:])
     if role == "champion":
-        held = [row for row in said[6:] if row["answered_by"] == "baseline"]
+        held = [row for row in said[6:] if row["served_by"] == "baseline"]
         assert held
         assert all("squared left its limits" in row["reason"] for row in held)
     told = {row["model"]: row for row in partition.of("lifecycle") if row["to_state"] == "withheld"}
@@ -63,6 +63,17 @@ def test_a_model_that_blows_up_is_withheld_though_no_limits_are_declared(role: s
     error = {name: row[2] / row[0] for name, row in total.scores.items()}
     assert error["squared"] < 2 * max(error["baseline"], error["calm"]), "as what was served"
     assert total.wild["squared"] > 50
+
+
+def test_what_a_model_says_during_its_warm_up_is_no_news() -> None:
+    """It would not have been served; the first value that might have been is told."""
+    partition = bounded(warmup={"squared": 60})
+    live(partition, 0, 60)
+    assert partition.task.tally.total().wild["squared"] > 0
+    assert not [row for row in partition.of("lifecycle") if row["to_state"] == "withheld"]
+    live(partition, 60, 70)
+    [told] = [row for row in partition.of("lifecycle") if row["to_state"] == "withheld"]
+    assert told["model"] == "squared"
 
 
 def test_declared_limits_are_taken_as_they_are() -> None:
@@ -102,7 +113,7 @@ def test_two_wild_labels_among_many_widen_nothing(labels: list[float], wild: lis
     """And a label that is seen is never outside, once it is not among the two furthest; where all
     others are 0 there are no limits.
     """
-    bounds = Bounds()
+    bounds = LearnedLimits()
     for label in (*wild, *labels):
         bounds.update(label)
     least, most = bounds.limits or (-1e6, 1e6)
@@ -112,7 +123,7 @@ def test_two_wild_labels_among_many_widen_nothing(labels: list[float], wild: lis
 
 def test_one_label_says_little_of_what_is_possible() -> None:
     """A flight that was 21 minutes early does not forbid to say that the next one is late."""
-    bounds = Bounds()
+    bounds = LearnedLimits()
     bounds.update(-21.0)
     assert bounds.limits is not None
     assert bounds.limits[0] <= -21.0 < 180.0 <= bounds.limits[1]
@@ -120,7 +131,7 @@ def test_one_label_says_little_of_what_is_possible() -> None:
 
 def test_labels_that_are_all_zero_forbid_nothing() -> None:
     """Most days bring no claim; that is no reason to withhold every number but 0."""
-    bounds = Bounds()
+    bounds = LearnedLimits()
     for label in (0.0, 0.0, *([0.0] * FEW), 70.0, 80.0):
         bounds.update(label)
     assert bounds.limits is None

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from one_partition import Partition, command, dump, letters, use_case
 
-from models.reading import COMMANDS
-from models.restoring import PIECE_BYTES_MAX, label_of
-from models.state import parts_of, take_parts
-from models.task import PartitionTask
-from streams.parcels import packed, pieces, seal, unsealer
-from streams.recovery import Entry, fold
+from models.inputs.decoder import COMMANDS
+from models.task.checkpoint import parts_of, take_parts
+from models.task.model_restore import PIECE_BYTES_MAX, label_of
+from models.task.partition_task import PartitionTask
+from streams.replay.fold import Entry, fold
+from streams.snapshots.model_transfer import packed, pieces, seal, unsealer
+from tests.support.one_partition import Partition, command, dump, letters, use_case
 
 KEY = b"a key of this test"
 
@@ -41,13 +41,13 @@ def bring(
     parcel = {
         "as_of": place,
         "definition": "d1",
-        "pieces": sum(1 for _ in pieces(command_id, state)),
-        "seal": seal(label_of(mine.task, command_id, model, place), state, KEY),
+        "chunks": sum(1 for _ in pieces(command_id, state)),
+        "signature": seal(label_of(mine.task, command_id, model, place), state, KEY),
     }
     for piece in pieces(command_id, state):
-        fields = {"piece": piece.model_dump(mode="json")}
+        fields = {"chunk": piece.model_dump(mode="json")}
         assert mine.command(f"{command_id}/{piece.number}", "deliver", **fields) == []
-    return mine.command(command_id, "rollback", model=model, parcel=parcel | changed)
+    return mine.command(command_id, "rollback", model=model, model_state=parcel | changed)
 
 
 def test_the_earlier_champion_returns_as_it_was() -> None:
@@ -98,7 +98,7 @@ def test_a_fold_puts_back_the_same_and_so_does_a_snapshot_between_the_pieces() -
     state = packed(live.task, "linear")
     for mine in (live, folded):
         first = next(pieces("back", state)).model_dump(mode="json")
-        mine.command("back/0", "deliver", piece=first)
+        mine.command("back/0", "deliver", chunk=first)
         lived(mine, 30, 35)
     kept = parts_of(folded.task), dict(folded.task.ledger.entries)
     fresh = partition()
@@ -113,10 +113,10 @@ def test_a_fold_puts_back_the_same_and_so_does_a_snapshot_between_the_pieces() -
 @pytest.mark.parametrize(
     ("changed", "model", "words"),
     [
-        ({"seal": "0" * 64}, "linear", "not sealed"),
+        ({"signature": "0" * 64}, "linear", "not sealed"),
         ({"as_of": "0/7"}, "linear", "not sealed"),
         ({"definition": "d0"}, "linear", "definition d0"),
-        ({"pieces": 7}, "linear", "has not come"),
+        ({"chunks": 7}, "linear", "has not come"),
         ({}, "tree", "neither champion nor the one before"),
         ({}, "oak", "there are: linear, tree"),
     ],
@@ -179,7 +179,7 @@ async def test_warmed_under_another_definition_the_decision_holds(refused: bool)
     state = packed(live.task, "linear")
     live.command("c1", "promote", model="tree")
     lived(live, 40, 60)
-    bring(live, state, "linear", **({"seal": "0" * 64} if refused else {}))
+    bring(live, state, "linear", **({"signature": "0" * 64} if refused else {}))
     lived(live, 60, 80)
     live.sealed += [entry for entry in [live.task.seal()] if entry is not None]
     warmed = PartitionTask(live.case, partition=0, partitions=1, definition="d2")
@@ -209,11 +209,11 @@ def test_pieces_come_in_their_order_and_again_without_harm() -> None:
     mine = partition()
     state = bytes(range(256)) * (PIECE_BYTES_MAX // 128)
     first, second, *_ = (piece.model_dump(mode="json") for piece in pieces("a", state))
-    assert letters(mine.command("a/1", "deliver", piece=second))
+    assert letters(mine.command("a/1", "deliver", chunk=second))
     for piece in (first, second, second, first):
-        record = mine.read(COMMANDS, command("a", "deliver", piece=piece), key=b"a")
+        record = mine.read(COMMANDS, command("a", "deliver", chunk=piece), key=b"a")
         assert mine.apply(record) == []
     assert b"".join(mine.task.restoring.pieces) == state
-    mine.command("b/0", "deliver", piece=first | {"of": "b"})
+    mine.command("b/0", "deliver", chunk=first | {"of": "b"})
     assert (mine.task.restoring.of, len(mine.task.restoring.pieces)) == ("b", 1)
     assert "brings no piece" in letters(mine.command("c", "deliver"))[0]["error"]

@@ -7,14 +7,14 @@ from random import Random
 from typing import Any
 
 import pytest
-from one_partition import RECORDS, Partition, linear, use_case
 from river import dummy, stats
 
-from models.declaration import mistakes
-from models.durations import hours
-from models.evidence.drift import Drift
-from models.state import parts_of, take_parts
+from models.spec.durations import hours
+from models.stats.drift_detection import Drift
+from models.task.checkpoint import parts_of, take_parts
+from models.validation import mistakes
 from schemas import records
+from tests.support.one_partition import RECORDS, Partition, linear, use_case
 
 
 def stubborn() -> Any:
@@ -47,7 +47,7 @@ def play(feed: Partition, level: float, count: int, *, first: int = 0) -> None:
 
 def alarm(model: str = "stubborn", **changes: Any) -> Drift:
     """An alarm on a model's error."""
-    return Drift(model, "error", "mean", 1.0, 5.0, 10, 12, 2e6, 1e6)._replace(**changes)
+    return Drift(model, "error", "mean", 1.0, 5.0, "1", "5", 10, 12, 2e6, 1e6)._replace(**changes)
 
 
 def react(feed: Partition, given: Drift) -> tuple[str, list[Any]]:
@@ -88,11 +88,11 @@ def test_a_reset_model_is_answered_for_until_it_is_warm() -> None:
     """By the baseline, which says why."""
     feed = partition("reset")
     play(feed, 20.0, 30)
-    assert feed.of("predictions")[-1]["answered_by"] == "champion"
+    assert feed.of("predictions")[-1]["served_by"] == "champion"
     assert react(feed, alarm())[0] == "reset"
     play(feed, 20.0, 1, first=30)
     last = feed.of("predictions")[-1]
-    assert (last["answered_by"], last["value"]) == ("baseline", 5.0)
+    assert (last["served_by"], last["value"]) == ("baseline", 5.0)
     assert "learnt 0 of 10" in last["reason"]
 
 
@@ -114,7 +114,7 @@ def test_only_a_declared_models_risen_error_is_acted_on(given: Drift) -> None:
 
 def test_a_fresh_copy_takes_the_place_of_a_model_that_loses() -> None:
     """The old one keeps averaging two worlds; its copy knows the new one only."""
-    feed = partition("challenger")
+    feed = partition({"stubborn": "challenger"})
     play(feed, 5.0, 2_000)
     assert react(feed, alarm())[0] == "challenger"
     assert react(feed, alarm())[0] == "alert", "one copy at a time"
@@ -127,7 +127,7 @@ def test_a_fresh_copy_takes_the_place_of_a_model_that_loses() -> None:
 
 def test_a_fresh_copy_that_is_no_better_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The alarm was false: the model stays, with all that it has learnt."""
-    monkeypatch.setattr("models.heirs.PATIENCE", 500)
+    monkeypatch.setattr("models.serving.replacement.PATIENCE", 500)
     feed = partition("challenger")
     play(feed, 5.0, 1_000)
     react(feed, alarm())
@@ -144,12 +144,12 @@ def test_fallback_serves_the_baseline_until_the_model_has_recovered() -> None:
     assert react(feed, alarm())[0] == "fallback"
     play(feed, 20.0, 1, first=2_100)
     last = feed.of("predictions")[-1]
-    assert (last["answered_by"], last["reason"]) == (
+    assert (last["served_by"], last["reason"]) == (
         "baseline",
         "the breaker is open: error drifted",
     )
     play(feed, 20.0, 1_500, first=2_101)
-    assert feed.of("predictions")[-1]["answered_by"] == "champion"
+    assert feed.of("predictions")[-1]["served_by"] == "champion"
     back = feed.of("lifecycle")[-1]
     assert (back["from_state"], back["to_state"]) == ("withheld", "champion")
 
@@ -198,7 +198,7 @@ def test_limits_and_warmup_are_each_models_own() -> None:
         feed.outcome(f"e{n}", 60.0 * n + 30, took=took)
     feed.event("last", 600)
     said = feed.of("predictions")
-    assert [row["answered_by"] for row in said] == [*["baseline"] * 3, *["champion"] * 1] + [
+    assert [row["served_by"] for row in said] == [*["baseline"] * 3, *["champion"] * 1] + [
         "baseline"
     ] * 2
     assert "left its limits" in said[-1]["reason"]

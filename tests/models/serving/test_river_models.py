@@ -12,9 +12,17 @@ from typing import Any
 import pytest
 from river import compose, ensemble, forest, linear_model, neighbors, optim, preprocessing, tree
 
-from models.estimators import Example, alike, check_model, digest, parts, settled, transcript
-from schemas.errors import Misdeclared
-from streams import seeds
+from models.serving.river_models import (
+    Example,
+    alike,
+    check_model,
+    digest,
+    parts,
+    settled,
+    transcript,
+)
+from schemas.errors import ConfigError
+from streams.offline import hash_seed_check
 
 pytestmark = pytest.mark.slow
 
@@ -219,8 +227,8 @@ def test_a_transcript_tells_the_last_bit() -> None:
 
 FILE = '''
 from river import compose, linear_model, optim, preprocessing
-from models.usecase import Kpi, UseCase
-from schemas.inputs import Event, Outcome
+from models.spec.use_case import Kpi, UseCase
+from schemas.events import Event, Outcome
 
 NAMES = tuple(f"number_{n}" for n in range(12))
 
@@ -268,27 +276,27 @@ def written(folder: Path, *, feature: str = "", select: str = "compose.Select") 
 
 def test_hash_seeds_change_nothing_in_settled_models(tmp_path: Path) -> None:
     """River's Select iterates a set of names; settled, two processes say the same floats."""
-    assert seeds.differing(written(tmp_path), (0, 1)) == {"features": [], "models": []}
+    assert hash_seed_check.differing(written(tmp_path), (0, 1)) == {"features": [], "models": []}
 
 
 def test_a_model_that_iterates_a_set_is_found(tmp_path: Path) -> None:
     """The same pipeline with a Select that nobody settles: its floats depend on the process."""
     path = written(tmp_path, select="Loose")
-    assert seeds.differing(path, (0, 1)) == {"features": [], "models": ["loose"]}
+    assert hash_seed_check.differing(path, (0, 1)) == {"features": [], "models": ["loose"]}
 
 
 def test_a_feature_that_iterates_a_set_is_found(tmp_path: Path) -> None:
     """And the models that see it are not blamed for it."""
     path = written(tmp_path, feature='"first": lambda event: next(iter(set(event.words.split())))')
-    assert seeds.differing(path, (0, 1)) == {"features": ["first"], "models": []}
+    assert hash_seed_check.differing(path, (0, 1)) == {"features": ["first"], "models": []}
 
 
 def test_a_file_that_fails_elsewhere_says_why(tmp_path: Path) -> None:
     """Not a traceback of another process."""
     path = tmp_path / "broken.py"
     path.write_text("1 / 0\n")
-    with pytest.raises(Misdeclared, match="fails in another process"):
-        seeds.differing(path, [0])
+    with pytest.raises(ConfigError, match="fails in another process"):
+        hash_seed_check.differing(path, [0])
 
 
 def test_a_transcript_goes_on_after_a_failure(examples: list[Example]) -> None:

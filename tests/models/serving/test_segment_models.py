@@ -6,13 +6,13 @@ import random
 from typing import Any
 
 import pytest
-from one_partition import Partition, use_case
 from river import base, dummy, stats
 
-from models.durations import hours, minutes
-from models.features import Feature
-from models.usecase import Kpi, Segments
-from schemas.inputs import Column
+from models.spec.durations import hours, minutes
+from models.spec.features import Feature
+from models.spec.use_case import Kpi, Segments
+from schemas.events import Column
+from tests.support.one_partition import Partition, use_case
 
 BLOCK = minutes(10)
 EACH = 12
@@ -56,7 +56,7 @@ def case(**changes: Any) -> Any:
         "max_jump": hours(100),
         "breaker": False,
         "interval": None,
-        "watch": (),
+        "drift_features": (),
         "warmup": 20,
     }
     return use_case(**(plain | changes))
@@ -96,7 +96,7 @@ def test_planted_effects_are_earned_and_nothing_else() -> None:
     assert figures["lower"] > 0
     assert figures["gain"] == pytest.approx(0.5, abs=0.4)
     last = partition.of("predictions")[-1]
-    assert last["answered_by"] == "champion"
+    assert last["served_by"] == "champion"
     assert last["reason"] == "the segment's own model"
     assert last["value"] == last["shadows"]["linear[2]"] == pytest.approx(14, abs=1)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from one_partition import Partition, letters, use_case
 
-from models.lifecycle import BEGIN, TABLE, diagram, following
-from models.usecase import Contest
-from schemas.errors import Malformed
+from models.spec.model_lifecycle import BEGIN, TABLE, diagram, following
+from models.spec.use_case import Contest
+from schemas.errors import Refused
+from tests.support.one_partition import Partition, letters, use_case
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def living(warmup: Any = 2, **contest: Any) -> Partition:
@@ -143,7 +143,7 @@ def test_a_champion_that_is_reset_is_answered_for_until_it_is_warm() -> None:
     for step in range(30, 34):
         partition.event(f"e{step}", step)
         partition.outcome(f"e{step}", step + 0.5)
-    by = [value["answered_by"] for value in partition.of("predictions")][-4:]
+    by = [value["served_by"] for value in partition.of("predictions")][-4:]
     assert by == ["baseline", "baseline", "champion", "champion"]
 
 
@@ -169,5 +169,5 @@ def test_commands_may_come_before_all_events() -> None:
 
 def test_a_step_that_the_table_lacks_says_where_it_would_be_possible() -> None:
     """In words, for the dead letter."""
-    with pytest.raises(Malformed, match="trees is champion, and retire is for a model that is"):
+    with pytest.raises(Refused, match="trees is champion, and retire is for a model that is"):
         following("champion", "retire", "trees")

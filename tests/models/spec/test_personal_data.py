@@ -8,20 +8,34 @@ from typing import Annotated, Any
 
 import orjson
 import pytest
-from one_partition import FEATURES, Delivery, Order, Partition, linear, order, use_case
 from pydantic import BaseModel, Field, field_validator
 from river import base
 
-from models.declaration import mistakes
-from models.durations import hours
-from models.features import Feature
-from models.personal import NOTHING, masking_of
-from models.reading import EVENTS, PlainRecord, Reader
-from models.usecase import Segments
-from models.windows import over_events
-from schemas.contract import Subject, json_schemas
+from models.inputs.decoder import EVENTS, OUTCOMES, Decoder, PlainRecord
+from models.metrics.drift_monitor import Watcher
+from models.spec.durations import hours
+from models.spec.features import Feature
+from models.spec.personal_data import NOTHING, masking_of
+from models.spec.use_case import Segments
+from models.spec.windows import over_events
+from models.stats.block_histograms import Histograms
+from models.stats.drift_detection import Drift
+from models.validation import mistakes
+from schemas.asyncapi import Subject, json_schemas
 from schemas.partitioner import partition_of
-from schemas.personal import MASK, Personal, masked, personal_paths
+from schemas.personal_data import MASK, Personal, masked, personal_paths
+from streams.inspection.tail import masked_row
+from streams.operations.dead_letters import Letter
+from tests.support.one_partition import (
+    FEATURES,
+    Delivery,
+    Order,
+    Partition,
+    delivery,
+    linear,
+    order,
+    use_case,
+)
 
 
 class Address(BaseModel):
@@ -102,6 +116,16 @@ def test_an_event_shows_nothing_personal_and_all_else() -> None:
     assert masked({"home": "Long Lane 1"}, [("home", "street")]) == {"home": MASK}
 
 
+def test_personal_data_in_an_envelope_is_masked_too() -> None:
+    """A change event with the row in it: in the record and in an error's words."""
+    masking = masking_of(people())
+    envelope = {"op": "c", "rows": [EVENT], "before": None}
+    shown = masking.value("events", envelope)["rows"][0]
+    assert shown == masking.value("events", EVENT)
+    assert shown["buyer"] == MASK
+    assert EVENT["buyer"] not in masking.words(f"no such {EVENT['buyer']}", envelope)
+
+
 def test_what_is_made_of_personal_data_is_personal() -> None:
     """Columns, functions and their helpers, windows, and features of such features; no others.
 
@@ -112,7 +136,7 @@ def test_what_is_made_of_personal_data_is_personal() -> None:
     features = {"buyer": "Ann Miller", "length": 10, "weight": 2.0}
     shown = masking.value("features", {"event_id": "o1", "features": features})
     assert shown["features"] == {"buyer": MASK, "length": MASK, "weight": 2.0}
-    example = {"features": features, "label": 7, "said": 6.5}
+    example = {"features": features, "label": 7, "prediction": 6.5}
     assert masking.value("examples", example)["label"] == MASK
     assert masking_of(people()).value("examples", example)["label"] == 7
     said = {"contributions": {"buyer_Ann Miller": 1.0, "weight": 2.0}}
@@ -123,8 +147,8 @@ def test_what_is_made_of_personal_data_is_personal() -> None:
 
 def letter_of(value: bytes, key: bytes = b"a") -> dict[str, Any]:
     """What becomes of a bad record, as the topic has it."""
-    record = PlainRecord("t", partition_of(key, 2), 0, 0, key, value)
-    error = Reader(people(), 2).read(EVENTS, record).error
+    record = PlainRecord("t", partition_of(key, 2), 0, 10**13, key, value)
+    error = Decoder(people(), 2).read(EVENTS, record).error
     return {"value_base64": b64encode(value).decode(), "key_base64": None, "error": str(error)}
 
 
@@ -170,11 +194,99 @@ def test_what_is_written_of_a_refused_record_is_masked_already() -> None:
     partition = Partition(people(baseline=baseline))
     partition.give(EVENTS, EVENT)
     [letter] = partition.of("dead-letter")
-    assert letter["error"] == f"the baseline failed on this event: no price for {MASK} of {MASK}"
+    failed = "the baseline failed on this event: LookupError"
+    assert letter["error"] == f"{failed}: no price for {MASK} of {MASK}"
     causes = [
         value for out in partition.said for name, value in out.raw.headers if "message" in name
     ]
     assert causes == [letter["error"].encode()]
+
+
+@pytest.mark.parametrize("subject", ["buyer", "stuck:buyer", "rich"])
+def test_drift_of_a_personal_feature_is_masked_when_it_is_written(subject: str) -> None:
+    """Values and categories; alerts, webhook, page and log pass on what the record holds."""
+    kind, _, name = subject.rpartition(":")
+    shown = Histograms(edges=None, names=["Ann Miller"], then=[1.0], now=[0.0])
+    alarm: Any = Drift(
+        name,
+        kind or "category",
+        "mean",
+        51_000.5,
+        12.0,
+        "51,000",
+        "12",
+        3,
+        3,
+        1.0,
+        1.0,
+        False,
+        shown,
+    )  # type: ignore[arg-type]
+    told = Watcher(people(), ("served", "linear")).told(alarm, "alert")
+    assert told["was"] == told["now"] == MASK
+    assert told["names"] is told["edges"] is told["then"] is told["now_shares"] is None
+    assert told["severity"]
+
+
+def test_drift_of_any_other_feature_and_of_what_is_missing_is_told() -> None:
+    """With its figures."""
+    for kind, name in (("numeric", "weight"), ("missing", "buyer")):
+        alarm: Any = Drift(name, kind, "mean", 2.0, 3.0, "mean 2", "mean 3", 3, 3, 1.0, 1.0)  # type: ignore[arg-type]
+        told = Watcher(people(), ("served", "linear")).told(alarm, "alert")
+        assert told["was"] == "mean 2"
+
+
+def test_a_producers_headers_are_masked_where_records_are_shown() -> None:
+    """Their names stay; values that no person is in are shown."""
+    headers = {"user": "Ann Miller", "traceparent": "00-1", "X-Income": "51000"}
+    shown = {"user": MASK, "traceparent": "00-1", "X-Income": MASK}
+    masking = masking_of(people())
+    for kind in ("events", "outcomes", "history"):
+        row = {"key": "a", "headers": headers, "value": EVENT}
+        assert masked_row(row, kind, masking)["headers"] == shown
+        assert masked_row(row, kind, NOTHING)["headers"] == headers
+    body = {
+        "value_base64": b64encode(orjson.dumps(EVENT)).decode(),
+        "key_base64": None,
+        "headers": [(n, b64encode(v.encode()).decode()) for n, v in headers.items()],
+        "error": "no",
+    }
+    letter = Letter("0/1", 0, body)
+    assert dict(letter.as_json(masking)["headers"]) == shown
+    assert dict(letter.as_json(NOTHING)["headers"]) == headers
+    assert dict(letter.headers)["user"] == b"Ann Miller", "it is sent again as it came"
+
+
+def test_what_is_said_of_an_outcome_quotes_nothing_of_its_event() -> None:
+    """The author's functions see both records."""
+
+    def label(e: Ordered, o: Handed) -> float:
+        raise LookupError(f"no hours for {e.buyer}, signed by {o.signed_by}, {e.income}")
+
+    partition = Partition(people(label=label))
+    partition.give(EVENTS, EVENT)
+    partition.give(OUTCOMES, delivery("o1", 60, signed_by="Bo"))
+    [letter] = partition.of("dead-letter")
+    assert f"no hours for {MASK}, signed by {MASK}, {MASK}" in letter["error"]
+
+
+@pytest.mark.parametrize("value", ["Li", "42", "A"])
+def test_a_short_value_is_masked_and_other_words_stay(value: str) -> None:
+    """As a whole word, of one sign where it is quoted."""
+    shown = masking_of(people()).words(f"Limit 424 of {value!r} at A", {"buyer": value})
+    assert shown.startswith("Limit 424 of ")
+    assert repr(value) not in shown
+
+
+def test_a_personal_label_is_in_no_doubt_about_it() -> None:
+    """An outcome that is held as implausible says that it is, and not what it is."""
+    case = people(label=lambda e, o: float(len(o.signed_by or "") * 977), plausible=(0, 10))
+    partition = Partition(case)
+    partition.give(EVENTS, EVENT)
+    partition.give(OUTCOMES, delivery("o1", 60, signed_by="Ann"))
+    [letter] = partition.of("dead-letter")
+    assert letter["error_class"] == "quarantined"
+    assert "2931" not in letter["error"]
 
 
 class Talkative(base.Regressor):
@@ -209,9 +321,11 @@ def test_a_personal_key_is_masked_too() -> None:
     masking = masking_of(case)
     assert masking.key_of("predictions", "ann@example.com") == MASK
     assert masking.key_of("journal", None) is None
-    record = PlainRecord("t", 0, 0, 0, b"ann@example.com", orjson.dumps(order("o", 0, shop="bob")))
-    assert "ann" not in str(Reader(case, 2).read(EVENTS, record).error)
-    assert "bob" not in str(Reader(case, 2).read(EVENTS, record).error)
+    record = PlainRecord(
+        "t", 0, 0, 10**13, b"ann@example.com", orjson.dumps(order("o", 0, shop="bob"))
+    )
+    assert "ann" not in str(Decoder(case, 2).read(EVENTS, record).error)
+    assert "bob" not in str(Decoder(case, 2).read(EVENTS, record).error)
 
 
 def test_groups_by_personal_data_are_a_mistake() -> None:

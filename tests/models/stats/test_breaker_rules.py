@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.breaker_trips import simulated
-from models.evidence.breaker import Breaker
-from models.evidence.mean_detector import MeanDetector
+from models.serving.circuit_breaker import CircuitBreaker
+from models.spec.problem_types import KINDS
+from models.spec.use_case import Kpi
+from models.stats.breaker_rules import Breaker, Difference
+from models.stats.mean_shift import MeanDetector
+
+pytestmark = pytest.mark.slow
 
 
 def examples(n, seed=1):
@@ -36,7 +41,6 @@ def settled():
     return breaker
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.0, 0.9])
 def test_a_healthy_champion_is_never_replaced(rho):
     """200,000 examples, independent or AR(.9); a million, and flights: benchmarks/breaker_trips."""
@@ -165,3 +169,190 @@ def test_a_breaker_cut_and_restored_goes_on_the_same(cut):
         part.update(c, b, y)
     assert part == whole
     assert whole.trips == 1
+
+
+@pytest.mark.parametrize("jump", [30.0, 1e6, 1e100, -50.0])
+@pytest.mark.parametrize("label", [0.0, 7.0, -3e-310])
+def test_labels_may_shift_under_a_constant_baseline(jump, label):
+    """Labels that were all alike and then are not: it may open, and goes on whatever comes."""
+    rng = random.Random(1)
+    breaker, changes = Breaker(warm=100), 0
+    for i in range(4_000):
+        y = label if i < 1_000 else label + jump * (i < 2_500) + rng.gauss(0, 1)
+        changes += breaker.update(champion=y + 0.1, baseline=7.0, label=y)
+    assert changes >= 0
+    assert 0.05 <= breaker.usual.allowed <= 0.95
+
+
+LARGEST_LOSS = -math.log(1e-15)
+
+
+def log_loss(p, yes):
+    """As `Binary.losses` has it."""
+    p = min(max(p, 1e-15), 1 - 1e-15)
+    return -math.log(p if yes else 1.0 - p)
+
+
+def rare(n, one_in, seed=1, predict=lambda share: share, cost=log_loss):
+    """Arguments of `update_losses` of a rare class: a model that predicts from each event's true
+    probability, and a baseline that always says no.
+    """
+    rng = random.Random(seed)
+    for _ in range(n):
+        share = min(0.9, rng.expovariate(one_in))
+        yes = rng.random() < share
+        yield (cost(predict(share), yes), cost(0.0, yes)), log_loss(0.0, yes), not yes
+
+
+def missed(p, yes):
+    """A KPI: an alarm costs 1, a miss 1,000; who knows p raises one above 1/1,000."""
+    return 1.0 if p > 1e-3 else 1_000.0 * yes
+
+
+COSTS = {"log loss": (log_loss, LARGEST_LOSS), "alarms": (missed, 1_000.0)}
+
+
+def of_range(largest):
+    """A breaker of a KPI with this range."""
+    return Breaker(difference=Difference(largest))
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("one_in", [2, 12, 300, 20_000])
+def test_a_calibrated_champion_is_never_withheld_however_rare_the_class(one_in, cost):
+    """Its premium for each no is paid long before the first yes, and yeses are far between."""
+    function, largest = COSTS[cost]
+    breaker = of_range(largest)
+    rows = rare(30_000, one_in, cost=function)
+    assert not any(breaker.update_losses(*row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("one_in", "labels", "broken"),
+    [
+        (12, 220, lambda share: 1.0),
+        (50, 200, lambda share: 1.0 - share),
+        (20_000, 120, lambda share: 1.0),
+    ],
+)
+def test_a_broken_champion_of_a_rare_class_is_withheld_and_comes_back(one_in, labels, broken):
+    """Yes to everything, or turned: withheld after some hundred labels, not after some hundred
+    yeses; served again within 5,000 labels once it is mended.
+    """
+    breaker = of_range(LARGEST_LOSS)
+    for row in rare(12_000, one_in):
+        assert not breaker.update_losses(*row)
+    withheld = [breaker.update_losses(*row) for row in rare(500, one_in, 9, broken)]
+    assert withheld.index(True) < labels
+    assert breaker.cause == "worse than the baseline"
+    back = [breaker.update_losses(*row) for row in rare(8_000, one_in, 10)]
+    assert any(back)
+
+
+def test_a_champion_that_is_broken_from_the_start_is_withheld_before_any_event():
+    """No yes in sight, so nothing is known of what the baseline costs: the range bounds it."""
+    breaker = of_range(LARGEST_LOSS)
+    rows = rare(2_500, 1_000_000, 3, lambda share: 1.0)
+    assert any(breaker.update_losses(*row) for row in rows)
+    assert breaker.usual.error.events == 0
+
+
+def test_worse_is_judged_by_the_kpi_and_not_by_the_error():
+    """Too late costs 19 times as much as too early: the champion errs more, and costs a quarter."""
+    rng, breaker = random.Random(1), of_range(1_000.0)
+
+    def cost(error):
+        return 19.0 * -error if error < 0 else error
+
+    for _ in range(20_000):
+        y = rng.gauss(0, 1)
+        champion, baseline = y + rng.gauss(0, 0.05) + 1.5, y + rng.gauss(0, 0.5)
+        costs = cost(champion - y), cost(baseline - y)
+        assert not breaker.update_losses(costs, abs(baseline - y), True, baseline, y)
+    opened = [
+        breaker.update_losses((cost(-1.5), cost(0.4)), 0.4, True, 0.4, 0.0) for _ in range(200)
+    ]
+    assert any(opened)
+    assert breaker.cause == "worse than the baseline"
+
+
+def test_a_champion_far_better_in_few_events_is_not_withheld_for_many_small_costs():
+    """It pays 1 for 3 of 10 events and saves 1,000 for 1 of 1,000: clipping hides no gain."""
+    rng, breaker = random.Random(2), of_range(1_000.0)
+    for _ in range(30_000):
+        yes, alarm = rng.random() < 0.001, rng.random() < 0.3
+        costs = (1.0 if yes or alarm else 0.0), 1_000.0 * yes
+        assert not breaker.update_losses(costs, float(yes), not yes)
+
+
+def test_an_example_without_a_kpi_is_not_judged_worse():
+    """Default labels may have no KPI; *loss* and *labels* read them all the same."""
+    breaker = settled()
+    before = list(breaker.worse.sums)
+    breaker.update_losses(None, 5.0, True, 1.0, 6.0)
+    assert breaker.worse.sums == before
+    assert breaker.seen == settled().seen + 1
+
+
+def test_it_closes_again_though_the_baseline_says_nothing_of_the_label():
+    """*labels* is no witness there, neither against the champion nor for it."""
+    rng = random.Random(3)
+    breaker = Breaker()
+    for _ in range(5_000):
+        y = rng.gauss(0, 1)
+        breaker.update(champion=y + 0.1, baseline=0.0, label=y)
+    breaker.trip("error drifted")
+    for _ in range(3_000):
+        y = rng.gauss(0, 1)
+        breaker.update(champion=y + 0.1, baseline=0.0, label=y)
+    assert not breaker.open
+
+
+def test_one_that_was_opened_before_the_baseline_erred_learns_what_is_usual():
+    """Else nothing would ever be judged again, and the champion stay out for good."""
+    rng = random.Random(4)
+    breaker = Breaker(warm=100)
+    breaker.trip("error drifted")
+    for _ in range(3_000):
+        y = rng.gauss(0, 1)
+        breaker.update(champion=y, baseline=0.0, label=y)
+    assert not breaker.open
+
+
+def a_kpi(most):
+    """A KPI from 0 to `most`, less is better."""
+    return Kpi(lambda event, outcome, said: 0.0, "EUR", better="lower", range=(0.0, most))
+
+
+def learnt(guard, amounts):
+    """One labelled example whose served value and baseline have these KPIs, where they have one."""
+    served, baseline = amounts
+    kpi = {} if served is None else {"served": served, "baseline": baseline, "linear": served}
+    guard.learnt({"served": 3.0, "baseline": 2.0, "linear": 3.0}, kpi, "linear", 10.0, 8.0)
+
+
+def test_the_breaker_of_a_partition_reads_kpis_whichever_way_they_are_better():
+    """A gain of 5 more is a cost of 5 less; without a KPI nothing is judged by it."""
+    kind = KINDS["regression"]
+    gains = Kpi(lambda event, outcome, said: 0.0, "EUR", better="higher", range=(-5.0, 100.0))
+    for kpi, cost in ((a_kpi(100.0), 5.0), (gains, -5.0)):
+        guard = CircuitBreaker(kind, kpi, on=True)
+        assert guard.breaker.difference.largest_possible == kpi.range[1] - kpi.range[0]
+        learnt(guard, (15.0, 10.0))
+        assert guard.breaker.difference.size.mean == 5.0
+        assert (guard.breaker.difference.relative(cost) > 0) is (kpi.better == "lower")
+        learnt(guard, (None, None))
+        assert guard.breaker.difference.size.count == 1
+        assert guard.breaker.seen == 2
+
+
+def test_costs_of_another_kpi_are_forgotten():
+    """A new definition with another KPI keeps the champion, and begins to measure its costs."""
+    kind, breaker = KINDS["regression"], settled()
+    same, other = (CircuitBreaker(kind, a_kpi(most), on=True) for most in (100.0, 7.0))
+    same.adopt(breaker, same_kpi=True)
+    assert same.breaker.difference.size.count == 20_000
+    other.adopt(breaker, same_kpi=False)
+    assert other.breaker.difference.size.count == 0
+    assert other.breaker.difference.largest_possible == 7.0
+    assert other.breaker.usual.error.count == 20_000

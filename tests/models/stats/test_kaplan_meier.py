@@ -1,13 +1,17 @@
 import bisect
+import heapq
 import itertools
 import math
 import pickle
 import random
 
+import numpy as np
 import pytest
+from lifelines import KaplanMeierFitter
+from scipy.stats import CensoredData, ecdf
 
-from models.evidence.arrivals import Arrivals, Resumed
-from models.evidence.maturity import BUCKETS, DelayCurve, Survival
+from models.stats.kaplan_meier import BUCKETS, DelayCurve, Survival
+from models.stats.label_outage import Arrivals, Resumed
 
 
 def watched(age_max_s):
@@ -171,3 +175,122 @@ def test_a_curve_cut_and_restored_goes_on_the_same():
         a.advance(3_500.0)
         a.labelled(2_990.0)
     assert copy == arrivals
+
+
+def test_delays_of_two_months_ago_are_forgotten():
+    """Delays fall from a day to two hours: 60 days later the horizon follows."""
+    draw, curve, arrivals = random.Random(1), DelayCurve(age_max_s=48 * 3_600.0), []
+    size = len(pickle.dumps(curve))
+    for n in range(100 * 100):
+        time = n * 864.0
+        while arrivals and arrivals[0][0] <= time:
+            came, issued = heapq.heappop(arrivals)
+            curve.labelled(issued, came - issued)
+        curve.issued(time)
+        delay = (24 if n < 40 * 100 else 2) * 3_600.0 * draw.uniform(0.8, 1.05)
+        heapq.heappush(arrivals, (time + delay, time))
+    horizon = curve.survival(time).horizon()
+    assert horizon is not None
+    assert 2 * 3_600.0 < horizon < 2.5 * 3_600.0
+    assert len(pickle.dumps(curve)) < size + 3_000
+
+
+@pytest.mark.parametrize(("hours", "rising"), [(3.0, False), (200.0, True)])
+def test_a_curve_that_still_rises_at_its_longest_age_says_so(hours, rising):
+    """Where outcomes come after the longest age, the proposed horizon is a lower bound."""
+    draw, curve, arrivals = random.Random(2), DelayCurve(age_max_s=48 * 3_600.0), []
+    for n in range(4_000):
+        time = n * 600.0
+        while arrivals and arrivals[0][0] <= time:
+            came, issued = heapq.heappop(arrivals)
+            curve.labelled(issued, came - issued)
+        curve.issued(time)
+        heapq.heappush(arrivals, (time + draw.expovariate(1.0 / (hours * 3_600.0)), time))
+    assert curve.survival(time).is_rising() is rising
+
+
+def test_a_curve_agrees_with_lifelines_and_scipy():
+    """Kaplan-Meier of two libraries on the same delays, a third of them censored."""
+    rng = np.random.default_rng(3)
+    delays = rng.exponential(3_600.0, size=3_000)
+    ages = rng.uniform(600.0, 4 * 3_600.0, size=3_000)
+    now = 1e6
+    curve = DelayCurve(age_max_s=24 * 3_600.0)
+    for delay, age in zip(delays.tolist(), ages.tolist(), strict=True):
+        curve.issued(now - age)
+        if delay <= age:
+            curve.labelled(now - age, delay)
+    seen = delays <= ages
+    fitted = KaplanMeierFitter().fit(np.minimum(delays, ages), seen)
+    data = CensoredData(uncensored=delays[seen], right=ages[~seen])
+    survival = curve.survival(now)
+    for hours in (0.5, 1.0, 2.0, 3.0):
+        share = survival.remaining(3_600.0 * hours)
+        assert share == pytest.approx(float(fitted.predict(3_600.0 * hours)), abs=0.03)
+        assert share == pytest.approx(float(ecdf(data).sf.evaluate(3_600.0 * hours)), abs=0.03)
+
+
+DAY_S = 86_400.0
+
+
+def watch_labels(days, delay_of, per_day=300, age_max_days=4.0, lost=lambda now: False):
+    """(day, alarm's type) where each day's events have labels `delay_of(rng, event_time)` later."""
+    rng, arrivals, alarms = random.Random(7), watched(age_max_days * DAY_S), []
+    events = sorted(rng.uniform(0, days * DAY_S) for _ in range(days * per_day))
+    outcomes = [(t + delay_of(rng, t), t) for t in events]
+    rows = [(t, True, t) for t in events]
+    rows += [(due, False, t) for due, t in outcomes if not lost(due)]
+    for now, is_event, event_time in sorted(rows):
+        alarm = arrivals.advance(now)
+        if alarm is not None:
+            alarms.append((now / DAY_S, type(alarm).__name__))
+        if is_event:
+            arrivals.issued(event_time)
+        else:
+            arrivals.labelled(event_time)
+    return alarms
+
+
+def hours(rng):
+    """1 to 10 hours, mostly 3."""
+    return 3_600.0 * min(10.0, max(1.0, 3.0 * math.exp(0.5 * rng.gauss(0, 1))))
+
+
+def slow_week_ends(rng, time):
+    """Labels of Saturdays and Sundays take five times longer."""
+    return hours(rng) * (5.0 if time // DAY_S % 7 >= 5 else 1.0)
+
+
+def office_hours(rng, time):
+    """Labels are made from 9 to 17 on weekdays."""
+    due = time + hours(rng)
+    while due // DAY_S % 7 >= 5 or not 9 <= due % DAY_S / 3_600 < 17:
+        due = (due // 3_600 + 1) * 3_600 + rng.uniform(0, 1_800)
+    return due - time
+
+
+@pytest.mark.parametrize(("delay_of", "age_max_days"), [(slow_week_ends, 4.0), (office_hours, 7.0)])
+def test_quiet_hours_of_the_week_are_no_outage(delay_of, age_max_days):
+    """In 100 days: none after the first week, in which nothing is known of the week."""
+    alarms = watch_labels(100, delay_of, age_max_days=age_max_days)
+    assert [day for day, kind in alarms if kind == "Stopped" and day > 7] == []
+
+
+def test_a_stop_is_told_although_labels_have_quiet_hours():
+    """No label from Thursday on, after eight weeks: told on that day."""
+    alarms = watch_labels(60, slow_week_ends, lost=lambda now: now > 59.0 * DAY_S - 6 * DAY_S)
+    stopped = [day for day, kind in alarms if kind == "Stopped" and day > 7]
+    assert len(stopped) == 1
+    assert 53.0 < stopped[0] < 54.0
+
+
+def test_delays_that_grow_for_good_raise_one_alarm_that_ends():
+    """From 1 to 6 hours: labels do stop for 5 hours, and the new delay is known 6 days later."""
+
+    def delay_of(rng, time):
+        return hours(rng) * (1 / 3 if time < 40 * DAY_S else 2.0)
+
+    alarms = watch_labels(70, delay_of, age_max_days=2.0)
+    assert [kind for _, kind in alarms] == ["Stopped", "Resumed"]
+    assert alarms[0][0] < 40.5
+    assert alarms[1][0] < 46.0

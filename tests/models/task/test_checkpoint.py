@@ -10,13 +10,23 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from one_partition import delivery, order, use_case
 from river import linear_model
-from task_runs import CALM, CASES, FEW, NO_JUMPS, Inputs, Run, given_record, inputs, timeless
 
-from models.reading import EVENTS, OUTCOMES
-from models.state import parts_of, take_parts
+from models.inputs.decoder import EVENTS, OUTCOMES
+from models.task.checkpoint import parts_of, take_parts
 from schemas.topics import INPUTS
+from tests.support.one_partition import delivery, order, use_case
+from tests.support.task_runs import (
+    CALM,
+    CASES,
+    FEW,
+    NO_JUMPS,
+    Inputs,
+    Run,
+    given_record,
+    inputs,
+    timeless,
+)
 
 
 @pytest.mark.parametrize("case", ["calm", "hasty"])

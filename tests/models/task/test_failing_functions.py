@@ -6,7 +6,13 @@ import math
 from typing import Any
 
 import pytest
-from one_partition import (
+from pydantic import field_validator
+from river import linear_model
+
+from models.spec.durations import minutes
+from models.spec.use_case import Kpi
+from models.spec.windows import over_events, over_outcomes
+from tests.support.one_partition import (
     FEATURES,
     RECORDS,
     Order,
@@ -18,12 +24,6 @@ from one_partition import (
     started,
     use_case,
 )
-from pydantic import field_validator
-from river import linear_model
-
-from models.durations import minutes
-from models.usecase import Kpi
-from models.windows import over_events, over_outcomes
 
 # Functions of the author that meet data which they cannot take.
 
@@ -123,7 +123,7 @@ def test_a_baseline_that_fails_refuses_the_event(value: Any):
 @pytest.mark.parametrize("where", ["segments", "slices"])
 def test_a_group_that_cannot_be_told_refuses_the_event(where: str):
     """A segment's or a slice's function may fail on data, too."""
-    from models.usecase import Segments
+    from models.spec.use_case import Segments
 
     bent: dict[str, Any] = {
         "segments": Segments(lambda e: 1 // (e.items - 1), limit=3),
@@ -181,7 +181,7 @@ def test_no_nonsense_of_a_model_reaches_a_consumer(said: Any):
     """The baseline answers and says so; the shadow is null or a number; the loop goes on."""
     partition = Partition(use_case(models={"odd": lambda: Odd(said)}, champion="odd", warmup=0))
     prediction = partition.event("1", 0)[-1].value
-    assert (prediction["value"], prediction["answered_by"]) == (5.0, "baseline")
+    assert (prediction["value"], prediction["served_by"]) == (5.0, "baseline")
     assert "odd" in prediction["reason"]
     assert kinds(partition.outcome("1", 5)) == ["examples"]
     assert b"NaN" not in b"".join(out.raw.value for out in partition.said)
@@ -211,7 +211,7 @@ def test_no_nonsense_of_a_classifier_reaches_a_consumer(kind: str, said: Any):
         )
     )
     prediction = partition.event("1", 0)[-1].value
-    assert (prediction["value"], prediction["answered_by"]) == (baseline, "baseline")
+    assert (prediction["value"], prediction["served_by"]) == (baseline, "baseline")
     assert kinds(partition.outcome("1", 5)) == ["examples"]
 
 

@@ -8,7 +8,11 @@ from typing import Any
 
 import orjson
 import pytest
-from one_partition import (
+
+from models.inputs.decoder import EVENTS, HISTORY, KIND_HEADER, OUTCOMES
+from models.replay.backtest import aligned
+from models.spec.durations import days, hours, minutes
+from tests.support.one_partition import (
     START,
     Out,
     Partition,
@@ -21,9 +25,6 @@ from one_partition import (
     started,
     use_case,
 )
-
-from models.durations import days, hours, minutes
-from models.reading import EVENTS, OUTCOMES
 
 # Times that are far ahead.
 
@@ -99,10 +100,76 @@ def test_an_event_and_its_own_outcome_may_be_ahead_together():
 
 
 def test_before_any_watermark_the_kafka_timestamp_stands_in():
-    """The first record of a partition is doubted, too, if Kafka's own time is far behind it."""
-    assert kinds(year_ahead(Partition(), "1")) == []
+    """The first record of a partition is refused, too, if Kafka had it long before its time."""
+    assert kinds(year_ahead(Partition(), "1", timestamp=START)) == ["dead-letter"]
     said = year_ahead(Partition(), "1", timestamp=START + timedelta(days=365))
     assert kinds(said) == ["features", "predictions"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+def test_no_number_of_records_moves_time_past_what_kafka_says(count: int):
+    """Events, outcomes of no event, and history, dated 300 days after Kafka had them: all leave as
+    dead letters that say what to do, and nothing that waits expires.
+    """
+    partition, said = started(), []
+    before = dump(partition.task)
+    for n in range(count):
+        ahead = 300 * 86_400 + n
+        for index in (EVENTS, OUTCOMES):
+            of = order(f"e{n}", ahead) if index == EVENTS else delivery(f"o{n}", ahead)
+            said += partition.give(index, of, timestamp=START)
+        said += partition.give(
+            HISTORY, order(f"h{n}", ahead), timestamp=START, headers=((KIND_HEADER, b"event"),)
+        )
+    assert kinds(said) == ["dead-letter"] * 3 * count
+    assert {letter["error_class"] for letter in letters(said)} == {"ahead"}
+    assert (
+        "300 days later than its Kafka timestamp, 2020-01-01T00:00:00" in letters(said)[0]["error"]
+    )
+    assert dump(partition.task) == before
+    assert kinds(partition.outcome("first", 70)) == ["examples"]
+
+
+def test_small_steps_ahead_of_kafka_s_time_lead_no_further():
+    """Each is within `max_jump` of the watermark, and all are bounded by their own timestamps."""
+    partition = started()
+    for n in range(1, 40):
+        partition.give(EVENTS, order(f"s{n}", n * 900.0), timestamp=START)
+    assert partition.task.watermark.time == START.timestamp() + 1_800
+    assert partition.task.counts["refused"] == 37
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, 0, 1_577_836_800, 2**63 - 1, -(2**62)])
+def test_a_kafka_timestamp_that_is_none_is_told(timestamp_ms: int):
+    """Missing, in seconds instead of milliseconds, or beyond any calendar: an answer or words."""
+    partition = Partition()
+    taken = partition.read(EVENTS, order("1", 0))
+    taken.record.timestamp = timestamp_ms
+    said = partition.apply(partition.task.read(EVENTS, taken.record))
+    if timestamp_ms > 10**12:
+        assert kinds(said) == ["features", "predictions"]
+    else:
+        assert "Kafka timestamp" in letters(said)[0]["error"]
+
+
+def test_a_future_event_does_not_hold_up_those_behind_it():
+    """Its turn comes by its Kafka timestamp: else all outcomes of a backlog would be taken before
+    the events behind it, and be given up as outcomes of no event.
+    """
+    partition = Partition()
+    records = [
+        [partition.read(EVENTS, order("future", 1_700), timestamp=START)],
+        [],
+    ]
+    for n in range(1, 20):
+        now = START + timedelta(seconds=10 * n)
+        records[0].append(partition.read(EVENTS, order(str(n), 10 * n), timestamp=now))
+        later = now + timedelta(seconds=5)
+        records[1].append(partition.read(OUTCOMES, delivery(str(n), 10 * n + 5), timestamp=later))
+    for taken in aligned([iter(stream) for stream in records]):
+        partition.apply(taken)
+    assert not partition.task.ledger.early
+    assert [row["event_id"] for row in partition.of("predictions")][:3] == ["future", "1", "2"]
 
 
 def test_a_quiet_stream_wakes_up_at_once_where_kafka_s_clock_agrees():
@@ -194,6 +261,8 @@ def test_an_outcome_for_nobody_is_given_up_after_the_horizon():
     said = partition.event("2", 3_599, shop="a") + partition.event("3", 3_601)
     (letter,) = letters(said)
     assert (letter["error_class"], letter["stage"]) == ("unmatched", "outcome")
+    assert "after the id was forgotten" in letter["error"]
+    assert "never sent" in letter["error"]
     assert orjson.loads(base64.b64decode(letter["value_base64"]))["event_id"] == "nobody"
     assert "'nobody'" in letter["error"]
 

@@ -14,8 +14,18 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from one_partition import RECORDS, delivery, linear, order, use_case
-from task_runs import (
+
+from models.inputs.decoder import COMMANDS, EVENTS, OUTCOMES
+from models.pending.codec import WAITING, state_of, time_of
+from models.replay.backtest import run
+from models.spec.durations import hours
+from models.spec.use_case import Segments
+from models.spec.windows import over_events, over_outcomes
+from models.task.output_records import Output
+from schemas.partitioner import partition_of
+from schemas.records import JournalEntry
+from tests.support.one_partition import RECORDS, delivery, linear, order, use_case
+from tests.support.task_runs import (
     CALM,
     CASES,
     FEW,
@@ -30,16 +40,6 @@ from task_runs import (
     said_by,
     timeless,
 )
-
-from models.backtest import run
-from models.durations import hours
-from models.packing import WAITING, state_of, time_of
-from models.publishing import Output
-from models.reading import COMMANDS, EVENTS, OUTCOMES
-from models.usecase import Segments
-from models.windows import over_events, over_outcomes
-from schemas.partitioner import partition_of
-from schemas.records import JournalEntry
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -122,9 +122,9 @@ def test_each_example_is_learnt_once_from_what_was_said_then(case: str, given_: 
     assert learnt.total() == task.task.counts["learnt"]
     for row in task.of("examples"):
         said = predictions[row["event_id"]]
-        assert row["said"] == said["value"]
+        assert row["prediction"] == said["value"]
         assert row["shadows"] == said["shadows"]
-        assert row["answered_by"] == said["answered_by"]
+        assert row["served_by"] == said["served_by"]
         assert row["features"] == features[row["event_id"]]["features"]
         assert row["delay_s"] >= 0
 
@@ -244,7 +244,7 @@ def test_all_that_a_partition_holds_is_bounded(given_: Inputs, limit: int):
 
 
 def test_a_backtest_is_the_partition_tasks_and_nothing_else():
-    """`models.backtest.run` gives, partition by partition, what the tasks give by hand."""
+    """`models.replay.backtest.run` gives, partition by partition, what the tasks give by hand."""
     recorded = [
         ("event", order("1", 0, shop="a")),
         ("event", order("2", 1, shop="b")),

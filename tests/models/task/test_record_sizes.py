@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from one_partition import (
+from pydantic import field_validator
+
+from models.inputs.decoder import EVENTS
+from tests.support.one_partition import (
     FEATURES,
     Delivery,
     Order,
@@ -15,9 +18,6 @@ from one_partition import (
     started,
     use_case,
 )
-from pydantic import field_validator
-
-from models.reading import EVENTS
 
 KIB = 1_024
 BROKER_BYTES_MAX = 1_048_576

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from declared_shop import SOURCE, changed, declared
 
-from models.declaration import Trial, first, mistakes, running, sample
+from models.validation import Trial, first, mistakes, running, sample
+from tests.support.declared_shop import SOURCE, changed, declared
 
 
 def tried(old: str, new: str) -> tuple[Trial, int]:
@@ -57,7 +57,7 @@ def test_a_function_that_fails_on_the_data_is_found(old: str, new: str, reason: 
     trial, line = tried(old, new)
     found = [m for m in trial.mistakes if reason in m.reason]
     assert [m.line for m in found] == [line], [(m.line, m.reason) for m in trial.mistakes]
-    assert found[0].mend
+    assert found[0].hint
 
 
 RECORDED = [
@@ -94,9 +94,9 @@ def test_recorded_events_without_outcomes_are_doubted() -> None:
 @pytest.mark.parametrize("name", ["phishing", "flight_eta"])
 def test_the_use_cases_that_come_along_have_no_mistakes(name: str) -> None:
     """They are what newcomers copy."""
-    from streams.loading import load
+    from streams.config.use_case_loader import load
 
-    loaded = load(str(Path(__file__).parents[1] / "usecases" / f"{name}.py"))
+    loaded = load(str(Path(__file__).parents[3] / "usecases" / f"{name}.py"))
     assert [m.reason for m in mistakes(loaded.use_case, loaded.source)] == []
     trial = running(loaded.use_case, first(loaded.use_case), loaded.source)
     assert [m.reason for m in trial.mistakes] == []

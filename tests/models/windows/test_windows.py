@@ -9,16 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.windows import (
-    Decayed,
-    Sliding,
-    Window,
-    add_exactly,
-    over_events,
-    over_outcomes,
-    read,
-    state_of,
-)
+from models.spec.windows import Window, over_events, over_outcomes, read, state_of
+from models.windows.decayed import Decayed
+from models.windows.exact_sum import add_exactly
+from models.windows.sliding import Sliding
+from tests.support.one_partition import Partition, use_case
 
 VALUES = st.floats(-1e6, 1e6, allow_subnormal=False)
 TIMES = st.integers(0, 200).map(float)
@@ -88,6 +83,7 @@ WINDOWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WINDOWS)
 @given(steps=histories())
 @settings(max_examples=60, deadline=None)
@@ -112,7 +108,7 @@ def test_a_window_equals_its_definition_by_brute_force(name: str, steps: list[tu
     st.lists(st.floats(-1e100, 1e100), max_size=60),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_sliding_sums_do_not_drift(values: list[float], random: Any):
     """Values of any size come and go in any order: what is left is summed exactly."""
     partials: list[float] = []
@@ -238,3 +234,13 @@ def test_a_declared_window_knows_its_parts():
     assert (empty, read(SLIDING.count(), Sliding(1.0, 1), "a", 0.0, 0.0)) == (0.0, 0.0)
     assert isinstance(state_of(window), Decayed)
     assert isinstance(state_of(over_events(by="a", last=1)), Sliding)
+
+
+def test_a_long_key_is_kept_by_its_beginning_and_its_digest():
+    """Two long texts that differ in the end alone are two keys, and neither is kept whole."""
+    partition = Partition(use_case(features={"seen": over_events(by="shop", last=60).count()}))
+    for n, end in enumerate(("x", "y", "x")):
+        partition.event(f"e{n}", n, shop="s" * 1_000 + end)
+    assert [row["features"]["seen"] for row in partition.of("features")] == [0.0, 0.0, 1.0]
+    (state,) = partition.task.featurizer.states.values()
+    assert [len(key) for key in state.cells] == [193, 193]

@@ -7,13 +7,13 @@ import pickle
 from typing import Any
 
 import pytest
-from one_partition import RECORDS, Partition, use_case
 
-from models.assignment import point
-from models.durations import hours, minutes
-from models.state import parts_of, take_parts
-from models.task import PartitionTask
-from models.usecase import Contest, Segments, UseCase
+from models.spec.durations import hours, minutes
+from models.spec.experiment_arms import point
+from models.spec.use_case import Contest, Segments, UseCase
+from models.task.checkpoint import parts_of, take_parts
+from models.task.partition_task import PartitionTask
+from tests.support.one_partition import RECORDS, Partition, use_case
 
 WINDOW = minutes(30)
 

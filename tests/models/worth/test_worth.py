@@ -12,17 +12,16 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from models.settled import Settled, together
-from models.usecase import Contest, Price, UseCase
-from models.worth import worth
+from models.spec.use_case import Contest, Price, UseCase
+from models.worth.settled_blocks import SettledBlocks, together
+from models.worth.worth import worth
 from schemas.records import Evidence
-from streams.cli import app
-from streams.costing import EXPLAINING, RIVERRUN, Cpu
-from streams.reports import wording
+from streams.offline.cpu_sampler import EXPLAINING, RIVERRUN, Cpu
+from streams.reports import plain_language
 from streams.reports.worth import page
-from tests.one_partition import use_case
+from tests.support.commands import Command
+from tests.support.one_partition import use_case
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -58,9 +57,9 @@ def evidence(day: int, *, partition: int = 0, n: int = 400, **changes: Any) -> d
     return found
 
 
-def settled(days: int, gain: float, noise: float, seed: int = 1, n: int = 400) -> Settled:
+def settled(days: int, gain: float, noise: float, seed: int = 1, n: int = 400) -> SettledBlocks:
     """Days on which the model saves `gain` an event, give or take."""
-    draw, found = random.Random(seed), Settled()
+    draw, found = random.Random(seed), SettledBlocks()
     for day in range(days):
         saved = gain + draw.gauss(0.0, noise)
         found.add(evidence(day, n=n, kpi={"served": (10.0 - saved) * n}))
@@ -86,16 +85,31 @@ def test_what_was_saved_is_the_sum_of_paired_differences_and_its_interval_holds_
     assert found.gain.total_lower == pytest.approx(found.gain.lower * 36_000)
     assert found.points[-1].total == pytest.approx(found.gain.total)
     assert found.points[-1].lower == pytest.approx(found.gain.total_lower)
-    assert wording.headline(found).startswith("parcels is worth it: it saved")
+    assert plain_language.headline(found).startswith("parcels is worth it: it saved")
 
 
 def test_a_baseline_that_is_better_is_said_so() -> None:
     """A model that costs more than it saves is not worth it; better="higher" turns the sign."""
     found = worth(case(), settled(90, -1.0, 0.5))
     assert found.verdict == "not worth it"
-    assert "not worth it: it lost" in wording.headline(found)
+    assert "not worth it: it lost" in plain_language.headline(found)
     higher = replace(case(), kpi=replace(case().kpi, better="higher"))
     assert worth(higher, settled(90, -1.0, 0.5)).verdict == "worth it"
+
+
+def test_a_verdict_is_of_today_and_not_of_the_best_day_so_far() -> None:
+    """90 days that save 1 EUR an event, then 150 that lose 2: it is not worth it any longer."""
+    days = settled(90, 1.0, 0.5)
+    assert worth(case(), days).verdict == "worth it"
+    draw = random.Random(2)
+    for day in range(90, 240):
+        lost = 2.0 + draw.gauss(0.0, 0.5)
+        days.add(evidence(day, kpi={"served": (10.0 + lost) * 400}))
+    found = worth(case(), days)
+    assert found.gain.total < 0
+    assert found.gain.lower is not None
+    assert found.gain.lower < 0
+    assert found.verdict != "worth it"
 
 
 def test_what_is_not_known_yet_says_about_when_it_will_be() -> None:
@@ -105,7 +119,7 @@ def test_what_is_not_known_yet_says_about_when_it_will_be() -> None:
     assert found.days_needed is not None
     later = worth(case(), settled(15 + 2 * round(found.days_needed), 0.5, 0.8))
     assert later.verdict == "worth it"
-    assert "will be in about" in wording.headline(found)
+    assert "will be in about" in plain_language.headline(found)
 
 
 def test_cost_is_taken_off_before_the_verdict() -> None:
@@ -159,7 +173,7 @@ def arms(gain: float, noise: random.Random, holdout: int = 6, champion: int = 12
 
 def test_where_answers_change_the_outcome_a_holdout_tells_what_they_are_worth() -> None:
     """Units that the baseline answers cost 0.5 more: that is the gain, whatever shadows say."""
-    noise, found, none = random.Random(4), Settled(), Settled()
+    noise, found, none = random.Random(4), SettledBlocks(), SettledBlocks()
     for day in range(60):
         found.add(evidence(day, arms=arms(0.5, noise)))
         none.add(evidence(day, arms=arms(0.0, noise)))
@@ -178,15 +192,15 @@ def test_where_answers_change_the_outcome_a_holdout_tells_what_they_are_worth() 
 
 def test_nothing_settled_is_an_answer_too() -> None:
     """No evidence: not known, no total, and a report all the same."""
-    found = worth(case(), Settled())
+    found = worth(case(), SettledBlocks())
     assert found.verdict == "not known yet"
     assert found.labelled == 0
-    assert "nothing has settled" in page(found)
+    assert "no block is closed" in page(found)
 
 
 def test_a_block_counts_once_every_partition_has_settled_it() -> None:
     """Whoever is quick waits for the slowest."""
-    found = Settled()
+    found = SettledBlocks()
     for day in range(5):
         found.add(evidence(day, partition=0))
     found.add(evidence(0, partition=1))
@@ -198,7 +212,7 @@ def test_a_block_counts_once_every_partition_has_settled_it() -> None:
 
 def test_a_partition_that_fell_silent_does_not_hold_up_the_others_for_ever() -> None:
     """More than its patience behind, it is passed over and named; what it had said counts."""
-    found = Settled(patience_s=8 * 86_400.0)
+    found = SettledBlocks(patience_s=8 * 86_400.0)
     for day in range(20):
         found.add(evidence(day, partition=0))
     found.add(evidence(0, partition=1))
@@ -216,10 +230,10 @@ def test_the_order_of_records_and_repetitions_change_no_float(shuffle: random.Ra
         for day in range(4)
         for p in range(3)
     ]
-    due = Settled()
+    due = SettledBlocks()
     for row in rows:
         due.add(row)
-    found = Settled()
+    found = SettledBlocks()
     for row in shuffle.sample(rows * 2, len(rows) * 2):
         found.add(row)
     assert found.blocks() == due.blocks()
@@ -242,7 +256,7 @@ def test_segments_and_slices_are_told_apart_with_the_gap_between_best_and_worst(
     assert part.cost is not None
     # It bears its share of the days: 204 of the 404 predictions.
     assert part.cost.total == pytest.approx(60.0 * 30 * 204 / 404)
-    assert "parcels for DE" in wording.headline(part)
+    assert "parcels for DE" in plain_language.headline(part)
     (colour,) = told.slices
     assert [part.value for part in colour.parts] == ["blue", "odd", "red"]
     gap = next(gap for gap in colour.gaps if gap.figure == "mae")
@@ -290,14 +304,14 @@ def test_the_report_is_one_file_that_loads_nothing_and_escapes_what_it_is_given(
 
 def test_cpu_is_found_where_it_is_used() -> None:
     """A model that computes for long has most of the samples; the rest is riverrun's."""
-    from models.kinds import KINDS
-    from models.slot import Slot
+    from models.serving.model_slot import ModelSlot
+    from models.spec.problem_types import KINDS
 
     class Slow:
         def predict_one(self, x: dict[str, Any]) -> float:
             return float(sum(i * i for i in range(30_000)))
 
-    slot = Slot("slow", None, Slow())
+    slot = ModelSlot("slow", None, Slow())
     with Cpu() as cpu:
         for _ in range(150):
             slot.ask(KINDS["regression"], {})
@@ -308,13 +322,12 @@ def test_cpu_is_found_where_it_is_used() -> None:
 
 
 @pytest.mark.slow
-def test_worth_of_recorded_data_from_the_command_line(tmp_path: Any) -> None:
+def test_worth_of_recorded_data_from_the_command_line(riverrun: Command) -> None:
     """Text, JSON and the report from one run without Kafka; the figures agree."""
-    file = tmp_path / "worth.html"
-    asked = ["worth", "phishing", "--from-backtest", "--json", "--html", str(file)]
-    run = CliRunner().invoke(app, asked)
-    assert run.exit_code == 0, run.output
-    found = orjson.loads(run.stdout)
+    file = riverrun.folder / "worth.html"
+    run = riverrun("worth", "phishing", "--from-backtest", "--json", "--html", str(file))
+    assert run.code == 0, run.err
+    found = run.json
     assert found["verdict"] == "not known yet"
     assert found["labelled"] == sum(point["labelled"] for point in found["points"])
     saved = found["kpi"]["baseline"] - found["kpi"]["served"]
@@ -322,7 +335,6 @@ def test_worth_of_recorded_data_from_the_command_line(tmp_path: Any) -> None:
     assert found["gain"]["total_lower"] is None
     assert set(found["cost"]["cpu_us"]) >= {"logistic", "adaptive_tree", RIVERRUN}
     assert "not known yet" in file.read_text()
-    none = CliRunner().invoke(app, ["worth", "phishing", "--from-backtest", "--segment", "DE"])
-    assert "no segments" in str(none.exception)
-    measured = CliRunner().invoke(app, ["cost", "phishing", "--json", "--limit", "1000"])
-    assert orjson.loads(measured.stdout)["events"] > 400
+    none = riverrun("worth", "phishing", "--from-backtest", "--segment", "DE")
+    assert "no segments" in none.err
+    assert riverrun("cost", "phishing", "--json", "--limit", "1000").json["events"] > 400

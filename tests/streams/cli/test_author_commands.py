@@ -12,18 +12,10 @@ from typing import Any
 
 import pytest
 
-from models.profiling import Profile
-from tests.commands import Command, apart
+from models.validation.data_profile import Profile
+from tests.support.commands import Command, apart
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def riverrun(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """The command in an empty folder."""
-    return Command(monkeypatch, capsys, tmp_path)
 
 
 # new
@@ -47,9 +39,9 @@ def test_a_newcomer_gets_from_nothing_to_a_backtest(tmp_path: Path) -> None:
 def test_the_starting_file_is_of_the_projects_own_style(riverrun: Command) -> None:
     """What newcomers copy is formatted, linted and typed like the rest."""
     riverrun("new", "delivery_time")
-    config = str(Path(__file__).parents[1] / "pyproject.toml")
+    config = str(Path(__file__).parents[3] / "pyproject.toml")
     path = str(riverrun.folder / "usecases" / "delivery_time.py")
-    known = 'lint.isort.known-first-party=["models", "schemas"]'
+    known = 'lint.isort.known-first-party=["riverrun"]'
     for arguments in (
         ["ruff", "check", "--config", config, "--config", known, path],
         ["ruff", "format", "--check", "--config", config, path],
@@ -67,7 +59,7 @@ def test_new_writes_over_nothing(riverrun: Command) -> None:
     path.write_text("# mine\n")
     said = riverrun("new", "mine")
     assert said.code == 5
-    assert "exists already" in said.err
+    assert "already exists" in said.err
     assert path.read_text() == "# mine\n"
 
 
@@ -118,7 +110,7 @@ def test_check_as_json_is_one_document(riverrun: Command) -> None:
     said = riverrun("check", str(path), "--json")
     assert said.code == 5
     (mistake,) = said.json["mistakes"]
-    assert set(mistake) == {"line", "reason", "mend"}
+    assert set(mistake) == {"line", "reason", "hint"}
     assert said.json["ran"] is None
 
 
@@ -143,7 +135,7 @@ def test_check_refuses_a_model_that_is_not_deterministic(riverrun: Command) -> N
     said = riverrun("check", str(path), "--json")
     (mistake,) = said.json["mistakes"]
     assert "HoeffdingAdaptiveTreeRegressor(seed=None)" in mistake["reason"]
-    assert mistake["mend"] == "Give a seed, such as seed=42."
+    assert mistake["hint"] == "Give a seed, such as seed=42."
     assert "tree.Hoeffding" in text.splitlines()[mistake["line"] - 1]
 
 
@@ -151,12 +143,12 @@ def test_check_finds_what_depends_on_the_hash_seed(riverrun: Command) -> None:
     """A feature that is another in each process can never be verified."""
     path = _changed(
         riverrun,
-        '"hour": lambda event: event.event_time.hour,',
+        '"hour": local_hour(zone="Europe/Berlin"),  # where the depots are',
         '"hour": lambda event: hash(event.depot) % 7,',
     )
     said = riverrun("check", str(path), "--json")
     (mistake,) = said.json["mistakes"]
-    assert "'hour' depends on the hash seed" in mistake["reason"]
+    assert "'hour' is another in each process" in mistake["reason"]
     assert "hash(event.depot)" in path.read_text().splitlines()[mistake["line"] - 1]
 
 
@@ -254,6 +246,16 @@ def test_a_profile_tells_label_delays(riverrun: Command) -> None:
     assert "horizon=hours(24)" in shown.out
 
 
+def test_a_row_with_a_time_of_its_own_name_and_a_label_is_both(riverrun: Command) -> None:
+    """With --time, as with event_time; such rows were counted as outcomes of no event."""
+    path = riverrun.folder / "sales.csv"
+    rows = [f"s{n},2024-06-0{n}T08:00:00Z,2024-06-0{n}T09:00:00Z" for n in range(1, 6)]
+    path.write_text("\n".join(["sale,sold_at,outcome_time", *rows]) + "\n")
+    report = riverrun("profile", str(path), "--time", "sold_at", "--id", "sale", "--json").json
+    assert report["records"] == 5
+    assert (report["delays"]["labelled"], report["delays"]["half"]) == (1.0, 3_600)
+
+
 def test_a_profile_for_people_fits_a_narrow_screen(
     riverrun: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,9 +291,9 @@ def test_a_profile_of_nothing_is_empty(riverrun: Command) -> None:
 
 
 BROKEN = [
-    ("broken.jsonl", '{"a": 1}\n{"a"\n', "line 2 is not JSON"),
-    ("list.jsonl", "[1, 2]\n", "record 1 is a list"),
-    ("what.parquet", "PAR1", "no format that is known"),
+    ("broken.jsonl", '{"a"\n', "line 1: it is not JSON"),
+    ("list.jsonl", "[1, 2]\n", "line 1: it is a number, not an object"),
+    ("what.parquet", "PAR1", "is not whole Parquet"),
 ]
 
 

@@ -10,27 +10,19 @@ from typing import Any
 import pytest
 from river import linear_model, metrics, optim, preprocessing, stream
 
-from models.backtest import run
-from streams.backtests import backtest, compared
-from streams.loading import Loaded, load
+from models.replay.backtest import run
+from streams.config.use_case_loader import LoadedUseCase, load
+from streams.offline.backtest import backtest, compared
 from streams.recordings import recording_of
-from tests.commands import Command
+from tests.support.commands import Command
 
 pytestmark = pytest.mark.slow
 
-PHISHING = str(Path(__file__).parents[1] / "usecases" / "phishing.py")
-
-
-@pytest.fixture
-def riverrun(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """The command in an empty folder."""
-    return Command(monkeypatch, capsys, tmp_path)
+PHISHING = str(Path(__file__).parents[3] / "usecases" / "phishing.py")
 
 
 @pytest.fixture(scope="module")
-def phishing() -> Loaded:
+def phishing() -> LoadedUseCase:
     """The small use case that comes along."""
     return load(PHISHING)
 
@@ -43,13 +35,13 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def rows(phishing: Loaded) -> list[tuple[str, dict[str, Any]]]:
+def rows(phishing: LoadedUseCase) -> list[tuple[str, dict[str, Any]]]:
     """Its records as JSON has them."""
     assert phishing.use_case.recorded is not None
     return [(kind, _plain(dict(fields))) for kind, fields in phishing.use_case.recorded()]
 
 
-def test_the_sums_are_those_of_every_single_example(phishing: Loaded) -> None:
+def test_the_sums_are_those_of_every_single_example(phishing: LoadedUseCase) -> None:
     """Accuracy and cost, counted one by one from the published examples, over all partitions."""
     assert phishing.use_case.recorded is not None
     for partitions in (1, 4):
@@ -66,14 +58,14 @@ def test_the_sums_are_those_of_every_single_example(phishing: Loaded) -> None:
         result = backtest(phishing, phishing.use_case.recorded(), partitions)
         served = result.scores["served"]
         assert result.scored == len(examples) == 1250
-        assert served.metric == sum(e["said"] == e["label"] for e in examples) / 1250
+        assert served.metric == sum(e["prediction"] == e["label"] for e in examples) / 1250
         assert served.kpi == pytest.approx(sum(e["kpi"] for e in examples) / 1250)
         assert served.kpi_sum == pytest.approx(served.kpi * 1250)
         baseline = sum(e["baseline"] == e["label"] for e in examples) / 1250
         assert result.scores["baseline"].metric == baseline
 
 
-def test_the_champion_is_what_river_itself_measures(phishing: Loaded) -> None:
+def test_the_champion_is_what_river_itself_measures(phishing: LoadedUseCase) -> None:
     """The same records, delays and model through River's own progressive validation."""
     assert phishing.use_case.recorded is not None
     asked: dict[str, datetime] = {}
@@ -167,7 +159,7 @@ SHAPES = [
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_source_gives_the_floats_of_the_own_recording(
-    riverrun: Command, phishing: Loaded, rows: list[tuple[str, dict[str, Any]]], shape: str
+    riverrun: Command, phishing: LoadedUseCase, rows: list[tuple[str, dict[str, Any]]], shape: str
 ) -> None:
     """However the records are kept, they are taken in the order of their times."""
     said = riverrun("backtest", PHISHING, *_source(rows, riverrun.folder, shape), "--json")
@@ -175,6 +167,21 @@ def test_a_source_gives_the_floats_of_the_own_recording(
     assert phishing.use_case.recorded is not None
     own = backtest(phishing, phishing.use_case.recorded(), 1).as_json()
     assert said.json["runs"][0]["scores"] == own["scores"]
+
+
+def test_examples_are_written_as_the_stream_would_publish_them(
+    riverrun: Command, tmp_path: Path
+) -> None:
+    """One JSON object a line with features, label and what was said; for one number of partitions,
+    since it is one file.
+    """
+    file = tmp_path / "examples.jsonl"
+    assert riverrun("backtest", PHISHING, "--limit", "400", "--examples", str(file)).code == 0
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert rows
+    assert {"event_id", "features", "label", "prediction"} <= rows[0].keys()
+    asked = riverrun("backtest", PHISHING, "--partitions", "1,4", "--examples", str(file))
+    assert asked.code == 2
 
 
 def test_a_limit_reads_so_many_records(riverrun: Command) -> None:
@@ -185,15 +192,16 @@ def test_a_limit_reads_so_many_records(riverrun: Command) -> None:
 
 
 def test_what_is_refused_is_told(riverrun: Command, rows: list[tuple[str, dict[str, Any]]]) -> None:
-    """How many, why, and the first one's reason."""
+    """How many, why, and where."""
     path = riverrun.folder / "broken.jsonl"
-    broken = [{**f, "https": "yes"} if "https" in f else f for _, f in rows[:50]]
+    broken = [
+        {**f, "https": "yes"} if "https" in f and n % 2 else f for n, (_, f) in enumerate(rows[:50])
+    ]
     path.write_text("".join(json.dumps(fields) + "\n" for fields in broken))
     said = riverrun("backtest", PHISHING, "--source", str(path), "--json")
-    (result,) = said.json["runs"]
-    refused = result["refusals"]["malformed"]
-    assert refused["count"] == sum("https" in f for f in broken)
-    assert "https" in refused["first"]
+    read = said.json["recording"]
+    assert read["refused"] == sum(f.get("https") == "yes" for f in broken)
+    assert read["faults"][0]["column"] == "https"
     assert "not a PageOpened" in riverrun("backtest", PHISHING, "--source", str(path)).err
 
 
@@ -248,7 +256,7 @@ def test_both_are_measured_by_the_new_ones_kpi(riverrun: Command) -> None:
     assert said.code == 0
 
 
-def test_refusing_what_is_hard_is_no_gain(phishing: Loaded, riverrun: Command) -> None:
+def test_refusing_what_is_hard_is_no_gain(phishing: LoadedUseCase, riverrun: Command) -> None:
     """A definition that answers fewer events is worse, however good the rest is."""
     path = _older(riverrun, "    https: float = Field(ge=0,", "    https: float = Field(ge=1,")
     said = riverrun("backtest", path, "--limit", "700", "--against", PHISHING, "--json")
@@ -258,7 +266,7 @@ def test_refusing_what_is_hard_is_no_gain(phishing: Loaded, riverrun: Command) -
     assert said.code == 1
 
 
-def test_a_figure_that_vanished_is_worse(phishing: Loaded) -> None:
+def test_a_figure_that_vanished_is_worse(phishing: LoadedUseCase) -> None:
     """Nothing scored is no reason to pass."""
     assert phishing.use_case.recorded is not None
     old = backtest(phishing, phishing.use_case.recorded(), 1)
@@ -293,11 +301,11 @@ def test_another_kind_of_question_is_not_compared(riverrun: Command) -> None:
     assert "two definitions of one question" in said.err
 
 
-def test_a_use_case_without_a_recording_asks_for_a_source(phishing: Loaded) -> None:
+def test_a_use_case_without_a_recording_asks_for_a_source(phishing: LoadedUseCase) -> None:
     """The remedy is in the message."""
     from dataclasses import replace
 
-    from schemas.errors import Misdeclared
+    from schemas.errors import ConfigError
 
-    with pytest.raises(Misdeclared, match="--source"):
-        recording_of(replace(phishing.use_case, recorded=None), None, None, lambda _: [])
+    with pytest.raises(ConfigError, match="--source"):
+        recording_of(replace(phishing.use_case, recorded=None), [], [], lambda _: [])

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer
 
-from streams.cli import app
+from tests.support.reference import tree
 
 SILENT = {"down", "worker", "monitor", "new", "check", "lint", "schema", "score"}
 """Commands that report nothing that a program would read, or are JSON anyhow."""
@@ -24,7 +23,7 @@ def commands(group: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield full, command
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+ALL = dict(commands(tree()))
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -6,14 +6,14 @@ import io
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
-from schemas.errors import Misdeclared
-from streams.cli import app, tables
-from streams.cli.options import _completed
-from streams.cli.repeating import again
-from streams.loading import find
-from streams.monitor.figures import AlertRow
+from schemas.errors import ConfigError
+from streams.cli.shared import tables
+from streams.cli.shared.options import _completed
+from streams.cli.shared.watch_option import again
+from streams.config.use_case_loader import find
+from streams.monitor.store.view_models import AlertRow
+from tests.support.commands import Command
 
 ALERT = AlertRow(
     "a#1",
@@ -50,25 +50,27 @@ def test_a_terminal_gets_colours_and_no_color_forbids_them(
 
 def test_names_of_use_cases_are_completed() -> None:
     """Those that a bare name can mean."""
-    assert _completed("fli") == ["flight_eta"]
+    assert _completed("flight_e") == ["flight_eta"]
     assert _completed("zzz") == []
 
 
-def test_a_misspelt_use_case_or_command_is_answered_by_the_right_one() -> None:
+def test_a_misspelt_use_case_or_command_is_answered_by_the_right_one(
+    riverrun: Command,
+) -> None:
     """Did you mean."""
-    with pytest.raises(Misdeclared, match="Did you mean 'flight_eta'"):
+    with pytest.raises(ConfigError, match="Did you mean 'flight_eta'"):
         find("flihgt_eta")
-    result = CliRunner().invoke(app, ["metrcis", "flight_eta"])
-    assert result.exit_code == 2
-    assert "metrics" in result.output
+    result = riverrun("metrcis", "flight_eta")
+    assert result.code == 2
+    assert "metrics" in result.err
 
 
-def test_a_wrong_grouping_or_time_is_refused_before_any_server_is_asked() -> None:
+def test_a_wrong_grouping_or_time_is_refused_before_any_server_is_asked(
+    riverrun: Command,
+) -> None:
     """With what would be right."""
-    result = CliRunner().invoke(app, ["metrics", "flight_eta", "--by", "carrier"])
-    assert result.exit_code == 2
-    result = CliRunner().invoke(app, ["metrics", "flight_eta", "--since", "yesterday"])
-    assert isinstance(result.exception, Misdeclared)
+    assert riverrun("metrics", "flight_eta", "--by", "carrier").code == 2
+    assert riverrun("metrics", "flight_eta", "--since", "yesterday").code == 5
 
 
 def test_watching_looks_again_and_one_look_is_one() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 SCRIPT = """
 import sys
-import streams.cli.working, streams.operating
+import streams.cli.run.worker, streams.worker.launch
 heavy = [name for name in ("pandas", "sklearn", "scipy.optimize") if name in sys.modules]
 assert not heavy, heavy
 

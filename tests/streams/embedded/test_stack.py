@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,23 +21,26 @@ import pytest
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import Incompatible, Unavailable
-from streams.embedded import Endpoints, Stack, jars, lock, record
-from streams.embedded.doctor import doctor
-from streams.embedded.metadata import brokers_in
+from schemas.errors import ConfigError, Incompatible, Unavailable
+from streams.config.project_dir import make_home
+from streams.config.settings import Settings
+from streams.doctor.doctor import doctor
+from streams.embedded import Endpoints, Stack, jar_lock, jars, stack_file
+from streams.embedded.kafka_probe import METADATA_REQUEST, brokers_in, is_answered, metadata_request
 from streams.embedded.ports import HIGHEST, LOOPBACK, LOWEST, free_ports, is_free
-from streams.embedded.process import Identity, is_alive, servers_in
-from streams.home import MARKER, make_home, remove_home
-from streams.settings import Settings
+from streams.embedded.process import Identity, is_alive, servers_in, stop
+from streams.embedded.redis_server import Redis
 
 integration = pytest.mark.integration
 UP = """
 import sys
 from dataclasses import asdict
 from pathlib import Path
+import asyncio
 import json
 from streams.embedded import Stack
 print(json.dumps(asdict(Stack(Path(sys.argv[1])).up())))
@@ -56,9 +62,9 @@ def embedded_in(home: Path) -> Settings:
     )
 
 
-async def create_topic(servers: str, name: str, replicas: int = 1) -> None:
+async def create_topic(servers: Endpoints, name: str, replicas: int = 1) -> None:
     """Make a topic of one partition that takes records up to 16 MB."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    admin = AIOKafkaAdminClient(**servers.kafka_client())
     await admin.start()
     try:
         settings = {"max.message.bytes": str(16 << 20)}
@@ -67,10 +73,10 @@ async def create_topic(servers: str, name: str, replicas: int = 1) -> None:
         await admin.close()
 
 
-async def produce(servers: str, topic: str, value: bytes, **settings: Any) -> None:
+async def produce(servers: Endpoints, topic: str, value: bytes, **settings: Any) -> None:
     """Write one record, in a transaction if `settings` name one."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=servers, acks="all", max_request_size=17 << 20, **settings
+        **servers.kafka_client(), acks="all", max_request_size=17 << 20, **settings
     )
     await producer.start()
     try:
@@ -83,11 +89,11 @@ async def produce(servers: str, topic: str, value: bytes, **settings: Any) -> No
         await producer.stop()
 
 
-async def consume(servers: str, topic: str, count: int) -> list[bytes | None]:
+async def consume(servers: Endpoints, topic: str, count: int) -> list[bytes | None]:
     """The topic's first committed values."""
     consumer = AIOKafkaConsumer(
         topic,
-        bootstrap_servers=servers,
+        **servers.kafka_client(),
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=17 << 20,
@@ -121,7 +127,7 @@ def test_two_starts_at_once_make_one_pair_that_outlives_both(own: Stack) -> None
 @integration
 async def test_transactions_and_records_of_ten_megabytes_are_taken(own: Stack) -> None:
     """The broker is a real one: a committed transaction is read back, and so is a huge record."""
-    servers = own.up().bootstrap_servers
+    servers = own.up()
     await create_topic(servers, "big")
     await produce(servers, "big", b"committed", transactional_id="t")
     await produce(servers, "big", b"x" * (10 << 20))
@@ -146,14 +152,18 @@ def test_the_servers_listen_on_loopback_only_and_hold_none_of_our_secrets(
 
 @integration
 async def test_a_killed_server_comes_back_on_its_port_with_its_data(own: Stack) -> None:
-    """SIGKILL to both: `find` misses them, `up` names and restarts them, nothing is lost."""
+    """SIGKILL to both: `find` misses Kafka, `up` names and restarts them, nothing is lost.
+
+    Without Redis alone Kafka is found: acts need nothing else.
+    """
     endpoints = own.up()
-    await create_topic(endpoints.bootstrap_servers, "kept")
-    await produce(endpoints.bootstrap_servers, "kept", b"before")
+    await create_topic(endpoints, "kept")
+    await produce(endpoints, "kept", b"before")
     with redis.Redis.from_url(endpoints.redis_url) as client:
         client.set("kept", "before")
-    own.broker(1).kill()
     own.redis().kill()
+    assert own.find() == replace(endpoints, started=False)
+    own.broker(1).kill()
     assert own.broker(1).pid is None
     assert own.find() is None
     said: list[str] = []
@@ -161,7 +171,7 @@ async def test_a_killed_server_comes_back_on_its_port_with_its_data(own: Stack) 
     assert replace(again, started=False) == replace(endpoints, started=False)
     assert again.started
     assert any("kafka-1 (pid" in line and "had ended" in line for line in said)
-    assert await consume(endpoints.bootstrap_servers, "kept", 1) == [b"before"]
+    assert await consume(endpoints, "kept", 1) == [b"before"]
     with redis.Redis.from_url(endpoints.redis_url) as client:
         assert client.get("kept") == b"before"
 
@@ -174,7 +184,7 @@ def test_the_doctor_names_cause_and_remedy_of_a_dead_server(own: Stack) -> None:
     assert [f for f in doctor(settings) if not f.ok] == []
     own.redis().kill()
     findings = [f for f in doctor(settings) if not f.ok]
-    assert [f.check for f in findings] == ["embedded servers"]
+    assert [f.check for f in findings] == ["embedded servers", "redis"]
     assert "redis (pid" in findings[0].cause
     assert "riverrun up" in findings[0].remedy
 
@@ -184,7 +194,7 @@ def test_a_server_without_a_record_is_named_and_down_ends_it(own: Stack) -> None
     """With the record gone, `up` and the doctor name the orphan's pid; `down` stops it."""
     own.up()
     pid = own.broker(1).pid
-    (own.home / record.RECORD_FILE).unlink()
+    (own.home / stack_file.RECORD_FILE).unlink()
     with pytest.raises(Incompatible, match=r"orphaned .* pid \d+.*riverrun down"):
         own.up()
     findings = doctor(embedded_in(own.home))
@@ -228,11 +238,12 @@ def test_a_start_that_fails_shows_the_end_of_the_log_and_what_to_do(tmp_path: Pa
 
 
 @integration
+@pytest.mark.soak
 async def test_three_brokers_go_on_when_one_dies(tmp_path: Path) -> None:
     """A stack of three replicates: with one killed, acknowledged writes go on; it comes back."""
     stack = Stack(tmp_path / "home", brokers=3)
     try:
-        servers = stack.up().bootstrap_servers
+        servers = stack.up()
         await create_topic(servers, "replicated", replicas=3)
         await produce(servers, "replicated", b"three")
         stack.broker(1).kill()
@@ -251,14 +262,14 @@ async def test_three_brokers_go_on_when_one_dies(tmp_path: Path) -> None:
 def test_an_empty_maven_cache_is_filled_from_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a fresh machine every jar is downloaded, told about and verified; nothing else is left."""
+    """On a fresh machine every jar is downloaded and verified; one line tells of it."""
     monkeypatch.setenv("M2_REPO", str(tmp_path))
     said: list[str] = []
     classes = jars.class_path(said.append).split(":")
-    count = len(lock.locked_jars())
+    count = len(jar_lock.locked_jars())
     assert len(classes) == count
-    assert said[0].endswith(f"0/{count} jars")
-    assert said[-1].endswith(f"{count}/{count} jars")
+    assert said[0].endswith(f"{count} of {count} jars")
+    assert len([line for line in said if "have come" not in line]) == 1
     assert sorted(map(str, tmp_path.rglob("*.*ar"))) == sorted(classes)
     assert not list(tmp_path.glob(".riverrun-*"))
 
@@ -273,23 +284,13 @@ def test_the_shared_stack_answers(stack: Endpoints) -> None:
 
 def test_a_jar_with_other_bytes_is_refused_by_name(tmp_path: Path) -> None:
     """A jar that is not the locked one is never run; the error names file, hashes and remedy."""
-    jar = lock.locked_jars()[0]
+    jar = jar_lock.locked_jars()[0]
     (tmp_path / jar.path).parent.mkdir(parents=True)
     (tmp_path / jar.path).write_bytes(b"other")
     with pytest.raises(Incompatible, match="Delete the file") as refused:
         jars.verify([jar], tmp_path)
     assert str(jar) in str(refused.value)
     assert jar.sha256 in str(refused.value)
-
-
-def test_the_lock_file_is_what_its_command_writes() -> None:
-    """Every entry is complete, the file is in the command's form, and Kafka is the one we say."""
-    entries = lock.locked_jars()
-    text = Path(lock.__file__).with_name(lock.LOCK_FILE).read_text("utf-8")
-    assert text == lock.render(entries)
-    assert tomllib.loads(text)["kafka"] == lock.KAFKA_VERSION
-    assert {str(entry) for entry in entries} >= set(lock.ROOTS)
-    assert all(len(bytes.fromhex(entry.sha256)) == 32 for entry in entries)
 
 
 def test_a_pid_that_is_somebody_elses_by_now_is_not_ours() -> None:
@@ -315,18 +316,6 @@ def test_any_bytes_for_a_metadata_answer_are_survived(answer: bytes) -> None:
     assert isinstance(brokers_in(answer), set)
 
 
-def test_a_folder_that_was_there_before_keeps_what_is_not_ours(tmp_path: Path) -> None:
-    """Purging a folder with other files removes the servers' data alone."""
-    (tmp_path / "mine.txt").write_text("mine")
-    (make_home(tmp_path) / "redis").mkdir()
-    remove_home(tmp_path, ["redis"])
-    assert [entry.name for entry in tmp_path.iterdir()] == ["mine.txt"]
-    ours = make_home(tmp_path / "new")
-    assert (ours / MARKER).exists()
-    remove_home(ours, [])
-    assert not ours.exists()
-
-
 def test_the_doctor_repeats_no_password() -> None:
     """Servers that do not answer are findings with a remedy and without the credentials."""
     port = free_ports(1)[0]
@@ -337,3 +326,78 @@ def test_the_doctor_repeats_no_password() -> None:
     assert {f.check for f in findings} == {"kafka", "redis"}
     assert all(f.remedy for f in findings)
     assert "hidden-word" not in repr(findings)
+
+
+@integration
+def test_redis_asks_for_a_password_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    """Without it, or with another, nothing is to be had; neither file is anybody else's to read."""
+    stack = Stack(tmp_path / "home")
+    secret = stack.password()
+    assert len(secret) == 64
+    assert stack.password() == secret
+    server = Redis(tmp_path / "home" / "redis", free_ports(1)[0], secret)
+    identity = server.start(lambda text: None)
+    try:
+        server.wait(identity)
+        for url in (f"redis://{LOOPBACK}", f"redis://:wrong@{LOOPBACK}"):
+            with (
+                redis.Redis.from_url(f"{url}:{server.port}/0") as client,
+                pytest.raises(redis.AuthenticationError),
+            ):
+                client.set("a", "b")
+        with redis.Redis.from_url(f"redis://:{secret}@{LOOPBACK}:{server.port}/0") as client:
+            assert client.set("a", "b")
+    finally:
+        stop([identity], grace_s=5.0)
+    for file in ("server.password", "redis/redis.conf"):
+        assert (tmp_path / "home" / file).stat().st_mode & 0o077 == 0
+    (tmp_path / "home" / "server.password").chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        stack.password()
+
+
+@integration
+async def test_kafka_asks_for_a_password_and_a_shell_finds_it(own: Stack) -> None:
+    """Without it nobody gets in; with what `client.env` sets, kcat does, and so does a program."""
+    endpoints = own.up()
+    stranger = AIOKafkaAdminClient(
+        bootstrap_servers=endpoints.bootstrap_servers, request_timeout_ms=3_000
+    )
+    with pytest.raises(KafkaError):
+        await stranger.start()
+    await stranger.close()
+    wrong = replace(endpoints, kafka_password="wrong")
+    intruder = AIOKafkaProducer(**wrong.kafka_client())
+    with pytest.raises(KafkaError):
+        await intruder.start()
+    await intruder.stop()
+    for name in ("client.env", "kcat.conf", "kafka-1/server.properties"):
+        assert (own.home / name).stat().st_mode & 0o077 == 0
+    await create_topic(endpoints, "shell")
+    env = os.environ | {"RIVERRUN_HOME": str(own.home)}
+    asked = [sys.executable, "-P", "-m", "streams.cli", "history", "flight_eta"]
+    said = await asyncio.to_thread(subprocess.run, asked, env=env, check=False, capture_output=True)
+    assert b"in the clear" not in said.stderr, said.stderr
+    lines = f". {own.home / 'client.env'}; echo told | kcat -P -b $KAFKA -t shell"
+    if shutil.which("kcat"):
+        await asyncio.to_thread(subprocess.run, ["sh", "-c", lines], check=True, timeout=60)
+        assert await consume(endpoints, "shell", 1) == [b"told"]
+
+
+def test_the_answer_is_found_after_those_to_the_password() -> None:
+    """Three answers come as they like, whole or in pieces; only the last one names brokers."""
+
+    def frame(correlation: int, body: bytes) -> bytes:
+        return struct.pack(">ii", 4 + len(body), correlation) + body
+
+    broker = struct.pack(">ih", 2, 9) + b"127.0.0.1" + struct.pack(">ih", 9_092, -1)
+    told = frame(7, struct.pack(">i", 1) + broker)
+    answer = frame(17, struct.pack(">hi", 0, 0)) + frame(36, struct.pack(">hhi", 0, -1, 0)) + told
+    assert brokers_in(answer) == {2}
+    for end in range(len(answer)):
+        assert not is_answered(answer[:end])
+        assert brokers_in(answer[:end]) == set()
+    assert is_answered(answer)
+    request = metadata_request("riverrun", "secret")
+    assert b"\0riverrun\0secret" in request
+    assert request.endswith(METADATA_REQUEST)

@@ -6,9 +6,10 @@ from base64 import b64encode
 from typing import Any
 
 import orjson
+import pytest
 
-from streams.trail import trail
-from tests.test_registry_rules import change
+from streams.inspection.audit_trail import trail
+from tests.streams.inspection.test_model_registry import change
 
 NOON = "2024-05-01T12:0{}:00+00:00"
 
@@ -119,3 +120,98 @@ def test_a_dead_letter_that_is_no_command_disturbs_nothing() -> None:
     rows = [{"partition": 0, "value_base64": v, "error": "no"} for v in (None, "e30=", "AAAA")]
     found = trail(commands=[order("promote-1")], refusals=rows, partitions=1)
     assert found[0].outcome == "applied in 0 of 1, no answer from 1"
+
+
+def test_a_command_is_shown_with_all_that_was_asked() -> None:
+    """The share of an experiment, the events of a release, the place of an --as-of, a time."""
+    found = trail(
+        commands=[
+            order("e-1", verb="experiment", share=0.2),
+            order("x-1", verb="release", model=None, event_ids=["o1", "o2"]),
+            order("w-1", verb="set-watermark", model=None, watermark="2024-05-01T12:00:00Z"),
+            order("s-1", verb="skip", model=None, record={"input": "outcomes", "offset": 41}),
+            *(
+                order(
+                    "r-1", verb="rollback", partition=n, model_state={"as_of": place, "chunks": 1}
+                )
+                for n, place in ((1, "1/7"), (0, "0/51"))
+            ),
+        ],
+        lifecycle=[],
+        partitions=2,
+    )
+    said = {act.command_id: act for act in found}
+    assert said["e-1"].what == "experiment trees to 20 % of the units"
+    assert said["x-1"].what == "release o1, o2"
+    assert said["w-1"].what == "set-watermark to 2024-05-01T12:00:00Z"
+    assert said["s-1"].what == "skip outcomes offset 41"
+    assert said["r-1"].what == "rollback trees as of 0/51, 1/7"
+    for command_id, name, value in (
+        ("e-1", "share", 0.2), ("x-1", "event_ids", ["o1", "o2"]), ("r-1", "as_of", ["0/51", "1/7"])
+    ):  # fmt: skip
+        command = said[command_id].as_json()["command"]
+        assert command[name] == value
+        assert "model_state" not in command
+    many = trail(
+        commands=[order("x-2", verb="release", model=None, event_ids=[f"o{n}" for n in range(9)])],
+        partitions=1,
+    )
+    assert many[0].what == "release o0, o1, o2, o3, o4 and 4 more"
+
+
+def test_a_refusal_is_shown_with_its_reason() -> None:
+    """Once for the partitions that say the same."""
+    raw = b64encode(orjson.dumps(order("promote-1"))).decode()
+    refusals = [
+        {"partition": n, "value_base64": raw, "error": why, "time": NOON.format(2)}
+        for n, why in enumerate(("frozen", "frozen", "there is no model 'trees'"))
+    ]
+    (act,) = trail(commands=[order("promote-1")], refusals=refusals, partitions=3)
+    assert act.notes == ["refused in 0, 1: frozen", "refused in 2: there is no model 'trees'"]
+
+
+@pytest.mark.parametrize(
+    ("held", "outcome", "changes"),
+    [
+        ([], "0 of 2 learnt, applied in 2 of 2", ["not held: o1", "not held: o2"]),
+        (["o2"], "1 of 2 learnt, applied in 2 of 2", ["not held: o1"]),
+        (["o1", "o2"], "2 of 2 learnt, applied in 2 of 2", []),
+    ],
+)
+def test_a_release_says_what_it_released(held: list[str], outcome: str, changes: list[str]) -> None:
+    """Every partition applies it; what was held anywhere is what was learnt."""
+    shared = {"command_id": "x-1", "cause": "operator", "who": "eve", "why": "right after all"}
+    (act,) = trail(
+        commands=[order("x-1", verb="release", model=None, event_ids=["o1", "o2"])] * 2,
+        lifecycle=[
+            change("(quarantine)", "released", partition=0, evidence={"released": []}, **shared),
+            change("(quarantine)", "released", partition=1, evidence={"released": held}, **shared),
+        ],
+        partitions=2,
+    )
+    assert act.outcome == outcome
+    assert act.notes == changes
+
+
+def test_a_redefinition_says_which_models_begin_anew() -> None:
+    """With what each had learnt, all partitions together; there are no further lines of it."""
+    why = "definition bbb was begun (keep): faster"
+    redefined = {"before": "aaa", "how": "keep", "who": "ann", "why": "faster"}
+    found = trail(
+        redefined=[
+            {"partition": n, "definition": "bbb", "redefined": redefined, "time": NOON.format(3)}
+            for n in (0, 1)
+        ],
+        lifecycle=[
+            change(model, state, partition=n, why=why, evidence=evidence)
+            for n in (0, 1)
+            for model, state, evidence in (
+                ("linear", "champion", {"begun": "kept", "learnt": {"linear": 1_000}}),
+                ("trees", "shadow", {"begun": "anew", "learnt": {"trees": 0}}),
+            )
+        ],
+        partitions=2,
+    )
+    assert [act.notes for act in found] == [
+        ["linear is kept, champion, 2,000 learnt", "trees begins anew, shadow, 0 learnt"]
+    ]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import Misdeclared
-from streams.dead_letters import Letter
-from streams.registry import folded, together
-from streams.tailing import filter_of
-from streams.verification import differing
+from schemas.errors import ConfigError
+from streams.inspection.model_registry import folded, together
+from streams.inspection.tail import filter_of
+from streams.operations.dead_letters import Letter
+from streams.replay.verify import differing
 
 
 def change(model: str, to: str, **rest: Any) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_filters_look_into_records() -> None:
         assert filter_of(text)(row), text
     for text in ("a.b=1", "a.c=1", "learnt=null", "learnt=True", "key=LGA"):
         assert not filter_of(text)(row), text
-    with pytest.raises(Misdeclared):
+    with pytest.raises(ConfigError):
         filter_of("carrier >")
 
 
@@ -119,5 +119,31 @@ def test_what_cannot_be_sent_again_says_why() -> None:
         ({"key_base64": None}, "no key"),
         ({"topic": "commands"}, "give it anew"),
         ({"headers": tried}, "3 times"),
+        ({"stage": "source"}, "belongs to others"),
     ):
         assert word in str(letter(**mistake).why_not(3, "commands"))
+
+
+def test_what_a_model_learnt_begins_anew_with_it() -> None:
+    """After a redefinition, a reset, a state put back; what is kept keeps its count."""
+    shared = {"cause": "operator", "step": 40, "time": "2024-05-02T00:00:00+00:00"}
+    entries = folded(
+        [
+            *(change(model, "shadow") for model in ("kept", "anew", "reset", "back")),
+            change("kept", "shadow", evidence={"begun": "kept", "learnt": {"kept": 30}}, **shared),
+            change("anew", "shadow", evidence={"begun": "anew", "learnt": {"anew": 0}}, **shared),
+            change("reset", "shadow", evidence={"learnt": {"reset": 0}}, **shared),
+            change("back", "shadow", evidence={"learnt": {"back": 12}}, **shared),
+        ]
+    )
+    assert {e.model: (e.learnt, e.began_step) for e in entries} == {
+        "kept": (30, 41), "anew": (0, 41), "reset": (0, 41), "back": (12, 41)
+    }  # fmt: skip
+    assert {e.model for e in entries if e.began == shared["time"]} == {"anew"}
+
+
+def test_a_model_says_why_it_is_what_it_is() -> None:
+    """Of its last change; the first says why it began."""
+    changed = {"cause": "operator", "who": "eve", "why": "2 % better"}
+    (entry,) = folded([change("trees", "shadow"), change("trees", "champion", **changed)])
+    assert (entry.why, entry.who, entry.began_why) == ("2 % better", "eve", "declared")

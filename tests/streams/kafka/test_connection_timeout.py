@@ -1,10 +1,10 @@
-"""Connections that owe an answer (streams/silence.py)."""
+"""Connections that owe an answer (streams/kafka/connection_timeout.py)."""
 
 from __future__ import annotations
 
 import pytest
 
-from streams.silence import Silence
+from streams.kafka.connection_timeout import Silence
 
 
 class Connection:
@@ -25,7 +25,7 @@ def test_what_owes_an_answer_for_long_is_closed(monkeypatch: pytest.MonkeyPatch)
     hours and asked just now.
     """
     now = [1_000.0]
-    monkeypatch.setattr("streams.silence.monotonic", lambda: now[0])
+    monkeypatch.setattr("streams.kafka.connection_timeout.monotonic", lambda: now[0])
     silence, dead, busy, idle = Silence(5.0), Connection(), Connection(), Connection()
     for second in range(6):
         now[0] += 1.0

@@ -15,7 +15,7 @@ from faust.app import base as app_base
 from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
 
-from streams import transport
+from streams.kafka import faust_transport
 
 SOURCES = {
     "aiokafka": [
@@ -30,7 +30,8 @@ SOURCES = {
     "faust": [driver, consumer, conductor, app_base, faust_streams],
 }
 
-# Every private member that streams/transport.py (and its users) touches, and what is relied on.
+# Every private member that streams/kafka/faust_transport.py (and its users) touches, and what is
+# relied on.
 MEMBERS: list[tuple[Any, str, str]] = [
     (fetcher.Fetcher, "_create_fetch_waiter", "future set when data or an error comes"),
     (fetcher.Fetcher, "_notify", "completes such a future"),
@@ -45,6 +46,7 @@ MEMBERS: list[tuple[Any, str, str]] = [
     (subscription_state.TopicPartitionState, "has_valid_position", "false before the first seek"),
     (subscription_state.TopicPartitionState, "position", "offset that is given next"),
     (group_coordinator.GroupCoordinator, "check_errors", "raises what ended coordination"),
+    (group_coordinator.GroupCoordinator, "_maybe_leave_group", "a member without instance leaves"),
     (group_coordinator.GroupCoordinator, "_do_heartbeat", "true also while rebalancing"),
     (transaction_manager.TransactionManager, "wait_for_transaction_end", "its future"),
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer", "makes the consumer"),
@@ -87,14 +89,21 @@ ASSIGNED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
-    [("faust-streaming", transport.FAUST_VERSION), ("aiokafka", transport.AIOKAFKA_VERSION)],
+    [
+        ("faust-streaming", faust_transport.FAUST_VERSION),
+        ("aiokafka", faust_transport.AIOKAFKA_VERSION),
+    ],
 )
 def test_the_versions_are_those_whose_insides_were_read(name: str, wanted: str) -> None:
-    """streams/transport.py touches private members: another version must be read first."""
+    """streams/kafka/faust_transport.py touches private members: another version must be read
+    first.
+    """
     assert version(name) == wanted, (
-        f"{name} {version(name)} is installed and streams/transport.py was written for {wanted}. "
+        f"{name} {version(name)} is installed and streams/kafka/faust_transport.py was written for "
+        f"{wanted}. "
         "Read the members that this file names in the new version, run the integration tests, "
-        "then change the pin in pyproject.toml and the constant in streams/transport.py."
+        "then change the pin in pyproject.toml and the constant in "
+        "streams/kafka/faust_transport.py."
     )
 
 
@@ -120,7 +129,7 @@ def test_the_wait_between_transactions_is_one_that_can_be_set() -> None:
     """BACKOFF_OVERRIDE is a module's global that the sender reads at each wait."""
     source = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
     assert "return BACKOFF_OVERRIDE" in source
-    transport.hasten_transactions()
+    faust_transport.hasten_transactions()
     assert sender.BACKOFF_OVERRIDE == 0.001
 
 
@@ -141,17 +150,17 @@ def test_a_stream_drops_other_generations() -> None:
 
 def test_the_app_reads_committed_and_commits_nothing() -> None:
     """The settings on which exactness rests, as they reach aiokafka."""
-    source = inspect.getsource(transport.ConsumerThread._create_worker_consumer)
+    source = inspect.getsource(faust_transport.ConsumerThread._create_worker_consumer)
     for setting in ('"read_committed"', "enable_auto_commit=False", 'auto_offset_reset="none"'):
         assert setting in source
-    app = transport.make_app(
+    app = faust_transport.make_app(
         "contract",
         client={},
         group={"group_id": "contract", "session_timeout_ms": 6_000},
         topics=["one", "two"],
         route=lambda batch: None,
     )
-    assert isinstance(app.transport, transport.Transport)
+    assert isinstance(app.transport, faust_transport.Transport)
     assert app.conf.table_standby_replicas == 1
     assert app.conf.topic_allow_declare is False
     assert app.conf.topic_disable_leader is True

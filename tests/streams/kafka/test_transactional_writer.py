@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from ledger import Output
 
 from schemas.errors import Unavailable
 from streams.embedded import Endpoints
-from streams.writer import Fenced, Limits, TooLarge, Writer
+from streams.kafka.transactional_writer import Fenced, Limits, TooLarge, TransactionalWriter
+from tests.support.ledger import Output
 
 
 def _outputs(count: int, kind: str = "predictions", size: int = 10) -> list[Output]:
@@ -26,7 +26,7 @@ def _outputs(count: int, kind: str = "predictions", size: int = 10) -> list[Outp
 
 
 async def _plan(outputs: Sequence[Any], limits: Limits) -> list[tuple[str, int]]:
-    writer = Writer(
+    writer = TransactionalWriter(
         {"bootstrap_servers": "unused.invalid"},
         transactional_id="t",
         partition=0,
@@ -85,10 +85,12 @@ def test_limits_learn_from_a_refusal() -> None:
 
 async def test_a_silent_connection_ends_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not waited for as long as the slowest transaction may take."""
-    monkeypatch.setattr("streams.writer.SILENT_S", 0.05)
-    monkeypatch.setattr("streams.writer.LOOK_S", 0.01)
-    monkeypatch.setattr("streams.writer.unanswered", lambda client, coordination: [("mute", 1)])
-    writer = Writer(
+    monkeypatch.setattr("streams.kafka.transactional_writer.SILENT_S", 0.05)
+    monkeypatch.setattr("streams.kafka.transactional_writer.LOOK_S", 0.01)
+    monkeypatch.setattr(
+        "streams.kafka.transactional_writer.unanswered", lambda client, coordination: [("mute", 1)]
+    )
+    writer = TransactionalWriter(
         {"bootstrap_servers": "unused.invalid"},
         transactional_id="t",
         partition=0,
@@ -145,8 +147,8 @@ async def _committed(consumer: AIOKafkaConsumer, topic: str) -> list[Any]:
     return found
 
 
-async def _writer(stack: Endpoints, topics: dict[str, str], **given: Any) -> Writer:
-    writer = Writer(
+async def _writer(stack: Endpoints, topics: dict[str, str], **given: Any) -> TransactionalWriter:
+    writer = TransactionalWriter(
         {"bootstrap_servers": stack.bootstrap_servers},
         transactional_id=topics["journal"],
         partition=1,

@@ -9,16 +9,16 @@ from typing import Any
 
 import orjson
 import pytest
-from loop import SOURCE, parcels
 
-from models.backtest import run
-from models.consulting import Consultant
-from models.reading import PlainRecord
-from models.task import PartitionTask
-from schemas.errors import Incompatible, Misdeclared
+from models.inputs.decoder import PlainRecord
+from models.replay.backtest import run
+from models.replay.offline_predictor import OfflinePredictor
+from models.task.partition_task import PartitionTask
+from schemas.errors import ConfigError, Incompatible
 from schemas.partitioner import partition_of
-from streams.exporting import Export
-from streams.loading import Loaded, load
+from streams.config.use_case_loader import LoadedUseCase, load
+from streams.offline.model_export import Export
+from tests.support.loop import SOURCE, parcels
 
 pytestmark = pytest.mark.slow
 
@@ -42,22 +42,26 @@ finally:
 """
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """A use case's file."""
-    file = tmp_path_factory.mktemp("case") / "parcels.py"
-    file.write_text(SOURCE)
+@pytest.fixture
+def loaded(request: pytest.FixtureRequest, tmp_path: Path) -> LoadedUseCase:
+    """A use case's file: each partition has models of its own, or all have the same."""
+    file = tmp_path / "case" / "parcels.py"
+    file.parent.mkdir()
+    learning = f'learning="{getattr(request, "param", "partition")}"'
+    file.write_text(SOURCE.replace('learning="partition"', learning))
     return load(str(file))
 
 
 @pytest.fixture
-def tasks(loaded: Loaded) -> dict[int, PartitionTask]:
+def tasks(loaded: LoadedUseCase) -> dict[int, PartitionTask]:
     """Both partitions, after all rows but the last hundred."""
     done = run(loaded.use_case, ROWS[:-100], partitions=2, definition=loaded.definition)
     return done.tasks
 
 
-def exported(loaded: Loaded, tasks: dict[int, PartitionTask], to: Path, model: Any = None) -> str:
+def exported(
+    loaded: LoadedUseCase, tasks: dict[int, PartitionTask], to: Path, model: Any = None
+) -> str:
     """A folder of these states; its manifest's digest."""
     export = Export(loaded, model, 2)
     for task in tasks.values():
@@ -78,9 +82,10 @@ def predict(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("loaded", ["partition", "shared"], indirect=True)
 @pytest.mark.parametrize("model", [None, "brisk"])
 def test_it_says_what_the_state_would_say_in_any_order(
-    loaded: Loaded, tasks: dict[int, PartitionTask], tmp_path: Path, model: str | None
+    loaded: LoadedUseCase, tasks: dict[int, PartitionTask], tmp_path: Path, model: str | None
 ) -> None:
     """With no Kafka, Redis or Faust to import; events may come backwards in time."""
     digest = exported(loaded, tasks, tmp_path / "edge", model)
@@ -94,7 +99,7 @@ def test_it_says_what_the_state_would_say_in_any_order(
         key = str(fields["depot"]).encode()
         number = partition_of(key, 2)
         record = PlainRecord("file", number, 0, 10**13, key, orjson.dumps(fields))
-        due = orjson.loads(orjson.dumps(Consultant(tasks[number], model).say(record)))
+        due = orjson.loads(orjson.dumps(OfflinePredictor(tasks[number], model).say(record)))
         found = rows[str(fields["event_id"])]
         assert {n: found[n] for n in due if n != "event_time"} == {
             n: value for n, value in due.items() if n != "event_time"
@@ -104,7 +109,7 @@ def test_it_says_what_the_state_would_say_in_any_order(
 
 
 def test_a_file_that_was_changed_is_refused(
-    loaded: Loaded, tasks: dict[int, PartitionTask], tmp_path: Path
+    loaded: LoadedUseCase, tasks: dict[int, PartitionTask], tmp_path: Path
 ) -> None:
     """State or code: by its SHA-256, before anything of it is run; and bad events have words."""
     folder = tmp_path / "edge"
@@ -124,11 +129,11 @@ def test_a_file_that_was_changed_is_refused(
 
 
 def test_what_does_not_fit_is_not_exported(
-    loaded: Loaded, tasks: dict[int, PartitionTask], tmp_path: Path
+    loaded: LoadedUseCase, tasks: dict[int, PartitionTask], tmp_path: Path
 ) -> None:
     """A folder that is there, or a state of another definition: nothing is written."""
     (tmp_path / "there").mkdir()
-    with pytest.raises(Misdeclared, match="there already"):
+    with pytest.raises(ConfigError, match="there already"):
         exported(loaded, tasks, tmp_path / "there")
     tasks[0].definition = "another"
     with pytest.raises(Incompatible, match="ran under definition another"):
@@ -136,7 +141,7 @@ def test_what_does_not_fit_is_not_exported(
     assert not (tmp_path / "edge").exists()
 
 
-def test_no_event_is_in_an_export(loaded: Loaded, tasks: dict[int, PartitionTask]) -> None:
+def test_no_event_is_in_an_export(loaded: LoadedUseCase, tasks: dict[int, PartitionTask]) -> None:
     """Neither those that wait nor those that were learnt."""
     export = Export(loaded, None, 2)
     for task in tasks.values():

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from one_partition import delivery, order, use_case
-from test_personal import EVENT, people
 
-from models.personal import NOTHING, masking_of
+from models.spec.personal_data import NOTHING, masking_of
 from schemas.errors import Incompatible, Unavailable
 from schemas.topics import BY_KIND
-from streams.capturing import Folder, Range
-from streams.columns import Rows, fit, schema, type_of, types_in, types_of
+from streams.offline.parquet_capture import Folder, Range
+from streams.recordings.arrow_columns import Rows, fit, schema, type_of, types_in, types_of
+from tests.models.spec.test_personal_data import EVENT, people
+from tests.support.one_partition import delivery, order, use_case
 
 PLACE = TopicPartition("parcels.examples", 3)
 
@@ -37,8 +37,8 @@ def table(kind: str, values: list[Any], case: Any = None, masking: Any = NOTHING
 EXAMPLE = {
     "event_id": "o1", "event_time": "2020-01-01T00:00:00+00:00", "outcome_time": None,
     "features": {"weight": 2.0, "items": 1, "colour": "red", "recent": 3, "per item": 2},
-    "label": 7.5, "said": 5.0, "baseline": 5, "shadows": {"linear": 6.5, "tree": None},
-    "answered_by": "champion", "segment": "1", "delay_s": 60.0, "weight": 1.0, "learnt": True,
+    "label": 7.5, "prediction": 5.0, "baseline": 5, "shadows": {"linear": 6.5, "tree": None},
+    "served_by": "champion", "segment": "1", "delay_s": 60.0, "weight": 1.0, "learnt": True,
     "source": "outcome", "kpi": 2.5, "step": 9, "partition": 3,
 }  # fmt: skip
 

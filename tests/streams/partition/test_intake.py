@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger import Ledger
-from runner_life import batch_of
 
-from streams.inbox import Inbox
-from streams.intake import Intake, Watchdog
-from streams.transport import Batch
+from streams.kafka.faust_transport import Batch
+from streams.partition.input_queue import InputQueue
+from streams.partition.intake import Intake, Watchdog
+from tests.support.ledger import Ledger
+from tests.support.runner_life import batch_of
 
 # The inbox.
 
 
 def test_an_inbox_knows_a_lost_batch() -> None:
     """A batch that starts past what is expected is refused, and nothing of it is queued."""
-    inbox = Inbox()
+    inbox = InputQueue()
     inbox.reset(5)
     assert inbox.accept(batch_of(5, 8))
     assert not inbox.accept(batch_of(9, 12))
@@ -27,7 +27,7 @@ def test_an_inbox_knows_a_lost_batch() -> None:
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=40))
 def test_an_inbox_gives_each_record_once_in_order(cuts: list[tuple[int, int]]) -> None:
     """Whatever overlaps, repeats or is lost: what comes out is a run without holes."""
-    inbox = Inbox()
+    inbox = InputQueue()
     inbox.reset(0)
     for start, length in cuts:
         inbox.accept(batch_of(start, start + length))
@@ -40,7 +40,7 @@ def test_an_inbox_gives_each_record_once_in_order(cuts: list[tuple[int, int]]) -
 
 def test_an_inbox_passes_gaps_inside_a_batch() -> None:
     """A jump inside a batch is aborted or control records, and so is an empty batch."""
-    inbox = Inbox()
+    inbox = InputQueue()
     inbox.reset(0)
     assert inbox.accept(batch_of(0, 10, step=3))
     assert inbox.accept(Batch("in0", 0, 10, 14, 14, []))
@@ -63,7 +63,7 @@ class Ends:
 
 
 def _intake(ends: Ends, wait_s: float = 0.5) -> tuple[Intake, Ledger]:
-    from models.alignment import choose
+    from models.inputs.merge_order import choose
 
     intake = Intake(
         0,

@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from ledger import Ledger
-from memory import Fresh, Memory, MemoryLog
-from runner_life import at, check, drain, until_live
 
-from streams.partition import Partition, State
-from streams.recovery import Diverged, Entry, check_position, fold
-from streams.resuming import Kept
+from streams.partition.recovery import KeptState
+from streams.partition.runner import PartitionRunner, State
+from streams.replay.fold import Diverged, Entry, check_position, fold
+from tests.support.ledger import Ledger
+from tests.support.memory import Fresh, Memory, MemoryLog
+from tests.support.runner_life import at, check, drain, until_live
 
 
 async def test_a_fold_that_differs_is_refused() -> None:
@@ -43,7 +43,7 @@ async def test_a_snapshot_that_does_not_fit_is_left_for_the_log() -> None:
     stranger = Ledger(2)
     stranger.seq = stranger.step = 10_000
     memory.put(0, at(99))
-    await drain(memory, memory.partition(kept=Kept(stranger)), rng, 31)
+    await drain(memory, memory.partition(kept=KeptState(stranger)), rng, 31)
     await check(memory)
 
 
@@ -78,7 +78,7 @@ async def test_a_stop_breaks_a_recovery_off() -> None:
             raise AssertionError
 
     memory = Memory()
-    partition = Partition(0, 1, memory, memory.wiring(store=Silent(2)))
+    partition = PartitionRunner(0, 1, memory, memory.wiring(store=Silent(2)))
     running = asyncio.create_task(partition.run())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def test_a_recovery_broken_off_goes_on_from_where_it_was(
     """However often a rebalance or a failing read breaks it off, amid an entry too: each record is
     folded once, and the state is that of one fold.
     """
-    monkeypatch.setattr("streams.recovery.BREATH_S", -1.0)  # it may be broken off at any record
+    monkeypatch.setattr("streams.replay.fold.BREATH_S", -1.0)  # it may be broken off at any record
     rng = random.Random(7)
     memory = Memory()
     for n in range(60):
@@ -131,7 +131,7 @@ async def test_a_recovery_broken_off_goes_on_from_where_it_was(
     memory.fails = lambda step: step == "read" and rng.random() < 0.1
     store, kept, broken_off = Loads(), None, 0
     while not kept or kept.task.step < 60:
-        partition = Partition(0, 1, memory, memory.wiring(store=store), kept=kept)
+        partition = PartitionRunner(0, 1, memory, memory.wiring(store=store), kept=kept)
         running = asyncio.create_task(partition.run())
         for _ in range(rng.randint(1, 40)):
             await asyncio.sleep(0)
@@ -154,8 +154,8 @@ async def test_a_long_fold_is_kept_halfway_and_goes_on_from_what_is_ahead(
     """After each entry the state may be snapshotted; and where the store was silent at first, it is
     looked at again: what it has by then spares the fold up to there.
     """
-    monkeypatch.setattr("streams.resuming.LOOK_S", -1.0)
-    monkeypatch.setattr("streams.resuming.FAR_RECORDS", 20)
+    monkeypatch.setattr("streams.partition.recovery.LOOK_S", -1.0)
+    monkeypatch.setattr("streams.partition.recovery.FAR_RECORDS", 20)
     rng, memory, ahead = random.Random(9), Memory(), Counting()
     for n in range(120):
         memory.put(rng.randrange(2), at(n))
@@ -172,7 +172,7 @@ async def test_a_long_fold_is_kept_halfway_and_goes_on_from_what_is_ahead(
             offered.append((task, task.seq))
 
     store = Silent()
-    partition = Partition(0, 1, memory, memory.wiring(store=store))
+    partition = PartitionRunner(0, 1, memory, memory.wiring(store=store))
     running = asyncio.create_task(partition.run())
     await until_live(partition)
     partition.stop()
@@ -199,7 +199,7 @@ async def test_a_commit_that_failed_costs_no_fold(step: str) -> None:
     for n in range(60):
         memory.put(n % 2, at(n))
     store = Loads()
-    partition = Partition(0, 1, memory, memory.wiring(store=store))
+    partition = PartitionRunner(0, 1, memory, memory.wiring(store=store))
     memory.to = partition.accept
     await drain(memory, partition, rng, 60)
     assert left[0] < 0
@@ -225,10 +225,10 @@ async def test_a_batch_in_doubt_is_left_where_another_has_gone_on() -> None:
     outputs = [
         out for n in range(3) for out in doubted.apply(doubted.read(0, memory.logs[0][10 + n]))
     ]
-    kept = Kept(doubted, outputs, doubted.seal())
+    kept = KeptState(doubted, outputs, doubted.seal())
     second = memory.partition()
     await drain(memory, second, rng, 30)
-    third = Partition(0, 1, memory, memory.wiring(store=(store := Loads())), kept=kept)
+    third = PartitionRunner(0, 1, memory, memory.wiring(store=(store := Loads())), kept=kept)
     running = asyncio.create_task(third.run())
     await until_live(third)
     third.stop()
@@ -245,3 +245,34 @@ async def test_a_state_ahead_of_the_journal_is_refused() -> None:
         check_position(task, None)
     with suppress(Diverged):
         check_position(Ledger(2), None)
+
+
+async def test_a_state_of_another_journal_is_left_for_the_log() -> None:
+    """At the same entry, step and offsets, made of other records: its last entry tells."""
+    memory = Memory()
+    for n in range(30):
+        memory.put(n % 2, at(n))
+    rng = random.Random(3)
+    await drain(memory, memory.partition(), rng, 30)
+
+    class Foreign(Fresh):
+        """Gives a state that looks as if it fitted."""
+
+        because = ""
+
+        async def load(self, partition: int, at_hand: Ledger | None = None) -> Ledger:
+            mine = Ledger(2)
+            await fold(mine, MemoryLog(memory))
+            mine.hash, mine.sealed = b"another's", "ab" * 16
+            return mine
+
+        async def fresh(self, partition: int, because: str) -> Ledger:
+            Foreign.because = because
+            return Ledger(2)
+
+    memory.put(0, at(99))
+    partition = PartitionRunner(0, 1, memory, memory.wiring(store=Foreign(2)))
+    memory.to = partition.accept
+    await drain(memory, partition, rng, 31)
+    await check(memory)
+    assert "of another journal" in Foreign.because

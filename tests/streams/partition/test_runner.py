@@ -8,15 +8,14 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger import Ledger
-from memory import Memory, MemoryLog
-from runner_life import applied, at, batch_of, check, drain, until_live
-from virtual_time import run_virtually
 
-from streams.intake import ApplyFailed
-from streams.partition import Stalled, State
-from streams.recovery import fold
-from streams.wiring import Pace
+from streams.partition.ports import Pace
+from streams.partition.runner import Stalled, State
+from streams.replay.fold import fold
+from tests.support.ledger import Ledger
+from tests.support.memory import Memory, MemoryLog
+from tests.support.runner_life import applied, at, batch_of, check, drain, until_live
+from tests.support.virtual_time import run_virtually
 
 
 def test_batches_are_longer_where_partitions_take_turns() -> None:
@@ -29,6 +28,7 @@ def test_batches_are_longer_where_partitions_take_turns() -> None:
     assert [round(pace.batch_s(waiting, 64), 2) for waiting in (0, 99, 100)] == [0.64, 0.64, 1.92]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32))
 def test_whatever_fails_each_record_is_used_once(seed: int) -> None:
@@ -84,20 +84,9 @@ async def test_a_second_runner_fences_the_first() -> None:
     await check(memory)
 
 
-async def test_a_bug_in_apply_names_its_record() -> None:
-    """The runner ends with the topic and offset, and nothing of the batch is committed."""
-    memory = Memory()
-    memory.put(0, at(1))
-    memory.put(0, b"bug", gap=4)
-    partition = memory.partition()
-    with pytest.raises(ApplyFailed, match=r"in0\[0\] offset 5"):
-        await drain(memory, partition, random.Random(0), 2)
-    assert partition.state is State.STOPPED
-
-
 async def test_without_membership_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a heartbeat nor a rebalance in its time: Stalled, and the worker exits."""
-    monkeypatch.setattr("streams.partition.MEMBERSHIP_S_MAX", 0.05)
+    monkeypatch.setattr("streams.partition.runner.MEMBERSHIP_S_MAX", 0.05)
     memory = Memory(fails=lambda step: step == "start")
     memory.member = False
     with pytest.raises(Stalled, match="neither a heartbeat nor a rebalance"):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 from aiokafka import TopicPartition
 
-from streams.picking import STRETCH, find
+from streams.kafka.record_decoder import RecordDecoder
+from streams.replay.prediction_lookup import STRETCH, find
+from tests.support.memory import Record
 
 
-class Shelf:
+class Shelf(RecordDecoder):
     """Partitions as lists of event ids; counts what is read."""
 
     def __init__(self, ids: list[list[str]]) -> None:
+        super().__init__()
         self.ids = {TopicPartition("p", number): names for number, names in enumerate(ids)}
         self.read = 0
 
@@ -24,12 +26,14 @@ class Shelf:
         """As a topic's."""
         return {place: (0, len(names)) for place, names in self.ids.items()}
 
-    async def records(self, place: TopicPartition, start: int, end: int) -> AsyncIterator[Any]:
+    async def records(
+        self, place: TopicPartition, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[Any]:
         """Those offsets, counted."""
-        for offset in range(start, end):
+        for offset in range(start, end or SIZE):
             self.read += 1
             value = orjson.dumps({"event_id": self.ids[place][offset]})
-            yield SimpleNamespace(value=value, partition=place.partition, offset=offset)
+            yield Record(place.topic, place.partition, offset, value)
 
 
 SIZE = 40_000
@@ -43,8 +47,8 @@ def shelf() -> Shelf:
 
 async def looked_for(shelf: Shelf, event_id: str) -> tuple[int, int] | None:
     """The place of an event."""
-    tapes: Any = shelf
-    found = await find(tapes, list(shelf.ids), event_id)
+    reader: Any = shelf
+    found = await find(reader, list(shelf.ids), "events", event_id)
     return None if found is None else (found.partition, found.offset)
 
 

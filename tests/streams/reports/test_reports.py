@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from html import escape, unescape
 from pathlib import Path
@@ -11,15 +10,15 @@ from pathlib import Path
 import orjson
 import pytest
 
-from models.learning_curve import curve
-from models.usecase import Price
-from models.worth import worth
-from streams.reports import learning
+from models.replay.learning_curve import curve
+from models.spec.use_case import Price
+from models.worth.worth import worth
+from streams.reports import learning_curve
 from streams.reports import worth as report
-from tests.test_learning_curve import told
-from tests.test_worth import case, evidence, settled
+from tests.models.replay.test_learning_curve import told
+from tests.models.worth.test_worth import case, evidence, settled
+from tests.support.programs import CHROMIUM, path_of
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MEASURE = """
 <pre id="found"></pre><script>
 onload = () => {
@@ -48,10 +47,15 @@ def seen(text: str, folder: Path) -> list[dict[str, object]]:
     )
     file = folder / "both.html"
     file.write_text(f"<!doctype html><meta charset=utf-8>{frames}{MEASURE}", "utf-8")
-    assert CHROMIUM is not None
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/user"]
     done = subprocess.run(
-        [CHROMIUM, *options, "--virtual-time-budget=5000", "--dump-dom", file.as_uri()],
+        [
+            path_of(*CHROMIUM, package="chromium"),
+            *options,
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            file.as_uri(),
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -64,7 +68,6 @@ def seen(text: str, folder: Path) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 def test_both_reports_fit_a_phone_and_a_screen(tmp_path: Path) -> None:
     """Nothing sticks out sideways at 360 and 1,280 pixels, and no drawing is scaled below 90 %."""
     found = settled(40, 1.0, 0.3)
@@ -76,7 +79,7 @@ def test_both_reports_fit_a_phone_and_a_screen(tmp_path: Path) -> None:
     case_of = case(price=Price(per_day=1.0), slices={"colour": "colour"})
     pages = {
         "worth": (report.page(worth(case_of, found)), 3),
-        "curve": (learning.page(curve(case(), told({0.25: 0.2, 0.5: 0.8, 1.0: 1.2}))), 1),
+        "curve": (learning_curve.page(curve(case(), told({0.25: 0.2, 0.5: 0.8, 1.0: 1.2}))), 1),
     }
     for text, drawings in pages.values():
         for page in seen(text, tmp_path):

@@ -15,13 +15,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from one_partition import Partition, dump, use_case
 from river import forest, tree
-from snapshot_life import Life, advance, fed, keep, longest_stall_s, on
 
 from streams.embedded import Endpoints
-from streams.garbage import bound_pauses
-from streams.snapshots import keeper
+from streams.snapshots import schedule
+from streams.worker.gc_tuning import bound_pauses
+from tests.support.one_partition import Partition, dump, use_case
+from tests.support.snapshot_life import Life, advance, fed, keep, longest_stall_s, on
 
 pytestmark = pytest.mark.integration
 
@@ -67,7 +67,7 @@ async def test_snapshots_cost_less_than_their_share(life: Life) -> None:
     await fed(life, store, 30)
     status = store.status(0)
     assert status["cost_s"] > 0
-    assert status["interval_s"] >= round(status["cost_s"] / keeper.SHARE, 1) - 0.1
+    assert status["interval_s"] >= round(status["cost_s"] / schedule.SHARE, 1) - 0.1
 
 
 async def test_a_clean_stop_keeps_the_last_state(life: Life) -> None:
@@ -156,6 +156,7 @@ class Sleepy(set):  # type: ignore[type-arg]
 _PARENT = os.getpid()
 
 
+@pytest.mark.soak
 async def test_a_heavy_forest_makes_no_prediction_wait(life: Life) -> None:
     """40 MB of adaptive random forest, which take seconds to pickle: while it is written, and while
     it is loaded beside, the loop never stands still for 500 ms.

@@ -1,14 +1,14 @@
-"""When a partition's next snapshot is due (streams/snapshots/keeper.py)."""
+"""When a partition's next snapshot is due (streams/snapshots/schedule.py)."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from one_partition import use_case
 
-from models.task import PartitionTask
-from streams.snapshots.keeper import AGAIN_S, FOLD_CPU_S, FOLD_SHARE, Keeper
+from models.task.partition_task import PartitionTask
+from streams.snapshots.schedule import AGAIN_S, FOLD_CPU_S, FOLD_SHARE, SnapshotSchedule
+from tests.support.one_partition import use_case
 
 
 class Clock:
@@ -34,7 +34,7 @@ def task() -> PartitionTask:
 
 def test_one_is_due_before_a_fold_takes_long(clock: Clock, task: PartitionTask) -> None:
     """Whatever the interval: as soon as a crash would cost a fold of that much CPU."""
-    keeper = Keeper(least_s=1_000.0)
+    keeper = SnapshotSchedule(least_s=1_000.0)
     keeper.begin(task, None, None)
     clock.cpu_s += FOLD_CPU_S - 0.1
     assert keeper.wait_s() > 900
@@ -44,7 +44,7 @@ def test_one_is_due_before_a_fold_takes_long(clock: Clock, task: PartitionTask) 
 
 def test_what_was_folded_counts(clock: Clock, task: PartitionTask) -> None:
     """After a long recovery the next is due at once: a second crash does not fold it all again."""
-    keeper = Keeper(least_s=1_000.0)
+    keeper = SnapshotSchedule(least_s=1_000.0)
     keeper.begin(task, None, None)  # as recovery does, before it folds
     clock.cpu_s += 60.0
     assert keeper.wait_s() <= 0
@@ -52,7 +52,7 @@ def test_what_was_folded_counts(clock: Clock, task: PartitionTask) -> None:
 
 def test_snapshots_that_cost_much_come_less_often(clock: Clock, task: PartitionTask) -> None:
     """A forest whose pickle takes seconds is not pickled every three seconds."""
-    keeper = Keeper()
+    keeper = SnapshotSchedule()
     keeper.begin(task, None, None)
     keeper.paced(4.0, 4.0)
     clock.cpu_s += 4.0 / FOLD_SHARE - 0.1
@@ -63,7 +63,7 @@ def test_snapshots_that_cost_much_come_less_often(clock: Clock, task: PartitionT
 
 def test_one_that_failed_is_not_tried_at_once(clock: Clock, task: PartitionTask) -> None:
     """A Redis that is down is asked every ten seconds, however much there is to keep."""
-    keeper = Keeper()
+    keeper = SnapshotSchedule()
     keeper.begin(task, None, None)
     clock.cpu_s += 60.0
     keeper.failed("down", AGAIN_S)

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
-from one_partition import Partition, dump
-from snapshot_life import KEY, Life, advance, fed, keep, longest_stall_s, on
 
-from models.task import PartitionTask
+from models.task.partition_task import PartitionTask
 from streams.embedded import Endpoints
-from streams.snapshots import parts, sealed
+from streams.snapshots import delta, signed_format
 from streams.snapshots.archive import Archive
-from streams.snapshots.redis_hash import TIMEOUT_S, connect
-from streams.snapshots.sealed import opened
+from streams.snapshots.redis_store import TIMEOUT_S, connect
+from streams.snapshots.signed_format import Origin, opened
+from tests.support.one_partition import Partition, dump
+from tests.support.snapshot_life import KEY, Life, advance, fed, keep, longest_stall_s, on
 
 pytestmark = pytest.mark.integration
 
@@ -68,7 +67,7 @@ async def test_ids_are_written_anew_once_deltas_outweigh_them(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deltas do not grow without bound, and no field of Redis is left behind."""
-    monkeypatch.setattr(parts, "DELTAS_MAX", 3)
+    monkeypatch.setattr(delta, "DELTAS_MAX", 3)
     store = life.store()
     feed = Partition(life.case)
     feed.task = await store.load(0)
@@ -186,7 +185,9 @@ async def test_what_does_not_fit_is_said_and_left(
     """Another format, definition, River, Python, use case or partition, each signed rightly."""
     await _kept(life)
     header = opened(life.hash.head() or b"", KEY)
-    life.client.hset(life.hash.key, "head", sealed.sign(replace(header, **{field: value}), KEY))
+    life.client.hset(
+        life.hash.key, "head", signed_format.sign(replace(header, **{field: value}), KEY)
+    )
     store = life.store()
     assert (await store.load(0)).step == 0
     assert said in store.status(0)["recovered_from"]
@@ -197,7 +198,7 @@ async def test_a_redis_that_is_down_is_told_and_nothing_else(
 ) -> None:
     """No snapshot, no exception, no waiting: the error is in the status."""
     monkeypatch.setattr("streams.snapshots.store.PATIENCE_S", 0.2)
-    store = life.store(client=redis.Redis(port=1, socket_connect_timeout=0.2))
+    store = life.store(client=connect("redis://127.0.0.1:1/0"))
     feed = Partition(life.case)
     feed.task = await store.load(0)
     assert "does not answer" in store.status(0)["recovered_from"]
@@ -205,7 +206,7 @@ async def test_a_redis_that_is_down_is_told_and_nothing_else(
     store._keepers[0].due_s = 0.0
     began = time.perf_counter()
     store.offer(0, feed.task)
-    assert time.perf_counter() - began < 0.2
+    assert time.perf_counter() - began < 2.0
     await store.written()
     assert "Error" in store.status(0)["error"]
 
@@ -213,12 +214,12 @@ async def test_a_redis_that_is_down_is_told_and_nothing_else(
 async def test_a_redis_that_hangs_holds_nobody_up(life: Life) -> None:
     """It takes the connection and never answers; the loop turns meanwhile."""
     silent = socket.create_server(("127.0.0.1", 0))
-    port = silent.getsockname()[1]
-    store = life.store(client=redis.Redis(port=port, socket_timeout=0.5))
+    store = life.store(client=connect(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"))
     feed = Partition(life.case)
     advance(feed, life.records(10))
     store.offer(0, feed.task)
-    assert await longest_stall_s(store.written()) < 0.2
+    # More than a busy machine holds it up, less than waiting for the answer would.
+    assert await longest_stall_s(store.written()) < TIMEOUT_S / 2
     assert "Timeout" in store.status(0)["error"]
     silent.close()
 
@@ -233,10 +234,10 @@ async def test_a_silent_redis_is_waited_for_once(life: Life) -> None:
         tasks = await asyncio.gather(*(store.load(n) for n in range(4)))
         first_s = time.perf_counter() - began
         assert [task.step for task in tasks] == [0] * 4
-        assert first_s < TIMEOUT_S + 1
+        assert first_s < 2 * TIMEOUT_S, "one after another"
         began = time.perf_counter()
         await store.load(4)
-        assert time.perf_counter() - began < 0.5
+        assert time.perf_counter() - began < TIMEOUT_S / 2
         assert "Redis does not answer" in store.status(4)["recovered_from"]
 
 
@@ -253,6 +254,48 @@ async def test_a_whole_snapshot_replaces_an_older_one_at_once(life: Life) -> Non
     advance(feed, life.records(5))
     await keep(store, feed.task)
     assert dump(await life.store().load(0)) == dump(feed.task)
+
+
+async def test_each_store_fails_on_its_own(life: Life, tmp_path: Path) -> None:
+    """A full archive keeps no snapshot from Redis, leaves no file that was cut off, is told of, and
+    is tried again.
+    """
+    archive = Archive(f"file://{tmp_path}", life.group, KEY, interval_s=0.0)
+    store = life.store(archive=archive)
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    moved = archive._files.mv
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    archive._files.mv = full
+    advance(feed, life.records(10))
+    await keep(store, feed.task)
+    status = store.status(0)
+    assert (status["seq"], status["error"]) == (1, None)
+    assert "No space left" in status["archive_error"]
+    assert archive.list() == []
+    assert not archive._files.find(str(tmp_path))
+    archive._files.mv = moved
+    advance(feed, life.records(10))
+    await keep(store, feed.task)
+    assert store.status(0)["archive_error"] is None
+    assert [kept.seq for kept in archive.list()] == [2]
+
+
+async def test_what_another_worker_has_is_not_written(life: Life) -> None:
+    """However long somebody here still holds its task."""
+    store = life.store()
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    advance(feed, life.records(10))
+    await keep(store, feed.task)
+    advance(feed, life.records(10))
+    store.offer(0, feed.task)
+    store.release(0)
+    await store.close()
+    assert store.status(0)["seq"] == 1
 
 
 async def test_the_archive_starts_where_redis_was_lost(life: Life, tmp_path: Path) -> None:
@@ -280,3 +323,19 @@ async def test_the_archive_starts_where_redis_was_lost(life: Life, tmp_path: Pat
     os.truncate(newest.path, 5_000)
     found = await life.store(archive=archive).load(0)
     assert dump(found) == states[1]
+
+
+async def test_another_environments_snapshot_in_redis_is_refused_and_written_over(
+    life: Life,
+) -> None:
+    """The same key, group and positions, another Kafka: told, folded anew, and never ahead."""
+    await fed(life, life.store(origin=lambda: Origin(life.group, "there")), 60)
+    store = life.store(origin=lambda: Origin(life.group, "here"))
+    feed = Partition(life.case)
+    feed.task = await store.load(0)
+    assert feed.task.seq == 0
+    assert "Kafka cluster is there, not here" in store.status(0)["recovered_from"]
+    advance(feed, life.records(5))
+    await keep(store, feed.task)
+    again = await life.store(origin=lambda: Origin(life.group, "here")).load(0)
+    assert dump(again) == dump(feed.task)

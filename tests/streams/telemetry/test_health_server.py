@@ -8,13 +8,13 @@ import uuid
 import pytest
 
 from schemas.errors import Incompatible
-from streams.health import Health
-from streams.processes import claim_instance
+from streams.config.process_env import claim_instance
+from streams.telemetry.health_server import HealthServer
 
 
 async def _get(port: int, path: str) -> tuple[int, bytes]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -24,7 +24,7 @@ async def _get(port: int, path: str) -> tuple[int, bytes]:
 async def test_health_follows_the_status() -> None:
     """Alive but not recovered: livez 200, readyz 503, both with the status as JSON."""
     status = {"live": True, "ready": False}
-    health = Health(lambda: status, metrics=lambda: b"up 1\n")
+    health = HealthServer(lambda: status, metrics=lambda: b"up 1\n")
     port = await health.start()
     assert (await _get(port, "/livez"))[0] == 200
     assert await _get(port, "/readyz") == (503, b'{"live":true,"ready":false}\n')
@@ -37,7 +37,7 @@ async def test_health_follows_the_status() -> None:
 
 async def test_health_bears_whatever_connects() -> None:
     """Garbage, an endless line and a caller who leaves do not disturb the next one."""
-    health = Health(lambda: {"live": True, "ready": True})
+    health = HealthServer(lambda: {"live": True, "ready": True})
     port = await health.start()
     for garbage in (b"\x16\x03\x01\xff\xfe\n", b"x" * 100_000, b""):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -50,7 +50,7 @@ async def test_health_bears_whatever_connects() -> None:
 def test_a_worker_id_is_held_by_one_process_and_found_again() -> None:
     """The lowest free number of this host; a dead holder's id, kill -9 included, is free."""
     group = f"test-{uuid.uuid4().hex}"
-    hold = f"import sys,streams.processes as p\nwith p.claim_instance({group!r}) as i:\n"
+    hold = f"import sys,streams.config.process_env as p\nwith p.claim_instance({group!r}) as i:\n"
     hold += " print(i,flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-P", "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -13,27 +13,36 @@ from typing import Any
 
 import pytest
 import yaml
-from one_partition import EVENTS, OUTCOMES, Partition, delivery, order, use_case
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.exposition import METRICS, STATES, Exposition
-from streams.measures import Measures
-from streams.serving import Figures
+from streams.telemetry.measurements import Measurements
+from streams.telemetry.prometheus import METRICS, STATES, PrometheusExporter
+from streams.worker.feature_store_writer import Figures
+from tests.support.one_partition import EVENTS, OUTCOMES, Partition, delivery, order, use_case
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 NAMES = {f"{kept.name}{end}" for kept in METRICS.values() for end in SUFFIXES[kept.type]}
 FIGURES = asdict(Figures(written=20, freshness_s=0.1))
 BASE_UNITS = ("seconds", "bytes", "records", "ratio")
 
 
+RELAYS = [{"relay": 0, "lag": 3, "error": None, "counts": {"events": 2, "refused": 1}}]
+
+
 class Runner(SimpleNamespace):
     """A partition's runner as the exposition sees it."""
 
     def status(self) -> dict[str, Any]:
-        """As streams/partition.py tells it."""
-        snapshot = {"age_s": 3.0, "bytes": 1_000, "cost_s": 0.1}
-        told = {"partition": 0, "lag": 7, "snapshot": snapshot}
+        """As streams/partition/runner.py tells it."""
+        snapshot = {
+            "age_s": 3.0,
+            "bytes": 1_000,
+            "cost_s": 0.1,
+            "error": None,
+            "archive_error": "full",
+        }
+        told = {"partition": 0, "lag": 7, "snapshot": snapshot, "model_staleness_s": 1.5}
         return told | self.measures.status()
 
 
@@ -44,7 +53,7 @@ def runner(events: int = 20) -> Runner:
         partition.give(EVENTS, order(f"o{n}", n * 10.0))
         partition.give(OUTCOMES, delivery(f"o{n}", n * 10.0 + 5))
     partition.give(EVENTS, {"event_id": "bad"})
-    measures = Measures()
+    measures = Measurements()
     measures.recovered(0.2, partition.task)
     now_ms = int(time.time() * 1000)
     record = SimpleNamespace(timestamp=now_ms - 400)
@@ -56,7 +65,11 @@ def runner(events: int = 20) -> Runner:
 
 def samples(runner: Runner) -> dict[str, list[tuple[dict[str, str], float]]]:
     """The exposition as Prometheus parses it."""
-    text = Exposition(use_case(), "d1").render([runner], {0: runner.measures}, FIGURES).decode()
+    text = (
+        PrometheusExporter(use_case(), "d1")
+        .render([runner], {0: runner.measures}, FIGURES, RELAYS)
+        .decode()
+    )
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -79,7 +92,7 @@ def test_the_values_are_the_task_s_own_counts() -> None:
     found, task = samples(one), one.task
     assert found["riverrun_events_total"][0][1] == task.counts["events"] == 20
     assert found["riverrun_dead_letters_total"][0][1] == 1
-    by = {labels["answered_by"]: value for labels, value in found["riverrun_predictions_total"]}
+    by = {labels["served_by"]: value for labels, value in found["riverrun_predictions_total"]}
     assert sum(by.values()) == 20
     assert by["baseline"] > 0
     kpi = {labels["model"]: value for labels, value in found["riverrun_kpi_sum"]}
@@ -178,7 +191,7 @@ def test_every_metric_and_alerting_rule_is_documented() -> None:
 def test_every_rule_and_limit_of_the_monitor_is_documented() -> None:
     """docs/reference/ALERTS.md has each, with its severity and its default."""
     from streams.monitor.rules import rules as declared
-    from streams.monitor.scene import LIMITS
+    from streams.monitor.snapshot import LIMITS
 
     text = (ROOT / "docs/reference/ALERTS.md").read_text("utf-8")
     assert [row[:2] for row in rows(text, "rule")] == [

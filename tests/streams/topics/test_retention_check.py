@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from loop import Loop
 from pydantic import SecretStr
 
 from schemas.errors import Incompatible
-from streams import topics
 from streams.embedded import Endpoints
-from streams.retention import fault, refuse_gap
+from streams.topics import topic_admin
+from streams.topics.retention_check import fault, refuse_gap
+from tests.support.loop import Loop
 
 DAY_MS = str(86_400_000)
 
@@ -43,7 +43,7 @@ def test_each_fault_says_its_mend(
 async def test_a_retention_that_opens_a_gap_is_refused(stack: Endpoints, tmp_path: Path) -> None:
     """On a real Kafka: 7 days on an input, with and without an archive."""
     loop = Loop(stack, tmp_path)
-    await topics.ensure(loop.loaded.use_case, loop.settings)
+    await topic_admin.ensure(loop.loaded.use_case, loop.settings)
     await refuse_gap(loop.names, loop.settings)
     admin = AIOKafkaAdminClient(**loop.settings.kafka_client())
     await admin.start()

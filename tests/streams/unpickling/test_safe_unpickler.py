@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 import river
-from one_partition import Partition, linear, use_case
 from river import base, compose, linear_model, preprocessing
 
-from models.state import parts_of
-from streams.snapshots import river_names
-from streams.unpickling import Allowed, Refused, unpickle
+from models.task.checkpoint import parts_of
+from streams.unpickling import river_allowlist, safe_unpickler
+from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+from tests.support.one_partition import Partition, linear, use_case
 
 ALLOWED = Allowed()
 
@@ -72,11 +72,11 @@ HOSTILE = {
     "getattr of text": pickle.dumps(Reduced(getattr, "x", "format")),
     "getattr of a dict": pickle.dumps(Reduced(getattr, {}, "__class__")),
     "subclasses": pickle.dumps(Reduced(getattr, Reduced(getattr, (), "__class__"), "mro")),
-    "dotted": by_name("models.slot", "Slot.learn.__globals__"),
-    "dotted to a module": by_name("streams.unpickling", "sys.modules"),
-    "module of ours": by_name("models.slot", "annotations"),
-    "a class of ours that is no state": by_name("models.task", "PartitionTask"),
-    "settings": by_name("streams.settings", "Settings"),
+    "dotted": by_name("models.serving.model_slot", "Slot.learn.__globals__"),
+    "dotted to a module": by_name("streams.unpickling.safe_unpickler", "sys.modules"),
+    "module of ours": by_name("models.serving.model_slot", "annotations"),
+    "a class of ours that is no state": by_name("models.task.partition_task", "PartitionTask"),
+    "settings": by_name("streams.config.settings", "Settings"),
     "river's dataset": by_name("river.datasets.phishing", "Phishing"),
     "river's stream": by_name("river.stream.iter_csv", "iter_csv", "/etc/passwd"),
     "river's import": by_name("river.compose.pipeline", "os"),
@@ -116,14 +116,14 @@ def test_a_state_that_replaces_a_method_reaches_nothing_new() -> None:
 
 
 def test_the_list_is_that_of_the_installed_river() -> None:
-    """Another River: `python -P -m streams.snapshots.river_names`, and read the difference."""
-    assert "\n".join(river_names.installed()) + "\n" == river_names.FILE.read_text()
+    """Another River: `python -P -m streams.unpickling.river_allowlist`, and read the difference."""
+    assert "\n".join(river_allowlist.installed()) + "\n" == river_allowlist.FILE.read_text()
 
 
 def _estimators() -> Iterator[tuple[str, type[Any], dict[str, Any]]]:
     seen = set()
     for module in pkgutil.walk_packages(river.__path__, "river.", onerror=lambda name: None):
-        if ".test_" in module.name or river_names._left_out(module.name):
+        if ".test_" in module.name or river_allowlist._left_out(module.name):
             continue
         for value in vars(importlib.import_module(module.name)).values():
             if inspect.isclass(value) and issubclass(value, base.Base) and value not in seen:
@@ -212,3 +212,10 @@ def test_pieces_are_read_as_one() -> None:
     for size in (1_000, 70_001, len(data) // 2):
         pieces = [data[start : start + size] for start in range(0, len(data), size)]
         assert unpickle(pieces, ALLOWED) == what
+
+
+def test_every_name_of_ours_that_a_snapshot_may_hold_exists():
+    """A class that was renamed is on the list under its new name."""
+    for module, name in safe_unpickler.EVERYBODY:
+        if module.startswith(("models.", "schemas.")):
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from streams.loading import load
-from streams.monitor.figures import AlertRow, Overview, Restart, Score
-from streams.ops.charts import Chart, Series
-from streams.ops.scene import Case
-from streams.ops.value import marks_of
-from streams.ops.words import one, trust, worth
-from streams.settings import Settings
+from models.metrics.targets import Held
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.monitor.store.view_models import AlertRow, Overview, Restart, Score
+from streams.web.charts.plain_language import event_noun, trust, worth
+from streams.web.render.chart import Chart, Series
+from streams.web.state.page_model import Case
+from streams.web.views.use_case import event_marks
 
 
 def chart(**given: Any) -> Chart:
@@ -31,19 +32,19 @@ def test_the_csv_holds_what_is_drawn() -> None:
     assert rows[0] == ["event time", "served [USD]", "served low [USD]", "served high [USD]"]
     assert rows[1] == ["1970-01-01T00:00:00+00:00", "1.5", "1.0", "2.0"]
     assert rows[2] == ["1970-01-02T00:00:00+00:00", "", "", ""]
-    drawn = json.loads(chart().drawn())
+    drawn = json.loads(chart().spec())
     assert drawn["series"][0]["y"] == [1.5, None]
 
 
 def test_no_cell_is_a_formula() -> None:
     """A value that a spreadsheet would run is text."""
-    made = chart(scale="words", x=["=1+1", "@x"], series=[Series("n", [1, 2])])
+    made = chart(scale="category", x=["=1+1", "@x"], series=[Series("n", [1, 2])])
     assert [row.split(",")[0] for row in made.csv().splitlines()[1:]] == ["'=1+1", "'@x"]
 
 
 def test_what_is_not_finite_is_not_drawn() -> None:
     """The browser gets JSON that every parser takes."""
-    drawn = json.loads(chart(series=[Series("n", [nan, inf])]).drawn())
+    drawn = json.loads(chart(series=[Series("n", [nan, inf])]).spec())
     assert drawn["series"][0]["y"] == [None, None]
 
 
@@ -69,6 +70,7 @@ def told(**given: Any) -> Overview:
     known: dict[str, Any] = {
         "use_case": "flight_eta",
         "state": "live",
+        "metric": "mae",
         "partitions": 4,
         "partitions_live": 4,
         "kpi_unit": "USD",
@@ -77,6 +79,7 @@ def told(**given: Any) -> Overview:
         "alerts": (),
         "served": score(),
         "kpi_gain": 34.5,
+        "windows": 7,
     }
     return Overview(**{**nothing, **known, **given})
 
@@ -88,6 +91,7 @@ STANDING = {
     "alpha": 0.05,
     "verdict": "better",
     "blocks": 40,
+    "blocks_least": 35,
     "labelled": 36_000,
     "missing": 120,
 }
@@ -98,13 +102,13 @@ def test_worth_is_a_sentence_with_its_certainty() -> None:
     found = worth(CASE, told(), STANDING)
     assert (found.kind, found.word) == ("good", "Yes")
     assert found.sentence == (
-        "Saves 2.31 USD a departure against the baseline; 95 % sure between 2.05 and 2.57 USD."
+        "Saves 2.31 USD a departure against the baseline; 95 % confidence: 2.05 to 2.57 USD."
     )
-    assert found.more == "From 36,000 settled outcomes, 120 never came."
+    assert found.more == "From 36,000 outcomes in closed blocks, 120 missing."
 
 
 @pytest.mark.parametrize(
-    ("verdict", "word"), [("worse", "No"), ("undecided", "Not decided yet"), ("better", "Yes")]
+    ("verdict", "word"), [("worse", "No"), ("undecided", "Undecided"), ("better", "Yes")]
 )
 def test_worth_follows_the_verdict_and_not_the_gain(verdict: str, word: str) -> None:
     """A gain above zero that is not decided is no yes."""
@@ -120,6 +124,8 @@ def test_worth_without_evidence_says_that_it_is_early() -> None:
 
 ALARM = AlertRow("a", "kpi", "served", "open", "alarm", "It costs more.", "riverrun …", "", None)
 
+MISSED = Held("mae", 11.5, "lower", "", 12.1, 2_000, False)
+
 
 @pytest.mark.parametrize(
     ("given", "word"),
@@ -130,16 +136,43 @@ ALARM = AlertRow("a", "kpi", "served", "open", "alarm", "It costs more.", "river
         ({"state": "recovering"}, "With care"),
         ({"alerts": (ALARM,)}, "Not now"),
         ({"served": None}, "Too early"),
+        ({"targets": (MISSED,), "served": score(value=12.1, lower=11.4, upper=12.8)}, "Too early"),
+        ({"targets": (MISSED,), "served": score(value=12.1, lower=11.9, upper=12.3)}, "With care"),
+        (
+            {"targets": (MISSED,), "served": score(lower=11.9, upper=12.3), "windows": 6},
+            "Too early",
+        ),
     ],
 )
 def test_trust_is_what_works_and_what_is_doubted(given: dict[str, Any], word: str) -> None:
-    """Down or alarmed: not now; catching up: with care; nothing judged yet: too early."""
+    """Down or alarmed: not now; catching up, or a target missed by more than chance: with care;
+    nothing judged yet, within chance, or just begun: too early.
+    """
     assert trust(told(**given)).word == word
+
+
+def test_a_missed_target_is_doubted_once() -> None:
+    """Where an alert tells it, the target itself does not tell it again."""
+    missed = AlertRow("a", "target-missed", "mae", "open", "warning", "missed", "…", "", None)
+    far = score(value=12.1, lower=11.9, upper=12.3)
+    found = trust(told(targets=(MISSED,), served=far, alerts=(missed,)))
+    assert (found.word, found.more) == ("With care", "")
+
+
+def test_a_change_that_models_follow_is_told_and_not_doubted() -> None:
+    """A risen error is doubted, as an alarm; a feature that changed stands beside the answer."""
+    changed = [
+        AlertRow(name, "drift", name, "open", "warning", name, "…", "", None) for name in "abcd"
+    ]
+    found = trust(told(alerts=tuple(changed)))
+    assert (found.word, found.more) == ("Yes", "Changed: a, b and 2 more.")
+    risen = AlertRow("e", "drift", "error:x", "open", "alarm", "worse", "…", "", None)
+    assert trust(told(alerts=(*changed, risen))).word == "Not now"
 
 
 def test_an_event_is_called_by_its_class() -> None:
     """People say what it is."""
-    assert one(CASE) == "a departure"
+    assert event_noun(CASE) == "a departure"
 
 
 def test_partitions_that_begin_anew_together_are_one_restart_on_the_chart() -> None:
@@ -147,7 +180,7 @@ def test_partitions_that_begin_anew_together_are_one_restart_on_the_chart() -> N
     found = [
         Restart(n, f"w-{n}", time, 1e9 + n, 2.0) for n, time in ((0, 5.0), (1, 7.0), (0, 99.0))
     ]
-    first, second = marks_of([], [], found)
+    first, second = event_marks([], [], found)
     assert (first.x, second.x) == (1e9, 1e9 + 1)
-    assert first.text == "restart: partition 0 began anew at w-0, recovered in 2 s"
-    assert second.text == "restart: partition 0, 1 began anew at w-0, w-1, recovered in 2 s"
+    assert first.text == "restart: partition 0 restarted at w-0, recovered in 2 s"
+    assert second.text == "restart: partition 0, 1 restarted at w-0, w-1, recovered in 2 s"

@@ -1,7 +1,7 @@
 """What the decider writes, killed at any write: each block once, each command once.
 
-The topics are lists here, and a transaction is all or nothing; tests/test_deciding_kafka.py does it
-on real servers.
+The topics are lists here, and a transaction is all or nothing; real servers are in
+tests/integration/loop/test_decider.py.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 from aiokafka import TopicPartition
-from settled_blocks import GAIN, case, evidence
 
-from models.usecase import UseCase
-from schemas.inputs import Command
-from streams.deciding import Deciding, _Session
-from streams.settings import Settings
+from models.spec.use_case import UseCase
+from schemas.commands import Command
+from streams.config.settings import Settings
+from streams.kafka.record_decoder import RecordDecoder
+from streams.worker.decider_service import DeciderService, _Session
+from tests.support.memory import Record
+from tests.support.settled_blocks import GAIN, case, evidence
 
 PARTITIONS = 2
 NAMES = {kind: kind for kind in ("evidence", "verdicts", "commands", "events", "outcomes")}
@@ -30,13 +31,16 @@ class Killed(Exception):
     """The process is gone."""
 
 
-class Topics:
+class Topics(RecordDecoder):
     """Committed records by place, a producer that is killed at its `left`-th transaction, tapes."""
 
     def __init__(self) -> None:
-        self.places = [TopicPartition("evidence", n) for n in range(PARTITIONS)]
-        self.places.append(TopicPartition("verdicts", 0))
-        self.committed: dict[TopicPartition, list[Any]] = {place: [] for place in self.places}
+        super().__init__()
+        self.topic_partitions = [TopicPartition("evidence", n) for n in range(PARTITIONS)]
+        self.topic_partitions.append(TopicPartition("verdicts", 0))
+        self.committed: dict[TopicPartition, list[Any]] = {
+            place: [] for place in self.topic_partitions
+        }
         for number in range(PARTITIONS):
             self.committed[TopicPartition("commands", number)] = []
         self.left, self.after = -1, False
@@ -45,11 +49,7 @@ class Topics:
     def append(self, place: TopicPartition, value: bytes) -> None:
         """One committed record."""
         found = self.committed[place]
-        found.append(
-            SimpleNamespace(
-                topic=place.topic, partition=place.partition, offset=len(found), value=value
-            )
-        )
+        found.append(Record(place.topic, place.partition, len(found), value))
 
     # As a producer.
 
@@ -77,11 +77,11 @@ class Topics:
 
     def of(self, topic: str) -> list[TopicPartition]:
         """Its places."""
-        return [place for place in self.places if place.topic == topic]
+        return [place for place in self.topic_partitions if place.topic == topic]
 
     async def bounds(self) -> dict[TopicPartition, tuple[int, int]]:
         """First and last offset."""
-        return {place: (0, len(self.committed[place])) for place in self.places}
+        return {place: (0, len(self.committed[place])) for place in self.topic_partitions}
 
     async def records(
         self, place: TopicPartition, start: int = 0, end: int | None = None
@@ -96,7 +96,7 @@ class Topics:
         """What comes, one record at a time; at the end of all nobody waits."""
         reached = dict(starts)
         while True:
-            found = [p for p in self.places if reached[p] < len(self.committed[p])]
+            found = [p for p in self.topic_partitions if reached[p] < len(self.committed[p])]
             for place in found:
                 yield [self.committed[place][reached[place]]]
                 reached[place] += 1
@@ -107,7 +107,7 @@ class Topics:
 
 async def decide(topics: Topics, mine: UseCase) -> None:
     """One life of a decider, to the end of what there is or to its kill."""
-    deciding = Deciding(mine, Settings(), NAMES, "test")
+    deciding = DeciderService(mine, Settings(), NAMES, "test")
     with pytest.raises(Killed):
         await _Session(deciding, topics, topics).run()  # type: ignore[arg-type]
 
@@ -129,6 +129,7 @@ def written(topics: Topics) -> tuple[list[bytes], list[list[bytes]]]:
     return [r.value for r in verdicts], [[r.value for r in found] for found in commands]
 
 
+@pytest.mark.slow
 async def test_killed_at_any_write_it_says_each_block_and_each_command_once() -> None:
     """Before the commit or after it: what is on the topics is to the byte what one long life
     writes; and one more life adds nothing.

@@ -1,0 +1,80 @@
+"""Claims about the circuit breaker: calibrated champions stay, broken ones go within 500 labels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.stats import poisson
+
+from models.stats.breaker_rules import Breaker, Difference
+from tests.gallery.answers import BROKEN_AT, Answers
+from tests.gallery.claim import Claim, Result, Size
+from tests.gallery.stream import Stream
+
+LABELS_MOST = 500
+
+
+def first_trip(answers: Answers, run: int) -> int | None:
+    """Return the labels before the first trip of one run; None if there is none."""
+    breaker = Breaker(difference=Difference(answers.largest))
+    costs = zip(
+        answers.champion_cost[run].tolist(), answers.baseline_cost[run].tolist(), strict=True
+    )
+    losses = answers.loss[run].tolist()
+    if answers.held is not None:
+        rows = zip(costs, losses, answers.held[run].tolist(), strict=True)
+        for i, (cost, loss, held) in enumerate(rows):
+            if breaker.update_losses(cost, loss, held):
+                return i
+        return None
+    assert answers.label is not None
+    assert answers.baseline is not None
+    numbers = zip(answers.baseline[run].tolist(), answers.label[run].tolist(), strict=True)
+    for i, (cost, loss, (baseline, label)) in enumerate(zip(costs, losses, numbers, strict=True)):
+        agrees = breaker.usual.agrees(baseline, label)
+        if breaker.update_losses(cost, loss, agrees, baseline, label):
+            return i
+    return None
+
+
+def stays(stream: Stream[Any], size: Size) -> Result:
+    """Measure false trips, against one in a million labels."""
+    full = size.runs >= 300
+    runs, labels = (3, 40_000) if full else (1, 3_000)
+    answers = stream.sample(size.seed, runs, labels)
+    trips = sum(first_trip(answers, run) is not None for run in range(runs))
+    allowed = int(poisson.ppf(0.99, runs * labels / 1e6))
+    return Result("pass" if trips <= allowed else "fail", f"{trips} in {runs * labels:,} labels")
+
+
+def goes(stream: Stream[Any], size: Size) -> Result:
+    """Measure the labels from the break to the trip, in the worst of some runs."""
+    runs = 5 if size.runs >= 300 else 1
+    answers = stream.sample(size.seed, runs, BROKEN_AT + LABELS_MOST + 500)
+    trips = [first_trip(answers, run) for run in range(runs)]
+    after = [math.inf if at is None else at - BROKEN_AT + 1 for at in trips]
+    worst = max(after)
+    figure = f"{int(np.median(after))} labels" if math.isfinite(worst) else "not in 1,000 labels"
+    figure += f" (worst {worst})" if math.isfinite(worst) and worst > min(after) else ""
+    return Result("pass" if min(after) > 0 and worst <= LABELS_MOST else "fail", figure)
+
+
+CLAIMS = [
+    Claim(
+        "the breaker stays closed",
+        "At most one false trip in a million labels; a calibrated champion is not withheld, "
+        "however rare its class.",
+        Answers,
+        stays,
+        about=lambda stream: "broken_at" not in stream.truth,
+    ),
+    Claim(
+        "a broken champion is withheld",
+        "Within 500 labels, not within 500 events, after 10,000 labels on which it was calibrated.",
+        Answers,
+        goes,
+        about=lambda stream: "broken_at" in stream.truth,
+    ),
+]

@@ -1,0 +1,104 @@
+"""Claims about drift: every shape is reported within 7 days, and days alike are not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.stats import poisson
+
+from models.stats.drift_detection import Drift, DriftMonitor
+from tests.gallery.claim import Claim, Result, Size
+from tests.gallery.drift_shapes import Days
+from tests.gallery.stream import Stream
+
+DETECTORS = 13
+"""Detectors that share the budget in an ordinary use case; here only a column's own run."""
+DAYS_MOST = 7
+
+
+def alarms_of(days: Days, run: int) -> list[Drift]:
+    """Return the alarms of one run at the evidence that 13 detectors would need."""
+    kind = days.kind
+    monitor = DriftMonitor(
+        numeric=["value"] if kind == "numeric" else (),
+        categories=["value"] if kind == "category" else (),
+        models=["value"] if kind == "error" else (),
+    )
+    share = DETECTORS / (2 * len(monitor.features) + 2 + len(monitor.errors))
+    monitor.records_between *= share
+    monitor.blocks_between *= share
+    alarms: list[Drift] = []
+    for day, (values, count) in enumerate(
+        zip(days.values[run].tolist(), days.events[run].tolist(), strict=True)
+    ):
+        alarms += monitor.advance(day)
+        monitor.records += count
+        monitor.volume.summary.count = count
+        for value in values[:count] if kind != "volume" else ():
+            if kind == "error":
+                monitor.update_error("value", value)
+                continue
+            given = None if math.isnan(value) else value
+            for watch in monitor.features[0][1:]:
+                watch.summary.update(given)
+    return [*alarms, *monitor.advance(len(days.values[run]))]
+
+
+def reported(stream: Stream[Any], size: Size) -> Result:
+    """Measure the days to the first alarm, in the worst of some runs."""
+    calm = stream.truth["change_at"]
+    runs = 5 if size.runs >= 300 else 1
+    if runs == 1 and calm != 30:
+        return Result("pass", "in full only")
+    days = stream.sample(size.seed, runs, 0)
+    delays = []
+    for run in range(runs):
+        blocks = [alarm.block for alarm in alarms_of(days, run) if alarm.block >= calm]
+        delays.append(min(blocks) - calm + 1 if blocks else math.inf)
+    worst = max(delays)
+    shown = f"{int(np.median(delays))} days" if math.isfinite(worst) else "not in 8 days"
+    if worst <= DAYS_MOST:
+        return Result("pass", shown + (f" (worst {worst})" if worst > min(delays) else ""))
+    if calm < 30:
+        return Result("not promised", shown, "fewer than 30 calm days")
+    return Result("fail", shown)
+
+
+def silent(stream: Stream[Any], size: Size) -> Result:
+    """Measure alarms, against one in a million records of 13 detectors."""
+    full = size.runs >= 300
+    runs, length = (20, 250) if full else (1, 120)
+    days = stream.sample(size.seed, runs, length)
+    alarms = sum(
+        alarm.kind != "volume" or "traffic" not in stream.name
+        for run in range(runs)
+        for alarm in alarms_of(days, run)
+    )
+    records = int(days.events.sum())
+    allowed = int(poisson.ppf(0.99, records / 1e6))
+    return Result("pass" if alarms <= allowed else "fail", f"{alarms} in {records:,} records")
+
+
+CLAIMS = [
+    Claim(
+        "drift is reported",
+        "From 30 calm days on every shape is reported within 7 days, at the evidence that 13 "
+        "detectors need together.",
+        Days,
+        reported,
+        about=lambda stream: "change_at" in stream.truth,
+    ),
+    Claim(
+        "days alike are no drift",
+        "At most one false alarm in a million records.",
+        Days,
+        silent,
+        about=lambda stream: "change_at" not in stream.truth,
+        exempt={
+            "one day in forty without a value": "a whole day without a value is reported as a "
+            "fact, each time after twice as many days; at most log2(days / 7) times"
+        },
+    ),
+]

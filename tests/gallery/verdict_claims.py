@@ -1,0 +1,109 @@
+"""What DECISIONS says of verdicts: false winners, power, and that they are as of now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from models.stats.confidence_sequence import Comparison
+from tests.gallery.claim import Claim, Result, Size, judged
+from tests.gallery.stream import Blocks, Stream
+
+ALPHA = 0.05
+FIRST = ALPHA * 6.0 / math.pi**2
+"""Share of the default budget that the first challenger has: half of it beside segments."""
+EQUAL = 1e-9
+LONG_MEMORY = "in its first months memory that never ends looks like independence in most runs"
+UNKNOWABLE = {
+    "a disaster in 40 blocks": "a loss so rare that none has been seen cannot be known; the strict "
+    "verdict allows for it",
+    "long memory, d = .2": LONG_MEMORY,
+    "long memory, d = .3": LONG_MEMORY,
+    "long memory, d = .4": LONG_MEMORY,
+}
+"""Streams on which nothing is promised although the data cannot show it in time."""
+
+
+class Run(NamedTuple):
+    """One run of a stream, block by block: labelled, gain, missing, expected gain."""
+
+    labelled: list[int]
+    gain: list[float]
+    missing: list[int]
+    expected: list[float]
+
+
+def runs_of(blocks: Blocks) -> Iterator[Run]:
+    """Yield each run as plain numbers."""
+    for row in zip(blocks.labelled, blocks.gain, blocks.missing, blocks.expected, strict=True):
+        yield Run(*(column.tolist() for column in row))
+
+
+def false_winner(run: Run, blocks: Blocks, **options: Any) -> tuple[bool, bool]:
+    """Return whether a challenger that is no better was called better, and without a remark.
+
+    What is true is the expected gain per prediction since the warm-up.
+    """
+    comparison = Comparison(alpha=2 * FIRST, bound=blocks.bound, **options)
+    called, expected, predictions = False, 0.0, 0
+    for labelled, gain, missing, true in zip(*run, strict=True):
+        if comparison.seen >= comparison.warm_blocks:
+            expected += true
+            predictions += labelled + missing
+        comparison.update(labelled, gain, missing, cost=blocks.cost * labelled)
+        if comparison.verdict == "better" and expected <= EQUAL * max(1, predictions):
+            called = True
+            if comparison.not_promised is None:
+                return True, True
+    return called, False
+
+
+def measure_winners(stream: Stream[Blocks], size: Size) -> Result:
+    """Count false winners, and those of them that carry no "not promised"."""
+    blocks = stream.sample(size.seed, size.runs, size.length)
+    found = [false_winner(run, blocks) for run in runs_of(blocks)]
+    called, unmarked = (sum(flags) for flags in zip(*found, strict=True))
+    return judged(called, called - unmarked, size.runs, ALPHA, "the verdict itself says why")
+
+
+def days_until_better(run: Run, blocks: Blocks, alpha: float) -> float:
+    """Return the block at which the challenger is promised to be better; infinite if at none."""
+    comparison = Comparison(alpha=alpha, bound=blocks.bound)
+    for day, (labelled, gain, missing, _) in enumerate(zip(*run, strict=True), 1):
+        comparison.update(labelled, gain, missing, cost=blocks.cost * labelled)
+        if comparison.verdict == "better" and comparison.not_promised is None:
+            return float(day)
+    return math.inf
+
+
+def measure_power(stream: Stream[Blocks], size: Size) -> Result:
+    """Measure the days after which a gain is found by a first challenger beside segments."""
+    most = stream.truth["days_most"]
+    blocks = stream.sample(size.seed, min(size.runs, 200), 2 * most)
+    days = [days_until_better(run, blocks, FIRST) for run in runs_of(blocks)]
+    half, most_runs = np.quantile(days, [0.5, 0.9], method="higher")
+    figure = f"{half:.0f} days, 9 of 10 runs {most_runs:.0f}"
+    return Result("pass" if half <= most else "fail", figure, f"at most {most} promised")
+
+
+CLAIMS = [
+    Claim(
+        "false winners",
+        "A challenger that is no better is called better in at most 5 % of use cases, however "
+        "often one looks, or the verdict says why that is not promised.",
+        Blocks,
+        measure_winners,
+        about=lambda stream: "days_most" not in stream.truth,
+        exempt=UNKNOWABLE,
+    ),
+    Claim(
+        "power",
+        "A true gain is found by the first challenger within the days named, in half of the runs.",
+        Blocks,
+        measure_power,
+        about=lambda stream: "days_most" in stream.truth,
+    ),
+]

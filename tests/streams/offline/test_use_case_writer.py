@@ -1,0 +1,140 @@
+"""A use case that is written from the values of foreign topics: complete, and it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from models.replay.backtest import Backtest
+from models.spec.use_case import UseCase
+from models.validation import mistakes
+from models.validation.source_profile import format_of, profile_of
+from schemas.errors import ConfigError
+from streams.config.use_case_loader import load
+from streams.offline.foreign_sample import foreign_profile
+from streams.offline.use_case_writer import use_case_text
+from streams.recordings.recording import recording_of
+
+
+def orders() -> list[dict[str, Any]]:
+    """Forty orders: a number as id, a time in milliseconds, a number as text, and nested."""
+    return [
+        {
+            "id": 7_000 + n,
+            "created": 1_709_280_000_000 + 60_000 * n,
+            "shop": {"code": f"s{n % 4}"},
+            "amount": f"{n % 9}.50",
+            "class": n % 3,
+            "note": None if n % 2 else "x",
+            "lines": [1],
+        }
+        for n in range(40)
+    ]
+
+
+def bills(*, keyed: bool = True) -> list[dict[str, Any]]:
+    """Whether each was paid, half an hour later."""
+    rows: list[dict[str, Any]] = []
+    for order in orders():
+        bill = {"order": order["id"], "at": f"2024-03-01T09:{order['id'] % 60:02}:00+01:00"}
+        rows.append(bill | {"paid": order["id"] % 3 > 0})
+        if keyed:
+            rows[-1]["code"] = order["shop"]["code"]
+    return rows
+
+
+def stored(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> str:
+    """A file of these values, named as its topic is."""
+    file = folder / f"{name}.jsonl"
+    file.write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    return f"{name}={file}"
+
+
+def written(folder: Path, *named: str) -> UseCase:
+    """The use case that is written from them; it has no mistakes."""
+    profiles = [foreign_profile(each, lambda topic: [], lambda values: {}) for each in named]
+    text = use_case_text("adopted", *profiles[0], *(profiles[1] if len(profiles) > 1 else ()))
+    file = folder / "adopted.py"
+    file.write_text(text)
+    loaded = load(str(file))
+    assert mistakes(loaded.use_case, loaded.source) == []
+    return loaded.use_case
+
+
+def test_a_use_case_is_written_from_two_topics_and_runs(tmp_path: Path) -> None:
+    """Ids, times in their unit, the key and numbers sent as text are seen; every record is used."""
+    named = stored(tmp_path, "orders.v2", orders()), stored(tmp_path, "bills", bills())
+    use_case = written(tmp_path, *named)
+    assert (use_case.key, use_case.kind) == ("code", "binary")
+    assert {"amount", "its_class"} <= set(use_case.features)
+    recording = recording_of(use_case, named, [], lambda topic: [])
+    backtest = Backtest(use_case, partitions=2, definition="d")
+    kinds = [out.kind for kind, fields in recording for out in backtest.feed(kind, fields)]
+    assert (kinds.count("predictions"), kinds.count("examples")) == (40, 40)
+    assert "dead-letter" not in kinds
+
+
+def test_outcomes_without_the_key_make_the_event_s_id_the_key(tmp_path: Path) -> None:
+    """Then every record of one event is on one partition all the same."""
+    named = (
+        stored(tmp_path, "orders", orders()),
+        stored(tmp_path, "bills", bills(keyed=False)),
+    )
+    use_case = written(tmp_path, *named)
+    assert use_case.key == "event_id"
+    assert use_case.sources[1].key == "order"
+
+
+def test_a_topic_without_outcomes_is_written_as_far_as_it_goes(tmp_path: Path) -> None:
+    """What the outcome is has to be declared by hand."""
+    use_case = written(tmp_path, stored(tmp_path, "orders", orders()))
+    assert [source.topic for source in use_case.sources] == ["orders"]
+
+
+def test_what_cannot_be_found_is_said() -> None:
+    """No unique field, no time, no id of an event, no label."""
+    row = {"id": 1, "at": "2024-03-01T08:00:00Z"}
+    for rows, why in (
+        ([row, row], "id: none is unique"),
+        ([{"id": 1}, {"id": 2}], "can be the time"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            use_case_text("x", "t", profile_of(list(map(orjson.dumps, rows)), {}))
+    events = profile_of(list(map(orjson.dumps, orders())), {})
+    for rows, why in (
+        ([{**row, "id": n, "y": 1.0} for n in range(3)], "the id of an event"),
+        ([{"o": 7_000 + n, "at": row["at"], "s": "x"} for n in range(3)], "could be the label"),
+    ):
+        outcomes = profile_of(list(map(orjson.dumps, rows)), {})
+        with pytest.raises(ConfigError, match=why):
+            use_case_text("x", "t", events, "o", outcomes)
+
+
+CHANGE = {"before": None, "after": {"id": 1}, "op": "c", "source": {}, "ts_ms": 1}
+EVENT = {"specversion": "1.0", "id": "a", "type": "t", "source": "s", "data": {}}
+FORMATS = [
+    (orjson.dumps({"id": 1}), "Json"),
+    (b"\x00\x00\x00\x00\x07" + b'{"id": 1}', "JsonSchema"),
+    (orjson.dumps(CHANGE), "Debezium"),
+    (orjson.dumps({"schema": {}, "payload": CHANGE}), "Debezium"),
+    (orjson.dumps({"schema": {}, "payload": {"id": 1}}), "Connect"),
+    (orjson.dumps(EVENT), "CloudEvents"),
+]
+
+
+@pytest.mark.parametrize(("value", "name"), FORMATS)
+def test_the_format_is_seen_from_the_values(value: bytes, name: str) -> None:
+    """And the envelope."""
+    assert type(format_of([b"junk", value], {})).__name__ == name
+
+
+def test_a_format_that_is_not_seen_is_said() -> None:
+    """With what to declare."""
+    with pytest.raises(ConfigError, match="neither JSON nor"):
+        format_of([b"junk"], {})
+    with pytest.raises(ConfigError, match="SCHEMA_REGISTRY_URL"):
+        format_of([b"\x00\x00\x00\x00\x07\x02a"], {})

@@ -1,0 +1,47 @@
+"""Versions of shared models as they travel: signed, and read by whoever has the key."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.serving.model_slot import ModelSlot
+from models.training.versions import VersionRef, label_of_version
+from schemas.errors import Incompatible
+from streams.snapshots.version_transfer import VersionReader, packer
+from tests.support.one_partition import use_case
+
+LABEL = label_of_version("parcels", VersionRef("linear", "d1", 0, 3, 0, 0, None))
+
+
+def _version(name: str, key: bytes) -> VersionRef:
+    case = use_case(partitions=4, learning="shared")
+    model = case.models[name]()
+    for n in range(3):
+        model.learn_one({"weight": float(n), "items": n}, 2.0 * n)
+    return VersionRef(
+        name, "d", 0, 3, 0, 0, packer(case, lambda: key)(ModelSlot(name, None, model), LABEL)
+    )
+
+
+@pytest.mark.parametrize("name", ["linear", "tree"])
+def test_a_version_is_read_once_and_answers_the_same(name: str) -> None:
+    """Numbers of a linear pipeline or a pickle; the second reader gets the same object."""
+    case, version = use_case(), _version(name, b"k" * 32)
+    read = VersionReader(case, lambda: b"k" * 32)
+    slot = read(version, LABEL)
+    assert read(version, LABEL) is slot
+    model = case.models[name]()
+    for n in range(3):
+        model.learn_one({"weight": float(n), "items": n}, 2.0 * n)
+    x = {"weight": 1.5, "items": 2}
+    assert slot.model.predict_one(x) == model.predict_one(x)
+
+
+@pytest.mark.parametrize("name", ["linear", "tree"])
+def test_a_version_of_another_key_is_not_read(name: str) -> None:
+    """Whoever may write to the topic may not thereby run code."""
+    read = VersionReader(use_case(), lambda: b"k" * 32)
+    with pytest.raises(Incompatible, match="RIVERRUN_SNAPSHOT_KEY"):
+        read(_version(name, b"x" * 32), LABEL)
+    with pytest.raises(Incompatible, match="RIVERRUN_SNAPSHOT_KEY"):
+        read(_version(name, b"k" * 32), LABEL + b"!")
