@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from models.assignment import GROUPS
-from models.evidence.arm_contest import ArmContest
+from models.spec.experiment_arms import GROUPS
+from models.stats.ab_test import AbTest
 
 BLOCKS = 60
 
@@ -71,7 +71,7 @@ def new_units_come(draw: np.random.Generator) -> Any:
 
 def verdict(block: Any, *, gain: float = 0.0, blocks: int = BLOCKS) -> tuple[str, int]:
     """What a contest says of that stream, looked at after every block, and when."""
-    contest = ArmContest(alpha=0.05, bound=100.0, lower=True)
+    contest = AbTest(alpha=0.05, bound=100.0, lower=True)
     for number in range(blocks):
         arm, group, kpi = block()
         sums = []

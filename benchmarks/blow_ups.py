@@ -19,11 +19,11 @@ from typing import Any
 import orjson
 from river import linear_model, optim, preprocessing, tree
 
-from models.backtest import Backtest
-from models.deciding.rehearsal import Rehearsal
-from models.durations import hours
-from models.usecase import Kpi, Promotion, UseCase
-from schemas.inputs import Command
+from models.replay.backtest import Backtest
+from models.replay.simulated_decider import SimulatedDecider
+from models.spec.durations import hours
+from models.spec.use_case import Kpi, Promotion, UseCase
+from schemas.commands import Command
 from usecases.data import nycflights
 from usecases.flight_eta import Arrival, Departure
 
@@ -58,13 +58,13 @@ CASE = UseCase(
     models={"absolute": absolute, "squared": squared, "leaves": leaves},
     champion="absolute",
     baseline=lambda e: e.dep_delay,
-    learns="label - baseline",
+    target="label - baseline",
     metric="mae",
     limits=(-120, 1500),
     horizon=hours(24),
     interval=None,
-    watch=(),
-    explain=0,
+    drift_features=(),
+    contributions=0,
     kpi=Kpi(
         lambda e, o, said: min(abs(said - o.arr_delay), 240.0),
         unit="minutes",
@@ -109,7 +109,7 @@ def run(days: int, every: int = 1) -> Told:
     """Drive them through a partition, with the decider beside it."""
     told = Told(days)
     backtest = Backtest(CASE, 1, "d1")
-    decider = Rehearsal(backtest)
+    decider = SimulatedDecider(backtest)
     for kind, fields in flights(days, every):
         said = backtest.feed(kind, fields)
         for output in (*said, *decider.hear(said)):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from benchmarks.flights_stream import Flight, Replay, models, rows, stream
-from models.evidence.breaker import Breaker
+from models.stats.breaker_rules import Breaker
 
 START, MENDED, END = 200_000, 204_000, 216_000
 CORRUPT: dict[str, Callable[[random.Random, float, float], float]] = {

@@ -70,7 +70,7 @@ def main(folder: str) -> int:
                 f"online, {name}", error(shadows[name].fillna(after["baseline"].mean()).to_numpy())
             )
         )
-    print(line("online, as served", error(after["said"].to_numpy())))
+    print(line("online, as served", error(after["prediction"].to_numpy())))
     columns = [name for name in examples if name.startswith("features.")]
     for name, model in offline().items():
         began = perf_counter()

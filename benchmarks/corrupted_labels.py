@@ -19,9 +19,9 @@ from typing import Any
 
 import orjson
 
-from models.backtest import Backtest
-from models.state import parts_of, take_parts
-from models.usecase import UseCase
+from models.replay.backtest import Backtest
+from models.spec.use_case import UseCase
+from models.task.checkpoint import parts_of, take_parts
 from usecases.flight_eta import FLIGHT_ETA
 
 START, BAD, MENDED = 200_000, 4_000, 12_000

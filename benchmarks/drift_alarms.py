@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.flights_stream import DAY_S, Flight, stream
-from models.evidence.arrivals import Arrivals, Stopped
-from models.evidence.drift import Drift, DriftMonitor
-from models.evidence.maturity import DelayCurve
+from models.stats.drift_detection import Drift, DriftMonitor
+from models.stats.kaplan_meier import DelayCurve
+from models.stats.label_outage import Arrivals, Stopped
 
 Array = NDArray[np.float64]
 Record = tuple[int, dict[str, Any], float, dict[str, float]]

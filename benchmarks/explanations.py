@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.flights_stream import Replay, models, rows
-from models.evidence.contributions import Means, explain
+from models.attribution.contributions import Means, explain
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evidence.confidence_sequence import Comparison
+from models.stats.confidence_sequence import Comparison
 
 Array = NDArray[np.float64]
 EXAMPLES = 50
@@ -120,17 +120,22 @@ def count(
     winners, strict, when = 0, 0, []
     for run in sums.tolist():
         c = Comparison(alpha=0.05, bound=BOUND, groups=groups)
-        for total in run:
+        won = won_strictly = None
+        for block, total in enumerate(run, 1):
             c.update(EXAMPLES, total)
-        strict += c.strict_verdict == "better"
-        if c.verdict == "better":
+            if won is None and c.verdict == "better":
+                won = block
+            if won_strictly is None and c.strict_verdict == "better":
+                won_strictly = block
+        strict += won_strictly is not None
+        if won is not None:
             winners += 1
-            when.append(c.decided_at)
+            when.append(won)
     n = EXAMPLES * np.arange(1, blocks + 1)
     mean = sums.cumsum(1) / n
     t = mean / np.sqrt(np.maximum(squares.cumsum(1) / n - mean**2, 1e-12) / n)
     looked = (t > 1.96).any(1).sum()
-    median = float(np.median([w for w in when if w])) if when else math.nan
+    median = float(np.median(when)) if when else math.nan
     return Counts(winners, strict, int((t[:, -1] > 1.96).sum()), int(looked), median)
 
 

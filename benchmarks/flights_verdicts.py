@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.flights_stream import Flight, stream
-from models.evidence.confidence_sequence import Comparison
+from models.stats.confidence_sequence import Comparison
 
 COST_MAX = 540.0
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 
-from models.backtest import Backtest
-from models.usecase import UseCase
+from models.replay.backtest import Backtest
+from models.spec.use_case import UseCase
 from usecases.phishing import PHISHING, cost
 
 ROUNDS = 8

@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 
-from models.backtest import Backtest
-from models.publishing import Output
+from models.replay.backtest import Backtest
+from models.task.output_records import Output
 from usecases.flight_eta import FLIGHT_ETA
 
 LABELS_MIN = 1_000

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 
 from benchmarks.flights_stream import stream
-from models.evidence.conformal import Bounds, IntervalTracker
+from models.stats.adaptive_conformal import Bounds, IntervalTracker
 
 
 def coverage(model: str) -> tuple[dict[str, list[tuple[bool, float]]], float]:

@@ -9,8 +9,8 @@ import random
 import time
 
 from benchmarks.flights_stream import Flight, stream
-from models.evidence.arrivals import Arrivals, Stopped
-from models.evidence.maturity import DelayCurve, Survival
+from models.stats.kaplan_meier import DelayCurve, Survival
+from models.stats.label_outage import Arrivals, Stopped
 
 
 def play(

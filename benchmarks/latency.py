@@ -7,7 +7,8 @@
 Real flights and their arrivals on embedded servers: a worker answers, this process sends as a
 Poisson stream and reads committed predictions. A latency runs from just before an event is sent to
 the moment at which the reader has its prediction. All shares one machine, so the sender's and the
-reader's work is in it; both are librdkafka. `--pace` replaces fields of streams.wiring.Pace.
+reader's work is in it; both are librdkafka. `--pace` replaces fields of
+streams.partition.ports.Pace.
 
 The use case is a light one (light_flights.py: StandardScaler and OneHotEncoder into
 LinearRegression, 7 features, intervals): what is measured is the way, not the model. `--use-case
@@ -37,9 +38,9 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from benchmarks.servers import servers
-from streams import topics
-from streams.loading import load
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.config.use_case_loader import load
+from streams.topics import topic_admin
 from usecases.data import nycflights
 
 LIGHT = str(Path(__file__).with_name("light_flights.py"))
@@ -58,7 +59,7 @@ class Bench:
         self.settings = settings.model_copy(update={"riverrun_topic_prefix": prefix})
         self.file = use_case
         self.use_case = load(use_case).use_case
-        self.names = topics.names_of(self.use_case, self.settings)
+        self.names = topic_admin.names_of(self.use_case, self.settings)
         self.pace = pace
         self.count = workers
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -102,7 +103,7 @@ class Bench:
 
     def run(self, rate: float, seconds: float) -> str:
         """One row of the table."""
-        asyncio.run(topics.ensure(self.use_case, self.settings))
+        asyncio.run(topic_admin.ensure(self.use_case, self.settings))
         self._consumer.assign(
             [
                 TopicPartition(self.names["predictions"], number, 0)
@@ -190,13 +191,13 @@ class Bench:
 
 def worker(use_case: str, pace: Mapping[str, Any]) -> int:
     """A worker as `riverrun worker` starts it, perhaps at another pace."""
-    import streams.worker
-    from streams.operating import operate, prepare
-    from streams.wiring import Pace
+    import streams.worker.worker
+    from streams.partition.ports import Pace
+    from streams.worker.launch import operate, prepare
 
     if pace:
         paced: Any = lambda: Pace(**pace)  # noqa: E731 - in a class's place
-        vars(streams.worker)["Pace"] = paced
+        vars(streams.worker.worker)["Pace"] = paced
     loaded, settings = load(use_case), Settings.load()
     return operate(loaded, settings, partitions=prepare(loaded, settings))
 
@@ -228,7 +229,9 @@ def main() -> int:
         home = given.home or Path(folder)
         with servers(home, purge=given.home is None) as endpoints:
             settings = Settings.load(riverrun_home=home)
-            settings = settings.at(endpoints.bootstrap_servers, endpoints.redis_url)
+            settings = settings.at(
+                endpoints.bootstrap_servers, endpoints.redis_url, endpoints.kafka_password
+            )
             bench(settings, given)
     return 0
 

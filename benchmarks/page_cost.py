@@ -28,36 +28,38 @@ from time import monotonic
 
 import psutil
 
-from streams.demo import Workers
-from streams.loading import Loaded, load
-from streams.ops.inquiries import environment
-from streams.sending import Sender
-from streams.servers import started
-from streams.settings import Settings
-from streams.tapes import Tapes
-from streams.topics import ensure, names_of
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase, load
+from streams.demo.loop import Workers
+from streams.embedded.discovery import started
+from streams.kafka.ordered_producer import OrderedProducer
+from streams.kafka.topic_reader import TopicReader
+from streams.topics.topic_admin import ensure, names_of
+from streams.web.state.subprocess_queries import environment
 from usecases.data import nycflights
 
 WAIT_S_MAX = 240.0
 ALONE, MONITOR, OPEN = "alone", "beside the monitor", "with the page open"
 
 
-async def published(loaded: Loaded, settings: Settings, events: int) -> None:
+async def published(loaded: LoadedUseCase, settings: Settings, events: int) -> None:
     """So many flights and their arrivals on fresh topics."""
     await ensure(loaded.use_case, settings)
-    sender = Sender(loaded.use_case, settings, names_of(loaded.use_case, settings))
+    sender = OrderedProducer(loaded.use_case, settings, names_of(loaded.use_case, settings))
     await sender.run(nycflights.flights(limit=events))
 
 
-async def answered(loaded: Loaded, settings: Settings, events: int) -> float:
+async def answered(loaded: LoadedUseCase, settings: Settings, events: int) -> float:
     """Events a second, once all are answered."""
     topic = names_of(loaded.use_case, settings)["predictions"]
-    async with Tapes([topic], settings) as tapes, asyncio.timeout(WAIT_S_MAX):
+    async with TopicReader([topic], settings) as reader, asyncio.timeout(WAIT_S_MAX):
         while True:  # a look a second, so that the count costs nothing
             await asyncio.sleep(1)
-            if sum(end for _, end in (await tapes.bounds()).values()) < events:
+            if sum(end for _, end in (await reader.bounds()).values()) < events:
                 continue
-            times = [r.timestamp / 1000 for p in tapes.places async for r in tapes.records(p)]
+            times = [
+                r.timestamp / 1000 for p in reader.topic_partitions async for r in reader.records(p)
+            ]
             if len(times) >= events:
                 break
     times.sort()
@@ -66,7 +68,9 @@ async def answered(loaded: Loaded, settings: Settings, events: int) -> float:
 
 
 @contextmanager
-def page(loaded: Loaded, settings: Settings, views: Sequence[str]) -> Iterator[dict[str, int]]:
+def page(
+    loaded: LoadedUseCase, settings: Settings, views: Sequence[str]
+) -> Iterator[dict[str, int]]:
     """The page with those views open; what each sent, in bytes."""
     command = [sys.executable, "-P", "-m", "streams.cli", "ops", str(loaded.path), "--json"]
     process = subprocess.Popen(
@@ -97,7 +101,7 @@ def page(loaded: Loaded, settings: Settings, views: Sequence[str]) -> Iterator[d
         process.wait(20)
 
 
-def run(loaded: Loaded, settings: Settings, events: int, workers: int, beside: str) -> float:
+def run(loaded: LoadedUseCase, settings: Settings, events: int, workers: int, beside: str) -> float:
     """One run on topics of its own."""
     prefix = f"page-{uuid.uuid4().hex[:6]}."
     settings = settings.model_copy(update={"riverrun_topic_prefix": prefix})

@@ -22,12 +22,12 @@ from typing import Any
 
 from benchmarks.scale import START, Label, Stream, use_case
 from benchmarks.servers import servers
-from models.encoding import encoded
-from models.reading import OUTCOMES, PlainRecord
-from models.task import PartitionTask
-from streams.snapshots.redis_hash import connect
+from models.inputs.decoder import OUTCOMES, PlainRecord
+from models.inputs.json_bytes import encoded
+from models.task.partition_task import PartitionTask
+from streams.snapshots.redis_store import connect
 from streams.snapshots.store import Snapshots
-from streams.unpickling import Allowed
+from streams.unpickling.safe_unpickler import Allowed
 
 GROUP = "restart"
 

@@ -2,8 +2,8 @@
 
 Features, predictions, examples, metrics and the journal, exactly once. What else a prediction may
 carry is off, and each has its own price in the table: BENCH_WITH names what to turn on, of
-`interval`, `explain`, `watch`, `segments`, `challengers=N`; `nobreaker` turns that one off. A real
-use case says such things in its file; here each run has topics of its own.
+`interval`, `contributions`, `drift`, `segments`, `challengers=N`; `nobreaker` turns that one off. A
+real use case says such things in its file; here each run has topics of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import Field
 
-from models.durations import hours
-from models.usecase import Kpi, Segments, UseCase
-from schemas.inputs import Event, Outcome
+from models.spec.durations import hours
+from models.spec.use_case import Kpi, Segments, UseCase
+from schemas.events import Event, Outcome
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from flights_models import FEATURES, MODELS
@@ -50,8 +50,8 @@ class Arrival(Outcome):
 
 options: dict[str, Any] = {
     "interval": 0.9 if "interval" in WITH else None,
-    "explain": 3 if "explain" in WITH else 0,
-    "watch": None if "watch" in WITH else (),
+    "contributions": 3 if "contributions" in WITH else 0,
+    "drift_features": None if "drift" in WITH else (),
     "segments": Segments("carrier") if "segments" in WITH else None,
     "breaker": "nobreaker" not in WITH,
 }
@@ -72,6 +72,7 @@ RIVERRUN_FLIGHTS = UseCase(
         lambda e, o, said: abs(said - o.arr_delay), unit="minutes", better="lower", range=(0, 540)
     ),
     horizon=hours(24),
+    learning="partition",  # as its peers
     warmup=0,
     # So that what is compared is what the model says, however far from all labels before.
     limits=(-5_000, 5_000),

@@ -25,15 +25,16 @@ from typing import Any
 
 from pydantic import create_model
 
+from benchmarks import window_cost
 from benchmarks.curves import Curve, drawn
-from models.durations import days
-from models.encoding import encoded
-from models.reading import EVENTS, OUTCOMES, PlainRecord
-from models.state import parts_of, take_parts
-from models.task import PartitionTask
-from models.usecase import Kpi, Segments, UseCase
-from schemas.inputs import Event, Outcome
-from streams.garbage import bound_pauses
+from models.inputs.decoder import EVENTS, OUTCOMES, PlainRecord
+from models.inputs.json_bytes import encoded
+from models.spec.durations import days
+from models.spec.use_case import Kpi, Segments, UseCase
+from models.task.checkpoint import parts_of, take_parts
+from models.task.partition_task import PartitionTask
+from schemas.events import Event, Outcome
+from streams.worker.gc_tuning import bound_pauses
 
 HERE = Path(__file__).parent
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -81,8 +82,8 @@ def use_case(features: int = 10, segments: int = 0, waiting: int = 2_000_000) ->
         horizon=days(30),
         warmup=0,
         interval=None,
-        explain=0,
-        watch=(),
+        contributions=0,
+        drift_features=(),
         segments=Segments("segment", limit=segments) if segments else None,
         waiting_limit=waiting,
     )
@@ -91,10 +92,13 @@ def use_case(features: int = 10, segments: int = 0, waiting: int = 2_000_000) ->
 class Stream:
     """Events at a steady pace, each answered after so many others; one partition."""
 
-    def __init__(self, case: UseCase, *, delay: int, segments: int = 0, pad: int = 0) -> None:
+    def __init__(
+        self, case: UseCase, *, delay: int, segments: int = 0, pad: int = 0, keys: int = 1
+    ) -> None:
         self.task = PartitionTask(case, partition=0, partitions=1, definition="scale")
         self.delay = delay
         self.segments = segments
+        self.keys = keys
         self.bytes = 0
         self._names = list(case.features)
         self._pad = "x" * pad
@@ -130,19 +134,24 @@ class Stream:
         for _ in range(events):
             i, self._count = self._count, self._count + 1
             time_ = START + timedelta(seconds=i * STEP_S)
-            body = {"event_id": f"e{i}", "event_time": time_, "key": "k", "pad": self._pad}
+            body = {"event_id": f"e{i}", "event_time": time_, "key": self._key(i), "pad": self._pad}
+            if self.keys > 1:
+                body["segment"] = f"s{i * 7919 % self.keys}"
             if self.segments:
                 body["segment"] = f"s{i * 7919 % self.segments}"
             body |= {name: float((i + k) % 97) + 0.25 for k, name in enumerate(self._names)}
-            yield EVENTS, self._record(body)
+            yield EVENTS, self._record(body, self._key(i))
             if (done := i - self.delay) >= 0:
                 outcome = {"event_id": f"e{done}", "outcome_time": time_, "y": 1.0}
-                yield OUTCOMES, self._record(outcome)
+                yield OUTCOMES, self._record(outcome, self._key(done))
 
-    def _record(self, body: dict[str, Any]) -> PlainRecord:
+    def _key(self, i: int) -> str:
+        return "k" if self.keys == 1 else f"k{i * 7919 % self.keys}"
+
+    def _record(self, body: dict[str, Any], key: str) -> PlainRecord:
         self._offset += 1
         value = encoded(body)
-        return PlainRecord("scale", 0, self._offset, 10**13, b"k", value)
+        return PlainRecord("scale", 0, self._offset, 10**13, key.encode(), value)
 
 
 def segments(given: argparse.Namespace) -> Iterator[tuple[float, float]]:
@@ -232,7 +241,7 @@ def main() -> int:
     """Measure what is asked for, keep the rest of the file, draw all."""
     parser = argparse.ArgumentParser(prog="benchmarks.scale")
     parser.add_argument("--quick", action="store_true", help="without the million")
-    parser.add_argument("--only", action="append", help=f"{', '.join(CURVES)} or memory")
+    parser.add_argument("--only", action="append", help=f"{', '.join(CURVES)}, kinds or memory")
     parser.add_argument("--events", type=int, default=6_000)
     given = parser.parse_args()
     bound_pauses()  # as a worker does
@@ -247,6 +256,11 @@ def main() -> int:
             print(f"{title:44} {x:>12,.0f} {cost:8.1f} µs an event", flush=True)
         flat = max(y for _, y in points) / min(y for _, y in points)
         kept[name] = {"title": title, "points": points, "most_over_least": flat}
+    if not given.only or "kinds" in given.only:
+        kept["kinds"] = []
+        for kind, partitions, cost in window_cost.rows(use_case(), given.events):
+            kept["kinds"].append((kind, partitions, cost))
+            print(f"{kind:44} {partitions:>3} partitions {cost:8.2f} µs an event", flush=True)
     if not given.only or "memory" in given.only:
         # A process of its own: nothing that was freed before is used again.
         with multiprocessing.get_context("spawn").Pool(1) as pool:

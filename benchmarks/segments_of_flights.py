@@ -3,8 +3,8 @@
     python -P -m benchmarks.segments_of_flights            # 100,000 records: two minutes
     python -P -m benchmarks.segments_of_flights 700000     # the year
 
-Own models are judged as they are live (models.earning): by the KPI, over settled days, with the
-error budget of the use case.
+Own models are judged as they are live (models.serving.segment_promotion): by the KPI, over settled
+days, with the error budget of the use case.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import sys
 from itertools import islice
 
-from models.backtest import Backtest
-from streams.loading import load
+from models.replay.backtest import Backtest
+from streams.config.use_case_loader import load
 
 
 def main(records: int = 100_000) -> None:

@@ -24,15 +24,15 @@ from typing import Any
 from river import forest, linear_model, preprocessing
 
 from benchmarks.servers import servers
-from models.durations import hours
-from models.task import PartitionTask
-from models.usecase import Kpi, UseCase
-from schemas.inputs import Event, Outcome
-from streams.garbage import bound_pauses
-from streams.snapshots import keeper
-from streams.snapshots.redis_hash import connect
+from models.spec.durations import hours
+from models.spec.use_case import Kpi, UseCase
+from models.task.partition_task import PartitionTask
+from schemas.events import Event, Outcome
+from streams.snapshots import schedule
+from streams.snapshots.redis_store import connect
 from streams.snapshots.store import Snapshots
-from streams.unpickling import Allowed
+from streams.unpickling.safe_unpickler import Allowed
+from streams.worker.gc_tuning import bound_pauses
 
 
 class Asked(Event):
@@ -100,7 +100,7 @@ def shown(what: str, took: list[float], more: str = "") -> None:
 
 async def main(redis_url: str, records: int, copies: int) -> None:
     """Print the table."""
-    keeper.SHARE = 1.0
+    schedule.SHARE = 1.0
     bound_pauses()
     began = time.perf_counter()
     data = pickle.dumps(grown(records), 5)

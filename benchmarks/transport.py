@@ -2,8 +2,8 @@
 
     python -P benchmarks/transport.py BOOTSTRAP_SERVERS [--events N] [--partitions N] [--rate N]
 
-One worker process with a ledger for a task (tests/ledger.py): three outputs an event, one an
-outcome, journal, exactly once. CPU is the worker's own, from its start-up to the last commit,
+One worker process with a ledger for a task (tests/support/ledger.py): three outputs an event, one
+an outcome, journal, exactly once. CPU is the worker's own, from its start-up to the last commit,
 less what starting costs. Latency is publish → committed prediction read by another process.
 """
 
@@ -26,7 +26,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-WORKER = Path(__file__).parent.parent / "tests" / "ledger_worker.py"
+WORKER = Path(__file__).parent.parent / "tests" / "support" / "ledger_worker.py"
 KINDS = [
     "events",
     "outcomes",

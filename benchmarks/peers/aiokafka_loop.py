@@ -49,7 +49,7 @@ async def main(servers: str, topic: str, group: str, prefix: str, outputs: int) 
                                 "outcome_time": body["outcome_time"],
                                 "features": x,
                                 "label": body["arr_delay"],
-                                "said": said,
+                                "prediction": said,
                             }
                             await producer.send(
                                 f"{prefix}examples", orjson.dumps(example), key=record.key
