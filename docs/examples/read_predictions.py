@@ -7,7 +7,7 @@ import argparse
 import json
 import sqlite3
 
-from schemas.consuming import read
+from riverrun.client import read
 
 
 def main() -> None:
