@@ -2,48 +2,45 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-STAMP := $(VENV)/.installed
-PYTEST := $(BIN)/python -P -m pytest
-CODE := schemas models streams usecases tests benchmarks
+UV ?= uv
+PYTEST := $(BIN)/python -P -m pytest -q -n 4 --dist loadfile
+CODE := schemas models riverrun streams usecases tests benchmarks tools
+
+# Tests start some hundred Python processes: compiled once, not in each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all simulate simulate-long chaos chaos-long chaos-cluster bench bench-quick bench-check bench-curves bench-latency format golden screenshots lock clean
+.PHONY: help setup demo check lint smoke test coverage test-all decisions simulate simulate-long chaos chaos-long chaos-cluster bench bench-quick bench-check bench-curves bench-latency format docs golden screenshots lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(STAMP)  ## The set-up alone: .venv from requirements.lock
-
-# uv where there is one, else venv and pip; both check the hashes.
-$(STAMP): requirements.lock pyproject.toml
-	@echo "riverrun: setting up $(VENV) (once; about a minute)" >&2
-	@if command -v uv >/dev/null 2>&1; then \
-	  uv venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
-	  uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock && \
-	  uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
-	else \
-	  $(PYTHON) -m venv $(VENV) && \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock && \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
-	fi
-	@touch $(STAMP)
+setup:  ## The set-up alone: .venv from requirements.lock, with uv where there is one, else pip
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "riverrun: there is no $(PYTHON) here. Install Python 3.11 or later with venv (Debian, Ubuntu: apt install python3 python3-venv), or add PYTHON=/path/to/it" >&2; exit 1; }
+	@$(PYTHON) tools/make_venv.py $(VENV) $(UV)
 
 demo: setup  ## The whole loop on real flights, with an embedded Kafka and Redis (ARGS="--events 5000")
 	@$(BIN)/riverrun demo $(ARGS)
 
-check: setup  ## Format, lint, types, import contracts, unit and property tests: under two minutes
+check: lint docs  ## What is true without running anything: lint, and the documentation site
+
+lint: setup  ## Format, lint, types and import contracts
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .import_linter_cache
-	$(PYTEST) -q -n 2 --dist loadfile -m "not integration and not slow and not soak" schemas models streams usecases tests
 
-test: check  ## check, and the integration tests on the real servers
-	$(PYTEST) -q -n 2 --dist loadfile -m "slow and not integration and not soak" tests
-	$(PYTEST) -q -m "integration and not soak" tests
+smoke: lint  ## lint, the quick tests and one whole loop on a real Kafka: before each commit
+	$(PYTEST) -n 2 -m "smoke or not (integration or slow or soak)" tests
 
-test-all: check  ## Everything, the long runs too
-	$(PYTEST) -q -m "slow or integration or soak" tests
+test: lint  ## lint and all tests but the long runs, on the real servers
+	$(PYTEST) -m "not soak" tests
+
+coverage: setup  ## Which lines the quick and the slow unit tests run (without servers), by module
+	$(PYTEST) -m "not (integration or soak)" --cov --cov-report=term:skip-covered tests
+
+test-all: test  ## The long runs, too, one after another
+	$(PYTEST) -n 0 -m soak tests
 
 format: setup  ## Put the code into its form
 	$(BIN)/ruff format $(CODE)
@@ -52,6 +49,9 @@ format: setup  ## Put the code into its form
 # Proofs, each from one command, each printing a table; a failure prints the seed that replays it.
 SEED ?= 0
 N ?= 500
+
+decisions: setup  ## Every claim of docs/explanation/DECISIONS.md on every stream of the gallery (ARGS="--write")
+	$(BIN)/python -P -m tests.gallery $(ARGS)
 
 simulate: setup  ## The real core and recovery under a seeded scheduler: SEED=0 N=500
 	$(BIN)/python -P -m tests.simulation --seed $(SEED) --runs $(N) --jobs 2
@@ -89,18 +89,26 @@ bench-quick: setup  ## The same in under three minutes: one round, a table and n
 bench-check: setup  ## Fail if a ratio is 15 % below the committed one (results.json)
 	$(BENCH) --check $(ARGS)
 
+docs: setup  ## The documentation site, strictly, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 golden: setup  ## Write the golden files and the reference in docs/ anew (the only way to change them)
 	$(BIN)/riverrun schema --to tests/golden
 	$(BIN)/riverrun schema --format jsonschema --to tests/golden/schemas
-	$(BIN)/python -P -m tests.reference
+	$(BIN)/python -P -m tests.support.reference
 
 screenshots: setup  ## The pictures of the page in README and docs, of real flights (needs chromium)
-	@$(BIN)/python -P -m tests.screenshots $(ARGS)
+	@$(BIN)/python -P -m tests.support.screenshots $(ARGS)
+
+# The image has what workers and the page need, and its build stage what makes the wheel.
+COMPILE := uv pip compile -q --universal --no-strip-extras --python-version 3.11 --generate-hashes \
+  --no-annotate --no-header
 
 lock:  ## Resolve the dependencies anew (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra all --group dev \
-	  --no-annotate --no-header pyproject.toml -o requirements.lock
+	$(COMPILE) --extra all --group dev --group docs pyproject.toml -o requirements.lock
+	$(COMPILE) --extra ops --extra data -c requirements.lock pyproject.toml -o deploy/requirements.lock
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) -c requirements.lock - -o deploy/build.lock
 
 clean:  ## Stop the embedded servers and remove what was set up
 	-$(BIN)/riverrun down --purge
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) $(VENV).before dist build
