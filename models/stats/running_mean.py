@@ -29,8 +29,9 @@ SIZES = (1, WEEK, 28)
 """Blocks of a group, ascending."""
 COUNTS_LEAST = (4, 4, 6)
 """Groups of each size before their variance is used."""
-CORRELATION_MOST = 0.2
-"""Correlation of successive blocks above which their memory has to be measured first."""
+CORRELATION_MOST = ((168, 0.1), (336, 0.2))
+"""Before so many blocks: the correlation of successive ones above which their memory has to be
+measured first. In 168 blocks there are six groups of 28, in 336 twelve."""
 RATIO_MOST = 2.5
 """Ratio of the variance of 28 blocks to four times that of 7 above which memory is called long."""
 POWER_MAX = 700.0
@@ -134,13 +135,19 @@ class RunningMean:
     def memory_doubt(self) -> str | None:
         """Why these bounds may be too narrow, in words; None where the data shows no reason."""
         longest = self.groups[-1]
-        if longest.count < COUNTS_LEAST[-1]:
-            if self.blocks < COUNTS_LEAST[0] or self.correlation <= CORRELATION_MOST:
-                return None
+        if self.blocks < longest.size:
             return (
-                f"successive blocks hang together (correlation {self.correlation:.2f}), and for "
-                f"how long is known after {longest.size * COUNTS_LEAST[-1]} blocks"
+                f"whether blocks hang together cannot be told from {self.blocks} of them; "
+                f"{longest.size} are needed"
             )
+        for known_after, most in CORRELATION_MOST:
+            if self.blocks < known_after and self.correlation > most:
+                return (
+                    f"successive blocks hang together (correlation {self.correlation:.2f}), and "
+                    f"for how long is known after {known_after} blocks"
+                )
+        if longest.count < COUNTS_LEAST[-1]:
+            return None
         mean = self.mean
         ratio = longest.variance(mean) / (self.groups[-2].variance(mean) or math.inf)
         if ratio <= RATIO_MOST:

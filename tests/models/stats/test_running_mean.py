@@ -72,14 +72,42 @@ def test_a_gain_that_hangs_together_widens_the_bounds_beyond_their_own_variance(
     assert half > 2.5 * running_mean(shuffled).half_width(0.05, 0.0)
 
 
-def test_memory_is_doubted_until_it_is_measured():
+def test_memory_is_unknown_before_28_blocks_and_doubted_until_it_is_measured():
     """AR(.8) is told within two months; independent blocks are not."""
     rng = np.random.default_rng(4)
     values = [0.0]
     for noise in rng.normal(size=60):
         values.append(0.8 * values[-1] + noise)
     assert "hang together" in (running_mean(values).memory_doubt or "")
-    assert running_mean(rng.permutation(values).tolist()).memory_doubt is None
+    shuffled = rng.permutation(values).tolist()
+    assert running_mean(shuffled).memory_doubt is None
+    assert "27 of them; 28 are needed" in (running_mean(shuffled[:27]).memory_doubt or "")
+
+
+def autoregressive(rho, blocks, seed):
+    """Return a stationary AR(1)."""
+    rng = np.random.default_rng(seed)
+    values = [rng.normal() / math.sqrt(1.0 - rho * rho)]
+    for noise in rng.normal(size=blocks - 1):
+        values.append(rho * values[-1] + noise)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("rho", "blocks", "known_after"), [(0.2, 150, 168), (0.45, 150, 168), (0.45, 320, 336)]
+)
+def test_a_correlation_is_doubted_as_long_as_groups_of_28_are_few(rho, blocks, known_after):
+    """Above .1 before 168 blocks and above .2 before 336; the doubt says how long it lasts."""
+    doubts = [running_mean(autoregressive(rho, blocks, seed)).memory_doubt for seed in range(20)]
+    told = [doubt for doubt in doubts if doubt and f"known after {known_after} blocks" in doubt]
+    assert len(told) >= 15
+
+
+@pytest.mark.parametrize(("rho", "blocks"), [(0.1, 320), (0.3, 340)])
+def test_a_memory_that_was_measured_is_doubted_no_longer(rho, blocks):
+    """A weak correlation after 168 blocks, and any of a short memory after 336."""
+    doubts = [running_mean(autoregressive(rho, blocks, seed)).memory_doubt for seed in range(20)]
+    assert sum(doubt is None for doubt in doubts) >= 15
 
 
 def test_a_running_mean_cut_and_restored_goes_on_the_same():
