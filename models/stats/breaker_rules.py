@@ -30,7 +30,7 @@ of any is at least `examples_between` (a million) as long as the conditional mea
 is allowed, whatever the dependence between examples. That is why the allowances are not zero: in a
 storm the champion may be a little worse for hours, and the baseline's error doubles. The promise is
 about clipped means in the units above; that streams keep within them is measured (tests/gallery,
-benchmarks/breaker_trips.py), not proved.
+benchmarks/decisions/breaker_trips.py), not proved.
 
 Way back (hysteresis). While open, the champion predicts in shadow and the opposite bets are made:
 champion better than the baseline, error below two and a half times the usual, labels bearing it

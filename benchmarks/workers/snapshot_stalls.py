@@ -1,6 +1,6 @@
 """What a snapshot of a heavy forest does to predictions: how long the loop stands still.
 
-    python -P -m benchmarks.snapshot_stalls [records] [copies]    # 12,000 and 12 by default
+    python -P -m benchmarks.workers.snapshot_stalls [records] [copies]    # 12,000 and 12 by default
 
 An adaptive random forest is trained once and copied until its pickle is as large as one that has
 seen ten times as much. Beside it, a small model answers as fast as it can; each turn of the loop is
@@ -24,9 +24,9 @@ from typing import Any
 from river import forest, linear_model, preprocessing
 
 from benchmarks.servers import servers
-from models.spec.durations import hours
 from models.spec.use_case import Kpi, UseCase
 from models.task.partition_task import PartitionTask
+from models.values.durations import hours
 from schemas.events import Event, Outcome
 from streams.snapshots import schedule
 from streams.snapshots.redis_store import connect

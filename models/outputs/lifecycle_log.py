@@ -6,10 +6,10 @@ from typing import Any
 
 from models.inputs.journal import Journal
 from models.inputs.watermark import Watermark
+from models.outputs.output_records import Output, Publisher
 from models.serving.circuit_breaker import CircuitBreaker
 from models.serving.model_router import ModelRouter
 from models.serving.segment_models import Turned
-from models.task.output_records import Output, Publisher
 
 
 class LifecycleLog:

@@ -1,6 +1,6 @@
 """What many small use cases take in memory when one `riverrun worker` runs them all.
 
-    python -P -m benchmarks.many_use_cases --count 20 --events 200
+    python -P -m benchmarks.workers.many_use_cases --count 20 --events 200
 
 Starts the embedded servers in a folder of its own, writes so many copies of a small use case, runs
 one worker for all of them, sends each some events with outcomes, and waits until all are answered.

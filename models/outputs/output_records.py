@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from models.features.shared_entries import SharedEntry
 from models.inputs.decoder import Record
 from models.inputs.json_bytes import encoded
 from models.pending.codec import PendingPrediction
@@ -21,7 +22,6 @@ from models.serving.model_router import PredictionSet
 from models.serving.prediction_intervals import Given
 from models.spec.label_fold import FoldedOutcome
 from models.spec.problem_types import Kind, text
-from models.spec.shared_entries import SharedEntry
 from schemas.errors import Rejected
 from schemas.events import Event, Outcome
 from schemas.headers import Headers, stamp

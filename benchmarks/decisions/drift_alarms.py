@@ -1,6 +1,6 @@
 """False alarms of the drift monitor where nothing drifts, and its delay where something does.
 
-    python -P -m benchmarks.drift_alarms             # about five minutes
+    python -P -m benchmarks.decisions.drift_alarms             # about five minutes
 
 A million records of each stream, 1,000 a day; 15 to 23 detectors alarm together, and beside them
 the one that watches whether labels still come (a label 1 to 10 hours after its event, its delay

@@ -1,6 +1,6 @@
 """What it costs when 20 % of the traps are labelled as good pages, with and without safeguards.
 
-    python -P -m benchmarks.flipped_labels           # a minute
+    python -P -m benchmarks.decisions.flipped_labels           # a minute
 
 The use case `phishing`, its 1,250 pages played eight times over (10,000 pages, one partition). In
 the second half, every fifth verdict "trap" comes as "good"; the models learn it. What was served in

@@ -1,6 +1,6 @@
 """The delay curve of flights' labels, what it costs, and how soon a stop of labels is told.
 
-python -P -m benchmarks.label_delays             # a minute
+python -P -m benchmarks.decisions.label_delays             # a minute
 """
 
 from __future__ import annotations

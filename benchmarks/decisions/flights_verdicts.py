@@ -1,6 +1,6 @@
 """Verdicts between the models of the flights benchmark, and how their daily gains are correlated.
 
-python -P -m benchmarks.flights_verdicts         # ten seconds
+python -P -m benchmarks.decisions.flights_verdicts         # ten seconds
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A restart with many predictions waiting: their snapshot in Redis, and back, in the worker's code.
 
-    python -P -m benchmarks.restart [waiting]    # 1,000,000 by default
+    python -P -m benchmarks.workers.restart [waiting]    # 1,000,000 by default
 
 A partition's task is given so many events and no outcome. Its first snapshot is pickled by a child,
 proved, and written to the embedded Redis; then another process of the worker, as it were, loads it:

@@ -1,9 +1,9 @@
 """On Kafka: throughput against partitions, and latency at shares of the most that goes through.
 
-    python -P -m benchmarks.kafka_curves [--quick]    # benchmarks/kafka.json, kafka.svg
+    python -P -m benchmarks.workers.kafka_curves [--quick]    # kafka.json, kafka.svg beside it
 
 Throughput is that of `benchmarks.side_by_side` (a backlog, one process, every prediction equal to
-River's), on 1 to 64 partitions. Latency is that of `benchmarks.latency` at 10, 50 and 80 % of what
+River's), on 1 to 64 partitions. Latency is that of `latency` at 10, 50 and 80 % of what
 its light use case answers at most, which is found first by raising the rate until the events that
 are sent are no longer answered as they come.
 """
@@ -38,8 +38,8 @@ def throughput(partitions: int, events: int) -> float | None:
 
 
 def latency(rate: float, seconds: float) -> dict[str, float]:
-    """One row of `benchmarks.latency`."""
-    text = _run(["benchmarks.latency", "--rate", str(rate), "--seconds", str(seconds)], {})
+    """One row of `benchmarks.workers.latency`."""
+    text = _run(["benchmarks.workers.latency", "--rate", str(rate), "--seconds", str(seconds)], {})
     aimed, sent, median, p99, p999, _, cpu, _ = text.splitlines()[-1].replace(",", "").split()
     return {
         "rate": float(aimed),
@@ -71,7 +71,7 @@ def most(seconds: float) -> float:
 
 def main() -> int:
     """Measure, write, draw."""
-    parser = argparse.ArgumentParser(prog="benchmarks.kafka_curves")
+    parser = argparse.ArgumentParser(prog="benchmarks.workers.kafka_curves")
     parser.add_argument("--quick", action="store_true", help="a fifth of the events and seconds")
     given = parser.parse_args()
     events, seconds = (4_000, 4.0) if given.quick else (20_000, 15.0)

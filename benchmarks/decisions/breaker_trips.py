@@ -1,6 +1,6 @@
 """When the circuit breaker trips and comes back: never where it should not, soon where it should.
 
-    python -P -m benchmarks.breaker_trips            # about six minutes
+    python -P -m benchmarks.decisions.breaker_trips            # about six minutes
 
 False trips over more than a million examples; labels of the year of flights corrupted in eight ways
 after 200,000 flights, while the model goes on learning them; and the way back once they are mended.

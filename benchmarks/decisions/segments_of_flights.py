@@ -1,7 +1,7 @@
 """Which airlines' own models earn the place of their airport's common one on the flights.
 
-    python -P -m benchmarks.segments_of_flights            # 100,000 records: two minutes
-    python -P -m benchmarks.segments_of_flights 700000     # the year
+    python -P -m benchmarks.decisions.segments_of_flights            # 100,000 records: two minutes
+    python -P -m benchmarks.decisions.segments_of_flights 700000     # the year
 
 Own models are judged as they are live (models.serving.segment_promotion): by the KPI, over settled
 days, with the error budget of the use case.

@@ -1,6 +1,6 @@
 """What an open page costs the workers: events a second with it and without it, in turn.
 
-    python -P -m benchmarks.page_cost [--events N] [--rounds N] [--workers N]
+    python -P -m benchmarks.workers.page_cost [--events N] [--rounds N] [--workers N]
 
 Flights are published first; then workers answer and learn all of them as fast as they can: alone,
 beside `riverrun ops` at which nobody looks (the monitor works in it), and with two views open, the

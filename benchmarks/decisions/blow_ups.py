@@ -1,6 +1,6 @@
 """Real models that blow up on the flights, as challengers: never served, and retired by the rule.
 
-    python -P -m benchmarks.blow_ups [days [every]]
+    python -P -m benchmarks.decisions.blow_ups [days [every]]
 
 One airport's flights, few features. `squared` is a linear model under squared loss with SGD and no
 scaling; `leaves` is a Hoeffding adaptive tree with its default leaves. Both are run with nothing
@@ -21,8 +21,8 @@ from river import linear_model, optim, preprocessing, tree
 
 from models.replay.backtest import Backtest
 from models.replay.simulated_decider import SimulatedDecider
-from models.spec.durations import hours
 from models.spec.use_case import Kpi, Promotion, UseCase
+from models.values.durations import hours
 from schemas.commands import Command
 from usecases.data import nycflights
 from usecases.flight_eta import Arrival, Departure

@@ -1,6 +1,6 @@
 """Coverage and width of 90 % intervals on the year of flights, updated as planes land.
 
-python -P -m benchmarks.intervals                # half a minute
+python -P -m benchmarks.decisions.intervals                # half a minute
 """
 
 from __future__ import annotations

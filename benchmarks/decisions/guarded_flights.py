@@ -1,7 +1,7 @@
 """The year of flights through the task: coverage of its intervals, false trips, alarms.
 
-    python -P -m benchmarks.guarded_flights          # about six minutes
-    python -P -m benchmarks.guarded_flights 40000    # its first flights only
+    python -P -m benchmarks.decisions.guarded_flights          # about six minutes
+    python -P -m benchmarks.decisions.guarded_flights 40000    # its first flights only
 
 The use case `flight_eta` as it is, in its partitions. Coverage is counted from the metric records,
 by what was given with each prediction: per month, and per carrier with at least 1,000 labels.
@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 
+from models.outputs.output_records import Output
 from models.replay.backtest import Backtest
-from models.task.output_records import Output
 from usecases.flight_eta import FLIGHT_ETA
 
 LABELS_MIN = 1_000

@@ -11,12 +11,12 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from models.spec import windows
-from models.spec.bounded_text import CHARACTERS_MAX, shortened
-from models.spec.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST
-from models.spec.shared_entries import SharedEntry, SharedSink, plain_key
-from models.spec.tables import Lookup, TableState
-from models.spec.windows import CATEGORIES, OPTIONAL_EMPTY, State, Window
+from models.features import window_declarations as windows
+from models.features.reference_tables import Lookup, TableState
+from models.features.shared_entries import SharedEntry, SharedSink, plain_key
+from models.features.window_declarations import CATEGORIES, OPTIONAL_EMPTY, State, Window
+from models.values.bounded_text import CHARACTERS_MAX, shortened
+from models.values.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST
 from schemas.errors import Malformed
 from schemas.events import Column
 
@@ -62,7 +62,7 @@ class Featurizer:
     """The declared features with the state of their windows, for one partition.
 
     Call order: `compute` at the event, then `enter_event`; `outcome_entries` and `enter` at its
-    outcome. Memory: what the windows hold, see `models.spec.windows`.
+    outcome. Memory: what the windows hold, see `models.features.window_declarations`.
     """
 
     def __init__(

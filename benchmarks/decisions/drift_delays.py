@@ -1,6 +1,6 @@
 """Days until a change is told, by how many calm days came before; false alarms where none is.
 
-    python -P -m benchmarks.drift_delays             # about three minutes
+    python -P -m benchmarks.decisions.drift_delays             # about three minutes
 
 Each change is planted in one feature of a stream of 400 events a day, among nine watched streams
 (three numbers, two categories, each with its share of missing values, the prediction, a model's

@@ -1,6 +1,6 @@
 """False winners among equal arms of an experiment, and how soon a true difference is found.
 
-    python -P -m benchmarks.arm_winners [runs]
+    python -P -m benchmarks.decisions.arm_winners [runs]
 
 Each run is looked at after every block. Beside it: a t-test of the arms' daily differences, read
 once at the end, which takes days for independent and is wrong where units keep their habits.

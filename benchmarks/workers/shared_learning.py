@@ -1,14 +1,13 @@
 """What one model for all partitions costs, and how soon an outcome has reached each of them.
 
-    python -P -m benchmarks.shared_learning learner     # maximum rate, bytes on `models`; no Kafka
-    python -P -m benchmarks.shared_learning freshness   # live, 1,000 events/s on 4 partitions
-    python -P -m benchmarks.shared_learning throughput  # 1 to 64 partitions, own and shared models
+    python -P -m benchmarks.workers.shared_learning learner|freshness|throughput
 
 `learner`: CPU of the learner alone, from an example's bytes to versions packed and signed, with one
-model. `freshness`: of each prediction that is read, how long before the oldest outcome was sent
-that its model had not learnt: so long it took at most to reach the partition's model. `throughput`:
-a backlog on embedded servers, from the first prediction to the last, by one and by two processes;
-all share one machine, so the broker's work and the sender's are in it.
+model, without Kafka. `freshness`: live, at 1,000 events/s on 4 partitions, of each prediction that
+is read, how long before the oldest outcome was sent that its model had not learnt: so long it took
+at most to reach the partition's model. `throughput`: a backlog on embedded servers with 1 to 64
+partitions, own and shared models, from the first prediction to the last, by one and by two
+processes; all share one machine, so the broker's work and the sender's are in it.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ import orjson
 from confluent_kafka import KafkaException, TopicPartition
 from river import compose, forest, tree
 
-from benchmarks.latency import LIGHT, Bench
 from benchmarks.peers.flights_models import MODELS
 from benchmarks.riverrun_flights import RIVERRUN_FLIGHTS
 from benchmarks.servers import servers
+from benchmarks.workers.latency import LIGHT, Bench
 from models.inputs.decoder import PlainRecord
 from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
@@ -224,7 +223,7 @@ def _one(settings: Settings, events: int, partitions: int, learning: str, proces
         "BENCH_PARTITIONS": str(partitions),
         "BENCH_LEARNING": learning,
     }
-    command = [sys.executable, "-P", "-m", "benchmarks.shared_learning", "one"]
+    command = [sys.executable, "-P", "-m", "benchmarks.workers.shared_learning", "one"]
     command += ["--events", str(events), "--workers", str(processes)]
     command += ["--home", str(settings.riverrun_home)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -233,7 +232,7 @@ def _one(settings: Settings, events: int, partitions: int, learning: str, proces
 
 def main() -> int:
     """Measure one of them."""
-    parser = argparse.ArgumentParser(prog="benchmarks.shared_learning")
+    parser = argparse.ArgumentParser(prog="benchmarks.workers.shared_learning")
     parser.add_argument("what", choices=("learner", "freshness", "throughput", "one"))
     parser.add_argument("--events", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=1_000)

@@ -1,6 +1,6 @@
 """How often two equal models get a winner, and how long a true difference takes to be found.
 
-    python -P -m benchmarks.false_winners            # about a minute
+    python -P -m benchmarks.decisions.false_winners            # about a minute
 
 Each run is 250 blocks of 50 paired differences of mean 0, looked at after every block. Next to
 the comparison stands the t-test over single examples on the same runs, read once at the end (as it

@@ -1,6 +1,6 @@
 """Labels of flights corrupted on their way: how soon the baseline is served, and the way back.
 
-    python -P -m benchmarks.corrupted_labels         # about six minutes
+    python -P -m benchmarks.decisions.corrupted_labels         # about six minutes
 
 The use case `flight_eta` as it is, in one partition task: 200,000 flights of the year as they were,
 then 4,000 whose labels are corrupted in eight ways while the models go on learning them, then

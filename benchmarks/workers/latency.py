@@ -1,8 +1,8 @@
 """Publish → committed prediction: median, 99 % and 99.9 % at idle, 800/s and 3,000/s.
 
     make bench-latency, or
-    python -P -m benchmarks.latency [--rate N …] [--seconds N] [--workers N] [--use-case FILE]
-        [--pace JSON]
+    python -P -m benchmarks.workers.latency [--rate N …] [--seconds N] [--workers N]
+        [--use-case FILE] [--pace JSON]
 
 Real flights and their arrivals on embedded servers: a worker answers, this process sends as a
 Poisson stream and reads committed predictions. A latency runs from just before an event is sent to
@@ -43,7 +43,7 @@ from streams.config.use_case_loader import load
 from streams.topics import topic_admin
 from usecases.data import nycflights
 
-LIGHT = str(Path(__file__).with_name("light_flights.py"))
+LIGHT = str(Path(__file__).parents[1] / "light_flights.py")
 WARM_UP = 300  # events before any clock: models made, connections open
 WARM_UP_S = 5.0  # then at the rate itself: the broker's JVM compiles what it is asked for
 ANSWERED_S_MAX = 90.0
@@ -78,7 +78,14 @@ class Bench:
     def start(self) -> None:
         """Start the workers."""
         environment = {**os.environ, **self.settings.environment()}
-        command = [sys.executable, "-P", "-m", "benchmarks.latency", "--use-case", self.file]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "benchmarks.workers.latency",
+            "--use-case",
+            self.file,
+        ]
         command += ["--worker", json.dumps(dict(self.pace))]
         for _ in range(self.count):
             worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)

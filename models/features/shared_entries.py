@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from models.spec.numbers import INT_LEAST, INT_MOST
+from models.values.numbers import INT_LEAST, INT_MOST
 
 SharedEntry = tuple[str, Any, Any]
 """(name of the window, key, value), each as JSON gives it back."""

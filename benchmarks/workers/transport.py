@@ -1,6 +1,7 @@
 """What flows costs, without a model: records/s, CPU an event, latency idle and under load.
 
-    python -P benchmarks/transport.py BOOTSTRAP_SERVERS [--events N] [--partitions N] [--rate N]
+    python -P benchmarks/workers/transport.py BOOTSTRAP_SERVERS [--events N]
+        [--partitions N] [--rate N]
 
 One worker process with a ledger for a task (tests/support/ledger.py): three outputs an event, one
 an outcome, journal, exactly once. CPU is the worker's own, from its start-up to the last commit,
@@ -26,7 +27,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-WORKER = Path(__file__).parent.parent / "tests" / "support" / "ledger_worker.py"
+WORKER = Path(__file__).parents[2] / "tests" / "support" / "ledger_worker.py"
 KINDS = [
     "events",
     "outcomes",

@@ -1,6 +1,6 @@
 """Records a relay carries for each second of CPU: decoded, mapped, keyed, batched and compressed.
 
-python -P -m benchmarks.relay             # half a minute
+python -P -m benchmarks.workers.relay             # half a minute
 
 Without the broker: what is left out is fetching (aiokafka's C parser) and the network. CPU time of
 this process, so that what else the machine does counts less.

@@ -1,6 +1,6 @@
 """What is in the flights' KPI before any model: the baseline, and the best constant added to it.
 
-    python -P -m benchmarks.worth_of_flights         # ten seconds
+    python -P -m benchmarks.decisions.worth_of_flights         # ten seconds
 
 The naive answer is that a flight arrives as late as it left. But schedules leave room, and flights
 make up time in the air: a constant taken off is what any dispatcher knows. It is chosen here in
