@@ -60,7 +60,7 @@ class Bench:
         self.file = use_case
         self.use_case = load(use_case).use_case
         self.names = topic_admin.names_of(self.use_case, self.settings)
-        self.pace = pace
+        self.pace = dict(pace)
         self.count = workers
         self.workers: list[subprocess.Popen[bytes]] = []
         self.sent: dict[bytes, float] = {}
@@ -77,19 +77,15 @@ class Bench:
 
     def start(self) -> None:
         """Start the workers."""
+        self.workers = [self.launch() for _ in range(self.count)]
+
+    def launch(self, health_port: int | None = None) -> subprocess.Popen[bytes]:
+        """Start one worker."""
+        asked = {"pace": self.pace, "health_port": health_port}
+        command = [sys.executable, "-P", "-m", "benchmarks.workers.latency"]
+        command += ["--use-case", self.file, "--worker", json.dumps(asked)]
         environment = {**os.environ, **self.settings.environment()}
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "benchmarks.workers.latency",
-            "--use-case",
-            self.file,
-        ]
-        command += ["--worker", json.dumps(dict(self.pace))]
-        for _ in range(self.count):
-            worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-            self.workers.append(worker)
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
     def stop(self) -> None:
         """End them."""
@@ -196,7 +192,7 @@ class Bench:
         return iter(nycflights.flights())
 
 
-def worker(use_case: str, pace: Mapping[str, Any]) -> int:
+def worker(use_case: str, pace: Mapping[str, Any], health_port: int | None) -> int:
     """A worker as `riverrun worker` starts it, perhaps at another pace."""
     import streams.worker.worker
     from streams.partition.ports import Pace
@@ -206,7 +202,8 @@ def worker(use_case: str, pace: Mapping[str, Any]) -> int:
         paced: Any = lambda: Pace(**pace)  # noqa: E731 - in a class's place
         vars(streams.worker.worker)["Pace"] = paced
     loaded, settings = load(use_case), Settings.load()
-    return operate(loaded, settings, partitions=prepare(loaded, settings))
+    partitions = prepare(loaded, settings)
+    return operate(loaded, settings, partitions=partitions, health_port=health_port)
 
 
 def bench(settings: Settings, given: argparse.Namespace) -> None:
@@ -231,7 +228,7 @@ def main() -> int:
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker is not None:
-        return worker(given.use_case, given.worker)
+        return worker(given.use_case, **given.worker)
     with tempfile.TemporaryDirectory(prefix="riverrun-latency-") as folder:
         home = given.home or Path(folder)
         with servers(home, purge=given.home is None) as endpoints:
