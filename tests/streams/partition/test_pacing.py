@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.task.output_records import Output
+from models.outputs.output_records import Output
 from streams.partition.pacing import NEVER, STILL_S, LearnerPacing, PartitionPacing, Progress
 from streams.replay.fold import Entry
 
