@@ -307,7 +307,7 @@ class Comparison:
     @property
     def not_promised(self) -> str | None:
         """Why the error probability is not promised here, in words; None where it is."""
-        reasons = [self.running.memory_doubt]
+        reasons = [self._memory_doubt]
         if self.missing_outcomes == "unknown" and self.verdict != self._verdict_at_worst:
             reasons.append(missing_doubt(self.labelled, self.missing))
         reasons.append(self._rare_loss_doubt)
@@ -376,6 +376,18 @@ class Comparison:
         """Share of predictions with an outcome, and the most that the others can add."""
         share = self.labelled / max(1, self.labelled + self.missing)
         return share, (1.0 - share) * self.bound
+
+    @property
+    def _memory_doubt(self) -> str | None:
+        """Return in words that memory which is not measured yet could undo the verdict."""
+        doubt = self.running.memory_doubt
+        if doubt is None:
+            return None
+        mean, half = self.running.mean, doubt.factor * self.half_width
+        stands = (self.verdict == "better" and mean - half > self.margin) or (
+            self.verdict == "worse" and mean + half < self.margin
+        )
+        return None if stands else doubt.reason
 
     @property
     def _rare_loss_doubt(self) -> str | None:

@@ -75,7 +75,7 @@ STREAMS = [
         "true gain",
         Blocks,
         partial(cold_start, gain=0.30),
-        {"gain": 0.30, "days_most": 70},
+        {"gain": 0.30, "days_most": 60},
     ),
     *(
         Stream(

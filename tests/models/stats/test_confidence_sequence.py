@@ -279,6 +279,18 @@ def test_a_gain_that_hardly_a_block_went_against_is_not_promised_before_160():
     assert steady(80, rare_losses="none").not_promised is None
 
 
+@pytest.mark.parametrize(("gain", "doubted"), [(0.8, True), (3.0, False)])
+def test_memory_is_a_doubt_only_where_it_could_undo_the_verdict(gain, doubted):
+    """AR(.3) days of deviation 1: long memory of it would widen the bounds threefold."""
+    rng, level = np.random.default_rng(2), 0.0
+    c = Comparison(alpha=0.05, bound=50.0, rare_losses="none")
+    for _ in range(100):
+        level = 0.3 * level + rng.normal()
+        c.update(100, 100 * (gain + level))
+    assert c.verdict == "better"
+    assert ("hang together" in (c.not_promised or "")) is doubted
+
+
 def test_a_gain_that_no_rare_loss_within_the_range_could_undo_is_promised():
     """Of 80 days at most 3/80 have losses unlike any seen: of a range of 1 they cost 0.04."""
     assert steady(80, bound=1.0).not_promised is None
