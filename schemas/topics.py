@@ -123,11 +123,12 @@ SHARED_CATALOGUE: tuple[Topic, ...] = (
 
 SOURCE_CATALOGUE: tuple[Topic, ...] = (
     Topic(
-        "relays",
+        "relay",
         records.JournalEntry,
         "none",
-        "where each relay of the use case's sources goes on",
+        "where the relay of the use case's sources goes on",
         "out",
+        partitioned=False,
     ),
     Topic(
         "schemas",

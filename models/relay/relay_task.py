@@ -1,12 +1,13 @@
 """The relay: a machine that maps foreign records to events and outcomes, and keeps its position.
 
-    orders.v2, chargebacks ──▶ relay n ──▶ events, outcomes of any partition
-                                     └──▶ relays: its journal, on partition n
+    orders.v2, chargebacks ──▶ relay ──▶ events, outcomes of any partition
+                                   └──▶ relay: its journal
 
-Relay n of a use case with N partitions reads the partitions p of its sources with p mod N = n,
-merged by the time of what they become. It has no state but where each input goes on, so its newest
-journal entry is all that a recovery needs. Everything else it has in common with a partition task:
-who drives it (streams/partition/runner.py), and how its outputs and its position are committed.
+A use case has one relay. It reads all partitions of all sources, merged by the time of what they
+become, so what waits is relayed as it happened. It has no state but where each input goes on, so
+its newest journal entry is all that a recovery needs. Everything else it has in common with a
+partition task: who drives it (streams/partition/runner.py), and how its outputs and its position
+are committed.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from schemas.headers import traceparent
 from schemas.partitioner import partition_of
 
 COUNTED = ("events", "outcomes", "passed", "tombstones", "refused", "skipped")
+RELAY = 0
+"""The partition of its journal and of its dead letters."""
+
 SOURCE_HEADER = "riverrun_source"
 """Says on a relayed record where it was: topic/partition/offset."""
 
@@ -56,7 +60,7 @@ class Position(Protocol):
 
 
 class RelayTask:
-    """Relay `number` of a use case. Memory: none but one batch's outputs.
+    """The relay of a use case. Memory: none but one batch's outputs.
 
     `schemas` are those that are known; whoever drives the relay adds to them before it reads. One
     that is first met here, and is not among `stored_schemas`, is published with the record.
@@ -67,7 +71,6 @@ class RelayTask:
     def __init__(
         self,
         use_case: UseCase,
-        number: int,
         inputs: Sequence[RelayInput],
         *,
         partitions: int,
@@ -75,7 +78,7 @@ class RelayTask:
         schemas: Schemas,
         stored_schemas: Collection[int] = (),
     ) -> None:
-        self.partition = number
+        self.partition = RELAY
         self.counts = dict.fromkeys(COUNTED, 0)
         self.clock_s: float | None = None
         self.masking = masking_of(use_case)
@@ -89,7 +92,7 @@ class RelayTask:
         self._stored = set(stored_schemas)
         self._journal = Journal(len(inputs))
         kinds = ["source"] * len(inputs)
-        self._publish = Publisher(use_case.name, number, KINDS[use_case.kind], (), kinds)
+        self._publish = Publisher(use_case.name, RELAY, KINDS[use_case.kind], (), kinds)
 
     # Its position.
 

@@ -51,7 +51,7 @@ from streams.partition.shared_topic import SharedReader
 from streams.replay.fold import Diverged, rolled
 from streams.replay.kafka_log import KafkaLog
 from streams.sources.relay_plan import RelayPlan
-from streams.sources.relays import Relays
+from streams.sources.relay_service import RelayService
 from streams.telemetry.health_server import HealthServer
 from streams.telemetry.measurements import Measurements
 from streams.telemetry.worker_status import publish
@@ -96,7 +96,7 @@ def run_worker(
     learner: Sequence[tuple[str, int]] | None = None,
     prepare: Callable[[Any, bool], None] | None = None,
     flaw: Callable[[Any], str | None] | None = None,
-    relays: RelayPlan | None = None,
+    relay: RelayPlan | None = None,
 ) -> int:
     """Run one worker until it is told to stop; gives the exit code.
 
@@ -107,7 +107,7 @@ def run_worker(
     runs while this worker owns partition 0; `lead_s` is by how much event time a partition may run
     ahead of the others where one model learns from all (None: each learns by itself): then the
     factory makes the learner, too (`LEARNER`), `learner` names its inputs (None: commands and
-    examples), and `flaw` says why a version cannot be used; `relays`: of its sources; `prepare`,
+    examples), and `flaw` says why a version cannot be used; `relay`: of its sources; `prepare`,
     `skip_after`, `shown_name` and `partitions` are `Wiring`'s. The process must run under
     `python -P` with PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
     """
@@ -144,8 +144,8 @@ def run_worker(
             assert partitions is not None
             sources = learner or learner_inputs(partitions, features=False)
             worker.plan = Plan.of(wiring, client, topics, group_id, partitions, lead_s, sources)
-        if relays is not None:
-            worker.relays = Relays(relays, partial(worker._end, DECIDE))
+        if relay is not None:
+            worker.relay = RelayService(relay, partial(worker._end, DECIDE))
         health = None if health_port is None else (health_host, health_port)
         return asyncio.run(worker.main(health, metrics))
 
@@ -179,7 +179,7 @@ class _Worker:
         self.plan: Plan | None = None
         self.sharing: SharedLearning | None = None
         self.readers: list[SharedReader] = []
-        self.relays: Relays | None = None
+        self.relay: RelayService | None = None
         self.clock = ClockWatch()
         self.assigned = False
         self.owned: set[int] = set()
@@ -215,7 +215,7 @@ class _Worker:
             with contextlib.suppress(Exception):
                 self.app.consumer.leave_on_stop()
         await self._stop_app(starting)
-        for beside in (self.sharing, self.relays):
+        for beside in (self.sharing, self.relay):
             if beside is not None:
                 await beside.close()
         if self.serving is not None:
@@ -269,8 +269,8 @@ class _Worker:
 
     def share(self) -> None:
         """Begin to read what partitions share: foreign topics, and the versions of their models."""
-        if self.relays is not None:
-            self.relays.start()
+        if self.relay is not None:
+            self.relay.start()
         if self.plan is not None:
             self.sharing = SharedLearning(self.plan)
             self.wiring = self.sharing.wiring(self.wiring)
@@ -312,8 +312,8 @@ class _Worker:
         for number in self.owned - numbers:
             self.wiring.store.release(number)
         self.owned = numbers
-        if self.relays is not None:
-            self.relays.begin(numbers, generation, self.app.consumer)
+        if self.relay is not None:
+            self.relay.begin(numbers, generation, self.app.consumer)
         if self.sharing is not None and 0 in numbers:
             self.sharing.begin(generation, self.app.consumer)
         elif self.sharing is not None:
@@ -372,9 +372,7 @@ class _Worker:
         runs, self.runs = self.runs, {}
         for partition in stopping.values():
             partition.stop()
-        others = [
-            asyncio.create_task(o.end()) for o in (self.sharing, self.relays) if o is not None
-        ]
+        others = [asyncio.create_task(o.end()) for o in (self.sharing, self.relay) if o is not None]
         if ending := [*runs.values(), *others]:
             await asyncio.wait(ending, timeout=self.wiring.pace.stop_s_max)
         for reader in self.readers:
@@ -422,12 +420,12 @@ class _Worker:
             "warnings": [
                 *self.clock.warnings,
                 *([] if self.topics is None else self.topics.warnings),
-                *([] if self.relays is None else self.relays.warnings),
+                *([] if self.relay is None else self.relay.warnings),
             ],
             "features": None if self.serving is None else self.serving.status(),
             "partitions": partitions,
             **({} if self.sharing is None else {"learner": self.sharing.status()}),
-            **({} if self.relays is None else {"relays": self.relays.status()}),
+            **({} if self.relay is None else {"relay": self.relay.status()}),
         }
 
     async def _start_health(
@@ -442,8 +440,8 @@ class _Worker:
 
     def _rendered(self, metrics: Metrics) -> bytes:
         features = None if self.serving is None else self.serving.status()
-        relays = [] if self.relays is None else self.relays.status()
-        return metrics(list(self.partitions.values()), self.measures, features, relays)
+        relay = None if self.relay is None else self.relay.status()
+        return metrics(list(self.partitions.values()), self.measures, features, relay)
 
     def _telling(self) -> list[asyncio.Task[None]]:
         at, told = self.redis_url, (self.group_id, self.instance, self.status)

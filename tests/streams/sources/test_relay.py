@@ -75,9 +75,7 @@ def relay_on(memory: Memory, use_case: UseCase, kept: KeptState | None = None) -
         memory.wiring(),
         inputs=tuple(places),
         store=FreshStore(
-            lambda n: RelayTask(
-                use_case, n, inputs, partitions=PARTITIONS, definition="d", schemas={}
-            )
+            lambda _: RelayTask(use_case, inputs, partitions=PARTITIONS, definition="d", schemas={})
         ),
         choose=choose_earliest,
         aligned=range(len(places)),
@@ -218,9 +216,7 @@ def test_the_schema_of_a_record_is_kept_beside_it() -> None:
     orders = replace(shop().sources[0], format=Avro())
     use_case = replace(declared(SOURCE), sources=[orders])
     known = {7: WriterSchema(7, "AVRO", schema)}
-    task = RelayTask(
-        use_case, 0, [RelayInput(orders, 0)], partitions=2, definition="d", schemas=known
-    )
+    task = RelayTask(use_case, [RelayInput(orders, 0)], partitions=2, definition="d", schemas=known)
     outputs = []
     for n in range(3):
         stream = BytesIO()
