@@ -131,6 +131,15 @@ SOURCE_CATALOGUE: tuple[Topic, ...] = (
         partitioned=False,
     ),
     Topic(
+        "ids",
+        records.RelayedId,
+        "event id or origin",
+        "keys of relayed events by id, and outcomes that wait for their event",
+        "out",
+        cleanup="compact",
+        partitioned=False,
+    ),
+    Topic(
         "schemas",
         records.SourceSchema,
         "schema id",

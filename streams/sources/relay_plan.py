@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from faust.types import TP
 from models.inputs.merge_order import choose_earliest
 from models.relay.relay_task import RELAY, RelayInput, RelayTask
 from models.spec.use_case import UseCase
+from streams.kafka.compacted import newest_values
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.ports import FreshStore, Pace, PartitionLog, Wiring
 from streams.registry.known_schemas import KnownSchemas
@@ -79,7 +80,7 @@ class RelayPlan:
             kinds=("source",) * len(topic_partitions),
             obeys_skips=False,
             title=lambda _: "relay",
-            roll=partial(resumed, topic_partitions),
+            roll=partial(resumed, topic_partitions, self._ids),
             shorten=self.shorten,
             shown_name=self.shown_name,
         )
@@ -93,6 +94,12 @@ class RelayPlan:
             schemas=schemas.by_id,
             stored_schemas=schemas.stored,
         )
+
+    async def _ids(self) -> Mapping[bytes, bytes]:
+        """Return what is known of ids, where outcomes find their events by them."""
+        if not any(source.by_id for source in self.use_case.sources):
+            return {}
+        return await newest_values(self.client, self.topics["ids"])
 
     def _log(self, topic_partitions: Sequence[TP]) -> RelayLog:
         return RelayLog(self.client, journal=self.topics["relay"], inputs=topic_partitions)
@@ -109,12 +116,18 @@ class RelayPlan:
 
 
 async def resumed(
-    topic_partitions: Sequence[TP], task: Any, log: PartitionLog, on_progress: Callable[[Any], None]
+    topic_partitions: Sequence[TP],
+    read_ids: Callable[[], Awaitable[Mapping[bytes, bytes]]],
+    task: Any,
+    log: PartitionLog,
+    on_progress: Callable[[Any], None],
 ) -> Any:
-    """Return the relay of these inputs at its journal's end: its newest entry is all it needs."""
+    """Return the relay of these inputs at its journal's end: its newest entry and what is known of
+    ids are all it needs.
+    """
     last = await log.last()
     if last is not None:
         await refuse_replaced(log, topic_partitions, last)
-    task.resume(last)
+    task.resume(last, await read_ids())
     on_progress(task)
     return task

@@ -43,10 +43,15 @@ PARCELS = UseCase(
 """
 
 
-def adopting(prefix: str, *, by: str = 'key="depot"') -> str:
-    """Return the text of the use case that adopts both topics; `by`: how outcomes are keyed."""
+def adopting(prefix: str, *, by: str = 'key="depot"', horizon: str = "hours(1_000)") -> str:
+    """Return the text of the use case that adopts both topics; `by`: how outcomes are keyed.
+
+    What is published within a second are days of event time: with a short horizon, what one
+    partition of a source brings a moment later than another would be late.
+    """
     text = _SOURCES.replace("@SENT@", prefix + SENT).replace("@DELIVERED@", prefix + DELIVERED)
     source = SOURCE.replace(_IMPORTED, f"Source, {_IMPORTED}, epoch_ms, number")
+    source = source.replace("horizon=hours(48)", f"horizon={horizon}")
     return source.replace("\nPARCELS = UseCase(\n", text.replace("@BY@", by))
 
 

@@ -27,13 +27,15 @@ class Adopted:
         self.prefix = f"foreign-{uuid4().hex[:8]}."
         self.servers = stack.bootstrap_servers
         self.loop = Loop(stack, folder, adopting(self.prefix, **how))
-        self.producer = ForeignProducer(self.servers, self.prefix, keyed=not how)
+        self.producer = ForeignProducer(self.servers, self.prefix, keyed="by" not in how)
 
 
 @pytest.fixture
-async def adopted(stack: Endpoints, tmp_path: Path) -> AsyncIterator[Adopted]:
-    """The use case of `foreign_parcels`, whose outcomes name the depot."""
-    made = Adopted(stack, tmp_path)
+async def adopted(
+    request: pytest.FixtureRequest, stack: Endpoints, tmp_path: Path
+) -> AsyncIterator[Adopted]:
+    """The use case of `foreign_parcels`, as a test declares it."""
+    made = Adopted(stack, tmp_path, **request.param)
     await make_topics(made.servers, made.prefix)
     yield made
     made.loop.close()
@@ -65,6 +67,7 @@ async def all_once(loop: Loop, count: int) -> None:
         assert set(origins.values()) == {1}
 
 
+@pytest.mark.parametrize("adopted", [{}], indirect=True)
 async def test_foreign_topics_are_answered_once_through_kills(adopted: Adopted) -> None:
     """Other partition counts, librdkafka's partitioner, another key, kill -9 twice: each event is
     answered once, each outcome is learnt once, and the proof holds.
@@ -78,3 +81,13 @@ async def test_foreign_topics_are_answered_once_through_kills(adopted: Adopted) 
     ]
     proof = adopted.loop.run("verify", str(adopted.loop.file), "--all", "--json")
     assert (proof["checked"], proof["different"]) == (COUNT, 0)
+
+
+@pytest.mark.parametrize("adopted", [{"by": 'by="event_id"'}], indirect=True)
+async def test_outcomes_find_their_events_by_id_through_kills(adopted: Adopted) -> None:
+    """Outcomes that know only the event's id, some of which come first: each is learnt once."""
+    rows = parcels(COUNT)
+    early = [row for row in rows if row[0] == "outcome"][:20]
+    await killed_twice(adopted, early + [row for row in rows if row not in early])
+    await all_once(adopted.loop, COUNT)
+    assert await adopted.loop.values("dead-letter") == []
