@@ -104,7 +104,7 @@ class JournalEntry(OutputRecord):
         default=None, description="Where models are shared: the time reached, seconds, UTC."
     )
     inputs: list[tuple[str, int]] | None = Field(
-        default=None, description="Of a relay: topic and partition of each input."
+        default=None, description="Of the relay: topic and partition of each input."
     )
     redefined: Redefined | None = Field(
         default=None, description="This entry began that definition; it has no runs."

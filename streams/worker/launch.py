@@ -106,7 +106,7 @@ def operate(
         learner=learner_inputs(partitions, features=use_case.shares_features),
         prepare=prepare,
         flaw=versions.flaw if shared else None,
-        relays=relays_of(loaded, settings, partitions),
+        relay=relay_of(loaded, settings, partitions),
         client=settings.kafka_client(),
         topics=topic_admin.names_of(loaded.use_case, settings),
         group_id=group,
@@ -122,7 +122,7 @@ def operate(
     return run_worker(config)
 
 
-def relays_of(loaded: LoadedUseCase, settings: Settings, partitions: int) -> RelayPlan | None:
+def relay_of(loaded: LoadedUseCase, settings: Settings, partitions: int) -> RelayPlan | None:
     """Return the plan of what relays the use case's sources; None where it has none."""
     if not loaded.use_case.sources:
         return None

@@ -46,7 +46,7 @@ class WorkerConfig:
             learns from all; None: each learns by itself.
         learner: The learner's inputs; None: commands and examples.
         flaw: Says why a version of a shared model cannot be used; None where it can.
-        relays: Of the use case's sources.
+        relay: Of the use case's sources.
 
     The other fields are those of `streams.partition.ports.Wiring`.
     """
@@ -76,7 +76,7 @@ class WorkerConfig:
     learner: Sequence[tuple[str, int]] | None = None
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     flaw: Callable[[Any], str | None] | None = None
-    relays: RelayPlan | None = None
+    relay: RelayPlan | None = None
 
     def wiring(self) -> Wiring:
         """Return what each partition's runner is given."""
