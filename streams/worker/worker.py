@@ -92,7 +92,7 @@ def run_worker(
     skip_after: int = 0,
     shown_name: str = "USECASE",
     partitions: int | None = None,
-    lead_s: float | None = None,
+    lead_s: Callable[[int], float] | None = None,
     learner: Sequence[tuple[str, int]] | None = None,
     prepare: Callable[[Any, bool], None] | None = None,
     flaw: Callable[[Any], str | None] | None = None,
@@ -104,11 +104,11 @@ def run_worker(
     arguments; `topics` kind → name, inputs among them only as far as they exist; `group_id` also
     names the transactions. `instance` is the static member id (None: the lowest free one of this
     host), `claimed` one that the caller holds; `health_port` None: no server, 0: any; `beside`
-    runs while this worker owns partition 0; `lead_s` is by how much event time a partition may run
-    ahead of the others where one model learns from all (None: each learns by itself): then the
-    factory makes the learner, too (`LEARNER`), `learner` names its inputs (None: commands and
-    examples), and `flaw` says why a version cannot be used; `relays`: of its sources; `prepare`,
-    `skip_after`, `shown_name` and `partitions` are `Wiring`'s. The process must run under
+    runs while this worker owns partition 0; `lead_s` (of how many records are learnt) is by how
+    much event time a partition may run ahead where one model learns from all (None: each by
+    itself): the factory makes the learner then (`LEARNER`), `learner` names its inputs (None:
+    commands and examples), and `flaw` says why a version cannot be used; `relays`: of its sources;
+    `prepare`, `skip_after`, `shown_name` and `partitions` are `Wiring`'s. It must run under
     `python -P` with PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
     """
     inputs = tuple(topics.get(kind) for kind in INPUTS)
