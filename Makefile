@@ -70,11 +70,11 @@ chaos-cluster: setup  ## Three brokers, replication 3, min in-sync 2, hard bounc
 	  --only "broker killed" --seed $(SEED)
 
 bench-curves: setup  ## Against partitions and load on Kafka, and a restart with a million waiting
-	$(BIN)/python -P -m benchmarks.kafka_curves
-	$(BIN)/python -P -m benchmarks.restart
+	$(BIN)/python -P -m benchmarks.workers.kafka_curves
+	$(BIN)/python -P -m benchmarks.workers.restart
 
 bench-latency: setup  ## Publish to committed prediction: idle, 800/s and 3,000/s, with its cost
-	$(BIN)/python -P -m benchmarks.latency
+	$(BIN)/python -P -m benchmarks.workers.latency
 
 # riverrun beside hand-written aiokafka, Bytewax, Quix Streams and Faust; peers in benchmarks/.envs.
 BENCH := $(BIN)/python -P -m benchmarks.side_by_side

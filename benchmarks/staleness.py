@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 from river import datasets, linear_model, naive_bayes, optim, preprocessing, tree
 
 from models.serving.model_slot import ModelSlot
-from models.spec.durations import minutes
 from models.spec.use_case import Freshness
 from models.training.schedule import VersionSchedule
+from models.values.durations import minutes
 from usecases.data.nycflights import flights
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))

@@ -23,12 +23,12 @@ from models.inputs.journal import Journal
 from models.inputs.json_bytes import encoded
 from models.inputs.merge_order import choose_earliest
 from models.inputs.skipped_records import Place, Skip
+from models.outputs.output_records import Output, Publisher
 from models.relay.record_mapper import MappedRecord, RecordMapper
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import KINDS
 from models.spec.source import Source
 from models.spec.use_case import UseCase
-from models.task.output_records import Output, Publisher
 from schemas.errors import Rejected, Skipped
 from schemas.headers import traceparent
 from schemas.partitioner import partition_of

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
+from models.outputs.output_records import Output
 from models.promotion.block_merger import BlockMerger
 from models.promotion.commands import order
 from models.promotion.decider import Decided, Decider
 from models.promotion.standings import standings
 from models.replay.backtest import Backtest
-from models.task.output_records import Output
 from schemas.commands import Command
 
 

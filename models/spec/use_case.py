@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from models.spec.durations import days, hours, minutes
-from models.spec.features import Feature
+from models.features.featurizer import Feature
+from models.features.reference_tables import Lookup, Table
+from models.features.window_declarations import Window
 from models.spec.label_fold import LabelFold
-from models.spec.numbers import amount
 from models.spec.source import Source
-from models.spec.tables import Lookup, Table
-from models.spec.windows import Window
+from models.values.durations import days, hours, minutes
+from models.values.numbers import amount
 from schemas.events import Event, Outcome
 
 Kind = Literal["regression", "binary", "multiclass"]

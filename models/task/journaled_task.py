@@ -15,11 +15,11 @@ import orjson
 from models.inputs.decoder import DecodedRecord, Record
 from models.inputs.journal import Journal, digest_of
 from models.inputs.skipped_records import SUBJECT, Place, Skip, Skips
+from models.outputs.lifecycle_log import LifecycleLog
+from models.outputs.output_records import Output, Publisher
 from models.serving.model_router import ModelRouter
 from models.spec.use_case import UseCase
-from models.task.lifecycle_log import LifecycleLog
 from models.task.model_restore import ModelRestore
-from models.task.output_records import Output, Publisher
 from schemas.commands import Command
 from schemas.errors import Rejected, Skipped
 

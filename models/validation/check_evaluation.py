@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from models.spec.durations import LONGEST_S, SHORTEST_S
 from models.spec.problem_types import DECLARABLE, is_metric
 from models.spec.use_case import MissingOutcomes, UseCase
 from models.validation.findings import Findings, is_number, nearest, takes
+from models.values.durations import LONGEST_S, SHORTEST_S
 from schemas.personal_data import personal_paths
 
 

@@ -19,10 +19,10 @@ from aiokafka import TopicPartition
 from pydantic_core import from_json
 
 from models.inputs.decoder import EVENTS, KIND_HEADER, OUTCOMES, parsed_input
-from models.spec.numbers import INT_LEAST, INT_MOST
 from models.spec.personal_data import Masking
 from models.spec.use_case import UseCase
 from models.task.partition_task import PartitionTask
+from models.values.numbers import INT_LEAST, INT_MOST
 from schemas.topics import INPUTS
 from streams.config.settings import Settings
 from streams.inspection.model_lessons import (

@@ -22,9 +22,9 @@ from typing import Any
 
 import orjson
 
+from models.outputs.output_records import Output
 from models.replay.state_migration import kept_models
 from models.task.learner_task import LEARNER, LearnerTask
-from models.task.output_records import Output
 from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
 from streams.config.naming import group_of, title_of, transactional_id

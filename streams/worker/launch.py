@@ -37,6 +37,7 @@ from streams.worker.feature_store_writer import FeatureStoreWriter
 from streams.worker.gc_tuning import bound_pauses
 from streams.worker.table_relay import TableRelay
 from streams.worker.worker import run_worker
+from streams.worker.worker_config import WorkerConfig
 
 log = logging.getLogger("riverrun.worker")
 
@@ -95,8 +96,8 @@ def operate(
     group = group_of(loaded, settings)
     shared = use_case.is_shared(partitions)
     store = store_of(loaded, settings, fresh) if settings.redis_url is not None else None
-    return run_worker(
-        fresh,
+    config = WorkerConfig(
+        factory=fresh,
         store=store,
         on_stopped=None if store is None else store.close,
         roll=Eras(loaded, settings, topic_admin.names_of(use_case, settings), partitions).roll,
@@ -120,6 +121,7 @@ def operate(
         health_port=health_port,
         metrics=PrometheusExporter(use_case, loaded.definition).render,
     )
+    return run_worker(config)
 
 
 def relays_of(loaded: LoadedUseCase, settings: Settings, partitions: int) -> RelayPlan | None:

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import COMMANDS, EVENTS, OUTCOMES
+from models.outputs.output_records import Output
 from models.pending.codec import WAITING, state_of, time_of
 from models.replay.backtest import run
-from models.spec.durations import hours
 from models.spec.use_case import Segments
-from models.spec.windows import over_events, over_outcomes
-from models.task.output_records import Output
+from models.values.durations import hours
 from schemas.partitioner import partition_of
 from schemas.records import JournalEntry
 from tests.support.one_partition import RECORDS, delivery, linear, order, use_case

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from models.outputs.output_records import Output
 from models.spec.use_case import Freshness
-from models.task.output_records import Output
 from models.training.schedule import lead_s
 from streams.partition.pacing import NEVER, STILL_S, LearnerPacing, PartitionPacing, Progress
 from streams.replay.fold import Entry
