@@ -7,7 +7,7 @@ from tests.gallery.claim import SHORT, Result, Run, Size, failures_allowed, judg
 from tests.gallery.registry import CLAIMS, STREAMS
 from tests.gallery.stream import Blocks
 from tests.gallery.table import measured, summary
-from tests.gallery.verdict_claims import measure_winners
+from tests.gallery.verdict_claims import false_winners
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,7 @@ def test_failures_beyond_the_limit_are_told_unless_they_were_marked():
 def test_where_nothing_is_promised_the_verdict_itself_says_why(name, mark):
     """No stream is exempt by its name: what fails unmarked is within the budget."""
     stream = next(stream for stream in STREAMS if stream.name == name)
-    result = measure_winners(stream, Size(runs=100, length=120, full=False))
-    assert result.status == "not promised" or name == "day effect AR(.95)"
-    assert result.status != "fail"
-    assert mark in result.reason or result.status == "pass"
+    runs = false_winners(stream, Size(runs=100, length=120, full=False))
+    marks = [run.mark for run in runs if run.mark is not None]
+    assert sum(run.unmarked for run in runs) <= failures_allowed(100, 0.05)
+    assert len([text for text in marks if mark in text]) > 0.9 * len(marks) > 0

@@ -52,10 +52,15 @@ def false_winner(run: Course, blocks: Blocks, **options: Any) -> Run:
     return Run(mark is not None, unmarked=False, mark=mark)
 
 
+def false_winners(stream: Stream[Blocks], size: Size) -> list[Run]:
+    """Return whether each run had a false winner, and how it was marked."""
+    blocks = stream.sample(size.seed, size.runs, size.length)
+    return [false_winner(run, blocks) for run in runs_of(blocks)]
+
+
 def measure_winners(stream: Stream[Blocks], size: Size) -> Result:
     """Count false winners, and those of them that carry no "not promised"."""
-    blocks = stream.sample(size.seed, size.runs, size.length)
-    return judged([false_winner(run, blocks) for run in runs_of(blocks)], ALPHA)
+    return judged(false_winners(stream, size), ALPHA)
 
 
 def days_until_better(run: Course, blocks: Blocks, alpha: float) -> float:
