@@ -14,8 +14,8 @@ from faust.types import TP
 from models.inputs.journal import mark_of
 from schemas.errors import Incompatible
 from streams.partition.ports import PartitionLog
-from streams.replay.fold import Entry
 from streams.replay.input_positions import made_anew
+from streams.replay.journal_fold import Entry
 from streams.replay.kafka_log import KafkaLog
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.outputs.output_records import Output
 from streams.partition.pacing import NEVER, STILL_S, LearnerPacing, PartitionPacing, Progress
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 
 
 class Clock:
