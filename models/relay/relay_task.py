@@ -53,7 +53,7 @@ class RelayInput(NamedTuple):
 
 
 class Position(Protocol):
-    """What a relay needs of its newest journal entry (streams/replay/fold.py)."""
+    """What a relay needs of its newest journal entry (streams/replay/journal_fold.py)."""
 
     seq: int
     step: int

@@ -27,7 +27,7 @@ from streams.config.settings import Settings
 from streams.kafka.topic_reader import TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation
-from streams.replay.fold import Diverged
+from streams.replay.journal_fold import Diverged
 from streams.snapshots.model_transfer import pickled
 from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
 

@@ -21,7 +21,7 @@ from models.values.durations import minutes
 from schemas.topics import INPUTS, topic_names
 from streams.partition.ports import Pace
 from streams.partition.runner import State
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from streams.worker.worker import AGAIN, BUG, CLEAN, DECIDE
 from tests.simulation.broker import Kafka, Message, Transaction
 from tests.simulation.checks import Safety
