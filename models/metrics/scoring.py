@@ -26,18 +26,28 @@ StoodIn = tuple[str, tuple[float, ...] | None]
 """A model that the baseline was scored for, and the losses of its own value, if it had one."""
 
 
+class OwnGain(NamedTuple):
+    """What a segment's own model gained over the pooled one of its name on one example.
+
+    `gain` and `pooled_cost` are in the KPI's unit; NaN where there is no KPI.
+    """
+
+    model: str
+    gain: float
+    pooled_cost: float
+
+
 class Judged(NamedTuple):
     """One labelled prediction.
 
-    `own`: (model, gain in KPI, NaN where there is none) of the segment's own models over the pooled
-    ones. `paired` as in `WindowedMetrics.scored`; `stood_in`: models whose value could not have
-    been served.
+    `own`: what the segment's own models gained over the pooled ones. `paired` as in
+    `WindowedMetrics.scored`; `stood_in`: models whose value could not have been served.
     """
 
     label: Any
     weight: float | None
     scores: list[Score]
-    own: list[tuple[str, float]]
+    own: list[OwnGain]
     paired: bool
     stood_in: Sequence[StoodIn] = ()
 
@@ -149,7 +159,7 @@ class Judge:
         scores: list[Score],
         mine: list[tuple[str, Said]],
         kpis: Sequence[float | None],
-    ) -> list[tuple[str, float]]:
+    ) -> list[OwnGain]:
         """Return what segment models gained over the global ones of the same name."""
         pooled = {name: kpi for name, kpi, _ in scores[2:]}
         lower = self._use_case.kpi.better == "lower"
@@ -159,9 +169,9 @@ class Judge:
                 continue  # it was not asked
             other = pooled[name]
             if kpi is None or other is None:
-                gains.append((name, math.nan))
+                gains.append(OwnGain(name, math.nan, math.nan))
             else:
-                gains.append((name, other - kpi if lower else kpi - other))
+                gains.append(OwnGain(name, other - kpi if lower else kpi - other, other))
         return gains
 
     def _kpis(

@@ -24,7 +24,7 @@ import orjson
 from models.promotion.block_merger import Block, Record, seconds
 from models.promotion.comparison import Contender, Question
 from models.spec.experiment_arms import CHAMPION
-from models.spec.use_case import MissingOutcomes, UseCase
+from models.spec.use_case import UseCase
 from models.stats.ab_test import AbTest
 from models.stats.alpha_spending import AlphaSpending
 from models.stats.confidence_sequence import Comparison
@@ -80,9 +80,7 @@ class Decider:
         alpha = self.use_case.contest.alpha
         # Segments' own models have the other half.
         self.budget = AlphaSpending(alpha if self.use_case.segments is None else alpha / 2)
-        contest = Comparison(
-            alpha=alpha, bound=self._bound, counts_warm_up=True, missing_outcomes=self._missing
-        )
+        contest = self._comparison(alpha, counts_warm_up=True)
         self.worth = Contender("worth", "served", "baseline", contest, 0.0)
 
     @property
@@ -94,9 +92,15 @@ class Decider:
     def _sign(self) -> float:
         return 1.0 if self.use_case.kpi.better == "lower" else -1.0
 
-    @property
-    def _missing(self) -> MissingOutcomes:
-        return self.use_case.contest.missing
+    def _comparison(self, alpha: float, *, counts_warm_up: bool = False) -> Comparison:
+        declared = self.use_case.contest
+        return Comparison(
+            alpha=alpha,
+            bound=self._bound,
+            counts_warm_up=counts_warm_up,
+            missing_outcomes=declared.missing,
+            rare_losses=declared.rare_losses,
+        )
 
     def take(self, block: Block) -> Decided:
         """Add the next block; return the standings after it, and what a rule proposes."""
@@ -191,10 +195,11 @@ class Decider:
         alpha = 2.0 * share.alpha
         contest: Comparison | AbTest
         if question == "shadow":
-            contest = Comparison(alpha=alpha, bound=self._bound, missing_outcomes=self._missing)
+            contest = self._comparison(alpha)
         else:
             lower = self.use_case.kpi.better == "lower"
-            contest = AbTest(alpha, self._bound, lower, missing_outcomes=self._missing)
+            missing = self.use_case.contest.missing
+            contest = AbTest(alpha, self._bound, lower, missing_outcomes=missing)
         rule = self.use_case.promotion
         return Contender(
             question,

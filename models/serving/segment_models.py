@@ -6,11 +6,12 @@ default the champion, and another champion's begin anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from models.metrics.scoring import OwnGain
 from models.serving.model_slot import ModelSlot
-from models.serving.segment_promotion import SegmentPromotion
+from models.serving.segment_promotion import SegmentPromotion, comparison_of_segment
 from models.spec.use_case import UseCase
 from models.stats.alpha_spending import AlphaSpending
 from models.stats.confidence_sequence import Comparison
@@ -31,8 +32,6 @@ class SegmentModels:
     def __init__(self, use_case: UseCase, partitions: int) -> None:
         self._use_case = use_case
         self._declared = use_case.segments
-        least, most = use_case.kpi.range
-        self._bound = most - least
         # Half of the error budget is the segments', in equal parts the partitions'.
         self.budget = AlphaSpending(use_case.contest.alpha / 2 / partitions)
         # Least recently used first: a dict keeps the order in which keys were last put in.
@@ -77,7 +76,8 @@ class SegmentModels:
         return ModelSlot(name, segment, self._use_case.models[name]())
 
     def _earning(self, name: str, segment: str, now: float) -> SegmentPromotion:
-        return SegmentPromotion(now, self.budget.spend(f"{name}[{segment}]"), self._bound)
+        alpha = self.budget.spend(f"{name}[{segment}]")
+        return SegmentPromotion(now, comparison_of_segment(self._use_case, alpha))
 
     def renew(self, model: str, now: float) -> None:
         """Begin that model's copies anew, in every segment."""
@@ -102,23 +102,34 @@ class SegmentModels:
         return segments
 
     def gained(
-        self, segment: str | None, start: float, time: float, gains: list[tuple[str, float]]
+        self, segment: str | None, start: float, time: float, gains: Sequence[OwnGain]
     ) -> None:
-        """Return what own models gained over the pooled ones on one example of the block at
-        `start`.
-        """
-        earnings = self.earning.get(segment or "", {})
-        for model, gain in gains:
-            earning = earnings.get(model)
-            if earning is not None and time >= earning.began:
-                earning.update(start, gain)
+        """Count what own models gained over the pooled ones on an example of the block `start`."""
+        for gain in gains:
+            earning = self._earning_at(segment, gain.model, time)
+            if earning is not None:
+                earning.update(start, gain.gain, gain.pooled_cost)
+
+    def note_missing(
+        self, segment: str | None, start: float, time: float, models: Iterable[str]
+    ) -> None:
+        """Count a prediction of the block `start` that expired without a label."""
+        for model in models:
+            earning = self._earning_at(segment, model, time)
+            if earning is not None:
+                earning.note_missing(start)
+
+    def _earning_at(self, segment: str | None, model: str, time: float) -> SegmentPromotion | None:
+        earning = self.earning.get(segment or "", {}).get(model)
+        return earning if earning is not None and time >= earning.began else None
 
     def settle(self, frontier: float) -> list[Turned]:
         """Take in the blocks that start before; whose place changed hands by it."""
         turned = []
         for segment in sorted(self.earning):
             for model, earning in self.earning[segment].items():
-                decided = earning.settle(frontier, f"{model}[{segment}]", self.budget)
+                name = f"{model}[{segment}]"
+                decided = earning.settle(frontier, name, self.budget, self._use_case)
                 if decided is not None:
                     turned.append(Turned(segment, model, earning.earned, decided))
         return turned

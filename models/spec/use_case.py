@@ -24,6 +24,7 @@ Kind = Literal["regression", "binary", "multiclass"]
 MetricName = str
 Action = Literal["alert", "reset", "challenger", "fallback"]
 MissingOutcomes = Literal["unknown", "by chance", "worst"]
+RareLosses = Literal["unknown", "none"]
 Learning = Literal["shared", "partition"]
 
 
@@ -92,6 +93,9 @@ class Contest:
     error budget of the use case: the chance that any false winner is ever named. `missing`: what is
     assumed of outcomes that never come: that they are missing "by chance", that each is as bad as
     the KPI's range allows ("worst"), or nothing ("unknown": what they could undo is not promised).
+    `rare_losses`: what is assumed of losses so rare that they have not been seen: that there are
+    "none", or nothing ("unknown": a verdict that hardly any block went against is not promised
+    before there are 160 of them).
     """
 
     shadow: float = 1.0
@@ -102,6 +106,7 @@ class Contest:
     shared: bool = False
     alpha: float = 0.05
     missing: MissingOutcomes = "unknown"
+    rare_losses: RareLosses = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ both.
 Dependence. Within a block: any. Between blocks the proof needs that the past does not foretell the
 next gain. So the same bets are made on single blocks *and* on groups of seven, all must cross, and
 the running mean's interval is widened by the memory that was measured. `not_promised` says where
-that is not enough, or where outcomes are missing that could undo the verdict.
+that is not enough, where outcomes are missing that could undo the verdict, or where hardly a block
+went against it, so that a loss which comes once in many blocks may not have been seen.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from models.spec.use_case import MissingOutcomes
+from models.spec.use_case import MissingOutcomes, RareLosses
 from models.stats.running_mean import RunningMean
 
 LEAST_VARIANCE = 1e-300
@@ -53,6 +54,11 @@ STEADY = 8.0
 """At most so many times the scale is the usual gain of a block."""
 GROUPS_LEAST = 4
 """The fewest bets that can make a gambler rich at a level of 5 %; at a smaller level it is more."""
+LOSSES_LEAST, LOSSES_KNOWN_AFTER = 5, 160
+"""Losing blocks below which rare losses count as not seen yet, and the blocks after which a loss
+that comes once in 40 has been seen in all but 2 % of use cases."""
+RULE_OF_THREE = 3.0
+"""What never happened in n blocks happens in at most 3/n of all, with confidence 95 %."""
 
 Verdict = Literal["better", "worse", "undecided"]
 
@@ -174,7 +180,9 @@ class Comparison:
     The first `warm_blocks` only measure the scale; they are part of the mean, and of what the
     interval is about, only where `counts_warm_up`. `missing_outcomes` is what is assumed of them:
     that they are missing "by chance", that each is as bad as the range allows ("worst"), or nothing
-    ("unknown": a verdict that they could undo is not promised).
+    ("unknown": a verdict that they could undo is not promised). `rare_losses` is what is assumed of
+    losses that none of the blocks so far had ("none", or nothing: "unknown"). `losing` counts the
+    blocks whose own gain was below the margin.
 
     A verdict is as of now: it ends when later blocks bear it out no longer. 25 µs a block; constant
     memory (2 kB pickled).
@@ -199,7 +207,9 @@ class Comparison:
     warm_blocks: int = 7
     counts_warm_up: bool = False
     missing_outcomes: MissingOutcomes = "unknown"
+    rare_losses: RareLosses = "unknown"
     seen: int = 0
+    losing: int = 0
     labelled: int = 0
     missing: int = 0
     total: float = 0.0
@@ -247,6 +257,7 @@ class Comparison:
             self.usual_cost = usual_cost + (abs(cost / count) - usual_cost) / self.seen
         self.labelled += count
         self.total += gain
+        self.losing += value < self.margin
         if warm:
             self._judge()
 
@@ -296,9 +307,10 @@ class Comparison:
     @property
     def not_promised(self) -> str | None:
         """Why the error probability is not promised here, in words; None where it is."""
-        reasons = [self.running.memory_doubt]
+        reasons = [self._memory_doubt]
         if self.missing_outcomes == "unknown" and self.verdict != self._verdict_at_worst:
             reasons.append(missing_doubt(self.labelled, self.missing))
+        reasons.append(self._rare_loss_doubt)
         return "; ".join(reason for reason in reasons if reason) or None
 
     @property
@@ -364,6 +376,34 @@ class Comparison:
         """Share of predictions with an outcome, and the most that the others can add."""
         share = self.labelled / max(1, self.labelled + self.missing)
         return share, (1.0 - share) * self.bound
+
+    @property
+    def _memory_doubt(self) -> str | None:
+        """Return in words that memory which is not measured yet could undo the verdict."""
+        doubt = self.running.memory_doubt
+        if doubt is None:
+            return None
+        mean, half = self.running.mean, doubt.factor * self.half_width
+        stands = (self.verdict == "better" and mean - half > self.margin) or (
+            self.verdict == "worse" and mean + half < self.margin
+        )
+        return None if stands else doubt.reason
+
+    @property
+    def _rare_loss_doubt(self) -> str | None:
+        """Return in words that losses which were not seen yet could undo the verdict."""
+        if self.rare_losses == "none" or self.verdict != "better":
+            return None
+        if self.losing >= LOSSES_LEAST or self.seen >= LOSSES_KNOWN_AFTER:
+            return None
+        unseen = RULE_OF_THREE / self.seen * self.bound
+        if self._verdict(self.margin + unseen, self.margin + unseen) == "better":
+            return None
+        return (
+            f"only {self.losing} of {self.seen} blocks went against the verdict, so a rare large "
+            f"loss may not have been seen yet (before {LOSSES_KNOWN_AFTER} blocks); if there is "
+            'none, declare Contest(rare_losses="none")'
+        )
 
     def _all_refute(self, margin: float, sign: float) -> bool:
         return all(self._refutes_up_to(wager, margin, sign) for wager in self.wagers)

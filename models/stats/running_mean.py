@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 TAU = 7.0
 """Blocks about which the bounds are tightest; 7 keeps them within 10 % of that up to 100."""
@@ -29,12 +30,21 @@ SIZES = (1, WEEK, 28)
 """Blocks of a group, ascending."""
 COUNTS_LEAST = (4, 4, 6)
 """Groups of each size before their variance is used."""
-CORRELATION_MOST = 0.2
+CORRELATION_MOST = 0.1
 """Correlation of successive blocks above which their memory has to be measured first."""
+KNOWN_AFTER = 336
+"""Blocks after which it is: there are twelve groups of 28 then."""
 RATIO_MOST = 2.5
 """Ratio of the variance of 28 blocks to four times that of 7 above which memory is called long."""
 POWER_MAX = 700.0
 """Its exponential is still a float."""
+
+
+class MemoryDoubt(NamedTuple):
+    """Why bounds may be too narrow, and how many times as wide they should be (inf: unknown)."""
+
+    reason: str
+    factor: float
 
 
 @dataclass(slots=True)
@@ -131,24 +141,37 @@ class RunningMean:
         return widest * math.sqrt(blocks) / (self.weight / self.blocks * blocks)
 
     @property
-    def memory_doubt(self) -> str | None:
-        """Why these bounds may be too narrow, in words; None where the data shows no reason."""
+    def memory_doubt(self) -> MemoryDoubt | None:
+        """Why these bounds may be too narrow; None where the data shows no reason.
+
+        A correlation r may be that of long memory of order d = r/(1 + r) (Hosking 1981), for which
+        the bounds after n blocks should be n^d times as wide.
+        """
         longest = self.groups[-1]
-        if longest.count < COUNTS_LEAST[-1]:
-            if self.blocks < COUNTS_LEAST[0] or self.correlation <= CORRELATION_MOST:
-                return None
-            return (
-                f"successive blocks hang together (correlation {self.correlation:.2f}), and for "
-                f"how long is known after {longest.size * COUNTS_LEAST[-1]} blocks"
+        if self.blocks < longest.size:
+            reason = (
+                f"whether blocks hang together cannot be told from {self.blocks} of them; "
+                f"{longest.size} are needed"
             )
+            return MemoryDoubt(reason, math.inf)
+        correlation = self.correlation
+        if self.blocks < KNOWN_AFTER and correlation > CORRELATION_MOST:
+            reason = (
+                f"successive blocks hang together (correlation {correlation:.2f}), and for how "
+                f"long is known after {KNOWN_AFTER} blocks"
+            )
+            return MemoryDoubt(reason, self.blocks ** (correlation / (1.0 + correlation)))
+        if longest.count < COUNTS_LEAST[-1]:
+            return None
         mean = self.mean
         ratio = longest.variance(mean) / (self.groups[-2].variance(mean) or math.inf)
         if ratio <= RATIO_MOST:
             return None
-        return (
+        reason = (
             f"gains hang together over months: {longest.size} blocks vary {ratio:.1f} times as "
             "much as they would if weeks were independent"
         )
+        return MemoryDoubt(reason, math.inf)
 
     def _variances(self, blocks: int, floor: float) -> list[tuple[float, int]]:
         """Variance per block of each size of groups, extrapolated, and its degrees of freedom."""

@@ -330,16 +330,25 @@ class OutcomeHandler:
         parts.live.pop(event_id, None)
         if not waiting.silent:
             parts.tally.expired(waiting.time, asked.groups)
-        if parts.use_case.label_on_timeout is None or event_id in parts.quarantine.held:
-            return
-        judged = parts.judge.default(asked.event, waiting.said)
+        judged = None
+        if parts.use_case.label_on_timeout is not None and event_id not in parts.quarantine.held:
+            judged = parts.judge.default(asked.event, waiting.said)
         if judged is None:
+            self._note_missing(asked, waiting)
             return
         self._score(asked, waiting, judged)
         training = self.teach(asked, waiting, judged, [], now, out)
         delay = now - waiting.time
         learnt = Learnt(None, judged.label, delay, True, judged.kpi, training=training)
         self._example(asked, waiting, learnt, out)
+
+    def _note_missing(self, asked: Question, waiting: PendingPrediction) -> None:
+        """Count it as missing for the segment's own models that predicted it."""
+        own = [model for model, said in waiting.said[2].items() if said is not None]
+        if own and not waiting.silent:
+            parts = self._parts
+            start = parts.tally.start_of(waiting.time)
+            parts.roster.own.note_missing(asked.segment, start, waiting.time, own)
 
     def _unmatched(self, taken: DecodedRecord) -> Unmatched:
         """Why an outcome has no prediction: its event never came, or was forgotten by then."""

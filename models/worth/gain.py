@@ -182,6 +182,7 @@ def comparison_of(use_case: UseCase, alpha: float, price: float = 0.0) -> Compar
         margin=price,
         counts_warm_up=True,
         missing_outcomes=use_case.contest.missing,
+        rare_losses=use_case.contest.rare_losses,
     )
 
 

@@ -116,6 +116,13 @@ def headline(worth: Worth) -> str:
     )
 
 
+def verdict(gain: Gain) -> str:
+    """Return the verdict on a gain, and that it is not promised where it is not."""
+    if gain.not_promised is None or gain.verdict == "not known yet":
+        return gain.verdict
+    return f"{gain.verdict}, not promised"
+
+
 def certainty(gain: Gain, unit: str, alpha: float) -> str:
     """Return the confidence sequence in words."""
     if gain.total_lower is None and gain.total_upper is None:

@@ -31,6 +31,7 @@ def page(worth: Worth) -> str:
         segments=_segments_chart(worth),
         segment_rows=sorted(worth.segments, key=_by_total),
         between=plain_language.between,
+        verdict=plain_language.verdict,
         answerers=_line_names(worth),
     )
 

@@ -66,7 +66,7 @@ _RIVER_FUNCTIONS = {
 }
 _OURS = {
     "models.serving.learned_limits": "LearnedLimits",
-    "models.serving.segment_promotion": "SegmentPromotion",
+    "models.serving.segment_promotion": "OpenBlock SegmentPromotion",
     "models.spec.experiment_arms": "Drawn",
     "models.serving.river_models": "SettledSelect",
     "models.stats.alpha_spending": "AlphaSpending",

@@ -104,6 +104,23 @@ def numbers(
     return Answers(*costs, abs(naive), 1_000.0, None, label, label + naive)
 
 
+def corrupted(
+    corrupt: Callable[[Floats], Floats], rng: np.random.Generator, runs: int, length: int
+) -> Answers:
+    """Draw labels that are corrupted from `BROKEN_AT` on, and a champion that fits them at once.
+
+    The baseline errs by 10 from the true label, of sd 20; the champion by 8 from the one that came.
+    """
+    shape = (runs, length)
+    true = rng.normal(0.0, 20.0, shape)
+    baseline = true + rng.normal(0.0, 10.0, shape)
+    label = true.copy()
+    label[:, BROKEN_AT:] = corrupt(true[:, BROKEN_AT:])
+    naive = abs(baseline - label)
+    costs = abs(rng.normal(0.0, 8.0, shape)), np.minimum(naive, 1_000.0)
+    return Answers(*costs, naive, 1_000.0, None, label, baseline)
+
+
 def constant(rng: np.random.Generator, runs: int, length: int) -> Answers:
     """Draw labels whose baseline is always 0, and a champion that knows 60 % of the variance."""
     shape = (runs, length)
@@ -165,6 +182,16 @@ _HEALTHY = {
     "champion 5 % better, AR(.9)": (_remembering(9.5, 0.9), _remembering(10.0, 0.9)),
     "champion 5 % better, t with 2 df": (_student(9.5), _student(10.0)),
 }
+_CORRUPTED: dict[str, Callable[[Floats], Floats]] = {
+    "sign turned": lambda label: -label,
+    "all 0": np.zeros_like,
+    "x 60": lambda label: 60.0 * label,
+    "/ 60": lambda label: label / 60.0,
+    "/ 60 and rounded": lambda label: np.round(label / 60.0),
+    "+ 300": lambda label: label + 300.0,
+    "all 999": lambda label: np.full_like(label, 999.0),
+    "of other events": lambda label: np.roll(label, 1, axis=1),
+}
 _BROKEN = {
     "champion runs away": _breaking(lambda rng, shape: np.full(shape, 1e9)),
     "champion errs 3 times as much": _breaking(_normal(30.0)),
@@ -203,6 +230,16 @@ STREAMS = [
             ("turned", lambda p: 1.0 - p),
         )
         if (one_in, name) != (12, "turned")  # costs no more than the baseline
+    ),
+    *(
+        Stream(
+            f"labels {name}",
+            "corrupted labels",
+            Answers,
+            partial(corrupted, corrupt),
+            {"corrupted_at": BROKEN_AT},
+        )
+        for name, corrupt in _CORRUPTED.items()
     ),
     *(
         Stream(

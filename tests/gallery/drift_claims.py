@@ -49,7 +49,7 @@ def alarms_of(days: Days, run: int) -> list[Drift]:
 def reported(stream: Stream[Any], size: Size) -> Result:
     """Measure the days to the first alarm, in the worst of some runs."""
     calm = stream.truth["change_at"]
-    runs = 5 if size.runs >= 300 else 1
+    runs = 5 if size.full else 1
     if runs == 1 and calm != 30:
         return Result("pass", "in full only")
     days = stream.sample(size.seed, runs, 0)
@@ -67,18 +67,24 @@ def reported(stream: Stream[Any], size: Size) -> Result:
 
 
 def silent(stream: Stream[Any], size: Size) -> Result:
-    """Measure alarms, against one in a million records of 13 detectors."""
-    full = size.runs >= 300
-    runs, length = (20, 250) if full else (1, 120)
+    """Measure alarms, against one in a million records of 13 detectors.
+
+    An alarm of a plain rule says so itself: it states a fact, and has another bound.
+    """
+    runs, length = (20, 250) if size.full else (1, 120)
     days = stream.sample(size.seed, runs, length)
-    alarms = sum(
-        alarm.kind != "volume" or "traffic" not in stream.name
-        for run in range(runs)
-        for alarm in alarms_of(days, run)
-    )
+    found = [alarm for run in range(runs) for alarm in alarms_of(days, run)]
+    alarms = [a for a in found if a.kind != "volume" or "traffic" not in stream.name]
     records = int(days.events.sum())
     allowed = int(poisson.ppf(0.99, records / 1e6))
-    return Result("pass" if alarms <= allowed else "fail", f"{alarms} in {records:,} records")
+    figure = f"{len(alarms)} in {records:,} records"
+    if len(alarms) <= allowed:
+        return Result("pass", figure)
+    plain = sum(alarm.plainly for alarm in alarms)
+    if len(alarms) - plain <= allowed:
+        reason = "each of these alarms says that a plain rule raised it (`detector`: plain rule)"
+        return Result("not promised", f"{figure}, {plain} marked", reason)
+    return Result("fail", figure)
 
 
 CLAIMS = [
@@ -96,9 +102,5 @@ CLAIMS = [
         Days,
         silent,
         about=lambda stream: "change_at" not in stream.truth,
-        exempt={
-            "one day in forty without a value": "a whole day without a value is reported as a "
-            "fact, each time after twice as many days; at most log2(days / 7) times"
-        },
     ),
 ]

@@ -14,20 +14,24 @@ from tests.gallery.stream import Floats, Ints, Stream
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """Label minus prediction, and the segment of each; arrays of shape (runs, labels)."""
+    """Label minus prediction, and the segment of each; arrays of shape (runs, labels).
+
+    A label comes once `late` further predictions were made.
+    """
 
     residual: Floats
     segment: Ints | None = None
+    late: int = 0
 
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 
 
-def of(draw: Draw) -> Callable[[np.random.Generator, int, int], Residuals]:
+def of(draw: Draw, late: int = 0) -> Callable[[np.random.Generator, int, int], Residuals]:
     """Return a generator of unsegmented residuals."""
 
     def generate(rng: np.random.Generator, runs: int, length: int) -> Residuals:
-        return Residuals(draw(rng, (runs, length)))
+        return Residuals(draw(rng, (runs, length)), late=late)
 
     return generate
 
@@ -119,7 +123,19 @@ _ABRUPT: dict[str, Draw] = {
     "residuals: spread / 5 at once": partial(scaled, lambda t: np.where(t > 0.5, 0.2, 1.0)),
     "residuals: level + 5 sd and back": partial(moved, lambda t: 5.0 * (abs(t - 0.5) < 0.17)),
 }
+LATE = 1_000
+_STABLE = ("i.i.d.", "Cauchy", "lognormal", "AR(.9)", "GARCH", "70% exactly 0", "constant bias")
 STREAMS = [
+    *(
+        Stream(
+            f"residuals: {name}, {LATE:,} late",
+            "late labels",
+            Residuals,
+            of(_DRAWS[f"residuals: {name}"], LATE),
+            {"late": LATE},
+        )
+        for name in _STABLE
+    ),
     *(Stream(name, "residuals", Residuals, of(draw)) for name, draw in _DRAWS.items()),
     Stream("residuals: 2 segments", "residuals", Residuals, partial(segmented, 2)),
     Stream("residuals: 50 segments", "residuals", Residuals, partial(segmented, 50)),

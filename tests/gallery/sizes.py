@@ -81,6 +81,22 @@ def missing(
     )
 
 
+def delayed(rng: np.random.Generator, runs: int, length: int, bound: float = 8.0) -> Blocks:
+    """Return blocks of 100 equal predictions whose outcomes come the later the worse they are.
+
+    Of a delay of 12 hours in the median those beyond 48 hours, the horizon, never come: 3 %.
+    """
+    count = 100
+    gain, labelled = np.empty((runs, length)), np.empty((runs, length), dtype=np.int64)
+    for run in range(runs):
+        each = np.clip(rng.normal(size=(length, count)), -bound, bound)
+        hours = 12.0 * np.exp(0.4 * rng.normal(size=each.shape) - 0.6 * each)
+        came = hours <= 48.0
+        gain[run] = np.where(came, each, 0.0).sum(1)
+        labelled[run] = came.sum(1)
+    return Blocks(labelled, gain, count - labelled, np.zeros(gain.shape), bound, COST)
+
+
 STREAMS = [
     Stream("sizes vary 100 times", "sizes", Blocks, varying),
     Stream("sizes vary 100 times, day effect", "sizes", Blocks, partial(varying, day=0.3)),
@@ -91,4 +107,5 @@ STREAMS = [
     Stream("1 to 3 examples a block", "sizes", Blocks, lonely),
     Stream("4 % missing by chance", "missing outcomes", Blocks, partial(missing, chosen=False)),
     Stream("4 % missing by outcome", "missing outcomes", Blocks, partial(missing, chosen=True)),
+    Stream("bad outcomes come late", "missing outcomes", Blocks, delayed),
 ]

@@ -60,6 +60,19 @@ def markdown(cells: Iterable[Cell]) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
+def by_claim(cells: Sequence[Cell]) -> str:
+    """Return a row for each claim: on how many streams it passes, is not promised, fails."""
+    lines = [
+        "| claim | streams | pass | not promised | fail |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in dict.fromkeys(cell.claim.name for cell in cells):
+        results = [cell.result.status for cell in cells if cell.claim.name == name]
+        counts = [results.count("pass"), results.count("not promised"), results.count("fail")]
+        lines.append("| " + " | ".join(map(str, [name, len(results), *counts])) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def text(cell: Cell) -> str:
     """Return one line for a terminal."""
     status, figure, reason = cell.result

@@ -9,25 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.stats.confidence_sequence import Comparison
-from tests.gallery.claim import Claim, Result, Size, judged
+from tests.gallery.claim import Claim, Result, Run, Size, judged
 from tests.gallery.stream import Blocks, Stream
 
 ALPHA = 0.05
 FIRST = ALPHA * 6.0 / math.pi**2
 """Share of the default budget that the first challenger has: half of it beside segments."""
 EQUAL = 1e-9
-LONG_MEMORY = "in its first months memory that never ends looks like independence in most runs"
-UNKNOWABLE = {
-    "a disaster in 40 blocks": "a loss so rare that none has been seen cannot be known; the strict "
-    "verdict allows for it",
-    "long memory, d = .2": LONG_MEMORY,
-    "long memory, d = .3": LONG_MEMORY,
-    "long memory, d = .4": LONG_MEMORY,
-}
-"""Streams on which nothing is promised although the data cannot show it in time."""
 
 
-class Run(NamedTuple):
+class Course(NamedTuple):
     """One run of a stream, block by block: labelled, gain, missing, expected gain."""
 
     labelled: list[int]
@@ -36,40 +27,38 @@ class Run(NamedTuple):
     expected: list[float]
 
 
-def runs_of(blocks: Blocks) -> Iterator[Run]:
+def runs_of(blocks: Blocks) -> Iterator[Course]:
     """Yield each run as plain numbers."""
     for row in zip(blocks.labelled, blocks.gain, blocks.missing, blocks.expected, strict=True):
-        yield Run(*(column.tolist() for column in row))
+        yield Course(*(column.tolist() for column in row))
 
 
-def false_winner(run: Run, blocks: Blocks, **options: Any) -> tuple[bool, bool]:
-    """Return whether a challenger that is no better was called better, and without a remark.
+def false_winner(run: Course, blocks: Blocks, **options: Any) -> Run:
+    """Return whether a challenger that is no better was called better, and how it was marked.
 
     What is true is the expected gain per prediction since the warm-up.
     """
     comparison = Comparison(alpha=2 * FIRST, bound=blocks.bound, **options)
-    called, expected, predictions = False, 0.0, 0
+    mark, expected, predictions = None, 0.0, 0
     for labelled, gain, missing, true in zip(*run, strict=True):
         if comparison.seen >= comparison.warm_blocks:
             expected += true
             predictions += labelled + missing
         comparison.update(labelled, gain, missing, cost=blocks.cost * labelled)
         if comparison.verdict == "better" and expected <= EQUAL * max(1, predictions):
-            called = True
-            if comparison.not_promised is None:
-                return True, True
-    return called, False
+            mark = comparison.not_promised
+            if mark is None:
+                return Run(failed=True, unmarked=True)
+    return Run(mark is not None, unmarked=False, mark=mark)
 
 
 def measure_winners(stream: Stream[Blocks], size: Size) -> Result:
     """Count false winners, and those of them that carry no "not promised"."""
     blocks = stream.sample(size.seed, size.runs, size.length)
-    found = [false_winner(run, blocks) for run in runs_of(blocks)]
-    called, unmarked = (sum(flags) for flags in zip(*found, strict=True))
-    return judged(called, called - unmarked, size.runs, ALPHA, "the verdict itself says why")
+    return judged([false_winner(run, blocks) for run in runs_of(blocks)], ALPHA)
 
 
-def days_until_better(run: Run, blocks: Blocks, alpha: float) -> float:
+def days_until_better(run: Course, blocks: Blocks, alpha: float) -> float:
     """Return the block at which the challenger is promised to be better; infinite if at none."""
     comparison = Comparison(alpha=alpha, bound=blocks.bound)
     for day, (labelled, gain, missing, _) in enumerate(zip(*run, strict=True), 1):
@@ -97,7 +86,6 @@ CLAIMS = [
         Blocks,
         measure_winners,
         about=lambda stream: "days_most" not in stream.truth,
-        exempt=UNKNOWABLE,
     ),
     Claim(
         "power",

@@ -223,6 +223,9 @@ def _show_result(result: Result) -> None:
             f"{_number(row['gain'])} {row['kpi_unit']} ({_number(row['lower'])} to "
             f"{_number(row['upper'])}) in {row['blocks']} blocks. {row['recommendation']}",
         )
+        doubt = row["not_promised"]
+        if doubt is not None and doubt not in row["recommendation"]:
+            data.print(f"    not promised here: {doubt}")
     for command in result.acts:
         data.print(
             f"  {command['time'][:10]} {command['verb']} {command['model']}: {command['why']}"

@@ -154,7 +154,7 @@ def _show_slices(group: Slice) -> None:
 
 
 def _table(what: str, rows: list[Answerer], unit: str) -> Table:
-    from streams.reports.plain_language import between, number
+    from streams.reports.plain_language import between, number, verdict
 
     table = Table(what, "verdict", f"gain, {unit}", "luck aside", box=None)
     for name in (f"{unit} an event", "baseline", "judged"):
@@ -167,7 +167,7 @@ def _table(what: str, rows: list[Answerer], unit: str) -> Table:
         gain = row.gain
         table.add_row(
             row.name,
-            gain.verdict,
+            verdict(gain),
             number(gain.total),
             between(gain.total_lower, gain.total_upper, "").strip(),
             number(row.kpi),

@@ -52,11 +52,15 @@ def _by_evidence(case: Case, standing: Mapping[str, Any]) -> PlainVerdict:
         "worse": ("bad", "No"),
         "undecided": ("" if gain >= 0 else "warn", "Undecided"),
     }[standing["verdict"]]
+    doubt = standing.get("not_promised")  # what an older riverrun wrote does not say it
+    if doubt and standing["verdict"] == "better":
+        kind, word = "warn", "Yes, so far"
     sentence = f"{_saves(case, gain)} against the baseline; {confidence_text(case, standing)}."
     evidence = f"From {number(standing['labelled'])} outcomes in closed blocks"
     if standing["missing"]:
         evidence += f", {number(standing['missing'])} missing"
-    return PlainVerdict(kind, word, sentence, f"{evidence}.")
+    more = f"{evidence}. Not promised here: {doubt}." if doubt else f"{evidence}."
+    return PlainVerdict(kind, word, sentence, more)
 
 
 def confidence_text(case: Case, standing: Mapping[str, Any]) -> str:

@@ -99,7 +99,14 @@ def _row(case: Case, index: int, standing: Mapping[str, Any]) -> dict[str, Any]:
         "gain_text": money(standing["gain"], unit),
         "recommendation": standing["recommendation"][:1].upper() + standing["recommendation"][1:],
         "decision_text": _decision_text(standing),
+        "doubt": _doubt(standing),
     }
+
+
+def _doubt(standing: Mapping[str, Any]) -> str | None:
+    """Return why the verdict is not promised, unless the recommendation says so already."""
+    doubt: str | None = standing.get("not_promised")  # an older riverrun's record has none
+    return None if doubt is None or doubt in standing["recommendation"] else doubt
 
 
 def _decision_text(standing: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from river import base, dummy, stats
 
 from models.features.featurizer import Feature
-from models.spec.use_case import Kpi, Segments
+from models.spec.use_case import Contest, Kpi, Segments
 from models.values.durations import hours, minutes
 from schemas.events import Column
 from tests.support.one_partition import Partition, use_case
@@ -50,6 +50,7 @@ def case(**changes: Any) -> Any:
         "models": {"linear": mean},
         "kpi": Kpi(lambda _e, o, s: abs(s - o.took), unit="EUR", better="lower", range=(0, 30)),
         "segments": Segments("items", limit=4),
+        "contest": Contest(rare_losses="none"),
         "slices": {},
         "window": BLOCK,
         "horizon": minutes(10),
@@ -63,9 +64,12 @@ def case(**changes: Any) -> Any:
 
 
 def drive(
-    partition: Partition, blocks: range, effect: dict[int, float], seed: int = 1
+    partition: Partition, blocks: range, effect: dict[int, float], seed: int = 1, lost: int = 0
 ) -> list[dict[str, Any]]:
-    """Blocks of labelled events; a segment's labels differ by its effect. Returns what changed."""
+    """Blocks of events; a segment's labels differ by its effect. Returns what changed.
+
+    The first `lost` events of a segment in each block have no outcome.
+    """
     draw = random.Random(f"{seed} {blocks.start}")
     before = len(partition.said)
     for block in blocks:
@@ -74,7 +78,9 @@ def drive(
                 second = block * BLOCK + number * BLOCK / EACH
                 event_id = f"{block}-{number}-{items}"
                 partition.event(event_id, second, items=items)
-                partition.outcome(event_id, second, took=10.0 + shift + draw.gauss(0, 2))
+                took = 10.0 + shift + draw.gauss(0, 2)
+                if number >= lost:
+                    partition.outcome(event_id, second, took=took)
     return [
         out.value
         for out in partition.said[before:]
@@ -99,6 +105,27 @@ def test_planted_effects_are_earned_and_nothing_else() -> None:
     assert last["served_by"] == "champion"
     assert last["reason"] == "the segment's own model"
     assert last["value"] == last["shadows"]["linear[2]"] == pytest.approx(14, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("contest", "earned"),
+    [
+        (Contest(rare_losses="none"), 0),
+        (Contest(rare_losses="none", missing="worst"), 0),
+        (Contest(rare_losses="none", missing="by chance"), 2),
+    ],
+    ids=["missing, unknown", "missing, at worst", "missing, by chance"],
+)
+def test_a_place_is_earned_by_what_is_promised_only(contest: Contest, earned: int) -> None:
+    """One of twelve outcomes is missing, of a range of 30: at worst that outweighs any effect."""
+    partition = Partition(case(contest=contest))
+    changes = drive(partition, range(70), {1: 0.0, 2: 4.0}, lost=1)
+    assert len(changes) == earned
+    promotion = partition.task.roster.own.earning["2"]["linear"]
+    assert earned or promotion.comparison.missing >= 60
+    if contest.missing != "worst" and not earned:
+        assert promotion.comparison.verdict == "better"
+        assert promotion.comparison.not_promised
 
 
 def test_a_segment_that_appears_mid_stream_earns_its_place() -> None:

@@ -72,14 +72,38 @@ def test_a_gain_that_hangs_together_widens_the_bounds_beyond_their_own_variance(
     assert half > 2.5 * running_mean(shuffled).half_width(0.05, 0.0)
 
 
-def test_memory_is_doubted_until_it_is_measured():
-    """AR(.8) is told within two months; independent blocks are not."""
-    rng = np.random.default_rng(4)
-    values = [0.0]
-    for noise in rng.normal(size=60):
-        values.append(0.8 * values[-1] + noise)
-    assert "hang together" in (running_mean(values).memory_doubt or "")
-    assert running_mean(rng.permutation(values).tolist()).memory_doubt is None
+def autoregressive(rho, blocks, seed):
+    """Return a stationary AR(1)."""
+    rng = np.random.default_rng(seed)
+    values = [rng.normal() / math.sqrt(1.0 - rho * rho)]
+    for noise in rng.normal(size=blocks - 1):
+        values.append(rho * values[-1] + noise)
+    return values
+
+
+def test_memory_is_unknown_before_28_blocks():
+    """Whatever they are like; 28 independent ones leave no doubt."""
+    values = np.random.default_rng(4).normal(size=60).tolist()
+    early = running_mean(values[:27]).memory_doubt
+    assert "27 of them; 28 are needed" in early.reason
+    assert math.isinf(early.factor)
+    assert running_mean(values).memory_doubt is None
+
+
+@pytest.mark.parametrize("blocks", [60, 160, 320])
+def test_a_correlation_is_doubted_before_336_blocks(blocks):
+    """AR(.45): the doubt says how wide long memory of that correlation would make the bounds."""
+    doubts = [running_mean(autoregressive(0.45, blocks, seed)).memory_doubt for seed in range(20)]
+    told = [doubt for doubt in doubts if doubt and "known after 336 blocks" in doubt.reason]
+    assert len(told) >= 15
+    assert all(1.0 < doubt.factor < blocks**0.5 for doubt in told)
+
+
+@pytest.mark.parametrize(("rho", "blocks"), [(0.0, 320), (0.3, 340)])
+def test_no_memory_and_a_memory_that_was_measured_are_not_doubted(rho, blocks):
+    """Independent blocks at any time, a short memory after 336."""
+    doubts = [running_mean(autoregressive(rho, blocks, seed)).memory_doubt for seed in range(20)]
+    assert sum(doubt is None for doubt in doubts) >= 15
 
 
 def test_a_running_mean_cut_and_restored_goes_on_the_same():

@@ -10,7 +10,7 @@ from models.stats.ab_test import AbTest
 from models.stats.confidence_sequence import Comparison
 from streams.web.charts.plain_language import confidence_text
 from streams.web.state.page_model import Case
-from streams.web.views.challengers import _decision_text, _partition_standings
+from streams.web.views.challengers import _decision_text, _doubt, _partition_standings
 from tests.streams.web.test_auth import FLIGHTS, NOBODY
 
 CASE = Case(FLIGHTS, NOBODY)
@@ -43,6 +43,16 @@ def test_before_enough_blocks_no_range_is_called_sure() -> None:
     assert confidence_text(CASE, early) == "not enough blocks yet (8 of 35)"
     assert "35" in _decision_text(early)
     assert "8 of 35" in confidence_text(CASE, early | {"lower": -1.0, "upper": 1.0})
+
+
+def test_a_doubt_is_shown_once() -> None:
+    """Beside the recommendation, unless that says it; an older record has none."""
+    doubt = "successive blocks hang together"
+    waits = standing(not_promised=doubt, recommendation="wait: not known yet")
+    asks = standing(not_promised=doubt, recommendation=f"decide by hand: {doubt}")
+    assert _doubt(waits) == doubt
+    assert _doubt(asks) is None
+    assert _doubt(standing(recommendation="wait")) is None
 
 
 def test_the_declared_range_is_no_knowledge() -> None:

@@ -115,6 +115,16 @@ def test_worth_follows_the_verdict_and_not_the_gain(verdict: str, word: str) -> 
     assert worth(CASE, told(), {**STANDING, "verdict": verdict}).word == word
 
 
+def test_a_verdict_that_is_not_promised_says_why() -> None:
+    """It is no plain yes, and the reason is beside it; without a verdict only the reason is."""
+    doubt = {"not_promised": "successive blocks hang together"}
+    found = worth(CASE, told(), {**STANDING, **doubt})
+    assert (found.kind, found.word) == ("warn", "Yes, so far")
+    assert found.more.endswith(" Not promised here: successive blocks hang together.")
+    undecided = worth(CASE, told(), {**STANDING, **doubt, "verdict": "undecided"})
+    assert (undecided.word, undecided.more) == ("Undecided", found.more)
+
+
 def test_worth_without_evidence_says_that_it_is_early() -> None:
     """Few outcomes: nothing; many without evidence: so far."""
     assert worth(CASE, told(served=score(kpi_n=20)), None).word == "Too early"
