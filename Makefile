@@ -59,8 +59,8 @@ simulate: setup  ## The real core and recovery under a seeded scheduler: SEED=0 
 simulate-long: setup  ## The same, 10,000 seeds
 	$(BIN)/python -P -m tests.simulation --seed $(SEED) --runs 10000 --jobs 2
 
-chaos: setup  ## Three workers on a real Kafka and Redis, with faults: 50,000 events
-	$(BIN)/python -P -m tests.chaos --events 50000 --faults 14 --seed $(SEED)
+chaos: setup  ## Three workers on a real Kafka and Redis, with faults, the learner's among them: 50,000 events
+	$(BIN)/python -P -m tests.chaos --shared --events 50000 --faults 16 --seed $(SEED)
 
 chaos-long: setup  ## The same with an archive: a million events, 125 faults and 100 kills; 45 minutes, alone
 	$(BIN)/python -P -m tests.chaos --events 1000000 --faults 125 --kills 84 --archive 30 --seed $(SEED)
@@ -70,11 +70,11 @@ chaos-cluster: setup  ## Three brokers, replication 3, min in-sync 2, hard bounc
 	  --only "broker killed" --seed $(SEED)
 
 bench-curves: setup  ## Against partitions and load on Kafka, and a restart with a million waiting
-	$(BIN)/python -P -m benchmarks.kafka_curves
-	$(BIN)/python -P -m benchmarks.restart
+	$(BIN)/python -P -m benchmarks.workers.kafka_curves
+	$(BIN)/python -P -m benchmarks.workers.restart
 
 bench-latency: setup  ## Publish to committed prediction: idle, 800/s and 3,000/s, with its cost
-	$(BIN)/python -P -m benchmarks.latency
+	$(BIN)/python -P -m benchmarks.workers.latency
 
 # riverrun beside hand-written aiokafka, Bytewax, Quix Streams and Faust; peers in benchmarks/.envs.
 BENCH := $(BIN)/python -P -m benchmarks.side_by_side

@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import Field
 
-from models.spec.durations import hours
 from models.spec.use_case import Kpi, Segments, UseCase
+from models.values.durations import hours
 from schemas.events import Event, Outcome
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))

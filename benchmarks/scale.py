@@ -29,10 +29,10 @@ from benchmarks import window_cost
 from benchmarks.curves import Curve, drawn
 from models.inputs.decoder import EVENTS, OUTCOMES, PlainRecord
 from models.inputs.json_bytes import encoded
-from models.spec.durations import days
 from models.spec.use_case import Kpi, Segments, UseCase
 from models.task.checkpoint import parts_of, take_parts
 from models.task.partition_task import PartitionTask
+from models.values.durations import days
 from schemas.events import Event, Outcome
 from streams.worker.gc_tuning import bound_pauses
 

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 from river import datasets, linear_model, naive_bayes, optim, preprocessing, tree
 
 from models.serving.model_slot import ModelSlot
-from models.spec.durations import minutes
 from models.spec.use_case import Freshness
 from models.training.schedule import VersionSchedule
+from models.values.durations import minutes
 from usecases.data.nycflights import flights
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
@@ -52,14 +52,17 @@ class DataSet(NamedTuple):
     make: Callable[[], Any]
 
 
+UNBOUNDED = {"event_time": math.inf, "numbers": math.inf, "pause": 0.0}
+
+
 def every(examples: float) -> Freshness:
     """A version each so many examples, from the first on."""
-    return Freshness(share=math.inf, examples=examples, event_time=math.inf, numbers=math.inf)
+    return Freshness(share=math.inf, examples=examples, **UNBOUNDED)
 
 
 def growing(share: float, examples: float) -> Freshness:
     """A version once `share` of all examples is new."""
-    return Freshness(share=share, examples=examples, event_time=math.inf, numbers=math.inf)
+    return Freshness(share=share, examples=examples, **UNBOUNDED)
 
 
 SCHEDULES = {

@@ -14,13 +14,13 @@ from typing import Any
 
 import orjson
 
+from models.features.reference_tables import Table
+from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import MODELS, PlainRecord
-from models.spec.local_time import local_hour
-from models.spec.tables import Table
 from models.spec.use_case import UseCase
-from models.spec.windows import over_events, over_outcomes
 from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
+from models.values.local_time import local_hour
 
 COPIES = 10
 KEYS = 200

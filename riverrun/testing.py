@@ -19,9 +19,9 @@ from typing import Any
 
 import orjson
 
+from models.outputs.output_records import Output
 from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
-from models.task.output_records import Output
 from models.validation import mistakes
 from schemas.errors import RiverrunError
 

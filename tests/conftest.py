@@ -66,12 +66,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spreading:
     return Spreading(config, log)
 
 
+SOAK_S_MAX = 3_600
+"""What a soak may take that has no limit of its own; other tests have pyproject.toml's."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest; then files that wait for servers and files that
     compute take turns, in proportion, so that neither cores nor servers are ever idle.
     """
     files: dict[bool, dict[Path, None]] = {True: {}, False: {}}
     for item in items:
+        if item.get_closest_marker("soak") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SOAK_S_MAX))
         files[item.get_closest_marker("integration") is None].setdefault(item.path)
     turns = {
         path: (len(LONGEST_FIRST), number / len(paths))

@@ -16,8 +16,8 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from models.inputs.strict_json import json_reader
-from models.spec.durations import about, spoken
 from models.spec.use_case import UseCase
+from models.values.durations import about, spoken
 from schemas.commands import Command
 from schemas.errors import Ahead, Malformed, Rejected
 from schemas.partitioner import partition_of

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.spec.durations import days, spoken
-from models.spec.features import Vector
+from models.features.featurizer import Vector
+from models.features.window_declarations import Window
 from models.spec.personal_data import masking_of
 from models.spec.use_case import UseCase
-from models.spec.windows import Window
 from models.stats.drift_detection import Drift, DriftMonitor
+from models.values.durations import days, spoken
 from schemas.events import Column
 
 

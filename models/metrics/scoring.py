@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from models.spec.default_outcome import DefaultOutcome
-from models.spec.numbers import amount
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import Kind, Said
 from models.spec.use_case import UseCase
+from models.values.numbers import amount
 from schemas.errors import Malformed
 from schemas.personal_data import MASK
 

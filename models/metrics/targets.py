@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from models.spec.durations import spoken
 from models.spec.problem_types import BETTER, metric_value
 from models.spec.use_case import UseCase
+from models.values.durations import spoken
 
 LEAST = 100
 """Labels that a metric or KPI needs before its target is judged."""

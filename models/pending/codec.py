@@ -17,9 +17,9 @@ import marshal
 import struct
 from typing import Any, NamedTuple
 
+from models.features.featurizer import Vector
 from models.pending.json_template import Shortening
 from models.spec.experiment_arms import Drawn
-from models.spec.features import Vector
 from models.spec.use_case import UseCase
 from schemas.events import Column
 

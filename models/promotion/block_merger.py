@@ -1,10 +1,11 @@
 """Evidence of all partitions, put together block by block and released in the order of event time.
 
-A block is released once every partition has settled it. One that has nothing to say would hold
-up the others for ever, so a partition is passed over if it is idle (whoever runs this knows) and
-more than a horizon and `PATIENCE_BLOCKS` blocks behind the first; what it says of a released block
-later comes too late. Which partitions a block was made of is part of what is said of it, so that
-whoever folds the same evidence again, however it arrives, comes to the same.
+A block is released once every partition has settled it. One that has nothing to say would hold up
+the others for ever, so a partition is passed over if it is idle (whoever runs this knows) and more
+than a horizon and `PATIENCE_BLOCKS` blocks behind the first, or has never had a record: few keys do
+not reach all partitions. What it says of a released block later comes too late. Which partitions a
+block was made of is part of what is said of it, so that whoever folds the same evidence again,
+however it arrives, comes to the same.
 """
 
 from __future__ import annotations
@@ -70,8 +71,16 @@ class BlockMerger:
         before = max(self.settled.values()) - self.horizon - PATIENCE_BLOCKS * self.length
         return [p for p in range(self.partitions) if self.settled.get(p, self.first) < before]
 
+    @property
+    def unheard(self) -> list[int]:
+        """Partitions without any evidence yet, where others have some."""
+        return [p for p in range(self.partitions) if self.settled and p not in self.settled]
+
     def release(self, idle: Collection[int] = ()) -> list[Block]:
-        """Return the blocks that all partitions but `idle` laggards have closed, oldest first."""
+        """Return the blocks that all partitions but `idle` ones have closed, oldest first.
+
+        Passed over are idle laggards, and of the `unheard` those that `idle` has.
+        """
         return [*self._again(), *self._new(idle)]
 
     def _again(self) -> list[Block]:
@@ -79,7 +88,7 @@ class BlockMerger:
         return [self._block(start, recorded[start]) for start in sorted(recorded)]
 
     def _new(self, idle: Collection[int]) -> list[Block]:
-        passed = {p for p in self.laggards if p in idle}
+        passed = {p for p in (*self.laggards, *self.unheard) if p in idle}
         waited = tuple(p for p in range(self.partitions) if p not in passed)
         if not all(p in self.settled for p in waited):
             return self._too_many(waited)

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from models.inputs.decoder import PlainRecord
+from models.outputs.output_records import Output, Tombstone
 from models.pending.expiry_queue import ExpiryQueue
 from models.relay.record_mapper import MappedRecord
-from models.task.output_records import Output, Tombstone
 
 EVENT, OUTCOME = b"event/", b"outcome/"
 """What the keys of `ids` begin with."""

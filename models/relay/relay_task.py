@@ -26,13 +26,13 @@ from models.inputs.json_bytes import encoded
 from models.inputs.merge_order import choose_earliest
 from models.inputs.skipped_records import Place, Skip
 from models.inputs.watermark import Watermark
+from models.outputs.output_records import Output, Publisher, Tombstone
 from models.relay.id_directory import HeldOutcome, IdDirectory
 from models.relay.record_mapper import MappedRecord, RecordMapper
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import KINDS
 from models.spec.source import Source
 from models.spec.use_case import UseCase
-from models.task.output_records import Output, Publisher, Tombstone
 from schemas.errors import Rejected, Skipped, Unmatched
 from schemas.headers import traceparent
 from schemas.partitioner import partition_of
@@ -53,7 +53,7 @@ class RelayInput(NamedTuple):
 
 
 class Position(Protocol):
-    """What a relay needs of its newest journal entry (streams/replay/fold.py)."""
+    """What a relay needs of its newest journal entry (streams/replay/journal_fold.py)."""
 
     seq: int
     step: int

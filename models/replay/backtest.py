@@ -26,9 +26,9 @@ from models.inputs.decoder import (
 )
 from models.inputs.json_bytes import encoded
 from models.inputs.merge_order import choose
+from models.outputs.output_records import Output
 from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
-from models.task.output_records import Output
 from models.task.partition_task import PartitionTask
 from models.training.versions import PlainUnpack
 from schemas.commands import Command

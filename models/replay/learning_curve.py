@@ -15,13 +15,13 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
+from models.features.featurizer import Entries
 from models.metrics.scoring import Judged
+from models.outputs.output_records import Output, Training
 from models.pending.codec import PendingPrediction
-from models.spec.features import Entries
 from models.spec.problem_types import metric_value
 from models.spec.use_case import UseCase, fold_of
 from models.task.outcome_handler import OutcomeHandler
-from models.task.output_records import Output, Training
 from models.task.partition_task import PartitionTask
 from models.task.state import Question
 from models.worth.gain import BlockGain, Gain, gain_of, unknown

@@ -1,6 +1,7 @@
 """The decider in a backtest: it reads what the partitions settle, and what it commands is obeyed.
 
-A backtest gives records in the order of time, so whoever is far behind has nothing more to say.
+A backtest gives records in the order of time, so whoever is far behind has nothing more to say,
+and a partition without a record has nothing to say yet.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from typing import Any
 
 import orjson
 
+from models.outputs.output_records import Output
 from models.promotion.block_merger import BlockMerger
 from models.promotion.commands import order
 from models.promotion.decider import Decided, Decider
 from models.promotion.standings import standings
 from models.replay.backtest import Backtest
-from models.task.output_records import Output
 from schemas.commands import Command
 
 
@@ -43,7 +44,8 @@ class SimulatedDecider:
                 heard = True
         said: list[Output] = []
         if heard:
-            for block in self._assembly.release(self._assembly.laggards):
+            empty = set(range(self._run.partitions)) - self._run.tasks.keys()
+            for block in self._assembly.release([*self._assembly.laggards, *empty]):
                 said += self._decide(self._decider.take(block))
         return said
 

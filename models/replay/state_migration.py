@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.features.featurizer import Vector
 from models.inputs.decoder import DecodedRecord
 from models.inputs.journal import Journal
 from models.inputs.strict_json import json_reader
 from models.pending.codec import PendingPrediction
 from models.replay.structural_equality import alike
 from models.serving.model_router import UNASKED
-from models.spec.features import Vector
 from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible, Rejected

@@ -15,9 +15,9 @@ from typing import Any
 
 from models.attribution.permutation_importance import PermutationImportance
 from models.attribution.sampled_shapley import ROUNDS, sampled
+from models.features.featurizer import Vector
 from models.serving.model_router import ModelRouter
 from models.serving.replacement import loss_of
-from models.spec.features import Vector
 from models.spec.problem_types import Kind, Said
 from models.spec.use_case import UseCase
 

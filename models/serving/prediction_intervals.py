@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.spec.numbers import amount
 from models.spec.problem_types import Said
 from models.spec.use_case import UseCase
 from models.stats.adaptive_conformal import IntervalTracker, SetTracker
+from models.values.numbers import amount
 
 Given = Any
 """(lower, upper) in the label's unit, a list of classes, or None where nothing is known yet."""

@@ -18,11 +18,11 @@ from typing import Any
 
 import orjson
 
+from models.features.reference_tables import Lookup
+from models.features.window_declarations import Window
 from models.spec.label_fold import label_functions
-from models.spec.local_time import LocalTime
-from models.spec.tables import Lookup
 from models.spec.use_case import UseCase
-from models.spec.windows import Window
+from models.values.local_time import LocalTime
 from schemas.events import Column
 from schemas.personal_data import MASK, Path, masked, personal_paths, values_at
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from models.spec.metric_sums import quantile_of, sums_for, value_of
-from models.spec.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST, amount
+from models.values.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST, amount
 
 Said = Any
 Sums = list[float]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
-from models.spec.bounded_text import CHARACTERS_MAX, shortened
+from models.values.bounded_text import CHARACTERS_MAX, shortened
 
 VALUES_MAX = 4_096
 BINS = 10

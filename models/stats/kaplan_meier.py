@@ -154,6 +154,7 @@ class DelayCurve:
     period_labels: int = 0
     last_never: int = 0
     last_counts: list[int] = field(default_factory=list)
+    period_buckets: int = field(init=False)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.shortest_s < self.age_max_s:
@@ -161,6 +162,8 @@ class DelayCurve:
         decades = math.log10(self.age_max_s / self.shortest_s)
         self.counts = self.counts or [0] * (math.ceil(decades * PER_DECADE) + 1)
         self.last_counts = self.last_counts or [0] * len(self.counts)
+        period_s = max(PERIOD_AGES * self.age_max_s, PERIOD_LEAST_S)
+        self.period_buckets = math.ceil(period_s / self.width_s)
 
     @property
     def width_s(self) -> float:
@@ -174,7 +177,7 @@ class DelayCurve:
     def issued_in(self, bucket: int) -> None:
         """Record a prediction for an event of that bucket."""
         self.predictions += 1
-        if self.period is None or bucket >= self.period + self._period_buckets:
+        if self.period is None or bucket >= self.period + self.period_buckets:
             self._begin_period(bucket)
         waiting = self.waiting
         if bucket in waiting:
@@ -222,10 +225,6 @@ class DelayCurve:
             exposed.append(at_risk + labelled + still / 2.0)
             at_risk += labelled + still
         return Survival(self.edges_s, counts, exposed[::-1])
-
-    @property
-    def _period_buckets(self) -> int:
-        return math.ceil(max(PERIOD_AGES * self.age_max_s, PERIOD_LEAST_S) / self.width_s)
 
     def _begin_period(self, bucket: int) -> None:
         """Begin a period with a prediction's bucket, and forget all but the one before."""

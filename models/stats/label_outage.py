@@ -5,7 +5,7 @@ interval should bring. A Shiryaev-Roberts sum bets that a quarter of it comes (l
 Poisson counts, its logarithm divided by the overdispersion seen so far, of single intervals or of
 four added, whichever is more, and at least 3). It is wrong once in `intervals_between` intervals if
 arrivals are not below 54 % of the expectation and counts vary no more than estimated: that is
-approximate, and checked by simulation only (tests/gallery, benchmarks/label_delays.py).
+approximate, and checked by simulation only (tests/gallery, benchmarks/decisions/label_delays.py).
 
 Forgetting. Once the predictions of a generation are `GENERATION` times `age_max_s` old and
 `LABELS_A_GENERATION` of them have their outcome, their delay curve replaces the one before, and the

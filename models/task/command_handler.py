@@ -12,13 +12,13 @@ from typing import Any, Protocol
 from models.inputs.journal import Journal
 from models.inputs.skipped_records import Skips, skip_of
 from models.inputs.watermark import Watermark
+from models.outputs.lifecycle_log import LifecycleLog
+from models.outputs.output_records import Output
 from models.serving.model_router import ModelRouter
 from models.spec.model_lifecycle import following
 from models.spec.use_case import UseCase
-from models.task.lifecycle_log import LifecycleLog
 from models.task.model_restore import ModelRestore, Stored
 from models.task.outcome_handler import OutcomeHandler
-from models.task.output_records import Output
 from models.task.set_watermark import set_back
 from models.task.state import TaskState
 from schemas.commands import Command, ModelState

@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from models.outputs.lifecycle_log import LifecycleLog
+from models.outputs.output_records import Output
 from models.serving.model_router import ModelRouter
 from models.serving.model_slot import ModelSlot
 from models.serving.replacement import ShadowReplacement, loss_of
 from models.spec.problem_types import Kind, Said
 from models.spec.use_case import UseCase
 from models.stats.drift_detection import Drift
-from models.task.lifecycle_log import LifecycleLog
-from models.task.output_records import Output
 
 
 class DriftResponse:

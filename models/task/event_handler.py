@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import orjson
 
+from models.features.featurizer import Vector
 from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
+from models.outputs.output_records import More, Output
 from models.pending.codec import PendingPrediction, digests
 from models.serving.model_router import PredictionSet
-from models.spec.durations import spoken
 from models.spec.experiment_arms import Drawn
-from models.spec.features import Vector
 from models.task.outcome_handler import OutcomeHandler
-from models.task.output_records import More, Output
 from models.task.state import Question, TaskState, digest
+from models.values.durations import spoken
 from schemas.errors import Conflicting, Late
 from schemas.events import Event
 from schemas.headers import traceparent

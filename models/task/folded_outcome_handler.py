@@ -13,16 +13,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NamedTuple
 
+from models.features.featurizer import Entries
 from models.inputs.decoder import DecodedRecord
 from models.metrics.scoring import Judged
+from models.outputs.output_records import Learnt, Output
 from models.pending.codec import PendingPrediction, digests
 from models.pending.collected_outcomes import CollectedOutcome, Collection, folded
-from models.spec.durations import spoken
-from models.spec.features import Entries
 from models.spec.label_fold import FoldedOutcome, LabelFold
 from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out
-from models.task.output_records import Learnt, Output
 from models.task.state import Question, digest
+from models.values.durations import spoken
 from schemas.errors import Late, Malformed
 from schemas.events import Outcome
 

@@ -15,11 +15,11 @@ import orjson
 from models.inputs.decoder import DecodedRecord, Record
 from models.inputs.journal import Journal, digest_of
 from models.inputs.skipped_records import SUBJECT, Place, Skip, Skips
+from models.outputs.lifecycle_log import LifecycleLog
+from models.outputs.output_records import Output, Publisher
 from models.serving.model_router import ModelRouter
 from models.spec.use_case import UseCase
-from models.task.lifecycle_log import LifecycleLog
 from models.task.model_restore import ModelRestore
-from models.task.output_records import Output, Publisher
 from schemas.commands import Command
 from schemas.errors import Rejected, Skipped
 
@@ -108,10 +108,15 @@ class JournaledTask(ABC):
     ) -> None:
         """Park a record that cannot be used."""
 
+    @property
+    def updates(self) -> int | None:
+        """How many records of `models` it has published; None where it publishes none."""
+        return None
+
     def seal(self) -> bytes | None:
         """Close the journal entry: its record's value, or None if nothing was applied."""
         self.restoring.heeded = frozenset()
-        entry = self.journal.seal(self.definition, self.partitions, self.clock_s)
+        entry = self.journal.seal(self.definition, self.partitions, self.clock_s, self.updates)
         if entry is None:
             return None
         value = orjson.dumps(entry)

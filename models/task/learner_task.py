@@ -34,6 +34,8 @@ from models.inputs.merge_order import choose_earliest
 from models.inputs.skipped_records import Skips
 from models.inputs.watermark import Watermark
 from models.metrics.drift_monitor import Watcher
+from models.outputs.lifecycle_log import LifecycleLog
+from models.outputs.output_records import Output, Publisher
 from models.serving.model_router import ModelRouter
 from models.serving.model_slot import ModelSlot
 from models.spec.personal_data import masking_of
@@ -42,9 +44,7 @@ from models.spec.use_case import UseCase
 from models.task.command_handler import ModelCommands
 from models.task.drift_response import DriftResponse
 from models.task.journaled_task import JournaledTask
-from models.task.lifecycle_log import LifecycleLog
 from models.task.model_restore import ModelRestore, Stored, Unseal
-from models.task.output_records import Output, Publisher
 from models.training.schedule import VersionSchedule
 from models.training.versions import Pack, VersionRef, label_of_version, plain_pack
 from models.training.window_batches import Row, WindowBatches
@@ -134,6 +134,11 @@ class LearnerTask(JournaledTask):
     def clock_s(self) -> float | None:
         """The latest time of all that it learnt."""
         return self.watermark.time
+
+    @property
+    def updates(self) -> int:
+        """How many records of `models` it has published."""
+        return self.number
 
     def choose(self, times: Sequence[float | None]) -> int | None:
         """Return the input whose first record is due first."""

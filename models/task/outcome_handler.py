@@ -10,18 +10,18 @@ from collections.abc import Mapping
 
 import orjson
 
+from models.features.featurizer import Entries
 from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
 from models.metrics.scoring import Judged
+from models.outputs.output_records import Learnt, Output, Training
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
 from models.serving.prediction_intervals import kept
-from models.spec.durations import spoken
-from models.spec.features import Entries
 from models.spec.problem_types import Said
-from models.task.output_records import Learnt, Output, Training
 from models.task.state import Question, TaskState, digest
+from models.values.durations import spoken
 from schemas.command_line import command_line
 from schemas.errors import Conflicting, Implausible, Malformed, Unmatched
 from schemas.events import Outcome

@@ -23,7 +23,7 @@ from typing import Any
 
 from models.inputs.decoder import COMMANDS, EVENTS, MODELS, DecodedRecord, Decoder, Record
 from models.inputs.merge_order import choose, choose_shared
-from models.spec.durations import spoken
+from models.outputs.output_records import Output
 from models.spec.use_case import UseCase
 from models.task.command_handler import CommandHandler
 from models.task.event_handler import EventHandler
@@ -31,10 +31,10 @@ from models.task.folded_outcome_handler import FoldedOutcomeHandler
 from models.task.journaled_task import JournaledTask
 from models.task.model_restore import Unseal
 from models.task.outcome_handler import OutcomeHandler
-from models.task.output_records import Output
 from models.task.state import TaskState
 from models.training.versions import Unpack
 from models.training.window_batches import count
+from models.values.durations import spoken
 from schemas.errors import Ahead, Rejected
 from schemas.topics import INPUTS, SHARED_INPUTS
 

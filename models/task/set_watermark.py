@@ -16,9 +16,9 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from models.spec.durations import spoken
-from models.task.output_records import Output
+from models.outputs.output_records import Output
 from models.task.state import TaskState
+from models.values.durations import spoken
 from schemas.errors import Ahead
 
 

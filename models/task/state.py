@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from models.features.featurizer import Entries, Featurizer, Vector, with_features
 from models.inputs.decoder import OUTCOMES, DecodedRecord
 from models.inputs.journal import Journal
 from models.inputs.skipped_records import Skips
@@ -21,6 +22,9 @@ from models.metrics.groups import Grouping
 from models.metrics.label_maturity import Maturity
 from models.metrics.scoring import Judge
 from models.metrics.windowed_metrics import Group, WindowedMetrics
+from models.outputs.block_evidence import BlockEvidence
+from models.outputs.lifecycle_log import LifecycleLog
+from models.outputs.output_records import Output, Publisher
 from models.pending.codec import Codec, PendingPrediction
 from models.pending.collected_outcomes import CollectedOutcomes
 from models.pending.early_outcomes import EarlyOutcomes, EarlyOutcomesOfFolds
@@ -32,15 +36,11 @@ from models.serving.model_router import ModelRouter
 from models.serving.prediction_intervals import PredictionIntervals
 from models.spec.decision_threshold import DecisionThreshold
 from models.spec.experiment_arms import Assignment
-from models.spec.features import Entries, Featurizer, Vector, with_features
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import Said, kind_of
 from models.spec.use_case import UseCase, fold_of
-from models.task.block_evidence import BlockEvidence
 from models.task.drift_response import DriftResponse
-from models.task.lifecycle_log import LifecycleLog
 from models.task.model_restore import ModelRestore, Stored, Unseal
-from models.task.output_records import Output, Publisher
 from models.training.adoption import SharedModels
 from models.training.versions import PlainUnpack, Unpack
 from schemas.errors import Malformed, Refused, Rejected

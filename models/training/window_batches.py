@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from models.features.window_declarations import State
 from models.spec.use_case import Freshness
-from models.spec.windows import State
 
 BATCH_BYTES = 65_536
 """Entries of more bytes than that are released at once: a larger batch may not be read."""

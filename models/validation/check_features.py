@@ -14,13 +14,13 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, FutureDatetime, NaiveDatetime, PastDatetime
 
-from models.spec.durations import LONGEST_S, SHORTEST_S
-from models.spec.local_time import LocalTime
-from models.spec.tables import Lookup
+from models.features.reference_tables import Lookup
+from models.features.window_declarations import ENDLESS, OPTIONAL_EMPTY, UNDECAYED, Window
 from models.spec.use_case import UseCase
-from models.spec.windows import ENDLESS, OPTIONAL_EMPTY, UNDECAYED, Window
 from models.validation.check_tables import check_lookup
 from models.validation.findings import Findings, is_number, nearest, takes
+from models.values.durations import LONGEST_S, SHORTEST_S
+from models.values.local_time import LocalTime
 from schemas.events import Column
 
 _ARGUMENTS = {"events": ("event", "features"), "outcomes": ("event", "outcome", "features")}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from models.spec.durations import spoken
+from models.features.window_declarations import Window
 from models.spec.label_fold import FOLDS, LabelFold
 from models.spec.use_case import UseCase, fold_of, is_correctable
-from models.spec.windows import Window
 from models.validation.findings import Findings, is_number, nearest, takes
+from models.values.durations import spoken
 
 LIMIT_MAX = 100_000
 UNREMOVABLE = ("latest", "time_since", "distinct")

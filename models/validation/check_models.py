@@ -11,11 +11,11 @@ from river import base
 
 from models.serving.river_models import final, shared_parts
 from models.spec.default_outcome import OWN, field_of
-from models.spec.numbers import AMOUNT_MAX
 from models.spec.problem_types import DECLARABLE, KINDS, is_metric
 from models.spec.use_case import UseCase
 from models.training.model_structure import draws_when_asked
 from models.validation.findings import Findings, call, is_number, nearest, takes
+from models.values.numbers import AMOUNT_MAX
 
 RESERVED = ("served", "baseline", "pooled", "holdout")
 """Names that metrics and predictions use for something else than a declared model."""

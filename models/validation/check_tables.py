@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from models.spec.tables import Lookup
+from models.features.reference_tables import Lookup
 from models.spec.use_case import UseCase
 from models.validation.findings import nearest, takes
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.spec.durations import spoken
+from models.values.durations import spoken
 from schemas.partitioner import partition_of
 from schemas.timestamps import moment, unix_seconds
 

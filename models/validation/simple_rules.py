@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
-from models.spec.durations import days, hours, minutes
-from models.spec.features import Featurizer
-from models.spec.local_time import local_hour, weekday
-from models.spec.windows import over_outcomes
+from models.features.featurizer import Featurizer
+from models.features.window_declarations import over_outcomes
+from models.values.durations import days, hours, minutes
+from models.values.local_time import local_hour, weekday
 from schemas.errors import Malformed
 
 GROUPS_MAX, GROUP_VALUES_MAX = 6, 2_000

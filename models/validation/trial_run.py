@@ -15,13 +15,13 @@ from typing import Any
 
 import orjson
 
+from models.features.featurizer import with_features
 from models.inputs.strict_json import json_reader
+from models.outputs.output_records import Output
 from models.replay.backtest import Backtest
 from models.replay.recorded_order import RecordedOrder
 from models.spec.default_outcome import DefaultOutcome, is_default
-from models.spec.features import with_features
 from models.spec.use_case import UseCase
-from models.task.output_records import Output
 from models.validation.findings import Findings, is_number
 from models.validation.source_lines import Lines
 from schemas.errors import ConfigError

@@ -103,6 +103,10 @@ class JournalEntry(OutputRecord):
     clock_s: float | None = Field(
         default=None, description="Where models are shared: the time reached, seconds, UTC."
     )
+    updates: int | None = Field(
+        default=None,
+        description="Of the learner: how many records of `models` it has published by then.",
+    )
     inputs: list[tuple[str, int]] | None = Field(
         default=None, description="Of the relay: topic and partition of each input."
     )

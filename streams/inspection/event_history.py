@@ -19,10 +19,10 @@ from aiokafka import TopicPartition
 from pydantic_core import from_json
 
 from models.inputs.decoder import EVENTS, KIND_HEADER, OUTCOMES, parsed_input
-from models.spec.numbers import INT_LEAST, INT_MOST
 from models.spec.personal_data import Masking
 from models.spec.use_case import UseCase
 from models.task.partition_task import PartitionTask
+from models.values.numbers import INT_LEAST, INT_MOST
 from schemas.topics import INPUTS
 from streams.config.settings import Settings
 from streams.inspection.model_lessons import (
@@ -36,7 +36,7 @@ from streams.kafka.record_decoder import decoded
 from streams.kafka.topic_reader import TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
-from streams.replay.fold import Diverged
+from streams.replay.journal_fold import Diverged
 from streams.replay.prediction_lookup import find
 from streams.replay.verify import differing
 

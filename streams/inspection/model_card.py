@@ -9,8 +9,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from models.spec.durations import spoken
 from models.spec.use_case import UseCase
+from models.values.durations import spoken
 from schemas.errors import ConfigError
 from streams.config.naming import number_of, title_of
 from streams.inspection.model_registry import Registry

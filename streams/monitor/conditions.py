@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from models.spec.durations import spoken
+from models.values.durations import spoken
 from streams.monitor.snapshot import AlertContext, Observation, Severity
 from streams.monitor.store.view_models import Change
 

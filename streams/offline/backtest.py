@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 
 from models.metrics.windowed_metrics import MetricCell
+from models.outputs.output_records import Output
 from models.replay.backtest import Backtest
 from models.replay.simulated_decider import SimulatedDecider
 from models.spec.problem_types import BETTER, kind_of, metric_value
 from models.spec.use_case import UseCase
-from models.task.output_records import Output
 from schemas.errors import ConfigError
 from streams.config.use_case_loader import LoadedUseCase
 

@@ -22,10 +22,10 @@ from models.inputs.json_bytes import encoded
 from models.serving.explanations import Explainer
 from models.serving.model_slot import ModelSlot
 from models.serving.river_models import Example, alike, check_model
-from models.spec.durations import spoken
 from models.spec.problem_types import KINDS
 from models.spec.use_case import UseCase
 from models.validation import Lines, Trial, first, mistakes, running, sample
+from models.values.durations import spoken
 from schemas.errors import ConfigError
 from streams.config.use_case_loader import LoadedUseCase
 from streams.offline import hash_seed_check

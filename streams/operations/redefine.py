@@ -22,9 +22,9 @@ from typing import Any
 
 import orjson
 
+from models.outputs.output_records import Output
 from models.replay.state_migration import kept_models
 from models.task.learner_task import LEARNER, LearnerTask
-from models.task.output_records import Output
 from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
 from streams.config.naming import group_of, title_of, transactional_id
@@ -33,7 +33,7 @@ from streams.config.use_case_loader import LoadedUseCase
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.replay import definition_topic
 from streams.replay.definition_change import Eras, redefined, refuse_warm
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from streams.replay.kafka_log import KafkaLog, log_of, read_versions
 from streams.snapshots.factory import store_of
 from streams.telemetry import partition_table

@@ -22,7 +22,7 @@ from streams.kafka.input_partitions import Input, located
 from streams.partition.input_queue import InputQueue
 from streams.partition.pacing import Pacing
 from streams.partition.skip_requests import failure_of
-from streams.replay.fold import Task
+from streams.replay.journal_fold import Task
 
 NEVER = float("inf")
 CLOCK_EVERY = 8  # records between two looks at the clock

@@ -28,12 +28,13 @@ class SharedTopic:
     def __init__(self, tp: TP) -> None:
         self.tp = tp
         self.consumer: Fetching | None = None
-        self.readers: set[SharedReader] = set()
+        # In the order in which they came: a set's would make each run of a simulation another.
+        self.readers: dict[SharedReader, None] = {}
 
     def reader(self, accept: Callable[[Batch], None]) -> SharedReader:
         """Return one more reader; `close` it when its partition is not this worker's any more."""
         reader = SharedReader(self, accept)
-        self.readers.add(reader)
+        self.readers[reader] = None
         return reader
 
     def route(self, batch: Batch) -> None:
@@ -60,7 +61,7 @@ class SharedReader:
 
     def close(self) -> None:
         """Read no more."""
-        self._topic.readers.discard(self)
+        self._topic.readers.pop(self, None)
 
     def give(self, batch: Batch) -> None:
         """Take in a batch that continues what was given so far."""

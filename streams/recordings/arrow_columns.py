@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import orjson
 from pydantic import AwareDatetime, BaseModel
 
+from models.features.window_declarations import Window
 from models.spec.personal_data import Masking
 from models.spec.use_case import UseCase
-from models.spec.windows import Window
 from schemas.errors import Unavailable
 from schemas.events import Column
 from schemas.personal_data import MASK, wire_name

@@ -26,7 +26,7 @@ from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, namespace_of, runtime, standing_in
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.definition_span import DefinitionSpan
-from streams.replay.fold import Entry, Log, fold
+from streams.replay.journal_fold import Entry, Log, fold
 from streams.snapshots.fresh_task import fresh_task
 
 log = logging.getLogger("riverrun.redefining")

@@ -19,7 +19,7 @@ from streams.config.settings import Settings
 from streams.replay.definition_change import redefined
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.definition_span import DefinitionSpan
-from streams.replay.fold import Diverged, Entry, fold
+from streams.replay.journal_fold import Diverged, Entry, fold
 from streams.replay.kafka_log import log_of, read_versions
 from streams.snapshots.fresh_task import fresh_task
 

@@ -20,7 +20,7 @@ from schemas.feature_keys import Served, place_key, served
 from streams.config.settings import Settings
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
-from streams.replay.fold import Diverged
+from streams.replay.journal_fold import Diverged
 from streams.replay.verify import differing
 
 

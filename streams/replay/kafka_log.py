@@ -20,7 +20,7 @@ from streams.config.settings import Settings
 from streams.kafka.header_names import tolerate
 from streams.kafka.input_partitions import Input, located
 from streams.kafka.record_decoder import content
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 
 TAIL = (8, 128, 2_048, 32_768)  # offsets to look back over for the last journal entry
 REQUEST_MS = 20_000  # each is answered at once; another connection takes a silent one's place

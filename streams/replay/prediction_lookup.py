@@ -92,20 +92,26 @@ async def find(
 async def drawn(
     reader: TopicReader, count: int, draw: random.Random
 ) -> dict[TopicPartition, list[Any]]:
-    """So many records, each as likely, by partition and in their order."""
+    """So many records, each about as likely, by partition and in their order.
+
+    Offsets are drawn, and one that ends a transaction stands for the record after it: twice as many
+    are drawn, so that enough different records come of them.
+    """
     bounds = await reader.bounds()
     sizes = {topic_partition: end - start for topic_partition, (start, end) in bounds.items()}
     total = sum(sizes.values())
-    numbers = sorted(draw.sample(range(total), min(count, total)))
-    picked: dict[TopicPartition, list[Any]] = {}
+    numbers = sorted(draw.sample(range(total), min(2 * count + 10, total)))
+    candidates: list[Any] = []
     before = 0
     for topic_partition, size in sizes.items():
         start = bounds[topic_partition][0]
         offsets = [start + n - before for n in numbers if before <= n < before + size]
         before += size
-        records = await _at(reader, topic_partition, offsets)
-        if records:
-            picked[topic_partition] = records
+        candidates += await _at(reader, topic_partition, offsets)
+    picked: dict[TopicPartition, list[Any]] = {}
+    for n in sorted(draw.sample(range(len(candidates)), min(count, len(candidates)))):
+        record = candidates[n]
+        picked.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
     return picked
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models.spec.durations import spoken
+from models.values.durations import spoken
 from schemas.errors import Incompatible
 from schemas.topics import INPUTS
 from streams.config.settings import Settings

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from models.spec.durations import spoken
 from models.spec.use_case import UseCase
+from models.values.durations import spoken
 from streams.config.settings import Settings
 
 BOUND = "message.timestamp.after.max.ms"

@@ -43,7 +43,7 @@ AGAIN_S = 5.0
 CALM_S = 30.0
 """Without any new evidence for so long, whoever is far behind is taken for idle."""
 LOOK_S = 2.0
-"""How often laggards are looked at."""
+"""How often those who are waited for are looked at."""
 
 
 class DeciderService:
@@ -143,14 +143,24 @@ class _Session:
     async def _idle(self) -> list[int]:
         """Partitions far behind that have nothing in line, as far as Kafka can tell."""
         laggards, now = self.assembly.laggards, monotonic()
-        if not laggards:
+        unheard = [number for number in self.assembly.unheard if number not in laggards]
+        if not laggards and not unheard:
             return []
-        if now - self.heard >= CALM_S:
-            return laggards
         if now - self.looked < LOOK_S:
             return []
         self.looked = now
-        return [number for number in laggards if await self._exhausted(number)]
+        empty = await self._empty(unheard) if unheard else []
+        if now - self.heard >= CALM_S:
+            return [*laggards, *empty]
+        return [*empty, *[number for number in laggards if await self._exhausted(number)]]
+
+    async def _empty(self, numbers: Sequence[int]) -> list[int]:
+        """Return those to which no event and no outcome was ever sent."""
+        topics = [self.names["events"], self.names["outcomes"]]
+        async with TopicReader(topics, self.settings) as reader:
+            ends = await reader.bounds()
+        sent = {tp.partition for tp, (_, end) in ends.items() if end}
+        return [number for number in numbers if number not in sent]
 
     async def _exhausted(self, partition: int) -> bool:
         log_ = KafkaLog(

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import shlex
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from models.formats.payload import missing_package
 from models.spec.use_case import UseCase
 from models.task.learner_task import LEARNER, LearnerTask, learner_inputs
+from models.training.schedule import lead_s
 from schemas.errors import ConfigError, Incompatible
 from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings
@@ -35,6 +37,7 @@ from streams.worker.feature_store_writer import FeatureStoreWriter
 from streams.worker.gc_tuning import bound_pauses
 from streams.worker.table_relay import TableRelay
 from streams.worker.worker import run_worker
+from streams.worker.worker_config import WorkerConfig
 
 log = logging.getLogger("riverrun.worker")
 
@@ -93,15 +96,15 @@ def operate(
     group = group_of(loaded, settings)
     shared = use_case.is_shared(partitions)
     store = store_of(loaded, settings, fresh) if settings.redis_url is not None else None
-    return run_worker(
-        fresh,
+    config = WorkerConfig(
+        factory=fresh,
         store=store,
         on_stopped=None if store is None else store.close,
         roll=Eras(loaded, settings, topic_admin.names_of(use_case, settings), partitions).roll,
         skip_after=use_case.skip_after,
         shown_name=shown_name(loaded, settings),
         partitions=partitions,
-        lead_s=use_case.freshness.event_time if shared else None,
+        lead_s=partial(lead_s, use_case.freshness) if shared else None,
         learner=learner_inputs(partitions, features=use_case.shares_features),
         prepare=prepare,
         flaw=versions.flaw if shared else None,
@@ -118,6 +121,7 @@ def operate(
         health_port=health_port,
         metrics=PrometheusExporter(use_case, loaded.definition).render,
     )
+    return run_worker(config)
 
 
 def relay_of(loaded: LoadedUseCase, settings: Settings, partitions: int) -> RelayPlan | None:

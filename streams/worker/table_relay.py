@@ -22,11 +22,11 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from models.features.reference_tables import ROW_BYTES_MAX, Table
+from models.outputs.output_records import Output, Publisher
 from models.spec.problem_types import KINDS
-from models.spec.tables import ROW_BYTES_MAX, Table
 from models.spec.use_case import UseCase
 from models.task.learner_task import LEARNER
-from models.task.output_records import Output, Publisher
 from schemas.errors import Malformed, Unavailable
 from schemas.headers import stamp
 from streams.config.settings import Settings

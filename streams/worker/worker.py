@@ -21,165 +21,74 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
 from faust.types import TP
 
-from models.inputs.decoder import MODELS
-from models.task.learner_task import LEARNER, learner_inputs
+from models.task.learner_task import LEARNER
 from schemas.errors import ConfigError, Incompatible
-from schemas.topics import INPUTS
-from streams.config.naming import transactional_id
 from streams.config.process_env import claim_instance
 from streams.kafka.clock_check import ClockWatch
 from streams.kafka.faust_transport import App, Batch, make_app, tell_quietly
 from streams.kafka.header_names import tolerate
-from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.ports import (
-    FreshStore,
-    Pace,
-    PartitionTask,
-    SnapshotStore,
     Source,
     Wiring,
 )
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner, State
 from streams.partition.shared_topic import SharedReader
-from streams.replay.fold import Diverged, rolled
-from streams.replay.kafka_log import KafkaLog
-from streams.sources.relay_plan import RelayPlan
+from streams.replay.journal_fold import Diverged
 from streams.sources.relay_service import RelayService
 from streams.telemetry.health_server import HealthServer
 from streams.telemetry.measurements import Measurements
 from streams.telemetry.worker_status import publish
-from streams.worker.feature_store_writer import FeatureStoreWriter
-from streams.worker.shared_learning import Plan, SharedLearning
+from streams.worker.shared_learning import SharedLearning
 from streams.worker.topic_watch import TopicWatch
+from streams.worker.worker_config import Metrics, WorkerConfig
 
 log = logging.getLogger("riverrun.worker")
 CLEAN, BUG, AGAIN, DECIDE = 0, os.EX_SOFTWARE, os.EX_TEMPFAIL, os.EX_CONFIG
 SESSION_S, HEARTBEAT_S, REBALANCE_S = 6.0, 1.0, 20.0
 FETCH_WAIT_MS = 30  # an input that opens while another's fetch waits is held up at most this long
 SHUTDOWN_S_MAX = 8.0
-Metrics = Callable[..., bytes]
-"""What renders `/metrics` (streams/telemetry/prometheus.py)."""
 WATCH_S = 0.5
 
 
-def run_worker(
-    factory: Callable[[int], PartitionTask],
-    *,
-    client: Mapping[str, Any],
-    topics: Mapping[str, str],
-    group_id: str,
-    store: SnapshotStore | None = None,
-    pace: Pace | None = None,
-    compression: str | None = None,
-    instance: str | None = None,
-    claimed: str | None = None,
-    redis_url: str | None = None,
-    health_host: str = "127.0.0.1",
-    health_port: int | None = 0,
-    metrics: Metrics | None = None,
-    shorten: Callable[[Any, int], Any | None] | None = None,
-    roll: Callable[..., Awaitable[Any]] | None = None,
-    on_stopped: Callable[[], Awaitable[None]] | None = None,
-    serving: FeatureStoreWriter | None = None,
-    beside: Callable[[], Coroutine[Any, Any, Any]] | None = None,
-    skip_after: int = 0,
-    shown_name: str = "USECASE",
-    partitions: int | None = None,
-    lead_s: float | None = None,
-    learner: Sequence[tuple[str, int]] | None = None,
-    prepare: Callable[[Any, bool], None] | None = None,
-    flaw: Callable[[Any], str | None] | None = None,
-    relay: RelayPlan | None = None,
-) -> int:
+def run_worker(config: WorkerConfig) -> int:
     """Run one worker until it is told to stop; gives the exit code.
 
-    `factory(partition)` makes a fresh task; `client` holds aiokafka's connection and security
-    arguments; `topics` kind → name, inputs among them only as far as they exist; `group_id` also
-    names the transactions. `instance` is the static member id (None: the lowest free one of this
-    host), `claimed` one that the caller holds; `health_port` None: no server, 0: any; `beside`
-    runs while this worker owns partition 0; `lead_s` is by how much event time a partition may run
-    ahead of the others where one model learns from all (None: each learns by itself): then the
-    factory makes the learner, too (`LEARNER`), `learner` names its inputs (None: commands and
-    examples), and `flaw` says why a version cannot be used; `relay`: of its sources; `prepare`,
-    `skip_after`, `shown_name` and `partitions` are `Wiring`'s. The process must run under
-    `python -P` with PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
+    The process must run under `python -P` with PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
     """
-    inputs = tuple(topics.get(kind) for kind in INPUTS)
-    read = inputs if lead_s is None else (*inputs, TP(topics["models"], 0))
-    limits = Limits()
-    wiring = Wiring(
-        inputs=inputs,
-        store=store or FreshStore(factory),
-        open_log=lambda n: KafkaLog(client, journal=topics["journal"], inputs=read, partition=n),
-        open_writer=lambda n: TransactionalWriter(
-            client,
-            transactional_id=transactional_id(group_id, n),
-            partition=n,
-            topics=topics,
-            limits=limits,
-            compression=compression,
-        ),
-        pace=pace or Pace(),
-        shorten=shorten or (lambda output, limit_bytes: None),
-        roll=roll or rolled,
-        skip_after=skip_after,
-        shown_name=shown_name,
-        partitions=partitions,
-        prepare=prepare or (lambda task, live: None),
-        flaw=None if flaw is None else lambda i, record: flaw(record) if i == MODELS else None,
-    )
-    claim = claim_instance(group_id, instance)
-    with claim if claimed is None else contextlib.nullcontext(claimed) as member:
-        worker = _Worker(wiring, client, group_id, member, redis_url, on_stopped, serving, beside)
-        if partitions is not None:
-            worker.topics = TopicWatch(client, topics, shown_name, partitions)
-        if lead_s is not None:
-            assert partitions is not None
-            sources = learner or learner_inputs(partitions, features=False)
-            worker.plan = Plan.of(wiring, client, topics, group_id, partitions, lead_s, sources)
-        if relay is not None:
-            worker.relay = RelayService(relay, partial(worker._end, DECIDE))
-        health = None if health_port is None else (health_host, health_port)
-        return asyncio.run(worker.main(health, metrics))
+    wiring = config.wiring()
+    claim = claim_instance(config.group_id, config.instance)
+    with claim if config.claimed is None else contextlib.nullcontext(config.claimed) as member:
+        worker = _Worker(config, wiring, member)
+        return asyncio.run(worker.main())
 
 
 class _Worker:
-    def __init__(
-        self,
-        wiring: Wiring,
-        client: Mapping[str, Any],
-        group_id: str,
-        instance: str,
-        redis_url: str | None,
-        on_stopped: Callable[[], Awaitable[None]] | None = None,
-        serving: FeatureStoreWriter | None = None,
-        beside: Callable[[], Coroutine[Any, Any, Any]] | None = None,
-    ) -> None:
+    def __init__(self, config: WorkerConfig, wiring: Wiring, instance: str) -> None:
+        self.config = config
         self.wiring = wiring
-        self.client = client
-        self.group_id = group_id
         self.instance = instance
-        self.redis_url = redis_url
-        self.on_stopped = on_stopped
-        self.beside = beside
+        self.plan = config.plan(wiring)
         self.besides: list[asyncio.Task[Any]] = []
-        self.serving = serving
         self.partitions: dict[int, PartitionRunner] = {}
         self.runs: dict[int, asyncio.Task[None]] = {}
         self.kept: dict[int, KeptState] = {}
         self.measures: dict[int, Measurements] = {}
         self.topics: TopicWatch | None = None
-        self.plan: Plan | None = None
+        if config.partitions is not None:
+            watched = (config.client, config.topics, config.shown_name, config.partitions)
+            self.topics = TopicWatch(*watched)
         self.sharing: SharedLearning | None = None
         self.readers: list[SharedReader] = []
         self.relay: RelayService | None = None
+        if config.relay is not None:
+            self.relay = RelayService(config.relay, partial(self._end, DECIDE))
         self.clock = ClockWatch()
         self.assigned = False
         self.owned: set[int] = set()
@@ -189,22 +98,22 @@ class _Worker:
 
     # From start to end.
 
-    async def main(self, health_at: tuple[str, int] | None, metrics: Metrics | None) -> int:
+    async def main(self) -> int:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.ending.set)
         loop.add_signal_handler(signal.SIGINT, self.ending.set)
         loop.set_exception_handler(tell_quietly)
         self.app = self._make_app()
-        health = await self._start_health(health_at, metrics)
+        health = await self._start_health()
         self.share()
         side = [asyncio.create_task(self._watch()), *self._telling()]
         if self.topics is not None:
             await self.topics.first()
             side.append(asyncio.create_task(self.topics.run(partial(self._end, DECIDE))))
         starting = asyncio.create_task(self._run_app())
-        if self.serving is not None:
-            self.serving.assigned = lambda: list(self.partitions)
-            self.serving.start()
+        if self.config.serving is not None:
+            self.config.serving.assigned = lambda: list(self.partitions)
+            self.config.serving.start()
         await self.ending.wait()
         log.info("worker %s: stopping", self.instance)
         bound = loop.call_later(SHUTDOWN_S_MAX, self._exit_now)
@@ -218,10 +127,10 @@ class _Worker:
         for beside in (self.sharing, self.relay):
             if beside is not None:
                 await beside.close()
-        if self.serving is not None:
-            await asyncio.to_thread(self.serving.close)
-        if self.on_stopped is not None:
-            await self.on_stopped()  # bounded as all of the shutdown
+        if self.config.serving is not None:
+            await asyncio.to_thread(self.config.serving.close)
+        if self.config.on_stopped is not None:
+            await self.config.on_stopped()  # bounded as all of the shutdown
         if health is not None:
             await health.close()
         bound.cancel()
@@ -247,10 +156,10 @@ class _Worker:
     def _make_app(self) -> App:
         tolerate()
         app = make_app(
-            self.group_id,
-            client=self.client,
+            self.config.group_id,
+            client=self.config.client,
             group={
-                "group_id": self.group_id,
+                "group_id": self.config.group_id,
                 "group_instance_id": self.instance,
                 "session_timeout_ms": int(SESSION_S * 1000),
                 "heartbeat_interval_ms": int(HEARTBEAT_S * 1000),
@@ -319,8 +228,8 @@ class _Worker:
         elif self.sharing is not None:
             self.sharing.forget()
             self.wiring.store.release(LEARNER)
-        if self.beside is not None and 0 in numbers:
-            self.besides.append(asyncio.create_task(self.beside(), name="beside"))
+        if self.config.beside is not None and 0 in numbers:
+            self.besides.append(asyncio.create_task(self.config.beside(), name="beside"))
 
     def _check_together(self, assigned: Collection[TP]) -> None:
         topics = set(self._group_topics())
@@ -422,27 +331,28 @@ class _Worker:
                 *([] if self.topics is None else self.topics.warnings),
                 *([] if self.relay is None else self.relay.warnings),
             ],
-            "features": None if self.serving is None else self.serving.status(),
+            "features": None if self.config.serving is None else self.config.serving.status(),
             "partitions": partitions,
             **({} if self.sharing is None else {"learner": self.sharing.status()}),
             **({} if self.relay is None else {"relay": self.relay.status()}),
         }
 
-    async def _start_health(
-        self, at: tuple[str, int] | None, metrics: Metrics | None
-    ) -> HealthServer | None:
-        if at is None:
+    async def _start_health(self) -> HealthServer | None:
+        config = self.config
+        if config.health_port is None:
             return None
-        rendered = None if metrics is None else partial(self._rendered, metrics)
-        health = HealthServer(self.status, metrics=rendered, host=at[0], port=at[1])
-        log.info("health on http://%s:%d/readyz", at[0], await health.start())
+        rendered = None if config.metrics is None else partial(self._rendered, config.metrics)
+        health = HealthServer(
+            self.status, metrics=rendered, host=config.health_host, port=config.health_port
+        )
+        log.info("health on http://%s:%d/readyz", config.health_host, await health.start())
         return health
 
     def _rendered(self, metrics: Metrics) -> bytes:
-        features = None if self.serving is None else self.serving.status()
+        features = None if self.config.serving is None else self.config.serving.status()
         relay = None if self.relay is None else self.relay.status()
         return metrics(list(self.partitions.values()), self.measures, features, relay)
 
     def _telling(self) -> list[asyncio.Task[None]]:
-        at, told = self.redis_url, (self.group_id, self.instance, self.status)
+        at, told = self.config.redis_url, (self.config.group_id, self.instance, self.status)
         return [] if at is None else [asyncio.create_task(publish(at, *told))]

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from models.features.window_declarations import Window, over_events, over_outcomes
 from models.spec.label_fold import LabelFold
 from models.spec.use_case import Contest, Kpi, Price, Promotion, Segments, UseCase
-from models.spec.windows import Window, over_events, over_outcomes
 from schemas.errors import ConfigError, Incompatible, RiverrunError, Unavailable
 from schemas.topics import CATALOGUE, Topic
 from streams.cli.shared.terminal import EXIT_CODES, complain

@@ -22,7 +22,7 @@ from models.inputs.decoder import KIND_HEADER
 from models.inputs.skipped_records import Skip
 from models.task.learner_task import LEARNER
 from models.task.partition_task import PartitionTask
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from tests.simulation.broker import Record
 from tests.simulation.store import restore
 from tests.support.one_partition import dump

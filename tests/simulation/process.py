@@ -23,6 +23,7 @@ from streams.partition.ports import Wiring
 from streams.replay.kafka_log import KafkaLog
 from streams.worker.shared_learning import Plan
 from streams.worker.worker import AGAIN, _Worker
+from streams.worker.worker_config import WorkerConfig
 from tests.simulation.clients import Direct, Member
 from tests.simulation.group import HEARTBEAT_S
 
@@ -56,7 +57,10 @@ class Process:
         self.member = Member(self)
         self.store = world.plants.store(self)
         wiring = self._wiring()
-        self.worker = _Worker(wiring, {}, world.group_id, instance, None)
+        config = WorkerConfig(
+            factory=world.fresh, client={}, topics=world.topics, group_id=world.group_id
+        )
+        self.worker = _Worker(config, wiring, instance)
         if world.shared:
             self.worker.plan = self._plan(wiring)
         app: Any = SimpleNamespace(consumer=self.member, consumer_generation_id=-1)
@@ -91,7 +95,7 @@ class Process:
     def _plan(self, wiring: Wiring) -> Plan:
         world, client = self.world, {"process": self}
         sources = learner_inputs(world.partitions, features=world.case.shares_features)
-        wide = world.partitions, world.lead_s, sources
+        wide = world.partitions, lambda _: world.lead_s, sources
         plan = Plan.of(wiring, client, world.topics, world.group_id, *wide)
         names = {**world.topics, "journal": world.topics["learning"]}
         learner = replace(

@@ -14,14 +14,14 @@ from unittest.mock import patch
 import orjson
 from faust.types import TP
 
-from models.spec.durations import minutes
-from models.spec.windows import over_events
+from models.features.window_declarations import over_events
 from models.task.learner_task import LEARNER, learner_inputs
 from models.task.partition_task import PartitionTask
+from models.values.durations import minutes
 from schemas.topics import INPUTS, topic_names
 from streams.partition.ports import Pace
 from streams.partition.runner import State
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from streams.worker.worker import AGAIN, BUG, CLEAN, DECIDE
 from tests.simulation.broker import Kafka, Message, Transaction
 from tests.simulation.checks import Safety

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field
 from river import linear_model
 
-from models.spec.durations import hours
 from models.spec.use_case import Kpi, UseCase
+from models.values.durations import hours
 from schemas.events import Event, Outcome
 from schemas.personal_data import Personal
 from streams.recordings import Format, Recording, recording_of

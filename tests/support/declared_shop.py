@@ -12,9 +12,9 @@ from schemas.errors import ConfigError
 SOURCE = """
 from __future__ import annotations
 from river import compose, linear_model, multiclass, neighbors, optim, preprocessing, tree
-from models.spec.durations import days, hours, minutes
+from models.values.durations import days, hours, minutes
 from models.spec.use_case import Contest, Kpi, Price, Promotion, Segments, UseCase
-from models.spec.windows import over_events, over_outcomes
+from models.features.window_declarations import over_events, over_outcomes
 from schemas.events import Event, Outcome
 
 class Asked(Event):

@@ -17,10 +17,10 @@ import orjson
 from hypothesis import strategies as st
 from river import base, linear_model, multiclass, naive_bayes, preprocessing, tree
 
+from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import COMMANDS, EVENTS, HISTORY, OUTCOMES
 from models.spec.problem_types import OF_KIND
 from models.spec.use_case import Contest, Kpi, Promotion, Segments, UseCase
-from models.spec.windows import over_events, over_outcomes
 from schemas.events import Event, Outcome
 from tests.support.one_partition import at, command
 from tests.support.task_runs import Given

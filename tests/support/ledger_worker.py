@@ -9,6 +9,7 @@ import sys
 from models.task.learner_task import LEARNER
 from streams.partition.ports import Pace
 from streams.worker.worker import run_worker
+from streams.worker.worker_config import WorkerConfig
 from tests.support.ledger import Ledger
 from tests.support.ledger_learner import Answering, Learning
 
@@ -26,8 +27,8 @@ def main() -> int:
             raise RuntimeError("told to fail")
         return Learning(partitions) if number == LEARNER else Answering()
 
-    return run_worker(
-        fresh,
+    config = WorkerConfig(
+        factory=fresh,
         client={"bootstrap_servers": given["bootstrap_servers"]},
         topics=given["topics"],
         group_id=given["group"],
@@ -36,8 +37,9 @@ def main() -> int:
         redis_url=given.get("redis_url"),
         health_port=given.get("health_port"),
         partitions=partitions,
-        lead_s=given.get("lead_s") if partitions else None,
+        lead_s=(lambda _: float(given["lead_s"])) if partitions else None,
     )
+    return run_worker(config)
 
 
 if __name__ == "__main__":

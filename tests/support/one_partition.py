@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from river import linear_model, preprocessing, tree
 
+from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import (
     COMMANDS,
     EVENTS,
@@ -20,14 +21,13 @@ from models.inputs.decoder import (
     DecodedRecord,
     PlainRecord,
 )
+from models.outputs.output_records import Output
 from models.pending.codec import PendingPrediction
-from models.spec.durations import hours, minutes
 from models.spec.use_case import Kpi, Segments, UseCase
-from models.spec.windows import over_events, over_outcomes
 from models.task.checkpoint import parts_of
 from models.task.model_restore import Unseal
-from models.task.output_records import Output
 from models.task.partition_task import PartitionTask
+from models.values.durations import hours, minutes
 from schemas import records
 from schemas.events import Event, Outcome
 from schemas.topics import INPUTS

@@ -20,9 +20,9 @@ from river import datasets, evaluate, metrics, stream
 
 from models.inputs.decoder import EVENTS, OUTCOMES, DecodedRecord, PlainRecord
 from models.replay.backtest import aligned
-from models.spec.durations import days
 from models.spec.use_case import Kpi, UseCase
 from models.task.partition_task import PartitionTask
+from models.values.durations import days
 from schemas.events import Event, Outcome
 
 START = datetime(2020, 1, 1, tzinfo=UTC)

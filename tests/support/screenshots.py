@@ -121,7 +121,7 @@ def _taker(browser: Any, session: Any, base: str, at: dict[str, str]) -> Callabl
         )
         tab = context.new_page()
         tab.goto(base + at.get(path, path))
-        for words in ("Look it up", "Make the report"):
+        for words in ("Look up", "Make the report"):
             asked = tab.get_by_role("main").get_by_role("button", name=words)
             if asked.count() and ("?id=" in tab.url or path.endswith("worth")):
                 asked.last.click()

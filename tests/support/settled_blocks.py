@@ -12,8 +12,8 @@ import orjson
 from models.promotion.block_merger import BlockMerger, seconds
 from models.promotion.decider import Decided, Decider
 from models.promotion.standings import standings
-from models.spec.durations import days, hours
 from models.spec.use_case import Kpi, Promotion, UseCase
+from models.values.durations import days, hours
 from schemas.records import Evidence
 from tests.support.one_partition import linear, use_case
 

@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 
 from models.inputs.decoder import MODELS, PlainRecord
+from models.outputs.output_records import Output
 from models.spec.use_case import UseCase
 from models.task.checkpoint import parts_of, take_parts
 from models.task.learner_task import LEARNER, LearnerTask
-from models.task.output_records import Output
 from models.task.partition_task import PartitionTask
 from models.training.versions import PlainUnpack
 from schemas.partitioner import partition_of

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from river import linear_model, naive_bayes, preprocessing, tree
 
 from models.inputs.decoder import COMMANDS, EVENTS, OUTCOMES, DecodedRecord, PlainRecord
-from models.spec.durations import hours, minutes
+from models.outputs.output_records import Output
 from models.spec.use_case import Kpi, UseCase
-from models.task.output_records import Output
 from models.task.partition_task import PartitionTask
+from models.values.durations import hours, minutes
 from schemas.topics import INPUTS
 from tests.support.one_partition import REPLAYED, at, command, delivery, order, use_case
 

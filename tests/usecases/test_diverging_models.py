@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.blow_ups import CASE, run
+from benchmarks.decisions.blow_ups import CASE, run
 
 
 @pytest.mark.slow

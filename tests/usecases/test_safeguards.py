@@ -13,8 +13,8 @@ import orjson
 import pytest
 from river import compose, linear_model, optim, preprocessing, tree
 
-from benchmarks import guarded_flights
-from benchmarks.corrupted_labels import Played, corrupted
+from benchmarks.decisions import guarded_flights
+from benchmarks.decisions.corrupted_labels import Played, corrupted
 from models.replay.backtest import Backtest
 from usecases.flight_eta import FLIGHT_ETA, Departure
 from usecases.phishing import PHISHING
@@ -112,7 +112,7 @@ def test_sets_of_classes_hold_their_share_on_real_pages() -> None:
 @pytest.mark.timeout(900)
 def test_corrupted_labels_lead_to_the_baseline_within_500() -> None:
     """6,000 flights as they were, then 1,000 of which every label is wrong in one of two ways;
-    the year's figures, and the way back, are those of benchmarks/corrupted_labels.py.
+    the year's figures, and the way back, are those of benchmarks/decisions/corrupted_labels.py.
     """
     case = replace(FLIGHT_ETA, contributions=0, segments=None)
     played = Played.of(case, 6_000, 1_000, 200)
@@ -138,7 +138,7 @@ def replace_bad(played: Played) -> Played:
 def test_intervals_hold_their_share_by_month_and_by_carrier() -> None:
     """Of the first 30,000 flights, 90 % declared: 88 to 92 % in each whole month and for each
     carrier with at least 1,000 labels, through the task; nothing trips. The year's figures are
-    those of benchmarks/guarded_flights.py.
+    those of benchmarks/decisions/guarded_flights.py.
     """
     year = guarded_flights.played(30_000)
     covered = year.covered()

@@ -56,7 +56,7 @@ def profile(
     names = () if time is None else (time,)
 
     def rows(sources: list[str]) -> Iterator[Any]:
-        from streams.recordings.plain import rows_of
+        from streams.recordings.unmapped_rows import rows_of
 
         reader = topic_reader(limit or TOPIC_MAX)
         return islice(rows_of(sources, reader, options.format, names, read), limit)

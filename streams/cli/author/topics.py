@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from models.spec.durations import spoken
+from models.values.durations import spoken
 from schemas.asyncapi import Subject
 from schemas.topics import topic_names
 from streams.cli.shared.options import AsJson, Prefix

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.snapshot_stalls import grown
+from benchmarks.workers.snapshot_stalls import grown
 from streams.embedded import Endpoints
 from streams.snapshots.signed_format import opened
 from tests.integration.faults.test_snapshots import hashes

@@ -11,9 +11,9 @@ import pytest
 from river import forest, neighbors, tree
 
 from models.attribution.sampled_shapley import sampled
-from models.spec.durations import hours
 from models.spec.use_case import Kpi
 from models.task.checkpoint import parts_of, take_parts
+from models.values.durations import hours
 from schemas import records
 from tests.support.one_partition import Order, Partition, linear, use_case
 

@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from models.metrics.label_delays import delays_of
-from models.spec.durations import hours, minutes
 from models.spec.use_case import Segments
 from models.task.checkpoint import parts_of, take_parts
+from models.values.durations import hours, minutes
 from schemas import records
 from tests.support.one_partition import Partition, order, use_case
 

@@ -1,7 +1,7 @@
 import pytest
 
 from models.metrics.targets import judged
-from models.spec.durations import minutes
+from models.values.durations import minutes
 from tests.support.one_partition import use_case
 
 SUMS = {"n": 1_000.0, "abs": 11_000.0, "sq": 250_000.0, "bias": 0.0}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from models.spec.durations import hours, minutes
 from models.spec.use_case import Kpi
 from models.task.checkpoint import parts_of, take_parts
 from models.validation import mistakes
+from models.values.durations import hours, minutes
 from tests.support.one_partition import Partition, letters, use_case
 
 BOUNDED: dict[str, Any] = {"plausible": (0.0, 100.0), "max_jump": 1e9}

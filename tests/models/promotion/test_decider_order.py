@@ -86,17 +86,33 @@ def test_a_restart_anywhere_goes_on_as_if_there_had_been_none() -> None:
 
 
 def test_only_an_idle_partition_far_behind_is_passed_over() -> None:
-    """A slow one is waited for; one that never had an event is not, after a horizon and a week."""
+    """A slow one is waited for; one that says nothing more is not, after a horizon and a week."""
     mine = case()
     assembly = BlockMerger(2, mine.horizon)
-    for day in range(9):
+    assembly.take(evidence(1, 0))
+    for day in range(10):
         assembly.take(evidence(0, day))
     assert assembly.laggards == [1]
-    assert assembly.release() == []
-    blocks = assembly.release(idle=[1])
-    assert [block.partitions for block in blocks] == [(0,)] * 9
+    assert [block.partitions for block in assembly.release()] == [(0, 1)]
+    assert [block.partitions for block in assembly.release(idle=[1])] == [(0,)] * 9
     early = BlockMerger(2, mine.horizon)
+    early.take(evidence(1, 0))
     for day in range(6):
         early.take(evidence(0, day))
     assert early.laggards == []
+    assert [block.partitions for block in early.release(idle=[1])] == [(0, 1)]
     assert early.release(idle=[1]) == []
+
+
+def test_a_partition_that_never_had_a_record_is_not_waited_for() -> None:
+    """Few keys do not reach all partitions; a first record of one comes in with later blocks."""
+    mine = case()
+    assembly = BlockMerger(2, mine.horizon)
+    assembly.take(evidence(0, 0))
+    assert assembly.unheard == [1]
+    assert assembly.release() == []
+    assert [block.partitions for block in assembly.release(idle=[1])] == [(0,)]
+    assembly.take(evidence(0, 1))
+    assembly.take(evidence(1, 1))
+    assert assembly.unheard == []
+    assert [block.partitions for block in assembly.release(idle=[1])] == [(0, 1)]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from river import compose, evaluate, linear_model, metrics, naive_bayes, preprocessing
 
-from models.spec.durations import days, hours
 from models.spec.use_case import Contest, Kpi, UseCase
+from models.values.durations import days, hours
 from schemas.events import Event, Outcome
 from streams.cli.author.backtest import _show_result, _table
 from streams.cli.shared.terminal import data

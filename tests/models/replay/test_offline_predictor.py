@@ -10,8 +10,8 @@ import pytest
 
 from models.inputs.decoder import EVENTS, PlainRecord
 from models.replay.offline_predictor import OfflinePredictor
-from models.spec.durations import minutes
 from models.spec.use_case import Contest
+from models.values.durations import minutes
 from schemas.errors import Malformed
 from tests.support.one_partition import Partition, order, use_case
 

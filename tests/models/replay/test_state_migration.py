@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from river import forest, linear_model, optim, preprocessing, tree
 
+from models.features.window_declarations import over_events
 from models.pending.codec import PendingPrediction
 from models.replay.state_migration import carry, carry_position, kept_models
 from models.replay.structural_equality import alike
 from models.serving.model_router import UNASKED
-from models.spec.durations import hours, minutes
 from models.spec.use_case import Kpi, Segments, UseCase
-from models.spec.windows import over_events
 from models.task.partition_task import PartitionTask
+from models.values.durations import hours, minutes
 from schemas.errors import Incompatible
 from tests.support.one_partition import FEATURES, Order, Partition, dump, linear, use_case
 

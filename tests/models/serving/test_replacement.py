@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from river import dummy, stats
 
-from models.spec.durations import hours
 from models.stats.drift_detection import Drift
 from models.task.checkpoint import parts_of, take_parts
 from models.validation import mistakes
+from models.values.durations import hours
 from schemas import records
 from tests.support.one_partition import RECORDS, Partition, linear, use_case
 

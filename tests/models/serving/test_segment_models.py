@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from river import base, dummy, stats
 
-from models.spec.durations import hours, minutes
-from models.spec.features import Feature
+from models.features.featurizer import Feature
 from models.spec.use_case import Kpi, Segments
+from models.values.durations import hours, minutes
 from schemas.events import Column
 from tests.support.one_partition import Partition, use_case
 

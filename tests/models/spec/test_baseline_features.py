@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
+from models.features.window_declarations import over_outcomes
 from models.replay.backtest import Backtest
 from models.replay.offline_predictor import OfflinePredictor
-from models.spec.windows import over_outcomes
 from tests.support.one_partition import Partition, delivery, order, use_case
 
 BEFORE = {"before": over_outcomes(by="shop").latest(lambda _e, o, _x: o.took, empty=6.0)}

@@ -16,8 +16,8 @@ from river import dummy, linear_model, optim, preprocessing
 
 from models.replay.backtest import run
 from models.spec.default_outcome import DefaultOutcome
-from models.spec.durations import days, hours
 from models.spec.use_case import Kpi, Promotion, UseCase
+from models.values.durations import days, hours
 from models.worth.settled_blocks import SettledBlocks
 from models.worth.worth import worth
 from schemas.events import Event, Outcome

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.arm_winners import (
+from benchmarks.decisions.arm_winners import (
     STREAMS,
     by_days,
     every_event_by_itself,
     units_that_differ,
     verdict,
 )
-from models.spec.durations import hours
 from models.spec.experiment_arms import GROUPS, Assignment
 from models.spec.use_case import Contest, UseCase
+from models.values.durations import hours
 from tests.support.one_partition import Partition, use_case
 
 RUNS = [(250, 21), pytest.param((1_000, 67), marks=pytest.mark.soak)]

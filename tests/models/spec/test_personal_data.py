@@ -11,16 +11,16 @@ import pytest
 from pydantic import BaseModel, Field, field_validator
 from river import base
 
+from models.features.featurizer import Feature
+from models.features.window_declarations import over_events
 from models.inputs.decoder import EVENTS, OUTCOMES, Decoder, PlainRecord
 from models.metrics.drift_monitor import Watcher
-from models.spec.durations import hours
-from models.spec.features import Feature
 from models.spec.personal_data import NOTHING, masking_of
 from models.spec.use_case import Segments
-from models.spec.windows import over_events
 from models.stats.block_histograms import Histograms
 from models.stats.drift_detection import Drift
 from models.validation import mistakes
+from models.values.durations import hours
 from schemas.asyncapi import Subject, json_schemas
 from schemas.partitioner import partition_of
 from schemas.personal_data import MASK, Personal, masked, personal_paths

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.breaker_trips import simulated
+from benchmarks.decisions.breaker_trips import simulated
 from models.serving.circuit_breaker import CircuitBreaker
 from models.spec.problem_types import KINDS
 from models.spec.use_case import Kpi

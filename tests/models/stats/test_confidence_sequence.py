@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.false_winners import PROMISED, count
+from benchmarks.decisions.false_winners import PROMISED, count
 from models.stats.alpha_spending import AlphaSpending
 from models.stats.confidence_sequence import Comparison
 

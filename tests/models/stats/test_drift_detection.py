@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.drift_alarms import CATEGORIES, MODELS, NUMERIC, STREAMS, alarms, records
-from benchmarks.drift_delays import CHANGES, EXCHANGEABLE, delay, false_alarms
+from benchmarks.decisions.drift_alarms import CATEGORIES, MODELS, NUMERIC, STREAMS, alarms, records
+from benchmarks.decisions.drift_delays import CHANGES, EXCHANGEABLE, delay, false_alarms
 from models.stats.block_histograms import CategorySummary, NumericSummary, hellinger
 from models.stats.block_totals import MissingSummary
 from models.stats.drift_detection import DriftMonitor, Watch
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_streams_that_do_not_drift_raise_no_alarm(name):
-    """150,000 records in 500 days of 300; the full million is benchmarks/drift_alarms.py."""
+    """150,000 records in 500 days of 300; a million: benchmarks/decisions/drift_alarms.py."""
     monitor = DriftMonitor(NUMERIC, CATEGORIES, MODELS)
     assert alarms(records(name, 500, 300, seed=4), monitor) == []
     assert len(monitor.watches) == 16
@@ -172,7 +172,7 @@ def test_a_feature_that_was_often_away_for_a_day_is_not_gone():
 
 @pytest.mark.parametrize("name", EXCHANGEABLE)
 def test_days_that_differ_but_in_no_order_raise_no_alarm(name):
-    """Days of different level or traffic; two million records: benchmarks/drift_delays.py."""
+    """Days of different level or traffic; more: benchmarks/decisions/drift_delays.py."""
     assert len(false_alarms(name, days=150, runs=1)) == 0
 
 

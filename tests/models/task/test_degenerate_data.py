@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 
 from models.inputs.decoder import HISTORY, KIND_HEADER, DecodedRecord, PlainRecord
+from models.outputs.output_records import Output
 from models.spec.use_case import UseCase
 from models.task.checkpoint import parts_of, take_parts
-from models.task.output_records import Output
 from models.validation import mistakes
 from schemas.topics import INPUTS
 from tests.support.degenerate import CASES, Case, records, use_case_of

@@ -9,9 +9,9 @@ import pytest
 from pydantic import field_validator
 from river import linear_model
 
-from models.spec.durations import minutes
+from models.features.window_declarations import over_events, over_outcomes
 from models.spec.use_case import Kpi
-from models.spec.windows import over_events, over_outcomes
+from models.values.durations import minutes
 from tests.support.one_partition import (
     FEATURES,
     RECORDS,

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import dummy, stats
 
+from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import EVENTS, OUTCOMES
-from models.spec.durations import hours, minutes
 from models.spec.label_fold import LabelFold
 from models.spec.use_case import Kpi, UseCase
-from models.spec.windows import over_events, over_outcomes
 from models.task.checkpoint import parts_of, take_parts
 from models.validation import mistakes
+from models.values.durations import hours, minutes
 from schemas.events import Outcome
 from streams.unpickling.safe_unpickler import Allowed, unpickle
 from tests.support.one_partition import START, Order, delivery, linear, order, use_case

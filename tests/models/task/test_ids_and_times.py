@@ -11,7 +11,7 @@ import pytest
 
 from models.inputs.decoder import EVENTS, HISTORY, KIND_HEADER, OUTCOMES
 from models.replay.backtest import aligned
-from models.spec.durations import days, hours, minutes
+from models.values.durations import days, hours, minutes
 from tests.support.one_partition import (
     START,
     Out,

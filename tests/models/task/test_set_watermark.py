@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from models.inputs.decoder import COMMANDS, EVENTS, OUTCOMES, PlainRecord
-from models.spec.durations import days, hours
 from models.task.checkpoint import parts_of, take_parts
+from models.values.durations import days, hours
 from schemas.records import Lifecycle
 from schemas.topics import INPUTS
 from tests.support.one_partition import (

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import PlainRecord
 from models.replay.backtest import Backtest, run
 from models.replay.state_migration import carry, carry_learner
 from models.spec.use_case import Freshness, UseCase
-from models.spec.windows import over_events, over_outcomes
 from models.task.learner_task import LearnerTask
 from models.validation import mistakes
 from schemas import records

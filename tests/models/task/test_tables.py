@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
+from models.features.reference_tables import Table, TableState
 from models.inputs.decoder import PlainRecord
 from models.replay.backtest import Backtest
-from models.spec.tables import Table, TableState
 from models.task.checkpoint import parts_of, take_parts
 from models.task.learner_task import LearnerTask
 from models.validation import mistakes

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.spec.windows import Window, over_events, over_outcomes, read, state_of
+from models.features.window_declarations import Window, over_events, over_outcomes, read, state_of
 from models.task.checkpoint import parts_of, take_parts
 from models.windows.decayed import (
     BUCKETS_MAX,

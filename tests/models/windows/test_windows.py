@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.spec.windows import Window, over_events, over_outcomes, read, state_of
+from models.features.window_declarations import Window, over_events, over_outcomes, read, state_of
 from models.windows.decayed import Decayed
 from models.windows.exact_sum import add_exactly
 from models.windows.sliding import Sliding

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from models.spec.durations import hours, minutes
 from models.spec.experiment_arms import point
 from models.spec.use_case import Contest, Segments, UseCase
 from models.task.checkpoint import parts_of, take_parts
 from models.task.partition_task import PartitionTask
+from models.values.durations import hours, minutes
 from tests.support.one_partition import RECORDS, Partition, use_case
 
 WINDOW = minutes(30)

@@ -13,8 +13,8 @@ import pytest
 from aiokafka import TopicPartition
 from rich.console import Console
 
+from models.outputs.output_records import Output
 from models.task.learner_task import LEARNER, LearnerTask
-from models.task.output_records import Output
 from riverrun.client.predictions import CommittedReader
 from schemas.errors import Incompatible
 from schemas.topics import CATALOGUE

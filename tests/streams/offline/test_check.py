@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from river import compose, linear_model, preprocessing
 
-from models.spec.durations import hours
+from models.features.window_declarations import over_events
 from models.spec.use_case import Kpi, UseCase
-from models.spec.windows import over_events
+from models.values.durations import hours
 from schemas.events import Event, Outcome
 from streams.config.use_case_loader import LoadedUseCase
 from streams.offline import check

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
-from models.spec.durations import days, minutes
+from models.values.durations import days, minutes
 from streams.embedded import Endpoints
 from streams.topics import topic_admin
 from streams.topics.timestamp_limit import (

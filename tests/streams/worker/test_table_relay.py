@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
+from models.features.reference_tables import ROW_BYTES_MAX, Table
 from models.inputs.decoder import PlainRecord
-from models.spec.tables import ROW_BYTES_MAX, Table
 from schemas import records
 from schemas.errors import Malformed
 from schemas.topics import topic_names

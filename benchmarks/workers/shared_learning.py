@@ -1,0 +1,282 @@
+"""What one model for all partitions costs, and how soon an outcome has reached each of them.
+
+    python -P -m benchmarks.workers.shared_learning learner|freshness|throughput
+
+`learner`: CPU of the learner alone, from an example's bytes to versions packed and signed, with one
+model, without Kafka. `freshness`: live, at 1,000 events/s on 4 partitions, of each prediction that
+is read, how long before the oldest outcome was sent that its model had not learnt: so long it took
+at most to reach the partition's model. `throughput`: a backlog on embedded servers with 1 to 64
+partitions, own and shared models, from the first prediction to the last, by one and by two
+processes; all share one machine, so the broker's work and the sender's are in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from numbers import Number
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, NamedTuple
+
+import orjson
+from confluent_kafka import KafkaException, TopicPartition
+from river import compose, forest, tree
+
+from benchmarks.peers.flights_models import MODELS
+from benchmarks.riverrun_flights import RIVERRUN_FLIGHTS
+from benchmarks.servers import servers
+from benchmarks.workers.latency import LIGHT, Bench
+from models.inputs.decoder import PlainRecord
+from models.replay.backtest import Backtest
+from models.spec.use_case import UseCase
+from models.task.learner_task import LearnerTask
+from streams.config.settings import Settings
+from streams.snapshots.version_transfer import packer
+from streams.topics import topic_admin
+from usecases.data import nycflights
+
+PARTITIONS = (1, 4, 16, 64)
+
+
+def numbers() -> Any:
+    """Return what keeps the numbers among the features: leaves with linear models take no words."""
+    return compose.SelectType(Number)
+
+
+FAMILIES: Mapping[str, Any] = {
+    "linear (Adam)": MODELS["adam"],
+    "Hoeffding tree": lambda: numbers() | tree.HoeffdingTreeRegressor(grace_period=200),
+    "forest of 10": lambda: numbers() | forest.ARFRegressor(n_models=10, seed=1),
+}
+RATES = (10, 100, 1_000)
+"""Outcomes a second."""
+
+
+# The learner alone.
+
+
+def rows(events: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Flights that the benchmark's use case takes, in the order of their times."""
+    for kind, row in nycflights.flights(events):
+        if kind == "outcome" or (row["tailnum"] and row["temp"] is not None):
+            words: dict[str, Any] = {n: str(row[n]) for n in ("hour", "weekday") if n in row}
+            yield kind, dict(row) | words
+
+
+def examples(case: UseCase, events: int) -> list[tuple[int, bytes, bytes]]:
+    """(partition, key, value) of what partitions publish for the learner."""
+    backtest = Backtest(case, 4, "bench")
+    made = []
+    for kind, row in rows(events):
+        for output in backtest.feed(kind, row):
+            if output.kind == "examples":
+                number = int(orjson.loads(output.value)["partition"])
+                made.append((number, output.key or b"", output.value))
+    return made
+
+
+class Learnt(NamedTuple):
+    """One run of a learner: examples, CPU seconds, and the bytes of each version."""
+
+    examples: int
+    seconds: float
+    sizes: list[int]
+
+    def per_hour(self, rate: float) -> float:
+        """Return MB on `models` in an hour, as the second half of the run made them."""
+        half = self.sizes[len(self.sizes) // 2 :]
+        return sum(half) / (self.examples / 2) * rate * 3_600 / 1e6
+
+
+def learnt(name: str, given: Sequence[tuple[int, bytes, bytes]], rate: float) -> Learnt:
+    """Learn all of it by one model, as if `rate` outcomes became known in each second."""
+    case = replace(
+        RIVERRUN_FLIGHTS, learning="shared", models={"it": FAMILIES[name]}, champion="it"
+    )
+    task = LearnerTask(case, partitions=4, definition="bench", pack=packer(case, lambda: b"k" * 32))
+    offsets, sizes, seconds = [0] * 4, [], 0.0
+    for at, (number, key, value) in enumerate(given):
+        example = orjson.loads(value)
+        example["training"]["clock_s"] = at / rate
+        record = PlainRecord("examples", number, offsets[number], 0, key, orjson.dumps(example))
+        offsets[number] += 1
+        began = time.process_time()
+        for output in task.apply(task.read(1 + number, record)):
+            if output.kind == "models":
+                state = sum(len(part) for _, part in output.headers)
+                sizes.append(len(output.value) + state)
+        seconds += time.process_time() - began
+    slot = task.roster.pooled["it"]
+    if slot.faults or not slot.trained_on:
+        sys.exit(f"{name} learnt {slot.trained_on} examples, {slot.faults}: {slot.last_fault}")
+    return Learnt(len(given), seconds, sizes)
+
+
+def learner(events: int) -> None:
+    """Print the CPU of an example and the bytes of versions, by family of models and rate."""
+    given = examples(replace(RIVERRUN_FLIGHTS, learning="shared"), events)
+    heads = ("outcomes/s", "examples/s", "us each", "versions", "bytes each", "MB an hour")
+    print(f"{'model':<16}" + "".join(f"{head:>12}" for head in heads))
+    for name in FAMILIES:
+        for rate in RATES:
+            run = learnt(name, given, rate)
+            took_s = run.seconds / run.examples
+            print(
+                f"{name:<16}{rate:>12,}{1 / took_s:>12,.0f}{took_s * 1e6:>12,.0f}"
+                f"{len(run.sizes):>12,}{sum(run.sizes) / len(run.sizes):>12,.0f}"
+                f"{run.per_hour(rate):>12,.1f}",
+                flush=True,
+            )
+
+
+# Live.
+
+
+class FreshnessBench(Bench):
+    """One run in which each prediction tells which outcomes its model has learnt."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.outcomes: list[float] = []
+        self.ages: dict[int, list[float]] = {}
+
+    def _send(self, events: int) -> None:
+        before = len(self.sent)
+        while len(self.sent) - before < events:
+            kind, fields = next(self._rows)
+            name = fields["event_id"]
+            if kind == "event":
+                self._keys[name] = fields[self.use_case.key].encode()
+                self.sent[name.encode()] = time.perf_counter()
+            else:
+                self.outcomes.append(time.perf_counter())
+            topic = self.names["events" if kind == "event" else "outcomes"]
+            self._producer.produce(topic, orjson.dumps(fields), self._keys[name])
+            self._producer.poll(0)
+
+    def _read(self) -> None:
+        while not self._ended.is_set():
+            record = self._consumer.poll(0.1)
+            if record is None:
+                continue
+            now = time.perf_counter()
+            if record.error():
+                raise KafkaException(record.error())
+            self.took.append(now)
+            number, value = record.partition(), record.value()
+            assert number is not None
+            assert value is not None
+            learnt = int(orjson.loads(value)["model"].rpartition("#")[2])
+            age = now - self.outcomes[learnt] if learnt < len(self.outcomes) else 0.0
+            self.ages.setdefault(number, []).append(max(0.0, age))
+
+    def _measure(self, rate: float, seconds: float) -> str:
+        self.took.clear()
+        self.ages.clear()
+        count = self._stream(rate, seconds)
+        self._answered(count)
+        lines = []
+        for number, ages in sorted(self.ages.items()):
+            cut = quantiles(ages, n=100)
+            figures = f"{cut[49] * 1e3:>12,.0f}{cut[98] * 1e3:>12,.0f}{max(ages) * 1e3:>12,.0f}"
+            lines.append(f"{number:>10}{len(ages):>14,}{figures}")
+        return "\n".join(lines)
+
+
+def freshness(settings: Settings, rate: float, seconds: float, use_case: str, workers: int) -> None:
+    """Print how soon outcomes reach the model of each partition."""
+    print(f"{'partition':>10}{'predictions':>14}{'median ms':>12}{'99 % ms':>12}{'worst ms':>12}")
+    print(FreshnessBench(settings, {}, workers, use_case).run(rate, seconds), flush=True)
+
+
+class Backlog(Bench):
+    """Everything is sent before the first worker starts."""
+
+    def run(self, rate: float, seconds: float) -> str:
+        """Return events a second; `rate` is how many events there are."""
+        count = int(rate)
+        asyncio.run(topic_admin.ensure(self.use_case, self.settings))
+        places = range(self.use_case.partitions)
+        self._consumer.assign([TopicPartition(self.names["predictions"], n, 0) for n in places])
+        self._send(count)
+        self._producer.flush(60)
+        self.start()
+        first = last = 0.0
+        try:
+            seen, deadline = 0, time.monotonic() + seconds
+            while seen < count and time.monotonic() < deadline:
+                record = self._consumer.poll(0.5)
+                if record is not None and record.error() is None:
+                    seen, last = seen + 1, time.perf_counter()
+                    first = first or last
+            return f"{seen / (last - first):,.0f}" if seen == count else f"only {seen:,}"
+        finally:
+            self._consumer.close()
+            self.stop()
+
+
+def throughput(settings: Settings, events: int) -> None:
+    """Print events a second by partitions, own and shared models, one and two processes."""
+    print(f"{'partitions':>10}{'models':>12}{'1 process':>12}{'2 processes':>12}")
+    for partitions in PARTITIONS:
+        for learning in ("partition", "shared"):
+            if (partitions, learning) == (1, "shared"):
+                continue
+            row = [_one(settings, events, partitions, learning, processes) for processes in (1, 2)]
+            print(f"{partitions:>10}{learning:>12}" + "".join(f"{cell:>12}" for cell in row))
+
+
+def _one(settings: Settings, events: int, partitions: int, learning: str, processes: int) -> str:
+    """In a process of its own: the use case's file reads what it is to be from the environment."""
+    environment = {
+        **os.environ,
+        **settings.environment(),
+        "BENCH_PARTITIONS": str(partitions),
+        "BENCH_LEARNING": learning,
+    }
+    command = [sys.executable, "-P", "-m", "benchmarks.workers.shared_learning", "one"]
+    command += ["--events", str(events), "--workers", str(processes)]
+    command += ["--home", str(settings.riverrun_home)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+def main() -> int:
+    """Measure one of them."""
+    parser = argparse.ArgumentParser(prog="benchmarks.workers.shared_learning")
+    parser.add_argument("what", choices=("learner", "freshness", "throughput", "one"))
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--rate", type=float, default=1_000)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--use-case", default=LIGHT)
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.what == "learner":
+        learner(given.events)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="riverrun-shared-") as folder:
+        home = given.home or Path(folder)
+        with servers(home, purge=given.home is None) as found:
+            settings = Settings.load(riverrun_home=home)
+            settings = settings.at(found.bootstrap_servers, found.redis_url, found.kafka_password)
+            if given.what == "freshness":
+                os.environ.setdefault("BENCH_LEARNING", "shared")
+                freshness(settings, given.rate, given.seconds, given.use_case, given.workers)
+            elif given.what == "throughput":
+                throughput(settings, given.events)
+            else:
+                print(Backlog(settings, {}, given.workers, given.use_case).run(given.events, 300))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

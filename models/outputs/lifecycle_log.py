@@ -1,0 +1,165 @@
+"""What is told on `lifecycle`: a model began, was promoted, withheld, dropped; who, when, why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.inputs.journal import Journal
+from models.inputs.watermark import Watermark
+from models.outputs.output_records import Output, Publisher
+from models.serving.circuit_breaker import CircuitBreaker
+from models.serving.model_router import ModelRouter
+from models.serving.segment_models import Turned
+
+
+class LifecycleLog:
+    """Writes lifecycle records of one partition; says each standing fact once.
+
+    Memory: one word for each model. `discreet`: a model's own words about its failure are left out,
+    since an error's text may quote what it was given, and that may be personal.
+    """
+
+    def __init__(
+        self,
+        publish: Publisher,
+        roster: ModelRouter,
+        journal: Journal,
+        watermark: Watermark,
+        *,
+        discreet: bool = False,
+    ) -> None:
+        self.told: set[str] = set()
+        self._publish = publish
+        self._roster = roster
+        self._journal = journal
+        self._watermark = watermark
+        self._discreet = discreet
+
+    def tell(self, out: list[Output], model: str, **value: Any) -> None:
+        """One change of state; `value` as in `schemas.records.Lifecycle`."""
+        value.setdefault("who", "riverrun")
+        step, time = self._journal.step, self._watermark.time
+        out.append(self._publish.lifecycle(step, time, model=model, **value))
+
+    def beginning(self, out: list[Output], definition: str) -> None:
+        """Every declared model begins with the partition's first record."""
+        if "beginning" in self.told:
+            return
+        self.told.add("beginning")
+        for name in self._roster.names:
+            self.tell(
+                out,
+                name,
+                to_state=self._roster.state(name),
+                cause="definition",
+                why=f"declared by definition {definition}",
+            )
+
+    def warm(self, out: list[Output], name: str) -> None:
+        """Write, once, that a model has learnt enough to answer."""
+        word = f"warm:{name}"
+        if word in self.told or self._roster.state(name) == "champion":
+            return
+        self.told.add(word)
+        state = self._roster.state(name)
+        if state == "shadow":
+            why = f"has learnt its warm-up of {self._roster.pooled[name].trained_on} examples"
+            self.tell(out, name, from_state="candidate", to_state=state, cause="rule", why=why)
+
+    def anew(self, name: str) -> None:
+        """Forget what was said of a model that is no more."""
+        self.told -= {name, f"warm:{name}"}
+
+    def withheld(self, out: list[Output], names: list[str]) -> None:
+        """Write the first time that a model's value could not be used where it might have been.
+
+        What a model says during its warm-up is no news, unless it raises.
+        """
+        for name in names:
+            fault = self._roster.pooled[name].last_fault
+            if name in self.told or not (fault or self._roster.warm(name)):
+                continue
+            self.told.add(name)
+            if fault and self._discreet:
+                fault = f"{fault.partition(':')[0]} (its words are left out: some data is personal)"
+            why = fault or "a value was not finite or left the limits"
+            self.tell(out, name, to_state="withheld", cause="safeguard", why=why)
+
+    def segment(self, out: list[Output], segment: str | None) -> None:
+        """Make room for the segment's own model, and say what that changed."""
+        champion = self._roster.champion
+        if segment is None:
+            return
+        roster, time = self._roster, self._watermark.time
+        assert time is not None
+        new, dropped = roster.own.enter(segment, roster.champion, time)
+        if dropped is not None:
+            self.tell(
+                out,
+                champion,
+                segment=dropped,
+                from_state="shadow",
+                to_state="retired",
+                cause="limit",
+                why="the least recently used segment made room for another",
+            )
+        if new:
+            self.tell(
+                out,
+                champion,
+                segment=segment,
+                to_state="shadow",
+                cause="definition",
+                why="began with this event",
+            )
+
+    def left(self, out: list[Output], before: str, champion: str) -> None:
+        """Another shared model is champion: its predecessor's segments end, and each is told."""
+        for segment in self._roster.own.leave(champion):
+            self.tell(
+                out,
+                before,
+                segment=segment,
+                from_state="shadow",
+                to_state="retired",
+                cause="rule",
+                why=f"{champion} is the champion now",
+            )
+
+    def breaker(self, out: list[Output], model: str, guard: CircuitBreaker) -> None:
+        """Write that a model's breaker opened, or closed again."""
+        state, breaker = self._roster.state(model), guard.breaker
+        self.tell(
+            out,
+            model,
+            from_state=state if breaker.open else "withheld",
+            to_state="withheld" if breaker.open else state,
+            cause="safeguard",
+            why=f"{breaker.cause}; the baseline is served"
+            if breaker.open
+            else "better than the baseline again",
+        )
+
+    def earned(self, out: list[Output], turned: Turned) -> None:
+        """Write that a segment's own model earned its place, or lost it."""
+        comparison = turned.comparison
+        before, after = ("shadow", "champion") if turned.earned else ("champion", "shadow")
+        lower, upper = comparison.interval
+        self.tell(
+            out,
+            turned.model,
+            segment=turned.segment,
+            from_state=before,
+            to_state=after,
+            cause="rule",
+            why=f"gains {comparison.mean:.4g} in KPI a prediction over the pooled model "
+            f"({lower:.4g} to {upper:.4g}), {comparison.seen} blocks",
+            evidence={
+                "gain": comparison.mean,
+                "lower": lower,
+                "upper": upper,
+                "blocks": comparison.seen,
+                "labelled": comparison.labelled,
+                "alpha": comparison.alpha,
+            },
+        )

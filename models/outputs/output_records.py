@@ -1,0 +1,347 @@
+"""What a partition task writes, as bytes: one encode a record, metadata in CloudEvents headers.
+
+The dictionaries here have the fields of the models in `schemas.records`; a test validates every
+one of them against its model, so that nothing is validated on the hot path.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from models.features.shared_entries import SharedEntry
+from models.inputs.decoder import Record
+from models.inputs.json_bytes import encoded
+from models.pending.codec import PendingPrediction
+from models.serving.explanations import Reasons
+from models.serving.model_router import PredictionSet
+from models.serving.prediction_intervals import Given
+from models.spec.label_fold import FoldedOutcome
+from models.spec.problem_types import Kind, text
+from schemas.errors import Rejected
+from schemas.events import Event, Outcome
+from schemas.headers import Headers, stamp
+from schemas.topics import BY_KIND, INPUTS
+
+VALUE_BYTES_MAX = 524_288
+KEY_BYTES_MAX = 1_024
+HEADER_BYTES_MAX = 16_384
+WORDS_MAX = 2_000
+"""What a dead letter keeps of a record: it must itself fit any broker's 1 MiB."""
+_STAGES = {
+    "events": "event",
+    "history": "event",
+    "outcomes": "outcome",
+    "commands": "command",
+    "models": "model",
+    "examples": "example",
+    "source": "source",
+    "window-entries": "entries",
+    "table-rows": "rows",
+}
+
+
+class Output(NamedTuple):
+    """One record to be written: `kind` names its topic.
+
+    `partition` None is the task's own; `timestamp_ms` None is the time of writing.
+    """
+
+    kind: str
+    key: bytes | None
+    value: bytes
+    headers: Headers
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+class Tombstone(NamedTuple):
+    """A key that is deleted from a compacted topic."""
+
+    kind: str
+    key: bytes
+    partition: int
+    value: None = None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+class More(NamedTuple):
+    """What goes with an answer: its segment, certainty, reasons and place."""
+
+    segment: str | None
+    given: Given
+    reasons: Reasons | None
+    seq: int
+    step: int
+
+
+class Learnt(NamedTuple):
+    """What became of one prediction: its label, and how it was used."""
+
+    outcome: Outcome | FoldedOutcome | None
+    label: Any
+    delay_s: float
+    learnt: bool
+    kpi: float | None = None
+    weight: float | None = None
+    training: Training | None = None
+    fold: tuple[float, int, int] | None = None
+    """Time at which a folded label counted as known (seconds UTC), corrections until then, and the
+    number of its outcomes; None of other labels."""
+
+
+class Training(NamedTuple):
+    """What the learner of shared models needs of an example besides what the example says."""
+
+    clock_s: float | None
+    errors: dict[str, float]
+    kpi: dict[str, float]
+    learner: str | None
+    definition: str
+
+
+class Publisher:
+    """Makes the outputs of one use case on one partition."""
+
+    def __init__(
+        self,
+        use_case: str,
+        partition: int,
+        kind: Kind,
+        names: tuple[str, ...],
+        inputs: Sequence[str] = INPUTS,
+    ) -> None:
+        self.use_case = use_case
+        self.partition = partition
+        self._kind = kind
+        self._names = names
+        self._inputs = inputs
+        kinds = BY_KIND
+        self._stamps = {kind: stamp(kind, use_case, partition) for kind in kinds}
+
+    def _record(self, kind: str, key: bytes | None, value: dict[str, Any], id: str) -> Output:
+        """Return a record that is about no single event; `id` is unique among its kind."""
+        return Output(kind, key, encoded(value), (*self._stamps[kind], ("ce_id", id.encode())))
+
+    def features(self, record: Record, value: bytes, shared: Headers) -> Output:
+        """Return what the models saw, already encoded (it is what waits for the outcome, too)."""
+        return Output("features", record.key, value, self._stamps["features"] + shared)
+
+    def said(
+        self, event: Event, asked: PredictionSet, segment: str | None, given: Given
+    ) -> dict[str, Any]:
+        """Return what a prediction says of one event, without its reasons and its place."""
+        kind, answer = self._kind, asked.answer
+        interval = isinstance(given, tuple)
+        return {
+            "event_id": event.event_id,
+            "event_time": event.event_time,
+            "value": kind.value(answer.said),
+            "probabilities": kind.probabilities(answer.said),
+            "interval": given if interval else None,
+            "classes": None if interval or given is None else list(map(text, given)),
+            "segment": segment,
+            "served_by": answer.by,
+            "reason": answer.why,
+            "model": answer.model,
+            "shadows": self._shadows(asked.pooled, asked.own, segment),
+        }
+
+    def prediction(
+        self, record: Record, event: Event, asked: PredictionSet, more: More, shared: Headers
+    ) -> Output:
+        """Return a prediction's record: what was said, by whom and why."""
+        reasons = more.reasons
+        body = self.said(event, asked, more.segment, more.given) | {
+            "contributions": None if reasons is None else reasons.top,
+            "reference": None if reasons is None else reasons.reference,
+            "rest": None if reasons is None else reasons.rest,
+            "seq": more.seq,
+            "step": more.step,
+            "partition": self.partition,
+        }
+        headers = self._stamps["predictions"] + shared
+        return Output("predictions", record.key, encoded(body), headers)
+
+    def example(
+        self,
+        about: tuple[bytes, Headers],
+        event: Event,
+        segment: str | None,
+        vector: orjson.Fragment,
+        waiting: PendingPrediction,
+        learnt: Learnt,
+        step: int,
+    ) -> Output:
+        """Features joined to their label; `about` is the event's key and shared headers."""
+        kind, outcome = self._kind, learnt.outcome
+        baseline, pooled, own, served, by, *_ = waiting.said
+        body = {
+            "event_id": event.event_id,
+            "event_time": event.event_time,
+            "outcome_time": None if outcome is None else outcome.outcome_time,
+            "features": vector,
+            "label": learnt.label,
+            "prediction": kind.value(served),
+            "baseline": kind.value(baseline),
+            "shadows": self._shadows(pooled, own, segment),
+            "served_by": by,
+            "segment": segment,
+            "delay_s": learnt.delay_s,
+            "weight": 1.0 if learnt.weight is None else learnt.weight,
+            "learnt": learnt.learnt,
+            "source": (
+                "history" if waiting.silent else "default" if outcome is None else "outcome"
+            ),
+            "kpi": learnt.kpi,
+            "step": step,
+            "partition": self.partition,
+        }
+        if learnt.fold is not None:
+            known, body["revision"], body["outcomes"] = learnt.fold
+            body["known_time"] = datetime.fromtimestamp(known, UTC)
+        if learnt.training is not None:
+            body["training"] = learnt.training._asdict()
+        key, shared = about
+        return Output("examples", key, encoded(body), self._stamps["examples"] + shared)
+
+    def _shadows(
+        self, pooled: tuple[Any, ...], own: dict[str, Any], segment: str | None
+    ) -> dict[str, Any]:
+        shadow = self._kind.shadow
+        shadows = {
+            name: None if isinstance(said, str) else shadow(said)
+            for name, said in zip(self._names, pooled, strict=True)
+        }
+        if own:
+            shadows |= {f"{name}[{segment}]": shadow(said) for name, said in own.items()}
+        return shadows
+
+    def of_event(self, event: Event, trace: bytes | None, *, again: str = "") -> Headers:
+        """Return the headers that all records about one event share; `again`: of a further one."""
+        shared: Headers = (
+            ("ce_id", (f"{event.event_id}/{again}" if again else event.event_id).encode()),
+            ("ce_time", orjson.dumps(event.event_time)[1:-1]),
+        )
+        return shared if trace is None else (*shared, ("traceparent", trace))
+
+    def dead_letter(
+        self,
+        record: Record,
+        index: int,
+        error: Rejected,
+        step: int,
+        traceback: str | None = None,
+    ) -> Output:
+        """Return a dead letter: the original bytes and what to do; causes in Kafka Connect's
+        headers too.
+        """
+        value, key = record.value or b"", record.key
+        words = str(error).encode("utf-8", "replace").decode()[:WORDS_MAX]
+        body = {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp,
+            "key_base64": None if key is None else b64encode(key[:KEY_BYTES_MAX]).decode(),
+            "value_base64": b64encode(value[:VALUE_BYTES_MAX]).decode(),
+            "value_bytes": len(value),
+            "headers": _kept(record.headers),
+            "stage": _STAGES[self._inputs[index]],
+            "error_class": error.fault,
+            "error": words,
+            "traceback": traceback,
+            "step": step,
+        }
+        record_id = f"{record.topic}-{record.partition}-{record.offset}"
+        key = None if key is None else key[:KEY_BYTES_MAX]
+        out = self._record("dead-letter", key, body, record_id)
+        connect = (
+            ("__connect.errors.topic", record.topic.encode()),
+            ("__connect.errors.partition", str(record.partition).encode()),
+            ("__connect.errors.offset", str(record.offset).encode()),
+            ("__connect.errors.stage", self._inputs[index].encode()),
+            ("__connect.errors.exception.class.name", error.fault.encode()),
+            ("__connect.errors.exception.message", words.encode()),
+        )
+        return out._replace(headers=(*out.headers, *connect))
+
+    def metric(self, value: dict[str, Any]) -> Output:
+        """One metric record; its key is what a later record replaces."""
+        start = value["window_start"].isoformat()
+        key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}|{value['model']}"
+        return self._record("metrics", key.encode(), value, f"{key}|{value['step']}")
+
+    def evidence(self, value: dict[str, Any]) -> Output:
+        """Return what one settled block says; its key is the block."""
+        start = value["block_start"].isoformat()
+        key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}"
+        return self._record("evidence", key.encode(), value, key)
+
+    def delays(self, value: dict[str, Any]) -> Output:
+        """Return a delay curve; a later record of the same segment replaces it."""
+        segment = value["segment"] or ""
+        body = value | {"partition": self.partition}
+        return self._record("delays", segment.encode(), body, f"{segment}-{value['step']}")
+
+    def update(self, name: str, value: dict[str, Any], state: Headers) -> Output:
+        """Return a version of the shared model `name`, its state in the headers `state`."""
+        out = self._record("models", name.encode(), value, str(value["number"]))
+        return out._replace(headers=(*out.headers, *state))
+
+    def window_entries(
+        self,
+        entries: Sequence[SharedEntry],
+        times: tuple[float | None, float],
+        definition: str,
+        step: int,
+    ) -> Output:
+        """Return what a record adds to shared windows; `times`: the partition's, its own."""
+        body = {
+            "clock_s": times[0],
+            "time_s": times[1],
+            "entries": entries,
+            "definition": definition,
+            "step": step,
+            "partition": self.partition,
+        }
+        # An early outcome is taken in the same step as its event, and is of other windows.
+        record_id = f"{self.partition}-{step}-{entries[0][0]}"
+        return self._record("window-entries", None, body, record_id)
+
+    def drift(self, value: dict[str, Any], step: int) -> Output:
+        """Something changed: what it was, what it is, since when."""
+        subject = value["subject"]
+        body = value | {"partition": self.partition, "step": step}
+        return self._record("drift", subject.encode(), body, f"{subject}-{step}")
+
+    def lifecycle(self, step: int, watermark: float | None, **value: Any) -> Output:
+        """Return a change of state of a model or of the partition."""
+        body = {
+            "use_case": self.use_case,
+            "partition": self.partition,
+            "segment": None,
+            "from_state": None,
+            "command_id": None,
+            "evidence": None,
+            "event_time": None if watermark is None else datetime.fromtimestamp(watermark, UTC),
+            "step": step,
+            **value,
+        }
+        record_id = f"{step}-{body['model']}-{body['segment'] or ''}-{body['to_state']}"
+        return self._record("lifecycle", str(body["model"]).encode(), body, record_id)
+
+
+def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
+    kept, left = [], HEADER_BYTES_MAX
+    for name, value in headers:
+        left -= len(name) + len(value or b"") + 16
+        if left < 0:
+            break
+        kept.append((name, b64encode(value or b"").decode()))
+    return kept
