@@ -355,8 +355,8 @@ class OutcomeHandler:
         memory = spoken(self._parts.ledger.memory)
         return Unmatched(
             f"no event {taken.body.event_id!r} is known. Events are forgotten {memory} after their "
-            "time (memory): if its event is older, this outcome came after the id was forgotten, "
-            "and only a longer memory (and horizon) can use such a late one. If the event was "
+            "time (id_retention): if its event is older, this outcome came after the id was "
+            "forgotten, and only a longer id_retention (and horizon) can use it. If the event was "
             "never sent, send it first, under the same key."
         )
 
