@@ -22,7 +22,7 @@ from models.inputs.decoder import CLOCKS_APART_S, DecodedRecord, Record
 from models.inputs.journal import Journal
 from models.inputs.json_bytes import encoded
 from models.inputs.merge_order import choose_earliest
-from models.inputs.skipped_records import Place, Skip
+from models.inputs.skipped_records import InputOffset, Skip
 from models.outputs.output_records import Output, Publisher
 from models.relay.record_mapper import MappedRecord, RecordMapper
 from models.spec.personal_data import masking_of
@@ -192,7 +192,7 @@ class RelayTask:
     # What else those who drive it ask of a task.
 
     @property
-    def wanted(self) -> dict[Place, Skip]:
+    def wanted(self) -> dict[InputOffset, Skip]:
         """No skips, since no command reaches a relay."""
         return {}
 

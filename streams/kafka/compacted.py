@@ -14,13 +14,13 @@ async def newest(kind: str, topic: str, settings: Settings) -> list[dict[str, An
     What cannot be read does not replace what could. Memory: one value a key. Raises `Unavailable`
     if there is no such topic, or no Kafka.
     """
-    found: dict[tuple[int, bytes], dict[str, Any]] = {}
+    rows: dict[tuple[int, bytes], dict[str, Any]] = {}
     async with TopicReader([topic], settings, required=True) as reader:
         async for records in reader.to_the_end():
             for record in records:
-                place = record.partition, record.key
+                key = record.partition, record.key
                 if record.value is None:
-                    found.pop(place, None)
+                    rows.pop(key, None)
                 elif (row := reader.row(kind, record)) is not None:
-                    found[place] = row
-    return list(found.values())
+                    rows[key] = row
+    return list(rows.values())
