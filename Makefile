@@ -59,8 +59,8 @@ simulate: setup  ## The real core and recovery under a seeded scheduler: SEED=0 
 simulate-long: setup  ## The same, 10,000 seeds
 	$(BIN)/python -P -m tests.simulation --seed $(SEED) --runs 10000 --jobs 2
 
-chaos: setup  ## Three workers on a real Kafka and Redis, with faults: 50,000 events
-	$(BIN)/python -P -m tests.chaos --events 50000 --faults 14 --seed $(SEED)
+chaos: setup  ## Three workers on a real Kafka and Redis, with faults, the learner's among them: 50,000 events
+	$(BIN)/python -P -m tests.chaos --shared --events 50000 --faults 16 --seed $(SEED)
 
 chaos-long: setup  ## The same with an archive: a million events, 125 faults and 100 kills; 45 minutes, alone
 	$(BIN)/python -P -m tests.chaos --events 1000000 --faults 125 --kills 84 --archive 30 --seed $(SEED)

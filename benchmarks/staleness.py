@@ -52,14 +52,17 @@ class DataSet(NamedTuple):
     make: Callable[[], Any]
 
 
+UNBOUNDED = {"event_time": math.inf, "numbers": math.inf, "pause": 0.0}
+
+
 def every(examples: float) -> Freshness:
     """A version each so many examples, from the first on."""
-    return Freshness(share=math.inf, examples=examples, event_time=math.inf, numbers=math.inf)
+    return Freshness(share=math.inf, examples=examples, **UNBOUNDED)
 
 
 def growing(share: float, examples: float) -> Freshness:
     """A version once `share` of all examples is new."""
-    return Freshness(share=share, examples=examples, event_time=math.inf, numbers=math.inf)
+    return Freshness(share=share, examples=examples, **UNBOUNDED)
 
 
 SCHEDULES = {

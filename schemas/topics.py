@@ -123,11 +123,21 @@ SHARED_CATALOGUE: tuple[Topic, ...] = (
 
 SOURCE_CATALOGUE: tuple[Topic, ...] = (
     Topic(
-        "relays",
+        "relay",
         records.JournalEntry,
         "none",
-        "where each relay of the use case's sources goes on",
+        "where the relay of the use case's sources goes on",
         "out",
+        partitioned=False,
+    ),
+    Topic(
+        "ids",
+        records.RelayedId,
+        "event id or origin",
+        "keys of relayed events by id, and outcomes that wait for their event",
+        "out",
+        cleanup="compact",
+        partitioned=False,
     ),
     Topic(
         "schemas",

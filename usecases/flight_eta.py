@@ -208,6 +208,7 @@ FLIGHT_ETA = UseCase(
     limits=(-120, 1500),
     interval=0.9,
     horizon=hours(24),
+    learning="partition",  # until the demo is measured with shared models (docs/adr/0111)
     kpi=Kpi(cost, unit="USD", better="lower", range=(0, 540)),
     segments=Segments("carrier", limit=50),
     contest=Contest(shadow=1.0, acts_on_outcome=False),

@@ -125,7 +125,7 @@ PHISHING = UseCase(
     horizon=days(3),  # an analyst who has not answered by then will not
     interval=None,
     warmup=50,
-    partitions=1,  # 1,250 pages teach one model; shared out among four, each learns from 312
+    partitions=1,  # one worker answers them all
     promotion=Promotion("manual", after=500, margin=0.05, guard="accuracy"),
     targets={"accuracy": 0.85, "freshness": hours(48)},
     price=Price(per_cpu_hour=0.05, per_day=5.0),  # one small machine, with Kafka and Redis

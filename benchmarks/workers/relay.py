@@ -107,7 +107,7 @@ def relayed(
 ) -> Callable[[list[PlainRecord], TransactionalWriter], int]:
     """Return what carries records as far as the bytes that a broker is sent."""
     inputs = [RelayInput(source, 0)]
-    task = RelayTask(use_case, 0, inputs, partitions=8, definition="bench", schemas={})
+    task = RelayTask(use_case, inputs, partitions=8, definition="bench", schemas={})
 
     def carry(records: list[PlainRecord], writer: TransactionalWriter) -> int:
         intake = Intake(

@@ -19,12 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Number
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import KafkaException, TopicPartition
@@ -57,7 +57,7 @@ FAMILIES: Mapping[str, Any] = {
     "forest of 10": lambda: numbers() | forest.ARFRegressor(n_models=10, seed=1),
 }
 RATES = (10, 100, 1_000)
-"""Outcomes a second for which bytes an hour are given."""
+"""Outcomes a second."""
 
 
 # The learner alone.
@@ -83,39 +83,58 @@ def examples(case: UseCase, events: int) -> list[tuple[int, bytes, bytes]]:
     return made
 
 
-def learner(events: int) -> None:
-    """Print the CPU of an example and the bytes of versions, by family of models."""
-    given = examples(replace(RIVERRUN_FLIGHTS, learning="shared"), events)
-    print(
-        f"{'model':<16}{'examples/s':>12}{'us each':>10}{'versions':>10}{'bytes each':>12}", end=""
+class Learnt(NamedTuple):
+    """One run of a learner: examples, CPU seconds, and the bytes of each version."""
+
+    examples: int
+    seconds: float
+    sizes: list[int]
+
+    def per_hour(self, rate: float) -> float:
+        """Return MB on `models` in an hour, as the second half of the run made them."""
+        half = self.sizes[len(self.sizes) // 2 :]
+        return sum(half) / (self.examples / 2) * rate * 3_600 / 1e6
+
+
+def learnt(name: str, given: Sequence[tuple[int, bytes, bytes]], rate: float) -> Learnt:
+    """Learn all of it by one model, as if `rate` outcomes became known in each second."""
+    case = replace(
+        RIVERRUN_FLIGHTS, learning="shared", models={"it": FAMILIES[name]}, champion="it"
     )
-    print("".join(f"{f'MB/h at {rate}/s':>16}" for rate in RATES))
-    for name, make in FAMILIES.items():
-        case = replace(RIVERRUN_FLIGHTS, learning="shared", models={"it": make}, champion="it")
-        task = LearnerTask(
-            case, partitions=4, definition="bench", pack=packer(case, lambda: b"k" * 32)
-        )
-        offsets, sizes = [0] * 4, []
+    task = LearnerTask(case, partitions=4, definition="bench", pack=packer(case, lambda: b"k" * 32))
+    offsets, sizes, seconds = [0] * 4, [], 0.0
+    for at, (number, key, value) in enumerate(given):
+        example = orjson.loads(value)
+        example["training"]["clock_s"] = at / rate
+        record = PlainRecord("examples", number, offsets[number], 0, key, orjson.dumps(example))
+        offsets[number] += 1
         began = time.process_time()
-        for number, key, value in given:
-            record = PlainRecord("examples", number, offsets[number], 0, key, value)
-            offsets[number] += 1
-            for output in task.apply(task.read(1 + number, record)):
-                if output.kind == "models":
-                    states = sum(len(part) for _, part in output.headers)
-                    sizes.append(len(output.value) + states)
-        took_s = (time.process_time() - began) / len(given)
-        mean = sum(sizes) / len(sizes)
-        print(
-            f"{name:<16}{1 / took_s:>12,.0f}{took_s * 1e6:>10,.0f}{len(sizes):>10,}{mean:>12,.0f}",
-            end="",
-        )
-        slot = task.roster.pooled["it"]
-        if slot.faults or not slot.trained_on:
-            sys.exit(f"{name} learnt {slot.trained_on} examples, {slot.faults}: {slot.last_fault}")
-        # As often as at the end of this run, when little is new: once in 30 examples, or fewer.
-        per_example = sum(sizes[len(sizes) // 2 :]) / (len(given) / 2)
-        print("".join(f"{rate * 3_600 * per_example / 1e6:>16,.1f}" for rate in RATES), flush=True)
+        for output in task.apply(task.read(1 + number, record)):
+            if output.kind == "models":
+                state = sum(len(part) for _, part in output.headers)
+                sizes.append(len(output.value) + state)
+        seconds += time.process_time() - began
+    slot = task.roster.pooled["it"]
+    if slot.faults or not slot.trained_on:
+        sys.exit(f"{name} learnt {slot.trained_on} examples, {slot.faults}: {slot.last_fault}")
+    return Learnt(len(given), seconds, sizes)
+
+
+def learner(events: int) -> None:
+    """Print the CPU of an example and the bytes of versions, by family of models and rate."""
+    given = examples(replace(RIVERRUN_FLIGHTS, learning="shared"), events)
+    heads = ("outcomes/s", "examples/s", "us each", "versions", "bytes each", "MB an hour")
+    print(f"{'model':<16}" + "".join(f"{head:>12}" for head in heads))
+    for name in FAMILIES:
+        for rate in RATES:
+            run = learnt(name, given, rate)
+            took_s = run.seconds / run.examples
+            print(
+                f"{name:<16}{rate:>12,}{1 / took_s:>12,.0f}{took_s * 1e6:>12,.0f}"
+                f"{len(run.sizes):>12,}{sum(run.sizes) / len(run.sizes):>12,.0f}"
+                f"{run.per_hour(rate):>12,.1f}",
+                flush=True,
+            )
 
 
 # Live.

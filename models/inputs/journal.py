@@ -69,9 +69,15 @@ class Journal:
         self.next[index] = offset + 1
 
     def seal(
-        self, definition: str, partitions: int, clock_s: float | None = None
+        self,
+        definition: str,
+        partitions: int,
+        clock_s: float | None = None,
+        updates: int | None = None,
     ) -> dict[str, Any] | None:
-        """Close the open entry; None if it is empty. `clock_s` is noted where models are shared."""
+        """Close the open entry; None if it is empty. `clock_s` is noted where models are shared,
+        `updates` in the learner's journal.
+        """
         if not self.runs:
             return None
         for index, record in self._newest.items():
@@ -88,6 +94,8 @@ class Journal:
         }
         if clock_s is not None:
             entry["clock_s"] = clock_s
+        if updates is not None:
+            entry["updates"] = updates
         if self.restored:
             entry["restored"] = self.restored
         if self.skipped:

@@ -59,6 +59,17 @@ class Output(NamedTuple):
     timestamp_ms: int | None = None
 
 
+class Tombstone(NamedTuple):
+    """A key that is deleted from a compacted topic."""
+
+    kind: str
+    key: bytes
+    partition: int
+    value: None = None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
 class More(NamedTuple):
     """What goes with an answer: its segment, certainty, reasons and place."""
 

@@ -21,12 +21,16 @@ from schemas.personal_data import personal_paths
 
 
 class MappedRecord(NamedTuple):
-    """An event or an outcome as it goes onto its topic. `time`: seconds, UTC."""
+    """An event or an outcome as it goes onto its topic. `time`: seconds, UTC.
+
+    `key` is None where it is that of the event whose id the outcome names.
+    """
 
     kind: str
-    key: bytes
+    key: bytes | None
     value: bytes
     time: float
+    event_id: str
 
 
 class RecordMapper:
@@ -75,6 +79,7 @@ class _Side:
         self._write = self._model.__pydantic_serializer__.to_json
         self._key_field = use_case.key
         self._key = None if self._is_event else _key_of(source)
+        self._by_id = source.by_id and not self._is_event
 
     def record(self, decoded: Any) -> MappedRecord | None:
         """Return the record of a decoded value, or None if it has none."""
@@ -97,7 +102,8 @@ class _Side:
                 f"its record has {len(value)} bytes; at most {RECORD_BYTES_MAX} are read."
             )
         time = body.event_time if self._is_event else body.outcome_time
-        return MappedRecord(self._kind, self._key_in(body, decoded), value, time.timestamp())
+        key = None if self._by_id else self._key_in(body, decoded)
+        return MappedRecord(self._kind, key, value, time.timestamp(), body.event_id)
 
     def _validated(self, value: bytes) -> Any:
         try:

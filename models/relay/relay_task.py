@@ -1,39 +1,46 @@
 """The relay: a machine that maps foreign records to events and outcomes, and keeps its position.
 
-    orders.v2, chargebacks ──▶ relay n ──▶ events, outcomes of any partition
-                                     └──▶ relays: its journal, on partition n
+    orders.v2, chargebacks ──▶ relay ──▶ events, outcomes of any partition
+                                   └──▶ relay: its journal
 
-Relay n of a use case with N partitions reads the partitions p of its sources with p mod N = n,
-merged by the time of what they become. It has no state but where each input goes on, so its newest
-journal entry is all that a recovery needs. Everything else it has in common with a partition task:
-who drives it (streams/partition/runner.py), and how its outputs and its position are committed.
+A use case has one relay. It reads all partitions of all sources, merged by the time of what they
+become, so what waits is relayed as it happened. It has no state but where each input goes on, and,
+where outcomes know only their event's id, the keys of events (models/relay/id_directory.py): its
+newest journal entry and the topic `ids` are all that a recovery needs. Everything else it has in
+common with a partition task: who drives it (streams/partition/runner.py), and how its outputs and
+its position are committed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from models.formats.payload import Schemas
 from models.formats.wire_format import schema_id
-from models.inputs.decoder import CLOCKS_APART_S, DecodedRecord, Record
+from models.inputs.decoder import CLOCKS_APART_S, DecodedRecord, PlainRecord, Record
 from models.inputs.journal import Journal
 from models.inputs.json_bytes import encoded
 from models.inputs.merge_order import choose_earliest
 from models.inputs.skipped_records import InputOffset, Skip
-from models.outputs.output_records import Output, Publisher
+from models.inputs.watermark import Watermark
+from models.outputs.output_records import Output, Publisher, Tombstone
+from models.relay.id_directory import HeldOutcome, IdDirectory
 from models.relay.record_mapper import MappedRecord, RecordMapper
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import KINDS
 from models.spec.source import Source
 from models.spec.use_case import UseCase
-from schemas.errors import Rejected, Skipped
+from schemas.errors import Rejected, Skipped, Unmatched
 from schemas.headers import traceparent
 from schemas.partitioner import partition_of
 
-COUNTED = ("events", "outcomes", "passed", "tombstones", "refused", "skipped")
+COUNTED = ("events", "outcomes", "passed", "tombstones", "refused", "skipped", "unmatched")
+RELAY = 0
+"""The partition of its journal and of its dead letters."""
+
 SOURCE_HEADER = "riverrun_source"
 """Says on a relayed record where it was: topic/partition/offset."""
 
@@ -56,7 +63,7 @@ class Position(Protocol):
 
 
 class RelayTask:
-    """Relay `number` of a use case. Memory: none but one batch's outputs.
+    """The relay of a use case. Memory: one batch's outputs, and the directory of ids.
 
     `schemas` are those that are known; whoever drives the relay adds to them before it reads. One
     that is first met here, and is not among `stored_schemas`, is published with the record.
@@ -67,7 +74,6 @@ class RelayTask:
     def __init__(
         self,
         use_case: UseCase,
-        number: int,
         inputs: Sequence[RelayInput],
         *,
         partitions: int,
@@ -75,9 +81,8 @@ class RelayTask:
         schemas: Schemas,
         stored_schemas: Collection[int] = (),
     ) -> None:
-        self.partition = number
+        self.partition = RELAY
         self.counts = dict.fromkeys(COUNTED, 0)
-        self.clock_s: float | None = None
         self.masking = masking_of(use_case)
         self._partitions = partitions
         self._definition = definition
@@ -87,9 +92,12 @@ class RelayTask:
         self._mappers = [mappers[each.source.topic] for each in inputs]
         self._naming = [each.source.format.uses_registry for each in inputs]
         self._stored = set(stored_schemas)
-        self._journal = Journal(len(inputs))
+        self._use_case = use_case
+        self._directory: IdDirectory | None = None
+        self._mapper_of = mappers
+        self._begin()
         kinds = ["source"] * len(inputs)
-        self._publish = Publisher(use_case.name, number, KINDS[use_case.kind], (), kinds)
+        self._publish = Publisher(use_case.name, RELAY, KINDS[use_case.kind], (), kinds)
 
     # Its position.
 
@@ -118,14 +126,40 @@ class RelayTask:
         """-1 for each input, so that the runner compares nothing: whoever resumes does."""
         return [-1 for _ in self._inputs]
 
-    def resume(self, last: Position | None) -> None:
-        """Go on after that journal entry; None: at the beginning."""
-        self._journal = Journal(len(self._inputs))
-        self.clock_s = None
+    def resume(self, last: Position | None, rows: Mapping[bytes, bytes] | None = None) -> None:
+        """Go on after that journal entry; None: at the beginning. `rows`: what `ids` holds."""
+        self._begin()
         if last is not None:
             self._journal.seq, self._journal.step = last.seq + 1, last.step
             self._journal.next, self._journal.marks = list(last.next), list(last.marks)
-            self.clock_s = last.clock_s
+            self._watermark.time = last.clock_s
+        if self._directory is not None:
+            for record in self._directory.restore(rows or {}):
+                self._directory.held_again(record, self._mapped_again(record))
+
+    def _begin(self) -> None:
+        use_case, partitions = self._use_case, self._partitions
+        self._journal = Journal(len(self._inputs))
+        self._watermark = Watermark(use_case.max_jump_s, use_case.confirm_jump_after)
+        if any(source.by_id for source in use_case.sources):
+            self._directory = IdDirectory(
+                max(use_case.horizon, use_case.id_retention_s),
+                use_case.waiting_limit * partitions,
+                use_case.early_limit * partitions,
+            )
+
+    def _mapped_again(self, record: PlainRecord) -> Sequence[MappedRecord]:
+        """Return what a held outcome's record becomes; nothing if its source is gone."""
+        mapper = self._mapper_of.get(record.topic)
+        try:
+            return () if mapper is None else mapper.records(record.value, self._schemas)
+        except Rejected:
+            return ()
+
+    @property
+    def clock_s(self) -> float | None:
+        """The time reached: what is older by the memory is known no longer."""
+        return self._watermark.time
 
     def seal(self) -> bytes | None:
         """Close the journal entry: its record's value, or None if nothing was applied."""
@@ -154,7 +188,7 @@ class RelayTask:
         due = time if stamped <= 0.0 else min(time, stamped + CLOCKS_APART_S)
         return DecodedRecord(index, record, None, mapped, time, due)
 
-    def apply(self, taken: DecodedRecord) -> list[Output]:
+    def apply(self, taken: DecodedRecord) -> list[Output | Tombstone]:
         """Apply one record and return what it makes known."""
         record, counts = taken.record, self.counts
         self._journal.take(taken.input, record)
@@ -164,12 +198,46 @@ class RelayTask:
         if taken.body is None:
             counts["tombstones" if record.value is None else "passed"] += 1
             return []
-        if self.clock_s is None or taken.due > self.clock_s:
-            self.clock_s = taken.due
-        relayed = [self._relayed(record, each) for each in taken.body]
+        relayed: list[Output | Tombstone] = []
+        for each in taken.body:
+            self._relay(record, each, relayed)
+        self._reach(taken, relayed)
         if self._naming[taken.input] and (schema := self._new_schema(record)) is not None:
             relayed.append(schema)
         return relayed
+
+    def _relay(self, record: Record, mapped: MappedRecord, out: list[Output | Tombstone]) -> None:
+        """Relay a record, and the outcomes that waited for it, or hold it."""
+        directory, key = self._directory, mapped.key
+        if key is None:
+            assert directory is not None
+            key = directory.key_of(mapped.event_id)
+            if key is None:
+                directory.hold(HeldOutcome(PlainRecord.of(record), mapped))
+                return
+        out.append(self._relayed(record, mapped, key))
+        if directory is not None and mapped.kind == "events":
+            waited = directory.note(mapped.event_id, key, mapped.time)
+            out += [self._relayed(held.record, held.mapped, key) for held in waited]
+
+    def _reach(self, taken: DecodedRecord, out: list[Output | Tombstone]) -> None:
+        """Let time pass, as far as the record's can be believed; give up what waited too long."""
+        watermark, directory = self._watermark, self._directory
+        witness = _Witness(taken.due, taken.body[0])
+        if not watermark.doubts(taken.due, taken.record.timestamp):
+            watermark.refuse()
+            watermark.advance(taken.due)
+        else:
+            for believed in watermark.set_aside(witness)[0]:
+                watermark.advance(believed.time)
+        if directory is None:
+            return
+        if watermark.time is not None:
+            for held in directory.pass_to(watermark.time):
+                self.counts["unmatched"] += 1
+                error = _unmatched(held)
+                out.append(self._publish.dead_letter(held.record, 0, error, self.step))
+        out += directory.take_rows()
 
     def _new_schema(self, record: Record) -> Output | None:
         assert record.value is not None
@@ -180,14 +248,14 @@ class RelayTask:
         value = encoded(self._schemas[number]._asdict())
         return Output("schemas", str(number).encode(), value, (), 0)
 
-    def _relayed(self, record: Record, mapped: MappedRecord) -> Output:
+    def _relayed(self, record: Record, mapped: MappedRecord, key: bytes) -> Output:
         self.counts[mapped.kind] += 1
         origin = f"{record.topic}/{record.partition}/{record.offset}".encode()
         headers: tuple[tuple[str, bytes], ...] = ((SOURCE_HEADER, origin),)
         if record.headers and (trace := traceparent(record.headers)) is not None:
             headers = (*headers, ("traceparent", trace))
-        target = partition_of(mapped.key, self._partitions)
-        return Output(mapped.kind, mapped.key, mapped.value, headers, target, record.timestamp)
+        target = partition_of(key, self._partitions)
+        return Output(mapped.kind, key, mapped.value, headers, target, record.timestamp)
 
     # What else those who drive it ask of a task.
 
@@ -222,3 +290,18 @@ class RelayTask:
     def halted(self, index: int, record: Record, failure: Skip) -> list[Output]:
         """Return what is told when the relay stops at a record: nothing on topics."""
         return []
+
+
+class _Witness(NamedTuple):
+    """What the watermark is told of a record."""
+
+    time: float
+    body: MappedRecord
+
+
+def _unmatched(held: HeldOutcome) -> Unmatched:
+    return Unmatched(
+        f"no event {held.mapped.event_id!r} has come through a source while this outcome was held. "
+        "If the event was never sent, send it, then the outcome again; if it is older than the "
+        "memory of ids, only a longer horizon can use such a late outcome."
+    )

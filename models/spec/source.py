@@ -27,7 +27,9 @@ class Source:
     """One foreign topic. At least one of `event` and `outcome` is declared.
 
     `event` and `outcome` make a record of a decoded value; `key` gives the use case's key of an
-    outcome, which is needed only where the outcome has no field of that name.
+    outcome, which is needed only where the outcome has no field of that name. Where outcomes know
+    only their event's id, `by="event_id"`: each is given the key of its event, whichever comes
+    first.
     """
 
     topic: str
@@ -35,3 +37,9 @@ class Source:
     event: Mapper | None = None
     outcome: Mapper | None = None
     key: Callable[[Any], Any] | str | None = None
+    by: str = "key"
+
+    @property
+    def by_id(self) -> bool:
+        """Return whether outcomes are given the key of the event whose id they name."""
+        return self.by == "event_id"

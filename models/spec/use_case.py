@@ -28,8 +28,6 @@ Learning = Literal["shared", "partition"]
 
 
 WARMUP = 100
-SHARED_BY_DEFAULT = False
-"""Whether more than one partition share their models where the use case does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +124,11 @@ class Freshness:
     As soon as a model has learnt, since its last version, `share` of all its examples, or
     `examples` of them, or anything at all in `event_time` seconds of event time. `numbers` bounds
     what that costs: at most so many numbers of a model's state are published for each example that
-    it learns, so a forest of a million numbers follows every 5,000 examples. The defaults are from
-    benchmarks/staleness.py; `Freshness(examples=1, numbers=math.inf)` is a version an example.
+    it learns, so a forest of a million numbers follows every 5,000 examples. So does `pause`:
+    versions are so many seconds of event time apart, those of a model of more than 10,000 numbers
+    in proportion to its size, unless twenty times as much was learnt as makes one due. The defaults
+    are from benchmarks/staleness.py; `Freshness(examples=1, numbers=math.inf, pause=0)` is a
+    version an example.
 
     What shared windows count is released by `share` and `examples`, too, and after `windows`
     seconds of event time.
@@ -138,6 +139,7 @@ class Freshness:
     event_time: float = minutes(30)
     windows: float = minutes(1)
     numbers: float = 200
+    pause: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,11 +232,11 @@ class UseCase:
     def is_shared(self, partitions: int) -> bool:
         """Return whether one model learns from all of so many partitions.
 
-        Declared by `learning`; by default where there are several, and where they share windows or
-        tables.
+        Declared by `learning`; by default where there are several partitions, and where features
+        come by the learner.
         """
         if self.learning is None:
-            return self.shares_features or (SHARED_BY_DEFAULT and partitions > 1)
+            return partitions > 1 or self.shares_features
         return self.learning == "shared"
 
     def limits_of(self, model: str) -> tuple[float, float] | None:

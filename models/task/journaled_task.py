@@ -108,10 +108,15 @@ class JournaledTask(ABC):
     ) -> None:
         """Park a record that cannot be used."""
 
+    @property
+    def updates(self) -> int | None:
+        """How many records of `models` it has published; None where it publishes none."""
+        return None
+
     def seal(self) -> bytes | None:
         """Close the journal entry: its record's value, or None if nothing was applied."""
         self.restoring.heeded = frozenset()
-        entry = self.journal.seal(self.definition, self.partitions, self.clock_s)
+        entry = self.journal.seal(self.definition, self.partitions, self.clock_s, self.updates)
         if entry is None:
             return None
         value = orjson.dumps(entry)

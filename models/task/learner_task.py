@@ -135,6 +135,11 @@ class LearnerTask(JournaledTask):
         """The latest time of all that it learnt."""
         return self.watermark.time
 
+    @property
+    def updates(self) -> int:
+        """How many records of `models` it has published."""
+        return self.number
+
     def choose(self, times: Sequence[float | None]) -> int | None:
         """Return the input whose first record is due first."""
         return choose_earliest(times)

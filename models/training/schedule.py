@@ -1,7 +1,9 @@
 """When a version of a shared model is due: often while little is learnt, rarer as it matures.
 
 What a copy costs in quality is the share of the relevant examples that it misses, not its age: what
-`models.spec.use_case.Freshness` declares, and why, is in docs/adr/0083.
+`models.spec.use_case.Freshness` declares, and why, is in docs/adr/0083. What bounds its cost is a
+pause of event time between versions (docs/adr/0110): live, at any rate of outcomes, so many bytes
+an hour; in a catch-up, where days pass in seconds, it does not count.
 
 Nothing here reads a clock or the size of a pickle, so a fold makes the same versions. The size of a
 model is counted when its number of examples has doubled. The defaults come from
@@ -15,6 +17,20 @@ from typing import NamedTuple
 from models.serving.model_slot import ModelSlot
 from models.spec.use_case import Freshness
 from models.training.model_structure import size_of
+
+PAUSE_NUMBERS = 10_000
+"""A model of more numbers pauses longer, in proportion: at most 20,000 numbers a second go out."""
+RUSH = 20
+"""Times as many examples as make a version due make it due before its pause is over: times may be
+coarse, such as a day's, and must not keep a model old."""
+
+
+def lead_s(freshness: Freshness, learnt: int) -> float:
+    """Return by how much event time answers may run ahead of learning, in a catch-up: the declared
+    bound, and while little is learnt as much less of it as versions are due more often.
+    """
+    gap = min(max(1.0, freshness.share * learnt), freshness.examples)
+    return freshness.event_time * (gap / freshness.examples if gap < freshness.examples else 1.0)
 
 
 class Published(NamedTuple):
@@ -41,11 +57,13 @@ class VersionSchedule:
         since = trained_on - last.trained_on
         if since <= 0:
             return False
-        bounds = self._freshness
-        if since < self._size(name, slot) / bounds.numbers:
-            return False
+        bounds, size, elapsed_s = self._freshness, self._size(name, slot), clock - last.clock
+        affordable = size / bounds.numbers
         gap = min(max(1.0, bounds.share * trained_on), bounds.examples)
-        return since >= gap or clock - last.clock >= bounds.event_time
+        if since < affordable or (since < gap and elapsed_s < bounds.event_time):
+            return False
+        pause_s = bounds.pause * max(1.0, size / PAUSE_NUMBERS)
+        return elapsed_s >= pause_s or since >= RUSH * max(gap, affordable)
 
     def note(self, name: str, trained_on: int, clock: float) -> None:
         """Note that a version was published."""

@@ -262,6 +262,13 @@ def check_freshness(use_case: UseCase, findings: Findings) -> None:
                 f"freshness has {field}={value!r}.",
                 "Give a number above 0; math.inf where it bounds nothing.",
             )
+    pause = use_case.freshness.pause
+    if not is_number(pause) or pause < 0:
+        findings.add(
+            ("freshness", "pause"),
+            f"freshness has pause={pause!r}.",
+            "Give seconds of event time between two versions, such as 0.5; 0 for none.",
+        )
 
 
 def check_bounds(use_case: UseCase, findings: Findings) -> None:

@@ -17,7 +17,7 @@ from schemas.topics import topic_names
 
 NEEDS_KEY = (
     "Declare key=, a function of the decoded value or the name of a field in it, or add the field "
-    "to the outcome."
+    'to the outcome; by="event_id" where outcomes know only the id.'
 )
 
 
@@ -75,7 +75,11 @@ def _check_parts(
         if mapper is not None:
             _check_mapper(kind, mapper, model, where, findings)
             _check_adopted(use_case, kind, where, findings)
-    if source.outcome is not None and source.key is None:
+    if source.by not in ("key", "event_id"):
+        findings.add(where, f"its by is {source.by!r}.", 'Give by="event_id", or leave it out.')
+    elif source.by_id:
+        _check_by_id(use_case, source, where, findings)
+    elif source.outcome is not None and source.key is None:
         if use_case.key not in use_case.outcome.model_fields:
             findings.add(
                 where,
@@ -84,6 +88,23 @@ def _check_parts(
             )
     elif callable(source.key) and (taken := takes(source.key, "value")) is not None:
         findings.add(where, f"its key {taken}.", call("key", "value"))
+
+
+def _check_by_id(
+    use_case: UseCase, source: Source, where: tuple[str, ...], findings: Findings
+) -> None:
+    if source.outcome is None or source.key is not None:
+        findings.add(
+            where,
+            "it has by= and " + ("no outcome." if source.outcome is None else "key=."),
+            "by= says how an outcome finds its event: by its id, or by the key that key= gives.",
+        )
+    if all(each.event is None for each in use_case.sources):
+        findings.add(
+            where,
+            "its outcomes find their events by id, but no source makes events.",
+            "Let the events come through a source, too: what is relayed is known by its id.",
+        )
 
 
 def _check_adopted(

@@ -17,7 +17,7 @@ from schemas.records.operations import (
 )
 from schemas.records.output_record import OutputRecord, Scalar
 from schemas.records.predictions import Example, Features, Prediction
-from schemas.records.sources import SourceSchema
+from schemas.records.sources import RelayedId, SourceSchema
 from schemas.records.training import (
     ModelUpdate,
     Roles,
@@ -45,6 +45,7 @@ __all__ = [
     "OutputRecord",
     "Prediction",
     "Redefined",
+    "RelayedId",
     "Roles",
     "Scalar",
     "SkippedRecord",

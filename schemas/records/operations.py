@@ -103,8 +103,12 @@ class JournalEntry(OutputRecord):
     clock_s: float | None = Field(
         default=None, description="Where models are shared: the time reached, seconds, UTC."
     )
+    updates: int | None = Field(
+        default=None,
+        description="Of the learner: how many records of `models` it has published by then.",
+    )
     inputs: list[tuple[str, int]] | None = Field(
-        default=None, description="Of a relay: topic and partition of each input."
+        default=None, description="Of the relay: topic and partition of each input."
     )
     redefined: Redefined | None = Field(
         default=None, description="This entry began that definition; it has no runs."

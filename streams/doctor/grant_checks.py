@@ -15,7 +15,7 @@ from aiokafka.errors import (
 
 from models.spec.use_case import UseCase
 from schemas.errors import ConfigError
-from schemas.topics import CATALOGUE, SHARED_CATALOGUE
+from schemas.topics import CATALOGUE, SHARED_CATALOGUE, SOURCE_CATALOGUE
 from streams.config.check_result import CheckResult, bad, doubtful, good
 from streams.config.naming import group_of
 from streams.config.settings import Settings
@@ -125,14 +125,16 @@ async def _of_topics(
     admin: AIOKafkaAdminClient, use_case: UseCase, names: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     shared = SHARED_CATALOGUE if use_case.is_shared(use_case.partitions) else ()
-    topics = {names[topic.kind]: topic for topic in (*CATALOGUE, *shared)}
+    sources = SOURCE_CATALOGUE if use_case.sources else ()
+    topics = {names[topic.kind]: topic for topic in (*CATALOGUE, *shared, *sources)}
+    relayed = ("events", "outcomes") if use_case.sources else ()
     authorized = await authorized_operations.of_topics(admin, topics)
     missing = []
     for name, operations in sorted(authorized.items()):
         if operations is None:
             continue
         needed = {"READ", "DESCRIBE", "DESCRIBE_CONFIGS"}
-        if topics[name].direction == "out":
+        if topics[name].direction == "out" or topics[name].kind in relayed:
             needed.add("WRITE")
         if lacking := sorted(needed - operations):
             missing.append((f"no {_and(lacking)} on topic {name}", _grant(lacking, "topic", name)))

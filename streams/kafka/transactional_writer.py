@@ -56,7 +56,7 @@ class Output(Protocol):
     @property
     def key(self) -> bytes | None: ...  # noqa: D102
     @property
-    def value(self) -> bytes: ...  # noqa: D102
+    def value(self) -> bytes | None: ...  # noqa: D102
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
     @property
@@ -309,7 +309,7 @@ class _Entry(NamedTuple):
 
 def _size_bytes(output: Output) -> int:
     # Never below what aiokafka will write: its variable-length integers have at most five bytes.
-    size = RECORD_BYTES + len(output.value) + len(output.key or b"")
+    size = RECORD_BYTES + len(output.value or b"") + len(output.key or b"")
     for name, value in output.headers:
         size += HEADER_BYTES + len(name) + len(value)
     return size

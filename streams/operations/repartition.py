@@ -3,7 +3,8 @@
 Events, outcomes and history go over in the order of their times, each key in its own order, with
 their headers and timestamps; new workers then answer and learn all of it anew. What differs after:
 
-- each partition has its own models, so models, predictions and intervals differ (windows do not);
+- predictions differ, since versions of shared models reach partitions at other moments, and models
+  of each partition (`learning="partition"`) learn from another share (windows do not differ);
 - a record that was set aside (`riverrun skip`) is left out, since workers would halt at it again;
 - commands are not copied, since a promotion has no event time: promote again;
 - the old topics stay as they are, and go on proving the old predictions.

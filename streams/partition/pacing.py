@@ -25,6 +25,7 @@ STILL_S = 1.0
 
 NEVER = float("inf")
 PENDING_MAX = 100_000
+ENTRIES_MAX = 1_000
 TO_LEARN = b'"training":{'
 """The text by which an example that the learner is to learn is told from others."""
 
@@ -70,21 +71,46 @@ class Reach:
 class Progress:
     """How far the partitions and the learner of one use case have come.
 
-    `entry` with what comes on the journals, `ends` with what their inputs hold. `wanted` says that
-    somebody waits, so that asking for the ends is worth a request.
+    `entry` and `learner_entry` with what comes on the journals, `arrived` with what comes on
+    `models`, `ends` with what their inputs hold. `wanted` says that somebody waits, so that asking
+    for the ends is worth a request. `learnt`: records that the learner has applied.
     """
 
     def __init__(self, partitions: int, clock: Callable[[], float]) -> None:
         self.partitions = [Reach() for _ in range(partitions)]
         self.learner = Reach()
+        self.learnt = 0
         self.wanted = False
         self._clock = clock
+        self._entries: deque[Entry] = deque(maxlen=ENTRIES_MAX)
+        self._newest: int | None = None
 
     def entry(self, reach: Reach, entry: Entry) -> None:
         """Note a journal entry."""
         reach.clock_s = entry.clock_s
         reach.next = entry.next
         reach.moved_at = self._clock()
+
+    def learner_entry(self, entry: Entry) -> None:
+        """Note an entry of the learner's journal: it counts once the versions published with it
+        have arrived, which come by another connection.
+        """
+        self._entries.append(entry)
+        self._settle()
+
+    def arrived(self, number: int) -> None:
+        """Note the newest record of `models` that this worker has; -1: there is none yet. Before
+        the first call it is not known, and nothing is waited for.
+        """
+        self._newest = number
+        self._settle()
+
+    def _settle(self) -> None:
+        entries, newest = self._entries, self._newest
+        while entries and (newest is None or (entries[0].updates or 0) <= newest + 1):
+            entry = entries.popleft()
+            self.learnt = entry.step
+            self.entry(self.learner, entry)
 
     def behind(self, reach: Reach, time: float) -> bool:
         """Return whether that task moves, has records in line and has not come to that time."""
@@ -140,11 +166,11 @@ class LearnerPacing:
 class PartitionPacing:
     """A partition does not run further ahead than the declared staleness (`Pacing`).
 
-    `lead_s` of event time it may be ahead of the learner, of a partition that is behind, and of the
-    oldest example of its own that the learner has not learnt: that it knows without asking, so that
-    not even a batch runs ahead. It waits at most `wait_s`, then goes on with the models it has
-    until it was within bounds again. Memory: a number for each example that is not learnt yet, of
-    the newest `PENDING_MAX`.
+    `lead_s` (given how many records are learnt) of event time it may be ahead of the learner, of a
+    partition that is behind, and of the oldest example of its own that the learner has not learnt:
+    that it knows without asking, so that not even a batch runs ahead. It waits at most `wait_s`,
+    then goes on with the models it has until it was within bounds again. Memory: a number for each
+    example that is not learnt yet, of the newest `PENDING_MAX`.
     """
 
     def __init__(
@@ -152,7 +178,7 @@ class PartitionPacing:
         progress: Progress,
         number: int,
         *,
-        lead_s: float,
+        lead_s: Callable[[int], float],
         wait_s: float,
         clock: Callable[[], float],
     ) -> None:
@@ -173,7 +199,9 @@ class PartitionPacing:
         """Return the clock beyond which nothing is taken, for now."""
         if clock is None:
             return NEVER
-        progress, bound = self._progress, clock - self._lead_s
+        progress = self._progress
+        lead_s = self._lead_s(progress.learnt)
+        bound = clock - lead_s
         others = [reach for n, reach in enumerate(progress.partitions) if n != self._number]
         behind = [reach for reach in others if progress.behind(reach, bound)]
         if progress.unlearnt(bound):
@@ -185,7 +213,7 @@ class PartitionPacing:
         self._since = now if self._since is None else self._since
         if now - self._since > self._wait_s:
             return NEVER
-        return min(-NEVER if r.clock_s is None else r.clock_s for r in behind) + self._lead_s
+        return min(-NEVER if r.clock_s is None else r.clock_s for r in behind) + lead_s
 
     def published(self, outputs: Sequence[Any], clock: float | None) -> None:
         """Note the examples that the learner is to learn."""
@@ -203,7 +231,7 @@ class PartitionPacing:
             return NEVER
         if self._own_since is not None and self._clock() - self._own_since > self._wait_s:
             return NEVER
-        return pending[0] + self._lead_s
+        return pending[0] + self._lead_s(self._progress.learnt)
 
     def held(self) -> None:
         """Note that a record is held back by `unlearnt_limit`."""

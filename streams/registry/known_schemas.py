@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from models.formats.payload import Schemas, WriterSchema
 from models.formats.wire_format import HEADER_BYTES, MAGIC
 from schemas.errors import Unavailable
 from streams.config.settings import Settings
+from streams.kafka.compacted import newest_values
 from streams.registry.schema_registry import SchemaRegistry, registry_of
 
 
@@ -28,7 +27,7 @@ class KnownSchemas:
 
     async def read(self, client: Mapping[str, Any], topic: str) -> None:
         """Read what is on the log. Raises `Unavailable`."""
-        for value in await _values(client, topic):
+        for value in (await newest_values(client, topic)).values():
             row = orjson.loads(value)
             references = tuple((name, text) for name, text in row["references"])
             schema = WriterSchema(row["id"], row["type"], row["text"], references)
@@ -47,32 +46,6 @@ class KnownSchemas:
                 return self.by_id[id]
             async with self._registry as registry:
                 return await registry.schema(id)
-
-
-async def _values(client: Mapping[str, Any], topic: str) -> list[bytes]:
-    topic_partition = TopicPartition(topic, 0)
-    consumer = AIOKafkaConsumer(
-        **client,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-    )
-    try:
-        await consumer.start()
-        consumer.assign([topic_partition])
-        end = (await consumer.end_offsets([topic_partition]))[topic_partition]
-        consumer.seek(
-            topic_partition, (await consumer.beginning_offsets([topic_partition]))[topic_partition]
-        )
-        values: list[bytes] = []
-        while await consumer.position(topic_partition) < end:
-            fetched = await consumer.getmany(topic_partition, timeout_ms=250)
-            values += [r.value for r in fetched.get(topic_partition, ()) if r.value is not None]
-        return values
-    except KafkaError as error:
-        raise Unavailable(f"{topic} cannot be read: {error}") from error
-    finally:
-        await consumer.stop()
 
 
 def schemas_of(values: Iterable[bytes], settings: Settings) -> Schemas:

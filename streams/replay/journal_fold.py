@@ -42,6 +42,7 @@ class Entry(NamedTuple):
     partitions: int | None = None  # how many the topics had then
     clock_s: float | None = None  # of the task, where learning is shared: how far it has come
     inputs: Sequence[Sequence[Any]] | None = None  # of a relay: (topic, partition) of each input
+    updates: int | None = None  # of the learner: records of `models` up to and with this entry
     digest: str = ""  # of its value (models/inputs/journal.py)
 
     def record(self) -> dict[str, Any]:
@@ -68,6 +69,7 @@ class Entry(NamedTuple):
             raw.get("partitions"),
             raw.get("clock_s"),
             raw.get("inputs"),
+            raw.get("updates"),
             digest_of(value),
         )
 

@@ -28,6 +28,7 @@ from streams.kafka.topic_reader import TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation
 from streams.replay.journal_fold import Diverged
+from streams.snapshots.model_transfer import pickled
 from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
 
 
@@ -100,7 +101,7 @@ class _Comparison:
     def pack(self, slot: ModelSlot, _label: bytes) -> Headers:
         """Keep the model as it is now."""
         numbers = linear_state.packed(slot.model)
-        state = pickle.dumps(slot.model) if numbers is None else numbers
+        state = pickled(slot.model) if numbers is None else numbers
         return ((STATE, state),)
 
     def outputs(self, made: Any) -> None:
@@ -132,7 +133,10 @@ class _Comparison:
         if published.get(ENCODING) == LINEAR:
             return published.get(STATE) == derived
         try:
-            model = unpickle([zlib.decompress(published[STATE])], self._allowed)
+            data = zlib.decompress(published[STATE])
+            if data == derived:
+                return True  # most are; reading both takes a hundred times as long
+            model = unpickle([data], self._allowed)
         except (KeyError, zlib.error, Refused):
             return False
         return alike(model, pickle.loads(derived))

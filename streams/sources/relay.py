@@ -1,7 +1,7 @@
-"""One relay of a worker: the runner of a partition, on foreign inputs, as long as it is owned.
+"""The relay in a worker: the runner of a partition, on foreign inputs, as long as it is owned.
 
-Relay n runs in the worker that owns partition n. It begins again after any failure; only a foreign
-topic that is not the one that was read ends the worker, since a person has to decide then.
+It runs in the worker that owns the last partition. It begins again after any failure; only a
+foreign topic that is not the one that was read ends the worker, since a person has to decide then.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from faust.types import TP
 
-from models.relay.relay_task import RelayInput
+from models.relay.relay_task import RELAY, RelayInput
 from schemas.errors import ConfigError, Incompatible
 from streams.kafka.direct_consumer import DirectConsumer
 from streams.kafka.faust_transport import Batch
@@ -33,22 +33,19 @@ Consume = Callable[[Mapping[str, Any], Collection[TP], Callable[[Batch], None]],
 
 
 class Relay:
-    """Relay `number`, from the assignment of its partition to its revocation: run → stop."""
+    """The relay, from the assignment of the last partition to its revocation: run → stop."""
 
     def __init__(
         self,
         plan: RelayPlan,
-        number: int,
         generation: int,
         group: Group,
         *,
         counts: Callable[[], Mapping[str, int]],
         schemas: KnownSchemas,
-        siblings: Callable[[], int],
         measures: Measurements,
         consume: Consume = DirectConsumer,
     ) -> None:
-        self.number = number
         self.runner: PartitionRunner | None = None
         self.error: str | None = None
         self.inputs: list[RelayInput] = []
@@ -58,7 +55,6 @@ class Relay:
         self._group = group
         self._counts = counts
         self._schemas = schemas
-        self._siblings = siblings
         self._measures = measures
         self._consume = consume
         self._stopping = False
@@ -68,7 +64,7 @@ class Relay:
         """Relay until stopped. Raises what a person has to decide."""
         while not self._stopping:
             self._renewed.clear()
-            self.inputs = self._plan.inputs(self.number, self._counts())
+            self.inputs = self._plan.inputs(self._counts())
             try:
                 if self.inputs:
                     await self._life()
@@ -78,7 +74,7 @@ class Relay:
                 raise
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
-                log.exception("relay %d stopped; it begins again in %g s", self.number, AGAIN_S)
+                log.exception("the relay stopped; it begins again in %g s", AGAIN_S)
                 await self._pause()
 
     def renew(self) -> None:
@@ -103,11 +99,10 @@ class Relay:
         gate = self._gate = SchemaGate(plan.registered, known.by_id, known.fetch, accept)
         consumer = self._consume(plan.client, wiring.inputs, gate.give)
         runner = self.runner = PartitionRunner(
-            self.number,
+            RELAY,
             self._generation,
             DirectSource(consumer, self._group),
             wiring,
-            siblings=self._siblings,
             measures=self._measures,
         )
         consumer.start()
@@ -147,7 +142,6 @@ class Relay:
         runner = self.runner
         told = {} if runner is None else runner.status()
         return {
-            "relay": self.number,
             "inputs": [[each.source.topic, each.partition] for each in self.inputs],
             "state": told.get("state", "waiting"),
             "next": told.get("next"),

@@ -1,7 +1,7 @@
-"""A relay's journal and inputs, read from Kafka.
+"""The relay's journal and inputs, read from Kafka.
 
-The inputs of a relay change: an owner adds partitions to a topic, an author adds a source. So each
-journal entry names its inputs, and is given here in the numbering that the relay has now.
+The inputs of the relay change: an owner adds partitions to a topic, an author adds a source. So
+each journal entry names its inputs, and is given here in the numbering that the relay has now.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from faust.types import TP
 
 from models.inputs.journal import mark_of
+from models.relay.relay_task import RELAY
 from schemas.errors import Incompatible
 from streams.partition.ports import PartitionLog
 from streams.replay.input_positions import made_anew
@@ -20,12 +21,10 @@ from streams.replay.kafka_log import KafkaLog
 
 
 class RelayLog(KafkaLog):
-    """Journal of relay `number`, and the foreign partitions that it reads."""
+    """The relay's journal, and the foreign partitions that it reads."""
 
-    def __init__(
-        self, client: Mapping[str, Any], *, journal: str, inputs: Sequence[Any], number: int
-    ) -> None:
-        super().__init__(client, journal=journal, inputs=inputs, partition=number)
+    def __init__(self, client: Mapping[str, Any], *, journal: str, inputs: Sequence[Any]) -> None:
+        super().__init__(client, journal=journal, inputs=inputs, partition=RELAY)
         self._names = [[tp.topic, tp.partition] for tp in inputs]
 
     async def last(self) -> Entry | None:
@@ -40,7 +39,7 @@ class RelayLog(KafkaLog):
 
 
 def renumbered(entry: Entry, names: Sequence[Sequence[Any]]) -> Entry:
-    """Return a relay's journal entry as if its inputs had been these, (topic, partition) each.
+    """Return the relay's journal entry as if its inputs had been these, (topic, partition) each.
 
     >>> entry = Entry(0, 3, [], [7], "d", marks=[5], inputs=[["orders", 0]])
     >>> renumbered(entry, [["orders", 1], ["orders", 0]]).next

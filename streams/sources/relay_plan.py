@@ -1,8 +1,8 @@
-"""Which relay reads what, and how it is connected: the runner of a partition, with other inputs."""
+"""What the relay reads, and how it is connected: the runner of a partition, with other inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 from faust.types import TP
 
 from models.inputs.merge_order import choose_earliest
-from models.relay.relay_task import RelayInput, RelayTask
+from models.relay.relay_task import RELAY, RelayInput, RelayTask
 from models.spec.use_case import UseCase
+from streams.kafka.compacted import newest_values
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.ports import FreshStore, Pace, PartitionLog, Wiring
 from streams.registry.known_schemas import KnownSchemas
@@ -24,7 +25,7 @@ RELAY_PACE = Pace(batch_records_max=4_000)
 
 @dataclass(frozen=True)
 class RelayPlan:
-    """The relays of one use case: one for each of its partitions. `topics` kind → name."""
+    """The relay of one use case. `topics` kind → name; `partitions` of the use case."""
 
     use_case: UseCase
     client: Mapping[str, Any]
@@ -48,16 +49,19 @@ class RelayPlan:
         """Return those of them whose values name their schema."""
         return [s.topic for s in self.use_case.sources if s.format.uses_registry]
 
-    def inputs(self, number: int, counts: Mapping[str, int]) -> list[RelayInput]:
-        """Return what relay `number` reads; `counts` foreign topic → its partitions.
-
-        Partitions of the same number of topics with the same count meet in one relay, so that
-        what has one key is merged by time.
+    @property
+    def beside(self) -> int:
+        """Return the partition whose owner runs the relay: the last, as the learner is with the
+        first.
         """
+        return self.partitions - 1
+
+    def inputs(self, counts: Mapping[str, int]) -> list[RelayInput]:
+        """Return what the relay reads; `counts` foreign topic → its partitions."""
         return [
             RelayInput(source, partition)
             for source in self.use_case.sources
-            for partition in range(number, counts.get(source.topic, 0), self.partitions)
+            for partition in range(counts.get(source.topic, 0))
         ]
 
     def wiring(self, inputs: Sequence[RelayInput], schemas: KnownSchemas) -> Wiring:
@@ -65,9 +69,9 @@ class RelayPlan:
         topic_partitions = tuple(TP(each.source.topic, each.partition) for each in inputs)
         return Wiring(
             inputs=topic_partitions,
-            store=FreshStore(lambda n: self._task(n, inputs, schemas)),
-            open_log=lambda n: self._log(n, topic_partitions),
-            open_writer=self._writer,
+            store=FreshStore(lambda _: self._task(inputs, schemas)),
+            open_log=lambda _: self._log(topic_partitions),
+            open_writer=lambda _: self._writer(),
             choose=choose_earliest,
             aligned=range(len(topic_partitions)),
             pace=RELAY_PACE,
@@ -75,16 +79,15 @@ class RelayPlan:
             partitions=self.partitions,
             kinds=("source",) * len(topic_partitions),
             obeys_skips=False,
-            title=lambda n: f"relay {n}",
-            roll=partial(resumed, topic_partitions),
+            title=lambda _: "relay",
+            roll=partial(resumed, topic_partitions, self._ids),
             shorten=self.shorten,
             shown_name=self.shown_name,
         )
 
-    def _task(self, number: int, inputs: Sequence[RelayInput], schemas: KnownSchemas) -> RelayTask:
+    def _task(self, inputs: Sequence[RelayInput], schemas: KnownSchemas) -> RelayTask:
         return RelayTask(
             self.use_case,
-            number,
             inputs,
             partitions=self.partitions,
             definition=self.definition,
@@ -92,29 +95,39 @@ class RelayPlan:
             stored_schemas=schemas.stored,
         )
 
-    def _log(self, number: int, topic_partitions: Sequence[TP]) -> RelayLog:
-        return RelayLog(
-            self.client, journal=self.topics["relays"], inputs=topic_partitions, number=number
-        )
+    async def _ids(self) -> Mapping[bytes, bytes]:
+        """Return what is known of ids, where outcomes find their events by them."""
+        if not any(source.by_id for source in self.use_case.sources):
+            return {}
+        return await newest_values(self.client, self.topics["ids"])
 
-    def _writer(self, number: int) -> TransactionalWriter:
+    def _log(self, topic_partitions: Sequence[TP]) -> RelayLog:
+        return RelayLog(self.client, journal=self.topics["relay"], inputs=topic_partitions)
+
+    def _writer(self) -> TransactionalWriter:
         return TransactionalWriter(
             self.client,
-            transactional_id=f"{self.group_id}-relay-{number}",
-            partition=number,
-            topics={**self.topics, "journal": self.topics["relays"]},
+            transactional_id=f"{self.group_id}-relay",
+            partition=RELAY,
+            topics={**self.topics, "journal": self.topics["relay"]},
             limits=self.limits,
             compression=self.compression,
         )
 
 
 async def resumed(
-    topic_partitions: Sequence[TP], task: Any, log: PartitionLog, on_progress: Callable[[Any], None]
+    topic_partitions: Sequence[TP],
+    read_ids: Callable[[], Awaitable[Mapping[bytes, bytes]]],
+    task: Any,
+    log: PartitionLog,
+    on_progress: Callable[[Any], None],
 ) -> Any:
-    """Return the relay of these inputs at its journal's end: its newest entry is all it needs."""
+    """Return the relay of these inputs at its journal's end: its newest entry and what is known of
+    ids are all it needs.
+    """
     last = await log.last()
     if last is not None:
         await refuse_replaced(log, topic_partitions, last)
-    task.resume(last)
+    task.resume(last, await read_ids())
     on_progress(task)
     return task

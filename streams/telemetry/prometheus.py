@@ -150,22 +150,20 @@ FEATURES = {
 features.
 """
 
-RELAYS = (
-    ExportedMetric(
-        "riverrun_source_lag_records", "gauge", "Records of sources that wait.", ("relay",)
-    ),
+RELAY = (
+    ExportedMetric("riverrun_source_lag_records", "gauge", "Records of sources that wait.", ()),
     ExportedMetric(
         "riverrun_source_records",
         "counter",
         "Records of sources that this process read, by what became of them.",
-        ("relay", "became"),
+        ("became",),
     ),
-    ExportedMetric("riverrun_source_failing", "gauge", "1 where a relay stands still.", ("relay",)),
+    ExportedMetric("riverrun_source_failing", "gauge", "1 where the relay stands still.", ()),
 )
-"""The relays' figures (streams/sources/relays.py), where the use case has sources."""
+"""The relay's figures (streams/sources/relay.py), where the use case has sources."""
 
 METRICS: Mapping[str, ExportedMetric] = {
-    kept.name: kept for kept in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAYS)
+    kept.name: kept for kept in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAY)
 }
 """Every metric of a worker. Beside them: `riverrun_process_*`, the client's own of the process."""
 
@@ -183,14 +181,14 @@ class PrometheusExporter:
         self._partitions: Sequence[Any] = ()
         self._measures: Mapping[int, Measurements] = {}
         self._features: Mapping[str, float] | None = None
-        self._relays: Sequence[Mapping[str, Any]] = ()
+        self._relay: Mapping[str, Any] | None = None
 
     def render(
         self,
         partitions: Sequence[Any],
         measures: Mapping[int, Measurements],
         features: Mapping[str, float] | None,
-        relays: Sequence[Mapping[str, Any]] = (),
+        relay: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Return the exposition of these runners.
 
@@ -199,7 +197,7 @@ class PrometheusExporter:
         `features` is None where none are served.
         """
         self._partitions, self._measures, self._features = partitions, measures, features
-        self._relays = relays
+        self._relay = relay
         return generate_latest(self._registry)
 
     def families(self) -> Iterator[Metric]:
@@ -245,8 +243,8 @@ class PrometheusExporter:
                 yield kept.name, (), self._features[name]
         for number, measures in self._measures.items():
             yield from _measured(str(number), measures)
-        for relay in self._relays:
-            yield from _relayed(relay)
+        if self._relay is not None:
+            yield from _relayed(self._relay)
         for partition in self._partitions:
             yield from _told(partition.status())
             task = partition.task
@@ -294,12 +292,11 @@ def _measured(number: str, measures: Measurements) -> Iterator[tuple[str, tuple[
 
 
 def _relayed(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
-    number = str(status["relay"])
     if status["lag"] is not None:
-        yield "riverrun_source_lag_records", (number,), status["lag"]
-    yield "riverrun_source_failing", (number,), float(bool(status["error"]))
+        yield "riverrun_source_lag_records", (), status["lag"]
+    yield "riverrun_source_failing", (), float(bool(status["error"]))
     for became, count in (status["counts"] or {}).items():
-        yield "riverrun_source_records", (number, became), count
+        yield "riverrun_source_records", (became,), count
 
 
 def _told(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:

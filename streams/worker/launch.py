@@ -6,11 +6,13 @@ import asyncio
 import logging
 import shlex
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from models.formats.payload import missing_package
 from models.spec.use_case import UseCase
 from models.task.learner_task import LEARNER, LearnerTask, learner_inputs
+from models.training.schedule import lead_s
 from schemas.errors import ConfigError, Incompatible
 from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings
@@ -102,11 +104,11 @@ def operate(
         skip_after=use_case.skip_after,
         shown_name=shown_name(loaded, settings),
         partitions=partitions,
-        lead_s=use_case.freshness.event_time if shared else None,
+        lead_s=partial(lead_s, use_case.freshness) if shared else None,
         learner=learner_inputs(partitions, features=use_case.shares_features),
         prepare=prepare,
         flaw=versions.flaw if shared else None,
-        relays=relays_of(loaded, settings, partitions),
+        relay=relay_of(loaded, settings, partitions),
         client=settings.kafka_client(),
         topics=topic_admin.names_of(loaded.use_case, settings),
         group_id=group,
@@ -122,7 +124,7 @@ def operate(
     return run_worker(config)
 
 
-def relays_of(loaded: LoadedUseCase, settings: Settings, partitions: int) -> RelayPlan | None:
+def relay_of(loaded: LoadedUseCase, settings: Settings, partitions: int) -> RelayPlan | None:
     """Return the plan of what relays the use case's sources; None where it has none."""
     if not loaded.use_case.sources:
         return None

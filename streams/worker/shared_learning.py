@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,9 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from models.inputs.decoder import parsed_update
 from models.task.learner_task import LEARNER
+from schemas.errors import Malformed
 from schemas.topics import INPUTS
 from streams.config.naming import transactional_id
 from streams.kafka.direct_consumer import DirectConsumer
@@ -54,7 +57,7 @@ class Plan:
     partitions: int
     client: Mapping[str, Any]
     learner: Wiring
-    lead_s: float
+    lead_s: Callable[[int], float]
     consume: Consume = DirectConsumer
 
     @classmethod
@@ -65,7 +68,7 @@ class Plan:
         topics: Mapping[str, str],
         group_id: str,
         partitions: int,
-        lead_s: float,
+        lead_s: Callable[[int], float],
         learner: Sequence[tuple[str, int]],
     ) -> Plan:
         """Return the plan of a worker whose partitions have that wiring.
@@ -122,7 +125,7 @@ class SharedLearning:
         self.clock = asyncio.get_running_loop().time
         self.progress = Progress(plan.partitions, self.clock)
         self._versions = SharedTopic(plan.models)
-        self._models = plan.consume(plan.client, [plan.models], self._versions.route)
+        self._models = plan.consume(plan.client, [plan.models], self._arrived)
         self._versions.consumer = self._models
         self._journals = plan.consume(plan.client, plan.journals(), self._follow)
         self._reaches = dict(
@@ -240,10 +243,22 @@ class SharedLearning:
 
     # How far others have come.
 
+    def _arrived(self, batch: Batch) -> None:
+        self._versions.route(batch)
+        for record in reversed(batch.records):
+            with contextlib.suppress(Malformed):  # each partition parks it
+                self.progress.arrived(parsed_update(record.value)[0]["number"])
+                return
+
     def _follow(self, batch: Batch) -> None:
         reach = self._reaches[TP(batch.topic, batch.partition)]
-        if batch.records:
-            self.progress.entry(reach, journal_entry(batch.records[-1]))
+        if not batch.records:
+            return
+        entry = journal_entry(batch.records[-1])
+        if reach is self.progress.learner:
+            self.progress.learner_entry(entry)
+        else:
+            self.progress.entry(reach, entry)
 
     async def _look(self) -> None:
         opened = False
@@ -253,6 +268,8 @@ class SharedLearning:
                     ends = await self._journals.ends(self.plan.journals())
                     begins = {tp: max(0, end - TAIL) for tp, end in ends.items()}
                     await self._journals.seek_and_open(begins)
+                    if not (await self._journals.ends([self.plan.models]))[self.plan.models]:
+                        self.progress.arrived(-1)
                     opened = True
                 if self.progress.wanted:
                     self.progress.wanted = False

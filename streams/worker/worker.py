@@ -41,7 +41,7 @@ from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner, State
 from streams.partition.shared_topic import SharedReader
 from streams.replay.journal_fold import Diverged
-from streams.sources.relays import Relays
+from streams.sources.relay_service import RelayService
 from streams.telemetry.health_server import HealthServer
 from streams.telemetry.measurements import Measurements
 from streams.telemetry.worker_status import publish
@@ -86,9 +86,9 @@ class _Worker:
             self.topics = TopicWatch(*watched)
         self.sharing: SharedLearning | None = None
         self.readers: list[SharedReader] = []
-        self.relays: Relays | None = None
-        if config.relays is not None:
-            self.relays = Relays(config.relays, partial(self._end, DECIDE))
+        self.relay: RelayService | None = None
+        if config.relay is not None:
+            self.relay = RelayService(config.relay, partial(self._end, DECIDE))
         self.clock = ClockWatch()
         self.assigned = False
         self.owned: set[int] = set()
@@ -124,7 +124,7 @@ class _Worker:
             with contextlib.suppress(Exception):
                 self.app.consumer.leave_on_stop()
         await self._stop_app(starting)
-        for beside in (self.sharing, self.relays):
+        for beside in (self.sharing, self.relay):
             if beside is not None:
                 await beside.close()
         if self.config.serving is not None:
@@ -178,8 +178,8 @@ class _Worker:
 
     def share(self) -> None:
         """Begin to read what partitions share: foreign topics, and the versions of their models."""
-        if self.relays is not None:
-            self.relays.start()
+        if self.relay is not None:
+            self.relay.start()
         if self.plan is not None:
             self.sharing = SharedLearning(self.plan)
             self.wiring = self.sharing.wiring(self.wiring)
@@ -221,8 +221,8 @@ class _Worker:
         for number in self.owned - numbers:
             self.wiring.store.release(number)
         self.owned = numbers
-        if self.relays is not None:
-            self.relays.begin(numbers, generation, self.app.consumer)
+        if self.relay is not None:
+            self.relay.begin(numbers, generation, self.app.consumer)
         if self.sharing is not None and 0 in numbers:
             self.sharing.begin(generation, self.app.consumer)
         elif self.sharing is not None:
@@ -281,9 +281,7 @@ class _Worker:
         runs, self.runs = self.runs, {}
         for partition in stopping.values():
             partition.stop()
-        others = [
-            asyncio.create_task(o.end()) for o in (self.sharing, self.relays) if o is not None
-        ]
+        others = [asyncio.create_task(o.end()) for o in (self.sharing, self.relay) if o is not None]
         if ending := [*runs.values(), *others]:
             await asyncio.wait(ending, timeout=self.wiring.pace.stop_s_max)
         for reader in self.readers:
@@ -331,12 +329,12 @@ class _Worker:
             "warnings": [
                 *self.clock.warnings,
                 *([] if self.topics is None else self.topics.warnings),
-                *([] if self.relays is None else self.relays.warnings),
+                *([] if self.relay is None else self.relay.warnings),
             ],
             "features": None if self.config.serving is None else self.config.serving.status(),
             "partitions": partitions,
             **({} if self.sharing is None else {"learner": self.sharing.status()}),
-            **({} if self.relays is None else {"relays": self.relays.status()}),
+            **({} if self.relay is None else {"relay": self.relay.status()}),
         }
 
     async def _start_health(self) -> HealthServer | None:
@@ -352,8 +350,8 @@ class _Worker:
 
     def _rendered(self, metrics: Metrics) -> bytes:
         features = None if self.config.serving is None else self.config.serving.status()
-        relays = [] if self.relays is None else self.relays.status()
-        return metrics(list(self.partitions.values()), self.measures, features, relays)
+        relay = None if self.relay is None else self.relay.status()
+        return metrics(list(self.partitions.values()), self.measures, features, relay)
 
     def _telling(self) -> list[asyncio.Task[None]]:
         at, told = self.config.redis_url, (self.config.group_id, self.instance, self.status)

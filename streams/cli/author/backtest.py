@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
+from models.spec.use_case import Learning
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson, UseCaseName
 from streams.cli.shared.progress import Progress
@@ -52,6 +53,8 @@ def backtest(
 ) -> None:
     """Run a use case over recorded data, without Kafka, as it would have run live.
 
+    Where it has several partitions it is compared with one, and shared models with models of each
+    partition; --partitions with its own number leaves that out.
     With --against OLD both definitions run on the same data, measured by the new one's metric and
     KPI, and the exit code is 1 if the new one is worse by more than the margin: a gate for CI.
     Example: `riverrun backtest flight_eta --partitions 1,4 --limit 50000`
@@ -59,7 +62,8 @@ def backtest(
     from streams.offline.backtest import compared, judged_alike
 
     loaded = load(usecase)
-    counts = _counts(partitions, loaded, alone=bool(against or examples))
+    alone = bool(against or examples)
+    counts = _counts(partitions, loaded, alone=alone)
     recording = options.open(loaded.use_case, limit)
     old = None if against is None else judged_alike(load(against), loaded)
     results, verdicts = [], []
@@ -72,6 +76,8 @@ def backtest(
         results.append((result, before))
         if before is not None:
             verdicts += compared(result, before, margin)
+    if not partitions and not alone and (other := _learning_otherwise(loaded)) is not None:
+        results.append((_run(other, recording, other.use_case.partitions, "otherwise"), None))
     print_unmatched(recording)
     if json:
         as_json(_document(loaded, recording, results, verdicts, margin))
@@ -96,6 +102,20 @@ def _counts(text: str, loaded: LoadedUseCase, *, alone: bool) -> list[int]:
     if not counts or min(counts) < 1:
         raise typer.BadParameter("give numbers from 1, separated by commas: 1,4,16")
     return counts
+
+
+def _learning_otherwise(loaded: LoadedUseCase) -> LoadedUseCase | None:
+    """Return the use case with models of each partition where it shares them, and the other way
+    round; None where it has one partition or cannot learn so.
+    """
+    from models.validation import mistakes
+
+    use_case = loaded.use_case
+    if use_case.partitions == 1:
+        return None
+    learning: Learning = "partition" if use_case.is_shared(use_case.partitions) else "shared"
+    other = replace(use_case, learning=learning)
+    return None if mistakes(other) else replace(loaded, use_case=other)
 
 
 @contextmanager
@@ -159,8 +179,11 @@ def _show(
     margin: float,
 ) -> None:
     data.print(f"{loaded.use_case.name} on {recording.name}")
+    shown: set[int] = set()
     for result, _ in results:
-        _show_result(result)
+        if result.partitions not in shown:  # else it is in the comparison alone
+            _show_result(result)
+        shown.add(result.partitions)
     if len(results) > 1:
         data.print(_comparison([result for result, _ in results]))
     for verdict in verdicts:
@@ -213,7 +236,7 @@ def _comparison(results: list[Result]) -> Table:
     table = Table(
         "partitions", "models learn", results[0].metric, f"{results[0].kpi_unit} an event", box=None
     )
-    for result in sorted(results, key=lambda result: result.partitions):
+    for result in sorted(results, key=lambda result: (result.partitions, not result.shared)):
         score = result.scores[result.champion]
         learnt = "from all partitions" if result.shared else "from their own partition"
         learnt = "from everything" if result.partitions == 1 else learnt

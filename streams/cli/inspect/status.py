@@ -49,8 +49,8 @@ async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
         workers = await board.source.workers()
         partitions = partition_table.partitions(deepcopy(workers), board.count)
     faults = [text for worker in workers for text in worker.get("warnings", ())]
-    relays = [relay for worker in workers for relay in worker.get("relays", ())]
-    faults += [f"relay {each['relay']}: {each['error']}" for each in relays if each["error"]]
+    relays = [relay for worker in workers if (relay := worker.get("relay"))]
+    faults += [f"relay: {relay['error']}" for relay in relays if relay["error"]]
     if any(row.state != "live" for row in rows):  # else the workers have looked
         name, names = shlex.quote(loaded.argument), names_of(loaded.use_case, settings)
         faults += await input_positions.faults(name, names, settings)

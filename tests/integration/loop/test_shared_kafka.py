@@ -19,6 +19,7 @@ from models.task.learner_task import LEARNER
 from schemas.timestamps import moment
 from streams.embedded import Endpoints
 from streams.inspection.audit_trail import audited
+from streams.operations.repartition import repartition
 from tests.support.loop import SOURCE, Loop, Row, parcels
 
 pytestmark = pytest.mark.integration
@@ -132,6 +133,7 @@ async def test_a_label_anywhere_answers_everywhere_through_a_kill_of_the_learner
     await loop.publish(ROWS[second:])
     await learnt(loop, ROWS)
     await loop.wait_for("predictions", EVENTS)
+    await loop.wait_for("examples", EVENTS)
 
     predictions = await loop.values("predictions")
     examples = await loop.values("examples")
@@ -240,6 +242,53 @@ async def test_what_operators_do_to_shared_models_is_done_once_and_proved(loop: 
     found = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
     assert (found["different"], found["unproven"], found["reasons"]) == (0, 0, [])
     assert found["versions_checked"] == len(await loop.values("models"))
+
+
+async def test_by_default_a_history_teaches_everybody_and_another_number_of_partitions_goes_on(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    """A use case that says nothing of learning: its backfill is learnt by one model before the
+    first answer, and its copy on three partitions answers and learns all of it by one, too.
+    """
+    source = PLAIN.replace('    learning="shared",\n', "")
+    (tmp_path / "copy").mkdir()
+    loop, copy = Loop(stack, tmp_path, source), Loop(stack, tmp_path / "copy", source)
+    history, live = ROWS[:400], ROWS[400:600]
+    asked = [str(f["event_id"]) for kind, f in live if kind == "event"]
+    due = [str(f["event_id"]) for kind, f in live if kind == "outcome"]
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(b"\n".join(orjson.dumps(fields) for _, fields in history))
+    try:
+        loop.start()
+        done = await asyncio.to_thread(
+            loop.run, "backfill", str(loop.file), str(file), "--wait", "--json"
+        )
+        assert (done["skipped"], done["applied"]) == (0, len(history))
+        await learnt(loop, history)
+        taught = sum(kind == "outcome" for kind, _ in history)
+        await loop.publish(live)
+        await loop.wait_for("predictions", asked)
+        await loop.wait_for("examples", due)
+        predictions = await loop.values("predictions")
+        assert sorted(p["event_id"] for p in predictions) == sorted(asked)
+        assert min(_trained_on(p) for p in predictions) >= taught - 30
+        loop.stop()
+        found = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
+        assert (found["different"], found["unproven"], found["checked"]) == (0, 0, len(asked))
+
+        copied = await repartition(loop.loaded.use_case, loop.settings, copy.settings, 3)
+        assert copied.history == len(history)
+        copy.start()
+        await copy.wait_for("predictions", asked)
+        await copy.wait_for("examples", due)
+        await learnt(copy, [*history, *live])
+        assert {p["partition"] for p in await copy.values("predictions")} <= {0, 1, 2}
+        copy.stop()
+        found = await asyncio.to_thread(copy.run, "verify", str(copy.file), "--all", "--json")
+        assert (found["different"], found["unproven"], found["checked"]) == (0, 0, len(asked))
+    finally:
+        loop.close()
+        copy.close()
 
 
 SPREAD = [(kind, {**f, "depot": f"d{int(str(f['event_id'])[1:]) % 97}"}) for kind, f in ROWS]

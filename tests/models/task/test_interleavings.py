@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -253,10 +254,11 @@ def test_a_backtest_is_the_partition_tasks_and_nothing_else():
         ("event", order("3", 4, shop="a")),
     ]
     outputs: list[Output] = []
-    backtest = run(CALM, recorded, partitions=5, definition="d1", outputs=outputs.append)
+    alone = replace(CALM, learning="partition")
+    backtest = run(alone, recorded, partitions=5, definition="d1", outputs=outputs.append)
     shops = {"1": "a", "2": "b", "3": "a"}
     by_hand = {
-        p: Run(CALM, partition=p, partitions=5)
+        p: Run(alone, partition=p, partitions=5)
         for p in {partition_of(b"a", 5), partition_of(b"b", 5)}
     }
     said = []

@@ -35,7 +35,7 @@ from usecases.phishing import PHISHING, logistic
 
 pytestmark = pytest.mark.slow
 
-EACH = Freshness(examples=1, numbers=math.inf)
+EACH = Freshness(examples=1, numbers=math.inf, pause=0)
 """A version for each example."""
 SHARED = {name: replace(case, learning="shared", freshness=EACH) for name, case in CASES.items()}
 SHOPS = "abcdefgh"
@@ -323,15 +323,15 @@ def test_a_model_that_changes_when_it_is_asked_cannot_be_shared(learning: Any):
 
 def test_a_freshness_that_bounds_nothing_is_refused_in_words():
     """Each bound is a positive number."""
-    case = replace(PHISHING, freshness=Freshness(examples=0, share=-1))
+    case = replace(PHISHING, freshness=Freshness(examples=0, share=-1, pause=-1))
     said = [str(mistake) for mistake in mistakes(case)]
-    assert len(said) == 2
-    assert all("above 0" in text for text in said)
+    assert len(said) == 3
+    assert sum("above 0" in text for text in said) == 2
 
 
 def test_a_large_model_s_versions_are_as_far_apart_as_its_size_asks():
     """One number of its state for each example: a model of 100 numbers waits for 100 examples."""
-    schedule = VersionSchedule(Freshness(examples=1, numbers=1))
+    schedule = VersionSchedule(Freshness(examples=1, numbers=1, pause=0))
     slot = ModelSlot("it", None, linear_model.LinearRegression())
     slot.model.weights_by_name = dict.fromkeys(map(str, range(500)), 1.0)
     size = size_of(slot.model)
@@ -341,6 +341,27 @@ def test_a_large_model_s_versions_are_as_far_apart_as_its_size_asks():
     assert not schedule.due("it", 1e9, slot)
     slot.trained_on = size
     assert schedule.due("it", 0.0, slot)
+
+
+def test_versions_are_a_pause_of_event_time_apart_unless_much_is_learnt_meanwhile():
+    """At any rate of outcomes two a second; where all have one time, each twenty times as much."""
+    schedule = VersionSchedule(Freshness(examples=1, pause=0.5))
+    slot = ModelSlot("it", None, linear_model.LinearRegression())
+
+    def published(count: int, per_second: float) -> int:
+        made, first = 0, slot.trained_on
+        for _ in range(count):
+            slot.trained_on += 1
+            at = (slot.trained_on - first) / per_second
+            if schedule.due("it", at, slot):
+                schedule.note("it", slot.trained_on, at)
+                made += 1
+        schedule.forget("it")
+        return made
+
+    assert published(100, 0.1) == 100
+    assert published(100, 10.0) == pytest.approx(20, abs=1)
+    assert published(10_000, 1e9) == pytest.approx(500, abs=1)
 
 
 @pytest.mark.parametrize(

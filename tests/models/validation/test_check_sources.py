@@ -18,6 +18,17 @@ WRONG = [
     ('Source("orders", event=7)', "its event is 7", "Give a function"),
     ('Source("bills", outcome=lambda r: r)', "no field 'shop'", "Declare key="),
     ('Source("bills", outcome=lambda r: r, key=lambda: 1)', "its key takes (nothing)", "def key"),
+    ('Source("bills", outcome=lambda r: r, by="id")', "its by is 'id'", "event_id"),
+    (
+        f'{GOOD}, Source("bills", outcome=lambda r: r, by="event_id", key="s")',
+        "has by= and key=",
+        "by its id, or by the key",
+    ),
+    (
+        'Source("bills", outcome=lambda r: r, by="event_id")',
+        "no source makes events",
+        "through a source, too",
+    ),
     (
         'Source("bills", outcome={"event_id": "id", "outcome_time": "at", "amont": "a"}, key="s")',
         "gives 'amont'",

@@ -114,6 +114,26 @@ def test_a_backtest_for_people_and_for_programs_say_the_same(riverrun: Command) 
     assert "logistic (champion)" in shown
 
 
+@pytest.mark.parametrize("learning", [None, "partition"])
+def test_shared_models_are_compared_with_those_of_each_partition_by_itself(
+    riverrun: Command, tmp_path: Path, learning: str | None
+) -> None:
+    """Of a use case on several partitions that says nothing, and of one that shares no models."""
+    declared = "" if learning is None else f', learning="{learning}"'
+    text = Path(PHISHING).read_text().replace("partitions=1,", f"partitions=4{declared},")
+    file = tmp_path / "phishing.py"
+    file.write_text(text)
+    said = riverrun("backtest", str(file), "--limit", "800", "--json")
+    assert said.code == 0, said.err
+    runs = [(r["partitions"], r["shared"]) for r in said.json["runs"]]
+    assert runs == [(4, learning is None), (1, False), (4, learning is not None)]
+    shown = riverrun("backtest", str(file), "--limit", "800").out
+    lines = [line for line in shown.splitlines() if "models learn" not in line and "from " in line]
+    learnt = [line.split("from ")[1].split("  ")[0].strip() for line in lines[-3:]]
+    assert learnt == ["everything", "all partitions", "their own partition"]
+    assert shown.count("4 partitions:") == 1
+
+
 def _source(rows: list[tuple[str, dict[str, Any]]], folder: Path, shape: str) -> list[str]:
     """The same records as files of one shape; the arguments that name them."""
     events = [fields for kind, fields in rows if kind == "event"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from base64 import b64decode
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -25,7 +27,7 @@ from models.spec.source import Source
 from models.spec.use_case import UseCase
 from schemas.errors import Incompatible
 from schemas.partitioner import partition_of
-from schemas.records import SourceSchema
+from schemas.records import RelayedId, SourceSchema
 from streams.partition.ports import FreshStore
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner, Stalled
@@ -67,6 +69,12 @@ def bill(n: int) -> bytes:
     return orjson.dumps({"order": f"o{n}", "at": at, "shop": f"s{n % 7}", "sum": 2.0})
 
 
+async def known_ids(memory: Memory) -> dict[bytes, bytes]:
+    """What the topic `ids` holds once it is compacted."""
+    rows = {out.key: out.value for out in memory.outputs if out.kind == "ids"}
+    return {key: value for key, value in rows.items() if value is not None}
+
+
 def relay_on(memory: Memory, use_case: UseCase, kept: KeptState | None = None) -> PartitionRunner:
     """Connect a relay to a memory, as relay_plan.py does to Kafka."""
     inputs = [RelayInput(source, 0) for source in use_case.sources]
@@ -75,15 +83,13 @@ def relay_on(memory: Memory, use_case: UseCase, kept: KeptState | None = None) -
         memory.wiring(),
         inputs=tuple(places),
         store=FreshStore(
-            lambda n: RelayTask(
-                use_case, n, inputs, partitions=PARTITIONS, definition="d", schemas={}
-            )
+            lambda _: RelayTask(use_case, inputs, partitions=PARTITIONS, definition="d", schemas={})
         ),
         choose=choose_earliest,
         aligned=range(len(places)),
         kinds=("source",) * len(places),
         obeys_skips=False,
-        roll=partial(resumed, places),
+        roll=partial(resumed, places, lambda: known_ids(memory)),
     )
     runner = PartitionRunner(0, 1, memory, wiring, kept=kept)
     memory.to = runner.accept
@@ -130,6 +136,82 @@ async def _survive(seed: int) -> None:
     assert [letter["error_class"] for letter in letters] == ["malformed"]
     entries = [Entry.decode(value) for value in memory.journal]
     assert [entry.seq for entry in entries] == list(range(len(entries)))
+
+
+def by_id() -> UseCase:
+    """The same use case, where bills know only the order's id."""
+    use_case = shop()
+    orders, bills = use_case.sources
+    return replace(use_case, sources=[orders, replace(bills, key=None, by="event_id")])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_whatever_fails_an_outcome_finds_its_event_by_id(seed: int) -> None:
+    """In any order of arrival, with lost batches, failed commits and kills: each bill is relayed
+    once, under the key of its order, and those of no order are told once.
+    """
+    run_virtually(_match(seed))
+
+
+async def _match(seed: int) -> None:
+    rng = random.Random(seed)
+    memory = Memory(fails=lambda step: rng.random() < {"fetch": 0.1, "again": 0.2}.get(step, 0.03))
+    count = 30
+    numbers = [list(range(count)), list(range(count))]
+    for row in numbers:
+        rng.shuffle(row)
+    for n, m in zip(*numbers, strict=True):
+        memory.put(0, order(n))
+        memory.put(1, bill(m))
+    memory.put(1, bill(99))  # of no order
+    kept = None
+    for _ in range(40):
+        runner = relay_on(memory, by_id(), kept)
+        try:
+            await drain(memory, runner, rng, 2 * count + 1)
+            kept = runner.kept if rng.random() < 0.5 else None
+        except Stalled:
+            kept = None
+        if applied(memory) == 2 * count + 1:
+            break
+    outputs = [out for out in memory.outputs if out.kind in ("events", "outcomes")]
+    for kind in ("events", "outcomes"):
+        rows = [(orjson.loads(o.value)["event_id"], o.key) for o in outputs if o.kind == kind]
+        assert sorted(rows) == sorted((f"o{n}", b"s%d" % (n % 7)) for n in range(count))
+    assert all(out.partition == partition_of(out.key, PARTITIONS) for out in outputs)
+    origins = Counter(dict(out.headers)["riverrun_source"] for out in outputs)
+    assert set(origins.values()) == {1}
+    ids = await known_ids(memory)
+    assert len([key for key in ids if key.startswith(b"event/")]) == count
+    waiting = [RelayedId.model_validate_json(v) for v in ids.values() if b'"key":null' in v]
+    assert [row.event_id for row in waiting] == ["o99"]
+
+
+def test_an_outcome_of_no_event_is_told_when_the_memory_of_ids_has_passed() -> None:
+    """It waits for as long as ids are known, and leaves as a dead letter with its own bytes."""
+    memory = Memory()
+    use_case = by_id()
+    memory.put(1, bill(7))
+    late = {"id": "new", "at": "2024-03-09T00:00:00Z", "shop": "s", "p": 1.0}
+    memory.put(0, order(1))
+    memory.put(0, orjson.dumps(late))
+
+    async def run() -> None:
+        await drain(memory, relay_on(memory, use_case), random.Random(1), 3)
+
+    assert use_case.confirm_jump_after > 1
+    memory.logs = [[r._replace(timestamp=1_709_942_400_000) for r in log] for log in memory.logs]
+    run_virtually(run())
+    (letter,) = [orjson.loads(o.value) for o in memory.outputs if o.kind == "dead-letter"]
+    assert letter["error_class"] == "unmatched"
+    assert orjson.loads(b64decode(letter["value_base64"])) == orjson.loads(bill(7))
+    assert list(run_known(memory)) == [b"event/new"]
+
+
+def run_known(memory: Memory) -> dict[bytes, bytes]:
+    """What is still known."""
+    return asyncio.run(known_ids(memory))
 
 
 def test_a_backlog_is_relayed_in_the_order_of_time() -> None:
@@ -218,9 +300,7 @@ def test_the_schema_of_a_record_is_kept_beside_it() -> None:
     orders = replace(shop().sources[0], format=Avro())
     use_case = replace(declared(SOURCE), sources=[orders])
     known = {7: WriterSchema(7, "AVRO", schema)}
-    task = RelayTask(
-        use_case, 0, [RelayInput(orders, 0)], partitions=2, definition="d", schemas=known
-    )
+    task = RelayTask(use_case, [RelayInput(orders, 0)], partitions=2, definition="d", schemas=known)
     outputs = []
     for n in range(3):
         stream = BytesIO()

@@ -27,7 +27,7 @@ FIGURES = asdict(Figures(written=20, freshness_s=0.1))
 BASE_UNITS = ("seconds", "bytes", "records", "ratio")
 
 
-RELAYS = [{"relay": 0, "lag": 3, "error": None, "counts": {"events": 2, "refused": 1}}]
+RELAY = {"lag": 3, "error": None, "counts": {"events": 2, "refused": 1}}
 
 
 class Runner(SimpleNamespace):
@@ -67,7 +67,7 @@ def samples(runner: Runner) -> dict[str, list[tuple[dict[str, str], float]]]:
     """The exposition as Prometheus parses it."""
     text = (
         PrometheusExporter(use_case(), "d1")
-        .render([runner], {0: runner.measures}, FIGURES, RELAYS)
+        .render([runner], {0: runner.measures}, FIGURES, RELAY)
         .decode()
     )
     found: dict[str, list[tuple[dict[str, str], float]]] = {}

@@ -1,4 +1,4 @@
-"""The relays of one worker, one beside each partition that it owns."""
+"""The relay beside a worker that owns the last partition, and the foreign topics that it reads."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ LOOK_S = 5.0
 STOP_S_MAX = 5.0
 
 
-class Relays:
+class RelayService:
     """start → (begin | end)* → close. `fail` is told what a worker must not go on with."""
 
     def __init__(self, plan: RelayPlan, fail: Callable[[Exception], None]) -> None:
         self.plan = plan
-        self.relays: dict[int, Relay] = {}
+        self.relay: Relay | None = None
         self.warnings: list[str] = []
-        self.measures: dict[int, Measurements] = {}
+        self.measures = Measurements()
         self._fail = fail
-        self._runs: dict[int, asyncio.Task[None]] = {}
+        self._run: asyncio.Task[None] | None = None
         self._topics: dict[str, Identity] = {}
         self._schemas = KnownSchemas(plan.registry)
         self._schemas_read = not plan.registered
@@ -50,36 +50,33 @@ class Relays:
                 await self._looking
 
     def begin(self, numbers: Collection[int], generation: int, group: Group) -> None:
-        """Relay what belongs to these partitions."""
-        for number in sorted(numbers):
-            relay = self.relays[number] = Relay(
-                self.plan,
-                number,
-                generation,
-                group,
-                counts=self._counts,
-                schemas=self._schemas,
-                siblings=lambda: len(self.relays),
-                measures=self.measures.setdefault(number, Measurements()),
-            )
-            run = self._runs[number] = asyncio.create_task(relay.run(), name=f"relay {number}")
-            run.add_done_callback(self._ended)
+        """Relay, if the relay belongs to one of these partitions."""
+        if self.plan.beside not in numbers:
+            return
+        self.relay = Relay(
+            self.plan,
+            generation,
+            group,
+            counts=self._counts,
+            schemas=self._schemas,
+            measures=self.measures,
+        )
+        self._run = asyncio.create_task(self.relay.run(), name="relay")
+        self._run.add_done_callback(self._ended)
 
     async def end(self) -> None:
-        """Let every transaction in flight end, bounded."""
-        relays, self.relays = self.relays, {}
-        runs, self._runs = self._runs, {}
-        for relay in relays.values():
+        """Let the transaction in flight end, bounded."""
+        relay, self.relay = self.relay, None
+        run, self._run = self._run, None
+        if relay is not None and run is not None:
             relay.stop()
-        if runs:
-            await asyncio.wait(runs.values(), timeout=STOP_S_MAX)
-        for run in runs.values():
+            await asyncio.wait([run], timeout=STOP_S_MAX)
             run.cancel()
 
     def _ended(self, run: asyncio.Task[None]) -> None:
         error = None if run.cancelled() else run.exception()
         if isinstance(error, Exception):
-            log.error("%s: %s", run.get_name(), error)
+            log.error("relay: %s", error)
             self._fail(error)
 
     # The foreign topics.
@@ -118,12 +115,12 @@ class Relays:
         self.warnings = warnings
         counts = self._counts()
         self._topics = {**self._topics, **now}
-        if self._counts() != counts:
-            for relay in self.relays.values():
-                relay.renew()
+        if self.relay is not None and self._counts() != counts:
+            self.relay.renew()
 
     # What is told.
 
-    def status(self) -> list[dict[str, Any]]:
-        """Return plain values for `riverrun status`: each relay that has something to read."""
-        return [relay.status() for relay in self.relays.values() if relay.inputs]
+    def status(self) -> dict[str, Any] | None:
+        """Return plain values for `riverrun status`; None where this worker does not relay."""
+        relay = self.relay
+        return relay.status() if relay is not None and relay.inputs else None

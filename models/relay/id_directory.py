@@ -1,0 +1,166 @@
+"""Where events are, by their ids: how an outcome that knows only the id is given its event's key.
+
+    event ──▶ its key is noted                  ──▶ outcomes that waited for it are relayed
+    outcome ──▶ relayed under its event's key, or held until the event comes
+
+Both are forgotten `memory_s` of event time after their own time, as a partition forgets ids. What
+is noted and held is written beside what is relayed, on the compacted topic `ids`, in the same
+transaction: a recovery reads it back (`restore`), whatever has become of the sources.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from models.inputs.decoder import PlainRecord
+from models.outputs.output_records import Output, Tombstone
+from models.pending.expiry_queue import ExpiryQueue
+from models.relay.record_mapper import MappedRecord
+
+EVENT, OUTCOME = b"event/", b"outcome/"
+"""What the keys of `ids` begin with."""
+
+
+class HeldOutcome(NamedTuple):
+    """An outcome that waits for its event: the record of the source, and what it became."""
+
+    record: PlainRecord
+    mapped: MappedRecord
+
+    @property
+    def origin(self) -> str:
+        """Return where the record is: topic/partition/offset."""
+        return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
+
+
+class IdDirectory:
+    """The ids of relayed events, and outcomes without one. Memory: at most `limit` ids of about 300
+    bytes, and `held_limit` outcomes; beyond, the oldest go first.
+    """
+
+    def __init__(self, memory_s: float, limit: int, held_limit: int) -> None:
+        self._memory_s = memory_s
+        self._limit = limit
+        self._held_limit = held_limit
+        self._rows: list[Output | Tombstone] = []
+        self._known: dict[str, tuple[bytes, float]] = {}
+        self._expiry = ExpiryQueue(lambda id: self._known[id][1] if id in self._known else None)
+        # By origin, the first that came first; and the origins of each event's.
+        self._held: dict[str, HeldOutcome] = {}
+        self._of_event: dict[str, list[str]] = {}
+        self._held_from = float("inf")  # no outcome that is held is older
+
+    def note(self, event_id: str, key: bytes, time: float) -> list[HeldOutcome]:
+        """Note an event's key; returns the outcomes that waited for it, no longer held.
+
+        An id that is known keeps the key that it came with first.
+        """
+        if event_id not in self._known:
+            self._know(event_id, key, time)
+            value = {"event_id": event_id, "key": key.decode(), "time_s": time, "outcome": None}
+            self._write(EVENT + event_id.encode(), orjson.dumps(value))
+        return [self._release(origin) for origin in list(self._of_event.get(event_id, ()))]
+
+    def key_of(self, event_id: str) -> bytes | None:
+        """Return the key of an event; None if it is not known."""
+        known = self._known.get(event_id)
+        return None if known is None else known[0]
+
+    def hold(self, held: HeldOutcome) -> None:
+        """Hold an outcome whose event has not come."""
+        self._put(held)
+        record, mapped = held
+        value = {
+            "event_id": mapped.event_id,
+            "key": None,
+            "time_s": mapped.time,
+            "outcome": {
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "timestamp_ms": record.timestamp,
+                "key_base64": None if record.key is None else b64encode(record.key).decode(),
+                "value_base64": b64encode(record.value or b"").decode(),
+                "headers": [[n, b64encode(value).decode()] for n, value in record.headers],
+            },
+        }
+        self._write(OUTCOME + held.origin.encode(), orjson.dumps(value))
+
+    def pass_to(self, now: float) -> list[HeldOutcome]:
+        """Forget what is older than the memory, or more than there is room for; returns the
+        outcomes that are given up.
+        """
+        before = now - self._memory_s
+        while self._expiry.first[0] < before or len(self._known) > self._limit:
+            _, event_id = self._expiry.pop()
+            if self._known.pop(event_id, None) is not None:
+                self._write(EVENT + event_id.encode(), None)
+        given_up = []
+        if self._held_from < before:
+            overdue = [origin for origin, held in self._held.items() if held.mapped.time < before]
+            given_up += [self._release(origin) for origin in overdue]
+            times = (held.mapped.time for held in self._held.values())
+            self._held_from = min(times, default=float("inf"))
+        while len(self._held) > self._held_limit:
+            given_up.append(self._release(next(iter(self._held))))
+        return given_up
+
+    def take_rows(self) -> list[Output | Tombstone]:
+        """Return what `ids` has not been told yet."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def restore(self, rows: Mapping[bytes, bytes]) -> Iterator[PlainRecord]:
+        """Take over what `ids` holds; yields the records of held outcomes, to be mapped again and
+        given to `held_again`.
+        """
+        for value in rows.values():
+            row = orjson.loads(value)
+            if row["outcome"] is None:
+                self._know(row["event_id"], row["key"].encode(), row["time_s"])
+            else:
+                yield _record(row["outcome"])
+
+    def held_again(self, record: PlainRecord, mapped: Iterable[MappedRecord]) -> None:
+        """Hold an outcome that `restore` gave."""
+        for each in mapped:
+            if each.key is None:
+                self._put(HeldOutcome(record, each))
+
+    def _know(self, event_id: str, key: bytes, time: float) -> None:
+        self._known[event_id] = key, time
+        self._expiry.add(time, event_id)
+
+    def _put(self, held: HeldOutcome) -> None:
+        self._held[held.origin] = held
+        self._held_from = min(self._held_from, held.mapped.time)
+        self._of_event.setdefault(held.mapped.event_id, []).append(held.origin)
+
+    def _release(self, origin: str) -> HeldOutcome:
+        held = self._held.pop(origin)
+        origins = self._of_event[held.mapped.event_id]
+        origins.remove(origin)
+        if not origins:
+            del self._of_event[held.mapped.event_id]
+        self._write(OUTCOME + origin.encode(), None)
+        return held
+
+    def _write(self, key: bytes, value: bytes | None) -> None:
+        row = Tombstone("ids", key, 0) if value is None else Output("ids", key, value, (), 0)
+        self._rows.append(row)
+
+
+def _record(row: Mapping[str, Any]) -> PlainRecord:
+    return PlainRecord(
+        row["topic"],
+        row["partition"],
+        row["offset"],
+        row["timestamp_ms"],
+        None if row["key_base64"] is None else b64decode(row["key_base64"]),
+        b64decode(row["value_base64"]),
+        tuple((name, b64decode(value)) for name, value in row["headers"]),
+    )

@@ -1,0 +1,93 @@
+"""A worker that adopts topics of others, on a real Kafka, killed amid its work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from streams.embedded import Endpoints
+from tests.support.foreign_parcels import ForeignProducer, adopting, make_topics
+from tests.support.loop import Loop, Row, parcels
+
+pytestmark = pytest.mark.integration
+
+COUNT = 1_500
+
+
+class Adopted:
+    """A loop on foreign topics of its own, and who publishes on them."""
+
+    def __init__(self, stack: Endpoints, folder: Path, **how: Any) -> None:
+        self.prefix = f"foreign-{uuid4().hex[:8]}."
+        self.servers = stack.bootstrap_servers
+        self.loop = Loop(stack, folder, adopting(self.prefix, **how))
+        self.producer = ForeignProducer(self.servers, self.prefix, keyed="by" not in how)
+
+
+@pytest.fixture
+async def adopted(
+    request: pytest.FixtureRequest, stack: Endpoints, tmp_path: Path
+) -> AsyncIterator[Adopted]:
+    """The use case of `foreign_parcels`, as a test declares it."""
+    made = Adopted(stack, tmp_path, **request.param)
+    await make_topics(made.servers, made.prefix)
+    yield made
+    made.loop.close()
+
+
+async def killed_twice(adopted: Adopted, rows: list[Row]) -> None:
+    """Publish the rows amid two kills of the worker; return once all have been answered."""
+    loop, events = adopted.loop, [f["event_id"] for kind, f in rows if kind == "event"]
+    third = len(rows) // 3
+    for begin in range(0, len(rows), third):
+        loop.start()
+        await asyncio.to_thread(adopted.producer.publish, rows[begin : begin + third])
+        if begin + third < len(rows):
+            reached = [f["event_id"] for kind, f in rows[: begin + third // 2] if kind == "event"]
+            await loop.wait_for("predictions", reached)
+            loop.workers[-1].kill()
+            loop.workers[-1].wait()
+    await loop.wait_for("predictions", events)
+    await loop.wait_for("examples", events)
+
+
+async def all_once(loop: Loop, count: int) -> None:
+    """Every event answered, every outcome learnt, every foreign record relayed, all once."""
+    ids = sorted(f"p{n}" for n in range(count))
+    for kind in ("events", "outcomes", "predictions", "examples"):
+        assert sorted(row["event_id"] for row in await loop.values(kind)) == ids, kind
+    for kind in ("events", "outcomes"):
+        origins = Counter(dict(r.headers)["riverrun_source"] for r in await loop.records(kind))
+        assert set(origins.values()) == {1}
+
+
+@pytest.mark.parametrize("adopted", [{}], indirect=True)
+async def test_foreign_topics_are_answered_once_through_kills(adopted: Adopted) -> None:
+    """Other partition counts, librdkafka's partitioner, another key, kill -9 twice: each event is
+    answered once, each outcome is learnt once, and the proof holds.
+    """
+    adopted.producer.junk(b"no JSON")
+    await killed_twice(adopted, parcels(COUNT))
+    await all_once(adopted.loop, COUNT)
+    letters = await adopted.loop.values("dead-letter")
+    assert [(letter["stage"], letter["error_class"]) for letter in letters] == [
+        ("source", "malformed")
+    ]
+    proof = adopted.loop.run("verify", str(adopted.loop.file), "--all", "--json")
+    assert (proof["checked"], proof["different"]) == (COUNT, 0)
+
+
+@pytest.mark.parametrize("adopted", [{"by": 'by="event_id"'}], indirect=True)
+async def test_outcomes_find_their_events_by_id_through_kills(adopted: Adopted) -> None:
+    """Outcomes that know only the event's id, some of which come first: each is learnt once."""
+    rows = parcels(COUNT)
+    early = [row for row in rows if row[0] == "outcome"][:20]
+    await killed_twice(adopted, early + [row for row in rows if row not in early])
+    await all_once(adopted.loop, COUNT)
+    assert await adopted.loop.values("dead-letter") == []
