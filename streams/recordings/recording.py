@@ -90,7 +90,9 @@ def recording_of(
     opening = _Opening(use_case, format or Format(), read_topic, report, sort_topics=sort_topics)
     streams: list[Stream] = []
     for named, role in ((sources, "event" if outcomes else None), (outcomes, "outcome")):
-        foreign = [(each, found) for each in named if (found := declared(use_case, each))]
+        foreign = [
+            (each, declaration) for each in named if (declaration := declared(use_case, each))
+        ]
         for _, (source, where) in foreign:
             reader = ForeignRecords(use_case, source, read_topic, read_schemas, report)
             streams.append(partial(iter, reader.entries(where)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from models.inputs.skipped_records import Place, Skip
+from models.inputs.skipped_records import InputOffset, Skip
 from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
 from streams.config.settings import Settings
@@ -249,5 +249,5 @@ class _Watched:
         return self._task.marks
 
     @property
-    def wanted(self) -> dict[Place, Skip]:
+    def wanted(self) -> dict[InputOffset, Skip]:
         return self._task.wanted

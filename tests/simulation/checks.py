@@ -108,7 +108,9 @@ class Safety:
         given: dict[str, list[Any]] = {kind: [] for kind in KINDS}
         inputs = [iter(self._records(*tp)) for _, tp in world.inputs(number)]
         for entry in entries:
-            skips = {skip.place: skip for skip in (Skip(**one) for one in entry.skipped or ())}
+            skips = {
+                skip.input_offset: skip for skip in (Skip(**one) for one in entry.skipped or ())
+            }
             for index, _, count, _ in entry.runs:
                 for _ in range(count):
                     record = next(inputs[index])

@@ -222,7 +222,7 @@ class World:
             await asyncio.sleep(1.0)
             for process in self._alive():
                 for number, partition in process.worker.partitions.items():
-                    place = partition._halting.suspect.place
+                    place = partition._halting.suspect.input_offset
                     if partition.state is State.HALTED and place is not None:
                         self._set_aside(number, place)
 
