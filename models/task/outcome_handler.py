@@ -344,7 +344,7 @@ class OutcomeHandler:
 
     def _note_missing(self, asked: Question, waiting: PendingPrediction) -> None:
         """Count it as missing for the segment's own models that predicted it."""
-        own = [model for model, said in waiting.predictions[2].items() if said is not None]
+        own = [model for model, answer in waiting.predictions[2].items() if answer is not None]
         if own and not waiting.silent:
             parts = self._parts
             start = parts.tally.start_of(waiting.time)
