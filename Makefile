@@ -106,7 +106,7 @@ COMPILE := uv pip compile -q --universal --no-strip-extras --python-version 3.11
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	$(COMPILE) --extra all --group dev --group docs pyproject.toml -o requirements.lock
-	$(COMPILE) --extra ops --extra data -c requirements.lock pyproject.toml -o deploy/requirements.lock
+	$(COMPILE) --extra ops --extra data --extra sources -c requirements.lock pyproject.toml -o deploy/requirements.lock
 	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) -c requirements.lock - -o deploy/build.lock
 
 clean:  ## Stop the embedded servers and remove what was set up

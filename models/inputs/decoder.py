@@ -302,17 +302,17 @@ def parsed_input(use_case: UseCase, index: int, value: bytes | None) -> Any | No
 
 def in_words(error: ValidationError, model: type[BaseModel]) -> str:
     """Return what pydantic found as one line that producers can act on, without personal values."""
-    found, personal = [], {path[0] for path in personal_paths(model)}
+    faults, personal = [], {path[0] for path in personal_paths(model)}
     for item in error.errors(include_url=False, include_context=False)[:5]:
-        place = ".".join(str(part) for part in item["loc"])
+        location = ".".join(str(part) for part in item["loc"])
         if item["type"] == "json_invalid":
             return f"the value is not JSON: {item['msg']}. Send one {model.__name__} as JSON."
-        if personal and (not place or item["loc"][0] in personal):
-            found.append(f"{place or 'record'}: {_cause(item)} (given: {MASK})")
+        if personal and (not location or item["loc"][0] in personal):
+            faults.append(f"{location or 'record'}: {_cause(item)} (given: {MASK})")
             continue
         given = "" if item["type"] == "missing" else f" (given: {_short(item['input'])})"
-        found.append(f"{place or 'record'}: {item['msg'].lower()}{given}")
-    return f"not a {model.__name__}: " + "; ".join(found)
+        faults.append(f"{location or 'record'}: {item['msg'].lower()}{given}")
+    return f"not a {model.__name__}: " + "; ".join(faults)
 
 
 def _cause(item: Any) -> str:

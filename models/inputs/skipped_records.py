@@ -27,7 +27,7 @@ RULE = "rule"
 SUBJECT = "(record)"
 """Stands for a model's name where `lifecycle` tells of a record."""
 
-Place = tuple[int, int]
+InputOffset = tuple[int, int]
 """The number of an input, and an offset."""
 
 
@@ -43,7 +43,7 @@ class Skip(NamedTuple):
     traceback: str | None = None
 
     @property
-    def place(self) -> Place:
+    def input_offset(self) -> InputOffset:
         """Where the record is."""
         return self.input, self.offset
 
@@ -62,16 +62,16 @@ class Skips:
     __slots__ = ("done", "wanted")
 
     def __init__(self) -> None:
-        self.wanted: dict[Place, Skip] = {}
+        self.wanted: dict[InputOffset, Skip] = {}
         # Where, at which step, and on which command; None: by rule.
-        self.done: dict[Place, tuple[int, str | None]] = {}
+        self.done: dict[InputOffset, tuple[int, str | None]] = {}
 
     def want(self, skip: Skip, following: int) -> None:
         """Take in a `skip`; `following` is its input's next offset. Raises `Malformed` where the
         record was applied or set aside before; where that was on the same word, nothing changes.
         """
-        if skip.place in self.done:
-            step, command_id = self.done[skip.place]
+        if skip.input_offset in self.done:
+            step, command_id = self.done[skip.input_offset]
             if command_id == skip.command_id:
                 return
             raise Malformed(
@@ -84,14 +84,14 @@ class Skips:
             )
         if len(self.wanted) >= REMEMBERED_MAX:
             raise Malformed(f"{REMEMBERED_MAX} records are to be set aside already")
-        self.wanted[skip.place] = skip
+        self.wanted[skip.input_offset] = skip
 
     def did(self, skip: Skip, step: int) -> None:
         """Note that the record has been set aside."""
-        self.wanted.pop(skip.place, None)
+        self.wanted.pop(skip.input_offset, None)
         while len(self.done) >= REMEMBERED_MAX:
             del self.done[next(iter(self.done))]
-        self.done[skip.place] = step, skip.command_id
+        self.done[skip.input_offset] = step, skip.command_id
 
     def rule_may(self, step: int) -> bool:
         """Whether the rule may set the next record aside, at that step."""

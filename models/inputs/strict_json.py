@@ -57,17 +57,17 @@ def _rewritten(schema: Any) -> tuple[Any, bool]:
         return type(schema)(part for part, _ in parts), any(changed for _, changed in parts)
     if not isinstance(schema, dict):
         return schema, False
-    found, changed = {}, False
+    new_schema, changed = {}, False
     for name, part in schema.items():
         if name in _OPAQUE:
-            found[name] = part
+            new_schema[name] = part
             continue
-        found[name], inner = _rewritten(part)
+        new_schema[name], inner = _rewritten(part)
         changed = changed or inner
-    if found.get("type") in ("function-before", "function-wrap") and "schema" in found:
-        found["schema"] = _as_json(found["schema"])
-        return found, True
-    return found, changed
+    if new_schema.get("type") in ("function-before", "function-wrap") and "schema" in new_schema:
+        new_schema["schema"] = _as_json(new_schema["schema"])
+        return new_schema, True
+    return new_schema, changed
 
 
 def _as_json(schema: Any) -> Any:

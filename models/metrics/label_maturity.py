@@ -53,10 +53,10 @@ class Maturity:
 
     def labelled(self, time: float, segment: str | None) -> None:
         """Count the first outcome of an event of this time, arriving now."""
-        bucket, place = self.arrivals.labelled(time)
+        bucket, delay_bin = self.arrivals.labelled(time)
         curve = self.segments.get(segment) if segment is not None else None
         if curve is not None:
-            curve.labelled_in(bucket, place)
+            curve.labelled_in(bucket, delay_bin)
 
     def advance(self, now: float) -> Row | None:
         """Move the watermark; return a drift record where labels stopped, or come again."""

@@ -67,7 +67,7 @@ class Judge:
         self._masks_label = masking_of(use_case).label
         self._defaults = None if use_case.label_on_timeout is None else DefaultOutcome(use_case)
 
-    def outcome(self, event: Any, outcome: Any, said: tuple[Any, ...]) -> Judged:
+    def outcome(self, event: Any, outcome: Any, predictions: tuple[Any, ...]) -> Judged:
         """Judge by a real outcome. Raise `Malformed` if it gives no label, weight or KPI."""
         use_case, kind = self._use_case, self._kind
         try:
@@ -78,7 +78,7 @@ class Judge:
         weight = None
         if weigh is not None:
             weight = _authors("weight", lambda: _positive(weigh(event, outcome)))
-        return self._judge(event, outcome, label, weight, said)
+        return self._judge(event, outcome, label, weight, predictions)
 
     def doubt(self, event: Any, outcome: Any, label: Any) -> str | None:
         """Return why the outcome is not plausible, or None if it is."""
@@ -101,7 +101,7 @@ class Judge:
     def _shown(self, label: Any) -> str:
         return MASK if self._masks_label else repr(label)
 
-    def default(self, event: Any, said: tuple[Any, ...]) -> Judged | None:
+    def default(self, event: Any, predictions: tuple[Any, ...]) -> Judged | None:
         """Judge by the label that a passed horizon stands for; None if there is none.
 
         Without an outcome of that label, or where the KPI fails on it, the KPI is None.
@@ -112,13 +112,13 @@ class Judge:
         if made is not None:
             outcome, label = made
             try:
-                return self._judge(event, outcome, label, None, said)
+                return self._judge(event, outcome, label, None, predictions)
             except Malformed:  # the KPI needs what only a real outcome has
-                return self._judge(event, None, label, None, said)
+                return self._judge(event, None, label, None, predictions)
         if isinstance(self._use_case.label_on_timeout, Mapping):
             return None
         label = self._kind.label(self._use_case.label_on_timeout)
-        return self._judge(event, None, label, None, said)
+        return self._judge(event, None, label, None, predictions)
 
     def _judge(
         self,
@@ -126,11 +126,11 @@ class Judge:
         outcome: Any,
         label: Any,
         weight: float | None,
-        said: tuple[Any, ...],
+        predictions: tuple[Any, ...],
     ) -> Judged:
         kind, limits_of = self._kind, self._use_case.limits_of
         # `then`: what models could say of which nothing is declared, when it was said.
-        baseline, pooled, own, served, _, _, paired, _, then = said
+        baseline, pooled, own, served, _, _, paired, _, then = predictions
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
         stood_in: list[StoodIn] = []
         for name, value in zip(self._names, pooled, strict=True):

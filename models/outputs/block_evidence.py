@@ -31,13 +31,13 @@ class BlockEvidence:
         kind: Kind,
         tally: WindowedMetrics,
         roster: ModelRouter,
-        place: tuple[int, str],
+        identity: tuple[int, str],
     ) -> None:
         self._use_case = use_case
         self._kind = kind
         self._tally = tally
         self._roster = roster
-        self._partition, self._definition = place
+        self._partition, self._definition = identity
 
     def due(self, now: float) -> bool:
         """Return whether a block may have settled by that watermark."""

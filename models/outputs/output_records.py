@@ -132,7 +132,7 @@ class Publisher:
         """Return what the models saw, already encoded (it is what waits for the outcome, too)."""
         return Output("features", record.key, value, self._stamps["features"] + shared)
 
-    def said(
+    def prediction_fields(
         self, event: Event, asked: PredictionSet, segment: str | None, given: Given
     ) -> dict[str, Any]:
         """Return what a prediction says of one event, without its reasons and its place."""
@@ -141,8 +141,8 @@ class Publisher:
         return {
             "event_id": event.event_id,
             "event_time": event.event_time,
-            "value": kind.value(answer.said),
-            "probabilities": kind.probabilities(answer.said),
+            "value": kind.value(answer.prediction),
+            "probabilities": kind.probabilities(answer.prediction),
             "interval": given if interval else None,
             "classes": None if interval or given is None else list(map(text, given)),
             "segment": segment,
@@ -157,7 +157,7 @@ class Publisher:
     ) -> Output:
         """Return a prediction's record: what was said, by whom and why."""
         reasons = more.reasons
-        body = self.said(event, asked, more.segment, more.given) | {
+        body = self.prediction_fields(event, asked, more.segment, more.given) | {
             "contributions": None if reasons is None else reasons.top,
             "reference": None if reasons is None else reasons.reference,
             "rest": None if reasons is None else reasons.rest,
@@ -180,7 +180,7 @@ class Publisher:
     ) -> Output:
         """Features joined to their label; `about` is the event's key and shared headers."""
         kind, outcome = self._kind, learnt.outcome
-        baseline, pooled, own, served, by, *_ = waiting.said
+        baseline, pooled, own, served, by, *_ = waiting.predictions
         body = {
             "event_id": event.event_id,
             "event_time": event.event_time,
@@ -215,11 +215,13 @@ class Publisher:
     ) -> dict[str, Any]:
         shadow = self._kind.shadow
         shadows = {
-            name: None if isinstance(said, str) else shadow(said)
-            for name, said in zip(self._names, pooled, strict=True)
+            name: None if isinstance(prediction, str) else shadow(prediction)
+            for name, prediction in zip(self._names, pooled, strict=True)
         }
         if own:
-            shadows |= {f"{name}[{segment}]": shadow(said) for name, said in own.items()}
+            shadows |= {
+                f"{name}[{segment}]": shadow(prediction) for name, prediction in own.items()
+            }
         return shadows
 
     def of_event(self, event: Event, trace: bytes | None, *, again: str = "") -> Headers:

@@ -44,7 +44,7 @@ class PendingPrediction(NamedTuple):
     time: float
     event: bytes
     x: Kept
-    said: tuple[Any, ...]
+    predictions: tuple[Any, ...]
     expired: bool
     silent: bool
     trace: bytes | None
@@ -61,8 +61,8 @@ class Codec:
         }
         self._computed = [name for name in use_case.features if name not in columns]
         self._column_fields = [*columns.values()]
-        places = {name: place for place, name in enumerate((*columns, *self._computed))}
-        self._places = [(name, places[name]) for name in use_case.features]
+        indices = {name: index for index, name in enumerate((*columns, *self._computed))}
+        self._indices = [(name, indices[name]) for name in use_case.features]
         self._numbers = use_case.kind == "regression"
         self._shortening = Shortening(use_case.event)
 
@@ -73,17 +73,19 @@ class Codec:
 
         `whole` keeps all features: they are not what the event gives under this definition.
         """
-        said, x = waiting.said, waiting.x
+        predictions, x = waiting.predictions, waiting.x
         if not whole and isinstance(x, dict):
             x = tuple([x.get(name) for name in self._computed])
-        drawn = said[_DRAWN]
+        drawn = predictions[_DRAWN]
         if drawn is not None:
-            said = (*said[:_DRAWN], tuple(drawn), *said[_DRAWN + 1 :])
+            predictions = (*predictions[:_DRAWN], tuple(drawn), *predictions[_DRAWN + 1 :])
         event = self._shortening.short(event_id, waiting.time, waiting.event)
-        rest = (said[:_BY] + said[_BY + 1 :], x, waiting.silent, waiting.trace, *event)
+        without_by = predictions[:_BY] + predictions[_BY + 1 :]
+        rest = (without_by, x, waiting.silent, waiting.trace, *event)
         try:
             tail = marshal.dumps(rest, _FORMAT)
-            state = (EXPIRED if waiting.expired else WAITING) + _STATES * ANSWERERS.index(said[_BY])
+            by = ANSWERERS.index(predictions[_BY])
+            state = (EXPIRED if waiting.expired else WAITING) + _STATES * by
         except ValueError:
             return waiting
         # Numbers are Python's own floats; classes and arms are what the author and River named.
@@ -94,19 +96,23 @@ class Codec:
     def opened(self, event_id: str, entry: bytes) -> PendingPrediction:
         """Return what was packed; its features as `features` takes them."""
         state, time, _ = _HEAD.unpack_from(entry)
-        said, x, silent, trace, *event = marshal.loads(entry[_HEAD.size :])
-        said = (*said[:_BY], ANSWERERS[state // _STATES], *said[_BY:])
-        if said[_DRAWN] is not None:
-            said = (*said[:_DRAWN], Drawn(*said[_DRAWN]), *said[_DRAWN + 1 :])
+        predictions, x, silent, trace, *event = marshal.loads(entry[_HEAD.size :])
+        predictions = (*predictions[:_BY], ANSWERERS[state // _STATES], *predictions[_BY:])
+        if predictions[_DRAWN] is not None:
+            drawn = Drawn(*predictions[_DRAWN])
+            predictions = (*predictions[:_DRAWN], drawn, *predictions[_DRAWN + 1 :])
         whole = self._shortening.full(event_id, time, event)
-        return PendingPrediction(time, whole, x, said, state % _STATES == EXPIRED, silent, trace)
+        expired = state % _STATES == EXPIRED
+        return PendingPrediction(time, whole, x, predictions, expired, silent, trace)
 
     def features(self, event: Any, x: Kept) -> Vector:
         """All features of an event, in their order, as they were predicted from."""
         if isinstance(x, dict):
             return x
         values = [*[getattr(event, field) for field in self._column_fields], *x]
-        return {name: value for name, place in self._places if (value := values[place]) is not None}
+        return {
+            name: value for name, index in self._indices if (value := values[index]) is not None
+        }
 
 
 def settled(time: float, event: bytes, outcome: bytes) -> Settled:

@@ -46,23 +46,23 @@ class Shortening:
         names = {name: field.alias or name for name, field in fields}
         self._names = [*names.values()]
         self._own = names["event_id"], names["event_time"]
-        self._places = {name: place for place, name in enumerate(self._names[:256])}
+        self._indices = {name: index for index, name in enumerate(self._names[:256])}
         self._shape = lru_cache(SHAPES_MAX)(self._made)
         self._last = self._made((1 << len(names)) - 1, False)
 
     def short(self, event_id: str, time: float, event: bytes) -> Short:
         """Return the event in short; as it is where that is all that gives it back."""
         shape = self._last
-        found = shape.match(event)
-        if found is None:
+        match = shape.match(event)
+        if match is None:
             try:
                 shape = self._last = self._shape_of(event)
             except (ValueError, LookupError, TypeError):
                 return event, None, False
-            found = shape.match(event)
-        if found is None or _BETWEEN in event:
+            match = shape.match(event)
+        if match is None or _BETWEEN in event:
             return event, None, False
-        values = [*found.groups()]
+        values = [*match.groups()]
         if values[shape.id_at] != _quoted(event_id):
             return event, None, False
         values[shape.id_at] = b""
@@ -88,16 +88,16 @@ class Shortening:
         return shape.form % tuple(values)
 
     def _shape_of(self, event: bytes) -> Shape:
-        order = [self._places[name] for name in orjson.loads(event)]
+        order = [self._indices[name] for name in orjson.loads(event)]
         ordered = order == sorted(order)
-        mask = sum(1 << place for place in order)
+        mask = sum(1 << index for index in order)
         return self._shape(mask if ordered else bytes(order), b'": ' in event)
 
     def _made(self, order: Order, spaced: bool) -> Shape:
         if isinstance(order, bytes):
-            names = [self._names[place] for place in order]
+            names = [self._names[index] for index in order]
         else:
-            names = [name for place, name in enumerate(self._names) if order >> place & 1]
+            names = [name for index, name in enumerate(self._names) if order >> index & 1]
         named = b'"%b": %b' if spaced else b'"%b":%b'
         texts = [named % (name.encode().replace(b"%", b"%%"), b"%b") for name in names]
         form = b"{" + (b", " if spaced else b",").join(texts) + b"}"

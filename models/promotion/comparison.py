@@ -9,7 +9,8 @@ from typing import Literal
 from models.spec.problem_types import BETTER, metric_value
 from models.stats.ab_test import AbTest
 from models.stats.alpha_spending import Share
-from models.stats.confidence_sequence import Comparison, StrictCapital
+from models.stats.betting import StrictCapital
+from models.stats.confidence_sequence import Comparison
 
 Question = Literal["shadow", "experiment", "worth"]
 Sums = dict[str, float]

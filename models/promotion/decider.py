@@ -163,8 +163,8 @@ class Decider:
         self, question: Question, name: str, champion: str, block: Block
     ) -> Contender | None:
         """Return the comparison that this block belongs to, a new one if need be; None if none."""
-        place = question, name
-        known = self.began.setdefault(place, {})
+        key = question, name
+        known = self.began.setdefault(key, {})
         now = {r["partition"]: _beginning(r, question, name, champion) for r in block.records}
         if any(
             known.get(partition, now[partition]).times != now[partition].times for partition in now
@@ -173,12 +173,12 @@ class Decider:
         known.update(now)
         if any(time > block.start for beginning in now.values() for time in beginning.times):
             return None
-        found = self.contenders.get(place)
-        if found is not None and self._is_old(found):
-            found = None
-        if found is None:
-            found = self.contenders[place] = self._begin(question, name, champion)
-        return found
+        contender = self.contenders.get(key)
+        if contender is not None and self._is_old(contender):
+            contender = None
+        if contender is None:
+            contender = self.contenders[key] = self._begin(question, name, champion)
+        return contender
 
     def _is_old(self, contender: Contender) -> bool:
         contest = contender.contest
@@ -313,8 +313,8 @@ def _note_withheld(contender: Contender, block: Block) -> None:
 
 def _one(values: Iterable[str]) -> str | None:
     """Return the value on which all agree; None if they do not, or there are none."""
-    found = set(values)
-    return found.pop() if len(found) == 1 else None
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None
 
 
 def added(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from models.promotion.comparison import Contender
 from models.promotion.decider import Decided, Decider
 from models.stats.ab_test import AbTest
 from models.stats.confidence_sequence import Comparison
-from models.stats.time_to_decision import blocks_needed
+from models.worth.time_to_decision import blocks_needed
 
 
 def standings(decider: Decider, decided: Decided) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from models.inputs.decoder import CLOCKS_APART_S, DecodedRecord, PlainRecord, Re
 from models.inputs.journal import Journal
 from models.inputs.json_bytes import encoded
 from models.inputs.merge_order import choose_earliest
-from models.inputs.skipped_records import Place, Skip
+from models.inputs.skipped_records import InputOffset, Skip
 from models.inputs.watermark import Watermark
 from models.outputs.output_records import Output, Publisher, Tombstone
 from models.relay.id_directory import HeldOutcome, IdDirectory
@@ -53,7 +53,7 @@ class RelayInput(NamedTuple):
 
 
 class Position(Protocol):
-    """What a relay needs of its newest journal entry (streams/replay/fold.py)."""
+    """What a relay needs of its newest journal entry (streams/replay/journal_fold.py)."""
 
     seq: int
     step: int
@@ -260,7 +260,7 @@ class RelayTask:
     # What else those who drive it ask of a task.
 
     @property
-    def wanted(self) -> dict[Place, Skip]:
+    def wanted(self) -> dict[InputOffset, Skip]:
         """No skips, since no command reaches a relay."""
         return {}
 

@@ -165,13 +165,13 @@ class Backtest:
         self, learner: LearnerTask, outputs: list[Output], timestamp_ms: int
     ) -> list[Output]:
         """Give the learner the examples among these outputs; returns what it says besides."""
-        said = []
+        learner_outputs = []
         for output in outputs:
             if output.kind in ("examples", "window-entries"):
                 partition = int(orjson.loads(output.value)["partition"])
                 index = learner.inputs.index((output.kind, partition))
-                said += self._teach(learner, index, output, timestamp_ms)
-        return outputs + said
+                learner_outputs += self._teach(learner, index, output, timestamp_ms)
+        return outputs + learner_outputs
 
     def _teach(
         self, learner: LearnerTask, index: int, output: Output, timestamp_ms: int
@@ -180,8 +180,8 @@ class Backtest:
         offset = learner.next[index] + (learner.next[index] < 0)
         key, value, headers = output.key, output.value, output.headers
         record = PlainRecord(kind, partition, offset, timestamp_ms, key, value, headers)
-        said = learner.apply(learner.read(index, record))
-        for update in said:
+        learner_outputs = learner.apply(learner.read(index, record))
+        for update in learner_outputs:
             if update.kind == "models":
                 at = self._first_update + len(self._updates)
                 self._updates.append(
@@ -189,37 +189,37 @@ class Backtest:
                         "models", 0, at, timestamp_ms, update.key, update.value, update.headers
                     )
                 )
-        return said
+        return learner_outputs
 
     def command(self, command: Command) -> list[Output]:
         """One command to every partition; returns what they say to it."""
-        said: list[Output] = []
+        outputs: list[Output] = []
         for partition in range(self.partitions):
             offset = self._offsets.get((COMMANDS, partition), 0)
             self._offsets[COMMANDS, partition] = offset + 1
             value, key = command.model_dump_json().encode(), command.command_id.encode()
             record = PlainRecord("command", partition, offset, LONG_AFTER_MS, key, value)
             task = self.task(partition)
-            said += task.apply(task.read(COMMANDS, record))
+            outputs += task.apply(task.read(COMMANDS, record))
         if self.learner is not None:
             value, key = command.model_dump_json().encode(), command.command_id.encode()
             sent = Output("commands", key, value, ())
-            said += self._teach(self.learner, 0, sent, LONG_AFTER_MS)
-        return said
+            outputs += self._teach(self.learner, 0, sent, LONG_AFTER_MS)
+        return outputs
 
     def _key(self, kind: str, fields: Mapping[str, Any], value: bytes) -> bytes:
         """Return the Kafka key: the event's key field; an outcome has its event's."""
         event_id, key = identity(self.use_case, kind, fields, value)
         if kind == "event":
             self._keys[event_id] = key or b"None"
-        found = self._keys.get(event_id) if key is None else key
-        if found is None:
+        record_key = self._keys.get(event_id) if key is None else key
+        if record_key is None:
             raise ConfigError(
                 f"the recorded outcome of {event_id!r} has no field {self.use_case.key!r} and no "
                 "event before it, so its partition is unknown.",
                 hint=f"Record the key {self.use_case.key!r} with each outcome.",
             )
-        return found
+        return record_key
 
 
 def identity(

@@ -158,7 +158,7 @@ def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
     """KPI by share, and what each step up brought; shares ascend."""
     blocks = samples[-1].settled.blocks()
     whole = together(blocks)
-    found = Curve(
+    learning_curve = Curve(
         use_case=use_case.name,
         owner=use_case.owner,
         unit=use_case.kpi.unit,
@@ -173,8 +173,8 @@ def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
     )
     alpha = use_case.contest.alpha / max(1, len(samples) - 1)
     for before, after in pairwise(samples):
-        found.steps.append(_step(use_case, before, after, alpha))
-    return found
+        learning_curve.steps.append(_step(use_case, before, after, alpha))
+    return learning_curve
 
 
 def _rung(use_case: UseCase, sample: Sample) -> Rung:

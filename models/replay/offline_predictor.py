@@ -49,8 +49,8 @@ class OfflinePredictor:
         asked = self._asked(event, segment, x)
         answer = asked.answer
         sure = self.model in (None, task.roster.champion)
-        given = task.certainty.give(answer.said, segment) if sure else None
-        return task.publish.said(event, asked, segment, given) | {
+        given = task.certainty.give(answer.prediction, segment) if sure else None
+        return task.publish.prediction_fields(event, asked, segment, given) | {
             "step": task.step,
             "partition": task.partition,
         }

@@ -42,12 +42,12 @@ class SimulatedDecider:
             if output.kind == "evidence":
                 self._assembly.take(orjson.loads(output.value))
                 heard = True
-        said: list[Output] = []
+        replies: list[Output] = []
         if heard:
             empty = set(range(self._run.partitions)) - self._run.tasks.keys()
             for block in self._assembly.release([*self._assembly.laggards, *empty]):
-                said += self._decide(self._decider.take(block))
-        return said
+                replies += self._decide(self._decider.take(block))
+        return replies
 
     def _decide(self, decided: Decided) -> list[Output]:
         for row in standings(self._decider, decided):

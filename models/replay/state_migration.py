@@ -331,7 +331,7 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
 def _carry_waiting(
     old: PartitionTask, new: PartitionTask, kept: list[str], warmed: PartitionTask | None
 ) -> None:
-    places = [old.roster.names.index(name) if name in kept else None for name in new.roster.names]
+    indices = [old.roster.names.index(name) if name in kept else None for name in new.roster.names]
     added = [name for name in new.use_case.features if name not in old.use_case.features]
     entries: dict[str, Any] = {}
     for event_id, entry in old.ledger.entries.items():
@@ -340,16 +340,19 @@ def _carry_waiting(
             entries[event_id] = entry
             continue
         known = warmed.ledger.find(event_id) if warmed is not None else None
-        x, said = _features(waiting, known, added, old, new), _said(waiting.said, places)
-        carried = waiting._replace(x=x, said=said)
+        x = _features(waiting, known, added, old, new)
+        predictions = _carried_predictions(waiting.predictions, indices)
+        carried = waiting._replace(x=x, predictions=predictions)
         entries[event_id] = new.packing.packed(event_id, carried, whole=True)
     new.ledger.restore(entries, new.ledger.early)
 
 
-def _said(said: tuple[Any, ...], places: list[int | None]) -> tuple[Any, ...]:
-    baseline, pooled, own, *rest = said
+def _carried_predictions(
+    predictions: tuple[Any, ...], indices: list[int | None]
+) -> tuple[Any, ...]:
+    baseline, pooled, own, *rest = predictions
     # What a new model would have said of it, it did not say then.
-    shadows = tuple(UNASKED if place is None else pooled[place] for place in places)
+    shadows = tuple(UNASKED if index is None else pooled[index] for index in indices)
     return baseline, shadows, own, *rest
 
 

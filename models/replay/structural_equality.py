@@ -136,8 +136,8 @@ def _state(value: Any) -> dict[str, Any] | None:
     names = [name for of in type(value).__mro__ for name in getattr(of, "__slots__", ())]
     if not hasattr(value, "__dict__") and not names:
         return None
-    found = dict(getattr(value, "__dict__", {}))
-    return found | {name: getattr(value, name, None) for name in names if name != "__dict__"}
+    attributes = dict(getattr(value, "__dict__", {}))
+    return attributes | {name: getattr(value, name, None) for name in names if name != "__dict__"}
 
 
 def _pickles(one: Any, other: Any) -> bool:

@@ -51,11 +51,13 @@ class Explainer:
                 del self.means[next(iter(self.means))]
             means = self.means[name] = Means()
         try:
-            found = explained(slot.seen(x), means, self._top, note=True)
+            contributions = explained(slot.seen(x), means, self._top, note=True)
         except Exception:  # a model that cannot be taken apart is served all the same
             self.mute.add(name)
             self.means.pop(name, None)
             return None
-        reasons = Reasons(base + found.reference, dict(found.top), found.rest)
+        reasons = Reasons(
+            base + contributions.reference, dict(contributions.top), contributions.rest
+        )
         numbers = (reasons.reference, reasons.rest, *reasons.top.values())
         return reasons if all(map(math.isfinite, numbers)) else None

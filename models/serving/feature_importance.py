@@ -55,49 +55,49 @@ class FeatureImportance:
         corrects = self._use_case.target != "label"
 
         def predict(features: dict[str, Any]) -> Said | None:
-            said = slot.ask(kind, features)
-            return baseline + said if said is not None and corrects else said
+            prediction = slot.ask(kind, features)
+            return baseline + prediction if prediction is not None and corrects else prediction
 
-        def loss(true: Any, said: Said | None) -> float:
-            return loss_of(kind, true, said, baseline)
+        def loss(true: Any, prediction: Said | None) -> float:
+            return loss_of(kind, true, prediction, baseline)
 
         self.importance.update(predict, x, label, loss)
 
-    def sampled(self, said: Mapping[str, Any], shown: Vector) -> dict[str, Any] | None:
+    def sampled(self, published: Mapping[str, Any], shown: Vector) -> dict[str, Any] | None:
         """Why the model that answered said so, of a published prediction without exact reasons.
 
         In the label's unit, or as the probability of the class that was said; what the champion saw
         lately is what it is compared with. None where the baseline answered, or nothing was seen.
         """
-        name = said["model"].partition("@")[0]
+        name = published["model"].partition("@")[0]
         slot = self._roster.pooled.get(name)
-        if said["contributions"] is not None or slot is None:
+        if published["contributions"] is not None or slot is None:
             return None
-        if said["reason"].startswith("the segment's own model"):
-            slot = self._roster.own.of(said["segment"]).get(name, slot)
+        if published["reason"].startswith("the segment's own model"):
+            slot = self._roster.own.of(published["segment"]).get(name, slot)
         slot, number = copy.deepcopy(slot), self._use_case.kind == "regression"
 
         def predict(x: dict[str, Any]) -> float:
             answer = slot.ask(self._kind, x)
             if answer is None:
                 return math.nan
-            share: float = answer if number else answer[1].get(said["value"], 0.0)
+            share: float = answer if number else answer[1].get(published["value"], 0.0)
             return share
 
-        found = sampled(predict, shown, self.importance.kept, seed=said["event_id"])
-        if found is None:
+        attribution = sampled(predict, shown, self.importance.kept, seed=published["event_id"])
+        if attribution is None:
             return None
         # Of a correction: what it is added to.
-        base = said["value"] - found.prediction if number else 0.0
+        base = published["value"] - attribution.prediction if number else 0.0
         return {
-            "prediction": base + found.prediction,
-            "reference": base + found.reference,
-            "contributions": found.contributions,
-            "errors": found.errors,
+            "prediction": base + attribution.prediction,
+            "reference": base + attribution.reference,
+            "contributions": attribution.contributions,
+            "errors": attribution.errors,
             "rounds": ROUNDS,
         }
 
-    def said(self) -> dict[str, float] | None:
+    def ranked(self) -> dict[str, float] | None:
         """Feature → mean loss that its permutation adds, the largest first; None so far."""
         values = self.importance.values
         return dict(list(values.items())[:SHOWN_MAX]) if values else None

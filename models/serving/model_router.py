@@ -33,7 +33,7 @@ UNASKED = "-"
 class Answer(NamedTuple):
     """What is served of one event."""
 
-    said: Said
+    prediction: Said
     by: str
     why: str
     model: str
@@ -151,15 +151,15 @@ class ModelRouter:
             if name in self.retired or not (everybody or name == self.champion or name == who):
                 pooled.append(UNASKED)
                 continue
-            said = self._asked(slot, x, base, threshold)
+            prediction = self._asked(slot, x, base, threshold)
             limits = self.limits_of(name)
-            if said is None or not kind.usable(said, limits):
+            if prediction is None or not kind.usable(prediction, limits):
                 withheld.append(name)
-                if said is not None and kind.wild(said, limits):
+                if prediction is not None and kind.wild(prediction, limits):
                     wild.append(name)
-            pooled.append(said)
+            pooled.append(prediction)
             if name == who:
-                served = said
+                served = prediction
         own = {
             name: self._asked(slot, x, base, threshold)
             for name, slot in self.own.of(segment).items()
@@ -178,26 +178,26 @@ class ModelRouter:
     ) -> PredictionSet:
         """Ask the pooled `model` alone, whoever is champion."""
         slot = self.pooled[model]
-        said = self._asked(slot, x, base, threshold)
-        fault = self._fault(slot, said, self._usable(slot, said))
+        prediction = self._asked(slot, x, base, threshold)
+        fault = self._fault(slot, prediction, self._usable(slot, prediction))
         by = "champion" if model == self.champion else "challenger"
         answer = (
-            self._by(by, f"{model} alone was asked", said, slot)
+            self._by(by, f"{model} alone was asked", prediction, slot)
             if fault is None
             else self._baseline(base, fault)
         )
-        pooled = tuple(said if name == model else UNASKED for name in self.pooled)
+        pooled = tuple(prediction if name == model else UNASKED for name in self.pooled)
         return PredictionSet(base, pooled, {}, [], answer)
 
     def _asked(
         self, slot: ModelSlot, x: dict[str, Any], base: Said, threshold: float | None
     ) -> Said | None:
-        said = slot.ask(self._kind, x)
-        if said is not None and threshold is not None:
-            said = self._kind.decide(said, threshold)
-        if said is not None and self._use_case.target != "label":
-            said = base + said
-        return said
+        prediction = slot.ask(self._kind, x)
+        if prediction is not None and threshold is not None:
+            prediction = self._kind.decide(prediction, threshold)
+        if prediction is not None and self._use_case.target != "label":
+            prediction = base + prediction
+        return prediction
 
     def _answer(
         self,
@@ -218,8 +218,8 @@ class ModelRouter:
             if not self.own.answers(segment, who):
                 reasons.append(f"{segment} has not earned its own model yet")
             else:
-                said = own.get(who)
-                fault = self._fault(slot, said, self._usable(slot, said))
+                prediction = own.get(who)
+                fault = self._fault(slot, prediction, self._usable(slot, prediction))
                 if fault is None:
                     by = "challenger" if challenges else "champion"
                     return self._by(by, "the segment's own model", own[who], slot)
@@ -237,19 +237,21 @@ class ModelRouter:
     def _baseline(self, base: Said, why: str) -> Answer:
         return Answer(base, "baseline", why, f"baseline@{self._definition}#0", None)
 
-    def _usable(self, slot: ModelSlot, said: Said | None) -> bool:
-        return said is not None and self._kind.usable(said, self.limits_of(slot.name))
+    def _usable(self, slot: ModelSlot, prediction: Said | None) -> bool:
+        return prediction is not None and self._kind.usable(prediction, self.limits_of(slot.name))
 
-    def _fault(self, slot: ModelSlot, said: Said | None, usable: bool) -> str | None:
+    def _fault(self, slot: ModelSlot, prediction: Said | None, usable: bool) -> str | None:
         warmup = self._use_case.warmup_of(slot.name)
         if slot.trained_on < warmup:
             return f"{slot.name} has learnt {slot.trained_on} of {warmup} examples"
-        if said is None:
+        if prediction is None:
             return f"{slot.name} had nothing to say"
         return None if usable else f"{slot.name} left its limits"
 
-    def _by(self, by: str, why: str, said: Said, slot: ModelSlot) -> Answer:
-        return Answer(said, by, why, f"{slot.name}@{self._definition}#{slot.trained_on}", slot)
+    def _by(self, by: str, why: str, prediction: Said, slot: ModelSlot) -> Answer:
+        return Answer(
+            prediction, by, why, f"{slot.name}@{self._definition}#{slot.trained_on}", slot
+        )
 
     # What they learn.
 

@@ -45,7 +45,7 @@ class ShadowReplacement:
         return "gives up" if self.seen >= PATIENCE else None
 
 
-def loss_of(kind: Kind, label: Any, said: Said | None, baseline: Said) -> float:
+def loss_of(kind: Kind, label: Any, prediction: Said | None, baseline: Said) -> float:
     """Return what one answer costs; one that cannot be used, what the baseline's would have."""
-    usable = said is not None and kind.usable(said, None)
-    return kind.error(kind.losses(label, said if usable else baseline))
+    usable = prediction is not None and kind.usable(prediction, None)
+    return kind.error(kind.losses(label, prediction if usable else baseline))

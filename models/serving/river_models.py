@@ -103,7 +103,7 @@ def check_model(
         )
         return faults, warnings
     once = transcript(settled(make()), kind, vectors)
-    raised = next((said for said in once if said.startswith("raised ")), None)
+    raised = next((line for line in once if line.startswith("raised ")), None)
     if raised is not None:
         faults.append(f"{raised}. Give it only features that it can take.")
     unseeded = _unseeded(make())
@@ -132,21 +132,21 @@ def transcript(
 ) -> list[str]:
     """Return what the model says of each vector before it learns it, to the last bit."""
     ask = KINDS[kind].ask
-    said = []
+    lines = []
     for number, (x, y) in enumerate(vectors):
         if number == pickled_at:
             model = pickle.loads(pickle.dumps(model))
         try:
-            said.append(repr(ask(model, x)))
+            lines.append(repr(ask(model, x)))
             model.learn_one(x, y)
         except Exception as error:  # an estimator's fault is told of, and compared like the rest
-            said.append(f"raised {type(error).__name__}: {error}")
-    return said
+            lines.append(f"raised {type(error).__name__}: {error}")
+    return lines
 
 
-def digest(said: Sequence[str]) -> str:
+def digest(lines: Sequence[str]) -> str:
     """Return a transcript as 16 hex digits."""
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def alike(examples: Sequence[Example], n: int) -> list[Example]:
@@ -182,17 +182,17 @@ def _unseeded(model: Any) -> list[str]:
 
 def _slow(model: Any) -> list[str]:
     """Return what is known to cost more the longer it runs."""
-    found = []
+    warnings = []
     if any(_is(part, preprocessing.OneHotEncoder) and not part.drop_zeros for part in parts(model)):
-        found.append(
+        warnings.append(
             "has a OneHotEncoder that writes a zero for every category it has ever seen: at 5,000 "
             "categories a step costs 1 to 3 ms instead of 0.01. Write "
             "OneHotEncoder(drop_zeros=True)."
         )
     if any(_is(part, splitter.EBSTSplitter) for part in parts(model)):
-        found.append(
+        warnings.append(
             "has a splitter that keeps a search tree: a feature that only grows, as a count or a "
             "time, makes it a chain, one call deeper a value, slower at every step, and raises at "
             "some hundred thousand. Write splitter=tree.splitter.QOSplitter()."
         )
-    return found
+    return warnings

@@ -192,7 +192,7 @@ class DelayCurve:
         """Record the first outcome of an event, `delay_s` after it."""
         self.labelled_in(self.bucket_of(event_time), self.bin_of(delay_s))
 
-    def labelled_in(self, bucket: int, place: int) -> None:
+    def labelled_in(self, bucket: int, delay_bin: int) -> None:
         """Record the first outcome of an event of that bucket, with a delay of that bin."""
         still = self.waiting.get(bucket, 0)
         if still > 1:
@@ -204,7 +204,7 @@ class DelayCurve:
             self.never -= 1
         elif self.last_never:
             self.last_never -= 1
-        self.counts[place] += 1
+        self.counts[delay_bin] += 1
         self.labels += 1
         self.period_labels += 1
 

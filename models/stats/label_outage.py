@@ -115,14 +115,14 @@ class Arrivals:
         """Count the first outcome of an event, arriving now; return its bucket and bin."""
         now, curve = self.watermark, self.curve
         bucket = curve.bucket_of(event_time)
-        place = curve.bin_of(0.0 if now is None or now < event_time else now - event_time)
-        curve.labelled_in(bucket, place)
+        delay_bin = curve.bin_of(0.0 if now is None or now < event_time else now - event_time)
+        curve.labelled_in(bucket, delay_bin)
         if self.generation_from is not None and bucket >= self.generation_from:
-            self.generation.labelled_in(bucket, place)
+            self.generation.labelled_in(bucket, delay_bin)
         # Only those who waited when the interval began are counted, as only they are expected.
         if bucket in self.before:
             self.arrived += 1
-        return bucket, place
+        return bucket, delay_bin
 
     def advance(self, watermark: float) -> Stopped | Resumed | None:
         """Move the watermark; return once that outcomes stopped, and once that they resumed."""

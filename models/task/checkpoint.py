@@ -45,7 +45,7 @@ def _journal_parts(task: JournaledTask) -> dict[str, Any]:
         "position": (task.seq, task.step, list(task.next), list(task.journal.marks)),
         "sealed": task.sealed,
         "skips": (
-            {place: tuple(skip) for place, skip in task.skips.wanted.items()},
+            {input_offset: tuple(skip) for input_offset, skip in task.skips.wanted.items()},
             dict(task.skips.done),
         ),
         "counts": dict(task.counts),
@@ -58,7 +58,7 @@ def _take_journal_parts(task: JournaledTask, parts: dict[str, Any]) -> None:
     task.sealed = parts["sealed"]
     task.journal.marks = list(marks)
     wanted, task.skips.done = parts["skips"]
-    task.skips.wanted = {place: Skip(*skip) for place, skip in wanted.items()}
+    task.skips.wanted = {input_offset: Skip(*skip) for input_offset, skip in wanted.items()}
     task.counts.update(parts["counts"])
 
 

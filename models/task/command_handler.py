@@ -125,19 +125,21 @@ class ModelCommands:
     def _changed_places(
         self, left: str, came: str, was: str, command: Command, out: list[Output]
     ) -> None:
-        teller, roster, said = self._parts.teller, self._parts.roster, _said(command)
+        teller, roster, fields = self._parts.teller, self._parts.roster, _command_fields(command)
         roster.since = self._parts.watermark.time
         # A segment's own model is one of the champion's kind; another champion's start anew.
         for segment in roster.own.leave(came):
-            teller.tell(out, left, segment=segment, from_state="shadow", to_state="retired", **said)
-        teller.tell(out, left, from_state="champion", to_state=roster.state(left), **said)
-        teller.tell(out, came, from_state=was, to_state="champion", **said)
+            teller.tell(
+                out, left, segment=segment, from_state="shadow", to_state="retired", **fields
+            )
+        teller.tell(out, left, from_state="champion", to_state=roster.state(left), **fields)
+        teller.tell(out, came, from_state=was, to_state="champion", **fields)
 
     def _freeze(self, command: Command, out: list[Output]) -> None:
         roster = self._parts.roster
         roster.frozen = command.verb == "freeze"
         state = "frozen" if roster.frozen else "open"
-        self._parts.teller.tell(out, roster.champion, to_state=state, **_said(command))
+        self._parts.teller.tell(out, roster.champion, to_state=state, **_command_fields(command))
 
     def _experiment(self, command: Command, out: list[Output]) -> None:
         roster, model, share = self._parts.roster, self._named(command), command.share
@@ -185,7 +187,9 @@ class ModelCommands:
 
     def _tell(self, model: str, was: str, command: Command, out: list[Output]) -> None:
         state = self._parts.roster.state(model)
-        self._parts.teller.tell(out, model, from_state=was, to_state=state, **_said(command))
+        self._parts.teller.tell(
+            out, model, from_state=was, to_state=state, **_command_fields(command)
+        )
 
     def _learnt(self, command: Command, model: str) -> Command:
         """Return the command, with what a model that was put in the place of another has learnt."""
@@ -229,8 +233,9 @@ class CommandHandler(ModelCommands):
             raise Refused("`release` names no event; give event_ids")
         ids = dict.fromkeys(command.event_ids)
         released = [i for i in ids if self._learning.release(i, out)]
-        said = _said(command) | {"cause": "operator", "evidence": {"released": released}}
-        self._parts.teller.tell(out, QUARANTINE, to_state="released", **said)
+        evidence = {"released": released}
+        fields = _command_fields(command) | {"cause": "operator", "evidence": evidence}
+        self._parts.teller.tell(out, QUARANTINE, to_state="released", **fields)
 
     def _set_watermark(self, command: Command, out: list[Output]) -> None:
         """Move time back; a partition that has not come to that time is left as it is."""
@@ -242,8 +247,8 @@ class CommandHandler(ModelCommands):
         state = "unchanged" if parts.watermark.time == reached else "set back"
         was = None if reached is None else datetime.fromtimestamp(reached, UTC).isoformat()
         evidence = {"was": was, "refused": refused}
-        said = _said(command) | {"cause": "operator", "evidence": evidence}
-        parts.teller.tell(out, WATERMARK, to_state=state, **said)
+        fields = _command_fields(command) | {"cause": "operator", "evidence": evidence}
+        parts.teller.tell(out, WATERMARK, to_state=state, **fields)
 
     def _skip(self, command: Command, out: list[Output]) -> None:
         # What it sets aside is told when it is: `PartitionTask.set_aside`.
@@ -251,7 +256,7 @@ class CommandHandler(ModelCommands):
         self._parts.skips.want(skip, self._parts.journal.next[skip.input])
 
 
-def _said(command: Command) -> dict[str, Any]:
+def _command_fields(command: Command) -> dict[str, Any]:
     return {
         "cause": "rule" if command.who == "decider" else "operator",
         "who": command.who,

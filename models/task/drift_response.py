@@ -105,10 +105,10 @@ class DriftResponse:
                 self._tell(out, name, f"its fresh copy was no better on {heir.seen} examples")
 
     def _loss(self, slot: ModelSlot, x: dict[str, Any], label: Any, baseline: Said) -> float:
-        said = slot.ask(self._kind, x)
-        if said is not None and self._use_case.target != "label":
-            said = baseline + said
-        return loss_of(self._kind, label, said, baseline)
+        prediction = slot.ask(self._kind, x)
+        if prediction is not None and self._use_case.target != "label":
+            prediction = baseline + prediction
+        return loss_of(self._kind, label, prediction, baseline)
 
     def _tell(self, out: list[Output], model: str, why: str, was: str | None = None) -> None:
         state = self._roster.state(model)

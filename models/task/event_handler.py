@@ -67,7 +67,7 @@ class EventHandler:
         self._answer(taken, question, asked, shown, (trace, paired, drawn), out)
         parts.enter(entries, time, out)
         parts.counts["events"] += 1
-        served = parts.kind.value(asked.answer.said)
+        served = parts.kind.value(asked.answer.prediction)
         for alarm in parts.watcher.event(time, x, served):
             done = parts.reaction.react(alarm, out)
             change = parts.watcher.told(alarm, done)
@@ -87,9 +87,18 @@ class EventHandler:
         parts, record, event = self._parts, taken.record, question.event
         answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
         trace, *arms = drawn
-        given = parts.certainty.give(answer.said, question.segment)
+        given = parts.certainty.give(answer.prediction, question.segment)
         then = parts.roster.bounds.limits
-        said = (asked.baseline, asked.pooled, asked.own, answer.said, answer.by, given, *arms, then)
+        predictions = (
+            asked.baseline,
+            asked.pooled,
+            asked.own,
+            answer.prediction,
+            answer.by,
+            given,
+            *arms,
+            then,
+        )
         features = encoded(
             {
                 "event_id": event.event_id,
@@ -102,7 +111,7 @@ class EventHandler:
         parts.ledger.wait(
             event.event_id,
             PendingPrediction(
-                taken.time, record.value, question.x, said, False, taken.silent, trace
+                taken.time, record.value, question.x, predictions, False, taken.silent, trace
             ),
         )
         if parts.fold is not None:

@@ -121,7 +121,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         joined = self._fold.joined(asked.event, (outcome,))
         if joined is None:
             raise Late(self._after_horizon(event_id))
-        judged = parts.judge.outcome(asked.event, joined, waiting.said)
+        judged = parts.judge.outcome(asked.event, joined, waiting.predictions)
         parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
         if not waiting.silent:
             parts.tally.late(waiting.time, asked.groups)
@@ -173,7 +173,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
             ) from error
         if joined is None:
             return None
-        judged = parts.judge.outcome(asked.event, joined, waiting.said)
+        judged = parts.judge.outcome(asked.event, joined, waiting.predictions)
         entries = parts.featurizer.outcome_entries(asked.event, joined, asked.x)
         return Folded(joined, judged, entries)
 
@@ -226,7 +226,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
     ) -> None:
         """Let the models learn a corrected example; breakers and detectors keep what they saw."""
         parts, roster = self._parts, self._parts.roster
-        baseline = waiting.said[0]
+        baseline = waiting.predictions[0]
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
         if roster.bounded:

@@ -14,7 +14,7 @@ import orjson
 
 from models.inputs.decoder import DecodedRecord, Record
 from models.inputs.journal import Journal, digest_of
-from models.inputs.skipped_records import SUBJECT, Place, Skip, Skips
+from models.inputs.skipped_records import SUBJECT, InputOffset, Skip, Skips
 from models.outputs.lifecycle_log import LifecycleLog
 from models.outputs.output_records import Output, Publisher
 from models.serving.model_router import ModelRouter
@@ -178,7 +178,7 @@ class JournaledTask(ABC):
         """Tell what begins with the first record."""
 
     @property
-    def wanted(self) -> dict[Place, Skip]:
+    def wanted(self) -> dict[InputOffset, Skip]:
         """Records that commands want set aside and that have not come yet."""
         return self.skips.wanted
 

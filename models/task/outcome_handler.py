@@ -61,7 +61,7 @@ class OutcomeHandler:
         parts, event_id = self._parts, outcome.event_id
         asked = self._question(event_id, waiting)
         check_key(taken, asked)
-        judged = parts.judge.outcome(asked.event, outcome, waiting.said)
+        judged = parts.judge.outcome(asked.event, outcome, waiting.predictions)
         entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
         doubt = parts.judge.doubt(asked.event, outcome, judged.label)
         known = event_id in parts.quarantine.held
@@ -124,7 +124,7 @@ class OutcomeHandler:
             return False
         outcome: Outcome = held.taken.body
         asked = self._question(event_id, waiting)
-        judged = parts.judge.outcome(asked.event, outcome, waiting.said)
+        judged = parts.judge.outcome(asked.event, outcome, waiting.predictions)
         entries = parts.featurizer.outcome_entries(asked.event, outcome, asked.x)
         parts.quarantine.release(event_id)
         parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
@@ -179,15 +179,15 @@ class OutcomeHandler:
         """
         parts = self._parts
         if not waiting.silent:
-            within = kept(waiting.said[5], judged.label)
+            within = kept(waiting.predictions[5], judged.label)
             parts.tally.scored(
                 waiting.time,
                 asked.groups,
                 judged.scores,
                 within,
                 paired=judged.paired,
-                drawn=waiting.said[7],
-                sure=parts.kind.sure(judged.label, waiting.said[3]),
+                drawn=waiting.predictions[7],
+                sure=parts.kind.sure(judged.label, waiting.predictions[3]),
                 stood_in=judged.stood_in,
                 sign=sign,
             )
@@ -207,7 +207,7 @@ class OutcomeHandler:
         the models are shared.
         """
         parts, segment = self._parts, asked.segment
-        baseline, served = waiting.said[0], waiting.said[3]
+        baseline, served = waiting.predictions[0], waiting.predictions[3]
         errors = {name: parts.kind.error(losses) for name, _, losses in judged.scores}
         kpi = {name: amount for name, amount, _ in judged.scores if amount is not None}
         parts.watcher.errors(errors)
@@ -272,7 +272,7 @@ class OutcomeHandler:
         contest = self._parts.use_case.contest
         if not contest.acts_on_outcome or contest.shared or waiting.silent:
             return None
-        drawn = waiting.said[7]
+        drawn = waiting.predictions[7]
         return self._parts.roster.champion if drawn is None else drawn.model
 
     def _example(
@@ -315,8 +315,8 @@ class OutcomeHandler:
                 parts.teller.earned(out, turned)
         before = now - ledger.memory
         if parts.tally.closes(before):
-            place = parts.partition, parts.definition, parts.journal.step
-            out.extend(map(parts.publish.metric, parts.tally.close(before, *place)))
+            log_position = parts.partition, parts.definition, parts.journal.step
+            out.extend(map(parts.publish.metric, parts.tally.close(before, *log_position)))
         return now
 
     def _expire(
@@ -332,7 +332,7 @@ class OutcomeHandler:
             parts.tally.expired(waiting.time, asked.groups)
         judged = None
         if parts.use_case.label_on_timeout is not None and event_id not in parts.quarantine.held:
-            judged = parts.judge.default(asked.event, waiting.said)
+            judged = parts.judge.default(asked.event, waiting.predictions)
         if judged is None:
             self._note_missing(asked, waiting)
             return
@@ -344,7 +344,7 @@ class OutcomeHandler:
 
     def _note_missing(self, asked: Question, waiting: PendingPrediction) -> None:
         """Count it as missing for the segment's own models that predicted it."""
-        own = [model for model, said in waiting.said[2].items() if said is not None]
+        own = [model for model, answer in waiting.predictions[2].items() if answer is not None]
         if own and not waiting.silent:
             parts = self._parts
             start = parts.tally.start_of(waiting.time)
@@ -355,8 +355,8 @@ class OutcomeHandler:
         memory = spoken(self._parts.ledger.memory)
         return Unmatched(
             f"no event {taken.body.event_id!r} is known. Events are forgotten {memory} after their "
-            "time (memory): if its event is older, this outcome came after the id was forgotten, "
-            "and only a longer memory (and horizon) can use such a late one. If the event was "
+            "time (id_retention): if its event is older, this outcome came after the id was "
+            "forgotten, and only a longer id_retention (and horizon) can use it. If the event was "
             "never sent, send it first, under the same key."
         )
 

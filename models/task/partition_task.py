@@ -97,7 +97,7 @@ class PartitionTask(TaskState, JournaledTask):
         for row in whole:
             newest = row["window_start"] == whole[-1]["window_start"]
             if newest and row["model"] == self.influence.champion:
-                row["importance"] = self.influence.said()
+                row["importance"] = self.influence.ranked()
             if newest and row["model"] == "served" and self.shared is not None:
                 row["model_staleness_s"] = self.shared.staleness_s
         delays = self.maturity.report(self.definition, self.step)

@@ -200,8 +200,8 @@ class TaskState:
         Raises `Malformed` where it cannot make one.
         """
         try:
-            said = self.kind.said_of(self._baseline(event, x))
-            return said if threshold is None else self.kind.decide(said, threshold)
+            prediction = self.kind.said_of(self._baseline(event, x))
+            return prediction if threshold is None else self.kind.decide(prediction, threshold)
         except Exception as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"the baseline failed on this event: {type(error).__name__}: {error}"

@@ -42,8 +42,8 @@ def draws_when_asked(model: Any) -> list[str]:
     >>> draws_when_asked(feature_extraction.RBFSampler() | linear_model.LogisticRegression())
     ['RBFSampler']
     """
-    found = {type(value).__name__: None for value in _objects(model) if _draws(type(value))}
-    return list(found)
+    names = {type(value).__name__: None for value in _objects(model) if _draws(type(value))}
+    return list(names)
 
 
 def _draws(kind: type) -> bool:

@@ -147,9 +147,9 @@ class VersionSlot(ModelSlot):
     def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
         """Return what the model says of `x`, as any slot does."""
         self._open()
-        said = super().ask(kind, x)
+        prediction = super().ask(kind, x)
         self.changed = False
-        return said
+        return prediction
 
     def learn(self, x: dict[str, Any], y: Any, weight: float | None) -> None:
         """Raise: the learner\'s model learns, never a copy."""

@@ -129,7 +129,7 @@ class SettledBlocks:
     def blocks(self, group: Group = (None, None)) -> list[Block]:
         """Return the closed blocks of a group, oldest first."""
         until = self.until
-        found = []
+        blocks = []
         for start, parts in sorted(self._records.get(group, {}).items()):
             one = next(iter(parts.values()))
             block = Block(start, one["block_s"])
@@ -137,8 +137,8 @@ class SettledBlocks:
                 break
             for partition in sorted(parts):
                 block.add(parts[partition])
-            found.append(block)
-        return found
+            blocks.append(block)
+        return blocks
 
 
 def together(blocks: Iterable[Block]) -> Block:

@@ -51,7 +51,10 @@ def slices_of(use_case: UseCase, settled: SettledBlocks, least: int = LEAST) -> 
         name, _, value = (group or "").partition("=")
         if name in parts:
             parts[name].append(_part(use_case, settled, group or "", value))
-    return [Slice(name, found, _gaps(use_case, found, least)) for name, found in parts.items()]
+    return [
+        Slice(name, slice_parts, _gaps(use_case, slice_parts, least))
+        for name, slice_parts in parts.items()
+    ]
 
 
 def _part(use_case: UseCase, settled: SettledBlocks, group: str, value: str) -> Part:

@@ -70,9 +70,9 @@ class Worth:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain data."""
-        found = asdict(self)
-        found["targets"] = [held._asdict() for held in self.targets]
-        return found
+        fields = asdict(self)
+        fields["targets"] = [held._asdict() for held in self.targets]
+        return fields
 
 
 def worth(
@@ -95,7 +95,7 @@ def worth(
         net = gained(use_case, blocks, who, price=cost.total / whole.kpi_n, alpha=alpha)
     everything = group == (None, None)
     segments = sorted({s for s, _ in settled.groups() if s is not None and everything})
-    found = Worth(
+    result = Worth(
         use_case=use_case.name,
         segment=group[0],
         slice=group[1],
@@ -125,50 +125,50 @@ def worth(
         points=points_of(use_case, blocks),
     )
     if use_case.contest.acts_on_outcome:
-        _only_by_holdout(use_case, blocks, found)
+        _only_by_holdout(use_case, blocks, result)
     if whole.unpriced:
-        _without_verdict(found)
-    _decide(settled, found)
-    return found
+        _without_verdict(result)
+    _decide(settled, result)
+    return result
 
 
-def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], found: Worth) -> None:
+def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], result: Worth) -> None:
     """Where answers change outcomes, what the baseline would have brought was never seen."""
-    found.models, found.segments = _hints(found.models), _hints(found.segments)
-    found.notes.append(
+    result.models, result.segments = _hints(result.models), _hints(result.segments)
+    result.notes.append(
         "What is served changes the outcome here: the figures of single models and segments are "
         "hints, as what others would have brought was never seen."
     )
-    price = 0.0 if found.cost is None else found.cost.total / max(1, found.labelled)
+    price = 0.0 if result.cost is None else result.cost.total / max(1, result.labelled)
     gross, net = held_out(use_case, blocks), held_out(use_case, blocks, price=price)
     if gross is None or net is None:
-        found.gain, found.net = unknown(found.gain), unknown(found.net)
-        found.points = [replace(point, lower=None, upper=None) for point in found.points]
-        found.notes.append("Only a holdout can tell what it is worth: declare Contest(holdout=…).")
+        result.gain, result.net = unknown(result.gain), unknown(result.net)
+        result.points = [replace(point, lower=None, upper=None) for point in result.points]
+        result.notes.append("Only a holdout can tell what it is worth: declare Contest(holdout=…).")
     else:
-        found.gain, found.net = gross[0], net[0]
-        found.points = [
+        result.gain, result.net = gross[0], net[0]
+        result.points = [
             replace(
                 point,
                 total=at.total,
                 lower=None if at.lower is None else at.lower * at.labelled,
                 upper=None if at.upper is None else at.upper * at.labelled,
             )
-            for point, at in zip(found.points, gross[1], strict=True)
+            for point, at in zip(result.points, gross[1], strict=True)
         ]
-        found.notes.append("The gain is on units that the baseline answers for ever: the holdout.")
-    found.verdict = found.net.verdict
+        result.notes.append("The gain is on units that the baseline answers for ever: the holdout.")
+    result.verdict = result.net.verdict
 
 
-def _without_verdict(found: Worth) -> None:
+def _without_verdict(result: Worth) -> None:
     """Where some labels have no KPI, what is left is a choice by label, and no fair sample."""
-    found.gain, found.net = unknown(found.gain), unknown(found.net)
-    found.models, found.segments = _hints(found.models), _hints(found.segments)
-    found.points = [replace(point, lower=None, upper=None) for point in found.points]
-    found.verdict = found.net.verdict
-    found.notes.insert(
+    result.gain, result.net = unknown(result.gain), unknown(result.net)
+    result.models, result.segments = _hints(result.models), _hints(result.segments)
+    result.points = [replace(point, lower=None, upper=None) for point in result.points]
+    result.verdict = result.net.verdict
+    result.notes.insert(
         0,
-        f"{found.unpriced:,} predictions have the default label, for which no KPI could be "
+        f"{result.unpriced:,} predictions have the default label, for which no KPI could be "
         "computed, so the sums are of the others only and there is no verdict. Declare the fields "
         "of the outcome that it stands for: label_on_timeout={...}.",
     )
@@ -182,27 +182,27 @@ def _targets(use_case: UseCase, whole: Block) -> list[Held]:
     """Those that settled blocks can tell: how fresh a stream is now, they cannot."""
     sums, kpi = whole.sums.get("served", {}), whole.kpi.get("served", 0.0)
     # Where some labels have no KPI, the others are no fair sample of it.
-    found = judged(use_case, sums, kpi_sum=kpi, kpi_n=0 if whole.unpriced else whole.kpi_n)
-    return [held for held in found if held.name != "freshness"]
+    targets = judged(use_case, sums, kpi_sum=kpi, kpi_n=0 if whole.unpriced else whole.kpi_n)
+    return [held for held in targets if held.name != "freshness"]
 
 
-def _decide(settled: SettledBlocks, found: Worth) -> None:
-    if found.verdict == "not known yet" and found.net.blocks_needed is not None:
-        found.days_needed = found.net.blocks_needed * found.block_s / DAY_S
-    if found.net.not_promised is not None:
-        found.notes.append(f"Not promised here: {found.net.not_promised}.")
+def _decide(settled: SettledBlocks, result: Worth) -> None:
+    if result.verdict == "not known yet" and result.net.blocks_needed is not None:
+        result.days_needed = result.net.blocks_needed * result.block_s / DAY_S
+    if result.net.not_promised is not None:
+        result.notes.append(f"Not promised here: {result.net.not_promised}.")
     if settled.laggards:
-        found.notes.append(
+        result.notes.append(
             f"Partitions {settled.laggards} are too far behind and were not waited for."
         )
-    if settled.waiting_s > WAITING_BLOCKS * found.block_s:
-        found.notes.append(
+    if settled.waiting_s > WAITING_BLOCKS * result.block_s:
+        result.notes.append(
             f"Newer blocks wait for partition {settled.slowest}, which is "
             f"{settled.waiting_s / DAY_S:.3g} days behind: no block counts before all have it."
         )
     if len(settled.definitions) > 1:
-        found.notes.append(f"{len(settled.definitions)} definitions answered in this time.")
-    if found.cost is None:
-        found.notes.append(
+        result.notes.append(f"{len(settled.definitions)} definitions answered in this time.")
+    if result.cost is None:
+        result.notes.append(
             "No price is declared, so nothing is taken off for what it costs to run."
         )

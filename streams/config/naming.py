@@ -50,13 +50,13 @@ def place_of(number: int, step: int) -> str:
     return f"{number_of(number)}/{step}"
 
 
-def place_in_order(place: str) -> tuple[int, int]:
+def place_in_order(log_position: str) -> tuple[int, int]:
     """Return the number of a task and its step, of what `place_of` gave.
 
     >>> place_in_order("3/12"), place_in_order("learner/12")
     ((3, 12), (-1, 12))
     """
-    number, _, step = place.partition("/")
+    number, _, step = log_position.partition("/")
     return (LEARNER if number == "learner" else int(number)), int(step)
 
 

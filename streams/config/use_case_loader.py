@@ -13,6 +13,7 @@ import difflib
 import hashlib
 import importlib.metadata
 import importlib.util
+import linecache
 import platform
 import sys
 import traceback
@@ -26,6 +27,7 @@ from typing import Any
 
 from models.spec.use_case import UseCase
 from schemas.errors import ConfigError
+from streams.config.former_names import hint_of
 from streams.config.lookup_files import LookupFile, files_of, watching
 
 
@@ -137,10 +139,11 @@ def load(name: str) -> LoadedUseCase:
     except ConfigError:
         raise
     except Exception as error:  # whatever the author's file raises is a mistake in it
+        line = _line_in(path, error)
         raise ConfigError(
             f"{path.name} failed: {type(error).__name__}: {error}.",
-            hint="Fix the line that is named.",
-            line=_line_in(path, error),
+            hint=hint_of(error, linecache.getline(str(path), line) if line else None),
+            line=line,
         ) from error
     use_cases = [value for value in vars(loaded).values() if isinstance(value, UseCase)]
     if len({id(value) for value in use_cases}) != 1:

@@ -36,7 +36,7 @@ from streams.kafka.record_decoder import decoded
 from streams.kafka.topic_reader import TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
-from streams.replay.fold import Diverged
+from streams.replay.journal_fold import Diverged
 from streams.replay.prediction_lookup import find
 from streams.replay.verify import differing
 

@@ -19,16 +19,16 @@ async def newest(kind: str, topic: str, settings: Settings) -> list[dict[str, An
     What cannot be read does not replace what could. Memory: one value a key. Raises `Unavailable`
     if there is no such topic, or no Kafka.
     """
-    found: dict[tuple[int, bytes], dict[str, Any]] = {}
+    rows: dict[tuple[int, bytes], dict[str, Any]] = {}
     async with TopicReader([topic], settings, required=True) as reader:
         async for records in reader.to_the_end():
             for record in records:
-                place = record.partition, record.key
+                key = record.partition, record.key
                 if record.value is None:
-                    found.pop(place, None)
+                    rows.pop(key, None)
                 elif (row := reader.row(kind, record)) is not None:
-                    found[place] = row
-    return list(found.values())
+                    rows[key] = row
+    return list(rows.values())
 
 
 async def newest_values(client: Mapping[str, Any], topic: str) -> dict[bytes, bytes]:
@@ -43,7 +43,7 @@ async def newest_values(client: Mapping[str, Any], topic: str) -> dict[bytes, by
         enable_auto_commit=False,
         auto_offset_reset="none",
     )
-    found: dict[bytes, bytes] = {}
+    values: dict[bytes, bytes] = {}
     try:
         await consumer.start()
         consumer.assign([topic_partition])
@@ -53,10 +53,10 @@ async def newest_values(client: Mapping[str, Any], topic: str) -> dict[bytes, by
         while await consumer.position(topic_partition) < end:
             fetched = await consumer.getmany(topic_partition, timeout_ms=250)
             for record in fetched.get(topic_partition, ()):
-                found.pop(record.key, None)
+                values.pop(record.key, None)
                 if record.value is not None:
-                    found[record.key] = record.value
-        return found
+                    values[record.key] = record.value
+        return values
     except KafkaError as error:
         raise Unavailable(f"{topic} cannot be read: {error}") from error
     finally:

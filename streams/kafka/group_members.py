@@ -32,7 +32,7 @@ async def members(settings: Settings, group_id: str, topic: str) -> list[Member]
         async with asyncio.timeout(TIMEOUT_S):
             await admin.start()
             answers = await admin.describe_consumer_groups([group_id])
-        return [_member(found, topic) for answer in answers for found in _listed(answer)]
+        return [_member(member, topic) for answer in answers for member in _listed(answer)]
     except (KafkaError, OSError, TimeoutError, ValueError):
         return []
     finally:
@@ -43,13 +43,13 @@ def _listed(answer: Any) -> list[dict[str, Any]]:
     return [member for group in answer.to_object()["groups"] for member in group["members"]]
 
 
-def _member(found: dict[str, Any], topic: str) -> Member:
-    name = found.get("group_instance_id") or found["client_id"]
-    assigned = found["member_assignment"]
+def _member(member: dict[str, Any], topic: str) -> Member:
+    name = member.get("group_instance_id") or member["client_id"]
+    assigned = member["member_assignment"]
     partitions: tuple[int, ...] = ()
     if assigned:
         decoded = ConsumerProtocolMemberAssignment.decode(assigned)
         partitions = tuple(
             sorted(n for name, numbers in decoded.assignment if name == topic for n in numbers)
         )
-    return Member(str(name), str(found["client_host"]).lstrip("/"), partitions)
+    return Member(str(name), str(member["client_host"]).lstrip("/"), partitions)

@@ -79,9 +79,9 @@ class _Tolerant(_Reader):
 
 
 class _Buffer(bytearray):
-    def __getitem__(self, place: Any) -> Any:
-        found = super().__getitem__(place)
-        return _Name(found) if isinstance(place, slice) else found
+    def __getitem__(self, index: Any) -> Any:
+        data = super().__getitem__(index)
+        return _Name(data) if isinstance(index, slice) else data
 
 
 class _Name(bytearray):

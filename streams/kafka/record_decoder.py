@@ -41,7 +41,7 @@ class RecordDecoder:
         self.unreadable = Unreadable()
 
     def records(
-        self, place: TopicPartition, start: int = 0, end: int | None = None
+        self, topic_partition: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
         """Visible records of a partition, as they are."""
         raise NotImplementedError
@@ -66,10 +66,10 @@ class RecordDecoder:
         return row
 
     async def rows(
-        self, kind: str, place: TopicPartition, start: int = 0, end: int | None = None
+        self, kind: str, topic_partition: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
         """Yield what can be read of `records`, each with its row."""
-        async for record in self.records(place, start, end):
+        async for record in self.records(topic_partition, start, end):
             row = self.row(kind, record)
             if row is not None:
                 yield record, row

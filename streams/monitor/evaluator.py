@@ -32,8 +32,8 @@ from streams.monitor.store.monotonic_counts import TABLE, CounterTotals
 from streams.monitor.store.queries import Board
 from streams.monitor.store.row_mapping import Row
 from streams.monitor.store.view_models import Mute, PartitionRow, Sample
-from streams.monitor.webhook import Webhook
 from streams.monitor.webhook_outbox import Outbox, is_held_back
+from streams.monitor.webhook_sender import Webhook
 
 if TYPE_CHECKING:
     from streams.monitor.agent import MonitoredUseCase

@@ -9,7 +9,7 @@ from models.validation.source_profile import SourceProfile, profile_of
 from schemas.errors import ConfigError
 from streams.recordings.files import is_stored, stored_in
 from streams.recordings.foreign_records import SchemaReader
-from streams.recordings.topic import TopicReader
+from streams.recordings.topic_values import TopicReader
 
 SAMPLE = 2_000
 

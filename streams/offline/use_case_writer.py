@@ -43,8 +43,8 @@ def use_case_text(
             hint="Write the source by hand; `riverrun new NAME` gives a file to begin with.",
         )
     answer = None if outcomes is None else _Answer(events, outcomes)
-    key = events.key if answer is None or answer.key is not None else None
-    fields = _Fields(events, {events.id, events.time})
+    key = events.key
+    fields = _Fields(events)
     lines = [f'"""What is to be predicted of the records of {topic}? Say it here."""', ""]
     lines += ["from river import compose, linear_model, optim, preprocessing", "", "@IMPORTS@", ""]
     lines += ["", "class Question(Event):", f'    """A record of {topic}."""', ""]
@@ -59,14 +59,9 @@ def use_case_text(
         "    numbers = compose.SelectType(int, float) | preprocessing.StandardScaler()",
         f"    return numbers | linear_model.{model}(optim.SGD(0.01))",
     ]
-    lines += ["", "", "SOURCES = [", "    Source(", f'        "{topic}",']
-    lines += [f"        format={events.format},", "        event=lambda r: Question("]
-    lines += [f"            event_id={_text(events.fields[events.id])},"]
-    lines += [f"            event_time={_time(events.fields[events.time])},"]
-    lines += [f"            {each}={fields.reader(each)}," for each in fields.names]
-    lines += ["        ),", "    ),"]
+    lines += ["", "", "SOURCES = [", *_source_lines(topic, events, fields)]
     if answer is not None:
-        lines += answer.source(str(outcomes_topic), by_id=key is None)
+        lines += answer.source(str(outcomes_topic), by_id=key is not None)
     lines += ["]", "", f"{name.upper()} = UseCase("]
     numbers = [each for each in fields.names if fields.is_feature(each)]
     key_name = "event_id" if key is None else fields.name_of(key)
@@ -103,6 +98,26 @@ def use_case_text(
     return text.replace("@IMPORTS@", f"from riverrun import (\n{imports})")
 
 
+def source_text(topic: str, profile: SourceProfile) -> str:
+    """Return the code of the source that would adopt a topic of events."""
+    return "\n".join(line[4:] for line in _source_lines(topic, profile, _Fields(profile)))
+
+
+def _source_lines(topic: str, events: SourceProfile, fields: _Fields) -> list[str]:
+    event_id, time = events.fields.get(events.id or ""), events.fields.get(events.time or "")
+    return [
+        "    Source(",
+        f'        "{topic}",',
+        f"        format={events.format},",
+        "        event=lambda r: Question(",
+        f"            event_id={_text(event_id) if event_id else '...'},",
+        f"            event_time={_time(time) if time else '...'},",
+        *(f"            {each}={fields.reader(each)}," for each in fields.names),
+        "        ),",
+        "    ),",
+    ]
+
+
 def _judged(label: str, binary: bool, labels: list[Any] | None) -> list[str]:
     if binary:
         share = fmean(map(float, labels or [0.0]))
@@ -134,7 +149,8 @@ def _judged(label: str, binary: bool, labels: list[Any] | None) -> list[str]:
 class _Fields:
     """The fields of the event that is declared, by names of Python."""
 
-    def __init__(self, profile: SourceProfile, without: set[str]) -> None:
+    def __init__(self, profile: SourceProfile) -> None:
+        without = {profile.id, profile.time}
         self._by_name: dict[str, FieldProfile] = {}
         for path, each in profile.fields.items():
             usable = each.type in PYTHON and each.time is None and not path.startswith("__")
@@ -193,11 +209,13 @@ class _Answer:
         self.labels = self._label.values
 
     def source(self, topic: str, *, by_id: bool) -> list[str]:
-        """Return the lines that declare it."""
+        """Return the lines that declare it; `by_id`: events have a key that these may lack."""
         label = _at(self._label)
         if not self.binary:
             label = f"number({label})"
-        key = self._id if by_id or self.key is None else self.key
+        key = f'key="{(self.key or self._id).path}"'
+        if by_id and self.key is None:
+            key = 'by="event_id"'
         return [
             "    Source(",
             f'        "{topic}",',
@@ -207,7 +225,7 @@ class _Answer:
             f"            outcome_time={_time(self._time)},",
             f"            {self.name}={label},",
             "        ),",
-            f'        key="{key.path}",',
+            f"        {key},",
             "    ),",
         ]
 

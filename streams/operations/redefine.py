@@ -33,7 +33,7 @@ from streams.config.use_case_loader import LoadedUseCase
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.replay import definition_topic
 from streams.replay.definition_change import Eras, redefined, refuse_warm
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from streams.replay.kafka_log import KafkaLog, log_of, read_versions
 from streams.snapshots.factory import store_of
 from streams.telemetry import partition_table

@@ -83,8 +83,8 @@ class Rollback:
             # The learner reads partition 0 of the commands.
             by_partition[max(0, task.partition)] = self._commands(command, task, model)
             learnt = task.roster.pooled[model].trained_on
-            place = place_of(task.partition, task.step)
-            summary.append(f"{model} as of {place}, where it had learnt {learnt} examples")
+            log_position = place_of(task.partition, task.step)
+            summary.append(f"{model} as of {log_position}, where it had learnt {learnt} examples")
 
         for partition, step in positions.items():
             if step:
@@ -149,9 +149,9 @@ class Rollback:
         if task.definition == self._loaded.definition:
             return
         if model not in kept_models(task, self._fresh(task.partition, task.partitions)):
-            place = place_of(task.partition, task.step)
+            log_position = place_of(task.partition, task.step)
             raise Incompatible(
-                f"{model} or its features were declared otherwise at {place} "
+                f"{model} or its features were declared otherwise at {log_position} "
                 f"(definition {task.definition}): it does not fit what runs now."
             )
 

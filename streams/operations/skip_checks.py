@@ -16,7 +16,7 @@ from schemas.errors import ConfigError, RiverrunError
 from schemas.topics import INPUTS
 from streams.config.settings import Settings
 from streams.kafka.topic_reader import TopicReader
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 
 
 async def evidence_of(

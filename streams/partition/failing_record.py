@@ -18,7 +18,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from models.inputs.skipped_records import RULE, Place, Skip
+from models.inputs.skipped_records import RULE, InputOffset, Skip
 from schemas.topics import INPUTS
 from streams.kafka.transactional_writer import FAILURES
 from streams.partition.intake import ApplyFailed, Intake
@@ -44,13 +44,13 @@ class Suspect:
         self._kinds = kinds
 
     @property
-    def place(self) -> Place | None:
+    def input_offset(self) -> InputOffset | None:
         """Where it is; None while there is none."""
-        return None if self.failure is None else self.failure.place
+        return None if self.failure is None else self.failure.input_offset
 
     def failed(self, failure: Skip, *, rule_may: bool) -> bool:
         """Note that it failed; return whether it is to be tried again."""
-        self.failures = self.failures + 1 if self.place == failure.place else 1
+        self.failures = self.failures + 1 if self.input_offset == failure.input_offset else 1
         self.failure = failure
         return self._rule_acts(rule_may) or self.failures <= RETRIES
 
@@ -68,14 +68,14 @@ class Suspect:
 
     def informed(self, skip: Skip) -> Skip:
         """Return a wish, with the failure that this process knows."""
-        if skip.place != self.place or self.failure is None or skip.error is not None:
+        if skip.input_offset != self.input_offset or self.failure is None or skip.error is not None:
             return skip
         return skip._replace(error=self.failure.error, traceback=self.failure.traceback)
 
     def told(self, partition: int) -> str:
         """Return what operators are told of the stop, with the ways on."""
         assert self.failure is not None
-        index, offset = self.failure.place
+        index, offset = self.failure.input_offset
         kind = self._kinds[index]
         which = "" if kind == "events" else f" --input {kind}"
         return (
@@ -133,9 +133,11 @@ class FailingRecord:
         if self._has_commands:
             skips = wishes(await reader.unread(self._commands, task.next[self._commands]))
         if (ruled := self.suspect.by_rule(rule_may=rule_may)) is not None:
-            skips.setdefault(ruled.place, ruled)
-        intake.skips = {place: self.suspect.informed(skip) for place, skip in skips.items()}
-        intake.suspect = self.suspect.place
+            skips.setdefault(ruled.input_offset, ruled)
+        intake.skips = {
+            input_offset: self.suspect.informed(skip) for input_offset, skip in skips.items()
+        }
+        intake.suspect = self.suspect.input_offset
 
     async def until_wished(self, following: Sequence[int], stopped: asyncio.Event) -> None:
         """Wait until a command sets the record aside, or until `stopped`; `following` is each
@@ -149,7 +151,7 @@ class FailingRecord:
                 while not stopped.is_set():
                     if self._has_commands:
                         commands = await reader.unread(self._commands, following[self._commands])
-                        if self.suspect.place in wishes(commands):
+                        if self.suspect.input_offset in wishes(commands):
                             return
                     await _paused(stopped)
             except FAILURES as error:

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 from faust.types import TP
 
 from models.inputs.decoder import AT_ONCE
-from models.inputs.skipped_records import Place, Skip
+from models.inputs.skipped_records import InputOffset, Skip
 from schemas.errors import RiverrunError
 from streams.kafka.faust_transport import Batch
 from streams.kafka.input_partitions import Input, located
 from streams.partition.input_queue import InputQueue
 from streams.partition.pacing import Pacing
 from streams.partition.skip_requests import failure_of
-from streams.replay.fold import Task
+from streams.replay.journal_fold import Task
 
 NEVER = float("inf")
 CLOCK_EVERY = 8  # records between two looks at the clock
@@ -81,8 +81,8 @@ class Intake:
         self.oldest: Any | None = None
         self.newest: list[Any | None] = [None for _ in self.tps]
         # Records that are set aside; one that failed before, which has a batch of its own.
-        self.skips: dict[Place, Skip] = {}
-        self.suspect: Place | None = None
+        self.skips: dict[InputOffset, Skip] = {}
+        self.suspect: InputOffset | None = None
         self.cut = False  # this batch ends before the suspect
         self._unread: dict[int, Exception] = {}
         self._ends = ends
@@ -280,8 +280,8 @@ class Intake:
 
     def _skip(self, i: int) -> Skip | None:
         assert self._task is not None
-        place = i, self._records[i].offset
-        return self.skips.get(place) or self._task.wanted.get(place)
+        input_offset = i, self._records[i].offset
+        return self.skips.get(input_offset) or self._task.wanted.get(input_offset)
 
     def _blame(self, i: int, error: Exception) -> ApplyFailed:
         record, masked = self._records[i], bool(getattr(self._task, "masking", None))

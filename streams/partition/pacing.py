@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 
 STILL_S = 1.0
 """Without a new journal entry for so long, a task holds nobody: it has stopped, or recovers."""

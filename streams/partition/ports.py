@@ -19,7 +19,7 @@ from streams.kafka.input_partitions import Input
 from streams.kafka.transactional_writer import Limits
 from streams.partition.intake import Ends
 from streams.partition.pacing import Pacing
-from streams.replay.fold import Log, Task, rolled
+from streams.replay.journal_fold import Log, Task, rolled
 
 
 class PartitionTask(Task, Protocol):

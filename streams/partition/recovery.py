@@ -17,8 +17,8 @@ from typing import Any
 from schemas.errors import Unavailable
 from streams.kafka.input_partitions import located
 from streams.partition.ports import PartitionLog, PartitionTask, Wiring
-from streams.replay.fold import Diverged, Entry, check_position
 from streams.replay.input_positions import refuse_beyond, refuse_count, refuse_others
+from streams.replay.journal_fold import Diverged, Entry, check_position
 
 log = logging.getLogger("riverrun.partition")
 

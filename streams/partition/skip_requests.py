@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.inputs.skipped_records import Place, Skip, skip_of
+from models.inputs.skipped_records import InputOffset, Skip, skip_of
 from schemas.commands import Command
 from schemas.errors import Malformed
 
@@ -35,15 +35,15 @@ def failure_of(index: int, offset: int, error: Exception, *, masked: bool) -> Sk
     )
 
 
-def wishes(commands: Iterable[Any]) -> dict[Place, Skip]:
+def wishes(commands: Iterable[Any]) -> dict[InputOffset, Skip]:
     """Return the records that `skip` commands name, of whatever is on the topic."""
-    found: dict[Place, Skip] = {}
+    skips: dict[InputOffset, Skip] = {}
     for record in commands:
         try:
             command = Command.model_validate_json(record.value or b"")
             if command.verb == "skip":
                 skip = skip_of(command)
-                found.setdefault(skip.place, skip)
+                skips.setdefault(skip.input_offset, skip)
         except (ValidationError, Malformed):
             continue  # refused when it is applied
-    return found
+    return skips

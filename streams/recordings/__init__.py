@@ -4,13 +4,13 @@ Nothing is dropped or changed in silence: what was detected, refused or understo
 ways is in the `Report`. One bad record never ends a run; a recording of which nothing can be used
 does. The format is in docs/reference/RECORDINGS.md.
 
-    files      files, folders, archives, compression      encodings  bytes → text
-    delimited  CSV          documents  JSON               tables     Parquet, Arrow
-    cells      a cell → a JSON value, by its field        shape      a row → event, outcome
-    part       one file     recording  all of them, in the order of time
+    files          files, folders, archives, compression    encodings    bytes → text
+    delimited      CSV         documents  JSON              tables       Parquet, Arrow
+    cells          a cell → a JSON value, by its field      row_mapping  a row → event, outcome
+    recorded_file  one file                                 recording    all of them, by time
 """
 
-from streams.recordings.part import Format
+from streams.recordings.recorded_file import Format
 from streams.recordings.recording import (
     Recording,
     Refusal,
@@ -19,7 +19,7 @@ from streams.recordings.recording import (
     recording_of,
 )
 from streams.recordings.report import Report
-from streams.recordings.topic import TopicReader
+from streams.recordings.topic_values import TopicReader
 
 __all__ = [
     "Format",

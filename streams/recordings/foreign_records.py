@@ -20,8 +20,8 @@ from schemas.personal_data import wire_name
 from streams.recordings.files import is_stored, stored_in
 from streams.recordings.report import Fault, Report
 from streams.recordings.report import Source as Read
-from streams.recordings.shape import Entry
-from streams.recordings.topic import TopicReader
+from streams.recordings.row_mapping import Entry
+from streams.recordings.topic_values import TopicReader
 
 SchemaReader = Callable[[list[bytes]], Schemas]
 """Returns the schemas that values in Confluent's wire format name."""

@@ -26,10 +26,10 @@ from streams.recordings.cells import Times
 from streams.recordings.documents import lines_of
 from streams.recordings.files import NotARecording, Stored, is_stored, stored_in
 from streams.recordings.foreign_records import ForeignRecords, SchemaReader, declared
-from streams.recordings.part import Columns, Format, Part
+from streams.recordings.recorded_file import Columns, Format, RecordedFile
 from streams.recordings.report import Fault, Report, Source, Unusable
-from streams.recordings.shape import Entry, Shape
-from streams.recordings.topic import Dated, TopicReader, TopicValue
+from streams.recordings.row_mapping import Entry, RowMapping
+from streams.recordings.topic_values import Dated, TopicReader, TopicValue
 
 Row = tuple[str, Mapping[str, Any]]
 """("event" | "outcome", fields)."""
@@ -90,7 +90,9 @@ def recording_of(
     opening = _Opening(use_case, format or Format(), read_topic, report, sort_topics=sort_topics)
     streams: list[Stream] = []
     for named, role in ((sources, "event" if outcomes else None), (outcomes, "outcome")):
-        foreign = [(each, found) for each in named if (found := declared(use_case, each))]
+        foreign = [
+            (each, declaration) for each in named if (declaration := declared(use_case, each))
+        ]
         for _, (source, where) in foreign:
             reader = ForeignRecords(use_case, source, read_topic, read_schemas, report)
             streams.append(partial(iter, reader.entries(where)))
@@ -196,7 +198,7 @@ class _Opening:
     def _topic(self, topic: str, role: str | None) -> Stream:
         source = Source(topic, "topic")
         self._report.sources.append(source)
-        shape = Shape(self._use_case, role, self._times, ".", self._report)
+        shape = RowMapping(self._use_case, role, self._times, ".", self._report)
         records = self._read_topic(topic)
         rows = (
             (placed.location, row)
@@ -234,20 +236,20 @@ class _Opening:
         self._report.note(f"Left alone: {reason}")
 
     def _part(self, stored: Stored, role: str | None) -> _Entries:
-        part = Part(stored, self._format, self._columns, self._report)
+        part = RecordedFile(stored, self._format, self._columns, self._report)
         kinds = ("events", "outcomes", "history")
         if part.captured and not part.captured.endswith(kinds):
             raise NotARecording(
                 f"{part.name} was captured from {part.captured}, neither events nor outcomes."
             )
         part.check(self._use_case, role)
-        shape = Shape(self._use_case, role, self._times, part.decimal, self._report)
+        shape = RowMapping(self._use_case, role, self._times, part.decimal, self._report)
         if part.read == "of_json":
             _check_json(part, shape)
         return _Entries(part, shape, self._report)
 
 
-def _check_json(part: Part, shape: Shape) -> None:
+def _check_json(part: RecordedFile, shape: RowMapping) -> None:
     """Raise `NotARecording` if none of the first objects is a record: JSON has no columns."""
     rows = [row for _, row in itertools.islice(part.rows(Report()), 20)]
     for row in rows:
@@ -293,7 +295,7 @@ def objects_in(value: bytes, report: Report) -> Iterator[tuple[int, Any]]:
 class _Entries:
     """The entries of one file, in its order."""
 
-    def __init__(self, part: Part, shape: Shape, report: Report) -> None:
+    def __init__(self, part: RecordedFile, shape: RowMapping, report: Report) -> None:
         self._part, self._shape, self._report = part, shape, report
         self._source = Source(part.name, part.format)
         report.sources.append(self._source)
@@ -311,7 +313,7 @@ class _Entries:
 def _items(
     name: str,
     rows: Iterable[tuple[str, Any]],
-    shape: Shape,
+    shape: RowMapping,
     read: str,
     source: Source,
     report: Report,

@@ -26,7 +26,7 @@ from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, namespace_of, runtime, standing_in
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.definition_span import DefinitionSpan
-from streams.replay.fold import Entry, Log, fold
+from streams.replay.journal_fold import Entry, Log, fold
 from streams.snapshots.fresh_task import fresh_task
 
 log = logging.getLogger("riverrun.redefining")
@@ -205,16 +205,16 @@ class LogsPast:
         record = self.definitions.records.get(definition)
         if record is None or record.runtime == runtime():
             return
-        said = (
+        message = (
             f"entries from {first} on, of definition {definition}, ran on {record.runtime}, not "
             f"{runtime()}"
         )
         if self.exact:
             raise Incompatible(
-                f"{said}: folded here they may give other numbers. Restore a snapshot of after "
+                f"{message}: folded here they may give other numbers. Restore a snapshot of after "
                 "them (Redis, RIVERRUN_ARCHIVE)"
             )
-        log.warning("%s; the state may differ in what they taught", said)
+        log.warning("%s; the state may differ in what they taught", message)
 
     def fresh(self, definition: str) -> PartitionTask:
         """Return a task of any definition that ever ran."""
@@ -265,10 +265,10 @@ def changes(loaded: LoadedUseCase, before: str, definitions: DefinitionHistory) 
     record = definitions.records.get(before)
     if record is None:
         return f"The source of {before} is not on the definitions topic."
-    found: list[Any] = []
+    lines: list[Any] = []
     if record.runtime != runtime():
-        found.append(f"It ran on {record.runtime}; here is {runtime()}.")
-    found += _changed_files(record, loaded)
+        lines.append(f"It ran on {record.runtime}; here is {runtime()}.")
+    lines += _changed_files(record, loaded)
     diff = list(
         difflib.unified_diff(
             record.source.splitlines(),
@@ -281,7 +281,7 @@ def changes(loaded: LoadedUseCase, before: str, definitions: DefinitionHistory) 
     )
     if len(diff) > DIFF_LINES:
         diff[DIFF_LINES:] = [f"… and {len(diff) - DIFF_LINES} lines more"]
-    return "\n".join([*found, *(diff or [f"{loaded.path.name} itself is the same."])])
+    return "\n".join([*lines, *(diff or [f"{loaded.path.name} itself is the same."])])
 
 
 def _changed_files(record: Definition, loaded: LoadedUseCase) -> list[str]:

@@ -65,7 +65,7 @@ class DefinitionHistory:
         """All that the topic holds; of one hash the newest record counts, those that may be run
         before all others. `trusted`: sources that may be run without a signature.
         """
-        found: dict[str, Definition] = {}
+        definitions: dict[str, Definition] = {}
         unread, sure, several = set(), set(), set()
         contents: dict[str, str] = {}
         key, texts = settings.snapshot_key(), frozenset(trusted)
@@ -83,28 +83,28 @@ class DefinitionHistory:
                     source = definition.source
                     signed = is_signed(value, record.headers, key)
                     if signed or source in texts:
-                        if name in sure and text_of(found[name].source) != text_of(source):
+                        if name in sure and text_of(definitions[name].source) != text_of(source):
                             several.add(name)
                         sure.add(name)
                     elif name in sure:
                         continue
-                    found[name] = definition
+                    definitions[name] = definition
                     if signed:  # to trust a source is not to trust what its files are said to hold
                         contents |= {f.sha256: f.content for f in definition.files if f.content}
-        for name, definition in found.items():
+        for name, definition in definitions.items():
             files = [
                 file.model_copy(update={"content": contents.get(file.sha256)})
                 for file in definition.files
             ]
-            found[name] = definition.model_copy(update={"files": files})
-        return cls(found, unread, found.keys() - sure, several)
+            definitions[name] = definition.model_copy(update={"files": files})
+        return cls(definitions, unread, definitions.keys() - sure, several)
 
     def loaded(self, definition: str) -> LoadedUseCase:
         """Run its source as it was; raises `Unprovable` if that is not to be had or fails here."""
-        found = self._loaded.get(definition)
-        if found is None:
-            found = self._loaded[definition] = self._load(definition)
-        return found
+        use_case = self._loaded.get(definition)
+        if use_case is None:
+            use_case = self._loaded[definition] = self._load(definition)
+        return use_case
 
     def _load(self, definition: str) -> LoadedUseCase:
         record = self.records.get(definition)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from streams.replay.definition_history import Unprovable
-from streams.replay.fold import Entry, Log
+from streams.replay.journal_fold import Entry, Log
 
 
 class DefinitionSpan:

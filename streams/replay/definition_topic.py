@@ -78,7 +78,8 @@ def is_signed(value: bytes, headers: Iterable[tuple[str, bytes]], key: bytes) ->
     """Whether a record carries the right signature."""
     right = signature(value, key)
     return any(
-        name == SIGNATURE and hmac.compare_digest(found or b"", right) for name, found in headers
+        name == SIGNATURE and hmac.compare_digest(header_value or b"", right)
+        for name, header_value in headers
     )
 
 

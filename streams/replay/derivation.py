@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from models.inputs.skipped_records import Place, Skip
+from models.inputs.skipped_records import InputOffset, Skip
 from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
 from streams.config.settings import Settings
 from streams.replay.definition_change import redefined
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.definition_span import DefinitionSpan
-from streams.replay.fold import Diverged, Entry, fold
+from streams.replay.journal_fold import Diverged, Entry, fold
 from streams.replay.kafka_log import log_of, read_versions
 from streams.snapshots.fresh_task import fresh_task
 
@@ -249,5 +249,5 @@ class _Watched:
         return self._task.marks
 
     @property
-    def wanted(self) -> dict[Place, Skip]:
+    def wanted(self) -> dict[InputOffset, Skip]:
         return self._task.wanted

@@ -20,7 +20,7 @@ from schemas.feature_keys import Served, place_key, served
 from streams.config.settings import Settings
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
-from streams.replay.fold import Diverged
+from streams.replay.journal_fold import Diverged
 from streams.replay.verify import differing
 
 
@@ -40,18 +40,18 @@ def stored_sample(
     """How many entities are stored, and so many of them, drawn evenly."""
     assert settings.redis_url is not None
     client: Any = redis.Redis.from_url(settings.redis_address(), socket_timeout=5)
-    place = place_key(use_case, settings.riverrun_topic_prefix)
+    prefix = place_key(use_case, settings.riverrun_topic_prefix)
     try:
-        keys = sorted(client.scan_iter(f"{place}:*", count=1_000))
+        keys = sorted(client.scan_iter(f"{prefix}:*", count=1_000))
         chosen = random.Random(seed).sample(keys, min(count, len(keys)))
-        found = []
+        entries = []
         for key in chosen:
             partition, value = client.hmget(key, "p", "v")
             if value is not None:
-                found.append(served(key.decode().removeprefix(f"{place}:"), partition, value))
+                entries.append(served(key.decode().removeprefix(f"{prefix}:"), partition, value))
     except (RedisError, OSError) as error:
         raise Unavailable(f"Redis at {settings.redis_place()} does not answer.") from error
-    return len(keys), found
+    return len(keys), entries
 
 
 async def compared(

@@ -22,7 +22,7 @@ from streams.config.check_result import CheckResult, bad, good
 from streams.config.settings import Settings
 from streams.kafka.input_partitions import located
 from streams.kafka.topic_reader import TopicReader
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from streams.topics.topic_admin import names_of
 from streams.topics.topic_identity import Identity
 

@@ -20,7 +20,7 @@ from streams.config.settings import Settings
 from streams.kafka.header_names import tolerate
 from streams.kafka.input_partitions import Input, located
 from streams.kafka.record_decoder import content
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 
 TAIL = (8, 128, 2_048, 32_768)  # offsets to look back over for the last journal entry
 REQUEST_MS = 20_000  # each is answered at once; another connection takes a silent one's place
@@ -128,10 +128,10 @@ class KafkaLog:
         while len(records) < count:
             record = await self._next(tp, None)
             if record is None or (not records and record.offset != first):
-                found = "nothing" if record is None else f"offset {record.offset}"
+                received = "nothing" if record is None else f"offset {record.offset}"
                 raise Incompatible(
-                    f"{tp.topic}[{tp.partition}] gave {found} where the journal has offset {first}:"
-                    " it was deleted by retention or the topic was made anew"
+                    f"{tp.topic}[{tp.partition}] gave {received} where the journal has offset "
+                    f"{first}: it was deleted by retention or the topic was made anew"
                 )
             records.append(record)
         return records
@@ -239,17 +239,17 @@ async def newest_entries(
     client: Mapping[str, Any], names: Mapping[str, str], partitions: Iterable[int]
 ) -> dict[int, Entry | None]:
     """Return where each of those partitions, or the learner, stands; `names` kind → topic."""
-    found: dict[int, Entry | None] = {}
+    entries: dict[int, Entry | None] = {}
     for number in partitions:
         learns = number == LEARNER
         journal = names["learning" if learns else "journal"]
         log = KafkaLog(client, journal=journal, inputs=[], partition=0 if learns else number)
         try:
             await log.start()
-            found[number] = await log.last()
+            entries[number] = await log.last()
         finally:
             await log.close()
-    return found
+    return entries
 
 
 def log_of(settings: Settings, names: Mapping[str, str], number: int, partitions: int) -> KafkaLog:

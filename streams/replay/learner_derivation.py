@@ -27,7 +27,7 @@ from streams.config.settings import Settings
 from streams.kafka.topic_reader import TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation
-from streams.replay.fold import Diverged
+from streams.replay.journal_fold import Diverged
 from streams.snapshots.model_transfer import pickled
 from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
 
@@ -66,8 +66,8 @@ async def verify_versions(
         if last is None:
             return verified
         async with TopicReader([names["models"]], settings) as topic:
-            for place in topic.of(names["models"]):
-                async for record in topic.records(place):
+            for topic_partition in topic.of(names["models"]):
+                async for record in topic.records(topic_partition):
                     compared.published.append(record)
         try:
             await derivation.to(last.seq + 1, compared.outputs)
@@ -149,5 +149,5 @@ class _Comparison:
 
 
 def _seq_of(record: Any) -> int:
-    found: int = orjson.loads(record.value)["seq"]
-    return found
+    seq: int = orjson.loads(record.value)["seq"]
+    return seq

@@ -23,7 +23,7 @@ from streams.config.settings import Settings
 from streams.kafka.topic_reader import Bounds, TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
-from streams.replay.fold import Diverged
+from streams.replay.journal_fold import Diverged
 from streams.replay.learner_derivation import verify_versions
 from streams.replay.prediction_lookup import Published, drawn, find
 

@@ -139,22 +139,22 @@ class Archive:
             for file in self._files.ls(folder, detail=True)
             if _NAME.search(file["name"])
         }
-        found, left = [], []
+        snapshots, left = [], []
         for path, header in self._headers(files).items():
             kept = None if isinstance(header, str) else _kept(header, path)
             if kept is not None and kept.partition == partition:
-                found.append(kept)
+                snapshots.append(kept)
             else:
                 why = header if isinstance(header, str) else "its name is not what its header says"
                 left.append(f"{path} ({why})")
         if left and problems is not None:
             files_are = "1 file is" if len(left) == 1 else f"{len(left):,} files are"
             problems.append(f"{files_are} passed over in the archive, the first {left[0]}")
-        found.sort(reverse=True)
-        if found:
-            newest = max(kept.written_s for kept in found)
+        snapshots.sort(reverse=True)
+        if snapshots:
+            newest = max(kept.written_s for kept in snapshots)
             self._written_s[partition] = max(self._written_s.get(partition, 0.0), newest)
-        return found
+        return snapshots
 
     def _headers(self, files: Mapping[str, int]) -> dict[str, Header | str]:
         """Each file's signed header, or why it has none; read once, from its end."""
@@ -166,11 +166,11 @@ class Archive:
             )
             short: dict[str, int] = {}
             for path, end in zip(due, ends, strict=True):
-                found = self._header(end, files[path])
-                if isinstance(found, int):
-                    short[path] = found
+                header = self._header(end, files[path])
+                if isinstance(header, int):
+                    short[path] = header
                 else:
-                    self._known[path, files[path]] = found
+                    self._known[path, files[path]] = header
             due = short
         return {path: self._known[path, size] for path, size in files.items()}
 
@@ -280,15 +280,15 @@ def _kept(header: Header, path: str) -> Kept | None:
 def outlived(kept: Iterable[Kept], now_s: float) -> list[Kept]:
     """Those of one partition that are not kept any longer."""
     newest_first = sorted(kept, reverse=True)
-    begun = {found.definition: found.path for found in newest_first}  # the oldest of each
+    begun = {snapshot.definition: snapshot.path for snapshot in newest_first}  # the oldest of each
     days: set[int] = set()
     gone = []
-    for place, found in enumerate(newest_first):
-        age_s, day = now_s - found.written_s, int(found.written_s // 86_400)
-        if begun[found.definition] == found.path and len(begun) > 1:
+    for index, snapshot in enumerate(newest_first):
+        age_s, day = now_s - snapshot.written_s, int(snapshot.written_s // 86_400)
+        if begun[snapshot.definition] == snapshot.path and len(begun) > 1:
             continue
-        if place >= LEAST and age_s > ALL_S and (age_s > DAILY_S or day in days):
-            gone.append(found)
+        if index >= LEAST and age_s > ALL_S and (age_s > DAILY_S or day in days):
+            gone.append(snapshot)
         else:
             days.add(day)
     return gone

@@ -16,9 +16,9 @@ def beside(work: Callable[[], Found], then: Callable[[Found], None]) -> None:
     loop = asyncio.get_running_loop()
 
     def run() -> None:
-        found = work()
+        result = work()
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(then, found)
+            loop.call_soon_threadsafe(then, result)
 
     threading.Thread(target=run, name="snapshot", daemon=True).start()
 
@@ -33,10 +33,10 @@ async def awaited(work: Callable[[], Found]) -> Found:
         except BaseException as error:
             return None, error
 
-    def then(found: tuple[Any, BaseException | None]) -> None:
+    def then(result: tuple[Any, BaseException | None]) -> None:
         if future.cancelled():
             return
-        value, error = found
+        value, error = result
         if error is None:
             future.set_result(value)
         else:

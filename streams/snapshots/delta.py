@@ -143,7 +143,7 @@ def check_fits(header: Header, task: PartitionTask, origin: Origin) -> None:
     River.
     """
     mine = versions()
-    found = {
+    pairs = {
         "group": (header.origin.group, origin.group),
         "Kafka cluster": (header.origin.cluster, origin.cluster),
         "journal": (header.origin.journal, origin.journal),
@@ -154,7 +154,7 @@ def check_fits(header: Header, task: PartitionTask, origin: Origin) -> None:
         "River": (header.river, mine["river"]),
         "Python": (_minor(header.python), _minor(mine["python"])),
     }
-    wrong = [f"{name} is {was}, not {now}" for name, (was, now) in found.items() if was != now]
+    wrong = [f"{name} is {was}, not {now}" for name, (was, now) in pairs.items() if was != now]
     if wrong:
         raise Unusable(f"its {', its '.join(wrong)}")
 

@@ -66,9 +66,9 @@ class Child:
             time.sleep(_LOOK_S)
         if status:
             self.file.seek(0)
-            said = self.file.read().decode("utf-8", "replace") if os.WIFEXITED(status) else ""
+            message = self.file.read().decode("utf-8", "replace") if os.WIFEXITED(status) else ""
             code = os.waitstatus_to_exitcode(status)
-            raise Unavailable(f"the snapshot's process ended with {code}: {said[-500:]}")
+            raise Unavailable(f"the snapshot's process ended with {code}: {message[-500:]}")
         return usage.ru_utime + usage.ru_stime
 
     def data(self) -> mmap.mmap:

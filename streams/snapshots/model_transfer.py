@@ -48,13 +48,13 @@ def packed(task: PartitionTask | LearnerTask, model: str) -> bytes:
     return state
 
 
-def pickled(found: Any) -> bytes:
+def pickled(value: Any) -> bytes:
     """Return an object as a pickle, however deep it is nested."""
     try:
-        return pickle.dumps(found, PROTOCOL)
+        return pickle.dumps(value, PROTOCOL)
     except RecursionError:
         # From Python 3.12 on C code has a limit of its own, whatever the stack; this is slow.
-        return pickle._dumps(found, PROTOCOL)  # type: ignore[attr-defined,no-any-return]
+        return pickle._dumps(value, PROTOCOL)  # type: ignore[attr-defined,no-any-return]
 
 
 def pieces(of: str, state: bytes) -> Iterator[StateChunk]:
@@ -88,7 +88,7 @@ def _read(case: UseCase, state: bytes) -> Stored:
         data = unpacker.decompress(state, STATE_BYTES_MAX)
         if not unpacker.eof:
             raise Malformed(f"the state has more than {STATE_BYTES_MAX} bytes, or is cut off")
-        found: Any = unpickle([data], Allowed(case.models.values(), case.event.__module__))
-        return Stored(*found)
+        fields: Any = unpickle([data], Allowed(case.models.values(), case.event.__module__))
+        return Stored(*fields)
     except (Refused, zlib.error, TypeError) as error:
         raise Malformed(f"the state cannot be read: {error}") from error

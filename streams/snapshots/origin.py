@@ -44,5 +44,5 @@ async def _asked(settings: Settings, group: str, journal: str) -> Origin:
         await admin.close()
     async with Topics(settings.kafka_client()) as topics:
         identity = (await topics.identities([journal])).get(journal)
-    found = b"" if identity is None or identity.id is None else identity.id
-    return Origin(group, cluster or "", found.hex())
+    topic_id = b"" if identity is None or identity.id is None else identity.id
+    return Origin(group, cluster or "", topic_id.hex())

@@ -65,16 +65,16 @@ class RedisStore:
 
     def head(self) -> bytes | None:
         """Return the signed header; None if there is none."""
-        found: bytes | None = self._client.hget(self.key, HEAD)
-        return found
+        head: bytes | None = self._client.hget(self.key, HEAD)
+        return head
 
     def part(self, header: Header, name: str) -> list[bytes]:
         """One part in its pieces, unchecked."""
         fields = _fields(name, header.parts[name].size)
-        found = [self._client.hget(self.key, field) for field in fields]
-        if None in found:
+        pieces = [self._client.hget(self.key, field) for field in fields]
+        if None in pieces:
             raise Unusable(f"its part {name} is missing")
-        return found
+        return pieces
 
     def write(
         self,
@@ -127,9 +127,9 @@ class RedisStore:
         """Make a change at once, if the head is still `over`; else `Outrun`."""
         with self._client.pipeline(transaction=True) as pipe:
             pipe.watch(self.key)
-            found = pipe.hget(self.key, HEAD)
-            if found != over:
-                raise Outrun(found)
+            head = pipe.hget(self.key, HEAD)
+            if head != over:
+                raise Outrun(head)
             pipe.multi()
             change(pipe)
             try:

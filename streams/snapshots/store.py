@@ -113,8 +113,8 @@ class Snapshots:
             return await self._begin(partition)
         if not await awaited(partial(self._is_far_ahead, partition, at_hand)):
             return at_hand
-        found = await self._begin(partition)
-        return found if found.seq > at_hand.seq else at_hand
+        task = await self._begin(partition)
+        return task if task.seq > at_hand.seq else at_hand
 
     def _is_far_ahead(self, partition: int, at_hand: PartitionTask) -> bool:
         head = self._head(partition, [])
@@ -133,26 +133,26 @@ class Snapshots:
         return await self._begin(partition, because)
 
     async def _begin(self, partition: int, because: str | None = None) -> PartitionTask:
-        found = await awaited(partial(self._load, partition, because is not None))
+        loaded = await awaited(partial(self._load, partition, because is not None))
         keeper = self._keepers[partition]
-        self._definitions[partition] = found.task.definition
-        keeper.begin(found.task, found.head, found.header)
-        problems = [because, *found.problems] if because else found.problems
-        keeper.source = "; ".join([found.source, *problems])
+        self._definitions[partition] = loaded.task.definition
+        keeper.begin(loaded.task, loaded.head, loaded.header)
+        problems = [because, *loaded.problems] if because else loaded.problems
+        keeper.source = "; ".join([loaded.source, *problems])
         for problem in problems:
-            log.warning("%s: %s; going on from %s", title_of(partition), problem, found.source)
-        log.info("%s: recovering from %s", title_of(partition), found.source)
-        return found.task
+            log.warning("%s: %s; going on from %s", title_of(partition), problem, loaded.source)
+        log.info("%s: recovering from %s", title_of(partition), loaded.source)
+        return loaded.task
 
     def _load(self, partition: int, again: bool) -> Loaded:
         problems: list[str] = []
         self._here = self._origin()
         head = self._head(partition, problems)
         kept = self._kept(partition, problems)
-        found = None if again else self._from_redis(partition, head, kept, problems)
-        if found is None:
-            found = self._from_archive(partition, head, kept, problems)
-        return found or Loaded(self._make(partition), head, None, "the log", problems)
+        loaded = None if again else self._from_redis(partition, head, kept, problems)
+        if loaded is None:
+            loaded = self._from_archive(partition, head, kept, problems)
+        return loaded or Loaded(self._make(partition), head, None, "the log", problems)
 
     def _head(self, partition: int, problems: list[str]) -> bytes | None:
         deadline = time.monotonic() + PATIENCE_S
@@ -175,7 +175,8 @@ class Snapshots:
         except Exception as error:  # whatever a file system raises
             problems.append(f"the archive cannot be read ({error})")
             return []
-        return [found for found in kept if found.path not in self._tried[partition]][:TRIES]
+        tried = self._tried[partition]
+        return [snapshot for snapshot in kept if snapshot.path not in tried][:TRIES]
 
     def _from_redis(
         self, partition: int, head: bytes | None, kept: list[Kept], problems: list[str]
@@ -207,19 +208,19 @@ class Snapshots:
         self, partition: int, head: bytes | None, kept: list[Kept], problems: list[str]
     ) -> Loaded | None:
         assert self._archive is not None or not kept
-        for found in kept:
-            self._tried[partition].add(found.path)
+        for snapshot in kept:
+            self._tried[partition].add(snapshot.path)
             task = self._make(partition)
             try:
                 assert self._archive is not None
-                self._archive.restore(found, task, self._allowed)
+                self._archive.restore(snapshot, task, self._allowed)
             except Unusable as error:
-                problems.append(f"the snapshot {found.path} is not used: {error}")
+                problems.append(f"the snapshot {snapshot.path} is not used: {error}")
                 continue
             except Exception as error:  # whatever a file system raises
-                problems.append(f"the snapshot {found.path} cannot be read: {error}")
+                problems.append(f"the snapshot {snapshot.path} cannot be read: {error}")
                 continue
-            return Loaded(task, head, None, f"the archive, entry {found.seq}", problems)
+            return Loaded(task, head, None, f"the archive, entry {snapshot.seq}", problems)
         return None
 
     def _hash(self, partition: int) -> RedisStore:
@@ -344,15 +345,16 @@ class Snapshots:
         return header.seq if header is not None and header.origin == self._origin() else -1
 
     def _outrun(
-        self, found: bytes | None, over: bytes | None, mine: Header
+        self, stored_head: bytes | None, over: bytes | None, mine: Header
     ) -> tuple[bytes | None, str]:
         """Return (the head to go over next time, why it was not written)."""
-        if found is None:
+        if stored_head is None:
             return None, "Redis has lost the snapshot; the next one is whole"
-        seq = self._seq(found)
+        seq = self._seq(stored_head)
         if seq > mine.seq:
             return over, "another worker's snapshot is ahead"
-        return found, "another snapshot is stored than this was to build on; the next one is whole"
+        why = "another snapshot is stored than this was to build on; the next one is whole"
+        return stored_head, why
 
     def _done(
         self, partition: int, keeper: SnapshotSchedule, forked_s: float, outcome: Outcome

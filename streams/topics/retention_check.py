@@ -27,9 +27,9 @@ async def refuse_gap(names: Mapping[str, str], settings: Settings) -> None:
     configs = await configs_of([names[kind] for kind in kinds], settings)
     interval_s = settings.riverrun_archive_interval_s if settings.riverrun_archive else None
     wrong = [
-        found
+        gap
         for kind in kinds
-        if (found := fault(kind, names[kind], configs.get(names[kind], {}), interval_s))
+        if (gap := fault(kind, names[kind], configs.get(names[kind], {}), interval_s))
     ]
     if wrong:
         raise Incompatible("State could not be rebuilt from the log:\n" + "\n".join(wrong))

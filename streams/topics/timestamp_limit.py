@@ -64,11 +64,11 @@ async def configs_of(topics: list[str], settings: Settings) -> dict[str, dict[st
     await admin.start()
     try:
         asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in dict.fromkeys(topics)]
-        found: dict[str, dict[str, str]] = {}
+        configs: dict[str, dict[str, str]] = {}
         for response in await admin.describe_configs(asked):
             for _, _, _, name, entries in response.resources:
-                found[name] = {entry[0]: entry[1] for entry in entries}
-        return found
+                configs[name] = {entry[0]: entry[1] for entry in entries}
+        return configs
     finally:
         await admin.close()
 

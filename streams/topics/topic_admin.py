@@ -44,12 +44,12 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:
         await admin.start()
-        found = await _partitions(admin, names)
-        partitions = found.get("events", use_case.partitions)
-        _check(use_case, names, found, partitions)
+        counts = await _partitions(admin, names)
+        partitions = counts.get("events", use_case.partitions)
+        _check(use_case, names, counts, partitions)
         shared = SHARED_CATALOGUE if use_case.is_shared(partitions) else ()
         sources = SOURCE_CATALOGUE if use_case.sources else ()
-        missing = [topic for topic in (*CATALOGUE, *shared, *sources) if topic.kind not in found]
+        missing = [topic for topic in (*CATALOGUE, *shared, *sources) if topic.kind not in counts]
         if missing:
             made = partitions, ahead_ms(use_case)
             await _create(admin, names, missing, made, await _replicas(admin))
@@ -67,14 +67,14 @@ async def partitions_of(use_case: UseCase, settings: Settings) -> int:
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:
         await admin.start()
-        found = await _partitions(admin, {"events": names["events"]})
+        counts = await _partitions(admin, {"events": names["events"]})
     except (KafkaConnectionError, OSError) as error:
         raise _no_answer(settings, error) from error
     finally:
         await admin.close()
-    if "events" not in found:
+    if "events" not in counts:
         raise Unavailable(f"There is no topic {names['events']}: `riverrun worker` creates it.")
-    return found["events"]
+    return counts["events"]
 
 
 def _no_answer(settings: Settings, error: Exception) -> Unavailable:
@@ -91,12 +91,12 @@ async def _partitions(admin: Any, names: Mapping[str, str]) -> dict[str, int]:
 
 
 def _check(
-    use_case: UseCase, names: Mapping[str, str], found: Mapping[str, int], partitions: int
+    use_case: UseCase, names: Mapping[str, str], counts: Mapping[str, int], partitions: int
 ) -> None:
     wrong = [
-        f"{names[topic.kind]} has {found[topic.kind]}"
+        f"{names[topic.kind]} has {counts[topic.kind]}"
         for topic in CATALOGUE
-        if topic.partitioned and found.get(topic.kind, partitions) != partitions
+        if topic.partitioned and counts.get(topic.kind, partitions) != partitions
     ]
     if wrong:
         raise Incompatible(
@@ -174,8 +174,8 @@ async def delete(names: Mapping[str, str], settings: Settings) -> None:
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:
         await admin.start()
-        found = await _partitions(admin, names)
-        await admin.delete_topics(sorted(names[kind] for kind in found))
+        counts = await _partitions(admin, names)
+        await admin.delete_topics(sorted(names[kind] for kind in counts))
     except KafkaError as error:
         raise Unavailable(f"the topics could not be removed: {error}") from error
     finally:

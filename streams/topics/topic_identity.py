@@ -165,11 +165,11 @@ class Topics:
                 answer = await self._client.send(node, _TopicsRequest(names))
         except (KafkaError, OSError, TimeoutError) as error:
             raise Unavailable(f"Kafka does not say which topics it has ({error!r})") from error
-        found = {}
+        identities = {}
         for topic in answer.topics:
             has_id = answer.API_VERSION >= _MetadataResponse_v10.API_VERSION
             error_code, name, id = topic[0], topic[1], topic[2] if has_id else None
             partitions = topic[4] if has_id else topic[3]
             if not error_code:
-                found[name] = Identity(None if id == NO_ID else id, len(partitions))
-        return found
+                identities[name] = Identity(None if id == NO_ID else id, len(partitions))
+        return identities

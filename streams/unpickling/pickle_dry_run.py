@@ -167,10 +167,10 @@ class StandIns:
 
     def of(self, module: str, name: str, real: Any) -> Any:
         """Return the stand-in for `real`, which has that name."""
-        place = module, name
-        if place not in self._made:
-            self._made[place] = self._make(module, name, real)
-        return self._made[place]
+        key = module, name
+        if key not in self._made:
+            self._made[key] = self._make(module, name, real)
+        return self._made[key]
 
     def _make(self, module: str, name: str, real: Any) -> Any:
         if module == "builtins" and name in BUILTIN:
@@ -206,7 +206,7 @@ def _plainly(*args: Any) -> Any:
 def _kind_of(real: type[Any], called: bool) -> Any:
     base = next((plain for plain in PLAIN if issubclass(real, plain)), None)
     reduces = (inspect.getattr_static(real, name) for name in ("__reduce__", "__reduce_ex__"))
-    own = called or any(getattr(found, "__objclass__", None) is not object for found in reduces)
+    own = called or any(getattr(method, "__objclass__", None) is not object for method in reduces)
     body: dict[str, Any] = {
         "__slots__": (),
         "known": set(),
@@ -238,10 +238,10 @@ class _Double:
         self.name, self._call = name, call
 
     def __call__(self, *args: Any) -> Any:
-        found = self._call(*args)
-        if found is None:
+        result = self._call(*args)
+        if result is None:
             raise Forbidden(f"it calls {self.name} with what no state has")
-        return found
+        return result
 
 
 # What a listed callable's double says to its arguments: what it makes, or None.
@@ -288,8 +288,8 @@ class _Dtype:
 
 
 def _dtype(text: Any, *_: Any) -> Any:
-    found = _DTYPE.fullmatch(text) if type(text) is str else None
-    return None if found is None else _Dtype(text, found[2])
+    match = _DTYPE.fullmatch(text) if type(text) is str else None
+    return None if match is None else _Dtype(text, match[2])
 
 
 def _array_state(state: Any) -> bool:

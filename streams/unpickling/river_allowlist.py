@@ -29,13 +29,13 @@ def installed() -> list[str]:
     """Return the same of the River that is installed, as lines."""
     import river
 
-    found: set[str] = set()
+    lines: set[str] = set()
     for module in pkgutil.walk_packages(river.__path__, "river.", onerror=lambda name: None):
         if not _left_out(module.name):
-            found.update(_classes(module.name))
+            lines.update(_classes(module.name))
     # Its compiled part is a package that cannot be walked.
-    found.update(line for part in ("drift", "stats", "vectordict") for line in _compiled(part))
-    return sorted(found)
+    lines.update(line for part in ("drift", "stats", "vectordict") for line in _compiled(part))
+    return sorted(lines)
 
 
 def _left_out(module: str) -> bool:
@@ -48,9 +48,9 @@ def _classes(module_name: str) -> Iterator[str]:
     module = importlib.import_module(module_name)
     pending = [value for value in vars(module).values() if _is_of(value, module_name)]
     while pending:
-        found = pending.pop()
-        yield f"{module_name} {found.__qualname__}"
-        pending.extend(value for value in vars(found).values() if _is_of(value, module_name))
+        cls = pending.pop()
+        yield f"{module_name} {cls.__qualname__}"
+        pending.extend(value for value in vars(cls).values() if _is_of(value, module_name))
 
 
 def _is_of(value: object, module: str) -> bool:

@@ -74,7 +74,8 @@ _OURS = {
     "models.stats.block_histograms": "CategorySummary NumericSummary",
     "models.stats.block_totals": "MeanSummary MissingSummary VolumeSummary",
     "models.stats.breaker_rules": "Breaker Difference Usual UsualSize",
-    "models.stats.confidence_sequence": "Comparison Spread StrictCapital Wager",
+    "models.stats.betting": "Spread StrictCapital Wager",
+    "models.stats.confidence_sequence": "Comparison",
     "models.stats.adaptive_conformal": "IntervalTracker Offsets SetTracker",
     "models.stats.running_mean": "GroupSquares RunningMean",
     "models.attribution.contributions": "Means",
@@ -147,10 +148,10 @@ class Allowed:
                 f"a snapshot names {module}.{name}, which none of this use case's may: it is not "
                 "loaded"
             )
-        found = None if module == self._module else _imported(module)
+        target = None if module == self._module else _imported(module)
         for part in name.split("."):
-            found = self._own[part] if found is None else getattr(found, part)
-        return found
+            target = self._own[part] if target is None else getattr(target, part)
+        return target
 
     def _method(self, owner: Any, name: str) -> Any:
         if owner is not str or name != "lower":
@@ -208,9 +209,9 @@ class _Spy(_InPython):  # type: ignore[misc]  # it is not typed
 
     def find_class(self, module: str, name: str) -> Any:
         self.names.add((module, name))
-        found = super().find_class(module, name)
-        self._of[id(found)] = module, name
-        return found
+        target = super().find_class(module, name)
+        self._of[id(target)] = module, name
+        return target
 
     def load_reduce(self) -> None:
         call, args = self.stack[-2:]
@@ -231,21 +232,21 @@ class _Frames:
 
     def read(self, size: int) -> bytes:
         self._breathe()
-        found = self._some(size)
-        while len(found) < size and self._rest:
-            found += self._some(size - len(found))
-        return found
+        data = self._some(size)
+        while len(data) < size and self._rest:
+            data += self._some(size - len(data))
+        return data
 
     def readinto(self, into: Any) -> int:
-        found = self.read(len(into))
-        into[: len(found)] = found
-        return len(found)
+        data = self.read(len(into))
+        into[: len(data)] = data
+        return len(data)
 
     def readline(self) -> bytes:
-        found = b""
-        while self._rest and not found.endswith(b"\n"):
-            found += self._some(1)
-        return found
+        line = b""
+        while self._rest and not line.endswith(b"\n"):
+            line += self._some(1)
+        return line
 
     def _some(self, size: int) -> bytes:
         if not self._rest:

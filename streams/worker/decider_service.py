@@ -125,11 +125,11 @@ class _Session:
 
     async def _recorded(self) -> dict[float, tuple[int, ...]]:
         """Blocks that were released before, and of which partitions."""
-        found: dict[float, tuple[int, ...]] = {}
+        blocks: dict[float, tuple[int, ...]] = {}
         for topic_partition in self.reader.of(self.names["verdicts"]):
-            async for _, said in self.reader.rows("verdicts", topic_partition):
-                found[seconds(said["block_start"])] = tuple(said["partitions"])
-        return found
+            async for _, row in self.reader.rows("verdicts", topic_partition):
+                blocks[seconds(row["block_start"])] = tuple(row["partitions"])
+        return blocks
 
     async def _release(self, known: set[float], idle: Sequence[int] = ()) -> None:
         for block in self.assembly.release(idle):

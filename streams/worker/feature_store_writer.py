@@ -173,11 +173,11 @@ class FeatureStoreWriter:
         if not have:
             await asyncio.sleep(TICK_S)
             return
-        found = await consumer.getmany(timeout_ms=int(TICK_S * 1000), max_records=BATCH_MAX)
-        for place, records in found.items():
-            if not self._take(place.partition, records):
-                await self._go_to_place(consumer, place.partition)
-        if not found:
+        batches = await consumer.getmany(timeout_ms=int(TICK_S * 1000), max_records=BATCH_MAX)
+        for topic_partition, records in batches.items():
+            if not self._take(topic_partition.partition, records):
+                await self._go_to_place(consumer, topic_partition.partition)
+        if not batches:
             await self._rest(consumer, have)
 
     async def _rest(self, consumer: Any, have: list[int]) -> None:

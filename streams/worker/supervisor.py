@@ -37,7 +37,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
-class _Place:
+class _Slot:
     """One worker's: its process, and when the next is due if it has none."""
 
     pid: int | None = None
@@ -58,7 +58,7 @@ class Supervisor:
     ) -> None:
         self._work = work
         self._names = names or [""] * count
-        self._places = [_Place() for _ in range(count)]
+        self._slots = [_Slot() for _ in range(count)]
         self._ending = False
         self._code = 0
 
@@ -77,7 +77,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in _SIGNALS:
             signal.signal(number, self._end)
-        while any(place.pid or place.due is not None for place in self._places):
+        while any(slot.pid or slot.due is not None for slot in self._slots):
             self._start_due()
             self._sleep()
             self._reap()
@@ -85,54 +85,54 @@ class Supervisor:
 
     def _end(self, number: int, _: object) -> None:
         self._ending = True
-        for place in self._places:
-            place.due = None
-            if place.pid is not None:
-                os.kill(place.pid, number)
+        for slot in self._slots:
+            slot.due = None
+            if slot.pid is not None:
+                os.kill(slot.pid, number)
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        for n, place in enumerate(self._places):
-            if place.due is None or place.due > now or self._ending:
+        for n, slot in enumerate(self._slots):
+            if slot.due is None or slot.due > now or self._ending:
                 continue
-            place.due, place.began = None, now
+            slot.due, slot.began = None, now
             # A signal between fork and here would miss the child: it waits until the pid is known.
             signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
             pid = os.fork()
             if not pid:
                 self._be_worker(n)
-            place.pid = pid
+            slot.pid = pid
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def _sleep(self) -> None:
         now = time.monotonic()
-        waits = [place.due - now for place in self._places if place.due is not None]
+        waits = [slot.due - now for slot in self._slots if slot.due is not None]
         timeout = max(0.0, min(waits)) if waits else None
         if select.select([self._wakeup[0]], [], [], timeout)[0]:
             os.read(self._wakeup[0], 4_096)
 
     def _reap(self) -> None:
-        for n, place in enumerate(self._places):
-            if place.pid is None:
+        for n, slot in enumerate(self._slots):
+            if slot.pid is None:
                 continue
-            pid, status = os.waitpid(place.pid, os.WNOHANG)
+            pid, status = os.waitpid(slot.pid, os.WNOHANG)
             if pid:
-                place.pid = None
-                self._ended(n, place, os.waitstatus_to_exitcode(status))
+                slot.pid = None
+                self._ended(n, slot, os.waitstatus_to_exitcode(status))
 
-    def _ended(self, n: int, place: _Place, code: int) -> None:
-        lived_s = time.monotonic() - place.began
+    def _ended(self, n: int, slot: _Slot, code: int) -> None:
+        lived_s = time.monotonic() - slot.began
         if self._ending and -code in _SIGNALS:
             code = 0  # it was told so before it had begun to listen
-        place.settled = place.settled or lived_s >= SETTLED_S or code < 0
-        if self._ending or not place.settled or not (code < 0 or code in AGAIN):
+        slot.settled = slot.settled or lived_s >= SETTLED_S or code < 0
+        if self._ending or not slot.settled or not (code < 0 or code in AGAIN):
             self._code = max(self._code, abs(code))
             return
-        place.delay_s = 0.0 if lived_s >= SETTLED_S else _longer(place.delay_s)
-        place.due = time.monotonic() + place.delay_s
-        said = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+        slot.delay_s = 0.0 if lived_s >= SETTLED_S else _longer(slot.delay_s)
+        slot.due = time.monotonic() + slot.delay_s
+        ending = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
         who = f"{n} of {self._names[n]}" if self._names[n] else str(n)
-        log.warning("worker %s %s; again in %.1f s", who, said, place.delay_s)
+        log.warning("worker %s %s; again in %.1f s", who, ending, slot.delay_s)
 
     def _be_worker(self, n: int) -> None:
         code = os.EX_SOFTWARE

@@ -40,7 +40,7 @@ from streams.partition.ports import (
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner, State
 from streams.partition.shared_topic import SharedReader
-from streams.replay.fold import Diverged
+from streams.replay.journal_fold import Diverged
 from streams.sources.relay_service import RelayService
 from streams.telemetry.health_server import HealthServer
 from streams.telemetry.measurements import Measurements

@@ -14,7 +14,7 @@ from schemas.topics import INPUTS
 from streams.config.naming import transactional_id
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.ports import FreshStore, Pace, PartitionTask, SnapshotStore, Wiring
-from streams.replay.fold import rolled
+from streams.replay.journal_fold import rolled
 from streams.replay.kafka_log import KafkaLog
 from streams.sources.relay_plan import RelayPlan
 from streams.worker.feature_store_writer import FeatureStoreWriter

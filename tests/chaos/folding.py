@@ -14,7 +14,7 @@ from schemas.topics import INPUTS
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.replay.definition_history import DefinitionHistory
-from streams.replay.fold import fold
+from streams.replay.journal_fold import fold
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.learner_derivation import verify_versions
 from streams.snapshots.fresh_task import fresh_task

@@ -22,7 +22,7 @@ from models.inputs.decoder import KIND_HEADER
 from models.inputs.skipped_records import Skip
 from models.task.learner_task import LEARNER
 from models.task.partition_task import PartitionTask
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from tests.simulation.broker import Record
 from tests.simulation.store import restore
 from tests.support.one_partition import dump
@@ -108,7 +108,9 @@ class Safety:
         given: dict[str, list[Any]] = {kind: [] for kind in KINDS}
         inputs = [iter(self._records(*tp)) for _, tp in world.inputs(number)]
         for entry in entries:
-            skips = {skip.place: skip for skip in (Skip(**one) for one in entry.skipped or ())}
+            skips = {
+                skip.input_offset: skip for skip in (Skip(**one) for one in entry.skipped or ())
+            }
             for index, _, count, _ in entry.runs:
                 for _ in range(count):
                     record = next(inputs[index])

@@ -16,7 +16,7 @@ from streams.kafka.transactional_writer import TransactionalWriter
 from streams.partition.intake import Intake
 from streams.partition.recovery import KeptState, Recovery
 from streams.partition.runner import PartitionRunner
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from tests.simulation.store import Store
 
 POISON = b'"poison":true'

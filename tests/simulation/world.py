@@ -21,7 +21,7 @@ from models.values.durations import minutes
 from schemas.topics import INPUTS, topic_names
 from streams.partition.ports import Pace
 from streams.partition.runner import State
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from streams.worker.worker import AGAIN, BUG, CLEAN, DECIDE
 from tests.simulation.broker import Kafka, Message, Transaction
 from tests.simulation.checks import Safety
@@ -222,7 +222,7 @@ class World:
             await asyncio.sleep(1.0)
             for process in self._alive():
                 for number, partition in process.worker.partitions.items():
-                    place = partition._halting.suspect.place
+                    place = partition._halting.suspect.input_offset
                     if partition.state is State.HALTED and place is not None:
                         self._set_aside(number, place)
 

@@ -18,7 +18,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.replay.fold import Entry, fold
+from streams.replay.journal_fold import Entry, fold
 from streams.replay.kafka_log import KafkaLog
 from tests.support.forked import Forked
 from tests.support.ledger import Ledger

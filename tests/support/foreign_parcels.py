@@ -67,7 +67,9 @@ class ForeignProducer:
     """Publishes rows of `parcels` as their owners would; outcomes name the depot if `keyed`."""
 
     def __init__(self, servers: str, prefix: str, *, keyed: bool = True) -> None:
-        self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 5})
+        # Idempotent, so that what is tried again, as on topics that are new, keeps its order.
+        settings = {"bootstrap.servers": servers, "enable.idempotence": True}
+        self._producer = Producer(settings)
         self._prefix = prefix
         self._keyed = keyed
         self._depots: dict[str, str] = {}

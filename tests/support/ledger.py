@@ -131,7 +131,7 @@ class Ledger:
     def set_aside(self, index: int, record: Any, skip: Any) -> list[Output]:
         """Advance by one record, of which no more than its place is taken."""
         self._take(index, record)
-        self.wanted.pop(skip.place, None)
+        self.wanted.pop(skip.input_offset, None)
         self._skipped.append(skip._asdict())
         return [Output("dead-letter", None, b"%d/%d" % (index, record.offset))]
 

@@ -19,7 +19,7 @@ from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import Fenced, Limits
 from streams.partition.ports import Pace, Wiring
 from streams.partition.runner import PartitionRunner
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from tests.support.ledger import Ledger
 
 QUICK = Pace(

@@ -87,8 +87,8 @@ def _drafted(name: str, source: str, label: str, key: str | None) -> str:
     from models.validation.simple_rules import joined, ranked
     from streams.offline.use_case_draft import drafted
     from streams.recordings import Report
-    from streams.recordings.part import Format
-    from streams.recordings.plain import rows_of
+    from streams.recordings.recorded_file import Format
+    from streams.recordings.unmapped_rows import rows_of
 
     if not is_stored(source):
         raise ConfigError(f"There is no file {source}.", hint="Name a file or a folder.")

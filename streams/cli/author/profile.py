@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Column
 
+from models.formats.payload import Schemas
+from models.validation.check_names import TOPIC
 from models.validation.data_profile import Profile
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
 from streams.cli.shared.recording_options import FormatOptions, Outcomes, print_report, topic_reader
-from streams.cli.shared.terminal import Table, as_json, data
+from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.config.settings import Settings
 from streams.recordings import Report
 from streams.recordings.cells import TIME_EXAMPLE
+from streams.recordings.files import is_stored
+from streams.registry.known_schemas import schemas_of
 
 TOPIC_MAX = 100_000
 LABELLED_MAX = 20_000
@@ -42,19 +48,21 @@ def profile(
     """Profile data before there is a model: fields, types, ranges, time, keys, label delays.
 
     With --label, say which simple rule predicts it best: what every model has to beat. Any
-    recording: files, folders, topics. Example: `riverrun profile visits.csv --label minutes`
+    recording: files, folders, topics. Of a topic of others, or TOPIC=FILE, it proposes the source
+    that would adopt it. Example: `riverrun profile visits.csv --label minutes`
     """
     data_profile, read = Profile(time=time, id=id), Report()
     labelled_rows: list[Any] = []
     names = () if time is None else (time,)
 
     def rows(sources: list[str]) -> Iterator[Any]:
-        from streams.recordings.plain import rows_of
+        from streams.recordings.unmapped_rows import rows_of
 
         reader = topic_reader(limit or TOPIC_MAX)
         return islice(rows_of(sources, reader, options.format, names, read), limit)
 
-    for row in rows(source):
+    proposals = [found for each in source if (found := _proposal(each)) is not None]
+    for row in rows([_where(each) for each in source]):
         labelled = outcomes is None and row.get("outcome_time") not in (None, "")
         if not labelled or row.get(data_profile.time or "event_time") not in (None, ""):
             data_profile.event(row)
@@ -65,17 +73,72 @@ def profile(
     for row in rows(outcomes or []):
         data_profile.outcome(row)
     print_report(read)
-    if read.refused and not data_profile.records and not data_profile.outcomes:
+    unread = read.refused and not data_profile.records and not data_profile.outcomes
+    if unread and not proposals:
         raise ConfigError(
             f"None of the {read.refused:,} records can be read. The first: {read.faults[0]}"
         )
-    report = data_profile.report() | {"recording": read.as_json()}
+    report = data_profile.report() | {"recording": read.as_json(), "sources": proposals}
     if label is not None:
         report["rules"] = _rules(labelled_rows, label, data_profile.time)
     if json:
         as_json(report)
-    else:
+        return
+    if not unread:
         _show_profile(report, ", ".join(source))
+    for proposal in proposals:
+        _show_source(proposal)
+
+
+def _where(source: str) -> str:
+    """Return the topic, file or folder in TOPIC=FILE or one of them alone."""
+    return source.partition("=")[2] if _is_named(source) else source
+
+
+def _is_named(source: str) -> bool:
+    """Return whether it is TOPIC=FILE."""
+    topic, sign, _ = source.partition("=")
+    return bool(sign) and TOPIC.fullmatch(topic) is not None and not Path(source).exists()
+
+
+def _proposal(argument: str) -> dict[str, Any] | None:
+    """Return what a source of that topic would be; None of what is no topic of others."""
+    from streams.offline.foreign_sample import SAMPLE, foreign_profile
+    from streams.offline.use_case_writer import source_text
+
+    if not _is_named(argument) and is_stored(argument):
+        return None
+
+    def schemas(values: list[bytes]) -> Schemas:
+        try:
+            return schemas_of(values, Settings.load())
+        except Unavailable as error:  # JSON behind a schema id can be read all the same
+            talk.print(str(error), markup=False)
+            return {}
+
+    try:
+        topic, seen = foreign_profile(argument, topic_reader(SAMPLE), schemas)
+    except ConfigError as error:
+        talk.print(f"source? {error}", markup=False)
+        return None
+    return {
+        "topic": topic,
+        "format": seen.format,
+        "records": seen.records,
+        "refused": seen.refused,
+        "id": seen.id,
+        "time": seen.time,
+        "key": seen.key,
+        "source": source_text(topic, seen),
+    }
+
+
+def _show_source(proposal: dict[str, Any]) -> None:
+    data.print(
+        f"source? {proposal['topic']}: {proposal['format']}, id {proposal['id']}, time "
+        f"{proposal['time']}, key {proposal['key']} (`riverrun new NAME --from` writes a use case)"
+    )
+    data.print(proposal["source"], markup=False, highlight=False, soft_wrap=True)
 
 
 def _rules(rows: list[Any], label: str, time: str | None) -> list[dict[str, Any]]:

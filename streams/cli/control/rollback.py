@@ -50,7 +50,7 @@ def rollback(
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
     from streams.operations.rollback import Rollback
     from streams.replay.definition_history import Unprovable
-    from streams.replay.fold import Diverged
+    from streams.replay.journal_fold import Diverged
 
     if model is not None:
         check_has(load(usecase).use_case, model)

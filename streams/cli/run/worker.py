@@ -38,7 +38,7 @@ def worker(
     Example: `riverrun worker flight_eta --processes 2`
     """
     from streams.config.process_env import reexec_if_unsafe
-    from streams.worker.crew import Crew
+    from streams.worker.several_use_cases import SeveralUseCases
 
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
@@ -53,4 +53,4 @@ def worker(
     for one in loaded:
         talk.print(f"worker of {one.use_case.name}, definition {one.definition}")
     port = settings.riverrun_http_port if health_port is None else health_port
-    raise typer.Exit(Crew(settings, port, complain).run(loaded, processes))
+    raise typer.Exit(SeveralUseCases(settings, port, complain).run(loaded, processes))

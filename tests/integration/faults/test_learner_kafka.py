@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from streams.embedded import Endpoints
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from tests.support.flow import Flow
 
 pytestmark = pytest.mark.integration

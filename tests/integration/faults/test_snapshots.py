@@ -18,7 +18,7 @@ from models.task.partition_task import PartitionTask
 from schemas.topics import INPUTS
 from streams.config.naming import group_of
 from streams.embedded import Endpoints
-from streams.replay.fold import check_position, fold
+from streams.replay.journal_fold import check_position, fold
 from streams.replay.kafka_log import KafkaLog
 from streams.snapshots.factory import store_of
 from streams.snapshots.redis_store import RedisStore

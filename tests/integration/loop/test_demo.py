@@ -29,7 +29,7 @@ from streams.embedded import Endpoints
 from streams.kafka.ordered_producer import OrderedProducer
 from streams.kafka.topic_reader import TopicReader
 from streams.offline.evidence import assess
-from streams.replay.fold import fold
+from streams.replay.journal_fold import fold
 from streams.replay.kafka_log import KafkaLog
 from streams.topics import topic_admin
 from usecases.data import nycflights

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from streams.embedded import Endpoints
@@ -17,7 +19,7 @@ from tests.support.loop import Loop, Row, parcels
 
 pytestmark = pytest.mark.integration
 
-COUNT = 1_500
+COUNT = 900
 
 
 class Adopted:
@@ -65,6 +67,25 @@ async def all_once(loop: Loop, count: int) -> None:
     for kind in ("events", "outcomes"):
         origins = Counter(dict(r.headers)["riverrun_source"] for r in await loop.records(kind))
         assert set(origins.values()) == {1}
+
+
+@pytest.mark.parametrize("adopted", [{}], indirect=True)
+async def test_a_backlog_on_many_partitions_is_relayed_in_the_order_of_time(
+    adopted: Adopted,
+) -> None:
+    """Days of events wait on five partitions, their outcomes on three: what comes of them is, on
+    each partition of the use case, in the order in which it happened.
+    """
+    rows = parcels(COUNT)
+    await asyncio.to_thread(adopted.producer.publish, rows)
+    adopted.loop.start()
+    await adopted.loop.wait_for("predictions", [f"p{n}" for n in range(COUNT)])
+    for kind, time in (("events", "event_time"), ("outcomes", "outcome_time")):
+        records = await adopted.loop.records(kind)
+        for partition in {record.partition for record in records}:
+            own = [orjson.loads(r.value) for r in records if r.partition == partition]
+            times = [datetime.fromisoformat(row[time]) for row in own]
+            assert times == sorted(times)
 
 
 @pytest.mark.parametrize("adopted", [{}], indirect=True)

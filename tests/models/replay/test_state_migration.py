@@ -100,7 +100,10 @@ def test_unchanged_models_go_on_and_changed_ones_begin_beside() -> None:
     assert new.roster.pooled["tree"].trained_on == 0
     waiting = waiting_of(new)
     assert waiting
-    assert all(entry.said[1][0] is not None and entry.said[1][1] == UNASKED for entry in waiting)
+    assert all(
+        entry.predictions[1][0] is not None and entry.predictions[1][1] == UNASKED
+        for entry in waiting
+    )
     assert "tree" not in {n for cell in new.tally.cells.values() for n in cell.scores}
     more(going_on(feed, new))
     assert new.roster.pooled["tree"].trained_on > 20
@@ -133,8 +136,8 @@ def test_warmed_it_is_as_if_it_had_always_been_there() -> None:
     left, right = dump(new), dump(always.task)
     for part in ("slot/linear", "slot/tree", "windows", "earning", "breaker", "drift"):
         assert left[part] == right[part]
-    mine = [e.said[3] for e in waiting_of(new)]
-    theirs = [e.said[3] for e in waiting_of(feed.task)]
+    mine = [e.predictions[3] for e in waiting_of(new)]
+    theirs = [e.predictions[3] for e in waiting_of(feed.task)]
     assert mine == theirs
     more(going_on(feed, new))
 

@@ -11,7 +11,7 @@ from models.inputs.decoder import COMMANDS
 from models.task.checkpoint import parts_of, take_parts
 from models.task.model_restore import PIECE_BYTES_MAX, label_of
 from models.task.partition_task import PartitionTask
-from streams.replay.fold import Entry, fold
+from streams.replay.journal_fold import Entry, fold
 from streams.snapshots.model_transfer import packed, pieces, seal, unsealer
 from tests.support.one_partition import Partition, command, dump, letters, use_case
 

@@ -23,7 +23,7 @@ from models.stats.drift_detection import DriftMonitor
 from models.stats.kaplan_meier import DelayCurve
 from models.stats.label_outage import Arrivals
 from models.stats.rank_shift import RankDetector
-from models.stats.time_to_decision import blocks_needed
+from models.worth.time_to_decision import blocks_needed
 
 EDGES = (0.0, -0.0, 5e-324, -1e-300, 1e-12, 0.5, 1.0, -7.0, 1e16, 1e100, -1e100, 2.0**63)
 FEW = settings(max_examples=60, deadline=None, derandomize=True)

@@ -261,7 +261,8 @@ def test_an_outcome_for_nobody_is_given_up_after_the_horizon():
     said = partition.event("2", 3_599, shop="a") + partition.event("3", 3_601)
     (letter,) = letters(said)
     assert (letter["error_class"], letter["stage"]) == ("unmatched", "outcome")
-    assert "after the id was forgotten" in letter["error"]
+    assert "came after the id was forgotten" in letter["error"]
+    assert "a longer id_retention" in letter["error"]  # the field's name, as it is declared
     assert "never sent" in letter["error"]
     assert orjson.loads(base64.b64decode(letter["value_base64"]))["event_id"] == "nobody"
     assert "'nobody'" in letter["error"]

@@ -27,8 +27,8 @@ from streams.monitor.store import event_queries
 from streams.monitor.store.row_mapping import Row
 from streams.monitor.store.store import MemoryStore
 from streams.monitor.store.view_models import AlertRow, Mute
-from streams.monitor.webhook import Webhook
 from streams.monitor.webhook_outbox import ALERTS_MAX, Outbox, is_held_back
+from streams.monitor.webhook_sender import Webhook
 from streams.operations.alert_mutes import length_of
 
 

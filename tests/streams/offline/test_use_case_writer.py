@@ -18,6 +18,7 @@ from streams.config.use_case_loader import load
 from streams.offline.foreign_sample import foreign_profile
 from streams.offline.use_case_writer import use_case_text
 from streams.recordings.recording import recording_of
+from tests.support.commands import Command
 
 
 def orders() -> list[dict[str, Any]]:
@@ -78,15 +79,40 @@ def test_a_use_case_is_written_from_two_topics_and_runs(tmp_path: Path) -> None:
     assert "dead-letter" not in kinds
 
 
-def test_outcomes_without_the_key_make_the_event_s_id_the_key(tmp_path: Path) -> None:
-    """Then every record of one event is on one partition all the same."""
+def test_outcomes_without_the_key_find_their_events_by_id(tmp_path: Path) -> None:
+    """The use case keeps the key that groups its events."""
     named = (
         stored(tmp_path, "orders", orders()),
         stored(tmp_path, "bills", bills(keyed=False)),
     )
     use_case = written(tmp_path, *named)
-    assert use_case.key == "event_id"
-    assert use_case.sources[1].key == "order"
+    assert use_case.key == "code"
+    assert use_case.sources[1].by_id
+
+
+def test_a_profile_proposes_the_source_of_a_topic(
+    riverrun: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Format, id, time with its unit and key, and the code to copy."""
+    monkeypatch.chdir(tmp_path)
+    said = riverrun("profile", stored(tmp_path, "orders.v2", orders()), "--json").json
+    (source,) = said["sources"]
+    assert (source["topic"], source["format"]) == ("orders.v2", "Json()")
+    assert (source["id"], source["time"], source["key"]) == ("id", "created", "shop.code")
+    assert 'event_time=epoch_ms(r["created"]),' in source["source"]
+    assert said["records"] == 40
+
+
+def test_a_profile_proposes_the_source_of_what_plain_reading_refuses(
+    riverrun: Command, tmp_path: Path
+) -> None:
+    """Values of Confluent's wire format are no rows of a recording, but a source reads them."""
+    rows = [b"\x00\x00\x00\x00\x07" + orjson.dumps(row) for row in orders()]
+    file = tmp_path / "orders.jsonl"
+    file.write_bytes(b"\n".join(rows))
+    said = riverrun("profile", f"orders.v2={file}")
+    assert said.code == 0, said.err
+    assert "format=JsonSchema()," in said.out
 
 
 def test_a_topic_without_outcomes_is_written_as_far_as_it_goes(tmp_path: Path) -> None:

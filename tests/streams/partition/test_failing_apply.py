@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from streams.partition.runner import PartitionRunner, State
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from tests.support.memory import Memory
 from tests.support.one_partition import command
 from tests.support.runner_life import applied, at, check

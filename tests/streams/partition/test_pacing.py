@@ -8,7 +8,7 @@ from models.outputs.output_records import Output
 from models.spec.use_case import Freshness
 from models.training.schedule import lead_s
 from streams.partition.pacing import NEVER, STILL_S, LearnerPacing, PartitionPacing, Progress
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 
 
 class Clock:

@@ -11,7 +11,7 @@ import pytest
 
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner, State
-from streams.replay.fold import Diverged, Entry, check_position, fold
+from streams.replay.journal_fold import Diverged, Entry, check_position, fold
 from tests.support.ledger import Ledger
 from tests.support.memory import Fresh, Memory, MemoryLog
 from tests.support.runner_life import at, check, drain, until_live
@@ -122,7 +122,9 @@ async def test_a_recovery_broken_off_goes_on_from_where_it_was(
     """However often a rebalance or a failing read breaks it off, amid an entry too: each record is
     folded once, and the state is that of one fold.
     """
-    monkeypatch.setattr("streams.replay.fold.BREATH_S", -1.0)  # it may be broken off at any record
+    monkeypatch.setattr(
+        "streams.replay.journal_fold.BREATH_S", -1.0
+    )  # it may be broken off at any record
     rng = random.Random(7)
     memory = Memory()
     for n in range(60):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams.partition.ports import Pace
 from streams.partition.runner import Stalled, State
-from streams.replay.fold import fold
+from streams.replay.journal_fold import fold
 from tests.support.ledger import Ledger
 from tests.support.memory import Memory, MemoryLog
 from tests.support.runner_life import applied, at, batch_of, check, drain, until_live

@@ -31,7 +31,7 @@ from schemas.records import RelayedId, SourceSchema
 from streams.partition.ports import FreshStore
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner, Stalled
-from streams.replay.fold import Entry
+from streams.replay.journal_fold import Entry
 from streams.sources.relay_log import renumbered
 from streams.sources.relay_plan import resumed
 from tests.support.declared_shop import SOURCE, declared

@@ -11,7 +11,7 @@ from schemas.timestamps import moment
 from streams.config.settings import Settings
 from streams.kafka.record_decoder import decoded
 from streams.kafka.topic_reader import TopicReader, merged
-from streams.recordings.topic import TopicValue
+from streams.recordings.topic_values import TopicValue
 
 
 def read_topic(topic: str, settings: Settings, limit: int | None = None) -> list[TopicValue]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from streams.recordings.cells import Times, guessed, jsonable
 from streams.recordings.files import is_stored, stored_in
-from streams.recordings.part import Columns, Format, Part
+from streams.recordings.recorded_file import Columns, Format, RecordedFile
 from streams.recordings.recording import objects_in
 from streams.recordings.report import Fault, Report, Source, Unusable
-from streams.recordings.topic import TopicReader
+from streams.recordings.topic_values import TopicReader
 
 Fields = Mapping[str, Any]
 
@@ -47,12 +47,14 @@ def _topic(topic: str, read_topic: TopicReader, report: Report) -> Iterator[Fiel
                 yield row
 
 
-def _parts(source: str, format: Format, names: tuple[str, ...], report: Report) -> list[Part]:
+def _parts(
+    source: str, format: Format, names: tuple[str, ...], report: Report
+) -> list[RecordedFile]:
     def left_alone(reason: str) -> None:
         report.note(f"Left alone: {reason}")
 
     columns = Columns(None, names)
-    parts = [Part(each, format, columns, report) for each in stored_in(source, left_alone)]
+    parts = [RecordedFile(each, format, columns, report) for each in stored_in(source, left_alone)]
     for part in parts:
         if part.lacks_header:
             report.note(f"{part.name}: its first line was taken for the header; is it one?")
@@ -65,7 +67,7 @@ def _parts(source: str, format: Format, names: tuple[str, ...], report: Report) 
     return ours or parts
 
 
-def _columns_of(part: Part) -> set[str]:
+def _columns_of(part: RecordedFile) -> set[str]:
     if part.names is not None:
         return set(part.names)
     first = next((row for _, row in part.rows(Report()) if not isinstance(row, Unusable)), {})
@@ -91,7 +93,7 @@ def _timed(
         yield fields
 
 
-def _rows(part: Part, report: Report) -> Iterator[Fields]:
+def _rows(part: RecordedFile, report: Report) -> Iterator[Fields]:
     detected = Source(part.name, part.format)
     report.sources.append(detected)
     times = Times(None, None)

@@ -17,7 +17,7 @@ from streams.recordings.cells import ABSENT, COMMA_NUMBER, NUMBER
 from streams.recordings.encodings import encoding_of, is_readable, text_of
 from streams.recordings.files import NotARecording, Stored, reading
 from streams.recordings.report import Report, Unusable
-from streams.recordings.shape import Field, is_plain
+from streams.recordings.row_mapping import Field, is_plain
 
 SAMPLE = 1_000
 """Rows that the decimal sign is seen from."""
@@ -58,8 +58,8 @@ class Columns:
         self.numbers = frozenset(n for f in fields if f.kind in NUMBERS for n in f.names)
 
 
-class Part:
-    """One file. `read` names the method of `Shape` for its rows; `unit` is what `places` count."""
+class RecordedFile:
+    """One file. `read` names the method of `RowMapping` for its rows; `places` count its `unit`."""
 
     def __init__(self, stored: Stored, format: Format, columns: Columns, report: Report) -> None:
         self.name = stored.name

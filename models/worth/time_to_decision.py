@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 
-from models.stats.confidence_sequence import STAKES, Comparison, Wager
+from models.stats.betting import STAKES, Wager
+from models.stats.confidence_sequence import Comparison
 
 BLOCKS_MAX = 3_650
 """As far as is looked ahead: ten years of days."""

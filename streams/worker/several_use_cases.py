@@ -32,7 +32,7 @@ class Post(NamedTuple):
     health_port: int
 
 
-class Crew:
+class SeveralUseCases:
     """The workers of all use cases. `complain` tells a person of an error and gives its exit code.
 
     A use case whose topics or definition do not fit is left out, and the others work; `run` then

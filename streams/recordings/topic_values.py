@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from models.inputs.decoder import ahead
 from streams.recordings.report import Unusable
-from streams.recordings.shape import Entry
+from streams.recordings.row_mapping import Entry
 
 
 class TopicValue(NamedTuple):

@@ -294,7 +294,7 @@ def _together(wrong: Iterable[tuple[str, Unusable]]) -> Unusable:
     return Unusable(first.why + more, first.hint, column)
 
 
-class Shape:
+class RowMapping:
     """Rows of one file, as events, outcomes or both; `role` is which, if that is specified."""
 
     def __init__(

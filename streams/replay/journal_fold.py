@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from models.inputs.journal import digest_of
-from models.inputs.skipped_records import Place, Skip
+from models.inputs.skipped_records import InputOffset, Skip
 from schemas.errors import Incompatible
 
 BREATH_S = 0.01  # longest time without a turn of the event loop, apart from a single record's
@@ -94,7 +94,7 @@ class Task(Protocol):
     @property
     def marks(self) -> Sequence[int]: ...  # noqa: D102
     @property
-    def wanted(self) -> dict[Place, Skip]: ...  # noqa: D102
+    def wanted(self) -> dict[InputOffset, Skip]: ...  # noqa: D102
 
 
 class Log(Protocol):
@@ -139,7 +139,7 @@ async def fold(
                 "of it is gone. Start from a newer snapshot or from an archive."
             )
         task.heed(entry.restored or ())
-        skips = {skip.place: skip for skip in (Skip(**one) for one in entry.skipped or ())}
+        skips = {skip.input_offset: skip for skip in (Skip(**one) for one in entry.skipped or ())}
         begun = task.begun
         for input, first, count, _ in entry.runs:
             if begun >= count:
@@ -163,7 +163,7 @@ async def fold(
 
 
 def _applied(
-    task: Task, entry: Entry, input: int, record: Any, skips: Mapping[Place, Skip]
+    task: Task, entry: Entry, input: int, record: Any, skips: Mapping[InputOffset, Skip]
 ) -> Sequence[Any]:
     try:
         if skips and (skip := skips.get((input, record.offset))) is not None:
@@ -206,8 +206,8 @@ def check_position(task: Task, last: Entry | None) -> None:
     """Hold a task against the journal's end: the same seq, step and next, or `Diverged`."""
     if last is None:
         expected = (0, 0)
-        found = (task.seq, task.step)
-        if found == expected:
+        position = (task.seq, task.step)
+        if position == expected:
             return
     elif (task.seq, task.step, list(task.next)) == (last.seq + 1, last.step, last.next):
         return
