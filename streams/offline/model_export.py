@@ -36,6 +36,7 @@ LOADER = (
     "config/__init__.py",
     "config/lazy_river.py",
     "config/lookup_files.py",
+    "config/former_names.py",
     "config/use_case_loader.py",
     "unpickling/__init__.py",
     "unpickling/pickle_dry_run.py",
