@@ -150,6 +150,7 @@ class Monitor:
             client=self._settings.kafka_client(),
             group={
                 "group_id": self.group,
+                "client_id": instance,
                 "group_instance_id": instance,
                 "session_timeout_ms": int(SESSION_S * 1000),
                 "heartbeat_interval_ms": int(HEARTBEAT_S * 1000),

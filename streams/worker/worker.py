@@ -160,6 +160,7 @@ class _Worker:
             client=self.config.client,
             group={
                 "group_id": self.config.group_id,
+                "client_id": self.instance,  # what DescribeGroups tells of it
                 "group_instance_id": self.instance,
                 "session_timeout_ms": int(SESSION_S * 1000),
                 "heartbeat_interval_ms": int(HEARTBEAT_S * 1000),

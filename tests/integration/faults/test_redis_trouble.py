@@ -78,6 +78,7 @@ def until_untold(loop: Loop, why: str) -> None:
     assert told["overview"]["state"] == "unknown"
     for row in rows:
         assert row["worker"]
+        assert "aiokafka" not in row["worker"]  # its own name, not that of the client's library
         assert why in row["error"]
 
 
