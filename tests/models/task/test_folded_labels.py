@@ -16,6 +16,7 @@ from river import dummy, stats
 
 from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import EVENTS, OUTCOMES
+from models.replay.state_migration import carry
 from models.spec.label_fold import LabelFold
 from models.spec.use_case import Kpi, UseCase
 from models.task.checkpoint import parts_of, take_parts
@@ -342,3 +343,27 @@ def test_exact_sums_survive_a_snapshot() -> None:
         assert read[key].scores == cell.scores
         rows = zip(cell.scores.values(), read[key].scores.values(), strict=True)
         assert all(a.units == b.units for one, two in rows for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("case", [folded(), CORRECTABLE], ids=["final", "correctable"])
+@given(drawn=streams(), share=st.floats(0, 1))
+@FEWER
+def test_a_state_carried_to_the_same_declaration_goes_on_with_its_outcomes(
+    case: UseCase, drawn: tuple[list[Given], list[Sent], list[Sent]], share: float
+) -> None:
+    """`redefine --how keep`: what was collected, is due or was corrected stays, and what is said
+    afterwards is the same bytes.
+    """
+    events, prompt, _ = drawn
+    records = merged(events, prompt)
+    at = int(share * len(records))
+    one, two = run(case, records[:at]), run(case, records[:at])
+    for task in (one, two):
+        task.task.seal()
+    new = two.task.anew()
+    carry(two.task, new)
+    two.task = new
+    said = len(one.said), len(two.said)
+    one.give(records[at:])
+    two.give(records[at:])
+    assert timeless(one.said[said[0] :]) == timeless(two.said[said[1] :])
