@@ -61,7 +61,7 @@ def profile(
         reader = topic_reader(limit or TOPIC_MAX)
         return islice(rows_of(sources, reader, options.format, names, read), limit)
 
-    proposals = [found for each in source if (found := _proposal(each)) is not None]
+    proposals = [one for one in map(_proposal, source) if one is not None]
     for row in rows([_where(each) for each in source]):
         labelled = outcomes is None and row.get("outcome_time") not in (None, "")
         if not labelled or row.get(data_profile.time or "event_time") not in (None, ""):
