@@ -25,14 +25,6 @@ RUSH = 20
 coarse, such as a day's, and must not keep a model old."""
 
 
-def lead_s(freshness: Freshness, learnt: int) -> float:
-    """Return by how much event time answers may run ahead of learning, in a catch-up: the declared
-    bound, and while little is learnt as much less of it as versions are due more often.
-    """
-    gap = min(max(1.0, freshness.share * learnt), freshness.examples)
-    return freshness.event_time * (gap / freshness.examples if gap < freshness.examples else 1.0)
-
-
 class Published(NamedTuple):
     """A model's last version: what it had learnt, and the learner's clock."""
 

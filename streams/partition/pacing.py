@@ -166,7 +166,7 @@ class LearnerPacing:
 class PartitionPacing:
     """A partition does not run further ahead than the declared staleness (`Pacing`).
 
-    `lead_s` (given how many records are learnt) of event time it may be ahead of the learner, of a
+    `lead_s` of event time it may be ahead of the learner, of a
     partition that is behind, and of the oldest example of its own that the learner has not learnt:
     that it knows without asking, so that not even a batch runs ahead. It waits at most `wait_s`,
     then goes on with the models it has until it was within bounds again. Memory: a number for each
@@ -178,7 +178,7 @@ class PartitionPacing:
         progress: Progress,
         number: int,
         *,
-        lead_s: Callable[[int], float],
+        lead_s: float,
         wait_s: float,
         clock: Callable[[], float],
     ) -> None:
@@ -200,8 +200,7 @@ class PartitionPacing:
         if clock is None:
             return NEVER
         progress = self._progress
-        lead_s = self._lead_s(progress.learnt)
-        bound = clock - lead_s
+        bound = clock - self._lead_s
         others = [reach for n, reach in enumerate(progress.partitions) if n != self._number]
         behind = [reach for reach in others if progress.behind(reach, bound)]
         if progress.unlearnt(bound):
@@ -213,7 +212,7 @@ class PartitionPacing:
         self._since = now if self._since is None else self._since
         if now - self._since > self._wait_s:
             return NEVER
-        return min(-NEVER if r.clock_s is None else r.clock_s for r in behind) + lead_s
+        return min(-NEVER if r.clock_s is None else r.clock_s for r in behind) + self._lead_s
 
     def published(self, outputs: Sequence[Any], clock: float | None) -> None:
         """Note the examples that the learner is to learn."""
@@ -231,7 +230,7 @@ class PartitionPacing:
             return NEVER
         if self._own_since is not None and self._clock() - self._own_since > self._wait_s:
             return NEVER
-        return pending[0] + self._lead_s(self._progress.learnt)
+        return pending[0] + self._lead_s
 
     def held(self) -> None:
         """Note that a record is held back by `unlearnt_limit`."""

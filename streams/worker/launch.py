@@ -6,13 +6,11 @@ import asyncio
 import logging
 import shlex
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 from models.formats.payload import missing_package
 from models.spec.use_case import UseCase
 from models.task.learner_task import LEARNER, LearnerTask, learner_inputs
-from models.training.schedule import lead_s
 from schemas.errors import ConfigError, Incompatible
 from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings
@@ -104,7 +102,7 @@ def operate(
         skip_after=use_case.skip_after,
         shown_name=shown_name(loaded, settings),
         partitions=partitions,
-        lead_s=partial(lead_s, use_case.freshness) if shared else None,
+        lead_s=use_case.freshness.event_time if shared else None,
         learner=learner_inputs(partitions, features=use_case.shares_features),
         prepare=prepare,
         flaw=versions.flaw if shared else None,

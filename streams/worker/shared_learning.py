@@ -57,7 +57,7 @@ class Plan:
     partitions: int
     client: Mapping[str, Any]
     learner: Wiring
-    lead_s: Callable[[int], float]
+    lead_s: float
     consume: Consume = DirectConsumer
 
     @classmethod
@@ -68,7 +68,7 @@ class Plan:
         topics: Mapping[str, str],
         group_id: str,
         partitions: int,
-        lead_s: Callable[[int], float],
+        lead_s: float,
         learner: Sequence[tuple[str, int]],
     ) -> Plan:
         """Return the plan of a worker whose partitions have that wiring.

@@ -42,7 +42,7 @@ class WorkerConfig:
         on_stopped: Awaited at the end.
         serving: Fills the feature store.
         beside: Runs while this worker owns partition 0.
-        lead_s: Records learnt → by how much event time a partition may run ahead where one model
+        lead_s: By how much event time a partition may run ahead of the others where one model
             learns from all; None: each learns by itself.
         learner: The learner's inputs; None: commands and examples.
         flaw: Says why a version of a shared model cannot be used; None where it can.
@@ -72,7 +72,7 @@ class WorkerConfig:
     skip_after: int = 0
     shown_name: str = "USECASE"
     partitions: int | None = None
-    lead_s: Callable[[int], float] | None = None
+    lead_s: float | None = None
     learner: Sequence[tuple[str, int]] | None = None
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     flaw: Callable[[Any], str | None] | None = None

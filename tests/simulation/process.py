@@ -95,7 +95,7 @@ class Process:
     def _plan(self, wiring: Wiring) -> Plan:
         world, client = self.world, {"process": self}
         sources = learner_inputs(world.partitions, features=world.case.shares_features)
-        wide = world.partitions, lambda _: world.lead_s, sources
+        wide = world.partitions, world.lead_s, sources
         plan = Plan.of(wiring, client, world.topics, world.group_id, *wide)
         names = {**world.topics, "journal": world.topics["learning"]}
         learner = replace(

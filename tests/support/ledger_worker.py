@@ -37,7 +37,7 @@ def main() -> int:
         redis_url=given.get("redis_url"),
         health_port=given.get("health_port"),
         partitions=partitions,
-        lead_s=(lambda _: float(given["lead_s"])) if partitions else None,
+        lead_s=given.get("lead_s") if partitions else None,
     )
     return run_worker(config)
 

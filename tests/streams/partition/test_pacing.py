@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from models.outputs.output_records import Output
-from models.spec.use_case import Freshness
-from models.training.schedule import lead_s
 from streams.partition.pacing import NEVER, STILL_S, LearnerPacing, PartitionPacing, Progress
 from streams.replay.journal_fold import Entry
 
@@ -57,7 +53,7 @@ def test_nobody_waits_for_one_that_stands_still() -> None:
 
 
 def _partition(clock: Clock, progress: Progress, number: int) -> PartitionPacing:
-    return PartitionPacing(progress, number, lead_s=lambda _: 5.0, wait_s=3.0, clock=clock)
+    return PartitionPacing(progress, number, lead_s=5.0, wait_s=3.0, clock=clock)
 
 
 def test_a_partition_runs_ahead_no_further_than_declared() -> None:
@@ -151,12 +147,3 @@ def test_an_example_is_learnt_once_the_versions_of_its_entry_have_arrived() -> N
     assert progress.learner.clock_s == 20.0
     progress.learner_entry(_entry(21.0)._replace(updates=8))
     assert progress.learner.clock_s == 21.0
-
-
-def test_little_that_is_learnt_is_run_ahead_of_by_less() -> None:
-    """As much less of the declared bound as versions are due more often: here a thirtieth."""
-    freshness = Freshness(share=0.002, examples=30, event_time=1_800)
-    assert [lead_s(freshness, n) for n in (0, 500, 1_000, 15_000, 10**6)] == pytest.approx(
-        [60, 60, 120, 1_800, 1_800]
-    )
-    assert lead_s(Freshness(examples=1), 0) == Freshness().event_time
