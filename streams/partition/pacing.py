@@ -73,13 +73,12 @@ class Progress:
 
     `entry` and `learner_entry` with what comes on the journals, `arrived` with what comes on
     `models`, `ends` with what their inputs hold. `wanted` says that somebody waits, so that asking
-    for the ends is worth a request. `learnt`: records that the learner has applied.
+    for the ends is worth a request.
     """
 
     def __init__(self, partitions: int, clock: Callable[[], float]) -> None:
         self.partitions = [Reach() for _ in range(partitions)]
         self.learner = Reach()
-        self.learnt = 0
         self.wanted = False
         self._clock = clock
         self._entries: deque[Entry] = deque(maxlen=ENTRIES_MAX)
@@ -109,7 +108,6 @@ class Progress:
         entries, newest = self._entries, self._newest
         while entries and (newest is None or (entries[0].updates or 0) <= newest + 1):
             entry = entries.popleft()
-            self.learnt = entry.step
             self.entry(self.learner, entry)
 
     def behind(self, reach: Reach, time: float) -> bool:
