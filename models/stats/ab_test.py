@@ -99,11 +99,6 @@ class AbTest:
         return int(sum(row[0] for row in (*self.mine, *self.theirs)))
 
     @property
-    def theirs_mean(self) -> float:
-        """The champion's mean KPI."""
-        return _mean(self.theirs)
-
-    @property
     def mean(self) -> float:
         """Gain per prediction: the difference of the arms' means, positive if better."""
         gain = _mean(self.theirs) - _mean(self.mine)
