@@ -237,10 +237,8 @@ class LearnerTask(JournaledTask):
     def _learn(self, example: Mapping[str, Any], time: float, out: list[Output]) -> None:
         """Let breakers, drift detectors and every model learn one example."""
         self._watch(time, out)
-        roster, training = self.roster, example["training"]
-        label = example["label"]
-        baseline = self.kind.said_of(example["baseline"])
-        again = bool(example.get("revision"))
+        roster, training, label = self.roster, example["training"], example["label"]
+        baseline, again = self.kind.said_of(example["baseline"]), bool(example.get("revision"))
         if not again:
             self._judge(label, baseline, training, out)
         x = example["features"]
@@ -258,9 +256,7 @@ class LearnerTask(JournaledTask):
             self.teller.warm(out, name)
         self.counts["learnt"] += 1
 
-    def _judge(
-        self, label: Any, baseline: Any, training: Mapping[str, Any], out: list[Output]
-    ) -> None:
+    def _judge(self, label: Any, baseline: Any, training: Any, out: list[Output]) -> None:
         """Let breakers and drift detectors see an example's errors; not those of a correction."""
         roster, errors, kpi = self.roster, training["errors"], training["kpi"]
         self.watcher.errors(errors)
