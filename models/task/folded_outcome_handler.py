@@ -20,7 +20,7 @@ from models.outputs.output_records import Learnt, Output, Training
 from models.pending.codec import PendingPrediction, digests
 from models.pending.collected_outcomes import CollectedOutcome, Collection, folded, together
 from models.spec.label_fold import FoldedOutcome, LabelFold
-from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out, kpi_of
+from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out
 from models.task.state import Question, digest
 from models.values.durations import spoken
 from schemas.command_line import command_line
@@ -291,7 +291,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         parts.counts["learnt"] += 1
         if parts.shared is not None:
             roster.learn_own(asked.segment, shown, target, judged.weight, learner)
-            return self._training(self._errors(judged), kpi_of(judged), learner)
+            return self._training(judged.errors(parts.kind), judged.kpis, learner)
         if roster.bounded:
             roster.bounds.update(judged.label)
         for name in roster.learn(asked.segment, shown, target, judged.weight, learner):

@@ -208,7 +208,7 @@ class OutcomeHandler:
         """
         parts, segment = self._parts, asked.segment
         baseline, served = waiting.predictions[0], waiting.predictions[3]
-        errors, kpi = self._errors(judged), kpi_of(judged)
+        errors, kpi = judged.errors(parts.kind), judged.kpis
         parts.watcher.errors(errors)
         parts.certainty.learn(served, judged.label, segment)
         if judged.own and not waiting.silent:
@@ -232,9 +232,6 @@ class OutcomeHandler:
         if parts.shared is None:
             return None
         return Training(parts.shared.clock, errors, kpi, learner, parts.definition)
-
-    def _errors(self, judged: Judged) -> dict[str, float]:
-        return {name: self._parts.kind.error(losses) for name, _, losses in judged.scores}
 
     def _train(
         self,
@@ -373,11 +370,6 @@ class OutcomeHandler:
             "forgotten, and only a longer id_retention (and horizon) can use it. If the event was "
             "never sent, send it first, under the same key."
         )
-
-
-def kpi_of(judged: Judged) -> dict[str, float]:
-    """Return the KPI of each model that has one."""
-    return {name: amount for name, amount, _ in judged.scores if amount is not None}
 
 
 def check_key(taken: DecodedRecord, asked: Question) -> None:

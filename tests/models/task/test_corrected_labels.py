@@ -25,8 +25,8 @@ from models.windows.corrected import CorrectedWindow
 from schemas import records
 from tests.models.task.test_folded_labels import STEP, UNTIL, folded, sale
 from tests.models.task.test_shared_learning import EACH
+from tests.support.ledger.shared_flow import SharedFlow
 from tests.support.one_partition import command, linear, order
-from tests.support.shared_flow import SharedFlow
 from tests.support.task_runs import Given, given_record, timeless
 
 pytestmark = pytest.mark.slow
