@@ -145,7 +145,7 @@ class AbTest:
 
         A thousandth of the champion's usual cost, since a wide range says nothing of differences.
         """
-        floor = max(abs(self.theirs_mean) / 1_000, self.bound * 1e-9)
+        floor = max(abs(_mean(self.theirs)) / 1_000, self.bound * 1e-9)
         return max(floor * floor / max(1, self.labelled), LEAST_VARIANCE)
 
     @property

@@ -43,6 +43,7 @@ class PartitionTask(TaskState, JournaledTask):
     """All state of one use case on one partition, and the only code that changes it."""
 
     learns: type[OutcomeHandler] = OutcomeHandler
+    learns_folds: type[OutcomeHandler] = FoldedOutcomeHandler
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class PartitionTask(TaskState, JournaledTask):
         kinds = INPUTS if self.shared is None else SHARED_INPUTS
         self.inputs = tuple((kind, 0 if kind == "models" else partition) for kind in kinds)
         self._reader = Decoder(use_case, partitions)
-        self._learning = (self.learns if self.fold is None else FoldedOutcomeHandler)(self)
+        self._learning = (self.learns if self.fold is None else self.learns_folds)(self)
         self._answering = EventHandler(self, self._learning)
         self._commanding = CommandHandler(self, self._learning)
 
