@@ -210,7 +210,9 @@ def main() -> None:
         print(f"  {planted:16s}" + "".join(f"{cell:>16s}" for cell in cells), flush=True)
     print("\nThe year of flights as it was (60 = not within 60 days)")
     for a in alarms(flights_records(order), flights_monitor()):
-        print(f"  day {a.block:3d}: {a.name}: {a.what}: {a.was:.3g} -> {a.now:.3g} since {a.since}")
+        print(
+            f"  day {a.block:3d}: {a.name}: {a.figure}: {a.was:.3g} -> {a.now:.3g} since {a.since}"
+        )
 
 
 def adwin(name: str) -> int:

@@ -342,10 +342,10 @@ class Publisher:
 
 
 def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
-    kept, left = [], HEADER_BYTES_MAX
+    encoded_headers, left = [], HEADER_BYTES_MAX
     for name, value in headers:
         left -= len(name) + len(value or b"") + 16
         if left < 0:
             break
-        kept.append((name, b64encode(value or b"").decode()))
-    return kept
+        encoded_headers.append((name, b64encode(value or b"").decode()))
+    return encoded_headers

@@ -21,7 +21,7 @@ from models.spec.experiment_arms import Drawn
 from models.spec.use_case import UseCase
 from schemas.events import Column
 
-Kept = Vector | tuple[Any, ...]
+KeptFeatures = Vector | tuple[Any, ...]
 """Features: all by name, or packed: only the values of those that are no field of the event."""
 Settled = bytes
 """An id whose outcome is known: event time, digests of event and outcome (`settled`)."""
@@ -41,7 +41,7 @@ class PendingPrediction(NamedTuple):
 
     time: float
     event: bytes
-    x: Kept
+    x: KeptFeatures
     predictions: tuple[Any, ...]
     expired: bool
     silent: bool
@@ -100,7 +100,7 @@ class Codec:
         expired = state % _STATES == EXPIRED
         return PendingPrediction(time, event, x, predictions, expired, silent, trace)
 
-    def features(self, event: Any, x: Kept) -> Vector:
+    def features(self, event: Any, x: KeptFeatures) -> Vector:
         """All features of an event, in their order, as they were predicted from."""
         if isinstance(x, dict):
             return x

@@ -237,13 +237,13 @@ class Decider:
         contender = self._contender("experiment", name, champion, block)
         if contender is None:
             return
-        mine = [r["arms"][name] for r in block.records if name in r["arms"]]
-        theirs = [r["arms"][CHAMPION] for r in block.records if CHAMPION in r["arms"]]
+        own = [r["arms"][name] for r in block.records if name in r["arms"]]
+        champions = [r["arms"][CHAMPION] for r in block.records if CHAMPION in r["arms"]]
         assert isinstance(contender.contest, AbTest)
-        contender.price(sum(a["n"] for a in theirs), sum(a["kpi"] for a in theirs))
-        missing = sum(a["predictions"] - a["n"] for a in (*mine, *theirs))
-        contender.contest.update(_groups(mine), _groups(theirs), missing)
-        contender.add(added(a["sums"] for a in mine), added(a["sums"] for a in theirs))
+        contender.price(sum(a["n"] for a in champions), sum(a["kpi"] for a in champions))
+        missing = sum(a["predictions"] - a["n"] for a in (*own, *champions))
+        contender.contest.update(_groups(own), _groups(champions), missing)
+        contender.add(added(a["sums"] for a in own), added(a["sums"] for a in champions))
         _note_withheld(contender, block)
         contender.settled(block.start)
 
@@ -258,15 +258,21 @@ class Decider:
         """Return at most one command for a block, and none twice for one comparison."""
         if self.use_case.promotion.mode != "automatic" or self.unpriced:
             return None
-        mine = [c for (q, _), c in self.contenders.items() if q == self.deciding]
-        mine = [c for c in mine if c.command_id is None and (c.blows_up or self._enough(c))]
-        best = [c for c in mine if c.contest.verdict == "better" and self.forbidden(c) is None]
+        candidates = [c for (q, _), c in self.contenders.items() if q == self.deciding]
+        candidates = [
+            c for c in candidates if c.command_id is None and (c.blows_up or self._enough(c))
+        ]
+        best = [
+            c for c in candidates if c.contest.verdict == "better" and self.forbidden(c) is None
+        ]
         # One promotion, until another one answers: if it is refused, a person has to see to it.
         best = [] if self.promoting else best
         for contender in sorted(best, key=lambda c: (-c.contest.mean, c.model))[:1]:
             self.promoting = contender.model
             return self._command("promote", contender, block)
-        bad = [c for c in mine if c.runs_away or (c.is_worse and c.contest.not_promised is None)]
+        bad = [
+            c for c in candidates if c.runs_away or (c.is_worse and c.contest.not_promised is None)
+        ]
         for contender in sorted(bad, key=lambda c: c.model)[:1]:
             verb = "drain" if self.deciding == "experiment" else "retire"
             return self._command(verb, contender, block)

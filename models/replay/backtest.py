@@ -57,7 +57,7 @@ class Backtest:
     use_case: UseCase
     partitions: int
     definition: str
-    made: type[PartitionTask] = PartitionTask
+    task_class: type[PartitionTask] = PartitionTask
     tasks: dict[int, PartitionTask] = field(default_factory=dict)
     learner: LearnerTask | None = field(init=False, default=None)
     # Tasks that have had no record yet.
@@ -99,7 +99,7 @@ class Backtest:
 
     def _made(self, partition: int) -> PartitionTask:
         self._next_update[partition] = self._first_update
-        return self.made(
+        return self.task_class(
             self.use_case,
             partition=partition,
             partitions=self.partitions,
@@ -270,8 +270,8 @@ def run(
     """Drive recorded data through fresh tasks and return them with all their state."""
     backtest = Backtest(use_case, partitions, definition)
     for kind, fields in recorded:
-        made = backtest.feed(kind, fields)
+        published = backtest.feed(kind, fields)
         if outputs is not None:
-            for output in made:
+            for output in published:
                 outputs(output)
     return backtest

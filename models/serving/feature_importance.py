@@ -84,7 +84,7 @@ class FeatureImportance:
             share: float = answer if number else answer[1].get(published["value"], 0.0)
             return share
 
-        attribution = sampled(predict, shown, self.importance.kept, seed=published["event_id"])
+        attribution = sampled(predict, shown, self.importance.examples, seed=published["event_id"])
         if attribution is None:
             return None
         # Of a correction: what it is added to.

@@ -142,13 +142,13 @@ class ModelRouter:
         Without `everybody`, only the champion and who answers in that arm are asked. `threshold`:
         the probability of true above which a binary answer is yes; None: the model's own class.
         """
-        kind, who = self._kind, self.answering(arm)
+        kind, answerer = self._kind, self.answering(arm)
         withheld: list[str] = []
         wild: list[str] = []
         pooled: list[Said | None] = []
         served: Said | None = None
         for name, slot in self.pooled.items():
-            if name in self.retired or not (everybody or name == self.champion or name == who):
+            if name in self.retired or not (everybody or name == self.champion or name == answerer):
                 pooled.append(UNASKED)
                 continue
             prediction = self._asked(slot, x, base, threshold)
@@ -158,19 +158,19 @@ class ModelRouter:
                 if prediction is not None and kind.wild(prediction, limits):
                     wild.append(name)
             pooled.append(prediction)
-            if name == who:
+            if name == answerer:
                 served = prediction
         own = {
             name: self._asked(slot, x, base, threshold)
             for name, slot in self.own.of(segment).items()
             if slot.trained_on >= self._use_case.warmup_of(name)
             and name not in self.retired
-            and (everybody or name == who)
+            and (everybody or name == answerer)
         }
         if arm == HOLDOUT:
             answer = self._baseline(base, "the holdout")._replace(by="holdout")
         else:
-            answer = self._answer(who, segment, base, served, who not in withheld, own)
+            answer = self._answer(answerer, segment, base, served, answerer not in withheld, own)
         return PredictionSet(base, tuple(pooled), own, withheld, answer, wild)
 
     def alone(
@@ -201,36 +201,36 @@ class ModelRouter:
 
     def _answer(
         self,
-        who: str,
+        answerer: str,
         segment: str | None,
         base: Said,
         pooled: Said | None,
         usable: bool,
         own: Mapping[str, Said | None],
     ) -> Answer:
-        challenges = who != self.champion
-        tripped = (self.guards[who] if challenges else self.safeguard).fault
+        challenges = answerer != self.champion
+        tripped = (self.guards[answerer] if challenges else self.safeguard).fault
         if tripped is not None:
             return self._baseline(base, tripped)
         reasons = []
-        slot = self.own.of(segment).get(who)
+        slot = self.own.of(segment).get(answerer)
         if slot is not None:
-            if not self.own.answers(segment, who):
+            if not self.own.answers(segment, answerer):
                 reasons.append(f"{segment} has not earned its own model yet")
             else:
-                prediction = own.get(who)
+                prediction = own.get(answerer)
                 fault = self._fault(slot, prediction, self._usable(slot, prediction))
                 if fault is None:
                     by = "challenger" if challenges else "champion"
-                    return self._by(by, "the segment's own model", own[who], slot)
+                    return self._by(by, "the segment's own model", own[answerer], slot)
                 reasons.append(fault)
-        fault = self._fault(self.pooled[who], pooled, usable)
+        fault = self._fault(self.pooled[answerer], pooled, usable)
         if fault is None:
             by = "champion" if self._use_case.segments is None else "pooled"
             if challenges:
-                reasons.append(f"{who}'s arm of the experiment")
+                reasons.append(f"{answerer}'s arm of the experiment")
             why = "; ".join(reasons) or "the champion"
-            return self._by("challenger" if challenges else by, why, pooled, self.pooled[who])
+            return self._by("challenger" if challenges else by, why, pooled, self.pooled[answerer])
         reasons.append(fault)
         return self._baseline(base, "; ".join(reasons))
 

@@ -39,10 +39,10 @@ class ModelSlot:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a snapshot keeps: River's own object, and never the faster step beside it."""
-        kept = {
+        state = {
             name: getattr(self, name) for name in self.__slots__ if name not in ("_fast", "_model")
         }
-        return {**kept, "model": self.model}
+        return {**state, "model": self.model}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

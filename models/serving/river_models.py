@@ -83,8 +83,8 @@ def final(model: Any) -> Any:
 def shared_parts(first: Any, second: Any) -> list[str]:
     """Names of the learning parts that two models have in common; they should have none."""
     learning = (base.Estimator, optim.base.Optimizer)
-    mine = {id(part): part for part in parts(first) if _is(part, *learning)}
-    shared = {type(part).__name__ for part in parts(second) if id(part) in mine}
+    own_parts = {id(part): part for part in parts(first) if _is(part, *learning)}
+    shared = {type(part).__name__ for part in parts(second) if id(part) in own_parts}
     return sorted(shared)
 
 
@@ -157,11 +157,11 @@ def alike(examples: Sequence[Example], n: int) -> list[Example]:
     if not examples:
         return []
     draw = random.Random(20130101)
-    made = list(examples[:n])
-    while len(made) < n:
+    drawn = list(examples[:n])
+    while len(drawn) < n:
         x = {name: _near(value, examples, name, draw) for name, value in examples[0][0].items()}
-        made.append((x, draw.choice(examples)[1]))
-    return made
+        drawn.append((x, draw.choice(examples)[1]))
+    return drawn
 
 
 def _near(value: Any, examples: Sequence[Example], name: str, draw: random.Random) -> Any:

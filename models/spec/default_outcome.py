@@ -100,6 +100,6 @@ def _candidates(use_case: UseCase) -> Iterator[Any]:
 
 
 def _made(model: type[BaseModel], fields: Mapping[str, Any]) -> Any:
-    made = model.model_construct()
-    made.__dict__.update(fields)
-    return made
+    record = model.model_construct()
+    record.__dict__.update(fields)
+    return record

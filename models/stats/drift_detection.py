@@ -63,14 +63,14 @@ EMPTY_MAX = 28
 
 
 class Drift(NamedTuple):
-    """One alarm. `since` and `block` are block numbers; `before` and `after` are `what` in words.
+    """One alarm. `since` and `block` are block numbers; `before` and `after` are `figure` in words.
 
     `evidence` is at least `needed`, unless a plain rule raised the alarm (`plainly`).
     """
 
     name: str
     kind: Kind
-    what: str
+    figure: str
     was: float
     now: float
     before: str
@@ -117,11 +117,11 @@ class Watch:
     def close(self, block: int, needed: float) -> Drift | None:
         """End block number `block` and return an alarm, after which this stream starts anew."""
         count = self.summary.count
-        gone = isinstance(self.summary, MissingSummary) and self._is_gone(self.summary)
-        if count < self._enough and not gone:
+        vanished = isinstance(self.summary, MissingSummary) and self._is_gone(self.summary)
+        if count < self._enough and not vanished:
             return None
         self.blocks += 1
-        described = self.blocks <= self.reference and not gone
+        described = self.blocks <= self.reference and not vanished
         histogram = self.summary.extend() if described else self.summary.close()
         if described:
             self.fewest = min(self.fewest or count, count)
@@ -134,12 +134,12 @@ class Watch:
         if self.detector.risen == 1:
             self.risen_at = block
         self.recent.append((block, histogram))
-        plainly = gone or self._is_far(score)
+        plainly = vanished or self._is_far(score)
         if evidence < needed and not plainly:
             return None
         plainly = plainly and evidence < needed
         self.plain_alarms += plainly
-        drift = self._alarm(block, evidence, needed, gone=gone, plainly=plainly)
+        drift = self._alarm(block, evidence, needed, vanished=vanished, plainly=plainly)
         self.restart()
         return drift
 
@@ -193,10 +193,10 @@ class Watch:
         return False
 
     def _alarm(
-        self, block: int, evidence: float, needed: float, *, gone: bool, plainly: bool
+        self, block: int, evidence: float, needed: float, *, vanished: bool, plainly: bool
     ) -> Drift:
         rows = max(1, self.detector.age)
-        age = 1 if gone else len(self.far) if plainly else rows
+        age = 1 if vanished else len(self.far) if plainly else rows
         since = self.recent[-age][0] if age <= len(self.recent) else self.risen_at
         blocks = [histogram for _, histogram in list(self.recent)[-age:]]
         now = [sum(column) for column in zip(*blocks, strict=True)]

@@ -18,7 +18,7 @@ from models.metrics.scoring import Judged
 from models.outputs.output_records import Learnt, Output, Training
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
-from models.serving.prediction_intervals import kept
+from models.serving.prediction_intervals import coverage_of
 from models.spec.problem_types import Said
 from models.task.state import Question, TaskState, digest
 from models.values.durations import spoken
@@ -179,7 +179,7 @@ class OutcomeHandler:
         """
         parts = self._parts
         if not waiting.silent:
-            within = kept(waiting.predictions[5], judged.label)
+            within = coverage_of(waiting.predictions[5], judged.label)
             parts.tally.scored(
                 waiting.time,
                 asked.groups,

@@ -123,9 +123,9 @@ class PartitionTask(TaskState, JournaledTask):
             self.refuse(taken, taken.error, out)
         elif body is None:
             self.counts["tombstones"] += 1
-        elif taken.what == COMMANDS:
+        elif taken.kind == COMMANDS:
             self._obey(taken, body, out)
-        elif taken.what == MODELS:
+        elif taken.kind == MODELS:
             self._adopt(taken, body, out)
         elif self.watermark.doubts(taken.time, taken.record.timestamp):
             self._doubted(taken, out)
@@ -143,7 +143,7 @@ class PartitionTask(TaskState, JournaledTask):
         if self.shared is not None:
             self.shared.advance(taken.due)
         try:
-            if taken.what == EVENTS:
+            if taken.kind == EVENTS:
                 for early in self._answering.event(taken, taken.body, out):
                     self._dated(early, out)
             else:

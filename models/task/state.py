@@ -248,7 +248,7 @@ class TaskState:
         self.counts["refused"] += not isinstance(error, Refused)
         if self.masking:
             words = self.masking.words_about(taken.record.value, str(error))
-            if taken.what == OUTCOMES:  # the author's functions see its event, too
+            if taken.kind == OUTCOMES:  # the author's functions see its event, too
                 waiting = self.ledger.find(taken.body.event_id)
                 if isinstance(waiting, PendingPrediction):
                     words = self.masking.words_about(waiting.event, words)

@@ -129,8 +129,8 @@ def _rules(examples: Sequence[Example], label: str, kind: Kind) -> list[Rule]:
     value = f"lambda event, outcome, features: outcome.{label}"
     empty = repr(_middle(examples, numeric=numeric))
     every = _aggregate("()", fade, value, f"empty={empty}", numeric=numeric)
-    what = "mean" if numeric else "most frequent value"
-    rules = [Rule(f"the {what} so far", {"rule": every})]
+    statistic = "mean" if numeric else "most frequent value"
+    rules = [Rule(f"the {statistic} so far", {"rule": every})]
     latest = f"over_outcomes(by={{}}).latest({value}, empty={empty})"
     rules.append(Rule("the last value", {"rule": latest.format("()")}))
     prior = f'prior="rule_overall", weight={WEIGHT}' if numeric else f"empty={empty}"
@@ -147,7 +147,7 @@ def _rules(examples: Sequence[Example], label: str, kind: Kind) -> list[Rule]:
     for words, by, needed in groups:
         key = repr(by if len(by) > 1 else by[0])
         mean = _aggregate(key, fade, value, prior, numeric=numeric)
-        rules.append(Rule(f"the {what} by {words}", {**needed, **above, "rule": mean}))
+        rules.append(Rule(f"the {statistic} by {words}", {**needed, **above, "rule": mean}))
     rules += [
         Rule(f"the last value of {name}", {"rule": latest.format(repr(name))}) for name in fields
     ]

@@ -35,8 +35,8 @@ class Arm:
         """Add what another partition, or another arm, says of the same groups."""
         self.predictions += predictions
         more = [(int(n), float(kpi)) for n, kpi in groups]
-        mine = self.groups or [(0, 0.0)] * len(more)
-        self.groups = [(a + n, b + kpi) for (a, b), (n, kpi) in zip(mine, more, strict=True)]
+        groups = self.groups or [(0, 0.0)] * len(more)
+        self.groups = [(a + n, b + kpi) for (a, b), (n, kpi) in zip(groups, more, strict=True)]
 
 
 @dataclass(slots=True)
@@ -171,6 +171,6 @@ def seconds(time: str | datetime) -> float:
     return (time if isinstance(time, datetime) else datetime.fromisoformat(time)).timestamp()
 
 
-def _add(mine: Sums, more: Mapping[str, float]) -> None:
+def _add(sums: Sums, more: Mapping[str, float]) -> None:
     for name, value in more.items():
-        mine[name] = mine.get(name, 0.0) + value
+        sums[name] = sums.get(name, 0.0) + value

@@ -88,11 +88,11 @@ def worth(
     blocks = settled.blocks(group)
     whole = together(blocks)
     cost = cost_of(use_case, together(settled.blocks()), whole, cpu_us)
-    who, alpha = ("served", "baseline"), use_case.contest.alpha
-    gain = gained(use_case, blocks, who, alpha=alpha)
+    answerers, alpha = ("served", "baseline"), use_case.contest.alpha
+    gain = gained(use_case, blocks, answerers, alpha=alpha)
     net = gain
     if cost is not None and whole.kpi_n:
-        net = gained(use_case, blocks, who, price=cost.total / whole.kpi_n, alpha=alpha)
+        net = gained(use_case, blocks, answerers, price=cost.total / whole.kpi_n, alpha=alpha)
     everything = group == (None, None)
     segments = sorted({s for s, _ in settled.groups() if s is not None and everything})
     result = Worth(

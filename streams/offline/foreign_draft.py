@@ -137,9 +137,9 @@ class _Answer:
         matched = [(sum(str(v) in ids for v in e.values) / len(e.values), e) for e in whole]
         share, self._id = max(matched, key=lambda pair: pair[0])
         if share < MATCHED or outcomes.time is None:
-            what = "a time" if share >= MATCHED else "the id of an event"
+            lacking = "a time" if share >= MATCHED else "the id of an event"
             raise ConfigError(
-                f"No field of the outcomes has {what}.", hint="Write their source by hand."
+                f"No field of the outcomes has {lacking}.", hint="Write their source by hand."
             )
         self._format, self._time = outcomes.format, outcomes.fields[outcomes.time]
         keys = set(map(str, events.fields[events.key].values)) if events.key else set()

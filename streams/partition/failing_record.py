@@ -113,14 +113,14 @@ class FailingRecord:
     def report(self, task: PartitionTask) -> Sequence[Any]:
         """Return the task's report; it only reads the state, so its failure stops nothing."""
         try:
-            made, self.untold = task.report(), None
+            report, self.untold = task.report(), None
         except Exception as error:  # a bug, told in the status and the log
             text = f"metrics are not told: {type(error).__name__}"
             if self.untold != text:
                 masked = bool(getattr(task, "masking", None))  # its words may be personal
                 log.error("%s: %s", self.title, text, exc_info=None if masked else error)
-            made, self.untold = (), text
-        return made
+            report, self.untold = (), text
+        return report
 
     @property
     def told(self) -> str:

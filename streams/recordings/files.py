@@ -163,10 +163,10 @@ def _unpacked(stored: Stored, depth: int, left_alone: Callable[[str], None]) -> 
         raise NotARecording(
             f"{stored.name} is a tar archive.", hint="Unpack it, and name the folder."
         )
-    for magic, what in OTHERS.items():
+    for magic, format in OTHERS.items():
         if head.startswith(magic):
             raise NotARecording(
-                f"{stored.name} is {what}.",
+                f"{stored.name} is {format}.",
                 hint="Save it as CSV, JSON lines, Parquet or Arrow.",
             )
     yield stored

@@ -307,9 +307,9 @@ class RowMapping:
         self._report = report
         if role != "outcome":
             key = next(f.names for f in self.event.declared if f.name == use_case.key)
-            ours, theirs = set(self.event.by_column), set(self.outcome.by_column)
-            self.event.foreign = frozenset(theirs - ours)
-            self.outcome.foreign = frozenset(ours - theirs - key)
+            event_columns, outcome_columns = set(self.event.by_column), set(self.outcome.by_column)
+            self.event.foreign = frozenset(outcome_columns - event_columns)
+            self.outcome.foreign = frozenset(event_columns - outcome_columns - key)
 
     def entries(self, row: Mapping[str, Any], read: str) -> Iterator[Entry | Unusable]:
         """Yield the event and the outcome in a row, `Unusable` for an outcome that cannot be used.

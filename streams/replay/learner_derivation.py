@@ -102,9 +102,9 @@ class _Comparison:
         state = pickled(slot.model) if numbers is None else numbers
         return ((STATE, state),)
 
-    def outputs(self, made: Any) -> None:
+    def outputs(self, records: Any) -> None:
         """Hold what the fold gave against the topic."""
-        for output in made:
+        for output in records:
             if output.kind == "models" and self._verified.different is None:
                 self._compare(output)
 

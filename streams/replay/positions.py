@@ -187,7 +187,7 @@ class Checkpoints:
                     return
                 derivation.task = snapshot
             goal = await derivation.entry_of(step)
-            await derivation.to(goal.seq + 1, lambda made: None)
+            await derivation.to(goal.seq + 1, lambda outputs: None)
             if not seen:
                 assert derivation.task is not None
                 assert derivation.task.step == step

@@ -209,8 +209,8 @@ class _Run:
         derived: asyncio.Queue[Any] = asyncio.Queue()
         aim = self._done + max(goals, default=0)
 
-        def outputs(made: Sequence[Any]) -> None:
-            for output in made:
+        def outputs(fold_outputs: Sequence[Any]) -> None:
+            for output in fold_outputs:
                 if output.kind != "predictions":
                     continue
                 if wanted is None or _decoded(output.value)["step"] in wanted:

@@ -104,9 +104,9 @@ def expected_bytes(task: PartitionTask, base: Base) -> int:
 
 
 def _outgrown(task: PartitionTask, base: Base) -> bool:
-    kept = base.header.ids
-    written = sum(count for _, count in kept) + len(base.changed)
-    return len(kept) >= DELTAS_MAX or written > 2 * len(task.ledger.entries) + IDS_AT_ONCE
+    deltas = base.header.ids
+    written = sum(count for _, count in deltas) + len(base.changed)
+    return len(deltas) >= DELTAS_MAX or written > 2 * len(task.ledger.entries) + IDS_AT_ONCE
 
 
 def _dump(writer: Writer, name: str, part: Any) -> Part:
@@ -142,7 +142,7 @@ def check_fits(header: Header, task: PartitionTask, origin: Origin) -> None:
     """Raise `Unusable` if it is another's: environment, use case, partition, definition, Python or
     River.
     """
-    mine = versions()
+    own_versions = versions()
     pairs = {
         "group": (header.origin.group, origin.group),
         "Kafka cluster": (header.origin.cluster, origin.cluster),
@@ -151,8 +151,8 @@ def check_fits(header: Header, task: PartitionTask, origin: Origin) -> None:
         "partition": (header.partition, task.partition),
         "number of partitions": (header.partitions, task.partitions),
         "definition": (header.definition, task.definition),
-        "River": (header.river, mine["river"]),
-        "Python": (_minor(header.python), _minor(mine["python"])),
+        "River": (header.river, own_versions["river"]),
+        "Python": (_minor(header.python), _minor(own_versions["python"])),
     }
     wrong = [f"{name} is {was}, not {now}" for name, (was, now) in pairs.items() if was != now]
     if wrong:

@@ -116,8 +116,8 @@ class RedisStore:
         base: Header,
         pipe: Any,
     ) -> None:
-        if gone := _all_fields(base) - _all_fields(header):
-            pipe.hdel(self.key, *gone)
+        if obsolete := _all_fields(base) - _all_fields(header):
+            pipe.hdel(self.key, *obsolete)
         for name, blob in blobs.items():
             for field, piece in _pieces(name, blob):
                 pipe.hset(self.key, field, piece)

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from models.task.partition_task import PartitionTask
 from streams.config.naming import title_of
-from streams.snapshots.archive import Archive, Kept
+from streams.snapshots.archive import Archive, ArchivedSnapshot
 from streams.snapshots.background_io import awaited, beside
 from streams.snapshots.delta import Base, check_fits, expected_bytes, prove, restore, write
 from streams.snapshots.fork_writer import Child, Written, fork, write_here
@@ -142,10 +142,10 @@ class Snapshots:
         problems: list[str] = []
         self._here = self._origin()
         head = self._head(partition, problems)
-        kept = self._kept(partition, problems)
-        loaded = None if again else self._from_redis(partition, head, kept, problems)
+        archived = self._archived(partition, problems)
+        loaded = None if again else self._from_redis(partition, head, archived, problems)
         if loaded is None:
-            loaded = self._from_archive(partition, head, kept, problems)
+            loaded = self._from_archive(partition, head, archived, problems)
         return loaded or Loaded(self._make(partition), head, None, "the log", problems)
 
     def _head(self, partition: int, problems: list[str]) -> bytes | None:
@@ -154,19 +154,23 @@ class Snapshots:
             problems.append(f"Redis does not answer ({away})")
         return head
 
-    def _kept(self, partition: int, problems: list[str]) -> list[Kept]:
+    def _archived(self, partition: int, problems: list[str]) -> list[ArchivedSnapshot]:
         if self._archive is None:
             return []
         try:
-            kept = self._archive.of(partition, problems)
+            archived = self._archive.of(partition, problems)
         except Exception as error:  # whatever a file system raises
             problems.append(f"the archive cannot be read ({error})")
             return []
         tried = self._tried[partition]
-        return [snapshot for snapshot in kept if snapshot.path not in tried][:TRIES]
+        return [snapshot for snapshot in archived if snapshot.path not in tried][:TRIES]
 
     def _from_redis(
-        self, partition: int, head: bytes | None, kept: list[Kept], problems: list[str]
+        self,
+        partition: int,
+        head: bytes | None,
+        archived: list[ArchivedSnapshot],
+        problems: list[str],
     ) -> Loaded | None:
         stored = self._hash(partition)
         for _ in range(TRIES):
@@ -176,7 +180,7 @@ class Snapshots:
             try:
                 header = opened(head, self._key)
                 check_fits(header, task, self._origin())
-                if kept and kept[0].seq > header.seq:
+                if archived and archived[0].seq > header.seq:
                     return None
                 restore(header, partial(_checked_part, header, stored), task, self._allowed)
                 return Loaded(task, head, header, f"Redis, entry {header.seq}", problems)
@@ -192,10 +196,14 @@ class Snapshots:
         return None
 
     def _from_archive(
-        self, partition: int, head: bytes | None, kept: list[Kept], problems: list[str]
+        self,
+        partition: int,
+        head: bytes | None,
+        archived: list[ArchivedSnapshot],
+        problems: list[str],
     ) -> Loaded | None:
-        assert self._archive is not None or not kept
-        for snapshot in kept:
+        assert self._archive is not None or not archived
+        for snapshot in archived:
             self._tried[partition].add(snapshot.path)
             task = self._make(partition)
             try:
@@ -332,13 +340,13 @@ class Snapshots:
         return header.seq if header is not None and header.origin == self._origin() else -1
 
     def _outrun(
-        self, stored_head: bytes | None, over: bytes | None, mine: Header
+        self, stored_head: bytes | None, over: bytes | None, own: Header
     ) -> tuple[bytes | None, str]:
         """Return (the head to go over next time, why it was not written)."""
         if stored_head is None:
             return None, "Redis has lost the snapshot; the next one is whole"
         seq = self._seq(stored_head)
-        if seq > mine.seq:
+        if seq > own.seq:
             return over, "another worker's snapshot is ahead"
         why = "another snapshot is stored than this was to build on; the next one is whole"
         return stored_head, why

@@ -51,8 +51,8 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
         sources = SOURCE_CATALOGUE if use_case.sources else ()
         missing = [topic for topic in (*CATALOGUE, *shared, *sources) if topic.kind not in counts]
         if missing:
-            made = partitions, ahead_ms(use_case)
-            await _create(admin, names, missing, made, await _replicas(admin))
+            layout = partitions, ahead_ms(use_case)
+            await _create(admin, names, missing, layout, await _replicas(admin))
             await _led(admin, [names[topic.kind] for topic in missing])
         return partitions
     except (KafkaConnectionError, OSError, TimeoutError) as error:
@@ -113,11 +113,11 @@ async def _create(
     admin: Any,
     names: Mapping[str, str],
     missing: list[Topic],
-    made: tuple[int, int | None],
+    layout: tuple[int, int | None],
     replicas: int,
 ) -> None:
-    """`made`: with how many partitions, and how far ahead of the broker records may be dated."""
-    partitions, ahead = made
+    """Create topics of a `layout`: how many partitions, how far ahead records may be dated."""
+    partitions, ahead = layout
     new = [
         NewTopic(
             names[topic.kind],

@@ -111,10 +111,10 @@ class _Session:
                 self._take(record)
         await self._release(set(known))
         async for records in self.reader.follow(ends, wait_s=1.0):
-            mine = [r for r in records if r.topic == self.names["evidence"]]
-            for record in mine:
+            evidence = [r for r in records if r.topic == self.names["evidence"]]
+            for record in evidence:
                 self._take(record)
-            self.heard = monotonic() if mine else self.heard
+            self.heard = monotonic() if evidence else self.heard
             await self._release(set(), await self._idle())
         raise AssertionError("tapes are followed for ever")
 

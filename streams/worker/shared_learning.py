@@ -131,7 +131,7 @@ class SharedLearning:
         self._reaches = dict(
             zip(plan.journals(), [*self.progress.partitions, self.progress.learner], strict=True)
         )
-        self._kept: KeptState | None = None
+        self._kept_state: KeptState | None = None
         self._run: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -186,7 +186,7 @@ class SharedLearning:
 
     def forget(self) -> None:
         """Drop the state: another worker learns."""
-        self._kept = None
+        self._kept_state = None
 
     async def _learn(self, generation: int, group: Group) -> None:
         while True:
@@ -196,7 +196,7 @@ class SharedLearning:
                 raise
             except Exception as error:
                 # Partitions go on answering with the versions that they have.
-                self._kept, self.error = None, f"{type(error).__name__}: {error}"
+                self._kept_state, self.error = None, f"{type(error).__name__}: {error}"
                 log.exception("the learner stopped; it begins again in %g s", AGAIN_S)
                 await asyncio.sleep(AGAIN_S)
             else:
@@ -218,9 +218,9 @@ class SharedLearning:
         pacing = LearnerPacing(self.progress, sources)
         wiring = replace(plan.learner, pacing=lambda _: pacing)
         learner = self.learner = PartitionRunner(
-            LEARNER, generation, source, wiring, kept=self._kept, measures=self.measures
+            LEARNER, generation, source, wiring, kept_state=self._kept_state, measures=self.measures
         )
-        self._kept = None
+        self._kept_state = None
         consumer.start()
         watching = asyncio.create_task(self._watch(learner))
         try:
@@ -230,7 +230,7 @@ class SharedLearning:
                 running.cancel()
                 watching.result()
             running.result()
-            self._kept, self.error = learner.kept, None
+            self._kept_state, self.error = learner.kept_state, None
         finally:
             watching.cancel()
             self.learner = None

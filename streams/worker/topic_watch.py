@@ -59,10 +59,10 @@ class TopicWatch:
     def _look(self, now: Mapping[str, Identity], end: Callable[[Incompatible], None]) -> None:
         self._first = {**now, **self._first}
         ending, warnings = changes(self._name, self._topics, self._first, now, self._partitions)
-        gone = sorted(set(self._first) - set(now))
-        self._gone = self._gone + 1 if gone else 0
+        deleted = sorted(set(self._first) - set(now))
+        self._gone = self._gone + 1 if deleted else 0
         if self._gone >= GONE_LOOKS:
-            ending.append(f"{', '.join(gone)}: deleted while this worker ran. {ANEW}")
+            ending.append(f"{', '.join(deleted)}: deleted while this worker ran. {ANEW}")
         for text in warnings:
             if text not in self.warnings:
                 log.warning("%s", text)

@@ -215,7 +215,7 @@ def _show_result(result: Result) -> None:
         "refused": result.refused,
     }
     if any(counts.values()):
-        data.print("  " + ", ".join(f"{n:,} {what}" for what, n in counts.items() if n))
+        data.print("  " + ", ".join(f"{n:,} {label}" for label, n in counts.items() if n))
     data.print(_table(result))
     for row in result.standings:
         data.print(

@@ -153,10 +153,10 @@ def _show_slices(group: Slice) -> None:
         )
 
 
-def _table(what: str, rows: list[Answerer], unit: str) -> Table:
+def _table(title: str, rows: list[Answerer], unit: str) -> Table:
     from streams.reports.plain_language import between, number, verdict
 
-    table = Table(what, "verdict", f"gain, {unit}", "luck aside", box=None)
+    table = Table(title, "verdict", f"gain, {unit}", "luck aside", box=None)
     for name in (f"{unit} an event", "baseline", "judged"):
         table.add_column(name)
     priced = any(row.cost is not None for row in rows)

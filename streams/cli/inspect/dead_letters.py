@@ -73,7 +73,7 @@ def list_letters(
     """
     use_case, settings, names = _opened(usecase, prefix)
     topic = names["dead-letter"]
-    masking = masking_for(use_case, settings, why=reveal, what=topic)
+    masking = masking_for(use_case, settings, why=reveal, subject=topic)
     if state not in (None, *STATES):
         raise typer.BadParameter(f"{state!r} is not a state; choose from {', '.join(STATES)}")
     matches = [
@@ -148,7 +148,7 @@ def show(
     """
     use_case, settings, names = _opened(usecase, prefix)
     topic = names["dead-letter"]
-    masking = masking_for(use_case, settings, why=reveal, what=f"{topic} {position}")
+    masking = masking_for(use_case, settings, why=reveal, subject=f"{topic} {position}")
     _, shown = _matching(use_case, settings, (position,), None, None, masking)[0]
     if json:
         as_json(shown)
@@ -269,11 +269,11 @@ def _chosen(
     return [each for each in matches if positions or each[1]["state"] == "open"]
 
 
-def _report(what: str, done: Sequence[str], left: Mapping[str, str], json: bool) -> None:
+def _report(action: str, done: Sequence[str], left: Mapping[str, str], json: bool) -> None:
     if json:
-        as_json({"sent" if what == "sent again" else "done": done, "left": left})
+        as_json({"sent" if action == "sent again" else "done": done, "left": left})
     else:
-        data.print(f"{len(done):,} {what}")
+        data.print(f"{len(done):,} {action}")
         for position, reason in left.items():
             talk.print(f"{position} was left: {reason}")
     if left:

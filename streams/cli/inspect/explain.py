@@ -72,8 +72,8 @@ def explain(
         raise RiverrunError(
             f"There is no event {event_id!r} on {names['events']}. Check the id and --prefix."
         )
-    what = f"the history of event {event_id}"
-    life = life.masked(masking_for(loaded.use_case, settings, why=reveal, what=what))
+    subject = f"the history of event {event_id}"
+    life = life.masked(masking_for(loaded.use_case, settings, why=reveal, subject=subject))
     if json:
         as_json(asdict(life))
     else:
