@@ -69,7 +69,7 @@ class Subject:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """All of its topics."""
+        """The topics of the use case."""
         shared = SHARED_CATALOGUE if self.shared else ()
         return (*CATALOGUE, *shared, *(SOURCE_CATALOGUE if self.sources else ()))
 

@@ -159,7 +159,7 @@ def linear() -> Any:
 
 
 def trees() -> Any:
-    """One growing tree; leaves that predict means cannot run away."""
+    """Make one growing tree; leaves that predict means cannot run away."""
     return compose.SelectType(Number) | tree.HoeffdingTreeRegressor(
         grace_period=1000, max_depth=6, leaf_prediction="mean", splitter=tree.splitter.QOSplitter()
     )

@@ -40,7 +40,7 @@ class DenseAdam(LinearStep):
         self._load()
 
     def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
-        """As River's."""
+        """Learn as River's own step does."""
         try:
             parted = self._parted(x)
             if parted.numbers.keys() != self._inputs.numbers:

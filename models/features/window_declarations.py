@@ -44,7 +44,7 @@ class State(Protocol):
 
     @property
     def cells(self) -> dict[Any, Any]:
-        """What it holds, by key."""
+        """The values it holds, by key."""
 
     def add(self, key: Any, time: float, value: Any) -> None:
         """Count `value` at `time`."""

@@ -169,7 +169,7 @@ class Decoder:
         return DecodedRecord(index, record, kind, outcome, time, due, silent=silent)
 
     def _due(self, record: Record, time: float, field: str) -> float:
-        """When its turn comes; raises `Ahead` if Kafka had it long before its own time."""
+        """Return when its turn comes; raise `Ahead` if Kafka had it long before its own time."""
         stamped = record.timestamp / 1000.0
         if time <= stamped + CLOCKS_APART_S:
             return time
@@ -213,7 +213,7 @@ class Decoder:
 
 
 def ahead(timestamp_ms: int, time: float, field: str, max_jump: float) -> str:
-    """Why a time is not believed, and what to do."""
+    """Say why a time is not believed, and what to do."""
     if timestamp_ms < 0:
         return (
             "the record has no Kafka timestamp, so its time cannot be believed. Send it with one."

@@ -274,7 +274,7 @@ class Publisher:
         return out._replace(headers=(*out.headers, *connect))
 
     def metric(self, value: dict[str, Any]) -> Output:
-        """One metric record; its key is what a later record replaces."""
+        """Return one metric record; its key is what a later record replaces."""
         start = value["window_start"].isoformat()
         key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}|{value['model']}"
         return self._record("metrics", key.encode(), value, f"{key}|{value['step']}")

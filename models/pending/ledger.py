@@ -110,7 +110,7 @@ class PendingLedger:
     def settle(
         self, event_id: str, waiting: PendingPrediction, event: bytes, outcome: bytes
     ) -> None:
-        """Its outcome is known; the id stays known until its memory passes."""
+        """Note that its outcome is known; the id stays known until its memory passes."""
         if self.state(event_id) == WAITING:
             self.waiting -= 1
             self.waiting_bytes -= len(waiting.event)

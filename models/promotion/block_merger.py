@@ -50,7 +50,7 @@ class BlockMerger:
     length: float = 0.0
 
     def take(self, record: Record) -> None:
-        """One record; repetitions and what comes too late are passed by."""
+        """Take one record; repetitions and what comes too late are passed by."""
         if record["segment"] is not None or record["slice"] is not None:
             return
         partition, start = int(record["partition"]), seconds(record["block_start"])

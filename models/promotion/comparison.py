@@ -60,17 +60,17 @@ class Contender:
 
     @property
     def blows_up(self) -> bool:
-        """Whether too many of its values diverged, for which no number of examples makes up."""
+        """True if too many of its values diverged, for which no number of examples makes up."""
         return self.wild >= self.wild_most
 
     @property
     def runs_away(self) -> bool:
-        """Whether it diverged, or left its limits more often than now and then."""
+        """True if it diverged, or left its limits more often than now and then."""
         return self.blows_up or self.withheld > RUNAWAY_SHARE * max(1, self.asked)
 
     @property
     def run_away(self) -> str:
-        """How often it could not be served, in words."""
+        """The times that it could not be served, in words."""
         ran = f", {self.wild} of them far beyond its limits or no number" if self.wild else ""
         return f"{self.withheld} of its {self.asked} values could not be served{ran}"
 

@@ -251,7 +251,7 @@ class Decider:
 
     @property
     def deciding(self) -> Question:
-        """Which question may decide: where answers act on outcomes, an experiment alone."""
+        """The question that may decide: where answers act on outcomes, an experiment alone."""
         return "experiment" if self.use_case.contest.acts_on_outcome else "shadow"
 
     def _wish(self, block: Block) -> Proposal | None:

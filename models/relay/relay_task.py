@@ -261,7 +261,7 @@ class RelayTask:
 
     @property
     def wanted(self) -> dict[InputOffset, Skip]:
-        """No skips, since no command reaches a relay."""
+        """The skips that are wanted: none, since no command reaches a relay."""
         return {}
 
     def set_aside(self, index: int, record: Record, skip: Skip) -> list[Output]:

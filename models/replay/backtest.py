@@ -108,7 +108,7 @@ class Backtest:
         )
 
     def feed(self, kind: str, fields: Mapping[str, Any]) -> list[Output]:
-        """One record in time order; returns what the task makes of it."""
+        """Apply one record, in time order; return what the task makes of it."""
         index, value = (EVENTS if kind == "event" else OUTCOMES), encoded(fields)
         key = self._key(kind, fields, value)
         partition = partition_of(key, self.partitions)
@@ -192,7 +192,7 @@ class Backtest:
         return learner_outputs
 
     def command(self, command: Command) -> list[Output]:
-        """One command to every partition; returns what they say to it."""
+        """Send one command to every partition; return what they say to it."""
         outputs: list[Output] = []
         for partition in range(self.partitions):
             offset = self._offsets.get((COMMANDS, partition), 0)

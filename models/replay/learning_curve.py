@@ -151,17 +151,17 @@ class Curve:
     steps: list[Step] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         return asdict(self)
 
     @property
     def last(self) -> Step | None:
-        """What the newest further outcomes brought: the best guess at the next ones."""
+        """The gain by the newest further outcomes: the best guess at the next ones."""
         return self.steps[-1] if self.steps else None
 
 
 def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
-    """KPI by share, and what each step up brought; shares ascend."""
+    """Return the KPI by share, and what each step up brought; shares ascend."""
     blocks = samples[-1].settled.blocks()
     whole = together(blocks)
     learning_curve = Curve(

@@ -79,7 +79,7 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
 
 
 def carry_position(old: PartitionTask, new: PartitionTask) -> None:
-    """Nothing but where it is, what commands it obeyed and what it counted."""
+    """Carry over only where it is, what commands it obeyed and what it counted."""
     new.journal.seq, new.journal.step = old.journal.seq, old.journal.step
     _carry_inputs(old.journal, new.journal)
     new.skips.wanted, new.skips.done = dict(old.skips.wanted), dict(old.skips.done)

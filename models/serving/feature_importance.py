@@ -64,7 +64,7 @@ class FeatureImportance:
         self.importance.update(predict, x, label, loss)
 
     def sampled(self, published: Mapping[str, Any], shown: Vector) -> dict[str, Any] | None:
-        """Why the model that answered said so, of a published prediction without exact reasons.
+        """Estimate the contributions to a published prediction that has no exact ones.
 
         In the label's unit, or as the probability of the class that was said; what the champion saw
         lately is what it is compared with. None where the baseline answered, or nothing was seen.

@@ -86,7 +86,7 @@ class ModelRouter:
         self.bounded = numbers and any(use_case.limits_of(n) is None for n in use_case.models)
 
     def limits_of(self, model: str) -> tuple[float, float] | None:
-        """(least, most) that it may say now: as declared, else by the labels seen."""
+        """Return the limits of what it may predict now: as declared, else by the labels seen."""
         declared = self._use_case.limits_of(model)
         return self.bounds.limits if declared is None else declared
 
@@ -96,7 +96,7 @@ class ModelRouter:
         return tuple(self.pooled)
 
     def slots(self) -> Iterator[ModelSlot]:
-        """Every slot."""
+        """Return every slot."""
         yield from self.pooled.values()
         yield from self.own
 
@@ -110,7 +110,7 @@ class ModelRouter:
         self.own.set_back(time)
 
     def state(self, model: str) -> str:
-        """Where it stands in its life (`models.spec.model_lifecycle`)."""
+        """Return where it stands in its life (`models.spec.model_lifecycle`)."""
         if model == self.champion:
             return "champion"
         if model in self.retired:
@@ -120,7 +120,7 @@ class ModelRouter:
         return "shadow" if self.warm(model) else "candidate"
 
     def warm(self, model: str) -> bool:
-        """Whether it has learnt enough to answer."""
+        """Return True if it has learnt enough to answer."""
         return self.pooled[model].trained_on >= self._use_case.warmup_of(model)
 
     def answering(self, arm: str | None) -> str:

@@ -62,7 +62,7 @@ class ModelSlot:
         self._fast = fused(model)
 
     def seen(self, x: dict[str, Any]) -> Seen:
-        """`x` as it reaches the last step of the model as it answers now."""
+        """Return `x` as it reaches the last step of the model as it answers now."""
         seen = None if self._fast is None else self._fast.seen(x)
         return inputs(self.model, x) if seen is None else seen
 

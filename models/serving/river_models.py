@@ -37,7 +37,7 @@ class SettledSelect(compose.Select):  # type: ignore[misc]  # River ships no typ
 
 
 def settled(model: Any) -> Any:
-    """`model` itself, in which every `compose.Select` now iterates its names in sorted order.
+    """Make every `compose.Select` of `model` iterate its names in sorted order; return it.
 
     Sums of floats depend on the order of what is added, so without this a linear model's last bits
     depend on the hash seed. `compose.Discard` asks its set and never iterates it, and stays.
@@ -81,7 +81,7 @@ def final(model: Any) -> Any:
 
 
 def shared_parts(first: Any, second: Any) -> list[str]:
-    """Names of the learning parts that two models have in common; they should have none."""
+    """Return the names of learning parts that two models have in common; they should have none."""
     learning = (base.Estimator, optim.base.Optimizer)
     own_parts = {id(part): part for part in parts(first) if _is(part, *learning)}
     shared = {type(part).__name__ for part in parts(second) if id(part) in own_parts}
@@ -91,7 +91,7 @@ def shared_parts(first: Any, second: Any) -> list[str]:
 def check_model(
     make: Callable[[], Any], kind: str, vectors: Sequence[Example]
 ) -> tuple[list[str], list[str]]:
-    """(faults, warnings) of one estimator, without their subject; the last sentence is the mend.
+    """Return (faults, warnings) of an estimator, without their subject; the hint comes last.
 
     It is made and run twice, and once more through a pickle at half way, over the same vectors.
     """
@@ -150,7 +150,7 @@ def digest(lines: Sequence[str]) -> str:
 
 
 def alike(examples: Sequence[Example], n: int) -> list[Example]:
-    """`n` examples: those given, then more whose values are drawn from them, always the same.
+    """Return `n` examples: those given, then more with values drawn from them, always the same.
 
     Ten examples do not make a forest split; hundreds that look like them do.
     """

@@ -70,7 +70,7 @@ class DefaultOutcome:
 
 
 def is_default(outcome: Any) -> bool:
-    """Whether an outcome came on no topic but stands for a horizon that passed."""
+    """Return True if an outcome came on no topic but stands for a horizon that passed."""
     return not outcome.model_fields_set
 
 

@@ -129,7 +129,7 @@ class AbTest:
 
     @property
     def not_promised(self) -> str | None:
-        """Why the error probability is not promised here, in words; None where it is."""
+        """The reason why the error probability is not promised here, in words; None where it is."""
         if self.missing_outcomes != "unknown" or self.verdict == self._verdict(self.worst_case):
             return None
         return missing_doubt(self.labelled, self.missing)

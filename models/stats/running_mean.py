@@ -142,7 +142,7 @@ class RunningMean:
 
     @property
     def memory_doubt(self) -> MemoryDoubt | None:
-        """Why these bounds may be too narrow; None where the data shows no reason.
+        """The reason why these bounds may be too narrow; None where the data shows no reason.
 
         A correlation r may be that of long memory of order d = r/(1 + r) (Hosking 1981), for which
         the bounds after n blocks should be n^d times as wide.

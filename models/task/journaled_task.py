@@ -110,7 +110,7 @@ class JournaledTask(ABC):
 
     @property
     def updates(self) -> int | None:
-        """How many records of `models` it has published; None where it publishes none."""
+        """The number of records of `models` that it has published; None where it publishes none."""
         return None
 
     def seal(self) -> bytes | None:
@@ -183,7 +183,7 @@ class JournaledTask(ABC):
         return self.skips.wanted
 
     def rule_may_skip(self) -> bool:
-        """Whether `skip_after` holds for the next record: not where it has acted often lately."""
+        """Return True if `skip_after` holds for the next record: not if it acted often lately."""
         return self.skips.rule_may(self.journal.step)
 
     def halted(self, index: int, record: Record, failure: Skip) -> list[Output]:

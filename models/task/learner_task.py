@@ -133,7 +133,7 @@ class LearnerTask(JournaledTask):
 
     @property
     def updates(self) -> int:
-        """How many records of `models` it has published."""
+        """The number of records of `models` that it has published."""
         return self.number
 
     def choose(self, times: Sequence[float | None]) -> int | None:

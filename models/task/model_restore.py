@@ -60,7 +60,7 @@ class ModelRestore:
         self.pieces: list[bytes] = []
 
     def take(self, command: Command) -> None:
-        """One piece; the first of another state is in place of what was not asked for."""
+        """Take one piece; the first of another state is in place of what was not asked for."""
         piece = command.chunk
         if piece is None:
             raise Refused("`deliver` brings no piece; it is sent by `riverrun rollback --as-of`")

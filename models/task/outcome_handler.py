@@ -34,7 +34,7 @@ class OutcomeHandler:
         self._parts = parts
 
     def outcome(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
-        """One outcome: learnt, held until its event comes or it is released, counted again, late,
+        """Take one outcome: learnt, held until its event comes or it is released, repeated, late,
         or rejected.
         """
         parts = self._parts
@@ -362,7 +362,7 @@ class OutcomeHandler:
             parts.roster.own.note_missing(asked.segment, start, waiting.time, own)
 
     def _unmatched(self, taken: DecodedRecord) -> Unmatched:
-        """Why an outcome has no prediction: its event never came, or was forgotten by then."""
+        """Say why an outcome has no prediction: its event never came, or was forgotten by then."""
         memory = spoken(self._parts.ledger.memory)
         return Unmatched(
             f"no event {taken.body.event_id!r} is known. Events are forgotten {memory} after their "
@@ -382,7 +382,7 @@ def check_key(taken: DecodedRecord, asked: Question) -> None:
 
 
 def crowded_out(taken: DecodedRecord) -> Unmatched:
-    """Why an outcome that came before its event is held no longer."""
+    """Say why an outcome that came before its event is held no longer."""
     return Unmatched(
         f"no event {taken.body.event_id!r} has come, and outcomes that came before their events "
         "are more than early_limit or early_bytes; most of them have this Kafka key. Send the "

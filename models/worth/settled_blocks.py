@@ -112,13 +112,13 @@ class SettledBlocks:
 
     @property
     def until(self) -> float | None:
-        """Every block that ends by then is settled in all that is waited for; None: none is."""
+        """The time by which every block is settled in all that is waited for; None: none is."""
         slowest = self.slowest
         return None if slowest is None else self._frontiers[slowest]
 
     @property
     def waiting_s(self) -> float:
-        """How far the slowest partition is behind the quickest, seconds of event time."""
+        """The delay of the slowest partition behind the quickest, seconds of event time."""
         until = self.until
         return 0.0 if until is None else max(self._frontiers.values()) - until
 

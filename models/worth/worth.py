@@ -133,7 +133,7 @@ def worth(
 
 
 def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], result: Worth) -> None:
-    """Where answers change outcomes, what the baseline would have brought was never seen."""
+    """Note that answers change outcomes, so what the baseline would have brought is unseen."""
     result.models, result.segments = _hints(result.models), _hints(result.segments)
     result.notes.append(
         "What is served changes the outcome here: the figures of single models and segments are "
@@ -161,7 +161,7 @@ def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], result: Worth) 
 
 
 def _without_verdict(result: Worth) -> None:
-    """Where some labels have no KPI, what is left is a choice by label, and no fair sample."""
+    """Withdraw the verdict: where some labels have no KPI, the others are no fair sample."""
     result.gain, result.net = unknown(result.gain), unknown(result.net)
     result.models, result.segments = _hints(result.models), _hints(result.segments)
     result.points = [replace(point, lower=None, upper=None) for point in result.points]
@@ -179,7 +179,7 @@ def _hints(rows: Sequence[Answerer]) -> list[Answerer]:
 
 
 def _targets(use_case: UseCase, whole: Block) -> list[Held]:
-    """Those that settled blocks can tell: how fresh a stream is now, they cannot."""
+    """Return the targets that settled blocks can tell: all but how fresh a stream is now."""
     sums, kpi = whole.sums.get("served", {}), whole.kpi.get("served", 0.0)
     # Where some labels have no KPI, the others are no fair sample of it.
     targets = judged(use_case, sums, kpi_sum=kpi, kpi_n=0 if whole.unpriced else whole.kpi_n)

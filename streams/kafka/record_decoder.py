@@ -92,7 +92,7 @@ def decoded(value: bytes | None) -> Any:
 
 
 def _narrowed(value: Any) -> Any:
-    """With integers of more than 64 bits as floats, as orjson reads them."""
+    """Return it with integers of more than 64 bits as floats, as orjson reads them."""
     if isinstance(value, dict):
         return {name: _narrowed(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -162,7 +162,7 @@ class TopicReader(RecordDecoder):
         return [record for records in fetched.values() for record in records]
 
     async def to_the_end(self) -> AsyncIterator[list[Any]]:
-        """Everything from where `some` stands to what is the end now, in batches."""
+        """Yield everything from where `some` stands to what is the end now, in batches."""
         ends = (
             await self._consumer.end_offsets(self.topic_partitions) if self.topic_partitions else {}
         )

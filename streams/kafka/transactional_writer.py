@@ -117,11 +117,11 @@ class Limits:
         return fitted
 
     def record_limit(self, kind: str) -> int:
-        """Largest record, in bytes."""
+        """Return the largest record, in bytes."""
         return self.record_bytes.get(kind, self.request_bytes_max)
 
     def batch_limit(self, kind: str) -> int:
-        """Largest batch, in bytes before compression; a single record may be larger."""
+        """Return the largest batch, in bytes before compression; a single record may be larger."""
         return self.batch_bytes.get(kind, self.batch_bytes_max)
 
     def refused(self, kind: str, batch: Sequence[Output]) -> TooLarge:

@@ -45,7 +45,7 @@ class Suspect:
 
     @property
     def input_offset(self) -> InputOffset | None:
-        """Where it is; None while there is none."""
+        """The record's input and offset; None while there is none."""
         return None if self.failure is None else self.failure.input_offset
 
     def failed(self, failure: Skip, *, rule_may: bool) -> bool:
@@ -124,7 +124,7 @@ class FailingRecord:
 
     @property
     def told(self) -> str:
-        """Why the partition stands still, with the ways on."""
+        """The reason why the partition stands still, with the ways on."""
         return self.suspect.told(self.number)
 
     async def look(self, reader: PartitionLog, task: PartitionTask, intake: Intake) -> None:

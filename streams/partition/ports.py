@@ -99,13 +99,13 @@ class FreshStore:
         return self.factory(partition)
 
     def offer(self, partition: int, task: PartitionTask) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def release(self, partition: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def status(self, partition: int) -> Mapping[str, Any]:
-        """Nothing."""
+        """Do nothing."""
         return {}
 
 
@@ -131,7 +131,7 @@ class Pace:
     stop_s_max: float = 5.0
 
     def batch_s(self, waiting: int, siblings: int) -> float:
-        """How long a batch may take, where so many records wait in each of so many partitions: a
+        """Return how long a batch may take, by how many records wait in each of the partitions: a
         transaction costs the same for ten records as for 1,000, and they take turns.
         """
         shortest = max(self.batch_s_max, self.commit_interval_s * siblings)

@@ -90,7 +90,7 @@ class Recovery:
         return task, await self._positions(task, reader)
 
     async def _positions(self, task: PartitionTask, reader: PartitionLog) -> list[int]:
-        """Where each input goes on: its next offset, or its first one if none was taken yet."""
+        """Return where each input goes on: its next offset, or its first if none was taken yet."""
         places, next = located(self.wiring.inputs, self.number), task.next
         bounds = list(zip(await reader.beginnings(), await reader.ends(), strict=True))
         refuse_beyond(places, next, bounds)
@@ -128,7 +128,7 @@ class Recovery:
         return task
 
     async def _is_of(self, reader: PartitionLog, task: PartitionTask, last: Entry | None) -> bool:
-        """Whether the journal has the last entry that a state was made of, or has it no more."""
+        """Return True if the journal has a state's last entry, or has it no more."""
         if not task.seq or not task.sealed:
             return True
         if last is not None and last.seq == task.seq - 1:

@@ -21,7 +21,7 @@ from streams.unpickling.safe_unpickler import Allowed
 
 
 def starts_of(loaded: LoadedUseCase, settings: Settings) -> StartingStates | None:
-    """Those of a use case's archive; None if no archive is set."""
+    """Return those of a use case's archive; None if no archive is set."""
     if settings.riverrun_archive is None:
         return None
     url, group = settings.riverrun_archive.get_secret_value(), group_of(loaded, settings)

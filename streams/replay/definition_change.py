@@ -133,7 +133,7 @@ class Eras:
         return await past.roll(task, on_progress)
 
     def past(self, log: Log, partition: int) -> LogsPast:
-        """Of one partition."""
+        """Return the past of one partition."""
         return LogsPast(self, log, partition)
 
 
@@ -242,7 +242,7 @@ class LogsPast:
 
 
 def explained(loaded: LoadedUseCase, last: Entry, definitions: DefinitionHistory) -> str:
-    """Why a file is not run on a state of another definition, what changed, and the ways on."""
+    """Say why a file is not run on a state of another definition, what changed, and the ways on."""
     name = loaded.use_case.name
     command = f"riverrun redefine {shlex.quote(loaded.argument)} --why '…' --how"
     return (

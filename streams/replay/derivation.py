@@ -158,7 +158,7 @@ class Derivation:
         return task
 
     async def entry(self, seq: int) -> Entry:
-        """One journal entry."""
+        """Return one journal entry."""
         async for entry in self._log.entries(seq):
             return entry
         raise Unprovable(f"the journal has no entry {seq}.")

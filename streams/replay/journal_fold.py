@@ -107,7 +107,7 @@ class Log(Protocol):
         """Journal entries from that number on, to the end that the journal has now."""
 
     async def run(self, input: int, first: int, count: int) -> Sequence[Any]:
-        """`count` visible records of an input from offset `first` on."""
+        """Yield `count` visible records of an input from offset `first` on."""
 
 
 class Diverged(Incompatible):

@@ -120,7 +120,7 @@ class KafkaLog:
         return None
 
     async def run(self, input: int, first: int, count: int) -> list[Any]:
-        """`count` visible records of an input from offset `first` on."""
+        """Yield `count` visible records of an input from offset `first` on."""
         tp = self.inputs[input]
         if tp is None:
             raise Incompatible(f"the journal names input {input}, which has no topic now")

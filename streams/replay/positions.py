@@ -221,5 +221,5 @@ class Nearest:
         return task if task.seq > 0 else None
 
     async def oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """As the archive has it."""
+        """Return what the archive has."""
         return fresh if self._archive is None else await self._archive.oldest(fresh, seq)

@@ -67,11 +67,11 @@ class Verified:
 
     @property
     def proved(self) -> bool:
-        """Everything that was asked for was derived again, and was the same."""
+        """True if everything that was asked for was derived again, and was the same."""
         return not self.different and not self.unproven and not self.reasons
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         return asdict(self) | {"proved": self.proved}
 
 
@@ -90,7 +90,7 @@ class Verifier:
     trusted: Collection[str] = ()  # sources that may be run unsigned
 
     async def every(self) -> Verified:
-        """All predictions."""
+        """Verify all predictions."""
         async with TopicReader([self.names["predictions"]], self.settings) as reader:
             run = await _Run.of(self, reader)
             for topic_partition in reader.topic_partitions:

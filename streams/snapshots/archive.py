@@ -95,7 +95,7 @@ class Archive:
     # When.
 
     def due(self, partition: int) -> bool:
-        """Whether the next snapshot is to be archived."""
+        """Return True if the next snapshot is to be archived."""
         return time.time() >= self._written_s.get(partition, 0.0) + self._interval_s
 
     def done(self, partition: int) -> float:
@@ -118,7 +118,7 @@ class Archive:
     # What there is.
 
     def list(self) -> Found:
-        """All of the group, by partition, the newest entry first."""
+        """Return all of the group, by partition, the newest entry first."""
         if not self._files.exists(self._root):
             return []
         numbers = sorted(
@@ -129,7 +129,7 @@ class Archive:
         return [snapshot for number in numbers for snapshot in self.of(number)]
 
     def of(self, partition: int, problems: MutableSequence[str] | None = None) -> Found:
-        """Those of a partition, the newest entry first; `problems` gets what was passed over."""
+        """Return those of a partition, newest entry first; `problems` gets what was passed over."""
         folder = f"{self._root}/{partition}"
         self._files.invalidate_cache(folder)
         if not self._files.exists(folder):
@@ -157,7 +157,7 @@ class Archive:
         return snapshots
 
     def _headers(self, files: Mapping[str, int]) -> dict[str, Header | str]:
-        """Each file's signed header, or why it has none; read once, from its end."""
+        """Return each file's signed header, or why it has none; read once, from its end."""
         due = {path: END_BYTES for path, size in files.items() if (path, size) not in self._known}
         while due:
             starts = [max(0, files[path] - length) for path, length in due.items()]
@@ -246,7 +246,7 @@ class Archive:
         )
 
     async def near(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """deriving.Starts: the newest usable one of at most `seq` entries; else `fresh` itself."""
+        """Return the newest usable one of at most `seq` entries; else `fresh` itself."""
         return await awaited(lambda: self._near(fresh, seq))
 
     def _near(self, fresh: PartitionTask, seq: int) -> PartitionTask:
@@ -278,7 +278,7 @@ def _snapshot_of(header: Header, path: str) -> ArchivedSnapshot | None:
 
 
 def outlived(snapshots: Iterable[ArchivedSnapshot], now_s: float) -> list[ArchivedSnapshot]:
-    """Those of one partition that are not kept any longer."""
+    """Return those of one partition that are not kept any longer."""
     newest_first = sorted(snapshots, reverse=True)
     begun = {snapshot.definition: snapshot.path for snapshot in newest_first}  # the oldest of each
     days: set[int] = set()

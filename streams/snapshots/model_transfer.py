@@ -66,7 +66,7 @@ def pieces(of: str, state: bytes) -> Iterator[StateChunk]:
 
 
 def seal(label: bytes, state: bytes, key: bytes) -> str:
-    """Of one state, and of what it is for."""
+    """Return the seal of one state and of what it is for."""
     signed = b"riverrun state\0%d\0%b%b" % (len(label), label, state)
     return hmac.new(key, signed, hashlib.sha256).hexdigest()
 

@@ -69,7 +69,7 @@ class RedisStore:
         return head
 
     def part(self, header: Header, name: str) -> list[bytes]:
-        """One part in its pieces, unchecked."""
+        """Return one part in its pieces, unchecked."""
         fields = _fields(name, header.parts[name].size)
         pieces = [self._client.hget(self.key, field) for field in fields]
         if None in pieces:

@@ -86,7 +86,7 @@ Blob = Sequence[bytes | memoryview]
 
 
 def digest_of(blob: Blob) -> str:
-    """Of one part."""
+    """Return the digest of one part."""
     digest = hashlib.blake2b(digest_size=32)
     for piece in blob:
         digest.update(piece)
@@ -201,7 +201,7 @@ class Reader:
             raise Unusable("it is damaged at its end") from error
 
     def blob(self, header: Header, name: str) -> memoryview:
-        """One part, unchecked."""
+        """Return one part, unchecked."""
         start = self.places.get(name)
         if start is None or not isinstance(start, int):
             raise Unusable(f"its part {name} is missing")

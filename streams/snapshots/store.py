@@ -273,7 +273,7 @@ class Snapshots:
     def _write(
         self, task: PartitionTask, base: Base | None, first: bool, origin: Origin, file: BinaryIO
     ) -> None:
-        """In the child, or at once."""
+        """Write it, in the child or at once."""
         write(task, file, base, self._key, time.time(), origin)
         if first:
             prove(file, self._key, self._allowed)
@@ -286,7 +286,7 @@ class Snapshots:
         base: Header | None,
         archives: bool,
     ) -> Outcome:
-        """In a thread: wait for the child, write what it wrote. Never raises."""
+        """Wait for the child and store what it wrote, in a thread. Never raises."""
         cpu_s, began, soon = 0.0, time.thread_time(), False
         head: bytes | None = None
         whole: tuple[Header, Any] | None = None
@@ -394,7 +394,7 @@ class Snapshots:
                 await self._idle.wait()
 
     def status(self, partition: int) -> Mapping[str, Any]:
-        """Age, size and cost of the newest snapshot, what recovery began with, the last error."""
+        """Return age, size and cost of the newest snapshot, recovery's source and the last error."""
         return self._keepers[partition].status()
 
 

@@ -62,7 +62,7 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
 
 
 async def partitions_of(use_case: UseCase, settings: Settings) -> int:
-    """How many partitions the events topic has; raises `Unavailable` if it is not there."""
+    """Return how many partitions the events topic has; raises `Unavailable` if it is not there."""
     names = names_of(use_case, settings)
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:

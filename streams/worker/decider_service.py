@@ -180,7 +180,7 @@ class _Session:
     # What is said.
 
     async def _write(self, decided: Decided) -> None:
-        """One block's standings and its command, all or nothing."""
+        """Write one block's standings and its command, all or nothing."""
         async with self.producer.transaction():
             sent = [
                 await self.producer.send(

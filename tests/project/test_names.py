@@ -29,6 +29,11 @@ IMPORTED = [name for name in MODULES if not name.endswith("__main__")]
 ENVIRONMENTS = {".envs"}
 """Folders in which `make bench` installs riverrun's peers; git ignores them."""
 
+VERBLESS = {
+    *("A", "All", "An", "As", "Each", "Every", "Everything", "For", "From", "How", "In", "It"),
+    *("Its", "No", "None", "Not", "Nothing", "Of", "One", "Only", "That", "The", "Those", "What"),
+    *("When", "Where", "Whether", "Which", "Who", "Whoever", "Why", "With"),
+}
 VAGUE = {"utils", "helpers", "manager", "base", "common", "misc", "util", "helper"}
 
 
@@ -92,6 +97,19 @@ def test_every_public_thing_is_documented():
             first = (ast.get_docstring(node) or "").strip().split("\n\n")[0].rstrip()
             if not first.endswith((".", ":", "?")):
                 wrong.append((path, name))
+    assert wrong == []
+
+
+def test_a_function_s_docstring_begins_with_its_verb():
+    """Ruff knows the moods of verbs, and not that a sentence has none; properties are nouns."""
+    wrong = [
+        (path, name, first)
+        for path in FILES
+        for name, node in public(ast.parse((ROOT / path).read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not any("property" in ast.unparse(each) for each in node.decorator_list)
+        and ((first := (ast.get_docstring(node) or "").split(" ")[0]) in VERBLESS)
+    ]
     assert wrong == []
 
 

@@ -119,7 +119,7 @@ Flight = tuple[int, str, Record, tuple[int, Record] | None]
 
 
 def _in_order(folder: Path) -> Iterator[Flight]:
-    """All departures by time and id; a month of rows is read when its turn comes."""
+    """Yield all departures by time and id; a month of rows is read when its turn comes."""
     months = _lines_by_month(folder / "flights.csv.zip")
     zones, weather = _zones(folder / "airports.csv"), _weather(folder / "weather.csv")
     waiting: list[Flight] = []

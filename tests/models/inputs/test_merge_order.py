@@ -48,7 +48,7 @@ def test_alignment_is_river_s_question_and_answer_order(rows: list[tuple[int, in
             iter([SimpleNamespace(due=float(t), what=("outcome", n)) for t, n in due]),
         ]
     )
-    assert list(_after_its_event(one.kind for one in taken)) == river
+    assert list(_after_its_event(one.what for one in taken)) == river
 
 
 def _after_its_event(taken: Iterator[tuple[str, int]]) -> Iterator[tuple[str, int]]:
