@@ -61,7 +61,7 @@ class ArchivedSnapshot(NamedTuple):
     path: str
 
 
-Found = list[ArchivedSnapshot]
+ArchivedSnapshots = list[ArchivedSnapshot]
 
 
 class Archive:
@@ -117,7 +117,7 @@ class Archive:
 
     # What there is.
 
-    def list(self) -> Found:
+    def list(self) -> ArchivedSnapshots:
         """Return all of the group, by partition, the newest entry first."""
         if not self._files.exists(self._root):
             return []
@@ -128,7 +128,7 @@ class Archive:
         )
         return [snapshot for number in numbers for snapshot in self.of(number)]
 
-    def of(self, partition: int, problems: MutableSequence[str] | None = None) -> Found:
+    def of(self, partition: int, problems: MutableSequence[str] | None = None) -> ArchivedSnapshots:
         """Return those of a partition, newest entry first; `problems` gets what was passed over."""
         folder = f"{self._root}/{partition}"
         self._files.invalidate_cache(folder)

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import WatchError
 from redis.retry import Retry
 
-from streams.snapshots.signed_format import Header, Unusable
+from streams.snapshots.signed_format import Header, Unusable, checked
 
 PIECE = 8 << 20
 """Bytes of one field at most. Redis takes 512 MB, but copying those would hold the worker up."""
@@ -68,13 +68,13 @@ class RedisStore:
         head: bytes | None = self._client.hget(self.key, HEAD)
         return head
 
-    def part(self, header: Header, name: str) -> list[bytes]:
-        """Return one part in its pieces, unchecked."""
+    def part(self, header: Header, name: str) -> Any:
+        """Return one part in its pieces; raise `Unusable` if it is not what the header says."""
         fields = _fields(name, header.parts[name].size)
         pieces = [self._client.hget(self.key, field) for field in fields]
         if None in pieces:
             raise Unusable(f"its part {name} is missing")
-        return pieces
+        return checked(header, name, pieces)
 
     def write(
         self,

@@ -28,7 +28,7 @@ from streams.snapshots.fork_writer import Child, Written, fork, write_here
 from streams.snapshots.redis_circuit_breaker import FAILURES, RedisCircuitBreaker
 from streams.snapshots.redis_store import Outrun, RedisStore
 from streams.snapshots.schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
-from streams.snapshots.signed_format import Header, Origin, Reader, Unusable, checked, opened
+from streams.snapshots.signed_format import Header, Origin, Reader, Unusable, opened
 from streams.unpickling.safe_unpickler import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
@@ -182,7 +182,7 @@ class Snapshots:
                 check_fits(header, task, self._origin())
                 if archived and archived[0].seq > header.seq:
                     return None
-                restore(header, partial(_checked_part, header, stored), task, self._allowed)
+                restore(header, partial(stored.part, header), task, self._allowed)
                 return Loaded(task, head, header, f"Redis, entry {header.seq}", problems)
             except Unusable as error:
                 before, head = head, self._head(partition, problems)
@@ -394,9 +394,5 @@ class Snapshots:
                 await self._idle.wait()
 
     def status(self, partition: int) -> Mapping[str, Any]:
-        """Return age, size and cost of the newest snapshot, recovery's source and the last error."""
+        """Return the newest snapshot's age, size and cost, recovery's source, the last error."""
         return self._keepers[partition].status()
-
-
-def _checked_part(header: Header, stored: RedisStore, name: str) -> Any:
-    return checked(header, name, stored.part(header, name))
