@@ -89,13 +89,13 @@ class Learnt(NamedTuple):
     learnt: bool
     kpi: float | None = None
     weight: float | None = None
-    training: Training | None = None
+    training: TrainingFields | None = None
     fold: tuple[float, int, int] | None = None
     """Time at which a folded label counted as known (seconds UTC), corrections until then, and the
     number of its outcomes; None of other labels."""
 
 
-class Training(NamedTuple):
+class TrainingFields(NamedTuple):
     """What the learner of shared models needs of an example besides what the example says."""
 
     clock_s: float | None

@@ -15,7 +15,7 @@ from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Learnt, Output, Training
+from models.outputs.output_records import Learnt, Output, TrainingFields
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
 from models.serving.prediction_intervals import coverage_of
@@ -200,7 +200,7 @@ class OutcomeHandler:
         entries: Entries,
         time: float,
         out: list[Output],
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         """Learn from one scored example: all that it changes in what is said later.
 
         `entries` are what it brings to windows over outcomes. Returns what the learner needs where
@@ -226,12 +226,12 @@ class OutcomeHandler:
 
     def _training(
         self, errors: dict[str, float], kpi: dict[str, float], learner: str | None
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         """Return what the learner needs of an example; None where models learn here."""
         parts = self._parts
         if parts.shared is None:
             return None
-        return Training(parts.shared.clock, errors, kpi, learner, parts.definition)
+        return TrainingFields(parts.shared.clock, errors, kpi, learner, parts.definition)
 
     def _train(
         self,

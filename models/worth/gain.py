@@ -10,7 +10,7 @@ from models.spec.experiment_arms import HOLDOUT
 from models.spec.use_case import UseCase
 from models.stats.ab_test import AbTest
 from models.stats.confidence_sequence import Comparison, Interval
-from models.worth.settled_blocks import Arm, Block
+from models.worth.settled_blocks import ArmTotals, Block
 from models.worth.time_to_decision import blocks_needed
 
 Verdict = Literal["worth it", "not worth it", "not known yet"]
@@ -144,7 +144,7 @@ def held_out(
     served, course = 0, []
     for block in blocks:
         if HOLDOUT in block.arms:
-            held, others = block.arms[HOLDOUT], Arm()
+            held, others = block.arms[HOLDOUT], ArmTotals()
             for name in sorted(block.arms):
                 if name != HOLDOUT:
                     others.add(block.arms[name].predictions, block.arms[name].groups)

@@ -20,7 +20,7 @@ Sums = dict[str, float]
 
 
 @dataclass(slots=True)
-class Arm:
+class ArmTotals:
     """One arm of an experiment in one block: of each group of its units (labelled, KPI)."""
 
     predictions: int = 0
@@ -58,7 +58,7 @@ class Block:
     kpi: Sums = field(default_factory=dict)
     paired: Sums = field(default_factory=dict)
     sums: dict[str, Sums] = field(default_factory=dict)
-    arms: dict[str, Arm] = field(default_factory=dict)
+    arms: dict[str, ArmTotals] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add one partition's evidence of the same block."""
@@ -72,7 +72,7 @@ class Block:
         for name, sums in record["sums"].items():
             _add(self.sums.setdefault(name, {}), sums)
         for name, arm in record["arms"].items():
-            self.arms.setdefault(name, Arm()).add(arm["predictions"], arm["groups"])
+            self.arms.setdefault(name, ArmTotals()).add(arm["predictions"], arm["groups"])
 
 
 class SettledBlocks:

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from models.metrics.targets import Held, judged
+from models.metrics.targets import TargetStatus, judged
 from models.metrics.windowed_metrics import Group
 from models.spec.use_case import UseCase
 from models.worth.breakdown import (
     Answerer,
     Cost,
-    Point,
+    GainPoint,
     cost_of,
     mean_of,
     model_of,
@@ -64,8 +64,8 @@ class Worth:
     models: list[Answerer] = field(default_factory=list)
     segments: list[Answerer] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
-    targets: list[Held] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)
+    targets: list[TargetStatus] = field(default_factory=list)
+    points: list[GainPoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _hints(rows: Sequence[Answerer]) -> list[Answerer]:
     return [replace(row, gain=unknown(row.gain)) for row in rows]
 
 
-def _targets(use_case: UseCase, whole: Block) -> list[Held]:
+def _targets(use_case: UseCase, whole: Block) -> list[TargetStatus]:
     """Return the targets that settled blocks can tell: all but how fresh a stream is now."""
     sums, kpi = whole.sums.get("served", {}), whole.kpi.get("served", 0.0)
     # Where some labels have no KPI, the others are no fair sample of it.

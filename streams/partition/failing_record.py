@@ -22,7 +22,7 @@ from models.inputs.skipped_records import RULE, InputOffset, Skip
 from schemas.topics import INPUTS
 from streams.kafka.transactional_writer import FAILURES
 from streams.partition.intake import ApplyFailed, Intake
-from streams.partition.ports import PartitionLog, PartitionTask, TransactionWriter, Wiring
+from streams.partition.ports import PartitionLog, RunnableTask, TransactionWriter, Wiring
 from streams.partition.skip_requests import wishes
 
 log = logging.getLogger("riverrun.partition")
@@ -100,7 +100,7 @@ class FailingRecord:
         self._has_commands = obeyed and wiring.inputs[self._commands] is not None
 
     async def failed(
-        self, error: ApplyFailed, task: PartitionTask, writer: TransactionWriter | None
+        self, error: ApplyFailed, task: RunnableTask, writer: TransactionWriter | None
     ) -> bool:
         """Note a failure; gives whether the record is to be tried again. If not, it is told."""
         again = self.suspect.failed(error.failure, rule_may=task.rule_may_skip())
@@ -110,7 +110,7 @@ class FailingRecord:
                 await writer.commit(task.halted(error.index, error.record, error.failure), None)
         return again
 
-    def report(self, task: PartitionTask) -> Sequence[Any]:
+    def report(self, task: RunnableTask) -> Sequence[Any]:
         """Return the task's report; it only reads the state, so its failure stops nothing."""
         try:
             report, self.untold = task.report(), None
@@ -127,7 +127,7 @@ class FailingRecord:
         """The reason why the partition stands still, with the ways on."""
         return self.suspect.told(self.number)
 
-    async def look(self, reader: PartitionLog, task: PartitionTask, intake: Intake) -> None:
+    async def look(self, reader: PartitionLog, task: RunnableTask, intake: Intake) -> None:
         """Tell the intake what is to be set aside, before anything is applied."""
         skips, rule_may = {}, task.rule_may_skip()
         if self._has_commands:

@@ -16,7 +16,7 @@ from typing import Any
 
 from schemas.errors import Unavailable
 from streams.kafka.input_partitions import located
-from streams.partition.ports import PartitionLog, PartitionTask, Wiring
+from streams.partition.ports import PartitionLog, RunnableTask, Wiring
 from streams.replay.input_positions import refuse_beyond, refuse_count, refuse_others
 from streams.replay.journal_fold import Diverged, Entry, check_position
 
@@ -42,7 +42,7 @@ class KeptState:
     journal's next one.
     """
 
-    task: PartitionTask
+    task: RunnableTask
     outputs: Sequence[Any] = ()
     entry: bytes | None = None
 
@@ -73,7 +73,7 @@ class Recovery:
         self._goal_step = 0
         self._look_at, self._look_s = 0.0, LOOK_S
 
-    async def run(self, reader: PartitionLog) -> tuple[PartitionTask, list[int]]:
+    async def run(self, reader: PartitionLog) -> tuple[RunnableTask, list[int]]:
         """Return (the task at the journal's end, where each input goes on)."""
         last = await reader.last()
         refuse_count(self.wiring.shown_name, last, self.wiring.partitions)
@@ -89,7 +89,7 @@ class Recovery:
         self.kept_state = KeptState(task)
         return task, await self._positions(task, reader)
 
-    async def _positions(self, task: PartitionTask, reader: PartitionLog) -> list[int]:
+    async def _positions(self, task: RunnableTask, reader: PartitionLog) -> list[int]:
         """Return where each input goes on: its next offset, or its first if none was taken yet."""
         places, next = located(self.wiring.inputs, self.number), task.next
         bounds = list(zip(await reader.beginnings(), await reader.ends(), strict=True))
@@ -113,7 +113,7 @@ class Recovery:
             self.kept_state = None
         return last
 
-    async def _at_hand(self, last: Entry | None, reader: PartitionLog) -> PartitionTask:
+    async def _at_hand(self, last: Entry | None, reader: PartitionLog) -> RunnableTask:
         kept_task, store = (
             None if self.kept_state is None else self.kept_state.task,
             self.wiring.store,
@@ -127,7 +127,7 @@ class Recovery:
             task = await store.fresh(self.number, because)
         return task
 
-    async def _is_of(self, reader: PartitionLog, task: PartitionTask, last: Entry | None) -> bool:
+    async def _is_of(self, reader: PartitionLog, task: RunnableTask, last: Entry | None) -> bool:
         """Return True if the journal has a state's last entry, or has it no more."""
         if not task.seq or not task.sealed:
             return True
@@ -143,8 +143,8 @@ class Recovery:
         return False
 
     async def _rolled_forward(
-        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
-    ) -> PartitionTask:
+        self, task: RunnableTask, reader: PartitionLog, last: Entry | None
+    ) -> RunnableTask:
         # A state that does not fit the log is said so and left, once; the log itself decides.
         loaded_at = task.seq
         try:
@@ -158,8 +158,8 @@ class Recovery:
             return await self._at_the_end(task, reader, last)
 
     async def _at_the_end(
-        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
-    ) -> PartitionTask:
+        self, task: RunnableTask, reader: PartitionLog, last: Entry | None
+    ) -> RunnableTask:
         for _ in range(3):
             task = await self._rolled(task, reader, last)
             try:
@@ -174,11 +174,11 @@ class Recovery:
         raise Unavailable("another owner writes this partition's journal")
 
     async def _rolled(
-        self, task: PartitionTask, reader: PartitionLog, last: Entry | None
-    ) -> PartitionTask:
+        self, task: RunnableTask, reader: PartitionLog, last: Entry | None
+    ) -> RunnableTask:
         while True:
             try:
-                rolled: PartitionTask = await self.wiring.roll(task, reader, self._progressed)
+                rolled: RunnableTask = await self.wiring.roll(task, reader, self._progressed)
                 return rolled
             except _LookAgain:
                 assert self.kept_state is not None
@@ -188,7 +188,7 @@ class Recovery:
                 self.kept_state, self._look_s = KeptState(task), 2 * self._look_s
                 self._look_at = self._clock() + self._look_s
 
-    def _progressed(self, task: PartitionTask) -> None:
+    def _progressed(self, task: RunnableTask) -> None:
         self.kept_state = KeptState(task)
         self._moved()
         self.wiring.store.offer(self.number, task)

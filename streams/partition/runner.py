@@ -35,7 +35,7 @@ from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import FAILURES, TooLarge
 from streams.partition.failing_record import FailingRecord
 from streams.partition.intake import NEVER, ApplyFailed, Intake, Watchdog
-from streams.partition.ports import PartitionTask, Source, TransactionWriter, Wiring
+from streams.partition.ports import InputSource, RunnableTask, TransactionWriter, Wiring
 from streams.partition.recovery import KeptState, Recovery
 from streams.telemetry.measurements import Measurements
 
@@ -75,7 +75,7 @@ class PartitionRunner:
         self,
         number: int,
         generation: int,
-        source: Source,
+        source: InputSource,
         wiring: Wiring,
         *,
         kept_state: KeptState | None = None,
@@ -92,7 +92,7 @@ class PartitionRunner:
         self.clock = asyncio.get_running_loop().time
         self.state = State.RECOVERING
         self.error: str | None = None
-        self.task: PartitionTask | None = None
+        self.task: RunnableTask | None = None
         self.commits = 0
         self.records = 0
         self.moved_at = self.reported_at = self.clock()
@@ -335,7 +335,7 @@ class PartitionRunner:
         if writer is not None:
             await writer.close()
 
-    def _doubted(self, task: PartitionTask) -> KeptState:
+    def _doubted(self, task: RunnableTask) -> KeptState:
         # What was applied and not committed, as one batch; the next recovery sees to it.
         entry, self._sealed = self._sealed or task.seal(), None
         return KeptState(task) if entry is None else KeptState(task, self.intake.outputs, entry)

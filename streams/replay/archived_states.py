@@ -15,7 +15,7 @@ from streams.config.use_case_loader import LoadedUseCase
 from streams.replay.derivation import StartingStates
 from streams.snapshots.archive import Archive, ArchivedSnapshot, archive_of
 from streams.snapshots.origin import origin_of
-from streams.snapshots.signed_format import Unusable
+from streams.snapshots.signed_format import UnusableSnapshot
 from streams.topics.topic_admin import names_of
 from streams.unpickling.safe_unpickler import Allowed
 
@@ -50,7 +50,7 @@ class Archived:
             if snapshot.seq >= seq and snapshot.definition == fresh.definition:
                 try:
                     return self._restored(snapshot, fresh)
-                except Unusable:
+                except UnusableSnapshot:
                     continue
         return fresh
 

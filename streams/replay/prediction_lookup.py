@@ -18,7 +18,7 @@ STRETCH = 4_000
 """Offsets of a partition that are looked through first."""
 
 
-class Published:
+class PublishedPrediction:
     """Predictions of one partition in their order: those given, else all on the topic."""
 
     def __init__(

@@ -31,7 +31,7 @@ from streams.snapshots.signed_format import (
     Header,
     Origin,
     Reader,
-    Unusable,
+    UnusableSnapshot,
     checked,
     opened,
     signed_in,
@@ -182,7 +182,7 @@ class Archive:
             header = signed if isinstance(signed, int) else opened(signed, self._key)
             if isinstance(header, Header) and header.origin != self._origin():
                 return "it is of another environment: group, Kafka cluster or journal differ"
-        except Unusable as error:
+        except UnusableSnapshot as error:
             return str(error)
         return header
 
@@ -227,14 +227,14 @@ class Archive:
                     self._files.rm_file(path)
 
     def header(self, snapshot: ArchivedSnapshot) -> Header:
-        """Return the header of a kept snapshot; raise `Unusable`."""
+        """Return the header of a kept snapshot; raise `UnusableSnapshot`."""
         with tempfile.NamedTemporaryFile() as file:
             self._files.get_file(snapshot.path, file.name)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return opened(Reader(bytes(data)).signed, self._key)
 
     def restore(self, snapshot: ArchivedSnapshot, task: PartitionTask, allowed: Allowed) -> None:
-        """Put one into a fresh task; raises `Unusable`, and the task is then of no use."""
+        """Put one into a fresh task; raises `UnusableSnapshot`, and the task is then of no use."""
         with tempfile.NamedTemporaryFile() as file:
             self._files.get_file(snapshot.path, file.name)
             data = file.read()
@@ -258,7 +258,7 @@ class Archive:
             task = fresh.anew()
             try:
                 self.restore(snapshot, task, allowed)
-            except Unusable:
+            except UnusableSnapshot:
                 continue
             task.ledger.changed = None
             return task

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import WatchError
 from redis.retry import Retry
 
-from streams.snapshots.signed_format import Header, Unusable, checked
+from streams.snapshots.signed_format import Header, UnusableSnapshot, checked
 
 PIECE = 8 << 20
 """Bytes of one field at most. Redis takes 512 MB, but copying those would hold the worker up."""
@@ -69,11 +69,11 @@ class RedisStore:
         return head
 
     def part(self, header: Header, name: str) -> Any:
-        """Return one part in its pieces; raise `Unusable` if it is not what the header says."""
+        """Return one part in its pieces; raise `UnusableSnapshot` if the header says otherwise."""
         fields = _fields(name, header.parts[name].size)
         pieces = [self._client.hget(self.key, field) for field in fields]
         if None in pieces:
-            raise Unusable(f"its part {name} is missing")
+            raise UnusableSnapshot(f"its part {name} is missing")
         return checked(header, name, pieces)
 
     def write(

@@ -28,7 +28,7 @@ from streams.snapshots.fork_writer import Child, Written, fork, write_here
 from streams.snapshots.redis_circuit_breaker import FAILURES, RedisCircuitBreaker
 from streams.snapshots.redis_store import Outrun, RedisStore
 from streams.snapshots.schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
-from streams.snapshots.signed_format import Header, Origin, Reader, Unusable, opened
+from streams.snapshots.signed_format import Header, Origin, Reader, UnusableSnapshot, opened
 from streams.unpickling.safe_unpickler import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
@@ -52,7 +52,7 @@ class Loaded(NamedTuple):
     problems: list[str]
 
 
-class Outcome(NamedTuple):
+class WriteResult(NamedTuple):
     """What became of one snapshot: what is stored now, or why it is not."""
 
     head: bytes | None
@@ -114,7 +114,7 @@ class Snapshots:
         head = self._head(partition, [])
         try:
             header = None if head is None else opened(head, self._key)
-        except Unusable:
+        except UnusableSnapshot:
             return False
         if header is None or header.definition != at_hand.definition:
             return False
@@ -184,7 +184,7 @@ class Snapshots:
                     return None
                 restore(header, partial(stored.part, header), task, self._allowed)
                 return Loaded(task, head, header, f"Redis, entry {header.seq}", problems)
-            except Unusable as error:
+            except UnusableSnapshot as error:
                 before, head = head, self._head(partition, problems)
                 if head == before:
                     problems.append(f"the snapshot in Redis is not used: {error}")
@@ -209,7 +209,7 @@ class Snapshots:
             try:
                 assert self._archive is not None
                 self._archive.restore(snapshot, task, self._allowed)
-            except Unusable as error:
+            except UnusableSnapshot as error:
                 problems.append(f"the snapshot {snapshot.path} is not used: {error}")
                 continue
             except Exception as error:  # whatever a file system raises
@@ -285,7 +285,7 @@ class Snapshots:
         over: bytes | None,
         base: Header | None,
         archives: bool,
-    ) -> Outcome:
+    ) -> WriteResult:
         """Wait for the child and store what it wrote, in a thread. Never raises."""
         cpu_s, began, soon = 0.0, time.thread_time(), False
         head: bytes | None = None
@@ -309,7 +309,7 @@ class Snapshots:
         if archives and whole is not None and self._archive is not None:
             archived = self._archive.tried(*whole)
         cpu_s += time.thread_time() - began
-        return Outcome(head, header, cpu_s, error, *archived, soon)
+        return WriteResult(head, header, cpu_s, error, *archived, soon)
 
     def _put(
         self,
@@ -334,7 +334,7 @@ class Snapshots:
     def _seq(self, head: bytes | None) -> int:
         try:
             header = None if head is None else opened(head, self._key)
-        except Unusable:
+        except UnusableSnapshot:
             return -1
         # Another environment's is never ahead.
         return header.seq if header is not None and header.origin == self._origin() else -1
@@ -352,7 +352,7 @@ class Snapshots:
         return stored_head, why
 
     def _done(
-        self, partition: int, keeper: SnapshotSchedule, forked_s: float, outcome: Outcome
+        self, partition: int, keeper: SnapshotSchedule, forked_s: float, outcome: WriteResult
     ) -> None:
         self._idle.set()
         keeper.cost_s = forked_s + outcome.cpu_s

@@ -32,7 +32,7 @@ from streams.partition.pacing import LearnerPacing, PartitionPacing, Progress
 from streams.partition.ports import Wiring
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner
-from streams.partition.shared_topic import Group, Inputs, SharedReader, SharedTopic
+from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
 from streams.replay.kafka_log import KafkaLog, journal_entry
 from streams.telemetry.measurements import Measurements
 
@@ -164,14 +164,16 @@ class SharedLearning:
             self.progress, number, lead_s=self.plan.lead_s, wait_s=wait_s, clock=self.clock
         )
 
-    def source(self, group: Group, accept: Callable[[Batch], None]) -> tuple[Inputs, SharedReader]:
+    def source(
+        self, group: GroupMember, accept: Callable[[Batch], None]
+    ) -> tuple[SharedInputs, SharedReader]:
         """Return a partition's inputs: those of the group, and the versions."""
         reader = self._versions.reader(accept)
-        return Inputs(group, reader, self.plan.models), reader
+        return SharedInputs(group, reader, self.plan.models), reader
 
     # The learner.
 
-    def begin(self, generation: int, group: Group) -> None:
+    def begin(self, generation: int, group: GroupMember) -> None:
         """Learn: this worker owns partition 0."""
         self._run = asyncio.create_task(self._learn(generation, group), name="learner")
 
@@ -188,7 +190,7 @@ class SharedLearning:
         """Drop the state: another worker learns."""
         self._kept_state = None
 
-    async def _learn(self, generation: int, group: Group) -> None:
+    async def _learn(self, generation: int, group: GroupMember) -> None:
         while True:
             try:
                 await self._life(generation, group)
@@ -202,7 +204,7 @@ class SharedLearning:
             else:
                 return
 
-    async def _life(self, generation: int, group: Group) -> None:
+    async def _life(self, generation: int, group: GroupMember) -> None:
         plan = self.plan
         learner: PartitionRunner | None = None
 

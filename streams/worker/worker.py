@@ -34,7 +34,7 @@ from streams.kafka.clock_check import ClockWatch
 from streams.kafka.faust_transport import App, Batch, make_app, tell_quietly
 from streams.kafka.header_names import tolerate
 from streams.partition.ports import (
-    Source,
+    InputSource,
     Wiring,
 )
 from streams.partition.recovery import KeptState
@@ -247,7 +247,7 @@ class _Worker:
                 )
 
     def _start(self, number: int, generation: int) -> None:
-        source: Source = self.app.consumer
+        source: InputSource = self.app.consumer
         if self.sharing is not None:
             source, reader = self.sharing.source(self.app.consumer, partial(self._give, number))
             self.readers.append(reader)

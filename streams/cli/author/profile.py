@@ -17,7 +17,7 @@ from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
 from streams.cli.shared.recording_options import FormatOptions, Outcomes, print_report, topic_reader
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.recordings import Report
 from streams.recordings.cells import TIME_EXAMPLE
@@ -166,7 +166,7 @@ def _show_rules(report: dict[str, Any]) -> None:
 def _show_profile(report: dict[str, Any], source: str) -> None:
     data.print(f"{source}: {report['records']:,} records")
     columns = ("field", "type", "missing", "least", "most", "distinct", "most common")
-    table = Table(*(Column(c, no_wrap=c != columns[-1]) for c in columns), box=None)
+    table = TerminalTable(*(Column(c, no_wrap=c != columns[-1]) for c in columns), box=None)
     for name, field in report["fields"].items():
         common = field["common"] if _is_informative(field) else []
         table.add_row(

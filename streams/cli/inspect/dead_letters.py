@@ -15,7 +15,7 @@ from models.spec.use_case import UseCase
 from schemas.errors import ConfigError, Skipped
 from schemas.printable import printable
 from streams.cli.shared.options import AsJson, Prefix, Reveal, UseCaseName, Who, Why, login_or
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.embedded.discovery import running
@@ -109,14 +109,14 @@ def _causes(letters: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _print_causes(causes: Iterable[dict[str, Any]]) -> None:
-    table = Table("count", "class", "cause", "such as", box=None)
+    table = TerminalTable("count", "class", "cause", "such as", box=None)
     for row in causes:
         table.add_row(f"{row['count']:,}", row["class"], row["cause"], row["newest"])
     data.print(table)
 
 
 def _print_letters(letters: Iterable[dict[str, Any]]) -> None:
-    table = Table("position", "when", "class", "state", "from", "try", "error", box=None)
+    table = TerminalTable("position", "when", "class", "state", "from", "try", "error", box=None)
     for shown in letters:
         when = datetime.fromtimestamp(shown["refused_ms"] / 1000, UTC)
         source = f"{shown['topic']}[{shown['partition']}] {shown['offset']}"

@@ -11,7 +11,7 @@ TERMINAL_S, PLAIN_S = 0.2, 5.0
 """Seconds between two updates, on a terminal and elsewhere."""
 
 
-class Progress:
+class ProgressLine:
     """A progress line for `activity`; call it with each new count, and `done` at the end."""
 
     def __init__(self, activity: str) -> None:
