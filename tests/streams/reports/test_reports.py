@@ -17,7 +17,7 @@ from streams.reports import learning_curve
 from streams.reports import worth as report
 from tests.models.replay.test_learning_curve import told
 from tests.models.worth.test_worth import case, evidence, settled
-from tests.support.programs import CHROMIUM, path_of
+from tests.support.servers.programs import CHROMIUM, path_of
 
 MEASURE = """
 <pre id="found"></pre><script>

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from tests.gallery.stream import Floats, Stream
+from tests.gallery.streams.stream import Floats, Stream
 
 LARGEST_LOG_LOSS = -math.log(1e-15)
 RATES = (2, 12, 50, 300, 2_000, 5_000, 20_000)

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.stats import poisson
 
 from models.stats.breaker_rules import Breaker, Difference
-from tests.gallery.answers import BROKEN_AT, Answers
-from tests.gallery.claim import Claim, Result, Size
-from tests.gallery.stream import Stream
+from tests.gallery.claims.claim import Claim, Result, Size
+from tests.gallery.streams.answers import BROKEN_AT, Answers
+from tests.gallery.streams.stream import Stream
 
 LABELS_MOST = 500
 
