@@ -211,7 +211,7 @@ class OutcomeHandler:
         errors = {name: parts.kind.error(losses) for name, _, losses in judged.scores}
         kpi = {name: amount for name, amount, _ in judged.scores if amount is not None}
         parts.watcher.errors(errors)
-        parts.certainty.learn(served, judged.label, segment)
+        parts.certainty.learn(served, judged.label, segment, waiting.predictions[9])
         if judged.own and not waiting.silent:
             start = parts.tally.start_of(waiting.time)
             parts.roster.own.gained(segment, start, waiting.time, judged.own)
