@@ -99,11 +99,6 @@ class AbTest:
         return int(sum(row[0] for row in (*self.mine, *self.theirs)))
 
     @property
-    def theirs_mean(self) -> float:
-        """The champion's mean KPI."""
-        return _mean(self.theirs)
-
-    @property
     def mean(self) -> float:
         """Gain per prediction: the difference of the arms' means, positive if better."""
         gain = _mean(self.theirs) - _mean(self.mine)
@@ -146,8 +141,11 @@ class AbTest:
 
     @property
     def _least(self) -> float:
-        """A floor: arms that differ by rounding do not win."""
-        floor = self.bound / 10_000
+        """A floor: arms that differ by rounding do not win.
+
+        A thousandth of the champion's usual cost, since a wide range says nothing of differences.
+        """
+        floor = max(abs(_mean(self.theirs)) / 1_000, self.bound * 1e-9)
         return max(floor * floor / max(1, self.labelled), LEAST_VARIANCE)
 
     @property
