@@ -114,7 +114,7 @@ class LifecycleLog:
             )
 
     def left(self, out: list[Output], before: str, champion: str) -> None:
-        """Another shared model is champion: its predecessor's segments end, and each is told."""
+        """Tell that another model is champion, and that its predecessor's segments end."""
         for segment in self._roster.own.leave(champion):
             self.tell(
                 out,

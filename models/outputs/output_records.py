@@ -178,7 +178,7 @@ class Publisher:
         learnt: Learnt,
         step: int,
     ) -> Output:
-        """Features joined to their label; `about` is the event's key and shared headers."""
+        """Return features joined to their label; `about` is the event's key and shared headers."""
         kind, outcome = self._kind, learnt.outcome
         baseline, pooled, own, served, by, *_ = waiting.predictions
         body = {
@@ -319,7 +319,7 @@ class Publisher:
         return self._record("window-entries", None, body, record_id)
 
     def drift(self, value: dict[str, Any], step: int) -> Output:
-        """Something changed: what it was, what it is, since when."""
+        """Return a record of a change: what it was, what it is, since when."""
         subject = value["subject"]
         body = value | {"partition": self.partition, "step": step}
         return self._record("drift", subject.encode(), body, f"{subject}-{step}")

@@ -154,7 +154,7 @@ def _compares_alike(old: PartitionTask, new: PartitionTask) -> bool:
 
 
 def kept_models(old: Task, new: Task) -> list[str]:
-    """Models whose name and declaration did not change, and that learn where they did."""
+    """Return the models of unchanged name and declaration that learn where they did."""
     before, after = old.use_case, new.use_case
     if _features_shown(old) != _features_shown(new) or is_shared(old) != is_shared(new):
         return []

@@ -98,6 +98,6 @@ class FeatureImportance:
         }
 
     def ranked(self) -> dict[str, float] | None:
-        """Feature → mean loss that its permutation adds, the largest first; None so far."""
+        """Return feature → mean loss that its permutation adds, the largest first; None so far."""
         values = self.importance.values
         return dict(list(values.items())[:SHOWN_MAX]) if values else None

@@ -101,7 +101,7 @@ class ModelRouter:
         yield from self.own
 
     def set_back(self, time: float) -> None:
-        """Time was set back: nothing began later."""
+        """Note that time was set back: nothing began later."""
         if self.since is not None:
             self.since = min(self.since, time)
         if self.experiment_since is not None:
@@ -276,7 +276,7 @@ class ModelRouter:
         weight: float | None,
         learners: str | None = None,
     ) -> list[str]:
-        """Models learn one example: all, or `learners` alone; `target` is what is left to say.
+        """Let models learn one example: all, or `learners` alone; `target` is what is left to say.
 
         Returns those that have their warm-up behind them by it.
         """

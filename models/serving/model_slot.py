@@ -57,7 +57,7 @@ class ModelSlot:
 
     @model.setter
     def model(self, model: Any) -> None:
-        """Another River object takes its place."""
+        """Put another River object in its place."""
         self._model = model
         self._fast = fused(model)
 

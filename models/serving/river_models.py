@@ -170,7 +170,7 @@ def _near(value: Any, examples: Sequence[Example], name: str, draw: random.Rando
 
 
 def _unseeded(model: Any) -> list[str]:
-    """Parts that would draw a seed of their own."""
+    """Yield the parts that would draw a seed of their own."""
     return sorted(
         {
             f"{type(part).__name__}(seed=None)"

@@ -177,7 +177,7 @@ def _mean(groups: list[list[float]]) -> float:
 
 
 def _spread(groups: list[list[float]]) -> float:
-    """Variance of the arm's mean."""
+    """Return the variance of the arm's mean."""
     n, mean, filled = sum(row[0] for row in groups), _mean(groups), _filled(groups)
     away = [row[1] - mean * row[0] for row in groups]
     squares = sum(value * value for value in away)  # ** would raise where it is not finite

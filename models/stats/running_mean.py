@@ -174,7 +174,7 @@ class RunningMean:
         return MemoryDoubt(reason, math.inf)
 
     def _variances(self, blocks: int, floor: float) -> list[tuple[float, int]]:
-        """Variance per block of each size of groups, extrapolated, and its degrees of freedom."""
+        """Return variance per block by size of groups, extrapolated, and degrees of freedom."""
         mean, least = self.mean, (floor * self.weight / self.blocks) ** 2
         measured = [
             (group.size, max(group.variance(mean), least), blocks // min(group.size, WEEK) - 1)

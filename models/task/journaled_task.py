@@ -129,8 +129,10 @@ class JournaledTask(ABC):
         self.sealed = ""
 
     def heed(self, restored: Collection[str]) -> None:
-        """Before an entry is folded: the commands of it that put a model back then. Where that was
-        under another definition, whose state does not fit here, what they decided still holds.
+        """Note, before an entry is folded, its commands that put a model back then.
+
+        Where that was under another definition, whose state does not fit here, what they decided
+        still holds.
         """
         self.restoring.heeded = frozenset(restored)
 

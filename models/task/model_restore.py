@@ -96,5 +96,5 @@ class ModelRestore:
         return stored
 
     def clear(self) -> None:
-        """They are used up."""
+        """Forget the pieces: they are used up."""
         self.of, self.pieces = "", []

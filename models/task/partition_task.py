@@ -92,7 +92,7 @@ class PartitionTask(TaskState, JournaledTask):
         return self._reader.read(index, record)
 
     def report(self) -> list[Output]:
-        """Metrics and delays that changed since the last report: a read of the state."""
+        """Return metrics and delays that changed since the last report: a read of the state."""
         rows = self.tally.report(self.partition, self.definition, self.step)
         whole = [row for row in rows if row["segment"] is None and row["slice"] is None]
         for row in whole:

@@ -258,7 +258,7 @@ class TaskState:
 
 
 def digest(body: Event | Outcome) -> bytes:
-    """Eight bytes that tell one content from another."""
+    """Return eight bytes that tell one content from another."""
     # What was not sent is left out, so that a field which the schema gains changes nothing.
     sent, fields = body.model_fields_set, body.__dict__
     if len(sent) < len(fields):

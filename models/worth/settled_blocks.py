@@ -161,7 +161,7 @@ def together(blocks: Iterable[Block]) -> Block:
 
 
 def unpriced(record: Mapping[str, Any]) -> int:
-    """Labelled predictions of a settled block that have no KPI: their label is a default one."""
+    """Count a settled block's labelled predictions without a KPI: their label is a default one."""
     labelled = record["sums"].get("served", {}).get("n", 0.0)
     return max(0, int(labelled) - int(record["kpi_n"]))
 

@@ -228,12 +228,12 @@ class Consumer(driver.Consumer):
         self.opened.difference_update(partitions)
 
     def stable(self, tp: TP) -> int | None:
-        """Last stable offset as of the newest answer to a fetch; None before the first."""
+        """Return the last stable offset as of the newest fetch; None before the first."""
         state = self._state(tp)
         return None if state is None else state.lso
 
     def fetch_position(self, tp: TP) -> int | None:
-        """Offset that the next batch will start at; None while there is none."""
+        """Return the offset that the next batch will start at; None while there is none."""
         state = self._state(tp)
         return state.position if state is not None and state.has_valid_position else None
 

@@ -43,7 +43,7 @@ class RecordDecoder:
     def records(
         self, topic_partition: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
-        """Visible records of a partition, as they are."""
+        """Yield the visible records of a partition, as they are."""
         raise NotImplementedError
 
     def row(

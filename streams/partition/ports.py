@@ -75,10 +75,10 @@ class SnapshotStore(Protocol):
         """Return a task at the beginning: what was loaded does not fit the log, and why."""
 
     def release(self, partition: int) -> None:
-        """Told when another worker has that partition."""
+        """Note that another worker has that partition."""
 
     def offer(self, partition: int, task: RunnableTask) -> None:
-        """Told after each commit, and after each entry of a fold. Returns within milliseconds."""
+        """Take each commit, and each entry of a fold. Returns within milliseconds."""
 
     def status(self, partition: int) -> Mapping[str, Any]:
         """Return what operators should know: age and size of the newest snapshot; plain values."""

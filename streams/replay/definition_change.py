@@ -228,7 +228,7 @@ class LogsPast:
         return task
 
     def loaded(self, definition: str) -> LoadedUseCase:
-        """Any definition that ever ran; the module that is in place stays in place."""
+        """Load any definition that ever ran; the module that is in place stays in place."""
         current = self._eras.loaded
         if definition == current.definition:
             return current

@@ -101,7 +101,7 @@ class Verifier:
             return run.done()
 
     async def sample(self, count: int, seed: int) -> Verified:
-        """So many of them, drawn evenly."""
+        """Verify so many of them, drawn evenly."""
         async with TopicReader([self.names["predictions"]], self.settings) as reader:
             run = await _Run.of(self, reader)
             picked = await drawn(reader, count, random.Random(seed))

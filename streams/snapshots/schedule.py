@@ -159,7 +159,7 @@ class SnapshotSchedule:
         self.due_s = time.monotonic() + self.interval_s
 
     def status(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "seq": self.seq,
             "age_s": None if self.written_s is None else round(time.time() - self.written_s, 1),

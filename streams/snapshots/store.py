@@ -370,7 +370,7 @@ class Snapshots:
             self._look(other)
 
     def release(self, partition: int) -> None:
-        """Another worker has that partition: nothing is written of it any more."""
+        """Write no more of that partition: another worker has it."""
         if partition in self._keepers:
             self._keepers[partition].release()
 

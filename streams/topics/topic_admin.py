@@ -28,7 +28,7 @@ COMPACT = {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"}
 
 
 def names_of(use_case: UseCase, settings: Settings) -> dict[str, str]:
-    """Kind → topic name, with the prefix of the settings."""
+    """Return kind → topic name, with the prefix of the settings."""
     return topic_names(
         use_case.name, prefix=settings.riverrun_topic_prefix, adopted=use_case.topics
     )

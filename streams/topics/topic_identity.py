@@ -155,7 +155,7 @@ class Topics:
         await self._client.close()
 
     async def identities(self, names: Collection[str]) -> dict[str, TopicIdentity]:
-        """Name → identity, of those that there are."""
+        """Return name → identity, of those that there are."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 node = self._client.get_random_node()

@@ -124,7 +124,7 @@ class _Session:
             self.assembly.take(row)
 
     async def _recorded(self) -> dict[float, tuple[int, ...]]:
-        """Blocks that were released before, and of which partitions."""
+        """Return the blocks that were released before, and of which partitions."""
         blocks: dict[float, tuple[int, ...]] = {}
         for topic_partition in self.reader.of(self.names["verdicts"]):
             async for _, row in self.reader.rows("verdicts", topic_partition):
@@ -141,7 +141,7 @@ class _Session:
     # Who is passed over.
 
     async def _idle(self) -> list[int]:
-        """Partitions far behind that have nothing in line, as far as Kafka can tell."""
+        """Return partitions far behind that have nothing in line, as far as Kafka can tell."""
         laggards, now = self.assembly.laggards, monotonic()
         unheard = [number for number in self.assembly.unheard if number not in laggards]
         if not laggards and not unheard:

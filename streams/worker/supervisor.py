@@ -63,7 +63,7 @@ class Supervisor:
         self._code = 0
 
     def run(self) -> int:
-        """Until all have ended for good; the worst of their exit codes.
+        """Run until all have ended for good; return the worst of their exit codes.
 
         A worker that ends before it was settled, and never had been, is not started again: what
         keeps it from beginning is for a person to see.
