@@ -131,7 +131,7 @@ class PartitionTask(TaskState, JournaledTask):
             self._doubted(taken, out)
         else:
             for held in self.watermark.refuse():
-                self.refuse(held, self._too_far(held), out)
+                self.refuse(held, self._too_far(), out)
             self._dated(taken, out)
         return out
 
@@ -184,11 +184,11 @@ class PartitionTask(TaskState, JournaledTask):
             return
         believed, refused = self.watermark.set_aside(taken)
         for held in refused:
-            self.refuse(held, self._too_far(held), out)
+            self.refuse(held, self._too_far(), out)
         for held in believed:
             self._dated(held, out)
 
-    def _too_far(self, taken: DecodedRecord) -> Ahead:
+    def _too_far(self) -> Ahead:
         return Ahead(
             f"its time is more than {spoken(self.watermark.max_jump)} ahead of all others. Correct "
             "the producer's clock and send it again, or raise max_jump."

@@ -46,7 +46,7 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
         await admin.start()
         counts = await _partitions(admin, names)
         partitions = counts.get("events", use_case.partitions)
-        _check(use_case, names, counts, partitions)
+        _check(names, counts, partitions)
         shared = SHARED_CATALOGUE if use_case.is_shared(partitions) else ()
         sources = SOURCE_CATALOGUE if use_case.sources else ()
         missing = [topic for topic in (*CATALOGUE, *shared, *sources) if topic.kind not in counts]
@@ -90,9 +90,7 @@ async def _partitions(admin: Any, names: Mapping[str, str]) -> dict[str, int]:
     return {kind: count[name] for kind, name in names.items() if name in count}
 
 
-def _check(
-    use_case: UseCase, names: Mapping[str, str], counts: Mapping[str, int], partitions: int
-) -> None:
+def _check(names: Mapping[str, str], counts: Mapping[str, int], partitions: int) -> None:
     wrong = [
         f"{names[topic.kind]} has {counts[topic.kind]}"
         for topic in CATALOGUE
