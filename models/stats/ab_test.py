@@ -134,6 +134,11 @@ class AbTest:
             return None
         return missing_doubt(self.labelled, self.missing)
 
+    @property
+    def assumes(self) -> None:
+        """Nothing: groups of units are independent, whatever blocks are."""
+        return
+
     def _verdict(self, interval: Interval) -> Verdict:
         if interval.lower > self.margin:
             return "better"

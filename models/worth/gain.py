@@ -40,6 +40,7 @@ class Gain:
     verdict: Verdict
     blocks_needed: int | None
     not_promised: str | None = None
+    assumes: str | None = None
 
     total_lower: float | None = field(init=False)
     total_upper: float | None = field(init=False)
@@ -108,6 +109,7 @@ def gain_of(
         verdict=OF_COMPARISON[comparison.verdict],
         blocks_needed=blocks_needed(comparison),
         not_promised=comparison.not_promised,
+        assumes=comparison.assumes,
     )
 
 
@@ -122,6 +124,7 @@ def unknown(gain: Gain) -> Gain:
         verdict="not known yet",
         blocks_needed=None,
         not_promised=None,
+        assumes=None,
     )
 
 

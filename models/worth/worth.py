@@ -191,6 +191,8 @@ def _decide(settled: SettledBlocks, result: Worth) -> None:
         result.days_needed = result.net.blocks_needed * result.block_s / DAY_S
     if result.net.not_promised is not None:
         result.notes.append(f"Not promised here: {result.net.not_promised}.")
+    if result.net.assumes is not None and result.verdict != "not known yet":
+        result.notes.append(f"The verdict assumes {result.net.assumes}.")
     if settled.laggards:
         result.notes.append(
             f"Partitions {settled.laggards} are too far behind and were not waited for."

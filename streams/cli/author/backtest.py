@@ -228,6 +228,8 @@ def _show_result(result: Result) -> None:
         doubt = row["not_promised"]
         if doubt is not None and doubt not in row["recommendation"]:
             data.print(f"    not promised here: {doubt}")
+        if row["verdict"] != "undecided" and row["assumes"] is not None:
+            data.print(f"    it assumes {row['assumes']}")
     for command in result.acts:
         data.print(
             f"  {command['time'][:10]} {command['verb']} {command['model']}: {command['why']}"

@@ -125,6 +125,15 @@ def test_a_verdict_that_is_not_promised_says_why() -> None:
     assert (undecided.word, undecided.more) == ("Undecided", found.more)
 
 
+def test_a_verdict_says_what_it_assumes() -> None:
+    """Beside a verdict; where there is none yet, nothing is assumed."""
+    assumed = {"assumes": "that no large loss is rare"}
+    found = worth(CASE, told(), {**STANDING, **assumed})
+    assert found.more.endswith(" It assumes that no large loss is rare.")
+    undecided = worth(CASE, told(), {**STANDING, **assumed, "verdict": "undecided"})
+    assert "assumes" not in undecided.more
+
+
 def test_worth_without_evidence_says_that_it_is_early() -> None:
     """Few outcomes: nothing; many without evidence: so far."""
     assert worth(CASE, told(served=score(kpi_n=20)), None).word == "Too early"
