@@ -12,8 +12,6 @@ from pydantic import BaseModel
 
 from schemas import commands, events, records
 
-DAY_MS = 86_400_000
-
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -56,6 +56,15 @@ class Judged(NamedTuple):
         """The KPI of what was served."""
         return self.scores[0][1]
 
+    @property
+    def kpis(self) -> dict[str, float]:
+        """The KPI of each model that has one."""
+        return {name: amount for name, amount, _ in self.scores if amount is not None}
+
+    def errors(self, kind: Kind) -> dict[str, float]:
+        """Return the error of each model."""
+        return {name: kind.error(losses) for name, _, losses in self.scores}
+
 
 class Judge:
     """A judge of predictions by outcomes; stateless."""

@@ -55,7 +55,7 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
         await admin.start()
         counts = await _partitions(admin, names)
         partitions = counts.get("events", use_case.partitions)
-        _check(use_case, names, counts, partitions)
+        _check(names, counts, partitions)
         topics = catalogue_of(use_case, partitions)
         missing = [topic for topic in topics if topic.kind not in counts]
         if missing:
@@ -98,9 +98,7 @@ async def _partitions(admin: Any, names: Mapping[str, str]) -> dict[str, int]:
     return {kind: count[name] for kind, name in names.items() if name in count}
 
 
-def _check(
-    use_case: UseCase, names: Mapping[str, str], counts: Mapping[str, int], partitions: int
-) -> None:
+def _check(names: Mapping[str, str], counts: Mapping[str, int], partitions: int) -> None:
     wrong = [
         f"{names[topic.kind]} has {counts[topic.kind]}"
         for topic in CATALOGUE

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ class NewUser:
 
 
 @pytest.fixture
-async def user(stack: Endpoints, tmp_path: Path, registry: str) -> AsyncIterator[NewUser]:
+async def user(stack: Endpoints, tmp_path: Path, registry: str) -> NewUser:
     """The shop has published half of its orders so far."""
     shop = Shop(stack.bootstrap_servers, registry, f"shop-{uuid4().hex[:8]}.")
     await shop.open()
@@ -53,7 +52,7 @@ async def user(stack: Endpoints, tmp_path: Path, registry: str) -> AsyncIterator
         "REDIS_URL": stack.redis_url,
         "SCHEMA_REGISTRY_URL": registry,
     }
-    yield NewUser(shop, tmp_path, environment)
+    return NewUser(shop, tmp_path, environment)
 
 
 async def test_a_foreign_avro_topic_is_answered_within_five_commands(
