@@ -77,7 +77,8 @@ def new(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
     data.print(str(path))
-    options = () if source is None else ("--source", source)
+    read = [each for each in (source, foreign, outcomes) if each is not None]
+    options = tuple(word for each in read for word in ("--source", each))
     talk.print(f"Next: `{command_line('check', str(path), options=options)}`, then adapt it.")
 
 
@@ -123,7 +124,7 @@ def _adopting(name: str, source: str, outcomes: str | None) -> str:
     ]
     for topic, seen in profiles:
         talk.print(
-            f"{topic}: {seen.format}, {seen.records:,} records; id {seen.id}, time {seen.time}, "
-            f"key {seen.key}"
+            f"{topic}: {seen.format}, {seen.records:,} records; id {seen.id}, time "
+            f"{seen.shown_time}, key {seen.key}"
         )
     return foreign_draft(name, *profiles[0], *(profiles[1] if outcomes else ())).text()
