@@ -282,7 +282,7 @@ def validated(model: type[BaseModel], value: bytes) -> Any:
 
 def _parsed(model: type[Any], value: bytes) -> Any:
     try:
-        return validated(model, value)
+        return json_reader(model).validate_json(value)
     except ValidationError as error:
         raise Malformed(in_words(error, model)) from None
     except Exception as error:  # a validator of the author's own met data that it cannot take
