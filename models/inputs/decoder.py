@@ -280,7 +280,7 @@ def validated(model: type[BaseModel], value: bytes) -> Any:
     return json_reader(model).validate_json(value)
 
 
-def _parsed(model: type[Any], value: bytes) -> Any:
+def _parsed(model: type[BaseModel], value: bytes) -> Any:
     try:
         return json_reader(model).validate_json(value)
     except ValidationError as error:
