@@ -52,7 +52,7 @@ class DenseAdam(LinearStep):
         gradient = self._gradient(active, y, w)
         rate = self._linear.optimizer.learning_rate
         if max(map(abs, active.values()), default=0.0) < LARGE > max(abs(gradient), abs(rate)):
-            self._step(active, gradient)
+            self._step(active, gradient, rate)
         else:
             self._step_as_river(x, gradient)
 
@@ -140,13 +140,13 @@ class DenseAdam(LinearStep):
         raw: float = total + self._linear.intercept
         return raw
 
-    def _step(self, active: Active, gradient: float) -> None:
+    def _step(self, active: Active, gradient: float, rate: float) -> None:
         """Take Adam's step, operation by operation as in `river.optim.Adam._step_with_vector`."""
         optimizer, at = self._linear.optimizer, self._at
         if not active.keys() <= at.keys():
             self._enter(active)
         beta_1, beta_2, after = optimizer.beta_1, optimizer.beta_2, optimizer.n_iterations + 1
-        rate = optimizer.learning_rate * (1 - beta_2**after) ** 0.5
+        rate *= (1 - beta_2**after) ** 0.5
         rate /= 1 - beta_1**after
         new_1, new_2 = 1 - beta_1, 1 - beta_2
 

@@ -280,9 +280,9 @@ def validated(model: type[BaseModel], value: bytes) -> Any:
     return json_reader(model).validate_json(value)
 
 
-def _parsed(model: type[Any], value: bytes) -> Any:
+def _parsed(model: type[BaseModel], value: bytes) -> Any:
     try:
-        return validated(model, value)
+        return json_reader(model).validate_json(value)
     except ValidationError as error:
         raise Malformed(in_words(error, model)) from None
     except Exception as error:  # a validator of the author's own met data that it cannot take

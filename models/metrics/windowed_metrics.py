@@ -142,20 +142,24 @@ class WindowedMetrics:
         start = self.start_of(time)
         cells = []
         for group in groups:
-            if group not in self.closed:
-                if len(self.closed) >= GROUPS_MAX:
-                    continue
-                self.closed[group] = MetricCell(self._zero)
             key = (start, group)
-            cell = self.cells.get(key)
-            if cell is None:
-                cell = self.cells[key] = MetricCell(self._zero)
-                self._first = min(self._first, start)
-                if self.settled is None or start >= self.settled:
-                    self.open.setdefault(start, []).append(group)
-            self._changed.add(key)
-            cells.append(cell)
+            cell = self.cells.get(key) or self._opened(start, group)
+            if cell is not None:
+                self._changed.add(key)
+                cells.append(cell)
         return cells
+
+    def _opened(self, start: float, group: Group) -> MetricCell | None:
+        """Return a new cell; None where there are too many groups to count one more."""
+        if group not in self.closed:
+            if len(self.closed) >= GROUPS_MAX:
+                return None
+            self.closed[group] = MetricCell(self._zero)
+        cell = self.cells[start, group] = MetricCell(self._zero)
+        self._first = min(self._first, start)
+        if self.settled is None or start >= self.settled:
+            self.open.setdefault(start, []).append(group)
+        return cell
 
     def asked(
         self,

@@ -157,14 +157,13 @@ class Publisher:
     ) -> Output:
         """Return a prediction's record: what was said, by whom and why."""
         reasons = more.reasons
-        body = self.prediction_fields(event, asked, more.segment, more.given) | {
-            "contributions": None if reasons is None else reasons.top,
-            "reference": None if reasons is None else reasons.reference,
-            "rest": None if reasons is None else reasons.rest,
-            "seq": more.seq,
-            "step": more.step,
-            "partition": self.partition,
-        }
+        body = self.prediction_fields(event, asked, more.segment, more.given)
+        body["contributions"] = None if reasons is None else reasons.top
+        body["reference"] = None if reasons is None else reasons.reference
+        body["rest"] = None if reasons is None else reasons.rest
+        body["seq"] = more.seq
+        body["step"] = more.step
+        body["partition"] = self.partition
         headers = self._stamps["predictions"] + shared
         return Output("predictions", record.key, encoded(body), headers)
 

@@ -160,13 +160,15 @@ class ModelRouter:
             pooled.append(prediction)
             if name == answerer:
                 served = prediction
-        own = {
-            name: self._asked(slot, x, base, threshold)
-            for name, slot in self.own.of(segment).items()
-            if slot.trained_on >= self._use_case.warmup_of(name)
-            and name not in self.retired
-            and (everybody or name == answerer)
-        }
+        own: dict[str, Said | None] = {}
+        if segment is not None:
+            own = {
+                name: self._asked(slot, x, base, threshold)
+                for name, slot in self.own.of(segment).items()
+                if slot.trained_on >= self._use_case.warmup_of(name)
+                and name not in self.retired
+                and (everybody or name == answerer)
+            }
         if arm == HOLDOUT:
             answer = self._baseline(base, "the holdout")._replace(by="holdout")
         else:

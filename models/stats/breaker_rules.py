@@ -246,12 +246,13 @@ class Usual:
         It has to by a tenth of a usual loss, so that labels without information lie on no side.
         None where the baseline is within a usual loss of its own median and so claims nothing.
         """
-        if not abs(baseline - self.baseline_median) > self.loss:
+        usual = self.error.mean
+        if not abs(baseline - self.baseline_median) > usual:
             return None
         beyond = label - self.label_median
         if baseline < self.baseline_median:
             beyond = -beyond
-        return beyond > BEYOND * self.loss
+        return beyond > BEYOND * usual
 
 
 @dataclass(slots=True)

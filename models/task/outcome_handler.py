@@ -81,7 +81,8 @@ class OutcomeHandler:
             self._doubt(event_id, held, doubt, out)
             return
         parts.counts["outcomes"] += 1
-        parts.quarantine.release(event_id)
+        if known:
+            parts.quarantine.release(event_id)
         if after is not None:
             parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
         parts.live.pop(event_id, None)

@@ -130,8 +130,9 @@ class PartitionTask(TaskState, JournaledTask):
         elif self.watermark.doubts(taken.time, taken.record.timestamp):
             self._doubted(taken, out)
         else:
-            for held in self.watermark.refuse():
-                self.refuse(held, self._too_far(), out)
+            if self.watermark.aside:
+                for held in self.watermark.refuse():
+                    self.refuse(held, self._too_far(), out)
             self._dated(taken, out)
         return out
 

@@ -178,8 +178,9 @@ class TaskState:
 
         One record may do so more than once (predictions expire): then they are several outputs.
         """
-        self.featurizer.enter(entries, time)
-        self._send_out(time, out)
+        if entries:
+            self.featurizer.enter(entries, time)
+            self._send_out(time, out)
 
     def replace(self, before: Entries, after: Entries, time: float, out: list[Output]) -> None:
         """Replace in windows what was counted at `time`, in those of all partitions, too."""
