@@ -59,7 +59,7 @@ class OffsetRange(NamedTuple):
     def name(self) -> str:
         """Return the file's name; the order of names is the order of offsets.
 
-        >>> Range(0, 12).name
+        >>> OffsetRange(0, 12).name
         '00000000000000000000-00000000000000000012.parquet'
         """
         return f"{self.first:020d}-{self.next:020d}.parquet"
