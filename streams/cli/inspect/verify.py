@@ -97,7 +97,7 @@ def _relayed(
         return None
     from streams.sources.relay_proof import prove_relay
 
-    progress = Progress("relay entries derived")
+    progress = ProgressLine("relay entries derived")
     names, trusted = names_of(loaded.use_case, settings), trusted_sources(loaded, trust)
     relayed = asyncio.run(prove_relay(settings, names, trusted=trusted, on_progress=progress))
     progress.done()
