@@ -283,20 +283,10 @@ class FoldedOutcomeHandler(OutcomeHandler):
 
         Returns what the learner needs where the models are shared.
         """
-        parts, roster = self._parts, self._parts.roster
-        baseline = waiting.predictions[0]
-        target = judged.label - baseline if parts.corrects else judged.label
-        shown = parts.featurizer.shown(asked.x)
-        learner = self._learner(waiting)
+        parts, learner = self._parts, self._learner(waiting)
+        self._train(asked, judged, waiting.predictions[0], learner, out, again=True)
         parts.counts["learnt"] += 1
-        if parts.shared is not None:
-            roster.learn_own(asked.segment, shown, target, judged.weight, learner)
-            return self._training(judged.errors(parts.kind), judged.kpis, learner)
-        if roster.bounded:
-            roster.bounds.update(judged.label)
-        for name in roster.learn(asked.segment, shown, target, judged.weight, learner):
-            parts.teller.warm(out, name)
-        return None
+        return self._training(judged.errors(parts.kind), judged.kpis, learner)
 
     def _expire(
         self, event_id: str, waiting: PendingPrediction, now: float, out: list[Output]

@@ -218,9 +218,8 @@ class OutcomeHandler:
         learner = self._learner(waiting)
         training = self._training(errors, kpi, learner)
         if training is None:
-            self._train(asked, judged, baseline, errors, kpi, learner, out)
-        else:
-            self._train_own(asked, judged, baseline, learner)
+            self._guard(judged, baseline, errors, out)
+        self._train(asked, judged, baseline, learner, out)
         parts.counts["learnt"] += 1
         parts.enter(entries, time, out)
         return training
@@ -234,44 +233,46 @@ class OutcomeHandler:
             return None
         return TrainingFields(parts.shared.clock, errors, kpi, learner, parts.definition)
 
+    def _guard(
+        self, judged: Judged, baseline: Said, errors: Mapping[str, float], out: list[Output]
+    ) -> None:
+        """Let the breakers learn."""
+        roster, teller = self._parts.roster, self._parts.teller
+        if roster.safeguard.learnt(errors, judged.kpis, roster.champion, judged.label, baseline):
+            teller.breaker(out, roster.champion, roster.safeguard)
+        for name, guard in roster.guards.items():
+            if guard.learnt(errors, judged.kpis, name, judged.label, baseline):
+                teller.breaker(out, name, guard)
+
     def _train(
         self,
         asked: Question,
         judged: Judged,
         baseline: Said,
-        errors: Mapping[str, float],
-        kpi: Mapping[str, float],
         learner: str | None,
         out: list[Output],
+        *,
+        again: bool = False,
     ) -> None:
-        """Let breakers and models learn."""
-        parts = self._parts
-        roster = parts.roster
-        if roster.safeguard.learnt(errors, kpi, roster.champion, judged.label, baseline):
-            parts.teller.breaker(out, roster.champion, roster.safeguard)
-        for name, guard in roster.guards.items():
-            if guard.learnt(errors, kpi, name, judged.label, baseline):
-                parts.teller.breaker(out, name, guard)
+        """Let the models learn; where they are shared, the segment's own ones.
+
+        `again`: a corrected example, of which importance and replacements learnt before.
+        """
+        parts, roster = self._parts, self._parts.roster
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
+        if not again:
+            parts.influence.learnt(shown, judged.label, baseline)
+        if parts.shared is not None:
+            roster.learn_own(asked.segment, shown, target, judged.weight, learner)
+            return
         if roster.bounded:
             roster.bounds.update(judged.label)
-        parts.influence.learnt(shown, judged.label, baseline)
-        if roster.heirs:
+        if roster.heirs and not again:
             label = judged.label, baseline
             parts.reaction.learn(shown, target, judged.weight, label, out, learner)
         for name in roster.learn(asked.segment, shown, target, judged.weight, learner):
             parts.teller.warm(out, name)
-
-    def _train_own(
-        self, asked: Question, judged: Judged, baseline: Said, learner: str | None
-    ) -> None:
-        """Let the segment's own models learn; the others learn elsewhere, from all partitions."""
-        parts = self._parts
-        target = judged.label - baseline if parts.corrects else judged.label
-        shown = parts.featurizer.shown(asked.x)
-        parts.influence.learnt(shown, judged.label, baseline)
-        parts.roster.learn_own(asked.segment, shown, target, judged.weight, learner)
 
     def _learner(self, waiting: PendingPrediction) -> str | None:
         """Return the one model that learns from an example, where models act on outcomes; None:
