@@ -26,9 +26,10 @@ class PermutationImportance:
     Memory: `reservoir` feature dictionaries and one number a feature (at most `features_max`).
 
     >>> importance = PermutationImportance(every=1)
+    >>> error = lambda label, prediction: abs(label - prediction)
     >>> for k in range(2_000):
     ...     x = {"used": k % 7, "unused": k % 5}
-    ...     importance.update(lambda x: 2.0 * x["used"], x, 2.0 * x["used"], abs_error)
+    ...     importance.update(lambda x: 2.0 * x["used"], x, 2.0 * x["used"], error)
     >>> importance.values["unused"], importance.values["used"] > 3.0
     (0.0, True)
     """
@@ -90,8 +91,3 @@ class PermutationImportance:
             added = loss(label, predict({**x, name: other.get(name, x[name])})) - own
             old = self.sums.get(name, 0.0)
             self.sums[name] = old + self.rate * (added - old)
-
-
-def abs_error(label: float, predicted: float) -> float:
-    """Return the absolute error."""
-    return abs(label - predicted)

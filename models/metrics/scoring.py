@@ -56,6 +56,15 @@ class Judged(NamedTuple):
         """The KPI of what was served."""
         return self.scores[0][1]
 
+    @property
+    def kpis(self) -> dict[str, float]:
+        """The KPI of each model that has one."""
+        return {name: amount for name, amount, _ in self.scores if amount is not None}
+
+    def errors(self, kind: Kind) -> dict[str, float]:
+        """Return the error of each model."""
+        return {name: kind.error(losses) for name, _, losses in self.scores}
+
 
 class Judge:
     """A judge of predictions by outcomes; stateless."""
@@ -130,7 +139,7 @@ class Judge:
     ) -> Judged:
         kind, limits_of = self._kind, self._use_case.limits_of
         # `then`: what models could say of which nothing is declared, when it was said.
-        baseline, pooled, own, served, _, _, paired, _, then = predictions
+        baseline, pooled, own, served, _, _, paired, _, then, _ = predictions
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
         stood_in: list[StoodIn] = []
         for name, value in zip(self._names, pooled, strict=True):

@@ -57,7 +57,6 @@ def judged(
     kpi_sum: float = 0.0,
     kpi_n: int = 0,
     freshness_s: float | None = None,
-    least: int = LEAST,
 ) -> list[Held]:
     """Return each target of the use case, in its order, measured on what was served.
 
@@ -70,11 +69,11 @@ def judged(
         if name == "freshness":
             targets.append(_held(name, bound, "lower", "s", freshness_s, 1))
         elif name == "kpi":
-            value = kpi_sum / kpi_n if kpi_n >= least else None
+            value = kpi_sum / kpi_n if kpi_n >= LEAST else None
             unit = f"{use_case.kpi.unit} an event"
             targets.append(_held(name, bound, use_case.kpi.better, unit, value, kpi_n))
         else:
-            value = metric_value(name, n, sums) if n >= least else None
+            value = metric_value(name, n, sums) if n >= LEAST else None
             targets.append(_held(name, bound, BETTER[name], "", value, n))
     return targets
 

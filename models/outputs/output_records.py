@@ -302,8 +302,11 @@ class Publisher:
         times: tuple[float | None, float],
         definition: str,
         step: int,
+        nth: int,
     ) -> Output:
-        """Return what a record adds to shared windows; `times`: the partition's, its own."""
+        """Return what a record adds to shared windows; `times`: the partition's, its own; `nth`:
+        the number among several of one step, which a record brings that lets many labels be due.
+        """
         body = {
             "clock_s": times[0],
             "time_s": times[1],
@@ -312,8 +315,7 @@ class Publisher:
             "step": step,
             "partition": self.partition,
         }
-        # An early outcome is taken in the same step as its event, and is of other windows.
-        record_id = f"{self.partition}-{step}-{entries[0][0]}"
+        record_id = f"{self.partition}-{step}-{nth}"
         return self._record("window-entries", None, body, record_id)
 
     def drift(self, value: dict[str, Any], step: int) -> Output:

@@ -20,13 +20,13 @@ from models.metrics.scoring import Judged
 from models.outputs.output_records import Output, Training
 from models.pending.codec import PendingPrediction
 from models.spec.problem_types import metric_value
-from models.spec.use_case import UseCase, fold_of
+from models.spec.use_case import UseCase
+from models.task.folded_outcome_handler import FoldedOutcomeHandler
 from models.task.outcome_handler import OutcomeHandler
 from models.task.partition_task import PartitionTask
 from models.task.state import Question
 from models.worth.gain import BlockGain, Gain, gain_of, unknown
 from models.worth.settled_blocks import SettledBlocks, together
-from schemas.errors import ConfigError
 
 SHARES = (0.25, 0.5, 1.0)
 
@@ -61,6 +61,9 @@ class Sampled(OutcomeHandler):
 
     _parts: SampledTask
 
+    def _is_drawn(self, asked: Question) -> bool:
+        return drawn(asked.event.event_id) < self._parts.share
+
     def teach(
         self,
         asked: Question,
@@ -71,24 +74,27 @@ class Sampled(OutcomeHandler):
         out: list[Output],
     ) -> Training | None:
         """Learn, if the event is in the sample."""
-        if drawn(asked.event.event_id) >= self._parts.share:
+        if not self._is_drawn(asked):
             return None
         self._parts.times.append(waiting.time)
         return super().teach(asked, waiting, judged, entries, time, out)
 
 
-def refuse_fold(use_case: UseCase) -> None:
-    """Raise `ConfigError` for a label that is a fold: its examples cannot be left out yet."""
-    if fold_of(use_case) is not None:
-        raise ConfigError(
-            f"There is no learning curve of {use_case.name} yet: its label is folded.",
-            hint="`riverrun backtest` runs it whole.",
-        )
+class SampledFolds(Sampled, FoldedOutcomeHandler):
+    """The same of labels that are folded; what is left out is not corrected either."""
+
+    def _teach_again(
+        self, asked: Question, waiting: PendingPrediction, judged: Judged, out: list[Output]
+    ) -> Training | None:
+        if not self._is_drawn(asked):
+            return None
+        return super()._teach_again(asked, waiting, judged, out)
 
 
 def sampled(share: float) -> type[SampledTask]:
     """Return the kind of task that learns from that share."""
-    return type("SampledTask", (SampledTask,), {"share": share, "learns": Sampled})
+    kinds = {"learns": Sampled, "learns_folds": SampledFolds}
+    return type("SampledTask", (SampledTask,), {"share": share, **kinds})
 
 
 @dataclass(frozen=True, slots=True)

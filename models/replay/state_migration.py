@@ -15,12 +15,14 @@ from __future__ import annotations
 from typing import Any
 
 from models.features.featurizer import Vector
+from models.features.window_declarations import Window, keeps_no_values
 from models.inputs.decoder import DecodedRecord
 from models.inputs.journal import Journal
 from models.inputs.strict_json import json_reader
 from models.pending.codec import PendingPrediction
 from models.replay.structural_equality import alike
 from models.serving.model_router import UNASKED
+from models.spec.use_case import is_correctable
 from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible, Rejected
@@ -204,7 +206,8 @@ def _carry_collected(old: PartitionTask, new: PartitionTask) -> None:
         for event_id, of in old.collected.outcomes.items()
     }
     pending, revisions = dict(old.collected.pending), dict(old.collected.revisions)
-    new.collected.restore(pending, outcomes, revisions)
+    doubts = old.collected.withheld, old.collected.released
+    new.collected.restore(pending, outcomes, revisions, doubts)
 
 
 def _read_anew(taken: DecodedRecord, new: PartitionTask) -> DecodedRecord:
@@ -286,9 +289,8 @@ def _watched(task: PartitionTask) -> tuple[Any, ...]:
 
 
 def _keep_windows(old: PartitionTask, new: PartitionTask) -> None:
-    before, after = old.use_case.features, new.use_case.features
     for name in new.featurizer.states:
-        if name in old.featurizer.states and alike(before[name], after[name]):
+        if name in old.featurizer.states and _counts_alike(old, new, name):
             new.featurizer.states[name].restore(old.featurizer.states[name].saved())
     _accept(old, new)
     for identity, table in new.featurizer.tables.items():
@@ -296,10 +298,18 @@ def _keep_windows(old: PartitionTask, new: PartitionTask) -> None:
             table.restore(old.featurizer.tables[identity].saved())
 
 
+def _counts_alike(old: Task, new: Task, name: str) -> bool:
+    """Return whether a window is declared as before, and keeps what it counts as before."""
+    before, after = old.use_case.features[name], new.use_case.features[name]
+    same = is_correctable(old.use_case) == is_correctable(new.use_case)
+    corrected = isinstance(after, Window) and after.over == "outcomes" and keeps_no_values(after)
+    return alike(before, after) and (same or not corrected)
+
+
 def _accept(old: Task, new: Task) -> None:
     """Count what was sent out under definitions before, where the window is declared as then."""
-    before, after = old.use_case.features, new.use_case.features
-    names = [n for n in new.use_case.shared_windows if n in before and alike(before[n], after[n])]
+    before = old.use_case.features
+    names = [n for n in new.use_case.shared_windows if n in before and _counts_alike(old, new, n)]
     for definition, accepted in old.accepted.items():
         same = tuple(name for name in accepted if name in names)
         if same and definition != new.definition:
@@ -343,7 +353,7 @@ def _carry_waiting(
         x = _features(waiting, known, added, old, new)
         predictions = _carried_predictions(waiting.predictions, indices)
         carried = waiting._replace(x=x, predictions=predictions)
-        entries[event_id] = new.packing.packed(event_id, carried, whole=True)
+        entries[event_id] = new.packing.packed(carried, whole=True)
     new.ledger.restore(entries, new.ledger.early)
 
 

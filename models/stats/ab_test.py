@@ -99,11 +99,6 @@ class AbTest:
         return int(sum(row[0] for row in (*self.mine, *self.theirs)))
 
     @property
-    def theirs_mean(self) -> float:
-        """The champion's mean KPI."""
-        return _mean(self.theirs)
-
-    @property
     def mean(self) -> float:
         """Gain per prediction: the difference of the arms' means, positive if better."""
         gain = _mean(self.theirs) - _mean(self.mine)
@@ -150,7 +145,7 @@ class AbTest:
 
         A thousandth of the champion's usual cost, since a wide range says nothing of differences.
         """
-        floor = max(abs(self.theirs_mean) / 1_000, self.bound * 1e-9)
+        floor = max(abs(_mean(self.theirs)) / 1_000, self.bound * 1e-9)
         return max(floor * floor / max(1, self.labelled), LEAST_VARIANCE)
 
     @property

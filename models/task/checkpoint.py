@@ -21,7 +21,7 @@ from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.schedule import Published
 
-FORMAT = 14
+FORMAT = 16
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -173,11 +173,12 @@ def _collected(task: PartitionTask) -> tuple[Any, ...]:
         event_id: {name: (one.first, _raw(one.taken), one.digest) for name, one in of.items()}
         for event_id, of in collected.outcomes.items()
     }
-    return dict(collected.pending), outcomes, dict(collected.revisions)
+    doubts = sorted(collected.withheld), dict(collected.released)
+    return dict(collected.pending), outcomes, dict(collected.revisions), doubts
 
 
 def _take_collected(task: PartitionTask, saved: tuple[Any, ...]) -> None:
-    pending, outcomes, revisions = saved
+    pending, outcomes, revisions, doubts = saved
     read = {
         event_id: {
             name: CollectedOutcome(first, _read(task, raw), digest)
@@ -185,7 +186,7 @@ def _take_collected(task: PartitionTask, saved: tuple[Any, ...]) -> None:
         }
         for event_id, of in outcomes.items()
     }
-    task.collected.restore(dict(pending), read, dict(revisions))
+    task.collected.restore(dict(pending), read, dict(revisions), doubts)
 
 
 def _learner_parts(task: LearnerTask) -> dict[str, Any]:

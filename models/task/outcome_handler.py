@@ -208,23 +208,30 @@ class OutcomeHandler:
         """
         parts, segment = self._parts, asked.segment
         baseline, served = waiting.predictions[0], waiting.predictions[3]
-        errors = {name: parts.kind.error(losses) for name, _, losses in judged.scores}
-        kpi = {name: amount for name, amount, _ in judged.scores if amount is not None}
+        errors, kpi = judged.errors(parts.kind), judged.kpis
         parts.watcher.errors(errors)
-        parts.certainty.learn(served, judged.label, segment)
+        parts.certainty.learn(served, judged.label, segment, waiting.predictions[9])
         if judged.own and not waiting.silent:
             start = parts.tally.start_of(waiting.time)
             parts.roster.own.gained(segment, start, waiting.time, judged.own)
         learner = self._learner(waiting)
-        training = None
-        if parts.shared is None:
+        training = self._training(errors, kpi, learner)
+        if training is None:
             self._train(asked, judged, baseline, errors, kpi, learner, out)
         else:
-            training = Training(parts.shared.clock, errors, kpi, learner, parts.definition)
             self._train_own(asked, judged, baseline, learner)
         parts.counts["learnt"] += 1
         parts.enter(entries, time, out)
         return training
+
+    def _training(
+        self, errors: dict[str, float], kpi: dict[str, float], learner: str | None
+    ) -> Training | None:
+        """Return what the learner needs of an example; None where models learn here."""
+        parts = self._parts
+        if parts.shared is None:
+            return None
+        return Training(parts.shared.clock, errors, kpi, learner, parts.definition)
 
     def _train(
         self,
@@ -331,7 +338,7 @@ class OutcomeHandler:
         if not waiting.silent:
             parts.tally.expired(waiting.time, asked.groups)
         judged = None
-        if parts.use_case.label_on_timeout is not None and event_id not in parts.quarantine.held:
+        if parts.use_case.label_on_timeout is not None and not self._is_held(event_id):
             judged = parts.judge.default(asked.event, waiting.predictions)
         if judged is None:
             self._note_missing(asked, waiting)
@@ -341,6 +348,10 @@ class OutcomeHandler:
         delay = now - waiting.time
         learnt = Learnt(None, judged.label, delay, True, judged.kpi, training=training)
         self._example(asked, waiting, learnt, out)
+
+    def _is_held(self, event_id: str) -> bool:
+        """Return whether an implausible label of that event is held."""
+        return event_id in self._parts.quarantine.held
 
     def _note_missing(self, asked: Question, waiting: PendingPrediction) -> None:
         """Count it as missing for the segment's own models that predicted it."""

@@ -43,6 +43,7 @@ class PartitionTask(TaskState, JournaledTask):
     """All state of one use case on one partition, and the only code that changes it."""
 
     learns: type[OutcomeHandler] = OutcomeHandler
+    learns_folds: type[OutcomeHandler] = FoldedOutcomeHandler
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class PartitionTask(TaskState, JournaledTask):
         kinds = INPUTS if self.shared is None else SHARED_INPUTS
         self.inputs = tuple((kind, 0 if kind == "models" else partition) for kind in kinds)
         self._reader = Decoder(use_case, partitions)
-        self._learning = (self.learns if self.fold is None else FoldedOutcomeHandler)(self)
+        self._learning = (self.learns if self.fold is None else self.learns_folds)(self)
         self._answering = EventHandler(self, self._learning)
         self._commanding = CommandHandler(self, self._learning)
 
@@ -130,7 +131,7 @@ class PartitionTask(TaskState, JournaledTask):
             self._doubted(taken, out)
         else:
             for held in self.watermark.refuse():
-                self.refuse(held, self._too_far(held), out)
+                self.refuse(held, self._too_far(), out)
             self._dated(taken, out)
         return out
 
@@ -183,11 +184,11 @@ class PartitionTask(TaskState, JournaledTask):
             return
         believed, refused = self.watermark.set_aside(taken)
         for held in refused:
-            self.refuse(held, self._too_far(held), out)
+            self.refuse(held, self._too_far(), out)
         for held in believed:
             self._dated(held, out)
 
-    def _too_far(self, taken: DecodedRecord) -> Ahead:
+    def _too_far(self) -> Ahead:
         return Ahead(
             f"its time is more than {spoken(self.watermark.max_jump)} ahead of all others. Correct "
             "the producer's clock and send it again, or raise max_jump."

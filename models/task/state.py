@@ -38,7 +38,7 @@ from models.spec.decision_threshold import DecisionThreshold
 from models.spec.experiment_arms import Assignment
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import Said, kind_of
-from models.spec.use_case import UseCase, fold_of
+from models.spec.use_case import UseCase, fold_of, is_correctable
 from models.task.drift_response import DriftResponse
 from models.task.model_restore import ModelRestore, Stored, Unseal
 from models.training.adoption import SharedModels
@@ -113,7 +113,10 @@ class TaskState:
         )
         self.quarantine = Quarantine(use_case.early_limit, use_case.early_bytes)
         self.featurizer = Featurizer(
-            use_case.features, use_case.internal_features, use_case.shared_windows
+            use_case.features,
+            use_case.internal_features,
+            use_case.shared_windows,
+            use_case.horizon if is_correctable(use_case) else None,
         )
         self.roster = ModelRouter(use_case, kind, definition, partitions)
         self.tally = WindowedMetrics(use_case, kind)
@@ -176,12 +179,21 @@ class TaskState:
         One record may do so more than once (predictions expire): then they are several outputs.
         """
         self.featurizer.enter(entries, time)
+        self._send_out(time, out)
+
+    def replace(self, before: Entries, after: Entries, time: float, out: list[Output]) -> None:
+        """Replace in windows what was counted at `time`, in those of all partitions, too."""
+        self.featurizer.replace(before, after, time)
+        self._send_out(time, out)
+
+    def _send_out(self, time: float, out: list[Output]) -> None:
         outgoing = self.featurizer.outgoing
         if outgoing:
             assert self.shared is not None
             times = self.shared.clock, time
             step = self.journal.step
-            out.append(self.publish.window_entries(outgoing, times, self.definition, step))
+            nth = sum(output.kind == "window-entries" for output in out)
+            out.append(self.publish.window_entries(outgoing, times, self.definition, step, nth))
             outgoing.clear()
 
     def threshold(self, event: Event) -> float | None:

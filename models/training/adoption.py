@@ -148,24 +148,12 @@ class SharedModels:
         slots = self._roster.pooled.items()
         return {name: slot.version for name, slot in slots if isinstance(slot, VersionSlot)}
 
-    @property
-    def missing(self) -> list[VersionRef]:
-        """Versions whose state a snapshot left out: to be given by `provide` before going on."""
-        return [ref for ref in self.versions.values() if ref.headers is None]
-
-    def provide(self, name: str, headers: Headers) -> None:
-        """Give the headers of the record that the model's version came by."""
-        slot = self._roster.pooled[name]
-        assert isinstance(slot, VersionSlot)
-        self._put(slot.version._replace(headers=headers))
-
-    def state(self, *, whole: bool = True) -> tuple[Any, ...]:
-        """All of it as plain data; without the models' states unless `whole`."""
+    def state(self) -> tuple[Any, ...]:
+        """Return all of it as plain data."""
         versions = {}
         for name, ref in self.versions.items():
             slot = self._roster.pooled[name]
-            kept = ref if whole else ref._replace(headers=None)
-            versions[name] = (*kept, slot.faults, slot.last_fault)
+            versions[name] = (*ref, slot.faults, slot.last_fault)
         causes = {name: guard.cause for name, guard in self.guards.items()}
         taken = self.clock, self.number, self.version_clock
         return *taken, dict(self.generations), causes, versions

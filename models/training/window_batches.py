@@ -24,7 +24,7 @@ BATCH_BYTES = 65_536
 """Entries of more bytes than that are released at once: a larger batch may not be read."""
 
 Row = Sequence[Any]
-"""(time, window, key, value), as JSON has it."""
+"""(time, window, key, value), as JSON has it; and the value whose place it takes, if any."""
 
 
 class WindowBatches:
@@ -87,7 +87,13 @@ class WindowBatches:
 def count(states: Mapping[str, State], rows: Sequence[Row], names: Collection[str]) -> None:
     """Count a batch in the windows `names` of one partition."""
     adders = {name: states[name].add for name in names}
-    for time, name, key, value in rows:
+    for time, name, key, value, *replaced in rows:
         add = adders.get(name)
-        if add is not None:
-            add(tuple(key) if type(key) is list else key, time, value)  # a list is JSON's tuple
+        if add is None:
+            continue
+        key = tuple(key) if type(key) is list else key  # a list is JSON's tuple
+        if replaced:
+            state: Any = states[name]
+            state.replace(key, time, replaced[0], value)
+        else:
+            add(key, time, value)

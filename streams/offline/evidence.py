@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from models.replay.backtest import Backtest
-from models.replay.learning_curve import SHARES, Sample, SampledTask, refuse_fold, sampled
+from models.replay.learning_curve import SHARES, Sample, SampledTask, sampled
 from models.spec.use_case import UseCase
 from models.worth.settled_blocks import SettledBlocks
 from schemas.errors import Unavailable
@@ -71,7 +71,6 @@ def samples(
     """
     runs = []
     for share in sorted(shares):
-        refuse_fold(loaded.use_case)
         run = Backtest(loaded.use_case, partitions, loaded.definition, sampled(share))
         settled = _evidence_of(run, recording(), partial(on_progress, share))
         until = settled.until or float("-inf")

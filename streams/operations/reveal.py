@@ -22,9 +22,7 @@ REVEALED = "revealed"
 """The `to_state` of such a record."""
 
 
-def masking_for(
-    use_case: UseCase, settings: Settings, *, why: str | None, what: str, who: str | None = None
-) -> Masking:
+def masking_for(use_case: UseCase, settings: Settings, *, why: str | None, what: str) -> Masking:
     """Return what to mask: all personal data, or nothing if there is a reason, which is recorded.
 
     `what` says in a few words what is shown. Not within a running event loop: see `reveal`.
@@ -32,7 +30,7 @@ def masking_for(
     masking = masking_of(use_case)
     if why is None or not masking:
         return masking
-    asyncio.run(reveal(use_case, settings, why=why, what=what, who=who))
+    asyncio.run(reveal(use_case, settings, why=why, what=what))
     return NOTHING
 
 

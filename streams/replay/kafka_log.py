@@ -27,6 +27,10 @@ TAIL = (8, 128, 2_048, 32_768)  # offsets to look back over for the last journal
 REQUEST_MS = 20_000  # each is answered at once; another connection takes a silent one's place
 
 
+TIMEOUT_S = 30.0
+"""How long a read may bring nothing."""
+
+
 class KafkaLog:
     """Journal and inputs of one partition (recovery.Log). start → ... → close, on one loop."""
 
@@ -37,11 +41,9 @@ class KafkaLog:
         journal: str,
         inputs: Sequence[Input],
         partition: int,
-        timeout_s: float = 30.0,
     ) -> None:
         self.journal = TopicPartition(journal, partition)
         self.inputs = located(inputs, partition)
-        self.timeout_s = timeout_s
         tolerate()
         self._consumer = AIOKafkaConsumer(
             **client,
@@ -137,6 +139,18 @@ class KafkaLog:
             records.append(record)
         return records
 
+    async def between(self, input: int, first: int, end: int) -> list[Any]:
+        """Return the visible records of an input from offset `first` to before `end`."""
+        tp = self.inputs[input]
+        assert tp is not None
+        queue = self._queued.get(tp)
+        if not queue or queue[0].offset != first:
+            self._seek(tp, first)
+        records: list[Any] = []
+        while (record := await self._next(tp, end)) is not None:
+            records.append(record)
+        return records
+
     async def at(self, input: int, offset: int) -> Any | None:
         """Return the record of an input at that offset; None if none is visible there."""
         tp = self.inputs[input]
@@ -214,12 +228,11 @@ class KafkaLog:
             queue.extend(fetched.get(tp, ()))
             if not queue and await self._consumer.position(tp) == position:
                 waited_ms += 250
-                if waited_ms >= self.timeout_s * 1000:
+                if waited_ms >= TIMEOUT_S * 1000:
                     raise Unavailable(f"{tp.topic}[{tp.partition}] gives nothing at {position}")
-        record = queue.popleft()
-        if end is not None and record.offset >= end:
+        if end is not None and queue[0].offset >= end:
             return None
-        return record
+        return queue.popleft()
 
 
 def journal_entry(record: Any) -> Entry:

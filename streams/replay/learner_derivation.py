@@ -11,7 +11,7 @@ from __future__ import annotations
 import pickle
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,6 @@ async def verify_versions(
     names: Mapping[str, str],
     definitions: DefinitionHistory,
     partitions: int,
-    on_entry: Callable[[], None] = lambda: None,
 ) -> VerifiedVersions:
     """Derive every version again. Raises `Unavailable` if Kafka does not answer."""
     verified = VerifiedVersions()
@@ -60,7 +59,6 @@ async def verify_versions(
         jumps=False,
         watch=compared.watch,
     )
-    derivation.on_entry = lambda seq: on_entry()
     try:
         last = await derivation.open()
         if last is None:

@@ -78,12 +78,9 @@ async def quality(
     )
 
 
-async def closed_blocks(
-    board: Board, *, segment: str | None = None, slice: str | None = None
-) -> tuple[ClosedBlock, ...]:
-    """Return the KPI of each closed block of one group, oldest first."""
-    group = group_name(segment, slice)
-    names = [evidence_table(number, group) for number in range(board.count)]
+async def closed_blocks(board: Board) -> tuple[ClosedBlock, ...]:
+    """Return the KPI of each closed block over all predictions, oldest first."""
+    names = [evidence_table(number, WHOLE) for number in range(board.count)]
     sign = 1.0 if board.use_case.kpi.better == "higher" else -1.0
     return aggregation.closed_blocks(await board.source.tables(names), sign)
 
@@ -126,6 +123,7 @@ async def overview(board: Board, now_s: float | None = None) -> Overview:
         definition=defined[-1].definition if defined else None,
         alerts=await alerts(board.source, open_only=True),
         muted=await muted(board.source, time() if now_s is None else now_s),
+        level=use_case.interval if use_case.kind == "regression" else None,
     )
 
 

@@ -112,10 +112,10 @@ def time_charts(case: Case, quality: Quality, marks: list[Mark]) -> list[Chart]:
         height=150,
         **shared,
     )
-    return [gain_chart(case, quality), kpi, metric, volume, *_coverage(case, quality, shared)]
+    return [gain_chart(case, quality), kpi, metric, volume, *_coverage(quality, shared)]
 
 
-def _coverage(case: Case, quality: Quality, shared: dict[str, Any]) -> list[Chart]:
+def _coverage(quality: Quality, shared: dict[str, Any]) -> list[Chart]:
     if quality.level is None:
         return []
     served = [point.scores.get("served") for point in quality.points]
