@@ -13,6 +13,7 @@ from faust.types import TP
 
 from models.inputs.merge_order import ALIGNED, choose
 from models.inputs.skipped_records import Skip
+from schemas.headers import Headers
 from schemas.topics import INPUTS
 from streams.config.naming import title_of
 from streams.kafka.input_partitions import Input
@@ -48,7 +49,9 @@ class TransactionWriter(Protocol):
     limits: Limits
 
     async def start(self) -> None: ...  # noqa: D102 - writer.Writer says it
-    async def commit(self, outputs: Sequence[Any], entry: bytes | None) -> None: ...  # noqa: D102
+    async def commit(  # noqa: D102
+        self, outputs: Sequence[Any], entry: bytes | None, headers: Headers = ()
+    ) -> None: ...
     async def close(self) -> None: ...  # noqa: D102
 
 
