@@ -45,6 +45,17 @@ SOURCE_HEADER = "riverrun_source"
 """Says on a relayed record where it was: topic/partition/offset."""
 
 
+def origin_of(record: Any) -> tuple[str, int, int] | None:
+    """Return topic, partition and offset of what a record was relayed from; None if it was not."""
+    for name, value in record.headers:
+        if name == SOURCE_HEADER:
+            topic, _, rest = bytes(value or b"").decode("utf-8", "replace").partition("/")
+            partition, _, offset = rest.partition("/")
+            if partition.isdigit() and offset.isdigit():
+                return topic, int(partition), int(offset)
+    return None
+
+
 class RelayInput(NamedTuple):
     """One partition of a foreign topic."""
 

@@ -139,6 +139,18 @@ class KafkaLog:
             records.append(record)
         return records
 
+    async def between(self, input: int, first: int, end: int) -> list[Any]:
+        """Return the visible records of an input from offset `first` to before `end`."""
+        tp = self.inputs[input]
+        assert tp is not None
+        queue = self._queued.get(tp)
+        if not queue or queue[0].offset != first:
+            self._seek(tp, first)
+        records: list[Any] = []
+        while (record := await self._next(tp, end)) is not None:
+            records.append(record)
+        return records
+
     async def at(self, input: int, offset: int) -> Any | None:
         """Return the record of an input at that offset; None if none is visible there."""
         tp = self.inputs[input]
@@ -218,10 +230,9 @@ class KafkaLog:
                 waited_ms += 250
                 if waited_ms >= TIMEOUT_S * 1000:
                     raise Unavailable(f"{tp.topic}[{tp.partition}] gives nothing at {position}")
-        record = queue.popleft()
-        if end is not None and record.offset >= end:
+        if end is not None and queue[0].offset >= end:
             return None
-        return record
+        return queue.popleft()
 
 
 def journal_entry(record: Any) -> Entry:

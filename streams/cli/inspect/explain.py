@@ -188,7 +188,11 @@ def _fields(fields: Mapping[str, Any], width: int = 16) -> None:
 
 
 def _at(record: Mapping[str, Any]) -> str:
-    return f"{record['topic']}[{record['partition']}] offset {record['offset']}"
+    at = f"{record['topic']}[{record['partition']}] offset {record['offset']}"
+    if (source := record.get("source")) is None:
+        return at
+    kept = "" if source["kept"] else ", which is no more (retention, or another topic)"
+    return f"{at}, from {source['topic']}[{source['partition']}] offset {source['offset']}{kept}"
 
 
 def _shown(value: Any) -> str:
