@@ -139,7 +139,7 @@ class Judge:
     ) -> Judged:
         kind, limits_of = self._kind, self._use_case.limits_of
         # `then`: what models could say of which nothing is declared, when it was said.
-        baseline, pooled, own, served, _, _, paired, _, then = predictions
+        baseline, pooled, own, served, _, _, paired, _, then, _ = predictions
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
         stood_in: list[StoodIn] = []
         for name, value in zip(self._names, pooled, strict=True):

@@ -82,7 +82,7 @@ class PendingLedger:
         """Return what is known of an id, not packed."""
         entry = self.entries.get(event_id)
         if isinstance(entry, bytes) and state_of(entry) != SETTLED:
-            return self._packing.opened(event_id, entry)
+            return self._packing.opened(entry)
         return entry
 
     def state(self, event_id: str) -> int | None:
@@ -105,7 +105,7 @@ class PendingLedger:
         """Keep it as bytes from now on, if it still waits."""
         entry = self.entries.get(event_id)
         if isinstance(entry, PendingPrediction):
-            self.entries[event_id] = self._packing.packed(event_id, entry)
+            self.entries[event_id] = self._packing.packed(entry)
 
     def settle(
         self, event_id: str, waiting: PendingPrediction, event: bytes, outcome: bytes
@@ -150,9 +150,7 @@ class PendingLedger:
             expired = waiting._replace(expired=True)
             entry = self.entries[event_id]
             self.entries[event_id] = (
-                as_expired(entry)
-                if isinstance(entry, bytes)
-                else self._packing.packed(event_id, expired)
+                as_expired(entry) if isinstance(entry, bytes) else self._packing.packed(expired)
             )
             self._note(event_id)
             self.waiting -= 1

@@ -353,7 +353,7 @@ def _carry_waiting(
         x = _features(waiting, known, added, old, new)
         predictions = _carried_predictions(waiting.predictions, indices)
         carried = waiting._replace(x=x, predictions=predictions)
-        entries[event_id] = new.packing.packed(event_id, carried, whole=True)
+        entries[event_id] = new.packing.packed(carried, whole=True)
     new.ledger.restore(entries, new.ledger.early)
 
 

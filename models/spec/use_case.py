@@ -19,6 +19,7 @@ from models.spec.source import Source
 from models.values.durations import days, hours, minutes
 from models.values.numbers import amount
 from schemas.events import Event, Outcome
+from schemas.records.prediction_schema import PredictionFormat
 
 Kind = Literal["regression", "binary", "multiclass"]
 MetricName = str
@@ -202,6 +203,7 @@ class UseCase:
     on_drift: Action | Mapping[str, Action] = "alert"
     contributions: int = 3
     serve_features: bool | str = False
+    prediction_format: PredictionFormat = "json"
     id_retention: float | None = None
     waiting_limit: int = 1_000_000
     waiting_bytes: int = 512 << 20

@@ -98,6 +98,7 @@ class EventHandler:
             given,
             *arms,
             then,
+            parts.certainty.labels,
         )
         features = encoded(
             {

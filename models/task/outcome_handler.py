@@ -210,7 +210,7 @@ class OutcomeHandler:
         baseline, served = waiting.predictions[0], waiting.predictions[3]
         errors, kpi = judged.errors(parts.kind), judged.kpis
         parts.watcher.errors(errors)
-        parts.certainty.learn(served, judged.label, segment)
+        parts.certainty.learn(served, judged.label, segment, waiting.predictions[9])
         if judged.own and not waiting.silent:
             start = parts.tally.start_of(waiting.time)
             parts.roster.own.gained(segment, start, waiting.time, judged.own)

@@ -17,6 +17,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -137,6 +138,8 @@ class Limits:
 class TransactionalWriter:
     """One partition's transactional producer. Outputs go to its own partition, or to theirs.
 
+    `encoders`: of a kind of record, what makes of an output the one that goes onto its topic.
+
     start → commit* → close. After any exception only `close` may follow: what became of the
     transaction is then known to the journal alone.
     """
@@ -151,8 +154,10 @@ class TransactionalWriter:
         limits: Limits,
         compression: str | None = None,
         timeout_s: float = 30.0,
+        encoders: Mapping[str, Callable[[Any], Any]] = MappingProxyType({}),
     ) -> None:
         self.partition = partition
+        self._encoders = encoders
         self.topics = topics
         self.limits = limits
         self.timeout_s = timeout_s
@@ -178,7 +183,7 @@ class TransactionalWriter:
 
         Raises `TooLarge` (nothing is committed), `Fenced`, `Unavailable` (it may have been).
         """
-        batches = self._batches(outputs)
+        batches = self._batches(self._encoded(outputs))
         if entry is not None:
             batches.append(self._batch(_Entry(entry)))
         async with self._failures():
@@ -234,6 +239,12 @@ class TransactionalWriter:
         if self._silence.beyond(unanswered(self.producer.client, coordination=True)):
             self._looking.cancel()
             bound.reschedule(loop.time())
+
+    def _encoded(self, outputs: Sequence[Output]) -> Sequence[Output]:
+        encoders = self._encoders
+        if not encoders:
+            return outputs
+        return [encoders[o.kind](o) if o.kind in encoders else o for o in outputs]
 
     def _batches(self, outputs: Sequence[Output]) -> list[_Batch]:
         batches: list[_Batch] = []

@@ -25,7 +25,7 @@ def read_topic(topic: str, settings: Settings, limit: int | None = None) -> list
 
 async def _read(topic: str, settings: Settings, limit: int | None) -> list[TopicValue]:
     values: list[TopicValue] = []
-    async with TopicReader([topic], settings) as reader:
+    async with TopicReader([topic], settings, as_written=True) as reader:
         if not reader.topic_partitions:
             raise ConfigError(
                 f"There is neither a file nor a topic named {topic!r}.",

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 
 from models.spec.use_case import UseCase
 from schemas.errors import Incompatible, Unavailable
-from schemas.topics import CATALOGUE, SHARED_CATALOGUE, SOURCE_CATALOGUE, Topic, topic_names
+from schemas.topics import CATALOGUE, Topic, topic_names, topics_of
 from streams.config.settings import Settings
 from streams.topics.timestamp_limit import BOUND, DATED, ahead_ms
 
@@ -34,6 +34,15 @@ def names_of(use_case: UseCase, settings: Settings) -> dict[str, str]:
     )
 
 
+def catalogue_of(use_case: UseCase, partitions: int) -> tuple[Topic, ...]:
+    """Return the topics of a use case that has so many partitions."""
+    return topics_of(
+        shared=use_case.is_shared(partitions),
+        sources=bool(use_case.sources),
+        schemas=use_case.prediction_format != "json",
+    )
+
+
 async def ensure(use_case: UseCase, settings: Settings) -> int:
     """Create what is missing and check what is there; returns the number of partitions.
 
@@ -47,9 +56,8 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
         counts = await _partitions(admin, names)
         partitions = counts.get("events", use_case.partitions)
         _check(names, counts, partitions)
-        shared = SHARED_CATALOGUE if use_case.is_shared(partitions) else ()
-        sources = SOURCE_CATALOGUE if use_case.sources else ()
-        missing = [topic for topic in (*CATALOGUE, *shared, *sources) if topic.kind not in counts]
+        topics = catalogue_of(use_case, partitions)
+        missing = [topic for topic in topics if topic.kind not in counts]
         if missing:
             made = partitions, ahead_ms(use_case)
             await _create(admin, names, missing, made, await _replicas(admin))

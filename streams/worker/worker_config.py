@@ -47,6 +47,7 @@ class WorkerConfig:
         learner: The learner's inputs; None: commands and examples.
         flaw: Says why a version of a shared model cannot be used; None where it can.
         relay: Of the use case's sources.
+        encoders: Kind → what makes of an output the one that is written.
 
     The other fields are those of `streams.partition.ports.Wiring`.
     """
@@ -78,6 +79,7 @@ class WorkerConfig:
     flaw: Callable[[Any], str | None] | None = None
     relay: RelayPlan | None = None
     unseen_s: float = float("inf")
+    encoders: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     def wiring(self) -> Wiring:
         """Return what each partition's runner is given."""
@@ -97,6 +99,7 @@ class WorkerConfig:
                 topics=self.topics,
                 limits=limits,
                 compression=self.compression,
+                encoders=self.encoders,
             ),
             pace=self.pace,
             shorten=self.shorten,

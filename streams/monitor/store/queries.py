@@ -123,6 +123,7 @@ async def overview(board: Board, now_s: float | None = None) -> Overview:
         definition=defined[-1].definition if defined else None,
         alerts=await alerts(board.source, open_only=True),
         muted=await muted(board.source, time() if now_s is None else now_s),
+        level=use_case.interval if use_case.kind == "regression" else None,
     )
 
 

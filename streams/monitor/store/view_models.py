@@ -315,7 +315,7 @@ class Overview:
     `state`: live, recovering, degraded (a partition has no owner or waits), stopped, unknown (no
     status can be read). `served` and `baseline` are over the newest `windows` windows; `champion`
     is None where partitions differ. `alerts` are the open ones, the most severe first; `muted` is
-    set while they are not sent.
+    set while they are not sent. `level` is the declared share of outcomes in intervals of numbers.
     """
 
     use_case: str
@@ -341,6 +341,7 @@ class Overview:
     definition: str | None
     alerts: tuple[AlertRow, ...]
     muted: Mute | None = None
+    level: float | None = None
 
     def undecided(self, target: Held) -> bool:
         """Return whether chance or the first windows may explain a target's result.

@@ -9,6 +9,7 @@ from itertools import filterfalse
 from typing import Any
 
 from models.metrics.targets import Held
+from models.stats.adaptive_conformal import coverage_doubt
 from streams.monitor.store.view_models import RECENT, AlertRow, Overview
 from streams.web.render.formatting import money, number, percent
 from streams.web.state.page_model import Case
@@ -120,6 +121,10 @@ def _doubts(overview: Overview) -> list[str]:
         doubts.append(f"{overview.partitions_live} of {overview.partitions} partitions are live.")
     elif overview.state == "recovering":
         doubts.append("It is recovering after a start.")
+    served = overview.served
+    if served is not None and served.coverage is not None and overview.level is not None:
+        doubt = coverage_doubt(served.coverage, served.intervals, overview.level)
+        doubts += [f"{doubt}."] if doubt else []
     doubts += map(_sentence, filterfalse(_is_followed, group_alerts(overview.alerts)))
     alerted = {alert.subject for alert in overview.alerts if alert.rule in TARGET_RULES}
     for target in overview.targets:

@@ -161,6 +161,26 @@ def test_trust_is_what_works_and_what_is_doubted(given: dict[str, Any], word: st
     assert trust(told(**given)).word == word
 
 
+@pytest.mark.parametrize(
+    ("coverage", "intervals", "word"),
+    [
+        (0.88, 5_000, "Yes"),
+        (0.84, 900, "Yes"),
+        (0.84, 5_000, "With care"),
+        (0.96, 5_000, "With care"),
+    ],
+)
+def test_intervals_that_hold_another_share_are_doubted(
+    coverage: float, intervals: int, word: str
+) -> None:
+    """More than 5 points from what is declared over 1,000 outcomes: the page says both shares."""
+    found = trust(told(served=score(coverage=coverage, intervals=intervals), level=0.9))
+    assert found.word == word
+    assert ("lay in the interval that was issued, 90% are declared" in found.sentence) == (
+        word == "With care"
+    )
+
+
 def test_a_missed_target_is_doubted_once() -> None:
     """Where an alert tells it, the target itself does not tell it again."""
     missed = AlertRow("a", "target-missed", "mae", "open", "warning", "missed", "…", "", None)
