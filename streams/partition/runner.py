@@ -108,6 +108,7 @@ class PartitionRunner:
             clock=self.clock,
             pacing=None if wiring.pacing is None else wiring.pacing(number),
             flaw=wiring.flaw,
+            unseen_s=wiring.unseen_s,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self.kept_state = kept_state
