@@ -11,8 +11,6 @@ import typer
 from rich.table import Column
 
 from models.formats.payload import Schemas
-from models.validation.check_names import TOPIC
-from models.validation.data_profile import Profile
 from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
@@ -22,7 +20,6 @@ from streams.config.settings import Settings
 from streams.recordings import Report
 from streams.recordings.cells import TIME_EXAMPLE
 from streams.recordings.files import is_stored
-from streams.registry.known_schemas import schemas_of
 
 TOPIC_MAX = 100_000
 LABELLED_MAX = 20_000
@@ -51,6 +48,8 @@ def profile(
     recording: files, folders, topics. Of a topic of others, or TOPIC=FILE, it proposes the source
     that would adopt it. Example: `riverrun profile visits.csv --label minutes`
     """
+    from models.validation.data_profile import Profile
+
     data_profile, read = Profile(time=time, id=id), Report()
     labelled_rows: list[Any] = []
     names = () if time is None else (time,)
@@ -97,6 +96,8 @@ def _where(source: str) -> str:
 
 def _is_named(source: str) -> bool:
     """Return whether it is TOPIC=FILE."""
+    from models.validation.check_names import TOPIC
+
     topic, sign, _ = source.partition("=")
     return bool(sign) and TOPIC.fullmatch(topic) is not None and not Path(source).exists()
 
@@ -105,6 +106,7 @@ def _proposal(argument: str) -> dict[str, Any] | None:
     """Return what a source of that topic would be; None of what is no topic of others."""
     from streams.offline.foreign_draft import source_text
     from streams.offline.foreign_sample import SAMPLE, foreign_profile
+    from streams.registry.known_schemas import schemas_of
 
     if not _is_named(argument) and is_stored(argument):
         return None
