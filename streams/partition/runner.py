@@ -61,8 +61,7 @@ class Stalled(RiverrunError):
     """A partition that does not move although it should; the worker exits, others take over."""
 
 
-class _Stop(Exception):
-    pass
+class _Stop(Exception): ...
 
 
 class PartitionRunner:
