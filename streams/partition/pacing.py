@@ -81,7 +81,7 @@ class Reach:
 
     @property
     def in_line(self) -> bool:
-        """Whether it has records that it has not taken; also where that is not known."""
+        """True if it has records that it has not taken; also where that is not known."""
         if self.due_s is not None or not self.ends:
             return True
         # The marker that ends a transaction takes an offset and is no record.
