@@ -206,7 +206,7 @@ class Comparison:
 
     @property
     def not_promised(self) -> str | None:
-        """Why the error probability is not promised here, in words; None where it is."""
+        """The reason why the error probability is not promised here, in words; None where it is."""
         reasons = [self._memory_doubt]
         if self.missing_outcomes == "unknown" and self.verdict != self._verdict_at_worst:
             reasons.append(missing_doubt(self.labelled, self.missing))

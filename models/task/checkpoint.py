@@ -26,7 +26,7 @@ FORMAT = 17
 
 
 def parts_of(task: PartitionTask | LearnerTask) -> dict[str, Any]:
-    """All parts by name; the waiting predictions and ids are `ids_of`, as they go by delta."""
+    """Return all parts by name; waiting predictions and ids are `ids_of`, as they go by delta."""
     return _learner_parts(task) if isinstance(task, LearnerTask) else _partition_parts(task)
 
 

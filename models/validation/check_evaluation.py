@@ -42,21 +42,21 @@ def check_groups(use_case: UseCase, findings: Findings) -> None:
 
 
 def _check_by(
-    use_case: UseCase, findings: Findings, location: tuple[str, ...], what: str, by: Any
+    use_case: UseCase, findings: Findings, location: tuple[str, ...], field: str, by: Any
 ) -> None:
     if isinstance(by, str):
         if findings.sound("event") and (by,) in personal_paths(use_case.event):
             findings.add(
                 location,
-                f"{by!r}, which tells {what} apart, is personal, and groups are in metrics' names.",
+                f"{by!r}, which tells {field} apart, is personal, and metrics name their groups.",
                 "Group by something that many people share.",
             )
         if findings.sound("event") and by not in use_case.event.model_fields:
             findings.add(
                 location,
-                f"{what} are told by {by!r}, which is not a field of {use_case.event.__name__}."
-                if what.endswith("s")
-                else f"{what} is told by {by!r}, which is not a field of "
+                f"{field} are told by {by!r}, which is not a field of {use_case.event.__name__}."
+                if field.endswith("s")
+                else f"{field} is told by {by!r}, which is not a field of "
                 f"{use_case.event.__name__}.",
                 nearest(by, use_case.event.model_fields),
             )
@@ -65,7 +65,7 @@ def _check_by(
     if fault is not None:
         findings.add(
             location,
-            f"what tells {what} apart {fault}.",
+            f"what tells {field} apart {fault}.",
             "Name a field of the event, or write `lambda event: ...`.",
         )
 
@@ -133,10 +133,10 @@ def check_contest(use_case: UseCase, findings: Findings) -> None:
         )
 
 
-def _check_share(findings: Findings, location: tuple[str, ...], what: str, value: Any) -> None:
+def _check_share(findings: Findings, location: tuple[str, ...], field: str, value: Any) -> None:
     if not is_number(value) or not 0 <= value <= 1:
         findings.add(
-            location, f"{what}={value!r}, which is no share.", "Give a number from 0 to 1."
+            location, f"{field}={value!r}, which is no share.", "Give a number from 0 to 1."
         )
 
 

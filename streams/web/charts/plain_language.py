@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import filterfalse
 from typing import Any
 
-from models.metrics.targets import Held
+from models.metrics.targets import TargetStatus
 from models.stats.adaptive_conformal import coverage_doubt
 from streams.monitor.store.view_models import RECENT, AlertRow, Overview
 from streams.web.render.formatting import money, number, percent
@@ -158,7 +158,7 @@ def _changed(overview: Overview) -> str:
     return f"Changed: {', '.join(subjects[:2])}{more}." if subjects else ""
 
 
-def _beyond(target: Held) -> str:
+def _beyond(target: TargetStatus) -> str:
     return f"T{target.measured()[1:]}."
 
 

@@ -9,7 +9,7 @@ from streams.monitor.store import event_queries, queries
 from streams.monitor.store.board import redis_errors
 from streams.monitor.store.row_mapping import standing_name
 from streams.web.charts.plain_language import assumption_text, confidence_text
-from streams.web.render.chart import Chart, Rule, Series
+from streams.web.render.chart import Chart, ReferenceLine, Series
 from streams.web.render.formatting import money, number, seconds_of
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import Case, PageModel, ViewRequest
@@ -141,7 +141,7 @@ def confidence_sequence_chart(
                 high=[row["upper"] for row in history],
             )
         ],
-        rules=[Rule(0.0, "no difference")],
+        rules=[ReferenceLine(0.0, "no difference")],
         unit=standing["kpi_unit"],
         group="time",
         narrows=True,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models.metrics.targets import Held
+from models.metrics.targets import TargetStatus
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.monitor.store.view_models import AlertRow, Overview, Restart, Score
@@ -143,7 +143,7 @@ def test_worth_without_evidence_says_that_it_is_early() -> None:
 
 ALARM = AlertRow("a", "kpi", "served", "open", "alarm", "It costs more.", "riverrun …", "", None)
 
-MISSED = Held("mae", 11.5, "lower", "", 12.1, 2_000, False)
+MISSED = TargetStatus("mae", 11.5, "lower", "", 12.1, 2_000, False)
 
 
 @pytest.mark.parametrize(
