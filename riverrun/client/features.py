@@ -9,7 +9,6 @@ Needs the package `redis` and nothing else: `pip install 'riverrun[consumer]'`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 
 from riverrun.client.packages import needed
@@ -36,12 +35,7 @@ class FeatureReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

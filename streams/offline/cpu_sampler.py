@@ -12,7 +12,7 @@ import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from time import process_time
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType
 from typing import Any, Self
 
 from models.serving.explanations import Explainer
@@ -41,12 +41,7 @@ class Cpu:
         signal.setitimer(signal.ITIMER_PROF, SLICE_S, SLICE_S)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.signal(signal.SIGPROF, self._before)
         self.seconds = process_time() - self._began
