@@ -47,7 +47,6 @@ class Evaluator:
     """The alert evaluation of some use cases. run, until cancelled."""
 
     def __init__(self, cases: Sequence[MonitoredUseCase], settings: Settings) -> None:
-        self._cases = cases
         self._settings = settings
         self._monitor_id = secrets.token_hex(8)
         self._webhook = Webhook(settings)
