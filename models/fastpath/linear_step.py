@@ -42,7 +42,7 @@ class LinearStep(ABC):
         except Unlike:
             return None
         numbers = {name: name for name in parted.numbers}
-        sources = numbers | dict(zip(parted.made, parted.names, strict=True))
+        sources = numbers | dict(zip(parted.categories, parted.names, strict=True))
         return Seen(self._inputs.active(parted), sources, self._linear, x, self._weight)
 
     @abstractmethod

@@ -240,10 +240,10 @@ class WindowedMetrics:
                 for name, kpi, losses in scores[:2]:
                     self._count(cell.unpaired, name, one, (1.0, kpi or 0.0, *losses))
             elif stood_in:
-                theirs = scores[1][2]
+                baseline_losses = scores[1][2]
                 for name, own in stood_in:
-                    had = (0.0, *[0.0] * len(theirs)) if own is None else (1.0, *own)
-                    self._count(cell.stood_in, name, one, (1.0, *theirs, *had))
+                    had = (0.0, *[0.0] * len(baseline_losses)) if own is None else (1.0, *own)
+                    self._count(cell.stood_in, name, one, (1.0, *baseline_losses, *had))
         if drawn is not None and scores[0][1] is not None:
             row = self._arm(time, drawn)
             row[1] += one

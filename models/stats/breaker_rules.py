@@ -237,7 +237,7 @@ class Usual:
 
     @property
     def informative(self) -> bool:
-        """Whether the baseline's claims usually hold, so that labels can be judged by them."""
+        """True if the baseline's claims usually hold, so that labels can be judged by them."""
         return self.claims >= 200 and self.agreement > 0.7
 
     def agrees(self, baseline: float, label: float) -> bool | None:

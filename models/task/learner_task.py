@@ -132,7 +132,7 @@ class LearnerTask(JournaledTask):
 
     @property
     def updates(self) -> int:
-        """How many records of `models` it has published."""
+        """The number of records of `models` that it has published."""
         return self.number
 
     def choose(self, times: Sequence[float | None]) -> int | None:
@@ -167,11 +167,11 @@ class LearnerTask(JournaledTask):
                 self.counts["refused"] += 1
         elif taken.body is None:
             self.counts["tombstones"] += 1
-        elif taken.what == COMMANDS:
+        elif taken.kind == COMMANDS:
             self._command(taken, taken.body, out)
-        elif taken.what == ENTRIES:
+        elif taken.kind == ENTRIES:
             self._collect(taken)
-        elif taken.what == ROWS:
+        elif taken.kind == ROWS:
             self.counts["entered"] += 1
             out.append(self._update("tables", None, tables=taken.body["rows"]))
         elif not self._is_taught_by(taken.body):

@@ -26,7 +26,7 @@ PARTITIONS = 4
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
-class Field:
+class FieldCounts:
     """One field over all records."""
 
     __slots__ = ("absent", "bounds", "longest", "missing", "types", "values")
@@ -119,7 +119,7 @@ class Profile:
     def __init__(self, *, time: str | None = None, id: str = "event_id") -> None:
         self.records = 0
         self.outcomes = 0
-        self.fields: dict[str, Field] = {}
+        self.fields: dict[str, FieldCounts] = {}
         self.time = time
         self._id = id
         self._first: float | None = None
@@ -139,7 +139,7 @@ class Profile:
         for name, value in fields.items():
             field = self.fields.get(name)
             if field is None:
-                field = self.fields[name] = Field()
+                field = self.fields[name] = FieldCounts()
             field.add(value)
         if self.time is None:
             self.time = self._time_field()

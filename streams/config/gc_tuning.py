@@ -43,7 +43,7 @@ class _Watch:
 
 
 def bound_pauses() -> None:
-    """From now on in this process; what is imported by then is never looked at again."""
+    """Bound this process's pauses; what is imported by then is never looked at again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])

@@ -42,6 +42,9 @@ from streams.worker.worker_config import WorkerConfig
 
 log = logging.getLogger("riverrun.worker")
 
+UNSEEN = 8
+"""A record may lead an input that was not fetched since by this part of the horizon."""
+
 
 def prepare(loaded: LoadedUseCase, settings: Settings) -> int:
     """See to the topics and publish the definition; gives the number of partitions.
@@ -112,6 +115,7 @@ def operate(
         prepare=prepare,
         flaw=versions.flaw if shared else None,
         relay=relay_of(loaded, settings, partitions),
+        unseen_s=use_case.horizon / UNSEEN,
         client=settings.kafka_client(),
         encoders=asyncio.run(encoders_of(use_case, names, settings)),
         topics=names,

@@ -12,7 +12,7 @@ from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
 from streams.cli.shared.recording_options import RecordingOptions
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.lookup_files import LookupFile
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, find, load
@@ -104,7 +104,9 @@ def _show(examined: Any, path: Path) -> None:
     for warning in examined.warnings:
         talk.print(f"Note: {warning}", style="yellow")
     if examined.mistakes:
-        table = Table("line", "what is wrong", "how to fix it", box=None, title_justify="left")
+        table = TerminalTable(
+            "line", "what is wrong", "how to fix it", box=None, title_justify="left"
+        )
         for mistake in examined.mistakes:
             line = str(mistake.line) if mistake.line else ""
             table.add_row(line, mistake.reason, mistake.hint)
