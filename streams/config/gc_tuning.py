@@ -18,8 +18,8 @@ PAUSE_S = 0.03
 FULL = 2
 YOUNG_MAX = 10_000
 """So many containers more, and the young ones are looked at. At Python's 700 what was fetched and
-what is to be written is gone through while it is in use: 2 to 5 µs of CPU an event. A backtest whose
-models are copied from version to version takes a third less CPU.
+what is to be written is gone through while it is in use: 2 to 5 µs of CPU an event; a backtest of
+shared models takes half as long again (docs/adr/0143).
 """
 
 
