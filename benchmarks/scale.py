@@ -34,7 +34,7 @@ from models.task.checkpoint import parts_of, take_parts
 from models.task.partition_task import PartitionTask
 from models.values.durations import days
 from schemas.events import Event, Outcome
-from streams.worker.gc_tuning import bound_pauses
+from streams.config.gc_tuning import bound_pauses
 
 HERE = Path(__file__).parent
 START = datetime(2026, 1, 1, tzinfo=UTC)

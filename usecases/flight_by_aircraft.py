@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import Field
 
 from riverrun import days, over_outcomes
+from usecases import flight_eta
 from usecases.data import nycflights
-from usecases.flight_eta import FEATURES, FLIGHT_ETA, Departure, gain, half_hour
+from usecases.flight_eta import FEATURES, Departure, gain, half_hour
 
 NAMELESS = "unknown"
 
@@ -34,7 +35,7 @@ def recorded() -> Iterable[tuple[str, Mapping[str, Any]]]:
 
 
 FLIGHT_BY_AIRCRAFT = replace(
-    FLIGHT_ETA,
+    flight_eta.FLIGHT_ETA,  # by its module: a file holds one use case
     name="flight_by_aircraft",
     event=AircraftDeparture,
     key="tailnum",

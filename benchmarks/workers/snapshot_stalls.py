@@ -28,11 +28,11 @@ from models.spec.use_case import Kpi, UseCase
 from models.task.partition_task import PartitionTask
 from models.values.durations import hours
 from schemas.events import Event, Outcome
+from streams.config.gc_tuning import bound_pauses
 from streams.snapshots import schedule
 from streams.snapshots.redis_store import connect
 from streams.snapshots.store import Snapshots
 from streams.unpickling.safe_unpickler import Allowed
-from streams.worker.gc_tuning import bound_pauses
 
 
 class Asked(Event):

@@ -323,16 +323,18 @@ class Intake:
                 self._fresh.gave(i, last)
             self._times[i] = None
             return False
-        assert self._task is not None
+        task = self._task
+        assert task is not None
         self._wait_until[i] = None
-        self._unread.pop(i, None)
+        if self._unread:
+            self._unread.pop(i, None)
         if self._flaw is not None and (why := self._flaw(i, record)) is not None:
             self.skips[i, record.offset] = Skip(i, record.offset, who="riverrun", why=why)
-        if self._skip(i) is not None:  # it is not even read
+        if (self.skips or task.wanted) and self._skip(i) is not None:  # it is not even read
             self._times[i] = AT_ONCE
             return True
         try:
-            taken = self._heads[i] = self._task.read(i, record)
+            taken = self._heads[i] = task.read(i, record)
         except Exception as error:
             if self.suspect != (i, record.offset):
                 raise self._blame(i, error) from error
@@ -340,7 +342,6 @@ class Intake:
             self._unread[i], self._heads[i], self._times[i] = error, None, AT_ONCE
             return True
         self._times[i] = taken.due
-        self._wait_until[i] = None
         return True
 
     def _skip(self, i: int) -> Skip | None:

@@ -259,7 +259,7 @@ class _Frames:
         return bytes(piece[:size])
 
     def _breathe(self) -> None:
-        # What a large pickle makes is set aside as it comes: see streams.worker.gc_tuning.
+        # What a large pickle makes is set aside as it comes: see streams.config.gc_tuning.
         self._frames += 1
         if self._frames % FRAMES_ASIDE == 0:
             gc.freeze()

@@ -14,6 +14,7 @@ from models.task.learner_task import LearnerTask
 from models.training.learner_inputs import learner_inputs
 from schemas.errors import ConfigError, Incompatible
 from schemas.topics import LEARNER
+from streams.config.gc_tuning import bound_pauses
 from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings
 from streams.config.use_case_loader import LoadedUseCase
@@ -35,7 +36,6 @@ from streams.topics.retention_check import refuse_gap
 from streams.topics.timestamp_limit import DATED, unbounded_of
 from streams.worker.decider_service import DeciderService
 from streams.worker.feature_store_writer import FeatureStoreWriter
-from streams.worker.gc_tuning import bound_pauses
 from streams.worker.table_relay import TableRelay
 from streams.worker.worker import run_worker
 from streams.worker.worker_config import WorkerConfig

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from streams.config.gc_tuning import YOUNG_MAX
 from tests.project.test_docs import COMMANDS, PAGES, shown
 from tests.support.commands import Command
 
@@ -122,3 +123,14 @@ def test_help_waits_for_no_heavy_import() -> None:
     command = [sys.executable, "-P", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_command_runs_with_the_collector_tuned() -> None:
+    """Every command does, not only a worker: the collector's default costs a backtest a quarter."""
+    code = (
+        "import atexit, gc, sys; from streams.cli import main; sys.argv[1:] = ['--version']; "
+        "atexit.register(lambda: print(gc.get_threshold()[0])); main()"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == str(YOUNG_MAX)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import subprocess
 import sys
@@ -48,13 +49,15 @@ class Command:
         self._capsys.readouterr()
         code: Any = 0
         recursion, client = sys.getrecursionlimit(), logging.getLogger(CLIENT)
-        level = client.level
+        level, collector = client.level, gc.get_threshold()
         try:
             main()
         except SystemExit as end:
             code = end.code or 0
         finally:  # a process of its own would have ended with these
             sys.setrecursionlimit(recursion)
+            gc.set_threshold(*collector)
+            gc.unfreeze()
             client.setLevel(level)
         out, err = self._capsys.readouterr()
         return Said(code, out, err)

@@ -10,6 +10,7 @@ import pytest
 
 from models.replay.backtest import Backtest
 from models.validation import mistakes
+from streams.config.use_case_loader import load
 from usecases.flight_by_aircraft import FLIGHT_BY_AIRCRAFT
 
 MAE_MAX = 10.4
@@ -36,6 +37,11 @@ def predictions(partitions: int, events: int) -> dict[str, float]:
                 row = orjson.loads(output.value)
                 served[row["event_id"]] = row["value"]
     return served
+
+
+def test_it_is_loaded_by_its_name():
+    """`riverrun backtest flight_by_aircraft` finds one use case in its file."""
+    assert load("flight_by_aircraft").use_case.name == "flight_by_aircraft"
 
 
 def test_the_number_of_partitions_changes_no_prediction():

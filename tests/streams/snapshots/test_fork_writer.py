@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from river import forest, tree
 
+from streams.config.gc_tuning import bound_pauses
 from streams.embedded import Endpoints
 from streams.snapshots import schedule
-from streams.worker.gc_tuning import bound_pauses
 from tests.support.one_partition import Partition, dump, use_case
 from tests.support.snapshot_life import Life, advance, fed, keep, longest_stall_s, on
 

@@ -1,4 +1,4 @@
-"""Python's cyclic collector, kept from holding a worker up.
+"""Python's cyclic collector, kept from holding a worker up, and from slowing a backtest down.
 
 A full collection looks at every container: 1 µs each, 2 s for a forest whose pickle has 40 MB, and
 nothing else runs meanwhile. Where one took longer than `PAUSE_S`, what survived it is set aside
@@ -18,7 +18,8 @@ PAUSE_S = 0.03
 FULL = 2
 YOUNG_MAX = 10_000
 """So many containers more, and the young ones are looked at. At Python's 700 what was fetched and
-what is to be written is gone through while it is in use: 2 to 5 µs of CPU an event.
+what is to be written is gone through while it is in use: 2 to 5 µs of CPU an event; a backtest of
+shared models takes half as long again (docs/adr/0143).
 """
 
 
@@ -42,7 +43,7 @@ class _Watch:
 
 
 def bound_pauses() -> None:
-    """Bound this process's pauses; to be called once, when all that it needs is imported."""
+    """Bound this process's pauses; what is imported by then is never looked at again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
