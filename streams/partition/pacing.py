@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streams.replay.journal_fold import Entry
+from streams.replay.journal_fold import Reached
 
 STILL_S = 1.0
 """Without a new journal entry for so long, a task holds nobody: it has stopped, or recovers."""
@@ -81,16 +81,16 @@ class Progress:
         self.learner = Reach()
         self.wanted = False
         self._clock = clock
-        self._entries: deque[Entry] = deque(maxlen=ENTRIES_MAX)
+        self._entries: deque[Reached] = deque(maxlen=ENTRIES_MAX)
         self._newest: int | None = None
 
-    def entry(self, reach: Reach, entry: Entry) -> None:
+    def entry(self, reach: Reach, entry: Reached) -> None:
         """Note a journal entry."""
         reach.clock_s = entry.clock_s
         reach.next = entry.next
         reach.moved_at = self._clock()
 
-    def learner_entry(self, entry: Entry) -> None:
+    def learner_entry(self, entry: Reached) -> None:
         """Note an entry of the learner's journal: it counts once the versions published with it
         have arrived, which come by another connection.
         """

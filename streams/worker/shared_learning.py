@@ -33,7 +33,8 @@ from streams.partition.ports import Wiring
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner
 from streams.partition.shared_topic import Group, Inputs, SharedReader, SharedTopic
-from streams.replay.kafka_log import KafkaLog, journal_entry
+from streams.replay.journal_fold import Reached
+from streams.replay.kafka_log import KafkaLog
 from streams.telemetry.measurements import Measurements
 
 log = logging.getLogger("riverrun.learner")
@@ -254,11 +255,14 @@ class SharedLearning:
         reach = self._reaches[TP(batch.topic, batch.partition)]
         if not batch.records:
             return
-        entry = journal_entry(batch.records[-1])
+        try:
+            reached = Reached.decode(batch.records[-1].value)
+        except (ValueError, TypeError):  # who recovers there refuses it
+            return
         if reach is self.progress.learner:
-            self.progress.learner_entry(entry)
+            self.progress.learner_entry(reached)
         else:
-            self.progress.entry(reach, entry)
+            self.progress.entry(reach, reached)
 
     async def _look(self) -> None:
         opened = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.outputs.output_records import Output
 from streams.partition.pacing import NEVER, STILL_S, LearnerPacing, PartitionPacing, Progress
-from streams.replay.journal_fold import Entry
+from streams.replay.journal_fold import Reached
 
 
 class Clock:
@@ -17,8 +17,8 @@ class Clock:
         return self.now
 
 
-def _entry(clock_s: float, *following: int) -> Entry:
-    return Entry(0, 0, [], list(following), "d", clock_s=clock_s)
+def _entry(clock_s: float, *following: int) -> Reached:
+    return Reached(clock_s, list(following), None)
 
 
 def _progress(clock: Clock, *clocks: float) -> Progress:
