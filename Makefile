@@ -98,7 +98,7 @@ golden: setup  ## Write the golden files and the reference in docs/ anew (the on
 	$(BIN)/python -P -m tests.support.reference
 
 screenshots: setup  ## The pictures of the page in README and docs, of real flights (needs chromium)
-	@$(BIN)/python -P -m tests.support.screenshots $(ARGS)
+	@$(BIN)/python -P -m tests.support.servers.screenshots $(ARGS)
 
 # The image has what workers and the page need, and its build stage what makes the wheel.
 COMPILE := uv pip compile -q --universal --no-strip-extras --python-version 3.11 --generate-hashes \

@@ -26,7 +26,7 @@ from streams.embedded.kafka_probe import METADATA_REQUEST, brokers_in
 from streams.embedded.ports import LOOPBACK, free_ports
 from streams.telemetry.log_format import CLIENT
 from tests.support.commands import Command
-from tests.support.programs import summary
+from tests.support.servers.programs import summary
 
 LONGEST_FIRST = (
     "faults/test_chaos.py",

@@ -3,9 +3,10 @@
     python -P benchmarks/workers/transport.py BOOTSTRAP_SERVERS [--events N]
         [--partitions N] [--rate N]
 
-One worker process with a ledger for a task (tests/support/ledger.py): three outputs an event, one
-an outcome, journal, exactly once. CPU is the worker's own, from its start-up to the last commit,
-less what starting costs. Latency is publish → committed prediction read by another process.
+One worker process with a ledger for a task (tests/support/ledger/ledger.py): three outputs an
+event, one an outcome, journal, exactly once. CPU is the worker's own, from its start-up to the
+last commit, less what starting costs. Latency is publish → committed prediction read by another
+process.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-WORKER = Path(__file__).parents[2] / "tests" / "support" / "ledger_worker.py"
+WORKER = Path(__file__).parents[2] / "tests/support/ledger/ledger_worker.py"
 KINDS = [
     "events",
     "outcomes",

@@ -146,8 +146,11 @@ class AbTest:
 
     @property
     def _least(self) -> float:
-        """A floor: arms that differ by rounding do not win."""
-        floor = self.bound / 10_000
+        """A floor: arms that differ by rounding do not win.
+
+        A thousandth of the champion's usual cost, since a wide range says nothing of differences.
+        """
+        floor = max(abs(self.theirs_mean) / 1_000, self.bound * 1e-9)
         return max(floor * floor / max(1, self.labelled), LEAST_VARIANCE)
 
     @property

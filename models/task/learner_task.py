@@ -17,17 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from models.inputs.decoder import (
     COMMANDS,
     ENTRIES,
-    EXAMPLES,
-    RECORD_BYTES_MAX,
     ROWS,
     DecodedRecord,
     Record,
-    parsed_command,
 )
 from models.inputs.journal import Journal
 from models.inputs.merge_order import choose_earliest
@@ -45,11 +40,12 @@ from models.task.command_handler import ModelCommands
 from models.task.drift_response import DriftResponse
 from models.task.journaled_task import JournaledTask
 from models.task.model_restore import ModelRestore, Stored, Unseal
+from models.training.learner_inputs import decode_input, learner_inputs
 from models.training.schedule import VersionSchedule
 from models.training.versions import Pack, VersionRef, label_of_version, plain_pack
 from models.training.window_batches import Row, WindowBatches
 from schemas.commands import Command
-from schemas.errors import Malformed, Refused, Rejected
+from schemas.errors import Refused, Rejected
 
 
 @dataclass
@@ -154,15 +150,7 @@ class LearnerTask(JournaledTask):
         if value is None:
             return DecodedRecord(index, record)
         try:
-            if index == 0:
-                if len(value) > RECORD_BYTES_MAX:
-                    raise Malformed(f"the record has {len(value)} bytes")
-                return DecodedRecord(index, record, COMMANDS, parsed_command(value))
-            if self.inputs[index][0] == "table-rows":
-                return _rows(index, record, value)
-            if index > self.partitions:
-                return _entries(index, record, value, self.inputs[index][1])
-            return _example(index, record, value)
+            return decode_input(self.inputs, index, record, value)
         except Rejected as error:
             return DecodedRecord(index, record, error=error)
 
@@ -349,66 +337,3 @@ class LearnerTask(JournaledTask):
         self.renew(slot.name)
         self.roster.pooled[slot.name] = slot
         slot.changed = True
-
-
-def learner_inputs(partitions: int, *, features: bool) -> tuple[tuple[str, int], ...]:
-    """Return kind and partition of each input of a learner; `features`: that it passes on, too."""
-    kinds = ("examples", "window-entries") if features else ("examples",)
-    each = [(kind, p) for kind in kinds for p in range(partitions)]
-    return (("commands", 0), *each, *([("table-rows", 0)] if features else []))
-
-
-def _rows(index: int, record: Record, value: bytes) -> DecodedRecord:
-    """Return changed rows of tables, due at once: each says itself from when on it counts."""
-    try:
-        body = orjson.loads(value)
-        for identity, key, time, row in body["rows"]:
-            usable = isinstance(identity, str) and isinstance(key, str)
-            usable = usable and (row is None or isinstance(row, dict))
-            if not usable or time is None:
-                raise ValueError("a row has no table, key or time")
-            float(time)
-    except (ValueError, TypeError, KeyError) as error:
-        raise Malformed(
-            f"the value is no rows of tables ({type(error).__name__}: {error}). Let only workers "
-            "write to this topic."
-        ) from None
-    return DecodedRecord(index, record, ROWS, body)
-
-
-def _entries(index: int, record: Record, value: bytes, partition: int) -> DecodedRecord:
-    """Return what a record adds to shared windows, due at its partition's time."""
-    try:
-        body = orjson.loads(value)
-        time = float(body["clock_s"])
-        usable = isinstance(body["entries"], list) and body["partition"] == partition
-        body["time_s"] + 0.0, body["definition"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise Malformed(
-            f"the value is no entry of windows ({type(error).__name__}: {error}). Let only workers "
-            "write to this topic."
-        ) from None
-    if not usable:
-        raise Malformed("the value is no entry of this partition. Let only workers write here.")
-    return DecodedRecord(index, record, ENTRIES, body, time, time)
-
-
-def _example(index: int, record: Record, value: bytes) -> DecodedRecord:
-    """Return an example, due at its partition's time; one that is not to be learnt, at once."""
-    try:
-        body = orjson.loads(value)
-        if body.get("training") is None:
-            return DecodedRecord(index, record, EXAMPLES, body)
-        time = float(body["training"]["clock_s"])
-        usable = isinstance(body["features"], dict) and body["partition"] == index - 1
-        body["label"], body["baseline"], body["weight"], body["outcome_time"]
-        body["training"]["errors"]["baseline"], body["training"]["learner"]
-        body["training"]["definition"]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Malformed(
-            f"the value is no example ({type(error).__name__}: {error}). Let only workers write to "
-            "this topic."
-        ) from None
-    if not usable:
-        raise Malformed("the value is no example of this partition. Let only workers write here.")
-    return DecodedRecord(index, record, EXAMPLES, body, time, time)

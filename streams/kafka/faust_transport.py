@@ -8,8 +8,8 @@ Threads: Faust runs aiokafka's consumer in a thread of its own, with a loop of i
 `ConsumerThread` lives there and stamps each batch; `Consumer` and everything else live on the
 main loop and cross over with `ConsumerThread.call`.
 
-Only this module touches private members of faust-streaming and aiokafka. Both are pinned exactly,
-and tests/streams/kafka/test_faust_transport.py names every member.
+Only this module and `producer_internals` touch private members of faust-streaming and aiokafka.
+Both are pinned exactly, and tests/streams/kafka/test_faust_transport.py names every member.
 """
 
 # Faust ships no types, so its classes are Any to mypy.
@@ -28,7 +28,6 @@ import faust
 from aiokafka.client import ConnectionGroup
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import ConsumerStoppedError, KafkaError
-from aiokafka.producer import sender as aiokafka_sender
 from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
@@ -58,45 +57,6 @@ class Batch(NamedTuple):
     end: int
     stable: int | None
     records: Sequence[Any]
-
-
-def hasten_transactions() -> None:
-    """Wait 1 ms, not 20, where a transaction follows the one before it at once (aiokafka's sender).
-
-    Kafka answers CONCURRENT_TRANSACTIONS until the markers of the last one are written, which
-    takes about a millisecond; 24 ms back to back become 3.5.
-    """
-    aiokafka_sender.BACKOFF_OVERRIDE = 0.001
-
-
-def retrieve_failures(producer: aiokafka.AIOKafkaProducer) -> None:
-    """Take note of every failure that a stopped producer has left and nobody waits for.
-
-    Once fenced, aiokafka fails all futures of its batches and of the transaction. The first failure
-    is raised to whoever commits; asyncio would log a traceback for each of the others.
-    """
-    accumulator = producer._message_accumulator
-    batches = [batch for queue in accumulator._batches.values() for batch in queue]
-    left = [future for batch in batches for future in (batch.future, batch._drain_waiter)]
-    if (transactions := producer._txn_manager) is not None:
-        left.append(transactions.wait_for_transaction_end())
-    for future in left:
-        if future is not None and future.done() and not future.cancelled():
-            future.exception()
-
-
-def why_it_failed(producer: aiokafka.AIOKafkaProducer) -> BaseException | None:
-    """Return what ended a producer's transaction in the background; None while nothing has.
-
-    Until someone waits for its end, aiokafka says only that there is none: a send is an
-    `IllegalOperation`, a commit an `AssertionError` of its state machine.
-    """
-    transactions = producer._txn_manager
-    ended = None if transactions is None else transactions.wait_for_transaction_end()
-    if ended is None or not ended.done() or ended.cancelled():
-        return None
-    error: BaseException | None = ended.exception()
-    return error
 
 
 def unanswered(client: Any, *, coordination: bool) -> list[tuple[Any, int]]:

@@ -35,10 +35,10 @@ from aiokafka.errors import (
 from schemas.errors import RiverrunError, Unavailable
 from streams.kafka.clock_check import REFUSED
 from streams.kafka.connection_timeout import Silence
-from streams.kafka.faust_transport import (
+from streams.kafka.faust_transport import unanswered
+from streams.kafka.producer_internals import (
     hasten_transactions,
     retrieve_failures,
-    unanswered,
     why_it_failed,
 )
 
@@ -103,8 +103,18 @@ class Limits:
     record_bytes: dict[str, int] = field(default_factory=dict)
 
     def admits(self, output: Output) -> bool:
-        """Whether the record may be sent, by all that is known of its topic."""
+        """Return True if the record may be sent, by all that is known of its topic."""
         return _size_bytes(output) <= self.record_limit(output.kind)
+
+    def fit(self, outputs: Sequence[Any], shorten: Callable[[Any, int], Any | None]) -> list[Any]:
+        """Return the outputs that may be sent: as they are or shortened, the others left out."""
+        fitted: list[Any] = []
+        for output in outputs:
+            fits = self.admits(output)
+            shorter = output if fits else shorten(output, self.record_limit(output.kind))
+            if shorter is not None and self.admits(shorter):
+                fitted.append(shorter)
+        return fitted
 
     def record_limit(self, kind: str) -> int:
         """Largest record, in bytes."""

@@ -1,31 +1,24 @@
-"""A use case drafted from recorded data: its fields, and the best simple rule as its baseline."""
+"""The text of a use case that `riverrun new` drafts: one template, filled from either profile.
+
+streams/offline/recording_draft.py fills it from a recording, streams/offline/foreign_draft.py from
+the topics of others. What an error costs cannot be seen from data, so it is marked to be decided.
+"""
 
 from __future__ import annotations
 
-import keyword
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from models.validation.simple_rules import Ranked
-from schemas.errors import ConfigError
+import riverrun
 
-OWN = ("event_id", "event_time", "outcome_time")
-TYPES = {"text": "str", "whole": "int", "decimal": "float", "yes/no": "bool", "time": "datetime"}
-IMPORTED = ("days", "local_hour", "over_outcomes", "weekday")
-"""What the code of rules may need of `riverrun`."""
-
-TEMPLATE = '''"""What will {label} be? Drafted by `riverrun new` from {source}: now make it yours.
-
-    riverrun check FILE --source {source}
-    riverrun backtest FILE --source {source}
-
-Rows need event_id, event_time, and outcome_time: when the label became known.
-"""
+LINE_MAX = 100
+RIVER = ("compose", "linear_model", "naive_bayes", "optim", "preprocessing")
+TEMPLATE = '''"""{title}"""
 
 {datetime}from river import {river}
 
-from riverrun import Event, Kpi, Outcome, UseCase, {riverrun}
+{riverrun}
 
 
 class Question(Event):
@@ -35,17 +28,12 @@ class Question(Event):
 
 
 class Answer(Outcome):
-    """What turned out."""
+    """What turned out to be true. Declare here what the label is made of."""
 
     {label}: {label_type}
 
 
-# The best simple rule on the recording is {rule} (error {error:.4g}):
-# it is the baseline, and a feature.
-FEATURES = {{
-    **Question.fields({numbers}),
 {features}
-}}
 
 
 def model():
@@ -55,148 +43,127 @@ def model():
 
 
 def cost(event, outcome, prediction):
-    """What a wrong answer costs: put in your own."""
+    """What a wrong answer costs: put in your own, and its unit below."""
     return {cost}
 
 
-{constant} = UseCase(
-    name={name!r},
-    owner="you@example.com",
+{sources}{constant} = UseCase(
+    name="{name}",
+    owner="you@example.com",  # who is asked when it misbehaves
     event=Question,
     outcome=Answer,
-    key={key!r},
+    key="{key}",
     label=lambda event, outcome: outcome.{label},
     features=FEATURES,
     models={{"first": model}},
     champion="first",
-    baseline=lambda event, features: {answer},
-    kind={kind!r},
-    metric={metric!r},
-    kpi=Kpi(cost, unit={unit!r}, better="lower", range=(0, {worst:g})),
-    horizon={horizon},
+    baseline=lambda event, features: {baseline},
+    kind="{kind}",
+    metric="{metric}",
+    kpi=Kpi(cost, unit="{unit}", better="lower", range=(0, {worst:g})),
+    horizon={horizon},  # how long an outcome is waited for
     limits={limits!r},
     interval={interval!r},
-)
+{sources_field})
 '''
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
     """What a kind of question needs; `{label}` in the cost is the label's field."""
 
     label_type: str
     model: str
-    answer: str = 'features["rule"]'
     cost: str = "float(prediction != outcome.{label})"
     metric: str = "accuracy"
     unit: str = "wrong answer"
-    interval: float | None = None
 
 
 KINDS = {
-    "regression": _Kind(
+    "regression": Kind(
         "float",
         "linear_model.LinearRegression(optim.SGD(0.01))",
         cost="abs(prediction - outcome.{label})",
         metric="mae",
         unit="off",
-        interval=0.9,
     ),
-    "binary": _Kind("bool", "linear_model.LogisticRegression()", 'features["rule"] > 0.5'),
-    "multiclass": _Kind("str", "naive_bayes.GaussianNB()"),
+    "binary": Kind("bool", "linear_model.LogisticRegression(optim.SGD(0.01))"),
+    "multiclass": Kind("str", "naive_bayes.GaussianNB()"),
 }
 
 
-def drafted(
-    name: str,
-    report: Mapping[str, Any],
-    best: Ranked,
-    *,
-    label: str,
-    key: str | None,
-    source: str,
-) -> str:
-    """Return the text of a use case file; `report` is a profile's. Raises `ConfigError`."""
-    fields = report["fields"]
-    kind_name = _kind(fields, label)
-    kind = KINDS[kind_name]
-    columns = {n: f for n, f in fields.items() if n not in (*OWN, label)}
-    types = {n: t for n, f in columns.items() if _is_name(n) and (t := _type(f)) is not None}
-    code, horizon = best.rule.code, str((report["delays"] or {}).get("horizon", "days(1)"))
-    limits = _limits(fields[label]) if kind_name == "regression" else None
-    used = {word for word in IMPORTED if any(word in text for text in code.values())}
-    packages = {"compose", "preprocessing", kind.model.partition(".")[0]}
-    return TEMPLATE.format(
-        label=label,
-        source=source,
-        datetime="from datetime import datetime\n\n" if "datetime" in str(types) else "",
-        river=", ".join(sorted(packages | ({"optim"} if "optim." in kind.model else set()))),
-        riverrun=", ".join(sorted(used | {horizon.partition("(")[0]})),
-        fields=_fields(types, sorted(columns.keys() - types.keys())),
-        label_type=kind.label_type,
-        rule=best.rule.words,
-        error=best.error,
-        numbers=", ".join(repr(n) for n, t in types.items() if t in ("int", "float", "bool")),
-        features="\n".join(f"    {feature!r}: {text}," for feature, text in code.items()),
-        model=kind.model,
-        cost=kind.cost.format(label=label),
-        constant=name.upper(),
-        name=name,
-        key=_key(report, types, key),
-        answer=kind.answer,
-        kind=kind_name,
-        metric=kind.metric,
-        unit=kind.unit,
-        worst=1.0 if limits is None else limits[1] - limits[0],
-        horizon=horizon,
-        limits=limits,
-        interval=kind.interval,
-    )
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a profile fills the template with; code is as it stands in the file.
 
+    `features` are entries of a dictionary, `sources` calls of `Source`, each with its comma.
+    `labels` are the least and the largest label that were seen.
+    """
 
-def _kind(fields: Mapping[str, Any], label: str) -> str:
-    types = set(fields[label]["types"])
-    if types <= {"whole", "decimal"}:
-        return "regression"
-    return "binary" if types == {"yes/no"} else "multiclass"
+    name: str
+    title: str
+    kind: str
+    fields: Sequence[str]
+    label: str
+    key: str
+    features: Sequence[str]
+    baseline: str
+    labels: tuple[float, float] | None = None
+    horizon: str = "days(30)"
+    metric: str | None = None
+    remarks: Sequence[str] = ()
+    sources: Sequence[str] = ()
 
-
-def _key(report: Mapping[str, Any], types: Mapping[str, str], key: str | None) -> str:
-    chosen = key or next((k["field"] for k in report["keys"] if k["field"] in types), None)
-    if chosen is None or chosen not in types:
-        raise ConfigError(
-            f"{chosen!r} is no field that could be the Kafka key."
-            if chosen
-            else "No field could be the Kafka key: none is always there, with values that come "
-            "more than once.",
-            hint="Name one: --key FIELD.",
+    def text(self) -> str:
+        """Return the text of the file."""
+        kind = KINDS[self.kind]
+        limits = _limits(*self.labels) if self.kind == "regression" and self.labels else None
+        features = ["FEATURES = {", *_indented(self.features), "}"]
+        sources = ["SOURCES = [", *_indented(self.sources), "]", "", ""]
+        code = "\n".join([*features, *sources, self.horizon])
+        return TEMPLATE.format(
+            title=self.title,
+            datetime="from datetime import datetime\n\n" if "datetime" in str(self.fields) else "",
+            river=", ".join(
+                each for each in RIVER if each in kind.model or each in ("compose", "preprocessing")
+            ),
+            riverrun=_import_of(code),
+            fields="\n".join(_indented(self.fields)) or "    # None that every record has.",
+            label=self.label,
+            label_type=kind.label_type,
+            features="\n".join([*(f"# {each}" for each in self.remarks), *features]),
+            model=kind.model,
+            cost=kind.cost.format(label=self.label),
+            sources="\n".join(sources) + "\n" if self.sources else "",
+            sources_field="    sources=SOURCES,\n" if self.sources else "",
+            constant=self.name.upper(),
+            name=self.name,
+            key=self.key,
+            baseline=self.baseline,
+            kind=self.kind,
+            metric=self.metric or kind.metric,
+            unit=kind.unit,
+            worst=1.0 if limits is None else limits[1] - limits[0],
+            horizon=self.horizon,
+            limits=limits,
+            interval=0.9 if limits else None,
         )
-    return chosen
 
 
-def _is_name(name: str) -> bool:
-    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
-def _type(field: Mapping[str, Any]) -> str | None:
-    types = set(field["types"])
-    if types == {"whole", "decimal"}:
-        types = {"decimal"}
-    if len(types) != 1 or (known := TYPES.get(types.pop())) is None:
-        return None
-    return f"{known} | None = None" if field["missing"] else known
+def _import_of(code: str) -> str:
+    """Return the import of what the template needs of riverrun, and of what the code calls."""
+    called = {each for each in riverrun.__all__ if re.search(rf"\b{each}\(", code)}
+    names = sorted({"Event", "Kpi", "Outcome", "UseCase", *called})
+    line = f"from riverrun import {', '.join(names)}"
+    if len(line) <= LINE_MAX:
+        return line
+    return "\n".join(["from riverrun import (", *(f"    {each}," for each in names), ")"])
 
 
-def _fields(types: Mapping[str, str], left: list[str]) -> str:
-    # Fields with a default come last, as people read them.
-    ordered = sorted(types, key=lambda name: types[name].endswith("= None"))
-    lines = [f"    {name}: {types[name]}" for name in ordered]
-    if left:
-        lines.append(f"    # Left out, since they have no plain type or name: {', '.join(left)}.")
-    return "\n".join(lines)
-
-
-def _limits(field: Mapping[str, Any]) -> tuple[float, float]:
-    least, most = float(field["least"]), float(field["most"])
+def _limits(least: float, most: float) -> tuple[float, float]:
     span = (most - least) or 1.0
     return float(f"{least - span:.3g}"), float(f"{most + span:.3g}")

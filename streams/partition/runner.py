@@ -32,7 +32,7 @@ from typing import Any
 
 from schemas.errors import RiverrunError
 from streams.kafka.faust_transport import Batch
-from streams.kafka.transactional_writer import FAILURES, Limits, TooLarge
+from streams.kafka.transactional_writer import FAILURES, TooLarge
 from streams.partition.failing_record import FailingRecord
 from streams.partition.intake import NEVER, ApplyFailed, Intake, Watchdog
 from streams.partition.ports import PartitionTask, Source, TransactionWriter, Wiring
@@ -294,14 +294,7 @@ class PartitionRunner:
                 if error.begun:
                     raise
                 log.error("%s: %s; it is left out or shortened", self.title, error)
-                fitted = [self._fit(output, writer.limits) for output in self.intake.outputs]
-                self.intake.outputs = [output for output in fitted if output is not None]
-
-    def _fit(self, output: Any, limits: Limits) -> Any | None:
-        if limits.admits(output):
-            return output
-        shorter = self.wiring.shorten(output, limits.record_limit(output.kind))
-        return shorter if shorter is not None and limits.admits(shorter) else None
+                self.intake.outputs = writer.limits.fit(self.intake.outputs, self.wiring.shorten)
 
     async def _seek_lost(self) -> None:
         # Whatever dropped a batch is followed by a seek.
@@ -399,14 +392,5 @@ class PartitionRunner:
             "counts": getattr(task, "counts", None),
             "snapshot": dict(self.wiring.store.status(self.number)),
             "error": self.error or self._halting.untold,
-            **_versions(task),
-            **self.measures.status(),
+            **self.measures.status(task),
         }
-
-
-def _versions(task: Any) -> dict[str, Any]:
-    """Return which version of the shared models a partition has, and how stale it is."""
-    shared = getattr(task, "shared", None)
-    if shared is None:
-        return {}
-    return {"version": shared.number, "model_staleness_s": shared.staleness_s}

@@ -7,6 +7,8 @@ Python's json writes and JSON does not have, are read as they are and judged as 
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import re
 import sys
@@ -90,6 +92,16 @@ def lines_of(text: TextIO, report: Report) -> Read:
             yield number, json.loads(line)
         else:
             yield number, value
+
+
+def object_in(value: bytes, report: Report) -> Iterator[Any]:
+    """Yield the object in a record's value, or an `Unusable` instead; nothing of an empty one."""
+    try:
+        text = value.decode().replace("\n", " ").replace("\r", " ")
+    except UnicodeDecodeError:
+        yield Unusable("it is not UTF-8", "Send JSON in UTF-8.")
+        return
+    yield from (row for _, row in itertools.islice(lines_of(io.StringIO(text), report), 1))
 
 
 def _several(line: str, number: int, report: Report) -> Read:

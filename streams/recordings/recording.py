@@ -11,7 +11,6 @@ in order, which takes about 1 kB of memory for each record. A topic is in memory
 from __future__ import annotations
 
 import heapq
-import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from models.replay.recorded_order import RecordedOrder
 from models.spec.use_case import UseCase
 from schemas.errors import ConfigError
 from streams.recordings.cells import Times
-from streams.recordings.documents import lines_of
+from streams.recordings.documents import object_in
 from streams.recordings.files import NotARecording, Stored, is_stored, stored_in
 from streams.recordings.foreign_records import ForeignRecords, SchemaReader, declared
 from streams.recordings.recorded_file import Columns, Format, RecordedFile
@@ -201,9 +200,9 @@ class _Opening:
         shape = RowMapping(self._use_case, role, self._times, ".", self._report)
         records = self._read_topic(topic)
         rows = (
-            (placed.location, row)
-            for placed in records
-            for _, row in objects_in(placed.value, self._report)
+            (record.location, row)
+            for record in records
+            for row in object_in(record.value, self._report)
         )
         dated = Dated(records, self._use_case.max_jump_s)
         items = _items(topic, rows, shape, "of_topic", source, self._report, dated)
@@ -281,15 +280,6 @@ def _within(row: Any, name: str, depth: int) -> list[str] | None:
         if below is not None:
             return [str(field), *below]
     return None
-
-
-def objects_in(value: bytes, report: Report) -> Iterator[tuple[int, Any]]:
-    """Return the object in a record's value, or an `Unusable` instead."""
-    try:
-        text = value.decode().replace("\n", " ").replace("\r", " ")
-    except UnicodeDecodeError:
-        return iter([(1, Unusable("it is not UTF-8", "Send JSON in UTF-8."))])
-    return itertools.islice(lines_of(io.StringIO(text), report), 1)
 
 
 class _Entries:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from streams.recordings.cells import Times, guessed, jsonable
+from streams.recordings.documents import object_in
 from streams.recordings.files import is_stored, stored_in
 from streams.recordings.recorded_file import Columns, Format, RecordedFile
-from streams.recordings.recording import objects_in
 from streams.recordings.report import Fault, Report, Source, Unusable
 from streams.recordings.topic_values import TopicReader
 
@@ -40,7 +40,7 @@ def _topic(topic: str, read_topic: TopicReader, report: Report) -> Iterator[Fiel
     report.sources.append(detected)
     for location, value, _ in read_topic(topic):
         detected.records += 1
-        for _, row in objects_in(value, report):
+        for row in object_in(value, report):
             if isinstance(row, Unusable):
                 report.refuse(Fault(topic, location, row.column, row.why, row.hint))
             else:

@@ -13,7 +13,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from models.task.learner_task import LEARNER, learner_inputs
+from models.task.learner_task import LEARNER
+from models.training.learner_inputs import learner_inputs
 from schemas.errors import Incompatible, Unavailable
 from schemas.topics import INPUTS
 from streams.config.settings import Settings

@@ -163,8 +163,8 @@ def outlook(worth: Worth) -> str:
         return f"To break even, each prediction would have to be {per} better, or running cheaper."
     if worth.days_needed is not None:
         return f"At this difference, a verdict takes about {days(worth.days_needed)} more."
-    if net.lower is None and net.upper is None and len(worth.notes) > 1:
-        return worth.notes[1]
+    if net.lower is None and net.upper is None:
+        return "Without an interval it cannot be said how long a verdict takes."
     return "The difference is too small for a verdict within ten years."
 
 

@@ -1,4 +1,4 @@
-"""Whether Redis is away: one verdict for all partitions of a worker, for some seconds.
+"""Whether Redis answers: one circuit breaker for all partitions of a worker, for some seconds.
 
 Without it each partition, and each recovery after the next rebalance, would wait for a silent
 Redis anew, while the log could have been folded.
@@ -8,22 +8,45 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+from redis.exceptions import RedisError
+
+T = TypeVar("T")
 
 AWAY_S = 5.0
 
+PATIENCE_S = 2.0
+"""How long a Redis that refuses is tried; a silent one takes it one time-out."""
+
+FAILURES = (RedisError, OSError)
+
 
 class RedisCircuitBreaker:
-    """Given by whoever waited in vain; holds for `AWAY_S`. Used from several threads."""
+    """Opened by whoever waited in vain, for `AWAY_S`. Used from several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._given: tuple[float, str] | None = None
+        self._opened: tuple[float, str] | None = None
+
+    def read(self, request: Callable[[], T]) -> tuple[T | None, str | None]:
+        """Return the answer to a request, tried for `PATIENCE_S`, or why nobody is asked now."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (reason := self.reason()) is None:
+            try:
+                return request(), None
+            except FAILURES as error:
+                if time.monotonic() > deadline:
+                    self.away(error)
+                else:
+                    time.sleep(0.2)
+        return None, reason
 
     def away(self, error: Exception) -> None:
-        """Redis did not answer."""
-        self._given = self._clock() + AWAY_S, str(error)
+        """Open it: Redis did not answer."""
+        self._opened = self._clock() + AWAY_S, str(error)
 
     def reason(self) -> str | None:
-        """Why nobody is to ask Redis now; None: ask."""
-        given = self._given
-        return None if given is None or self._clock() >= given[0] else given[1]
+        """Return why nobody is to ask Redis now; None: ask."""
+        opened = self._opened
+        return None if opened is None or self._clock() >= opened[0] else opened[1]

@@ -19,24 +19,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
-from redis.exceptions import RedisError
-
 from models.task.partition_task import PartitionTask
 from streams.config.naming import title_of
 from streams.snapshots.archive import Archive, Kept
 from streams.snapshots.background_io import awaited, beside
 from streams.snapshots.delta import Base, check_fits, expected_bytes, prove, restore, write
 from streams.snapshots.fork_writer import Child, Written, fork, write_here
-from streams.snapshots.redis_circuit_breaker import RedisCircuitBreaker
+from streams.snapshots.redis_circuit_breaker import FAILURES, RedisCircuitBreaker
 from streams.snapshots.redis_store import Outrun, RedisStore
 from streams.snapshots.schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
 from streams.snapshots.signed_format import Header, Origin, Reader, Unusable, checked, opened
 from streams.unpickling.safe_unpickler import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
-
-PATIENCE_S = 2.0
-"""How long recovery tries a Redis that refuses; a silent one takes it one time-out."""
 
 FOLD_S = 3e-4
 """What a record takes to fold, about: to load and to fold lead to the same state."""
@@ -45,7 +40,6 @@ AT_ONCE_BYTES = 1 << 19
 """About 10 ms of pickling, no longer than a fork holds the loop up."""
 
 TRIES = 5
-FAILURES = (RedisError, OSError)
 
 
 class Loaded(NamedTuple):
@@ -71,7 +65,7 @@ class Outcome(NamedTuple):
 
 
 class Snapshots:
-    """wiring.SnapshotStore. `make` gives a fresh task of a partition."""
+    """The snapshots of all partitions of a worker. `make` gives a fresh task of a partition."""
 
     def __init__(
         self,
@@ -100,7 +94,7 @@ class Snapshots:
         self._idle.set()
         self._tried: dict[int, set[str]] = {}
         self._definitions: dict[int, str] = {}
-        self._verdict = RedisCircuitBreaker()
+        self._breaker = RedisCircuitBreaker()
 
     # Recovery.
 
@@ -155,17 +149,10 @@ class Snapshots:
         return loaded or Loaded(self._make(partition), head, None, "the log", problems)
 
     def _head(self, partition: int, problems: list[str]) -> bytes | None:
-        deadline = time.monotonic() + PATIENCE_S
-        while (away := self._verdict.reason()) is None:
-            try:
-                return self._hash(partition).head()
-            except FAILURES as error:
-                if time.monotonic() > deadline:
-                    self._verdict.away(error)
-                else:
-                    time.sleep(0.2)
-        problems.append(f"Redis does not answer ({away})")
-        return None
+        head, away = self._breaker.read(self._hash(partition).head)
+        if away is not None:
+            problems.append(f"Redis does not answer ({away})")
+        return head
 
     def _kept(self, partition: int, problems: list[str]) -> list[Kept]:
         if self._archive is None:
@@ -199,7 +186,7 @@ class Snapshots:
                     problems.append(f"the snapshot in Redis is not used: {error}")
                     return None
             except FAILURES as error:
-                self._verdict.away(error)
+                self._breaker.away(error)
                 problems.append(f"the snapshot in Redis cannot be read: {error}")
                 return None
         return None

@@ -108,9 +108,16 @@ class Measurements:
             self.learnt_at = outcome.timestamp / 1000
         self._learnt = learnt
 
-    def status(self) -> dict[str, Any]:
-        """Return plain values."""
+    def status(self, task: Any) -> dict[str, Any]:
+        """Return plain values, with which version of the shared models the task has, if any."""
+        shared = getattr(task, "shared", None)
+        versions = (
+            {}
+            if shared is None
+            else {"version": shared.number, "model_staleness_s": shared.staleness_s}
+        )
         return {
+            **versions,
             "learnt_at": self.learnt_at,
             "latency_s": self.last_answer_s,
             "commit_s": self.last_commit_s,

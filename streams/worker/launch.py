@@ -10,7 +10,8 @@ from typing import Any
 
 from models.formats.payload import missing_package
 from models.spec.use_case import UseCase
-from models.task.learner_task import LEARNER, LearnerTask, learner_inputs
+from models.task.learner_task import LEARNER, LearnerTask
+from models.training.learner_inputs import learner_inputs
 from schemas.errors import ConfigError, Incompatible
 from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings

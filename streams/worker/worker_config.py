@@ -9,7 +9,7 @@ from typing import Any
 from faust.types import TP
 
 from models.inputs.decoder import MODELS
-from models.task.learner_task import learner_inputs
+from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.config.naming import transactional_id
 from streams.kafka.transactional_writer import Limits, TransactionalWriter

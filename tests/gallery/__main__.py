@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.gallery.claim import FULL, SHORT
+from tests.gallery.claims.claim import FULL, SHORT
 from tests.gallery.registry import CLAIMS, STREAMS
 from tests.gallery.table import Cell, by_claim, markdown, measured, summary, text
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.gallery import (
-    answers,
+from tests.gallery.claims import (
     breaker_claims,
-    changing,
-    delays,
-    dependent,
     drift_claims,
-    drift_shapes,
-    independent,
     interval_claims,
     outage_claims,
-    residuals,
-    sizes,
     verdict_claims,
     worth_claims,
 )
-from tests.gallery.claim import Claim
-from tests.gallery.stream import Stream
+from tests.gallery.claims.claim import Claim
+from tests.gallery.streams import (
+    answers,
+    changing,
+    delays,
+    dependent,
+    drift_shapes,
+    independent,
+    residuals,
+    sizes,
+)
+from tests.gallery.streams.stream import Stream
 
 STREAMS: list[Stream[Any]] = [
     *independent.STREAMS,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
-from tests.gallery.claim import Claim, Result, Size
+from tests.gallery.claims.claim import Claim, Result, Size
 from tests.gallery.registry import CLAIMS, STREAMS
-from tests.gallery.stream import Stream
+from tests.gallery.streams.stream import Stream
 
 
 class Cell(NamedTuple):

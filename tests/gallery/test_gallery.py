@@ -2,12 +2,12 @@ import pickle
 
 import pytest
 
-from tests.gallery.answers import BROKEN_AT
-from tests.gallery.claim import SHORT, Result, Run, Size, failures_allowed, judged
+from tests.gallery.claims.claim import SHORT, Result, Run, Size, failures_allowed, judged
+from tests.gallery.claims.verdict_claims import false_winners
 from tests.gallery.registry import CLAIMS, STREAMS
-from tests.gallery.stream import Blocks
+from tests.gallery.streams.answers import BROKEN_AT
+from tests.gallery.streams.stream import Blocks
 from tests.gallery.table import measured, summary
-from tests.gallery.verdict_claims import false_winners
 
 pytestmark = pytest.mark.slow
 

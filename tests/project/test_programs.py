@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.programs import CHROMIUM, path_of, summary
+from tests.support.servers.programs import CHROMIUM, path_of, summary
 
 
 def reason(*names: str, package: str) -> str:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from faust.types import TP
 
-from models.task.learner_task import learner_inputs
 from models.task.partition_task import PartitionTask
+from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.kafka.transactional_writer import Limits
 from streams.partition.ports import Wiring

@@ -15,8 +15,9 @@ import orjson
 from faust.types import TP
 
 from models.features.window_declarations import over_events
-from models.task.learner_task import LEARNER, learner_inputs
+from models.task.learner_task import LEARNER
 from models.task.partition_task import PartitionTask
+from models.training.learner_inputs import learner_inputs
 from models.values.durations import minutes
 from schemas.topics import INPUTS, topic_names
 from streams.partition.ports import Pace

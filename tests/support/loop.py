@@ -25,7 +25,7 @@ from streams.embedded import Endpoints
 from streams.kafka.ordered_producer import OrderedProducer
 from streams.kafka.topic_reader import TopicReader
 from streams.topics import topic_admin
-from tests.support.forked import Forked, run
+from tests.support.servers.forked import Forked, run
 
 Row = tuple[str, Mapping[str, Any]]
 Process = Forked | subprocess.Popen[bytes]

@@ -20,7 +20,7 @@ from streams.kafka.transactional_writer import Fenced, Limits
 from streams.partition.ports import Pace, Wiring
 from streams.partition.runner import PartitionRunner
 from streams.replay.journal_fold import Entry
-from tests.support.ledger import Ledger
+from tests.support.ledger.ledger import Ledger
 
 QUICK = Pace(
     alignment_wait_s=0.02,

@@ -8,7 +8,7 @@ import random
 from streams.kafka.faust_transport import Batch
 from streams.partition.runner import PartitionRunner, Stalled, State
 from streams.replay.journal_fold import Entry, fold
-from tests.support.ledger import Ledger
+from tests.support.ledger.ledger import Ledger
 from tests.support.memory import Memory, MemoryLog, Record
 
 

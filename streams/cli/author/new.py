@@ -85,7 +85,7 @@ def _drafted(name: str, source: str, label: str, key: str | None) -> str:
     """Return a use case made from the first rows of a recording."""
     from models.validation.data_profile import Profile, seconds_of
     from models.validation.simple_rules import joined, ranked
-    from streams.offline.use_case_draft import drafted
+    from streams.offline.recording_draft import recording_draft
     from streams.recordings import Report
     from streams.recordings.recorded_file import Format
     from streams.recordings.unmapped_rows import rows_of
@@ -104,14 +104,15 @@ def _drafted(name: str, source: str, label: str, key: str | None) -> str:
             f"No row of {source} has both a time and the label {label!r}.",
             hint="Look at it: `riverrun profile FILE`.",
         )
-    return drafted(name, profile.report(), rules[0], label=label, key=key, source=source)
+    report = profile.report()
+    return recording_draft(name, report, rules[0], label=label, key=key, source=source).text()
 
 
 def _adopting(name: str, source: str, outcomes: str | None) -> str:
     from streams.cli.shared.recording_options import topic_reader
     from streams.config.settings import Settings
+    from streams.offline.foreign_draft import foreign_draft
     from streams.offline.foreign_sample import SAMPLE, foreign_profile
-    from streams.offline.use_case_writer import use_case_text
     from streams.registry.known_schemas import schemas_of
 
     read_topic = topic_reader(SAMPLE)
@@ -125,4 +126,4 @@ def _adopting(name: str, source: str, outcomes: str | None) -> str:
             f"{topic}: {seen.format}, {seen.records:,} records; id {seen.id}, time {seen.time}, "
             f"key {seen.key}"
         )
-    return use_case_text(name, *profiles[0], *(profiles[1] if outcomes else ()))
+    return foreign_draft(name, *profiles[0], *(profiles[1] if outcomes else ())).text()

@@ -103,8 +103,8 @@ def _is_named(source: str) -> bool:
 
 def _proposal(argument: str) -> dict[str, Any] | None:
     """Return what a source of that topic would be; None of what is no topic of others."""
+    from streams.offline.foreign_draft import source_text
     from streams.offline.foreign_sample import SAMPLE, foreign_profile
-    from streams.offline.use_case_writer import source_text
 
     if not _is_named(argument) and is_stored(argument):
         return None

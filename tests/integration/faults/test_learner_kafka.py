@@ -9,7 +9,7 @@ import pytest
 
 from streams.embedded import Endpoints
 from streams.replay.journal_fold import Entry
-from tests.support.flow import Flow
+from tests.support.ledger.flow import Flow
 
 pytestmark = pytest.mark.integration
 

@@ -17,9 +17,9 @@ import yaml
 from streams.embedded import Endpoints
 from streams.embedded.ports import LOOPBACK, free_ports
 from tests.streams.telemetry.test_prometheus import dashboards, rules
-from tests.support.browser import waited
 from tests.support.loop import SOURCE, Loop, parcels
-from tests.support.programs import path_of
+from tests.support.servers.browser import waited
+from tests.support.servers.programs import path_of
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "prometheus"
 

@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaProducer
 from schemas.partitioner import partition_of
 from streams.embedded import Endpoints
 from streams.web.render.server_sent_events import EACH_MAX
-from tests.support.browser import SCREENS, SIZES, Page, chromium, launched, waited
 from tests.support.loop import SOURCE, Loop, parcels
+from tests.support.servers.browser import SCREENS, SIZES, Page, chromium, launched, waited
 
 pytestmark = pytest.mark.integration
 

@@ -28,7 +28,7 @@ from streams.embedded import Endpoints
 from streams.embedded.ports import LOOPBACK
 from streams.telemetry import worker_status
 from tests.support.loop import Loop, parcels
-from tests.support.secured_kafka import (
+from tests.support.servers.secured_kafka import (
     CLIENT,
     KEY_PASSWORD,
     SCOPE,

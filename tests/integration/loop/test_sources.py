@@ -14,8 +14,8 @@ import orjson
 import pytest
 
 from streams.embedded import Endpoints
-from tests.support.foreign_parcels import ForeignProducer, adopting, make_topics
 from tests.support.loop import Loop, Row, parcels
+from tests.support.servers.foreign_parcels import ForeignProducer, adopting, make_topics
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.embedded import Endpoints
-from tests.support.flow import Flow
+from tests.support.ledger.flow import Flow
 
 pytestmark = pytest.mark.integration
 

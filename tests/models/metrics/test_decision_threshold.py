@@ -14,8 +14,8 @@ from models.spec.decision_threshold import DecisionThreshold
 from models.spec.use_case import Kpi, UseCase
 from models.validation import mistakes
 from schemas.events import Event, Outcome
-from tests.support.declared_shop import changed, declared
 from tests.support.one_partition import Partition, delivery, order, use_case
+from tests.support.use_cases.declared_shop import changed, declared
 
 
 class Payment(Event):

@@ -25,8 +25,8 @@ from models.spec.problem_types import (
 from models.spec.use_case import Promotion
 from models.validation import mistakes
 from tests.models.metrics.test_decision_threshold import ROWS, payments
-from tests.support.declared_shop import changed, declared
 from tests.support.one_partition import Partition, use_case
+from tests.support.use_cases.declared_shop import changed, declared
 
 SHARES = st.floats(0, 1)
 NUMBERS = st.floats(-1e6, 1e6)

@@ -16,9 +16,9 @@ from models.spec.use_case import UseCase
 from models.task.checkpoint import parts_of, take_parts
 from models.validation import mistakes
 from schemas.topics import INPUTS
-from tests.support.degenerate import CASES, Case, records, use_case_of
 from tests.support.one_partition import RECORDS
 from tests.support.task_runs import Given, Run
+from tests.support.use_cases.degenerate import CASES, Case, records, use_case_of
 
 LONG_AFTER_MS = 4_102_444_800_000
 MINUTE = settings(

@@ -27,9 +27,9 @@ from models.validation import mistakes
 from schemas import records
 from schemas.commands import Command
 from tests.models.replay.test_river_equality import DATA, DELAYS, assert_same_answers
+from tests.support.ledger.shared_flow import SharedFlow
 from tests.support.one_partition import command
 from tests.support.river_oracle import Said, moment, river_says, rows, use_case_for
-from tests.support.shared_flow import SharedFlow
 from tests.support.task_runs import CASES, FEW, NO_JUMPS, Inputs, inputs
 from usecases.phishing import PHISHING, logistic
 

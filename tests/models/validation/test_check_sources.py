@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.validation import mistakes
-from tests.support.declared_shop import SOURCE, declared
+from tests.support.use_cases.declared_shop import SOURCE, declared
 
 GOOD = 'Source("orders", event=lambda r: r)'
 WRONG = [

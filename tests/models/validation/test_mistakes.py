@@ -9,7 +9,7 @@ import pytest
 from models.spec.use_case import UseCase
 from models.validation import Lines, mistakes
 from models.validation.check_names import SHAPES
-from tests.support.declared_shop import LAST, SOURCE, changed, declared, the_one
+from tests.support.use_cases.declared_shop import LAST, SOURCE, changed, declared, the_one
 
 
 def test_a_use_case_without_mistakes_has_none() -> None:

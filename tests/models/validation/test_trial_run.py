@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.validation import Trial, first, mistakes, running, sample
-from tests.support.declared_shop import SOURCE, changed, declared
+from tests.support.use_cases.declared_shop import SOURCE, changed, declared
 
 
 def tried(old: str, new: str) -> tuple[Trial, int]:

@@ -12,8 +12,8 @@ from models.spec.personal_data import masking_of
 from models.validation import mistakes
 from riverrun import ConfigError, Event, holiday_dates, is_holiday, local_hour, weekday
 from schemas.personal_data import Personal
-from tests.support.declared_shop import SOURCE, declared
 from tests.support.one_partition import Partition, use_case
+from tests.support.use_cases.declared_shop import SOURCE, declared
 
 
 class Landing(Event):

@@ -15,9 +15,9 @@ from schemas.errors import ConfigError
 from streams.offline.backfill import Backfill
 from streams.offline.cpu_sampler import READING, Cpu, whose
 from streams.recordings import Recording
-from tests.support import clinic
-from tests.support.clinic import CLINIC, row, table, visit
 from tests.support.commands import Command
+from tests.support.use_cases import clinic
+from tests.support.use_cases.clinic import CLINIC, row, table, visit
 
 
 @pytest.fixture

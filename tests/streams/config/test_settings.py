@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.errors import ConfigError
 from streams.config.settings import Settings
-from tests.support.secured_kafka import KEY_PASSWORD, Certificates
+from tests.support.servers.secured_kafka import KEY_PASSWORD, Certificates
 
 SECRET = "correct-horse-battery"  # not a password of anything
 BEARER = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"}

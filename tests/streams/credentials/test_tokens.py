@@ -16,7 +16,7 @@ from streams.credentials.oidc import OidcTokens
 from streams.credentials.token import Token, TokenRefused, TokenUnavailable
 from streams.credentials.token_file import FileTokens
 from streams.credentials.token_provider import RETRY_S, TokenProvider
-from tests.support.secured_kafka import CLIENT, SCOPE, SECRET, Issuer
+from tests.support.servers.secured_kafka import CLIENT, SCOPE, SECRET, Issuer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from faust.app import base as app_base
 from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
 
-from streams.kafka import faust_transport
+from streams.kafka import faust_transport, producer_internals
 
 SOURCES = {
     "aiokafka": [
@@ -30,8 +30,8 @@ SOURCES = {
     "faust": [driver, consumer, conductor, app_base, faust_streams],
 }
 
-# Every private member that streams/kafka/faust_transport.py (and its users) touches, and what is
-# relied on.
+# Every private member that faust_transport.py and producer_internals.py of streams/kafka (and
+# their users) touch, and what is relied on.
 MEMBERS: list[tuple[Any, str, str]] = [
     (fetcher.Fetcher, "_create_fetch_waiter", "future set when data or an error comes"),
     (fetcher.Fetcher, "_notify", "completes such a future"),
@@ -129,7 +129,7 @@ def test_the_wait_between_transactions_is_one_that_can_be_set() -> None:
     """BACKOFF_OVERRIDE is a module's global that the sender reads at each wait."""
     source = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
     assert "return BACKOFF_OVERRIDE" in source
-    faust_transport.hasten_transactions()
+    producer_internals.hasten_transactions()
     assert sender.BACKOFF_OVERRIDE == 0.001
 
 

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from schemas.errors import Unavailable
 from streams.embedded import Endpoints
 from streams.kafka.transactional_writer import Fenced, Limits, TooLarge, TransactionalWriter
-from tests.support.ledger import Output
+from tests.support.ledger.ledger import Output
 
 
 def _outputs(count: int, kind: str = "predictions", size: int = 10) -> list[Output]:

@@ -12,7 +12,7 @@ import pytest
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner, State
 from streams.replay.journal_fold import Diverged, Entry, check_position, fold
-from tests.support.ledger import Ledger
+from tests.support.ledger.ledger import Ledger
 from tests.support.memory import Fresh, Memory, MemoryLog
 from tests.support.runner_life import at, check, drain, until_live
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.partition.ports import Pace
 from streams.partition.runner import Stalled, State
 from streams.replay.journal_fold import fold
-from tests.support.ledger import Ledger
+from tests.support.ledger.ledger import Ledger
 from tests.support.memory import Memory, MemoryLog
 from tests.support.runner_life import applied, at, batch_of, check, drain, until_live
 from tests.support.virtual_time import run_virtually

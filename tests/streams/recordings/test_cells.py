@@ -16,7 +16,7 @@ import pytest
 
 from schemas.errors import ConfigError, Unavailable
 from schemas.timestamps import unix_seconds
-from tests.support.clinic import HEADER, events, faults, ids, opened, row, table, visit
+from tests.support.use_cases.clinic import HEADER, events, faults, ids, opened, row, table, visit
 
 
 def _written(folder: Path, content: str | bytes, name: str = "visits.csv") -> Path:

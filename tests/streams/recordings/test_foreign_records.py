@@ -14,7 +14,7 @@ from models.spec.use_case import UseCase
 from schemas.errors import ConfigError
 from streams.recordings.recording import recording_of
 from streams.recordings.topic_values import TopicValue
-from tests.support.declared_shop import SOURCE, declared
+from tests.support.use_cases.declared_shop import SOURCE, declared
 
 EVENT = {"event_id": "id", "event_time": "at", "shop": "shop", "city": "shop", "price": "p"}
 

@@ -27,7 +27,7 @@ from schemas.timestamps import moment
 from streams.recordings import recording, recording_of
 from streams.recordings.arrow_columns import Rows, aliases_of, schema, types_of
 from streams.recordings.topic_values import TopicValue
-from tests.support.clinic import CLINIC, events, faults, ids, opened, row, table, visit
+from tests.support.use_cases.clinic import CLINIC, events, faults, ids, opened, row, table, visit
 
 FOUR = ["v0", "v1", "v2", "v3"]
 

@@ -11,13 +11,13 @@ import orjson
 import pytest
 
 from models.replay.learning_curve import curve
-from models.spec.use_case import Price
+from models.spec.use_case import Contest, Price
 from models.worth.worth import worth
 from streams.reports import learning_curve
 from streams.reports import worth as report
 from tests.models.replay.test_learning_curve import told
 from tests.models.worth.test_worth import case, evidence, settled
-from tests.support.programs import CHROMIUM, path_of
+from tests.support.servers.programs import CHROMIUM, path_of
 
 MEASURE = """
 <pre id="found"></pre><script>
@@ -87,3 +87,16 @@ def test_both_reports_fit_a_phone_and_a_screen(tmp_path: Path) -> None:
             assert page["drawings"] == drawings
             assert float(str(page["smallest"])) > 0.9
             assert "parcels" in str(page["headline"])
+
+
+@pytest.mark.parametrize("days", [5, 20])
+@pytest.mark.parametrize("contest", [Contest(), Contest(acts_on_outcome=True)])
+def test_a_report_of_worth_says_nothing_twice(days: int, contest: Contest) -> None:
+    """Outlook, price and notes are different sentences, also where there is no interval."""
+    page = report.page(worth(case(contest=contest), settled(days, 1.0, 0.3)))
+    _, outlook = page.split("<h2>Outlook</h2>")
+    paragraphs = re.findall("<p>(.+?)</p>", outlook)
+    assert len(paragraphs) == len(set(paragraphs)) > 3
+    assert page.count("No price is declared") == 1
+    assert page.count("Not promised here") <= 1
+    assert page.count("Only a holdout can tell") == contest.acts_on_outcome

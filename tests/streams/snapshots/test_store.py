@@ -197,7 +197,7 @@ async def test_a_redis_that_is_down_is_told_and_nothing_else(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No snapshot, no exception, no waiting: the error is in the status."""
-    monkeypatch.setattr("streams.snapshots.store.PATIENCE_S", 0.2)
+    monkeypatch.setattr("streams.snapshots.redis_circuit_breaker.PATIENCE_S", 0.2)
     store = life.store(client=connect("redis://127.0.0.1:1/0"))
     feed = Partition(life.case)
     feed.task = await store.load(0)

@@ -34,9 +34,9 @@ from streams.partition.runner import PartitionRunner, Stalled
 from streams.replay.journal_fold import Entry
 from streams.sources.relay_log import renumbered
 from streams.sources.relay_plan import resumed
-from tests.support.declared_shop import SOURCE, declared
 from tests.support.memory import Memory
 from tests.support.runner_life import applied, drain
+from tests.support.use_cases.declared_shop import SOURCE, declared
 from tests.support.virtual_time import run_virtually
 
 PARTITIONS = 5

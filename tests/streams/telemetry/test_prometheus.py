@@ -43,7 +43,7 @@ class Runner(SimpleNamespace):
             "archive_error": "full",
         }
         told = {"partition": 0, "lag": 7, "snapshot": snapshot, "model_staleness_s": 1.5}
-        return told | self.measures.status()
+        return told | self.measures.status(None)
 
 
 def runner(events: int = 20) -> Runner:

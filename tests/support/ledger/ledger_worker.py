@@ -10,8 +10,8 @@ from models.task.learner_task import LEARNER
 from streams.partition.ports import Pace
 from streams.worker.worker import run_worker
 from streams.worker.worker_config import WorkerConfig
-from tests.support.ledger import Ledger
-from tests.support.ledger_learner import Answering, Learning
+from tests.support.ledger.ledger import Ledger
+from tests.support.ledger.ledger_learner import Answering, Learning
 
 
 def main() -> int:

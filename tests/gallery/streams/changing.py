@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from tests.gallery.independent import EXAMPLES, equal
-from tests.gallery.stream import Blocks, Floats, Stream
+from tests.gallery.streams.independent import EXAMPLES, equal
+from tests.gallery.streams.stream import Blocks, Floats, Stream
 
 
 def around(rng: np.random.Generator, runs: int, mean: Floats, spread: float) -> Blocks:

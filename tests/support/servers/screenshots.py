@@ -34,7 +34,7 @@ from streams.kafka.topic_reader import TopicReader
 from streams.topics.topic_admin import ensure, names_of
 from usecases.data import nycflights
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+IMAGES = Path(__file__).parents[3] / "docs" / "images"
 WIDTH, SCALE = 1120, 1.5
 """README shows pictures about 850 pixels wide: wider ones could not be read there."""
 

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.stats import poisson
 
 from models.stats.drift_detection import Drift, DriftMonitor
-from tests.gallery.claim import Claim, Result, Size
-from tests.gallery.drift_shapes import Days
-from tests.gallery.stream import Stream
+from tests.gallery.claims.claim import Claim, Result, Size
+from tests.gallery.streams.drift_shapes import Days
+from tests.gallery.streams.stream import Stream
 
 DETECTORS = 13
 """Detectors that share the budget in an ordinary use case; here only a column's own run."""

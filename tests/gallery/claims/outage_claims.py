@@ -6,9 +6,9 @@ from typing import Any
 
 from models.stats.kaplan_meier import DelayCurve
 from models.stats.label_outage import Arrivals, Stopped
-from tests.gallery.claim import Claim, Result, Size
-from tests.gallery.delays import DAY_S, STOPS_AT, Delays
-from tests.gallery.stream import Stream
+from tests.gallery.claims.claim import Claim, Result, Size
+from tests.gallery.streams.delays import DAY_S, STOPS_AT, Delays
+from tests.gallery.streams.stream import Stream
 
 HOURS_MOST = 30
 KNOWN_AFTER = 7.0

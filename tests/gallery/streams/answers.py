@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from tests.gallery.stream import Floats, Stream
+from tests.gallery.streams.stream import Floats, Stream
 
 LARGEST_LOG_LOSS = -math.log(1e-15)
 RATES = (2, 12, 50, 300, 2_000, 5_000, 20_000)
@@ -22,7 +22,8 @@ class Answers:
 
     Costs are those of the KPI, `loss` is the baseline's error. `label` and `baseline` are numbers;
     for classes `held` says whether the baseline's class was right, else it is None. `largest` is
-    the width of the KPI's range.
+    the width of the KPI's range. `true_costs`: champion's and baseline's by the label before it was
+    corrupted, where it was.
     """
 
     champion_cost: Floats
@@ -32,6 +33,7 @@ class Answers:
     held: np.ndarray | None = None
     label: Floats | None = None
     baseline: Floats | None = None
+    true_costs: tuple[Floats, Floats] | None = None
 
 
 Share = Callable[[np.random.Generator, float, tuple[int, int]], Floats]
@@ -116,9 +118,31 @@ def corrupted(
     baseline = true + rng.normal(0.0, 10.0, shape)
     label = true.copy()
     label[:, BROKEN_AT:] = corrupt(true[:, BROKEN_AT:])
+    return _learnt(true, label, baseline, label + rng.normal(0.0, 8.0, shape))
+
+
+def turned(share: float, rng: np.random.Generator, runs: int, length: int) -> Answers:
+    """Draw labels of which a `share` has its sign turned from `BROKEN_AT` on.
+
+    Which are turned cannot be known, so the champion learns what labels are in the mean: the true
+    ones, which it misses by 8, times 1 - 2·share.
+    """
+    shape = (runs, length)
+    true = rng.normal(0.0, 20.0, shape)
+    baseline = true + rng.normal(0.0, 10.0, shape)
+    champion, label = true + rng.normal(0.0, 8.0, shape), true.copy()
+    champion[:, BROKEN_AT:] *= 1.0 - 2.0 * share
+    wrong = rng.random(shape) < share
+    wrong[:, :BROKEN_AT] = False
+    label[wrong] *= -1.0
+    return _learnt(true, label, baseline, champion)
+
+
+def _learnt(true: Floats, label: Floats, baseline: Floats, champion: Floats) -> Answers:
     naive = abs(baseline - label)
-    costs = abs(rng.normal(0.0, 8.0, shape)), np.minimum(naive, 1_000.0)
-    return Answers(*costs, naive, 1_000.0, None, label, baseline)
+    costs = np.minimum(abs(champion - label), 1_000.0), np.minimum(naive, 1_000.0)
+    by_truth = abs(champion - true), abs(baseline - true)
+    return Answers(*costs, naive, 1_000.0, None, label, baseline, by_truth)
 
 
 def constant(rng: np.random.Generator, runs: int, length: int) -> Answers:
@@ -191,6 +215,7 @@ _CORRUPTED: dict[str, Callable[[Floats], Floats]] = {
     "+ 300": lambda label: label + 300.0,
     "all 999": lambda label: np.full_like(label, 999.0),
     "of other events": lambda label: np.roll(label, 1, axis=1),
+    "+ 10 %": lambda label: 1.1 * label,
 }
 _BROKEN = {
     "champion runs away": _breaking(lambda rng, shape: np.full(shape, 1e9)),
@@ -240,6 +265,16 @@ STREAMS = [
             {"corrupted_at": BROKEN_AT},
         )
         for name, corrupt in _CORRUPTED.items()
+    ),
+    *(
+        Stream(
+            f"labels of which {share:.0%} are turned",
+            "corrupted labels",
+            Answers,
+            partial(turned, share),
+            {"corrupted_at": BROKEN_AT, "labels_most": most},
+        )
+        for share, most in ((0.1, 500), (0.2, 500), (0.25, 3_000), (0.3, 1_500))
     ),
     *(
         Stream(

@@ -20,9 +20,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.replay.journal_fold import Entry, fold
 from streams.replay.kafka_log import KafkaLog
-from tests.support.forked import Forked
-from tests.support.ledger import Ledger
-from tests.support.ledger_learner import Answering
+from tests.support.ledger.ledger import Ledger
+from tests.support.ledger.ledger_learner import Answering
+from tests.support.servers.forked import Forked
 
 INPUTS = ("events", "outcomes", "commands", "history")
 OUTPUTS = ("features", "predictions", "examples", "drift", "metrics", "lifecycle", "journal")
@@ -65,7 +65,9 @@ class Flow:
         log = Path(tempfile.mkdtemp()) / "worker.log"
         arguments = json.dumps({**given, **self.settings, **settings})
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        worker = Forked([arguments], environment, module="tests.support.ledger_worker", err=log)
+        worker = Forked(
+            [arguments], environment, module="tests.support.ledger.ledger_worker", err=log
+        )
         self.workers.append(worker)
         self.logs.append(log)
         return worker

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from scipy.signal import fftconvolve, lfilter
 
-from tests.gallery.independent import EXAMPLES, equal
-from tests.gallery.stream import Blocks, Floats, Stream
+from tests.gallery.streams.independent import EXAMPLES, equal
+from tests.gallery.streams.stream import Blocks, Floats, Stream
 
 DAY_SHARE = 0.6
 """Standard deviation of a day's effect where an example's own is 1."""

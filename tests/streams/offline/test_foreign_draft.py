@@ -15,8 +15,8 @@ from models.validation import mistakes
 from models.validation.source_profile import format_of, profile_of
 from schemas.errors import ConfigError
 from streams.config.use_case_loader import load
+from streams.offline.foreign_draft import foreign_draft
 from streams.offline.foreign_sample import foreign_profile
-from streams.offline.use_case_writer import use_case_text
 from streams.recordings.recording import recording_of
 from tests.support.commands import Command
 
@@ -58,9 +58,9 @@ def stored(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> str:
 def written(folder: Path, *named: str) -> UseCase:
     """The use case that is written from them; it has no mistakes."""
     profiles = [foreign_profile(each, lambda topic: [], lambda values: {}) for each in named]
-    text = use_case_text("adopted", *profiles[0], *(profiles[1] if len(profiles) > 1 else ()))
+    draft = foreign_draft("adopted", *profiles[0], *(profiles[1] if len(profiles) > 1 else ()))
     file = folder / "adopted.py"
-    file.write_text(text)
+    file.write_text(draft.text())
     loaded = load(str(file))
     assert mistakes(loaded.use_case, loaded.source) == []
     return loaded.use_case
@@ -71,6 +71,7 @@ def test_a_use_case_is_written_from_two_topics_and_runs(tmp_path: Path) -> None:
     named = stored(tmp_path, "orders.v2", orders()), stored(tmp_path, "bills", bills())
     use_case = written(tmp_path, *named)
     assert (use_case.key, use_case.kind) == ("code", "binary")
+    assert use_case.metric == "logloss"
     assert {"amount", "its_class"} <= set(use_case.features)
     recording = recording_of(use_case, named, [], lambda topic: [])
     backtest = Backtest(use_case, partitions=2, definition="d")
@@ -129,7 +130,7 @@ def test_what_cannot_be_found_is_said() -> None:
         ([{"id": 1}, {"id": 2}], "can be the time"),
     ):
         with pytest.raises(ConfigError, match=why):
-            use_case_text("x", "t", profile_of(list(map(orjson.dumps, rows)), {}))
+            foreign_draft("x", "t", profile_of(list(map(orjson.dumps, rows)), {}))
     events = profile_of(list(map(orjson.dumps, orders())), {})
     for rows, why in (
         ([{**row, "id": n, "y": 1.0} for n in range(3)], "the id of an event"),
@@ -137,7 +138,7 @@ def test_what_cannot_be_found_is_said() -> None:
     ):
         outcomes = profile_of(list(map(orjson.dumps, rows)), {})
         with pytest.raises(ConfigError, match=why):
-            use_case_text("x", "t", events, "o", outcomes)
+            foreign_draft("x", "t", events, "o", outcomes)
 
 
 CHANGE = {"before": None, "after": {"id": 1}, "op": "c", "source": {}, "ts_ms": 1}

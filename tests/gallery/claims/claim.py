@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from scipy.stats import binom
 
-from tests.gallery.stream import Stream
+from tests.gallery.streams.stream import Stream
 
 Status = Literal["pass", "fail", "not promised"]
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from tests.gallery.stream import Floats, Ints, Stream
+from tests.gallery.streams.stream import Floats, Ints, Stream
 
 A_DAY = 400
 CALM = (10, 30, 60, 120)

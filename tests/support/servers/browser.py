@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 
 from tests.support.loop import Loop, Process
-from tests.support.programs import CHROMIUM, path_of
+from tests.support.servers.programs import CHROMIUM, path_of
 
-SCREENS = Path(__file__).parents[2] / "build" / "screens"
+SCREENS = Path(__file__).parents[3] / "build" / "screens"
 """Where screenshots are kept as CI's output; git ignores it."""
 
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}

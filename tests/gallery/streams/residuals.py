@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from tests.gallery.stream import Floats, Ints, Stream
+from tests.gallery.streams.stream import Floats, Ints, Stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from models.stats.confidence_sequence import Comparison
-from tests.gallery.claim import Claim, Result, Run, Size, judged
-from tests.gallery.stream import Blocks, Stream
-from tests.gallery.verdict_claims import ALPHA, Course, runs_of
+from tests.gallery.claims.claim import Claim, Result, Run, Size, judged
+from tests.gallery.claims.verdict_claims import ALPHA, Course, runs_of
+from tests.gallery.streams.stream import Blocks, Stream
 
 
 def missed(run: Course, blocks: Blocks) -> Run:

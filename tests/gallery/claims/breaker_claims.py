@@ -9,9 +9,9 @@ import numpy as np
 from scipy.stats import poisson
 
 from models.stats.breaker_rules import Breaker, Difference
-from tests.gallery.answers import BROKEN_AT, Answers
-from tests.gallery.claim import Claim, Result, Size
-from tests.gallery.stream import Stream
+from tests.gallery.claims.claim import Claim, Result, Size
+from tests.gallery.streams.answers import BROKEN_AT, Answers
+from tests.gallery.streams.stream import Stream
 
 LABELS_MOST = 500
 
@@ -51,13 +51,24 @@ def stays(stream: Stream[Any], size: Size) -> Result:
 def goes(stream: Stream[Any], size: Size) -> Result:
     """Measure the labels from the break to the trip, in the worst of some runs."""
     runs = 5 if size.full else 1
-    answers = stream.sample(size.seed, runs, BROKEN_AT + LABELS_MOST + 500)
+    most = stream.truth.get("labels_most", LABELS_MOST)
+    answers = stream.sample(size.seed, runs, BROKEN_AT + most + 500)
     trips = [first_trip(answers, run) for run in range(runs)]
     after = [math.inf if at is None else at - BROKEN_AT + 1 for at in trips]
     worst = max(after)
-    figure = f"{int(np.median(after))} labels" if math.isfinite(worst) else "not in 1,000 labels"
-    figure += f" (worst {worst})" if math.isfinite(worst) and worst > min(after) else ""
-    return Result("pass" if min(after) > 0 and worst <= LABELS_MOST else "fail", figure)
+    if min(after) > 0 and worst <= most:
+        return Result("pass", f"{np.median(after):.0f} labels" + worse_than(min(after), worst))
+    figure = f"{np.median(after):.0f} labels" if math.isfinite(worst) else "not told"
+    if min(after) <= 0 or answers.true_costs is None:
+        return Result("fail", figure)
+    champion, baseline = (cost[:, BROKEN_AT:].mean() for cost in answers.true_costs)
+    figure += f"; by the true labels {champion:.1f}, baseline {baseline:.1f}"
+    return Result("pass" if champion < baseline else "fail", figure)
+
+
+def worse_than(least: float, worst: float) -> str:
+    """Return the worst run in words, where runs differ."""
+    return f" (worst {worst:.0f})" if worst > least else ""
 
 
 CLAIMS = [
@@ -78,8 +89,10 @@ CLAIMS = [
     ),
     Claim(
         "corrupted labels bring the baseline",
-        "Within 500 labels, although the champion fits the corrupted labels at once; the baseline "
-        "has to say something about the label.",
+        "Within 500 labels, although the champion fits the corrupted labels at once (1,500 where "
+        "30 % have the wrong sign, 3,000 where 25 % have), or what it learnt from them still costs "
+        "less than the baseline by the true labels; the baseline has to say something of the "
+        "label.",
         Answers,
         goes,
         about=lambda stream: "corrupted_at" in stream.truth,

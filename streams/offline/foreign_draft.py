@@ -1,12 +1,13 @@
-"""Writes a use case that adopts a foreign topic: a file to begin with, from its profile.
+"""A use case drafted from the profiles of foreign topics, which it adopts as its sources.
 
-What a label is and what an error costs cannot be seen from data, so both are marked to be decided.
+What the label is cannot be seen from data: of the outcomes' numbers and bools one is proposed.
 """
 
 from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -14,28 +15,23 @@ from pydantic import BaseModel
 
 from models.validation.source_profile import FieldProfile, SourceProfile
 from schemas.errors import ConfigError
+from streams.offline.use_case_draft import Draft
 
 PYTHON = {"bool": "bool", "int": "int", "float": "float", "number as text": "float", "str": "str"}
 NUMBERS = ("int", "float", "number as text", "bool")
 TAKEN = {"event_id", "event_time", "outcome_time", *dir(BaseModel)}
-OFFERED = (
-    *("Avro", "CloudEvents", "Connect", "Debezium", "Json", "JsonSchema", "Protobuf"),
-    *("epoch_ms", "epoch_ns", "epoch_s", "epoch_us", "hours", "local_time", "number"),
-    "over_events",
-)
-"""Imported where the text calls them."""
 MATCHED = 0.5
 """Share of the outcomes whose id has to be that of an event, for a field to be taken for the id."""
 
 
-def use_case_text(
+def foreign_draft(
     name: str,
     topic: str,
     events: SourceProfile,
     outcomes_topic: str | None = None,
     outcomes: SourceProfile | None = None,
-) -> str:
-    """Return the file's text; raise `ConfigError` for what no field could be found for."""
+) -> Draft:
+    """Return the draft of a use case; raise `ConfigError` for what no field could be found for."""
     if events.id is None or events.time is None:
         missing = "id: none is unique" if events.id is None else "time"
         raise ConfigError(
@@ -43,106 +39,60 @@ def use_case_text(
             hint="Write the source by hand; `riverrun new NAME` gives a file to begin with.",
         )
     answer = None if outcomes is None else _Answer(events, outcomes)
-    key = events.key
     fields = _Fields(events)
-    lines = [f'"""What is to be predicted of the records of {topic}? Say it here."""', ""]
-    lines += ["from river import compose, linear_model, optim, preprocessing", "", "@IMPORTS@", ""]
-    lines += ["", "class Question(Event):", f'    """A record of {topic}."""', ""]
-    lines += [f"    {each}: {fields.python(each)}" for each in fields.names]
-    lines += ["", "", "class Answer(Outcome):"]
-    lines += ['    """What turned out to be true. Declare here what the label is made of."""', ""]
-    label, binary = ("value", False) if answer is None else (answer.name, answer.binary)
-    lines += [f"    {label}: {'bool' if binary else 'float'}"]
-    lines += ["", "", "def linear():", '    """Numbers to the same scale, then a linear model."""']
-    model = "LogisticRegression" if binary else "LinearRegression"
-    lines += [
-        "    numbers = compose.SelectType(int, float) | preprocessing.StandardScaler()",
-        f"    return numbers | linear_model.{model}(optim.SGD(0.01))",
-    ]
-    lines += ["", "", "SOURCES = [", *_source_lines(topic, events, fields)]
+    sources = _source_lines(topic, events, fields)
     if answer is not None:
-        lines += answer.source(str(outcomes_topic), by_id=key is not None)
-    lines += ["]", "", f"{name.upper()} = UseCase("]
-    numbers = [each for each in fields.names if fields.is_feature(each)]
-    key_name = "event_id" if key is None else fields.name_of(key)
-    quoted = ", ".join(f'"{each}"' for each in numbers)
-    features = [f"        **Question.fields({quoted}),"] if numbers else []
+        sources += answer.source(str(outcomes_topic), by_id=events.key is not None)
+    binary = answer is not None and answer.binary
+    labels = [] if answer is None else [float(each) for each in answer.labels]
+    key = "event_id" if events.key is None else fields.name_of(events.key)
+    return Draft(
+        name=name,
+        title=f"What is to be predicted of the records of {topic}? Say it here.",
+        kind="binary" if binary else "regression",
+        fields=[f"{each}: {fields.python(each)}" for each in fields.names],
+        label="value" if answer is None else answer.name,
+        key=key,
+        features=_features(fields, None if events.key is None else key),
+        baseline=_constant(labels, binary=binary),
+        labels=(min(labels), max(labels)) if labels else None,
+        metric="logloss" if binary else None,
+        sources=sources,
+    )
+
+
+def _features(fields: _Fields, key: str | None) -> list[str]:
+    numbers = ", ".join(f'"{each}"' for each in fields.names if fields.is_feature(each))
+    features = [f"**Question.fields({numbers}),"] if numbers else []
     if key is not None:
-        window = f'over_events(by="{key_name}", last=hours(1)).count()'
-        features.append(f'        "lately": {window},')
-    if not features:
-        features = ['        "hour": lambda event: event.event_time.hour,']
-    lines += [
-        f'    name="{name}",',
-        '    owner="you@example.com",  # who is asked when it misbehaves',
-        "    event=Question,",
-        "    outcome=Answer,",
-        f'    key="{key_name}",',
-        f"    label=lambda event, outcome: outcome.{label},",
-        *(['    kind="binary",'] if binary else []),
-        "    features={",
-        *features,
-        "    },",
-        '    models={"linear": linear},',
-        '    champion="linear",',
-        *_judged(label, binary, None if answer is None else answer.labels),
-        "    horizon=days(30),  # how long an outcome is waited for",
-        "    sources=SOURCES,",
-        ")",
-        "",
-    ]
-    text = "\n".join(lines)
-    names = ["Event", "Kpi", "Outcome", "Source", "UseCase", "days"]
-    names += [each for each in OFFERED if re.search(rf"\b{each}\(", text)]
-    imports = "".join(f"    {each},\n" for each in sorted(names))
-    return text.replace("@IMPORTS@", f"from riverrun import (\n{imports})")
+        features.append(f'"lately": over_events(by="{key}", last=hours(1)).count(),')
+    return features or ['"hour": lambda event: event.event_time.hour,']
+
+
+def _constant(labels: Sequence[float], *, binary: bool) -> str:
+    """Return the constant that is the baseline: the share of true labels, or their median."""
+    if binary:
+        return f"{fmean(labels or [0.0]):.3g}"
+    return repr(median(labels or [0.0]))
 
 
 def source_text(topic: str, profile: SourceProfile) -> str:
     """Return the code of the source that would adopt a topic of events."""
-    return "\n".join(line[4:] for line in _source_lines(topic, profile, _Fields(profile)))
+    return "\n".join(_source_lines(topic, profile, _Fields(profile)))
 
 
 def _source_lines(topic: str, events: SourceProfile, fields: _Fields) -> list[str]:
     event_id, time = events.fields.get(events.id or ""), events.fields.get(events.time or "")
     return [
-        "    Source(",
-        f'        "{topic}",',
-        f"        format={events.format},",
-        "        event=lambda r: Question(",
-        f"            event_id={_text(event_id) if event_id else '...'},",
-        f"            event_time={_time(time) if time else '...'},",
-        *(f"            {each}={fields.reader(each)}," for each in fields.names),
-        "        ),",
+        "Source(",
+        f'    "{topic}",',
+        f"    format={events.format},",
+        "    event=lambda r: Question(",
+        f"        event_id={_text(event_id) if event_id else '...'},",
+        f"        event_time={_time(time) if time else '...'},",
+        *(f"        {each}={fields.reader(each)}," for each in fields.names),
         "    ),",
-    ]
-
-
-def _judged(label: str, binary: bool, labels: list[Any] | None) -> list[str]:
-    if binary:
-        share = fmean(map(float, labels or [0.0]))
-        return [
-            f"    baseline=lambda event: {share:.3g},",
-            '    metric="logloss",',
-            "    kpi=Kpi(  # say what a wrong answer costs, and in which unit",
-            f"        lambda event, outcome, said: float(said != outcome.{label}),",
-            '        unit="errors",',
-            '        better="lower",',
-            "        range=(0, 1),",
-            "    ),",
-        ]
-    middle = median(map(float, labels)) if labels else 0.0
-    most = max((abs(float(each) - middle) for each in labels or ()), default=1.0) or 1.0
-    return [
-        f"    baseline=lambda event: {middle!r},",
-        '    metric="mae",',
-        "    interval=None,",
-        "    kpi=Kpi(  # say what an error costs, and in which unit",
-        f"        lambda event, outcome, said: abs(said - outcome.{label}),",
-        '        unit="points",',
-        '        better="lower",',
-        f"        range=(0, {10 * most:.3g}),",
-        "    ),",
+        "),",
     ]
 
 
@@ -217,16 +167,16 @@ class _Answer:
         if by_id and self.key is None:
             key = 'by="event_id"'
         return [
-            "    Source(",
-            f'        "{topic}",',
-            f"        format={self._format},",
-            "        outcome=lambda r: Answer(",
-            f"            event_id={_text(self._id)},",
-            f"            outcome_time={_time(self._time)},",
-            f"            {self.name}={label},",
-            "        ),",
-            f"        {key},",
+            "Source(",
+            f'    "{topic}",',
+            f"    format={self._format},",
+            "    outcome=lambda r: Answer(",
+            f"        event_id={_text(self._id)},",
+            f"        outcome_time={_time(self._time)},",
+            f"        {self.name}={label},",
             "    ),",
+            f"    {key},",
+            "),",
         ]
 
 

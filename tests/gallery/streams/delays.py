@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from tests.gallery.stream import Floats, Stream
+from tests.gallery.streams.stream import Floats, Stream
 
 DAY_S = 86_400.0
 A_DAY = 300

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from tests.gallery.independent import COST, equal
-from tests.gallery.stream import Blocks, Floats, Ints, Stream
+from tests.gallery.streams.independent import COST, equal
+from tests.gallery.streams.stream import Blocks, Floats, Ints, Stream
 
 
 def counts_100_times(rng: np.random.Generator, shape: tuple[int, int]) -> Ints:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.stats.confidence_sequence import Comparison
-from tests.gallery.claim import Claim, Result, Run, Size, judged
-from tests.gallery.stream import Blocks, Stream
+from tests.gallery.claims.claim import Claim, Result, Run, Size, judged
+from tests.gallery.streams.stream import Blocks, Stream
 
 ALPHA = 0.05
 FIRST = ALPHA * 6.0 / math.pi**2

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from tests.support.ledger import Ledger, Output, Taken
+from tests.support.ledger.ledger import Ledger, Output, Taken
 
 MODELS = 4
 EVERY = 5

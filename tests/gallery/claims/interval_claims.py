@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from models.stats.adaptive_conformal import IntervalTracker
-from tests.gallery.claim import Claim, Result, Size
-from tests.gallery.residuals import Residuals
-from tests.gallery.stream import Stream
+from tests.gallery.claims.claim import Claim, Result, Size
+from tests.gallery.streams.residuals import Residuals
+from tests.gallery.streams.stream import Stream
 
 LABELS_A_BLOCK = 1_000
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.gallery.stream import Blocks, Floats, Stream
+from tests.gallery.streams.stream import Blocks, Floats, Stream
 
 EXAMPLES = 50
 BOUND = 200.0
