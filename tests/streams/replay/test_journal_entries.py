@@ -29,5 +29,5 @@ def test_how_far_a_task_has_come_is_read_without_the_runs(updates: int | None) -
 )
 def test_what_is_no_entry_is_refused(value: bytes) -> None:
     """A forged record ends nobody: whoever follows the journal passes it by."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         Reached.decode(value)
