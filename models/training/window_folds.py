@@ -208,7 +208,7 @@ class SharedWindows:
     def __init__(
         self, states: States, names: Collection[str], definition: str, pool: WindowPool | None
     ) -> None:
-        self.token = _digest(b"", definition)
+        self.token = _digest(b"", definition) if names else b""
         self.position: int | None = None
         # It was so far behind the others that states were made for it alone.
         self.left = False
@@ -219,6 +219,8 @@ class SharedWindows:
 
     def count(self, batch: WindowBatch) -> None:
         """Count a batch that the partition has taken, at the latest when its windows are read."""
+        if not self.fold.states:
+            return
         token = _digest(self.token, batch.number, batch.offset, batch.names)
         if self._pool is None:
             count(self._states, batch.rows, batch.names)
@@ -249,7 +251,7 @@ class SharedWindows:
 
     def note(self, change: str, *what: Any) -> None:
         """Let the token tell of a change that is no batch; the states were parted for it."""
-        self.token = _digest(self.token, change, *what)
+        self.token = _digest(self.token, change, *what) if self.fold.states else b""
 
 
 _position = attrgetter("position")

@@ -14,6 +14,7 @@ from models.replay.backtest import Backtest
 from models.spec.use_case import Freshness
 from models.task.partition_task import PartitionTask
 from models.training import window_folds
+from models.training.window_batches import count
 from models.training.window_folds import SharedWindows, WindowBatch, WindowPool
 from tests.models.task.test_shared_learning import EACH, SHOPS, TURNS, flow_of
 from tests.models.task.test_shared_windows import SHARING, STRAIGHT, recorded
@@ -27,13 +28,12 @@ Counted = list[tuple[str, ...]]
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
     """The batches that are counted, one entry each time."""
     batches: Counted = []
-    count = window_folds.count
 
     def noted(states: Any, rows: Any, names: Any) -> None:
         batches.append(tuple(str(row) for row in rows))
         count(states, rows, names)
 
-    monkeypatch.setattr(window_folds, "count", noted)
+    monkeypatch.setattr("models.training.window_folds.count", noted)
     return batches
 
 
