@@ -2,8 +2,9 @@
 
 Features, predictions, examples, metrics and the journal, exactly once. What else a prediction may
 carry is off, and each has its own price in the table: BENCH_WITH names what to turn on, of
-`interval`, `contributions`, `drift`, `segments`, `challengers=N`; `nobreaker` turns that one off. A
-real use case says such things in its file; here each run has topics of its own.
+`interval`, `contributions`, `drift`, `segments`, `challengers=N`; `nobreaker` turns that one off.
+An unknown name ends the run: a price would be measured of nothing. A real use case says such things
+in its file; here each run has topics of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from flights_models import FEATURES, MODELS
 
 WITH = set(filter(None, os.environ.get("BENCH_WITH", "").split(",")))
 CHALLENGERS = next((int(w.partition("=")[2]) for w in WITH if w.startswith("challengers=")), 0)
+NAMES = {"interval", "contributions", "drift", "segments", "challengers", "nobreaker"}
+if unknown := {name.partition("=")[0] for name in WITH} - NAMES:
+    raise SystemExit(f"BENCH_WITH does not know {sorted(unknown)}; it knows {sorted(NAMES)}")
 
 
 class Departure(Event):

@@ -18,11 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from schemas.events import Event, Outcome
-from schemas.topics import CATALOGUE, SHARED_CATALOGUE, SOURCE_CATALOGUE, Topic, topic_names
+from schemas.headers import DATA_SCHEMA
+from schemas.records.prediction_schema import CONTENT_TYPES, PredictionFormat, schema_text
+from schemas.topics import Topic, topic_names, topics_of
 
 Document = dict[str, Any]
 Payloads = Mapping[type[BaseModel], Document]
@@ -30,6 +33,10 @@ Payloads = Mapping[type[BaseModel], Document]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 BINDING = "0.5.0"
 USE_CASE = "{useCase}"
+SCHEMA_FORMATS = {
+    "avro": "application/vnd.apache.avro;version=1.9.0",
+    "protobuf": "application/vnd.google.protobuf;version=3",
+}
 
 _TEXT: Document = {"type": "string"}
 _CLOUDEVENTS: Document = {
@@ -66,12 +73,14 @@ class Subject:
     """Whether its partitions share their models."""
     sources: bool = True
     """True where topics of others are adopted."""
+    kind: str = "regression"
+    prediction_format: PredictionFormat = "json"
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """All of its topics."""
-        shared = SHARED_CATALOGUE if self.shared else ()
-        return (*CATALOGUE, *shared, *(SOURCE_CATALOGUE if self.sources else ()))
+        """The topics of the use case."""
+        schemas = self.prediction_format != "json"
+        return topics_of(shared=self.shared, sources=self.sources, schemas=schemas)
 
     def record(self, topic: Topic) -> type[BaseModel]:
         """Return the record type on a topic of this use case."""
@@ -163,15 +172,35 @@ def _message(subject: Subject, topic: Topic, payloads: Payloads) -> Document:
     payload = payloads[subject.record(topic)]
     if topic.kind == "history":
         payload = {"anyOf": [payloads[subject.event], payloads[subject.outcome]]}
-    return {
+    binding: Document = {"key": _key(subject, topic), "bindingVersion": BINDING}
+    message: Document = {
         "name": f"riverrun.{topic.kind}",
         "title": _camel(topic.kind),
         "summary": topic.about,
         "contentType": "application/json",
         "headers": _headers(topic),
         "payload": payload,
-        "bindings": {"kafka": {"key": _key(subject, topic), "bindingVersion": BINDING}},
+        "bindings": {"kafka": binding},
     }
+    if topic.kind == "predictions" and subject.prediction_format != "json":
+        _in_format(message, binding, subject)
+    return message
+
+
+def _in_format(message: Document, binding: Document, subject: Subject) -> None:
+    """Describe predictions that are not JSON: their schema, and where its id is in a value."""
+    format = subject.prediction_format
+    content_type = CONTENT_TYPES[format]
+    text = schema_text(format, subject.kind)
+    schema = orjson.loads(text) if format == "avro" else text
+    headers = message["headers"]
+    where = {**_TEXT, "description": "/riverrun/schemas/<topic>/<id>: where the schema is kept."}
+    headers["properties"]["content-type"] = {**_TEXT, "const": content_type}
+    headers["properties"][DATA_SCHEMA] = where
+    headers["required"] = [*headers["required"], DATA_SCHEMA]
+    message["contentType"] = content_type
+    message["payload"] = {"schemaFormat": SCHEMA_FORMATS[format], "schema": schema}
+    binding |= {"schemaIdLocation": "payload", "schemaIdPayloadEncoding": "confluent"}
 
 
 def _key(subject: Subject, topic: Topic) -> Document:
@@ -243,11 +272,11 @@ def _open(schema: Any) -> Any:
 def _draft_7(schema: Any) -> Any:
     """Return tuples as JSON Schema draft 7 has them: `items` is the list, and nothing follows."""
     if isinstance(schema, dict):
-        made = {name: _draft_7(value) for name, value in schema.items()}
-        if "prefixItems" in made:
-            made["items"] = made.pop("prefixItems")
-            made["additionalItems"] = False
-        return made
+        converted = {name: _draft_7(value) for name, value in schema.items()}
+        if "prefixItems" in converted:
+            converted["items"] = converted.pop("prefixItems")
+            converted["additionalItems"] = False
+        return converted
     return [_draft_7(value) for value in schema] if isinstance(schema, list) else schema
 
 

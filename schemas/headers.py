@@ -28,6 +28,26 @@ def stamp(kind: str, use_case: str, partition: int) -> Headers:
     )
 
 
+DATA_SCHEMA = "ce_dataschema"
+"""CloudEvents' attribute that says where the schema of a value is."""
+
+
+def formatted(headers: Headers, content_type: str, topic: str, id: int) -> Headers:
+    """Return the headers of a record whose value is behind the id of a schema, kept on `topic`.
+
+    >>> formatted((("content-type", b"application/json"),), "application/avro", "a.schemas", 7)
+    (('content-type', b'application/avro'), ('ce_dataschema', b'/riverrun/schemas/a.schemas/7'))
+    """
+    others = (pair for pair in headers if pair[0] != "content-type")
+    where = f"/riverrun/schemas/{topic}/{id}".encode()
+    return (*others, ("content-type", content_type.encode()), (DATA_SCHEMA, where))
+
+
+def has_schema(headers: Iterable[tuple[str, bytes]]) -> bool:
+    """Return whether a record says where its value's schema is."""
+    return any(name == DATA_SCHEMA for name, _ in headers)
+
+
 def traceparent(headers: Iterable[tuple[str, bytes]]) -> bytes | None:
     """Return the W3C trace context of a record, if it has one."""
     for name, value in headers:

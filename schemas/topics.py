@@ -12,8 +12,6 @@ from pydantic import BaseModel
 
 from schemas import commands, events, records
 
-DAY_MS = 86_400_000
-
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -139,17 +137,21 @@ SOURCE_CATALOGUE: tuple[Topic, ...] = (
         cleanup="compact",
         partitioned=False,
     ),
+)
+"""Further topics of a use case with sources."""
+
+SCHEMA_CATALOGUE: tuple[Topic, ...] = (
     Topic(
         "schemas",
         records.SourceSchema,
         "schema id",
-        "the schemas that records of sources were written with",
+        "the schemas that records of sources, and predictions, were written with",
         "out",
         cleanup="compact",
         partitioned=False,
     ),
 )
-"""Further topics of a use case with sources."""
+"""A further topic of a use case with sources, or whose predictions are not JSON."""
 
 INPUTS = ("events", "outcomes", "commands", "history")
 """The inputs of a partition task, in the order in which journal entries number them."""
@@ -158,8 +160,21 @@ SHARED_INPUTS = (*INPUTS, "models")
 """The same where all partitions share their models."""
 
 BY_KIND: Mapping[str, Topic] = {
-    topic.kind: topic for topic in (*CATALOGUE, *SHARED_CATALOGUE, *SOURCE_CATALOGUE)
+    topic.kind: topic
+    for topic in (*CATALOGUE, *SHARED_CATALOGUE, *SOURCE_CATALOGUE, *SCHEMA_CATALOGUE)
 }
+
+
+def topics_of(*, shared: bool, sources: bool, schemas: bool) -> tuple[Topic, ...]:
+    """Return the topics of a use case: whether its partitions share models, whether it has sources,
+    and whether anything is written by schemas of a registry.
+    """
+    return (
+        *CATALOGUE,
+        *(SHARED_CATALOGUE if shared else ()),
+        *(SOURCE_CATALOGUE if sources else ()),
+        *(SCHEMA_CATALOGUE if sources or schemas else ()),
+    )
 
 
 def topic_names(

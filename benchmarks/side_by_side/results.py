@@ -237,8 +237,13 @@ What each feature adds, CPU µs an event (event and outcome together), each by i
 
 
 def check(found: Summary, path: Path) -> int:
-    """Compare with the committed ratios: 1 if one has fallen by more than `WORSE`."""
+    """Compare with the committed ratios: 1 if one has fallen by more than `WORSE`, or if a run of
+    riverrun itself failed; a peer that cannot be had here is only reported.
+    """
     before = json.loads(path.read_text())["ratios"]
+    failed = [system.name for system in RIVERRUN_SYSTEMS if system.name in found["missing"]]
+    for name in failed:
+        print(f"{name}: it failed: {found['missing'][name]}")
     worse = 0
     for name, was in before.items():
         now = found["ratios"].get(name)
@@ -248,7 +253,7 @@ def check(found: Summary, path: Path) -> int:
             worse += 1
             print(f"{name}: {was:.2f} has become {now:.2f}, {1 - now / was:.0%} less")
     print("no ratio has fallen by more than 15 %" if not worse else f"{worse} ratios have fallen")
-    return 1 if worse else 0
+    return 1 if worse or failed else 0
 
 
 __all__ = ["LOOP_ONE", "alone", "check", "summary", "table", "versions", "write"]

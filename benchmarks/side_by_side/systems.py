@@ -130,13 +130,13 @@ RIVERRUN_SYSTEMS = [
     riverrun(RIVERRUN),
     riverrun(TWO, processes=2),
     riverrun(FIVE, "challengers=4", models=5),
-    riverrun("riverrun, as declared by default", "interval", "explain", "watch",
+    riverrun("riverrun, as declared by default", "interval", "contributions", "drift",
              writes=f"{DEFAULT}, drift"),
 ]  # fmt: skip
 PRICED = {
     "intervals": riverrun("+ intervals", "interval"),
-    "contributions": riverrun("+ contributions", "explain"),
-    "drift": riverrun("+ drift", "watch"),
+    "contributions": riverrun("+ contributions", "contributions"),
+    "drift": riverrun("+ drift", "drift"),
     "one challenger": riverrun("+ one challenger", "challengers=1", models=2),
     "segments": riverrun("+ segments", "segments"),
     "the breaker (in the default)": riverrun("- breaker", "nobreaker"),

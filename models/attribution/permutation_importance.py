@@ -26,9 +26,10 @@ class PermutationImportance:
     Memory: `reservoir` feature dictionaries and one number a feature (at most `features_max`).
 
     >>> importance = PermutationImportance(every=1)
+    >>> error = lambda label, prediction: abs(label - prediction)
     >>> for k in range(2_000):
     ...     x = {"used": k % 7, "unused": k % 5}
-    ...     importance.update(lambda x: 2.0 * x["used"], x, 2.0 * x["used"], abs_error)
+    ...     importance.update(lambda x: 2.0 * x["used"], x, 2.0 * x["used"], error)
     >>> importance.values["unused"], importance.values["used"] > 3.0
     (0.0, True)
     """
@@ -40,7 +41,7 @@ class PermutationImportance:
     seed: int = 0
     seen: int = 0
     sampled: int = 0
-    kept: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     random: random.Random = field(init=False)
 
@@ -58,12 +59,12 @@ class PermutationImportance:
         self.seen += 1
         if self.seen % self.every:
             return
-        if self.kept:
+        if self.examples:
             self._measure(predict, dict(x), label, loss)
-        if len(self.kept) < self.reservoir:
-            self.kept.append(dict(x))
+        if len(self.examples) < self.reservoir:
+            self.examples.append(dict(x))
         else:
-            self.kept[self.random.randrange(self.reservoir)] = dict(x)
+            self.examples[self.random.randrange(self.reservoir)] = dict(x)
 
     @property
     def values(self) -> dict[str, float]:
@@ -86,12 +87,7 @@ class PermutationImportance:
         for name in sorted(x):
             if name not in self.sums and len(self.sums) >= self.features_max:
                 continue
-            other = self.random.choice(self.kept)
+            other = self.random.choice(self.examples)
             added = loss(label, predict({**x, name: other.get(name, x[name])})) - own
             old = self.sums.get(name, 0.0)
             self.sums[name] = old + self.rate * (added - old)
-
-
-def abs_error(label: float, predicted: float) -> float:
-    """Return the absolute error."""
-    return abs(label - predicted)

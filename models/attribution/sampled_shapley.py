@@ -35,13 +35,12 @@ def sampled(
     others: Sequence[Mapping[str, Any]],
     *,
     seed: str,
-    rounds: int = ROUNDS,
 ) -> Sampled | None:
     """Return the contributions of `x`, the largest first.
 
     None without `others`, or where any number is not finite.
 
-    `predict` must not learn; it is called `rounds` · (features + 1) times.
+    `predict` must not learn; it is called `ROUNDS` · (features + 1) times.
 
     >>> others = [{"a": k % 3, "b": k % 5} for k in range(15)]
     >>> shapley = sampled(lambda x: 2.0 * x["a"] + x["b"], {"a": 1, "b": 4}, others, seed="e1")
@@ -55,10 +54,10 @@ def sampled(
     draw, names = random.Random(seed), sorted(x)
     moves: dict[str, list[float]] = {name: [] for name in names}
     start, prediction = 0.0, predict(dict(x))
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         now = {k: v for k, v in draw.choice(others).items() if k in moves}
         before = predict(dict(now))
-        start += before / rounds
+        start += before / ROUNDS
         draw.shuffle(names)
         for name in names:
             now[name] = x[name]
@@ -69,7 +68,7 @@ def sampled(
     wild = not all(math.isfinite(value) for moved in moves.values() for value in moved)
     if wild:
         return None
-    means = {name: math.fsum(moved) / rounds for name, moved in moves.items()}
+    means = {name: math.fsum(moved) / ROUNDS for name, moved in moves.items()}
     if not all(map(math.isfinite, (prediction, start, *means.values()))):
         return None
     order = sorted(means, key=lambda name: (-abs(means[name]), name))

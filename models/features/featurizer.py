@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from models.features import window_declarations as windows
 from models.features.reference_tables import Lookup, TableState
 from models.features.shared_entries import SharedEntry, SharedSink, plain_key
-from models.features.window_declarations import CATEGORIES, OPTIONAL_EMPTY, State, Window
+from models.features.window_declarations import CATEGORIES, OPTIONAL_EMPTY, Window, WindowState
 from models.values.bounded_text import CHARACTERS_MAX, shortened
 from models.values.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST
 from schemas.errors import Malformed
@@ -62,7 +62,8 @@ class Featurizer:
     """The declared features with the state of their windows, for one partition.
 
     Call order: `compute` at the event, then `enter_event`; `outcome_entries` and `enter` at its
-    outcome. Memory: what the windows hold, see `models.features.window_declarations`.
+    outcome. `corrected_s`: how long what an outcome counted may be replaced; None: never.
+    Memory: what the windows hold, see `models.features.window_declarations`.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class Featurizer:
         features: Mapping[str, Feature],
         hidden: Sequence[str] = (),
         shared: Collection[str] = (),
+        corrected_s: float | None = None,
     ) -> None:
+        self._corrected_s = corrected_s
         self._hidden = frozenset(hidden)
-        self.states: dict[str, State] = {}
+        self.states: dict[str, WindowState] = {}
         # Where what is counted goes: into the window's state, or out to all partitions.
         self._sinks: dict[str, Sink] = {}
         self.outgoing: list[SharedEntry] = []
@@ -102,7 +105,7 @@ class Featurizer:
         return lambda event, x, _now: function(event, x)
 
     def _window_step(self, name: str, window: Window) -> Callable[[Any, Vector, float], Any]:
-        state = self.states[name] = windows.state_of(window)
+        state = self.states[name] = windows.state_of(window, self._corrected_s)
         shared = name in self._shared
         self._sinks[name] = SharedSink(name, self.outgoing) if shared else state
         key_of = shared_key if shared else _key
@@ -220,16 +223,14 @@ class Featurizer:
 
     @staticmethod
     def replace(before: Entries, after: Entries, time: float) -> None:
-        """Put entries that were added at `time` out of their windows, and others in their places.
-
-        Sliding windows only; where the old one has left its window meanwhile, the new one would
-        have, too.
-        """
-        sliding: Any
-        for sliding, key, value in before:
-            sliding.remove(key, time, value)
-        for state, key, value in after:
-            state.add(key, time, value)
+        """Put entries in the places of others with the same keys, which were added at `time`."""
+        known = {id(sink): value for sink, _, value in before}
+        sink: Any
+        for sink, key, value in after:
+            sink.replace(key, time, known.pop(id(sink), None), value)
+        for sink, key, value in before:
+            if id(sink) in known:
+                sink.replace(key, time, value, None)
 
 
 _ALLOWED = {

@@ -12,8 +12,9 @@ from typing import Any
 
 from models.values.numbers import INT_LEAST, INT_MOST
 
-SharedEntry = tuple[str, Any, Any]
-"""(name of the window, key, value), each as JSON gives it back."""
+SharedEntry = tuple[Any, ...]
+"""(name of the window, key, value), each as JSON gives it back; one that replaces what was counted
+at its time has that value, too, and as `value` None where nothing comes in its place."""
 
 
 class SharedSink:
@@ -28,6 +29,13 @@ class SharedSink:
     def add(self, key: Any, time: float, value: Any) -> None:
         """Send `value` out; its time is that of the record, which all its entries have."""
         self._outgoing.append((self._name, key, value))
+
+    def replace(self, key: Any, time: float, before: Any, after: Any) -> None:
+        """Send out that `after` takes the place of `before`; None: nothing."""
+        if before is None:
+            self.add(key, time, after)
+        else:
+            self._outgoing.append((self._name, key, after, before))
 
 
 def plain_key(key: Any) -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from models.windows.corrected import CorrectedWindow
 from models.windows.decayed import Decayed, DecayedDeviation, DecayedQuantile, DecayedTop
 from models.windows.distinct import SlidingDistinct
 from models.windows.newest import NewestValues, TimeSince
@@ -38,10 +39,12 @@ CATEGORIES = frozenset(("distinct", "top"))
 Number = Callable[..., float | None]
 
 
-class State(Protocol):
+class WindowState(Protocol):
     """What a window holds of each key; see `models/windows/`."""
 
-    cells: dict[Any, Any]
+    @property
+    def cells(self) -> dict[Any, Any]:
+        """The values it holds, by key."""
 
     def add(self, key: Any, time: float, value: Any) -> None:
         """Count `value` at `time`."""
@@ -199,8 +202,23 @@ def over_outcomes(
     return Window("outcomes", names, last, half_life, keys, values)
 
 
-def state_of(window: Window) -> State:
-    """Return the empty state of a declared window."""
+def keeps_no_values(window: Window) -> bool:
+    """Return whether the window's state has no single values, of which one could be replaced."""
+    unremovable = ("latest", "time_since", "distinct")
+    return window.half_life is not None or window.aggregate in unremovable
+
+
+def state_of(window: Window, corrected_s: float | None = None) -> WindowState:
+    """Return the empty state of a declared window; `corrected_s`: for so long what outcomes have
+    counted may be replaced; None: never.
+    """
+    if corrected_s is None or window.over == "events" or not keeps_no_values(window):
+        return _state_of(window)
+    states = _state_of(window), _state_of(window)
+    return CorrectedWindow(*states, corrected_s, window.keys, window.values)
+
+
+def _state_of(window: Window) -> WindowState:
     aggregate, keys = window.aggregate, window.keys
     if aggregate == "latest":
         return NewestValues(window.lag, window.last, keys)
@@ -217,7 +235,7 @@ def state_of(window: Window) -> State:
     return sliding(window.last, keys, window.values)
 
 
-def _decayed(window: Window, half_life: float) -> State:
+def _decayed(window: Window, half_life: float) -> WindowState:
     if window.aggregate == "quantile":
         return DecayedQuantile(window.q, half_life, window.keys)
     decayed = {"std": DecayedDeviation, "top": DecayedTop}.get(window.aggregate or "", Decayed)

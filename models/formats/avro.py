@@ -41,11 +41,13 @@ class Avro:
 
 
 def _read(value: bytes, begin: int, schema: WriterSchema) -> Any:
-    read, parsed = _reader(schema)
+    from fastavro import schemaless_reader
+
+    parsed = parsed_schema(schema)
     stream = BytesIO(value)
     stream.seek(begin)
     try:
-        decoded = read(stream, parsed)
+        decoded = schemaless_reader(stream, parsed)
     except Exception as error:  # fastavro raises whatever its C code meets
         raise Malformed(f"the value is no Avro of its schema ({type(error).__name__}).") from None
     if stream.tell() != len(value):
@@ -54,7 +56,8 @@ def _read(value: bytes, begin: int, schema: WriterSchema) -> Any:
 
 
 @lru_cache(maxsize=1_000)
-def _reader(schema: WriterSchema) -> tuple[Any, Any]:
+def parsed_schema(schema: WriterSchema) -> Any:
+    """Return a schema as fastavro has it; raise `Malformed` if it is none."""
     import fastavro
 
     named: dict[str, Any] = {}
@@ -65,4 +68,4 @@ def _reader(schema: WriterSchema) -> tuple[Any, Any]:
         parsed = fastavro.parse_schema(orjson.loads(text), named_schemas=named)
     except Exception as error:
         raise Malformed(f"schema {schema.id} is no Avro schema: {error}") from None
-    return fastavro.schemaless_reader, parsed
+    return parsed

@@ -48,11 +48,11 @@ class Protobuf:
             return _parsed(self.message, value)
         schema = schema_of(value, schemas, "PROTOBUF")
         path, begin = message_index(value)
-        return _parsed(_class_of(schema, tuple(path)), value[begin:])
+        return _parsed(message_class(schema, tuple(path)), value[begin:])
 
 
-def _parsed(message_class: Any, data: bytes) -> dict[str, Any]:
-    message = message_class()
+def _parsed(message_type: Any, data: bytes) -> dict[str, Any]:
+    message = message_type()
     try:
         message.ParseFromString(data)
     except Exception:  # google.protobuf.message.DecodeError, which is not imported for this alone
@@ -88,7 +88,8 @@ def _value(field: Any, value: Any) -> Any:
 
 
 @lru_cache(maxsize=1_000)
-def _class_of(schema: WriterSchema, path: Sequence[int]) -> Any:
+def message_class(schema: WriterSchema, path: Sequence[int]) -> Any:
+    """Return the class of a schema's message; raise `Malformed` if it has none at that path."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     files = descriptor_pb2.FileDescriptorSet.FromString(b64decode(schema.text))

@@ -56,6 +56,15 @@ class Judged(NamedTuple):
         """The KPI of what was served."""
         return self.scores[0][1]
 
+    @property
+    def kpis(self) -> dict[str, float]:
+        """The KPI of each model that has one."""
+        return {name: amount for name, amount, _ in self.scores if amount is not None}
+
+    def errors(self, kind: Kind) -> dict[str, float]:
+        """Return the error of each model."""
+        return {name: kind.error(losses) for name, _, losses in self.scores}
+
 
 class Judge:
     """A judge of predictions by outcomes; stateless."""
@@ -108,9 +117,9 @@ class Judge:
         """
         if self._defaults is None:
             return None
-        made = self._defaults.of(event)
-        if made is not None:
-            outcome, label = made
+        default = self._defaults.of(event)
+        if default is not None:
+            outcome, label = default
             try:
                 return self._judge(event, outcome, label, None, predictions)
             except Malformed:  # the KPI needs what only a real outcome has
@@ -130,7 +139,7 @@ class Judge:
     ) -> Judged:
         kind, limits_of = self._kind, self._use_case.limits_of
         # `then`: what models could say of which nothing is declared, when it was said.
-        baseline, pooled, own, served, _, _, paired, _, then = predictions
+        baseline, pooled, own, served, _, _, paired, _, then, _ = predictions
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
         stood_in: list[StoodIn] = []
         for name, value in zip(self._names, pooled, strict=True):
@@ -141,30 +150,30 @@ class Judge:
             answers.append((name, value if usable else baseline))
             if not usable:
                 stood_in.append((name, None if value is None else kind.losses(label, value)))
-        mine = [
+        own_predictions = [
             (n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n) or then)
         ]
-        kpis = self._kpis(event, outcome, served, [*answers[1:], *mine])
+        kpis = self._kpis(event, outcome, served, [*answers[1:], *own_predictions])
         # What was served is mostly what a model said: taken once.
         losses, lost = kind.losses, kind.losses(label, served)
         scores: list[Score] = [
             (name, kpi, lost if answer is served else losses(label, answer))
             for (name, answer), kpi in zip(answers, kpis, strict=False)
         ]
-        gains = self._gains(scores, mine, kpis[len(scores) :]) if mine else []
+        gains = self._gains(scores, own_predictions, kpis[len(scores) :]) if own_predictions else []
         return Judged(label, weight, scores, gains, paired, stood_in)
 
     def _gains(
         self,
         scores: list[Score],
-        mine: list[tuple[str, Said]],
+        own_predictions: list[tuple[str, Said]],
         kpis: Sequence[float | None],
     ) -> list[OwnGain]:
         """Return what segment models gained over the global ones of the same name."""
         pooled = {name: kpi for name, kpi, _ in scores[2:]}
         lower = self._use_case.kpi.better == "lower"
         gains = []
-        for (name, _), kpi in zip(mine, kpis, strict=True):
+        for (name, _), kpi in zip(own_predictions, kpis, strict=True):
             if name not in pooled:
                 continue  # it was not asked
             other = pooled[name]

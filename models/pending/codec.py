@@ -7,8 +7,7 @@ counts for in the bounds, whatever its packed form takes.
 
 `marshal` keeps Python's own numbers, text and dictionaries to the bit (NaN, infinity, -0.0, whole
 numbers of any size), and knows nothing else: what it would not give back as it was is not packed.
-Features that are fields of the event are left out, since the event gives them, and its bytes are
-shortened (`models.pending.json_template`).
+Features that are fields of the event are left out, since the event gives them.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ import struct
 from typing import Any, NamedTuple
 
 from models.features.featurizer import Vector
-from models.pending.json_template import Shortening
 from models.spec.experiment_arms import Drawn
 from models.spec.use_case import UseCase
 from schemas.events import Column
 
-Kept = Vector | tuple[Any, ...]
+KeptFeatures = Vector | tuple[Any, ...]
 """Features: all by name, or packed: only the values of those that are no field of the event."""
 Settled = bytes
 """An id whose outcome is known: event time, digests of event and outcome (`settled`)."""
@@ -43,7 +41,7 @@ class PendingPrediction(NamedTuple):
 
     time: float
     event: bytes
-    x: Kept
+    x: KeptFeatures
     predictions: tuple[Any, ...]
     expired: bool
     silent: bool
@@ -64,12 +62,11 @@ class Codec:
         indices = {name: index for index, name in enumerate((*columns, *self._computed))}
         self._indices = [(name, indices[name]) for name in use_case.features]
         self._numbers = use_case.kind == "regression"
-        self._shortening = Shortening(use_case.event)
 
     def packed(
-        self, event_id: str, waiting: PendingPrediction, *, whole: bool = False
+        self, waiting: PendingPrediction, *, whole: bool = False
     ) -> PendingPrediction | bytes:
-        """Return it as bytes; itself where it holds what cannot be given back to the bit.
+        """Return a prediction as bytes, or unchanged if packing would lose information.
 
         `whole` keeps all features: they are not what the event gives under this definition.
         """
@@ -79,9 +76,8 @@ class Codec:
         drawn = predictions[_DRAWN]
         if drawn is not None:
             predictions = (*predictions[:_DRAWN], tuple(drawn), *predictions[_DRAWN + 1 :])
-        event = self._shortening.short(event_id, waiting.time, waiting.event)
         without_by = predictions[:_BY] + predictions[_BY + 1 :]
-        rest = (without_by, x, waiting.silent, waiting.trace, *event)
+        rest = (without_by, x, waiting.silent, waiting.trace, waiting.event)
         try:
             tail = marshal.dumps(rest, _FORMAT)
             by = ANSWERERS.index(predictions[_BY])
@@ -93,20 +89,19 @@ class Codec:
             return waiting
         return _HEAD.pack(state, waiting.time, len(waiting.event)) + tail
 
-    def opened(self, event_id: str, entry: bytes) -> PendingPrediction:
+    def opened(self, entry: bytes) -> PendingPrediction:
         """Return what was packed; its features as `features` takes them."""
         state, time, _ = _HEAD.unpack_from(entry)
-        predictions, x, silent, trace, *event = marshal.loads(entry[_HEAD.size :])
+        predictions, x, silent, trace, event = marshal.loads(entry[_HEAD.size :])
         predictions = (*predictions[:_BY], ANSWERERS[state // _STATES], *predictions[_BY:])
         if predictions[_DRAWN] is not None:
             drawn = Drawn(*predictions[_DRAWN])
             predictions = (*predictions[:_DRAWN], drawn, *predictions[_DRAWN + 1 :])
-        whole = self._shortening.full(event_id, time, event)
         expired = state % _STATES == EXPIRED
-        return PendingPrediction(time, whole, x, predictions, expired, silent, trace)
+        return PendingPrediction(time, event, x, predictions, expired, silent, trace)
 
-    def features(self, event: Any, x: Kept) -> Vector:
-        """All features of an event, in their order, as they were predicted from."""
+    def features(self, event: Any, x: KeptFeatures) -> Vector:
+        """Return all features of an event, in their order, as they were predicted from."""
         if isinstance(x, dict):
             return x
         values = [*[getattr(event, field) for field in self._column_fields], *x]
@@ -135,7 +130,7 @@ def state_of(entry: PendingPrediction | bytes) -> int:
 
 
 def time_of(entry: PendingPrediction | bytes) -> float:
-    """Of its event, seconds UTC."""
+    """Return the time of its event, seconds UTC."""
     if isinstance(entry, bytes):
         time: float = _HEAD.unpack_from(entry)[1]
         return time
@@ -143,7 +138,7 @@ def time_of(entry: PendingPrediction | bytes) -> float:
 
 
 def bytes_of(entry: PendingPrediction | bytes) -> int:
-    """Length of the event that is kept with it; 0 of one that is settled."""
+    """Return the length of the event that is kept with it; 0 of one that is settled."""
     if isinstance(entry, bytes):
         length: int = _HEAD.unpack_from(entry)[2]
         return length

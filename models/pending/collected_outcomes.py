@@ -11,7 +11,7 @@ waits in the ledger, so within its bounds, and at most `LabelFold.limit` outcome
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from models.inputs.decoder import DecodedRecord
@@ -50,8 +50,11 @@ class CollectedOutcomes:
         # Events whose label is not due yet, with their times.
         self.pending: dict[str, float] = {}
         self.outcomes: dict[str, dict[str, CollectedOutcome]] = {}
-        # Labelled events: how often their label was corrected.
+        # Events that had a label: how often it was corrected.
         self.revisions: dict[str, int] = {}
+        # Those whose label is not plausible now, and the outcomes of such as were released.
+        self.withheld: set[str] = set()
+        self.released: dict[str, bytes] = {}
         self._queue = ExpiryQueue(self.pending.get)
 
     def expect(self, event_id: str, time: float) -> None:
@@ -80,14 +83,25 @@ class CollectedOutcomes:
         """Let an event's label be due now; False if it was before."""
         return self.pending.pop(event_id, None) is not None
 
-    def counted(self, event_id: str, time: float) -> list[CollectedOutcome]:
-        """Return the outcomes that are folded of an event of that time, in their order."""
-        return folded(self.of(event_id), time + self.until)
+    def is_labelled(self, event_id: str) -> bool:
+        """Return whether a label of the event is counted now."""
+        return event_id in self.revisions and event_id not in self.withheld
+
+    def release(self, event_id: str) -> None:
+        """Believe the label that the event's outcomes make as they are now."""
+        self.released[event_id] = together(self.of(event_id).values())
+
+    def is_released(self, event_id: str) -> bool:
+        """Return whether the label that the outcomes make now was released."""
+        released = self.released.get(event_id)
+        return released is not None and released == together(self.of(event_id).values())
 
     def forget(self, event_id: str) -> list[CollectedOutcome]:
         """Let go of an event; returns its outcomes."""
         self.pending.pop(event_id, None)
         self.revisions.pop(event_id, None)
+        self.withheld.discard(event_id)
+        self.released.pop(event_id, None)
         return list(self.outcomes.pop(event_id, NOTHING).values())
 
     def restore(
@@ -95,12 +109,19 @@ class CollectedOutcomes:
         pending: dict[str, float],
         outcomes: dict[str, dict[str, CollectedOutcome]],
         revisions: dict[str, int],
+        doubts: tuple[Iterable[str], dict[str, bytes]],
     ) -> None:
-        """Take over what was saved."""
+        """Take over what was saved; `doubts`: what is withheld, and released."""
         self.pending, self.outcomes, self.revisions = pending, outcomes, revisions
+        self.withheld, self.released = set(doubts[0]), dict(doubts[1])
         self._queue = ExpiryQueue(self.pending.get)
         for event_id, time in pending.items():
             self._queue.add(time, event_id)
+
+
+def together(outcomes: Iterable[CollectedOutcome]) -> bytes:
+    """Return the digests of outcomes as one, whatever their order."""
+    return b"".join(sorted(one.digest for one in outcomes))
 
 
 def folded(collection: Collection, end: float) -> list[CollectedOutcome]:

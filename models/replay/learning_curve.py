@@ -17,16 +17,16 @@ from typing import Any
 
 from models.features.featurizer import Entries
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Output, Training
+from models.outputs.output_records import Output, TrainingFields
 from models.pending.codec import PendingPrediction
 from models.spec.problem_types import metric_value
-from models.spec.use_case import UseCase, fold_of
+from models.spec.use_case import UseCase
+from models.task.folded_outcome_handler import FoldedOutcomeHandler
 from models.task.outcome_handler import OutcomeHandler
 from models.task.partition_task import PartitionTask
 from models.task.state import Question
 from models.worth.gain import BlockGain, Gain, gain_of, unknown
 from models.worth.settled_blocks import SettledBlocks, together
-from schemas.errors import ConfigError
 
 SHARES = (0.25, 0.5, 1.0)
 
@@ -56,10 +56,13 @@ class SampledTask(PartitionTask):
         super().__init__(*given, **named)
 
 
-class Sampled(OutcomeHandler):
+class SampledOutcomes(OutcomeHandler):
     """OutcomeHandler that leaves out what is not in the sample."""
 
     _parts: SampledTask
+
+    def _is_drawn(self, asked: Question) -> bool:
+        return drawn(asked.event.event_id) < self._parts.share
 
     def teach(
         self,
@@ -69,30 +72,33 @@ class Sampled(OutcomeHandler):
         entries: Entries,
         time: float,
         out: list[Output],
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         """Learn, if the event is in the sample."""
-        if drawn(asked.event.event_id) >= self._parts.share:
+        if not self._is_drawn(asked):
             return None
         self._parts.times.append(waiting.time)
         return super().teach(asked, waiting, judged, entries, time, out)
 
 
-def refuse_fold(use_case: UseCase) -> None:
-    """Raise `ConfigError` for a label that is a fold: its examples cannot be left out yet."""
-    if fold_of(use_case) is not None:
-        raise ConfigError(
-            f"There is no learning curve of {use_case.name} yet: its label is folded.",
-            hint="`riverrun backtest` runs it whole.",
-        )
+class SampledFolds(SampledOutcomes, FoldedOutcomeHandler):
+    """The same of labels that are folded; what is left out is not corrected either."""
+
+    def _teach_again(
+        self, asked: Question, waiting: PendingPrediction, judged: Judged, out: list[Output]
+    ) -> TrainingFields | None:
+        if not self._is_drawn(asked):
+            return None
+        return super()._teach_again(asked, waiting, judged, out)
 
 
 def sampled(share: float) -> type[SampledTask]:
     """Return the kind of task that learns from that share."""
-    return type("SampledTask", (SampledTask,), {"share": share, "learns": Sampled})
+    kinds = {"learns": SampledOutcomes, "learns_folds": SampledFolds}
+    return type("SampledTask", (SampledTask,), {"share": share, **kinds})
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class CurveSample:
     """One run: the share, how many outcomes were learnt of what settled, and its evidence."""
 
     share: float
@@ -145,17 +151,17 @@ class Curve:
     steps: list[Step] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         return asdict(self)
 
     @property
     def last(self) -> Step | None:
-        """What the newest further outcomes brought: the best guess at the next ones."""
+        """The gain by the newest further outcomes: the best guess at the next ones."""
         return self.steps[-1] if self.steps else None
 
 
-def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
-    """KPI by share, and what each step up brought; shares ascend."""
+def curve(use_case: UseCase, samples: Sequence[CurveSample]) -> Curve:
+    """Return the KPI by share, and what each step up brought; shares ascend."""
     blocks = samples[-1].settled.blocks()
     whole = together(blocks)
     learning_curve = Curve(
@@ -177,7 +183,7 @@ def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
     return learning_curve
 
 
-def _rung(use_case: UseCase, sample: Sample) -> Rung:
+def _rung(use_case: UseCase, sample: CurveSample) -> Rung:
     whole = together(sample.settled.blocks())
     kpi = {name: total / whole.kpi_n for name, total in whole.kpi.items() if whole.kpi_n}
     for name, total in whole.paired.items():
@@ -188,7 +194,7 @@ def _rung(use_case: UseCase, sample: Sample) -> Rung:
     return Rung(sample.share, sample.learnt, metric, kpi)
 
 
-def _step(use_case: UseCase, before: Sample, after: Sample, alpha: float) -> Step:
+def _step(use_case: UseCase, before: CurveSample, after: CurveSample, alpha: float) -> Step:
     pairs = []
     for few, many in zip(before.settled.blocks(), after.settled.blocks(), strict=True):
         if (few.start, few.kpi_n, few.predictions) != (many.start, many.kpi_n, many.predictions):

@@ -39,15 +39,22 @@ class PredictionIntervals:
         bounds = self.tracker.interval(served, segment)
         return None if bounds is None else (bounds.lower, bounds.upper)
 
-    def learn(self, served: Said, label: Any, segment: str | None) -> None:
-        """Learn from the label of a served prediction."""
+    @property
+    def labels(self) -> int | None:
+        """Labels learnt so far, to be stored with a prediction; None where delays do not matter."""
+        return self.tracker.labels if isinstance(self.tracker, IntervalTracker) else None
+
+    def learn(
+        self, served: Said, label: Any, segment: str | None, known: int | None = None
+    ) -> None:
+        """Learn from the label of a served prediction; `known` were the `labels` at that time."""
         if isinstance(self.tracker, SetTracker):
             self.tracker.update(served[1], label, segment)
         elif self.tracker is not None:
-            self.tracker.update(served, amount(label, "label"), segment)
+            self.tracker.update(served, amount(label, "label"), segment, known)
 
 
-def kept(given: Given, label: Any) -> tuple[float, float] | None:
+def coverage_of(given: Given, label: Any) -> tuple[float, float] | None:
     """Return whether what was issued covers the label (1 or 0), and its width."""
     if given is None:
         return None

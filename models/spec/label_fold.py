@@ -15,8 +15,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 FOLDS = ("first", "last", "sum", "count", "max", "mean")
-OF_NOTHING = ("sum", "count")
-"""Folds that have a value where there is no outcome at all."""
 
 
 class FoldedOutcome(NamedTuple):

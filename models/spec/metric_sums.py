@@ -8,8 +8,8 @@ All are mergeable: partitions, windows and segments add up.
   1978, Regression Quantiles).
 - `auc`: the chance that a true one has a larger probability than a false one, equal ones half, from
   counts in 66 bins of the odds: four to each factor of 2 from 2^-8 to 2^8, and what lies beyond.
-  Pairs in one bin count half, so the value is within `auc_error` of the exact one: half the share
-  of pairs that share a bin.
+  Pairs in one bin count half, so the value is off the exact one by at most half the share of pairs
+  that share a bin.
 """
 
 from __future__ import annotations
@@ -68,15 +68,6 @@ def value_of(metric: str, n: float, sums: Mapping[str, float]) -> float | None:
     if metric == "auc":
         return _auc(sums)
     return sums[metric] / n if metric in sums else None
-
-
-def auc_error(sums: Mapping[str, float]) -> float | None:
-    """Return how far the AUC of these counts may be from that of the probabilities themselves."""
-    true, false = sum(map(sums.__getitem__, _TRUE)), sum(map(sums.__getitem__, _FALSE))
-    if not true or not false:
-        return None
-    pairs = sum(sums[t] * sums[f] for t, f in zip(_TRUE, _FALSE, strict=True))
-    return pairs / (2.0 * true * false)
 
 
 def bin_of(p: float) -> int:

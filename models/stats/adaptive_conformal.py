@@ -16,11 +16,15 @@ Segments. A segment tracks its own pair of bounds, and uses it from `own_after` 
 Start. The first bounds are a guess and the first scale rests on few labels, so both move faster
 while young: the step is `START_STEP` / sqrt(labels) until `rate` is larger, and the scale's memory
 is a `YOUNG_SHARE`-th of the labels until `memory` is shorter.
+Late labels. What a bound learns from a label serves predictions that are made meanwhile, so it must
+not follow what will be over by then. Where labels come `LATE` labels after their prediction or
+more, steps are shorter by that ratio and the scale's memory is as long as the delay.
 
 Not promised: coverage given the features of one prediction (impossible without assumptions);
 segments below `own_after` labels have the common coverage only; where more labels than the declared
 share are predicted exactly, the interval is a point and covers them all. Labels that arrive many
-predictions late leave issued intervals behind a scale or level that moves meanwhile.
+predictions late leave issued intervals behind a scale or level that moves meanwhile; then
+`coverage_doubt` says what was covered.
 """
 
 from __future__ import annotations
@@ -35,6 +39,15 @@ START_STEP = 3.0
 YOUNG_SHARE = 20
 YOUNG_MEMORY_MIN = 25
 """Labels; a shorter memory would make the scale as noisy as a single residual."""
+LATE = 100
+"""Labels that arrive between a prediction and its own above which that counts as late."""
+LAG_MEMORY = 200
+"""Labels over which the delay is averaged."""
+QUICK_LABELS = 100
+"""Labels of a pair up to which it takes its first, long steps however late they are."""
+DOUBT_AFTER, DOUBT_BEYOND = 1_000, 0.05
+LONG_RUN, DOUBT_BEYOND_LONG = 10_000, 0.02
+"""Issued intervals from which on their coverage is judged, and by how much it may be missed."""
 
 
 class Bounds(NamedTuple):
@@ -57,14 +70,21 @@ class Offsets:
     labels: int = 0
     exact: int = 0
 
-    def update(self, residual: float, scale: float, share: float, rate: float, memory: int) -> None:
-        """Move bounds and scale after `residual` = label - prediction, whose bounds had `scale`."""
+    def update(
+        self, residual: float, scale: float, share: float, rate: float, memory: int, pace: float
+    ) -> None:
+        """Move bounds and scale after `residual` = label - prediction, whose bounds had `scale`.
+
+        `pace` (at most 1) shortens the steps where labels come late.
+        """
         if residual == 0.0 == self.scale:
             self.exact += 1
             return
         relative = residual / scale if scale > 0.0 else 0.0
         self.labels += 1
         step = max(rate, START_STEP / math.sqrt(self.labels))
+        if self.labels > QUICK_LABELS:
+            step *= pace
         self.upper += step * ((relative > self.upper) - share)
         self.lower -= step * ((relative < self.lower) - share)
         if self.lower > self.upper:
@@ -81,7 +101,8 @@ class IntervalTracker:
 
     `coverage` is the declared share of labels within, such as 0.9. `rate` is the step in local
     scales once many labels are known: a larger one follows faster and varies more. `memory` is that
-    of the scale, in labels. State: five numbers a segment, at most `segments_max` segments (the
+    of the scale, in labels. `lag` is how many labels usually arrive between a prediction and its
+    own. State: five numbers a segment, at most `segments_max` segments (the
     least recently labelled is forgotten and begins again from the common pair).
     2.5 µs a label, 0.8 µs an interval.
 
@@ -102,6 +123,7 @@ class IntervalTracker:
     memory: int = 200
     own_after: int = 300
     segments_max: int = 1_000
+    lag: float = 0.0
     common: Offsets = field(default_factory=Offsets)
     segments: OrderedDict[str, Offsets] = field(default_factory=OrderedDict)
 
@@ -116,22 +138,33 @@ class IntervalTracker:
         offsets, scale = self._current(segment)
         return Bounds(predicted + scale * offsets.lower, predicted + scale * offsets.upper)
 
-    def update(self, predicted: float, label: float, segment: str | None = None) -> None:
-        """Learn from an arrived label.
+    @property
+    def labels(self) -> int:
+        """Labels that were learnt from."""
+        return self.common.labels + self.common.exact
+
+    def update(
+        self, predicted: float, label: float, segment: str | None = None, known: int | None = None
+    ) -> None:
+        """Learn from an arrived label; `known` were the `labels` when its prediction was made.
 
         Raise ValueError, and change nothing, where label or prediction is not finite.
         """
         residual = label - predicted
         if not math.isfinite(residual):
             raise ValueError(f"label {label} and prediction {predicted} must be finite")
+        if known is not None:
+            labels = self.labels
+            self.lag += (max(0, labels - known) - self.lag) / min(LAG_MEMORY, labels + 1)
+        pace, memory = min(1.0, LATE / max(self.lag, 1.0)), max(self.memory, int(self.lag))
         share = (1.0 - self.coverage) / 2.0
         _, scale = self._current(segment)
         if segment is not None:
             own = self._own(segment)
-            own.update(residual, scale, share, self.rate, self.memory)
+            own.update(residual, scale, share, self.rate, memory, pace)
         # The common pair is tracked in the scale that it is applied with.
         scale = scale or self.common.scale or abs(residual)
-        self.common.update(residual, scale, share, self.rate, self.memory)
+        self.common.update(residual, scale, share, self.rate, memory, pace)
 
     def _current(self, segment: str | None) -> tuple[Offsets, float]:
         """Return the offsets in force for a segment, and the scale that they are multiplied by."""
@@ -151,6 +184,23 @@ class IntervalTracker:
                 self.segments.popitem(last=False)
         self.segments.move_to_end(segment)
         return own
+
+
+def coverage_doubt(covered: float, intervals: int, declared: float) -> str | None:
+    """Return in words that issued intervals do not cover what is declared; None where they do.
+
+    >>> coverage_doubt(0.84, 20_000, 0.9)
+    '84.0% of 20,000 outcomes lay in the interval that was issued, 90% are declared'
+    >>> coverage_doubt(0.89, 20_000, 0.9) is None
+    True
+    """
+    beyond = DOUBT_BEYOND if intervals < LONG_RUN else DOUBT_BEYOND_LONG
+    if intervals < DOUBT_AFTER or abs(covered - declared) <= beyond:
+        return None
+    return (
+        f"{covered:.1%} of {intervals:,} outcomes lay in the interval that was issued, "
+        f"{declared:.0%} are declared"
+    )
 
 
 @dataclass(slots=True)

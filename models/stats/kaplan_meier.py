@@ -32,6 +32,8 @@ LABELS_MIN = 200
 PERIOD_AGES = 7
 PERIOD_LEAST_S = 7 * 86_400.0
 """A week: delays may differ by weekday."""
+LOST = 0.01
+"""Share of all outcomes that a proposed horizon leaves out."""
 RISING_AGES = 1.4
 """The last ages of a curve begin at its longest age divided by this."""
 
@@ -108,20 +110,20 @@ class Survival:
                 return edge
         return None
 
-    def horizon(self, lost: float = 0.01) -> float | None:
-        """Return the age after which only a share `lost` of all outcomes comes, to propose it.
+    def horizon(self) -> float | None:
+        """Return the age after which only a share `LOST` of all outcomes comes, to propose it.
 
         None before `LABELS_MIN` labels; it is a lower bound where the curve `is_rising`.
         """
-        return self.quantile((1.0 - lost) * self.plateau) if self.labels >= LABELS_MIN else None
+        return self.quantile((1.0 - LOST) * self.plateau) if self.labels >= LABELS_MIN else None
 
-    def is_rising(self, lost: float = 0.01) -> bool:
-        """Return whether more than a share `lost` of the outcomes comes at the last ages.
+    def is_rising(self) -> bool:
+        """Return True if more than a share `LOST` of the outcomes comes at the last ages.
 
         Then more may come after the longest age that is told apart, and no horizon is long enough.
         """
         before = self.share_labelled(self.edges_s[-1] / RISING_AGES)
-        return self.plateau - before > lost * self.plateau
+        return self.plateau - before > LOST * self.plateau
 
 
 @dataclass(slots=True)

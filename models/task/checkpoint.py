@@ -21,12 +21,12 @@ from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.schedule import Published
 
-FORMAT = 15
+FORMAT = 18
 """Raised whenever a part's shape changes; another number is refused."""
 
 
 def parts_of(task: PartitionTask | LearnerTask) -> dict[str, Any]:
-    """All parts by name; the waiting predictions and ids are `ids_of`, as they go by delta."""
+    """Return all parts by name; waiting predictions and ids are `ids_of`, as they go by delta."""
     return _learner_parts(task) if isinstance(task, LearnerTask) else _partition_parts(task)
 
 
@@ -176,11 +176,12 @@ def _collected(task: PartitionTask) -> tuple[Any, ...]:
         event_id: {name: (one.first, _raw(one.taken), one.digest) for name, one in of.items()}
         for event_id, of in collected.outcomes.items()
     }
-    return dict(collected.pending), outcomes, dict(collected.revisions)
+    doubts = sorted(collected.withheld), dict(collected.released)
+    return dict(collected.pending), outcomes, dict(collected.revisions), doubts
 
 
 def _take_collected(task: PartitionTask, saved: tuple[Any, ...]) -> None:
-    pending, outcomes, revisions = saved
+    pending, outcomes, revisions, doubts = saved
     read = {
         event_id: {
             name: CollectedOutcome(first, _read(task, raw), digest)
@@ -188,7 +189,7 @@ def _take_collected(task: PartitionTask, saved: tuple[Any, ...]) -> None:
         }
         for event_id, of in outcomes.items()
     }
-    task.collected.restore(dict(pending), read, dict(revisions))
+    task.collected.restore(dict(pending), read, dict(revisions), doubts)
 
 
 def _learner_parts(task: LearnerTask) -> dict[str, Any]:

@@ -16,23 +16,35 @@ from typing import NamedTuple
 from models.features.featurizer import Entries
 from models.inputs.decoder import DecodedRecord
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Learnt, Output
+from models.outputs.output_records import Learnt, Output, TrainingFields
 from models.pending.codec import PendingPrediction, digests
-from models.pending.collected_outcomes import CollectedOutcome, Collection, folded
+from models.pending.collected_outcomes import CollectedOutcome, Collection, folded, together
 from models.spec.label_fold import FoldedOutcome, LabelFold
 from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out
 from models.task.state import Question, digest
 from models.values.durations import spoken
-from schemas.errors import Late, Malformed
+from schemas.command_line import command_line
+from schemas.errors import Implausible, Late, Malformed
 from schemas.events import Outcome
 
 
 class Folded(NamedTuple):
-    """What an event's outcomes make together: the joint outcome, its scores, its window entries."""
+    """What an event's outcomes make together: the joint outcome, its scores, its window entries,
+    and why the label is not plausible, if it is not.
+    """
 
     outcome: FoldedOutcome
     judged: Judged
     entries: Entries
+    doubt: str | None
+
+
+class Known(NamedTuple):
+    """A label that is known since a time (seconds UTC), and the one that it takes the place of."""
+
+    previous: Folded | None
+    current: Folded
+    since: float
 
 
 class FoldedOutcomeHandler(OutcomeHandler):
@@ -82,17 +94,16 @@ class FoldedOutcomeHandler(OutcomeHandler):
                 "Raise `limit`, or send fewer."
             )
         due = event_id not in parts.collected.pending
-        previous = self._folded(asked, waiting, before) if due else None
+        counted = parts.collected.is_labelled(event_id)
+        previous = self._folded(asked, waiting, before) if counted else None
         current = self._folded(asked, waiting, after)
         if previous is not None and current is None:
             raise Malformed("this correction leaves no label; let it give one")
         parts.counts["outcomes"] += 1
         parts.collected.put(event_id, name, put)
         if due and current is not None:
-            if previous is None:
-                self._label(event_id, asked, waiting, current, self._now(taken), out)
-            else:
-                self._correct(event_id, asked, waiting, previous, current, self._now(taken), out)
+            known_now = Known(previous, current, self._now(taken))
+            self._count(asked, waiting, known_now, taken, out)
 
     def _hold(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Keep an outcome that came before its event."""
@@ -148,14 +159,16 @@ class FoldedOutcomeHandler(OutcomeHandler):
 
     def _fall_due(self, event_id: str, waiting: PendingPrediction, out: list[Output]) -> None:
         """Learn the label of an event, if its outcomes make one."""
-        parts = self._parts
+        collection, end = self._parts.collected.of(event_id), waiting.time + self._fold.until
         asked = self._question(event_id, waiting)
         try:
-            current = self._folded(asked, waiting, parts.collected.of(event_id))
+            current = self._folded(asked, waiting, collection)
         except Malformed:  # of no outcome at all: every other set of them was tried
             current = None
         if current is not None:
-            self._label(event_id, asked, waiting, current, waiting.time + self._fold.until, out)
+            newest = max(folded(collection, end), key=lambda one: one.taken.time, default=None)
+            taken = None if newest is None else newest.taken
+            self._count(asked, waiting, Known(None, current, end), taken, out)
 
     def _folded(
         self, asked: Question, waiting: PendingPrediction, collection: Collection
@@ -175,66 +188,115 @@ class FoldedOutcomeHandler(OutcomeHandler):
             return None
         judged = parts.judge.outcome(asked.event, joined, waiting.predictions)
         entries = parts.featurizer.outcome_entries(asked.event, joined, asked.x)
-        return Folded(joined, judged, entries)
+        doubt = parts.judge.doubt(asked.event, joined, judged.label)
+        return Folded(joined, judged, entries, doubt)
 
-    def _label(
+    def _count(
         self,
-        event_id: str,
         asked: Question,
         waiting: PendingPrediction,
-        current: Folded,
-        known: float,
+        known: Known,
+        taken: DecodedRecord | None,
         out: list[Output],
     ) -> None:
-        """Score, learn and publish an event's label, known since then."""
-        parts = self._parts
+        """Count a label that is due, in the place of the one before; or withhold it, if it is not
+        plausible. `taken`: the newest outcome in it, if it has any.
+        """
+        collected, event_id = self._parts.collected, asked.event.event_id
+        doubt = known.current.doubt
+        if doubt is not None and not collected.is_released(event_id):
+            self._withhold(asked, waiting, known, out)
+            if taken is not None:
+                self._parts.refuse(taken, self._implausible(event_id, doubt), out)
+            return
+        collected.withheld.discard(event_id)
+        if event_id in collected.revisions:
+            self._correct(asked, waiting, known, out)
+        else:
+            self._label(asked, waiting, known, out)
+
+    def _label(
+        self, asked: Question, waiting: PendingPrediction, known: Known, out: list[Output]
+    ) -> None:
+        """Score, learn and publish an event's label."""
+        parts, current = self._parts, known.current
         if not waiting.silent:
             parts.maturity.labelled(waiting.time, asked.segment)
-        parts.collected.revisions[event_id] = 0
+        parts.collected.revisions[asked.event.event_id] = 0
         self._score(asked, waiting, current.judged)
         # Windows have it as of the fold's end, whenever it came.
         time = waiting.time + self._fold.until
         training = self.teach(asked, waiting, current.judged, current.entries, time, out)
-        learnt = self._learnt(current, waiting, known, 0)._replace(training=training)
-        self._example(asked, waiting, learnt, out)
+        self._publish(asked, waiting, known, training, out)
 
     def _correct(
-        self,
-        event_id: str,
-        asked: Question,
-        waiting: PendingPrediction,
-        previous: Folded,
-        current: Folded,
-        now: float,
-        out: list[Output],
+        self, asked: Question, waiting: PendingPrediction, known: Known, out: list[Output]
     ) -> None:
         """Put a label in the place of the one that was learnt."""
-        parts = self._parts
-        if (previous.judged, _values(previous)) == (current.judged, _values(current)):
+        parts, previous, current = self._parts, known.previous, known.current
+        if previous is not None and _counts_alike(previous, current):
             return
-        revision = parts.collected.revisions[event_id] = parts.collected.revisions[event_id] + 1
+        parts.collected.revisions[asked.event.event_id] += 1
         parts.counts["corrected"] += 1
-        self._score(asked, waiting, previous.judged, sign=-1)
+        if previous is not None:
+            self._score(asked, waiting, previous.judged, sign=-1)
         self._score(asked, waiting, current.judged)
-        time = waiting.time + self._fold.until
-        parts.featurizer.replace(previous.entries, current.entries, time)
-        self._teach_again(asked, waiting, current.judged, out)
-        self._example(asked, waiting, self._learnt(current, waiting, now, revision), out)
+        time, before = waiting.time + self._fold.until, previous.entries if previous else []
+        parts.replace(before, current.entries, time, out)
+        training = self._teach_again(asked, waiting, current.judged, out)
+        self._publish(asked, waiting, known, training, out)
+
+    def _withhold(
+        self, asked: Question, waiting: PendingPrediction, known: Known, out: list[Output]
+    ) -> None:
+        """Take back a label whose correction is not plausible; models keep what they learnt."""
+        parts, event_id, previous = self._parts, asked.event.event_id, known.previous
+        parts.counts["quarantined"] += event_id not in parts.collected.withheld
+        parts.collected.withheld.add(event_id)
+        if previous is None:
+            return
+        parts.collected.revisions[event_id] += 1
+        self._score(asked, waiting, previous.judged, sign=-1)
+        parts.replace(previous.entries, [], waiting.time + self._fold.until, out)
+        self._publish(asked, waiting, known, None, out, learnt=False)
+
+    def release(self, event_id: str, out: list[Output]) -> bool:
+        """Count a label that is withheld, as if it came only now; False if it is not withheld."""
+        parts = self._parts
+        waiting, withheld = parts.ledger.find(event_id), event_id in parts.collected.withheld
+        if not withheld or not isinstance(waiting, PendingPrediction):
+            return False
+        asked = self._question(event_id, waiting)
+        current = self._folded(asked, waiting, parts.collected.of(event_id))
+        if current is None:
+            return False
+        parts.collected.release(event_id)
+        parts.counts["released"] += 1
+        assert parts.watermark.time is not None
+        self._count(asked, waiting, Known(None, current, parts.watermark.time), None, out)
+        return True
 
     def _teach_again(
         self, asked: Question, waiting: PendingPrediction, judged: Judged, out: list[Output]
-    ) -> None:
-        """Let the models learn a corrected example; breakers and detectors keep what they saw."""
+    ) -> TrainingFields | None:
+        """Let the models learn a corrected example; breakers and detectors keep what they saw.
+
+        Returns what the learner needs where the models are shared.
+        """
         parts, roster = self._parts, self._parts.roster
         baseline = waiting.predictions[0]
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
+        learner = self._learner(waiting)
+        parts.counts["learnt"] += 1
+        if parts.shared is not None:
+            roster.learn_own(asked.segment, shown, target, judged.weight, learner)
+            return self._training(judged.errors(parts.kind), judged.kpis, learner)
         if roster.bounded:
             roster.bounds.update(judged.label)
-        learner = self._learner(waiting)
         for name in roster.learn(asked.segment, shown, target, judged.weight, learner):
             parts.teller.warm(out, name)
-        parts.counts["learnt"] += 1
+        return None
 
     def _expire(
         self, event_id: str, waiting: PendingPrediction, now: float, out: list[Output]
@@ -243,19 +305,21 @@ class FoldedOutcomeHandler(OutcomeHandler):
         parts = self._parts
         if parts.collected.take(event_id):
             self._fall_due(event_id, waiting, out)
-        labelled = event_id in parts.collected.revisions
-        end = waiting.time + self._fold.until
+        labelled, withheld = parts.collected.is_labelled(event_id), self._is_held(event_id)
+        asked, end = self._question(event_id, waiting), waiting.time + self._fold.until
+        if not labelled:
+            super()._expire(event_id, waiting, now, out)
         collected = parts.collected.forget(event_id)
         for one in collected:
             if one.first > end:
                 parts.refuse(one.taken, Late(self._after_until(event_id)), out)
-        if not labelled:
-            super()._expire(event_id, waiting, now, out)
-            return
-        asked = self._question(event_id, waiting)
-        parts.live.pop(event_id, None)
-        outcomes = b"".join(sorted(one.digest for one in collected))
-        parts.ledger.settle(event_id, waiting, digest(asked.event), outcomes)
+        if labelled or withheld:
+            parts.live.pop(event_id, None)
+            event = digest(asked.event)
+            parts.ledger.settle(event_id, waiting, event, together(collected))
+
+    def _is_held(self, event_id: str) -> bool:
+        return event_id in self._parts.collected.withheld
 
     # Plain work.
 
@@ -273,18 +337,33 @@ class FoldedOutcomeHandler(OutcomeHandler):
     def _id_of(self, outcome: Outcome) -> str:
         return str(getattr(outcome, self._fold.id))
 
-    def _learnt(
-        self, current: Folded, waiting: PendingPrediction, known: float, revision: int
-    ) -> Learnt:
-        judged, delay = current.judged, max(0.0, known - waiting.time)
-        return Learnt(
-            current.outcome,
-            judged.label,
-            delay,
-            True,
-            judged.kpi,
-            judged.weight,
-            fold=(known, revision, len(current.outcome.outcomes)),
+    def _publish(
+        self,
+        asked: Question,
+        waiting: PendingPrediction,
+        known: Known,
+        training: TrainingFields | None,
+        out: list[Output],
+        *,
+        learnt: bool = True,
+    ) -> None:
+        """Publish the example of a label, or of one that is not learnt."""
+        outcome, judged = known.current.outcome, known.current.judged
+        delay = max(0.0, known.since - waiting.time)
+        revision = self._parts.collected.revisions[asked.event.event_id]
+        fold = known.since, revision, len(outcome.outcomes)
+        kpi, weight = (judged.kpi, judged.weight) if learnt else (None, None)
+        example = Learnt(outcome, judged.label, delay, learnt, kpi, weight, training, fold)
+        self._example(asked, waiting, example, out)
+
+    def _implausible(self, event_id: str, doubt: str) -> Implausible:
+        release = command_line(
+            "release", self._parts.use_case.name, data=[event_id], options=("--why", "reason")
+        )
+        return Implausible(
+            f"{doubt}, so it is not learnt but held, until {spoken(self._parts.ledger.horizon)} "
+            f"after its event. If it is right: `{release}`. If not, send a correction of the "
+            f"outcome of event {event_id!r} that is wrong."
         )
 
     def _after_horizon(self, event_id: str) -> str:
@@ -305,6 +384,10 @@ class FoldedOutcomeHandler(OutcomeHandler):
 def _one_of(digest: bytes, together: bytes) -> bool:
     size = len(digest)
     return any(together[i : i + size] == digest for i in range(0, len(together), size))
+
+
+def _counts_alike(one: Folded, other: Folded) -> bool:
+    return (one.judged, _values(one)) == (other.judged, _values(other))
 
 
 def _values(current: Folded) -> list[tuple[object, object]]:

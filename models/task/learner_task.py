@@ -133,7 +133,7 @@ class LearnerTask(JournaledTask):
 
     @property
     def updates(self) -> int:
-        """How many records of `models` it has published."""
+        """The number of records of `models` that it has published."""
         return self.number
 
     def choose(self, times: Sequence[float | None]) -> int | None:
@@ -168,11 +168,11 @@ class LearnerTask(JournaledTask):
                 self.counts["refused"] += 1
         elif taken.body is None:
             self.counts["tombstones"] += 1
-        elif taken.what == COMMANDS:
+        elif taken.kind == COMMANDS:
             self._command(taken, taken.body, out)
-        elif taken.what == ENTRIES:
+        elif taken.kind == ENTRIES:
             self._collect(taken)
-        elif taken.what == ROWS:
+        elif taken.kind == ROWS:
             self.counts["entered"] += 1
             out.append(self._update("tables", None, tables=taken.body["rows"]))
         elif not self._is_taught_by(taken.body):
@@ -225,15 +225,10 @@ class LearnerTask(JournaledTask):
     def _learn(self, example: Mapping[str, Any], time: float, out: list[Output]) -> None:
         """Let breakers, drift detectors and every model learn one example."""
         self._watch(time, out)
-        roster, training = self.roster, example["training"]
-        label, errors, kpi = example["label"], training["errors"], training["kpi"]
-        baseline = self.kind.said_of(example["baseline"])
-        self.watcher.errors(errors)
-        if roster.safeguard.learnt(errors, kpi, roster.champion, label, baseline):
-            self.teller.breaker(out, roster.champion, roster.safeguard)
-        for name, guard in roster.guards.items():
-            if guard.learnt(errors, kpi, name, label, baseline):
-                self.teller.breaker(out, name, guard)
+        roster, training, label = self.roster, example["training"], example["label"]
+        baseline, again = self.kind.said_of(example["baseline"]), bool(example.get("revision"))
+        if not again:
+            self._judge(label, baseline, training, out)
         x = example["features"]
         if self._hidden:
             x = {name: value for name, value in x.items() if name not in self._hidden}
@@ -243,11 +238,21 @@ class LearnerTask(JournaledTask):
         weight = example["weight"] if weighed else None
         if roster.bounded:
             roster.bounds.update(label)
-        if roster.heirs:
+        if roster.heirs and not again:
             self.reaction.learn(x, target, weight, (label, baseline), out, training["learner"])
         for name in roster.learn(None, x, target, weight, training["learner"]):
             self.teller.warm(out, name)
         self.counts["learnt"] += 1
+
+    def _judge(self, label: Any, baseline: Any, training: Any, out: list[Output]) -> None:
+        """Let breakers and drift detectors see an example's errors; not those of a correction."""
+        roster, errors, kpi = self.roster, training["errors"], training["kpi"]
+        self.watcher.errors(errors)
+        if roster.safeguard.learnt(errors, kpi, roster.champion, label, baseline):
+            self.teller.breaker(out, roster.champion, roster.safeguard)
+        for name, guard in roster.guards.items():
+            if guard.learnt(errors, kpi, name, label, baseline):
+                self.teller.breaker(out, name, guard)
 
     def _watch(self, time: float, out: list[Output]) -> None:
         """Let time pass: act on models whose error has risen."""

@@ -15,10 +15,10 @@ from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Learnt, Output, Training
+from models.outputs.output_records import Learnt, Output, TrainingFields
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
-from models.serving.prediction_intervals import kept
+from models.serving.prediction_intervals import coverage_of
 from models.spec.problem_types import Said
 from models.task.state import Question, TaskState, digest
 from models.values.durations import spoken
@@ -34,7 +34,7 @@ class OutcomeHandler:
         self._parts = parts
 
     def outcome(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
-        """One outcome: learnt, held until its event comes or it is released, counted again, late,
+        """Take one outcome: learnt, held until its event comes or it is released, repeated, late,
         or rejected.
         """
         parts = self._parts
@@ -81,7 +81,8 @@ class OutcomeHandler:
             self._doubt(event_id, held, doubt, out)
             return
         parts.counts["outcomes"] += 1
-        parts.quarantine.release(event_id)
+        if known:
+            parts.quarantine.release(event_id)
         if after is not None:
             parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
         parts.live.pop(event_id, None)
@@ -179,7 +180,7 @@ class OutcomeHandler:
         """
         parts = self._parts
         if not waiting.silent:
-            within = kept(waiting.predictions[5], judged.label)
+            within = coverage_of(waiting.predictions[5], judged.label)
             parts.tally.scored(
                 waiting.time,
                 asked.groups,
@@ -200,7 +201,7 @@ class OutcomeHandler:
         entries: Entries,
         time: float,
         out: list[Output],
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         """Learn from one scored example: all that it changes in what is said later.
 
         `entries` are what it brings to windows over outcomes. Returns what the learner needs where
@@ -208,23 +209,30 @@ class OutcomeHandler:
         """
         parts, segment = self._parts, asked.segment
         baseline, served = waiting.predictions[0], waiting.predictions[3]
-        errors = {name: parts.kind.error(losses) for name, _, losses in judged.scores}
-        kpi = {name: amount for name, amount, _ in judged.scores if amount is not None}
+        errors, kpi = judged.errors(parts.kind), judged.kpis
         parts.watcher.errors(errors)
-        parts.certainty.learn(served, judged.label, segment)
+        parts.certainty.learn(served, judged.label, segment, waiting.predictions[9])
         if judged.own and not waiting.silent:
             start = parts.tally.start_of(waiting.time)
             parts.roster.own.gained(segment, start, waiting.time, judged.own)
         learner = self._learner(waiting)
-        training = None
-        if parts.shared is None:
+        training = self._training(errors, kpi, learner)
+        if training is None:
             self._train(asked, judged, baseline, errors, kpi, learner, out)
         else:
-            training = Training(parts.shared.clock, errors, kpi, learner, parts.definition)
             self._train_own(asked, judged, baseline, learner)
         parts.counts["learnt"] += 1
         parts.enter(entries, time, out)
         return training
+
+    def _training(
+        self, errors: dict[str, float], kpi: dict[str, float], learner: str | None
+    ) -> TrainingFields | None:
+        """Return what the learner needs of an example; None where models learn here."""
+        parts = self._parts
+        if parts.shared is None:
+            return None
+        return TrainingFields(parts.shared.clock, errors, kpi, learner, parts.definition)
 
     def _train(
         self,
@@ -331,7 +339,7 @@ class OutcomeHandler:
         if not waiting.silent:
             parts.tally.expired(waiting.time, asked.groups)
         judged = None
-        if parts.use_case.label_on_timeout is not None and event_id not in parts.quarantine.held:
+        if parts.use_case.label_on_timeout is not None and not self._is_held(event_id):
             judged = parts.judge.default(asked.event, waiting.predictions)
         if judged is None:
             self._note_missing(asked, waiting)
@@ -342,6 +350,10 @@ class OutcomeHandler:
         learnt = Learnt(None, judged.label, delay, True, judged.kpi, training=training)
         self._example(asked, waiting, learnt, out)
 
+    def _is_held(self, event_id: str) -> bool:
+        """Return whether an implausible label of that event is held."""
+        return event_id in self._parts.quarantine.held
+
     def _note_missing(self, asked: Question, waiting: PendingPrediction) -> None:
         """Count it as missing for the segment's own models that predicted it."""
         own = [model for model, answer in waiting.predictions[2].items() if answer is not None]
@@ -351,7 +363,7 @@ class OutcomeHandler:
             parts.roster.own.note_missing(asked.segment, start, waiting.time, own)
 
     def _unmatched(self, taken: DecodedRecord) -> Unmatched:
-        """Why an outcome has no prediction: its event never came, or was forgotten by then."""
+        """Say why an outcome has no prediction: its event never came, or was forgotten by then."""
         memory = spoken(self._parts.ledger.memory)
         return Unmatched(
             f"no event {taken.body.event_id!r} is known. Events are forgotten {memory} after their "
@@ -371,7 +383,7 @@ def check_key(taken: DecodedRecord, asked: Question) -> None:
 
 
 def crowded_out(taken: DecodedRecord) -> Unmatched:
-    """Why an outcome that came before its event is held no longer."""
+    """Say why an outcome that came before its event is held no longer."""
     return Unmatched(
         f"no event {taken.body.event_id!r} has come, and outcomes that came before their events "
         "are more than early_limit or early_bytes; most of them have this Kafka key. Send the "

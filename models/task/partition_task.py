@@ -43,6 +43,7 @@ class PartitionTask(TaskState, JournaledTask):
     """All state of one use case on one partition, and the only code that changes it."""
 
     learns: type[OutcomeHandler] = OutcomeHandler
+    learns_folds: type[OutcomeHandler] = FoldedOutcomeHandler
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class PartitionTask(TaskState, JournaledTask):
         kinds = INPUTS if self.shared is None else SHARED_INPUTS
         self.inputs = tuple((kind, 0 if kind == "models" else partition) for kind in kinds)
         self._reader = Decoder(use_case, partitions)
-        self._learning = (self.learns if self.fold is None else FoldedOutcomeHandler)(self)
+        self._learning = (self.learns if self.fold is None else self.learns_folds)(self)
         self._answering = EventHandler(self, self._learning)
         self._commanding = CommandHandler(self, self._learning)
 
@@ -92,7 +93,7 @@ class PartitionTask(TaskState, JournaledTask):
         return self._reader.read(index, record)
 
     def report(self) -> list[Output]:
-        """Metrics and delays that changed since the last report: a read of the state."""
+        """Return metrics and delays that changed since the last report: a read of the state."""
         rows = self.tally.report(self.partition, self.definition, self.step)
         whole = [row for row in rows if row["segment"] is None and row["slice"] is None]
         for row in whole:
@@ -123,15 +124,16 @@ class PartitionTask(TaskState, JournaledTask):
             self.refuse(taken, taken.error, out)
         elif body is None:
             self.counts["tombstones"] += 1
-        elif taken.what == COMMANDS:
+        elif taken.kind == COMMANDS:
             self._obey(taken, body, out)
-        elif taken.what == MODELS:
+        elif taken.kind == MODELS:
             self._adopt(taken, body, out)
         elif self.watermark.doubts(taken.time, taken.record.timestamp):
             self._doubted(taken, out)
         else:
-            for held in self.watermark.refuse():
-                self.refuse(held, self._too_far(held), out)
+            if self.watermark.aside:
+                for held in self.watermark.refuse():
+                    self.refuse(held, self._too_far(), out)
             self._dated(taken, out)
         return out
 
@@ -143,7 +145,7 @@ class PartitionTask(TaskState, JournaledTask):
         if self.shared is not None:
             self.shared.advance(taken.due)
         try:
-            if taken.what == EVENTS:
+            if taken.kind == EVENTS:
                 for early in self._answering.event(taken, taken.body, out):
                     self._dated(early, out)
             else:
@@ -185,11 +187,11 @@ class PartitionTask(TaskState, JournaledTask):
             return
         believed, refused = self.watermark.set_aside(taken)
         for held in refused:
-            self.refuse(held, self._too_far(held), out)
+            self.refuse(held, self._too_far(), out)
         for held in believed:
             self._dated(held, out)
 
-    def _too_far(self, taken: DecodedRecord) -> Ahead:
+    def _too_far(self) -> Ahead:
         return Ahead(
             f"its time is more than {spoken(self.watermark.max_jump)} ahead of all others. Correct "
             "the producer's clock and send it again, or raise max_jump."

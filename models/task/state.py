@@ -38,7 +38,7 @@ from models.spec.decision_threshold import DecisionThreshold
 from models.spec.experiment_arms import Assignment
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import Said, kind_of
-from models.spec.use_case import UseCase, fold_of
+from models.spec.use_case import UseCase, fold_of, is_correctable
 from models.task.drift_response import DriftResponse
 from models.task.model_restore import ModelRestore, Stored, Unseal
 from models.training.adoption import SharedModels
@@ -115,7 +115,10 @@ class TaskState:
         )
         self.quarantine = Quarantine(use_case.early_limit, use_case.early_bytes)
         self.featurizer = Featurizer(
-            use_case.features, use_case.internal_features, use_case.shared_windows
+            use_case.features,
+            use_case.internal_features,
+            use_case.shared_windows,
+            use_case.horizon if is_correctable(use_case) else None,
         )
         self.windows = SharedWindows(
             self.featurizer.states, use_case.shared_windows, definition, pool
@@ -180,13 +183,23 @@ class TaskState:
 
         One record may do so more than once (predictions expire): then they are several outputs.
         """
-        self.featurizer.enter(entries, time)
+        if entries:
+            self.featurizer.enter(entries, time)
+            self._send_out(time, out)
+
+    def replace(self, before: Entries, after: Entries, time: float, out: list[Output]) -> None:
+        """Replace in windows what was counted at `time`, in those of all partitions, too."""
+        self.featurizer.replace(before, after, time)
+        self._send_out(time, out)
+
+    def _send_out(self, time: float, out: list[Output]) -> None:
         outgoing = self.featurizer.outgoing
         if outgoing:
             assert self.shared is not None
             times = self.shared.clock, time
             step = self.journal.step
-            out.append(self.publish.window_entries(outgoing, times, self.definition, step))
+            nth = sum(output.kind == "window-entries" for output in out)
+            out.append(self.publish.window_entries(outgoing, times, self.definition, step, nth))
             outgoing.clear()
 
     def threshold(self, event: Event) -> float | None:
@@ -241,7 +254,7 @@ class TaskState:
         self.counts["refused"] += not isinstance(error, Refused)
         if self.masking:
             words = self.masking.words_about(taken.record.value, str(error))
-            if taken.what == OUTCOMES:  # the author's functions see its event, too
+            if taken.kind == OUTCOMES:  # the author's functions see its event, too
                 waiting = self.ledger.find(taken.body.event_id)
                 if isinstance(waiting, PendingPrediction):
                     words = self.masking.words_about(waiting.event, words)
@@ -251,7 +264,7 @@ class TaskState:
 
 
 def digest(body: Event | Outcome) -> bytes:
-    """Eight bytes that tell one content from another."""
+    """Return eight bytes that tell one content from another."""
     # What was not sent is left out, so that a field which the schema gains changes nothing.
     sent, fields = body.model_fields_set, body.__dict__
     if len(sent) < len(fields):

@@ -34,7 +34,7 @@ class PublishedGuard(CircuitBreaker):
 
     @property
     def fault(self) -> str | None:
-        """Why the model is not served; None while it may be."""
+        """The reason why the model is not served; None while it may be."""
         return self.cause
 
 
@@ -64,13 +64,13 @@ class SharedModels:
             self.clock = due
 
     def set_back(self, time: float) -> None:
-        """Time was set back."""
+        """Note that time was set back."""
         if self.clock is not None:
             self.clock = min(self.clock, time)
 
     @property
     def staleness_s(self) -> float | None:
-        """How much event time lies between the newest version and the partition's time."""
+        """The event time between the newest version and the partition's time."""
         if self.clock is None or self.version_clock is None:
             return None
         return max(0.0, self.clock - self.version_clock)
@@ -148,24 +148,12 @@ class SharedModels:
         slots = self._roster.pooled.items()
         return {name: slot.version for name, slot in slots if isinstance(slot, VersionSlot)}
 
-    @property
-    def missing(self) -> list[VersionRef]:
-        """Versions whose state a snapshot left out: to be given by `provide` before going on."""
-        return [ref for ref in self.versions.values() if ref.headers is None]
-
-    def provide(self, name: str, headers: Headers) -> None:
-        """Give the headers of the record that the model's version came by."""
-        slot = self._roster.pooled[name]
-        assert isinstance(slot, VersionSlot)
-        self._put(slot.version._replace(headers=headers))
-
-    def state(self, *, whole: bool = True) -> tuple[Any, ...]:
-        """All of it as plain data; without the models' states unless `whole`."""
+    def state(self) -> tuple[Any, ...]:
+        """Return all of it as plain data."""
         versions = {}
         for name, ref in self.versions.items():
             slot = self._roster.pooled[name]
-            kept = ref if whole else ref._replace(headers=None)
-            versions[name] = (*kept, slot.faults, slot.last_fault)
+            versions[name] = (*ref, slot.faults, slot.last_fault)
         causes = {name: guard.cause for name, guard in self.guards.items()}
         taken = self.clock, self.number, self.version_clock
         return *taken, dict(self.generations), causes, versions

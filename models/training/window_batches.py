@@ -17,14 +17,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from models.features.window_declarations import State
+from models.features.window_declarations import WindowState
 from models.spec.use_case import Freshness
 
 BATCH_BYTES = 65_536
 """Entries of more bytes than that are released at once: a larger batch may not be read."""
 
 Row = Sequence[Any]
-"""(time, window, key, value), as JSON has it."""
+"""(time, window, key, value), as JSON has it; and the value whose place it takes, if any."""
 
 
 class WindowBatches:
@@ -84,10 +84,18 @@ class WindowBatches:
         self.rows, self.records, self.bytes, self.since, self.total = saved
 
 
-def count(states: Mapping[str, State], rows: Sequence[Row], names: Collection[str]) -> None:
+def count(states: Mapping[str, WindowState], rows: Sequence[Row], names: Collection[str]) -> None:
     """Count a batch in the windows `names` of one partition."""
     adders = {name: states[name].add for name in names}
-    for time, name, key, value in rows:
-        add = adders.get(name)
-        if add is not None:
-            add(tuple(key) if type(key) is list else key, time, value)  # a list is JSON's tuple
+    for row in rows:
+        add = adders.get(row[1])
+        if add is None:
+            continue
+        key = row[2]
+        if type(key) is list:  # JSON's tuple
+            key = tuple(key)
+        if len(row) == 4:
+            add(key, row[0], row[3])
+        else:
+            state: Any = states[row[1]]
+            state.replace(key, row[0], row[4], row[3])

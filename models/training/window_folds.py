@@ -28,13 +28,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
-from models.features.window_declarations import State
+from models.features.window_declarations import WindowState
 from models.training.window_batches import Row, count
 
 CHAIN_MAX, ROWS_MAX = 1_024, 50_000
 FOLDS_MAX = 3
 
-States = dict[str, State]
+States = dict[str, WindowState]
 
 
 class WindowBatch(NamedTuple):

@@ -26,6 +26,7 @@ _CHECKS = (
     check_names.check_key,
     check_names.check_topics,
     check_sources.check_sources,
+    check_sources.check_prediction_format,
     check_models.check_functions,
     check_label.check_label,
     check_models.check_kind,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from models.features.window_declarations import Window
 from models.spec.label_fold import FOLDS, LabelFold
-from models.spec.use_case import UseCase, fold_of, is_correctable
+from models.spec.use_case import UseCase, fold_of
 from models.validation.findings import Findings, is_number, nearest, takes
 from models.values.durations import spoken
 
 LIMIT_MAX = 100_000
-UNREMOVABLE = ("latest", "time_since", "distinct")
-"""Aggregates of windows from which a value cannot be taken out again."""
 
 
 def check_label(use_case: UseCase, findings: Findings) -> None:
@@ -22,14 +19,6 @@ def check_label(use_case: UseCase, findings: Findings) -> None:
     _check_bounds(use_case, fold, findings)
     if findings.sound("outcome"):
         _check_id(use_case, fold, findings)
-    if use_case.plausible is not None:
-        findings.add(
-            ("plausible",),
-            "a folded label is not held back, whatever it is.",
-            "Let `plausible` out, and let the fold's function judge the outcomes.",
-        )
-    if findings.sound("horizon", "features", "partitions") and is_correctable(use_case):
-        _check_correctable(use_case, findings)
 
 
 def _check_functions(fold: LabelFold, findings: Findings) -> None:
@@ -91,23 +80,3 @@ def _check_id(use_case: UseCase, fold: LabelFold, findings: Findings) -> None:
             f"outcomes of one event are told apart by {fold.id!r}.",
             "Use an id of their own: a correction has the same id and another time.",
         )
-
-
-def _check_correctable(use_case: UseCase, findings: Findings) -> None:
-    either = "Let the label be final when it is known (until=horizon), or "
-    if use_case.is_shared(use_case.partitions):
-        findings.add(
-            ("learning",),
-            "models that all partitions share cannot learn corrections yet.",
-            either + 'declare learning="partition".',
-        )
-    for name, feature in use_case.features.items():
-        if not isinstance(feature, Window) or feature.over != "outcomes":
-            continue
-        if feature.half_life is not None or feature.aggregate in UNREMOVABLE:
-            findings.add(
-                ("features", name),
-                f"window {name!r} over outcomes cannot take back what a correction replaces.",
-                either + "use a sliding window (`last`) of count, sum, mean, share, std, "
-                "quantile, min, max or top.",
-            )

@@ -22,6 +22,7 @@ from models.spec.use_case import (
 )
 from models.validation.findings import Findings, is_number, nearest
 from schemas.events import Event, Outcome
+from schemas.records.prediction_schema import PredictionFormat
 from schemas.topics import BY_KIND, topic_names
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
@@ -120,6 +121,10 @@ SHAPES: Mapping[str, Shape] = {
     "drift_features": _maybe(_NAMES),
     "contributions": _WHOLE,
     "serve_features": (_one_of(bool, str), "True, False, or a feature's name"),
+    "prediction_format": (
+        lambda v: v in get_args(PredictionFormat),
+        f"one of {', '.join(get_args(PredictionFormat))}",
+    ),
     "breaker": (_one_of(bool), "True or False"),
     "id_retention": _maybe(_NUMBER),
     "waiting_limit": _WHOLE,
@@ -134,7 +139,7 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def check_shapes(use_case: UseCase, findings: Findings) -> None:
-    """Every field is of the type that it is read as; those that are not are `unsound` from here."""
+    """Check that every field is of the type that it is read as; others are `unsound` from here."""
     for field, (fits, wanted) in SHAPES.items():
         value = getattr(use_case, field)
         if not fits(value):

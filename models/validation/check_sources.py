@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from models.formats.avro import Avro
 from models.formats.payload import missing_package
+from models.formats.protobuf import Protobuf
 from models.spec.source import Source
 from models.spec.use_case import UseCase
 from models.validation.check_names import TOPIC
@@ -49,6 +51,19 @@ def check_sources(use_case: UseCase, findings: Findings) -> None:
             )
         seen.add(str(source.topic))
         _check_parts(use_case, source, where, findings)
+
+
+def check_prediction_format(use_case: UseCase, findings: Findings) -> None:
+    """Report a format of predictions that needs a package which is not installed."""
+    if not findings.sound("prediction_format") or use_case.prediction_format == "json":
+        return
+    format = Avro() if use_case.prediction_format == "avro" else Protobuf()
+    if (package := missing_package(format)) is not None:
+        findings.add(
+            ("prediction_format",),
+            f"{use_case.prediction_format} needs {package}, which is not installed.",
+            "pip install 'riverrun[sources]'",
+        )
 
 
 def _check_parts(

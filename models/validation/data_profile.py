@@ -31,7 +31,7 @@ ABSENT = frozenset(
 """Texts that mean that there is nothing, where a field is not text."""
 
 
-class Field:
+class FieldCounts:
     """One field over all records."""
 
     __slots__ = ("absent", "bounds", "longest", "missing", "types", "values")
@@ -124,7 +124,7 @@ class Profile:
     def __init__(self, *, time: str | None = None, id: str = "event_id") -> None:
         self.records = 0
         self.outcomes = 0
-        self.fields: dict[str, Field] = {}
+        self.fields: dict[str, FieldCounts] = {}
         self.time = time
         self._id = id
         self._first: float | None = None
@@ -144,7 +144,7 @@ class Profile:
         for name, value in fields.items():
             field = self.fields.get(name)
             if field is None:
-                field = self.fields[name] = Field()
+                field = self.fields[name] = FieldCounts()
             field.add(value)
         if self.time is None:
             self.time = self._time_field()

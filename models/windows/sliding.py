@@ -67,13 +67,19 @@ class SlidingWindow:
         if self.limit is not None and len(cell) > self.limit:
             self._leave(total, cell.popleft()[1])
 
-    def remove(self, key: Any, time: float, value: Any) -> None:
-        """Take out a value that was counted at `time`; nothing where it has left already."""
-        cell = self.cells.get(key)
-        if cell is None or (time, value) not in cell:
-            return
-        cell.remove((time, value))
-        self._leave(self.totals[key], value)
+    def replace(self, key: Any, time: float, before: Any, after: Any) -> None:
+        """Count `after` in the place of `before`, which was counted at `time`; None: nothing.
+
+        Where `before` has left its window meanwhile, `after` would have, too.
+        """
+        if before is not None:
+            cell = self.cells.get(key)
+            if cell is None or (time, before) not in cell:
+                return
+            cell.remove((time, before))
+            self._leave(self.totals[key], before)
+        if after is not None:
+            self.add(key, time, after)
 
     def set_back(self, time: float) -> None:
         """Let what was counted later than `time` count as of it."""

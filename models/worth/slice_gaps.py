@@ -44,15 +44,15 @@ class Slice:
     gaps: list[Gap] = field(default_factory=list)
 
 
-def slices_of(use_case: UseCase, settled: SettledBlocks, least: int = LEAST) -> list[Slice]:
-    """Return every declared slice over all closed blocks; gaps need `least` labels."""
+def slices_of(use_case: UseCase, settled: SettledBlocks) -> list[Slice]:
+    """Return every declared slice over all closed blocks; gaps need `LEAST` labels."""
     parts: dict[str, list[Part]] = {name: [] for name in use_case.slices}
     for _, group in settled.groups():
         name, _, value = (group or "").partition("=")
         if name in parts:
             parts[name].append(_part(use_case, settled, group or "", value))
     return [
-        Slice(name, slice_parts, _gaps(use_case, slice_parts, least))
+        Slice(name, slice_parts, _gaps(use_case, slice_parts))
         for name, slice_parts in parts.items()
     ]
 
@@ -76,7 +76,7 @@ def _metrics(use_case: UseCase) -> list[str]:
     return list(dict.fromkeys((*OF_KIND[use_case.kind], use_case.metric)))
 
 
-def _gaps(use_case: UseCase, parts: list[Part], least: int) -> list[Gap]:
+def _gaps(use_case: UseCase, parts: list[Part]) -> list[Gap]:
     metrics = _metrics(use_case)
     better = {metric: BETTER[metric] for metric in metrics}
     better |= {"kpi": use_case.kpi.better, "gain": "higher"}
@@ -85,7 +85,7 @@ def _gaps(use_case: UseCase, parts: list[Part], least: int) -> list[Gap]:
         values = {
             part.value: value
             for part in parts
-            if part.labelled >= least and (value := part.figures[figure]) is not None
+            if part.labelled >= LEAST and (value := part.figures[figure]) is not None
         }
         if len(set(values.values())) >= 2:
             low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)

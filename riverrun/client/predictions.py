@@ -15,6 +15,8 @@ A record that is none, since somebody else wrote to the topic, is left out: `unr
 many there were, and which was the first.
 
 Needs the package `aiokafka` and nothing else of riverrun's: `pip install 'riverrun[consumer]'`.
+Where predictions are written as Avro or Protobuf, it reads them all the same, with `fastavro` or
+`protobuf`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from riverrun.client.packages import needed
+from riverrun.client.written_predictions import WrittenPredictions
 from schemas.errors import Unavailable
 from schemas.topics import BY_KIND, topic_names
 from schemas.unreadable import Unreadable
@@ -104,6 +107,7 @@ class CommittedReader:
         self._chosen = partitions
         self._records_max = records_max
         self._client = {"bootstrap_servers": servers, **client}
+        self._written = WrittenPredictions(self._client)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -160,7 +164,8 @@ class CommittedReader:
                 )
             except self._kafka.errors.KafkaError as error:
                 raise Unavailable(f"Kafka failed while reading: {error}") from error
-            records = [self._taken(record) for each in fetched.values() for record in each]
+            every = [record for each in fetched.values() for record in each]
+            records = [self._taken(record) for record in await self._written.as_json(every)]
             new = [record for record in records if record is not None]
             if new:
                 yield PredictionBatch(new, {n: list(pair) for n, pair in self.position.items()})

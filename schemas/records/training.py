@@ -67,10 +67,13 @@ class ModelUpdate(OutputRecord):
     )
     roles: Roles
     version: Version | None
-    windows: list[tuple[float, str, Key, Scalar]] | None = Field(
+    windows: (
+        list[tuple[float, str, Key, Scalar] | tuple[float, str, Key, Scalar | None, Scalar]] | None
+    ) = Field(
         default=None,
         description="What windows that all partitions share count next, in that order: time in "
-        "seconds since 1970 UTC, window, key and value. A key of several fields is a list.",
+        "seconds since 1970 UTC, window, key and value, and the value whose place it takes, if "
+        "any; value null: nothing takes it. A key of several fields is a list.",
     )
     tables: list[TableRow] | None = Field(
         default=None, description="Rows of reference tables that have changed, as on `table-rows`."
@@ -94,8 +97,9 @@ class WindowEntries(OutputRecord):
         description="The partition's time then, seconds since 1970, UTC, as in `training.clock_s`."
     )
     time_s: float = Field(description="The record's own time, seconds since 1970, UTC.")
-    entries: list[tuple[str, Key, Scalar]] = Field(
-        description="Window, key and value of each. A key of several fields is a list."
+    entries: list[tuple[str, Key, Scalar] | tuple[str, Key, Scalar | None, Scalar]] = Field(
+        description="Window, key and value of each, and the value whose place it takes, if any; "
+        "value null: nothing takes it. A key of several fields is a list."
     )
     definition: str
     step: int = Field(description="Records that the partition had applied.")

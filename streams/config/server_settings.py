@@ -82,7 +82,7 @@ class ServerSettings(BaseSettings):
     )
     kafka_ssl_key_password_file: Path | None = Field(None, description="A file that holds it.")
     schema_registry_url: str | None = Field(
-        None, description="Where sources' schemas are, `https://host`. None: no Schema Registry."
+        None, description="Where schemas of sources and predictions are. None: no Schema Registry."
     )
     schema_registry_username: str | None = Field(None, description="Who riverrun is to it.")
     schema_registry_password: SecretStr | None = Field(None, description="Its password.")

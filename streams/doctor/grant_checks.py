@@ -15,14 +15,13 @@ from aiokafka.errors import (
 
 from models.spec.use_case import UseCase
 from schemas.errors import ConfigError
-from schemas.topics import CATALOGUE, SHARED_CATALOGUE, SOURCE_CATALOGUE
 from streams.config.check_result import CheckResult, bad, doubtful, good
 from streams.config.naming import group_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.credentials.reauthentication import connected
 from streams.kafka import authorized_operations
-from streams.topics.topic_admin import names_of
+from streams.topics.topic_admin import catalogue_of, names_of
 
 TIMEOUT_S = 15.0
 CLOSE_S = 0.1  # a connection that was refused closes after the error is raised
@@ -124,9 +123,8 @@ async def _missing(
 async def _of_topics(
     admin: AIOKafkaAdminClient, use_case: UseCase, names: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    shared = SHARED_CATALOGUE if use_case.is_shared(use_case.partitions) else ()
-    sources = SOURCE_CATALOGUE if use_case.sources else ()
-    topics = {names[topic.kind]: topic for topic in (*CATALOGUE, *shared, *sources)}
+    catalogue = catalogue_of(use_case, use_case.partitions)
+    topics = {names[topic.kind]: topic for topic in catalogue}
     relayed = ("events", "outcomes") if use_case.sources else ()
     authorized = await authorized_operations.of_topics(admin, topics)
     missing = []

@@ -120,7 +120,7 @@ def trail(
     Rows are records as JSON has them, with `time` added.
     """
     lifecycle = list(lifecycle)
-    entries = _commands(commands, refusals, partitions)
+    entries = _commands(commands, refusals)
     begun = [change for change in lifecycle if "begun" in (change["evidence"] or {})]
     for change in together(change for change in lifecycle if change not in begun):
         entry = entries.get(change["command_id"] or "")
@@ -146,9 +146,7 @@ def trail(
     return sorted([*entries.values(), *others], key=lambda entry: entry.time)
 
 
-def _commands(
-    commands: Iterable[Row], refusals: Iterable[Row], partitions: int
-) -> dict[str, AuditEntry]:
+def _commands(commands: Iterable[Row], refusals: Iterable[Row]) -> dict[str, AuditEntry]:
     entries: dict[str, AuditEntry] = {}
     positions: dict[str, dict[int, str]] = {}
     for row in commands:

@@ -19,6 +19,7 @@ from aiokafka import TopicPartition
 from pydantic_core import from_json
 
 from models.inputs.decoder import EVENTS, KIND_HEADER, OUTCOMES, parsed_input
+from models.relay.relay_task import origin_of
 from models.spec.personal_data import Masking
 from models.spec.use_case import UseCase
 from models.task.partition_task import PartitionTask
@@ -114,10 +115,22 @@ class EventHistory:
         async with TopicReader([self.names[kind] for kind in READ], self.settings) as reader:
             example = await self._look_up(reader, life)
             partitions = len(reader.of(self.names["predictions"]))
+        await self._look_for_sources(life)
         steps = [part["step"] for part in (life.prediction, life.example) if part is not None]
         if derive and steps and life.partition is not None:
             await self._derive(life, sorted(set(steps)), partitions, example)
         return life
+
+    async def _look_for_sources(self, life: Life) -> None:
+        """Note which foreign records that the event and its outcome came from are still kept."""
+        sources = [body["source"] for body in (life.event, life.outcome) if body and body["source"]]
+        if not sources:
+            return
+        async with TopicReader([source["topic"] for source in sources], self.settings) as reader:
+            bounds = await reader.bounds()
+        for source in sources:
+            start, end = bounds.get(TopicPartition(source["topic"], source["partition"]), (0, 0))
+            source["kept"] = start <= source["offset"] < end
 
     # From the topics.
 
@@ -199,7 +212,7 @@ class EventHistory:
                     continue  # it was in the same entry as the one before
                 goal = await derivation.entry_of(step)
                 derivation.on_entry = partial(self._progressed, goal.seq + 1)
-                await derivation.to(goal.seq + 1, lambda made: None)
+                await derivation.to(goal.seq + 1, lambda outputs: None)
             if example is not None and example.body.get("training") is not None:
                 life.learnt += await shared_lessons(
                     self.settings, self.names, definitions, example, partitions, self.starts
@@ -288,8 +301,18 @@ def _body(record: Any | None) -> dict[str, Any] | None:
         "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp,
+        "source": _source(record),
         "value": _shown(_decoded(record.value)),
     }
+
+
+def _source(record: Any) -> dict[str, Any] | None:
+    """Return where the foreign record is that a record was relayed from, if it was."""
+    origin = origin_of(record)
+    if origin is None:
+        return None
+    topic, partition, offset = origin
+    return {"topic": topic, "partition": partition, "offset": offset}
 
 
 def _decoded(value: bytes | None) -> Any:

@@ -7,7 +7,7 @@ records go out in blocks: both topics have everything up to a time before either
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -35,7 +35,6 @@ class OrderedProducer:
         names: Mapping[str, str],
         *,
         speed: float | None = None,
-        on_block: Callable[[], None] = lambda: None,
     ) -> None:
         self.events = 0
         self.outcomes = 0
@@ -45,7 +44,6 @@ class OrderedProducer:
         self._settings = settings
         self._names = names
         self._speed = speed
-        self._on_block = on_block
         self._keys: dict[str, bytes] = {}
         self._began: tuple[float, float] | None = None
 
@@ -67,9 +65,7 @@ class OrderedProducer:
                 if len(sent) >= BLOCK or self._speed is not None:
                     await asyncio.gather(*sent)
                     sent.clear()
-                    self._on_block()
             await asyncio.gather(*sent)
-            self._on_block()
             self.done = True
         finally:
             await producer.stop()
@@ -105,6 +101,4 @@ class OrderedProducer:
             self._began = (monotonic(), time)
         began, first = self._began
         due = began + (time - first) / self._speed
-        while (left := due - monotonic()) > 0:
-            await asyncio.sleep(min(left, 0.5))
-            self._on_block()
+        await asyncio.sleep(max(0.0, due - monotonic()))

@@ -43,7 +43,7 @@ class RecordDecoder:
     def records(
         self, topic_partition: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
-        """Visible records of a partition, as they are."""
+        """Yield the visible records of a partition, as they are."""
         raise NotImplementedError
 
     def row(
@@ -92,7 +92,7 @@ def decoded(value: bytes | None) -> Any:
 
 
 def _narrowed(value: Any) -> Any:
-    """With integers of more than 64 bits as floats, as orjson reads them."""
+    """Return it with integers of more than 64 bits as floats, as orjson reads them."""
     if isinstance(value, dict):
         return {name: _narrowed(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -17,6 +17,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from riverrun.client.written_predictions import WrittenPredictions
 from schemas.errors import Unavailable
 from streams.config.settings import Settings
 from streams.kafka.header_names import tolerate
@@ -41,8 +42,9 @@ class TopicReader(RecordDecoder):
 
     A record that `row` cannot read is left out and counted in `unreadable`, which is logged when
     the tapes are left. Memory: one fetch a partition. `required`: raises `Unavailable` where there
-    is no such topic; else it has no partitions. `fetch_wait_ms`: how long the broker holds an empty
-    answer back; who follows a quiet topic for days asks less often with more.
+    is no such topic; else it has no partitions. Predictions in Avro or Protobuf are given as the
+    JSON that they were made of, unless `as_written`. `fetch_wait_ms`: how long the broker holds an
+    empty answer back; who follows a quiet topic for days asks less often with more.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class TopicReader(RecordDecoder):
         *,
         required: bool = False,
         fetch_wait_ms: int = 20,
+        as_written: bool = False,
     ) -> None:
         super().__init__()
+        self._as_written = as_written
         self._told, self._told_at = 0, float("-inf")
         self._required = required
         self.topic_partitions: list[TopicPartition] = []
@@ -64,8 +68,10 @@ class TopicReader(RecordDecoder):
 
     async def __aenter__(self) -> Self:
         tolerate()
+        client = self._settings.kafka_client()
+        self._predictions = WrittenPredictions(client)
         self._consumer = AIOKafkaConsumer(
-            **self._settings.kafka_client(),
+            **client,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -114,7 +120,7 @@ class TopicReader(RecordDecoder):
         ]
 
     async def bounds(self) -> Bounds:
-        """First kept offset and last stable offset of each partition."""
+        """Return the first kept offset and last stable offset of each partition."""
         if not self.topic_partitions:
             return {}
         starts = await self._consumer.beginning_offsets(self.topic_partitions)
@@ -127,7 +133,7 @@ class TopicReader(RecordDecoder):
     async def records(
         self, topic_partition: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
-        """Visible records from offset `start` up to `end`; without one, up to what is the end now.
+        """Yield visible records from offset `start` up to `end`, or up to what is the end now.
 
         Of one partition, one such reading at a time.
         """
@@ -159,10 +165,13 @@ class TopicReader(RecordDecoder):
             fetched = await self._consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=limit)
         except KafkaError as error:
             raise Unavailable(f"Kafka failed while reading: {error}") from error
-        return [record for records in fetched.values() for record in records]
+        return await self._shown([record for records in fetched.values() for record in records])
+
+    async def _shown(self, records: Sequence[Any]) -> list[Any]:
+        return list(records if self._as_written else await self._predictions.as_json(records))
 
     async def to_the_end(self) -> AsyncIterator[list[Any]]:
-        """Everything from where `some` stands to what is the end now, in batches."""
+        """Yield everything from where `some` stands to what is the end now, in batches."""
         ends = (
             await self._consumer.end_offsets(self.topic_partitions) if self.topic_partitions else {}
         )
@@ -198,7 +207,7 @@ class TopicReader(RecordDecoder):
                 fetched = await self._consumer.getmany(topic_partition, timeout_ms=SILENCE_MS)
             except KafkaError as error:
                 raise Unavailable(f"{_named(topic_partition)} cannot be read: {error}") from error
-            queue.extend(fetched.get(topic_partition, ()))
+            queue.extend(await self._shown(fetched.get(topic_partition, ())))
             if not queue and await self._consumer.position(topic_partition) == position:
                 silent_ms += SILENCE_MS
                 if silent_ms >= SILENT_MS_MAX:

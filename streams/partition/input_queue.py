@@ -12,13 +12,14 @@ from typing import Any
 
 from streams.kafka.faust_transport import Batch
 
+RECORDS_MAX = 8_000
+BYTES_MAX = 32 << 20
+
 
 class InputQueue:
     """One input's queue. Bounded by its reader: `full` says when to stop fetching."""
 
-    def __init__(self, *, records_max: int = 8_000, bytes_max: int = 32 << 20) -> None:
-        self.records_max = records_max
-        self.bytes_max = bytes_max
+    def __init__(self) -> None:
         self.expected = -1
         self.records: deque[Any] = deque()
         self.bytes = 0
@@ -52,10 +53,10 @@ class InputQueue:
 
     @property
     def full(self) -> bool:
-        """Whether fetching should stop."""
-        return len(self.records) >= self.records_max or self.bytes >= self.bytes_max
+        """True if fetching should stop."""
+        return len(self.records) >= RECORDS_MAX or self.bytes >= BYTES_MAX
 
     @property
     def ebbed(self) -> bool:
-        """Whether fetching may go on."""
-        return len(self.records) <= self.records_max // 2 and self.bytes <= self.bytes_max // 2
+        """True if fetching may go on."""
+        return len(self.records) <= RECORDS_MAX // 2 and self.bytes <= BYTES_MAX // 2

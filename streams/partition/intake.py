@@ -208,7 +208,7 @@ class Intake:
         return True
 
     def blocked_s(self, now: float) -> float:
-        """How long nothing may be taken: 0 if something may now, NEVER until something comes."""
+        """Return how long nothing may be taken: 0 if something may, NEVER until something comes."""
         times = self._times
         if self._choosing(times) is None:
             return NEVER
@@ -223,7 +223,7 @@ class Intake:
 
     @property
     def holding(self) -> bool:
-        """Whether records wait for an empty input, whose end may become known at any moment."""
+        """True if records wait for an empty input, whose end may become known at any moment."""
         return any(time is not None for time in self._times) and (
             self._ahead or any(self._wait_until)
         )
@@ -234,7 +234,7 @@ class Intake:
         return sum(len(inbox.records) for inbox in self.inboxes)
 
     def ended(self, i: int) -> bool:
-        """Whether an input has given all that is committed on its topic, as far as is known."""
+        """Return True if an input has given all that is known to be committed on its topic."""
         tp = self.tps[i]
         if tp is None:
             return True

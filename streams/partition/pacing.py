@@ -60,7 +60,7 @@ class Reach:
 
     @property
     def in_line(self) -> bool:
-        """Whether it has records that it has not taken; also where that is not known."""
+        """True if it has records that it has not taken; also where that is not known."""
         if not self.ends:
             return True
         # The marker that ends a transaction takes an offset and is no record.

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from models.formats.payload import Schemas, WriterSchema
 from models.formats.wire_format import HEADER_BYTES, MAGIC
+from riverrun.client.compacted_topic import newest_values
+from riverrun.client.written_predictions import written_schema
 from schemas.errors import Unavailable
 from streams.config.settings import Settings
-from streams.kafka.compacted import newest_values
 from streams.registry.schema_registry import SchemaRegistry, registry_of
 
 
@@ -28,9 +27,7 @@ class KnownSchemas:
     async def read(self, client: Mapping[str, Any], topic: str) -> None:
         """Read what is on the log. Raises `Unavailable`."""
         for value in (await newest_values(client, topic)).values():
-            row = orjson.loads(value)
-            references = tuple((name, text) for name, text in row["references"])
-            schema = WriterSchema(row["id"], row["type"], row["text"], references)
+            schema = written_schema(value)
             self.by_id[schema.id] = schema
             self.stored.add(schema.id)
 

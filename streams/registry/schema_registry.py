@@ -95,6 +95,15 @@ class SchemaRegistry:
             raise Unavailable(f"the Schema Registry has no subjects under {self._url}")
         return int(answer["id"])
 
+    async def misfit(self, subject: str, type: str, text: str) -> str | None:
+        """Return why a schema could not be registered; None if it could, or the subject is new."""
+        body = {"schema": text, "schemaType": type}
+        path = f"/compatibility/subjects/{quote(subject, safe='')}/versions/latest?verbose=true"
+        answer = await self._ask("POST", path, body)
+        if answer is None or answer["is_compatible"]:
+            return None
+        return "; ".join(map(str, answer.get("messages") or ["it is not compatible"]))
+
     async def _resolved(self, id: int, body: Mapping[str, Any]) -> WriterSchema:
         type, text = body.get("schemaType") or "AVRO", body["schema"]
         references: dict[str, str] = {}

@@ -27,6 +27,10 @@ TAIL = (8, 128, 2_048, 32_768)  # offsets to look back over for the last journal
 REQUEST_MS = 20_000  # each is answered at once; another connection takes a silent one's place
 
 
+TIMEOUT_S = 30.0
+"""How long a read may bring nothing."""
+
+
 class KafkaLog:
     """Journal and inputs of one partition (recovery.Log). start → ... → close, on one loop."""
 
@@ -37,11 +41,9 @@ class KafkaLog:
         journal: str,
         inputs: Sequence[Input],
         partition: int,
-        timeout_s: float = 30.0,
     ) -> None:
         self.journal = TopicPartition(journal, partition)
         self.inputs = located(inputs, partition)
-        self.timeout_s = timeout_s
         tolerate()
         self._consumer = AIOKafkaConsumer(
             **client,
@@ -74,11 +76,11 @@ class KafkaLog:
         await self._consumer.stop()
 
     async def beginnings(self) -> list[int]:
-        """First offset of each input that is still kept; -1 for an input without a topic."""
+        """Return the first kept offset of each input; -1 for an input without a topic."""
         return await self._offsets(self._consumer.beginning_offsets)
 
     async def ends(self) -> list[int]:
-        """Last stable offset of each input; -1 for an input without a topic."""
+        """Return the last stable offset of each input; -1 for an input without a topic."""
         return await self._offsets(self._consumer.end_offsets)
 
     async def last(self) -> Entry | None:
@@ -101,7 +103,7 @@ class KafkaLog:
         return None
 
     async def entries(self, seq: int) -> AsyncIterator[Entry]:
-        """Journal entries from that number on, to the end that the journal has now."""
+        """Yield journal entries from that number on, to the end that the journal has now."""
         async for entry in self._entries(lambda entry: entry.seq >= seq):
             yield entry
 
@@ -118,7 +120,7 @@ class KafkaLog:
         return None
 
     async def run(self, input: int, first: int, count: int) -> list[Any]:
-        """`count` visible records of an input from offset `first` on."""
+        """Yield `count` visible records of an input from offset `first` on."""
         tp = self.inputs[input]
         if tp is None:
             raise Incompatible(f"the journal names input {input}, which has no topic now")
@@ -134,6 +136,18 @@ class KafkaLog:
                     f"{tp.topic}[{tp.partition}] gave {received} where the journal has offset "
                     f"{first}: it was deleted by retention or the topic was made anew"
                 )
+            records.append(record)
+        return records
+
+    async def between(self, input: int, first: int, end: int) -> list[Any]:
+        """Return the visible records of an input from offset `first` to before `end`."""
+        tp = self.inputs[input]
+        assert tp is not None
+        queue = self._queued.get(tp)
+        if not queue or queue[0].offset != first:
+            self._seek(tp, first)
+        records: list[Any] = []
+        while (record := await self._next(tp, end)) is not None:
             records.append(record)
         return records
 
@@ -214,12 +228,11 @@ class KafkaLog:
             queue.extend(fetched.get(tp, ()))
             if not queue and await self._consumer.position(tp) == position:
                 waited_ms += 250
-                if waited_ms >= self.timeout_s * 1000:
+                if waited_ms >= TIMEOUT_S * 1000:
                     raise Unavailable(f"{tp.topic}[{tp.partition}] gives nothing at {position}")
-        record = queue.popleft()
-        if end is not None and record.offset >= end:
+        if end is not None and queue[0].offset >= end:
             return None
-        return record
+        return queue.popleft()
 
 
 def journal_entry(record: Any) -> Entry:

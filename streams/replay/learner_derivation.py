@@ -11,7 +11,7 @@ from __future__ import annotations
 import pickle
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation
 from streams.replay.journal_fold import Diverged
 from streams.snapshots.model_transfer import pickled
-from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 
 
 @dataclass(slots=True)
@@ -46,7 +46,6 @@ async def verify_versions(
     names: Mapping[str, str],
     definitions: DefinitionHistory,
     partitions: int,
-    on_entry: Callable[[], None] = lambda: None,
 ) -> VerifiedVersions:
     """Derive every version again. Raises `Unavailable` if Kafka does not answer."""
     verified = VerifiedVersions()
@@ -60,7 +59,6 @@ async def verify_versions(
         jumps=False,
         watch=compared.watch,
     )
-    derivation.on_entry = lambda seq: on_entry()
     try:
         last = await derivation.open()
         if last is None:
@@ -104,9 +102,9 @@ class _Comparison:
         state = pickled(slot.model) if numbers is None else numbers
         return ((STATE, state),)
 
-    def outputs(self, made: Any) -> None:
+    def outputs(self, records: Any) -> None:
         """Hold what the fold gave against the topic."""
-        for output in made:
+        for output in records:
             if output.kind == "models" and self._verified.different is None:
                 self._compare(output)
 
@@ -137,7 +135,7 @@ class _Comparison:
             if data == derived:
                 return True  # most are; reading both takes a hundred times as long
             model = unpickle([data], self._allowed)
-        except (KeyError, zlib.error, Refused):
+        except (KeyError, zlib.error, RefusedPickle):
             return False
         return alike(model, pickle.loads(derived))
 

@@ -187,7 +187,7 @@ class Checkpoints:
                     return
                 derivation.task = snapshot
             goal = await derivation.entry_of(step)
-            await derivation.to(goal.seq + 1, lambda made: None)
+            await derivation.to(goal.seq + 1, lambda outputs: None)
             if not seen:
                 assert derivation.task is not None
                 assert derivation.task.step == step
@@ -221,5 +221,5 @@ class Nearest:
         return task if task.seq > 0 else None
 
     async def oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """As the archive has it."""
+        """Return what the archive has."""
         return fresh if self._archive is None else await self._archive.oldest(fresh, seq)

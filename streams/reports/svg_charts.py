@@ -19,6 +19,7 @@ from streams.reports.plain_language import number
 
 RIGHT, TOP, BOTTOM = 14, 12, 28
 CHAR = 7.0
+HEIGHT = 260
 Value = float | None
 
 
@@ -59,7 +60,6 @@ def over_time(
     lines: Sequence[Line],
     *,
     width: int,
-    height: int = 260,
     band: tuple[Sequence[Value], Sequence[Value]] | None = None,
     zero: bool = False,
     title: str,
@@ -73,25 +73,23 @@ def over_time(
         return Markup("")
     marks = ticks(min(values + edges + [0.0] * zero), max(values + edges + [0.0] * zero))
     left = 10 + int(CHAR * max(len(number(mark)) for mark in marks))
-    area = _Area(times[0], times[-1], marks[0], marks[-1], width, height, left)
+    area = _Area(times[0], times[-1], marks[0], marks[-1], width, HEIGHT, left)
     parts = [area.horizontal(mark) for mark in marks]
     parts += area.days(times)
     if band is not None:
         parts.append(_band(area, times, band))
     parts += [_polyline(area, times, line.values, i) for i, line in enumerate(lines)]
-    return _svg(parts, width, height, title)
+    return _svg(parts, width, HEIGHT, title)
 
 
-def over_count(
-    counts: Sequence[float], lines: Sequence[Line], *, width: int, height: int = 260, title: str
-) -> Markup:
+def over_count(counts: Sequence[float], lines: Sequence[Line], *, width: int, title: str) -> Markup:
     """Return lines over a count, with a dot at each value."""
     values = [v for line in lines for v in line.values if v is not None]
     if not values:
         return Markup("")
     marks, below = ticks(min(values), max(values)), ticks(0.0, counts[-1], 4)
     left = 10 + int(CHAR * max(len(number(mark)) for mark in marks))
-    area = _Area(0.0, counts[-1] * 1.02, marks[0], marks[-1], width, height, left)
+    area = _Area(0.0, counts[-1] * 1.02, marks[0], marks[-1], width, HEIGHT, left)
     parts = [area.horizontal(mark) for mark in marks]
     parts += [area.vertical(mark) for mark in below if mark <= area.x1]
     for index, line in enumerate(lines):
@@ -102,7 +100,7 @@ def over_count(
             for count, value in zip(counts, line.values, strict=True)
             if value is not None
         ]
-    return _svg(parts, width, height, title)
+    return _svg(parts, width, HEIGHT, title)
 
 
 def ranges(rows: Sequence[Range], *, width: int, title: str) -> Markup:

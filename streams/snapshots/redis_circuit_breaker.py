@@ -25,8 +25,7 @@ FAILURES = (RedisError, OSError)
 class RedisCircuitBreaker:
     """Opened by whoever waited in vain, for `AWAY_S`. Used from several threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._opened: tuple[float, str] | None = None
 
     def read(self, request: Callable[[], T]) -> tuple[T | None, str | None]:
@@ -44,9 +43,9 @@ class RedisCircuitBreaker:
 
     def away(self, error: Exception) -> None:
         """Open it: Redis did not answer."""
-        self._opened = self._clock() + AWAY_S, str(error)
+        self._opened = time.monotonic() + AWAY_S, str(error)
 
     def reason(self) -> str | None:
         """Return why nobody is to ask Redis now; None: ask."""
         opened = self._opened
-        return None if opened is None or self._clock() >= opened[0] else opened[1]
+        return None if opened is None or time.monotonic() >= opened[0] else opened[1]

@@ -12,7 +12,7 @@ from faust.types import TP
 from models.inputs.merge_order import choose_earliest
 from models.relay.relay_task import RELAY, RelayInput, RelayTask
 from models.spec.use_case import UseCase
-from streams.kafka.compacted import newest_values
+from riverrun.client.compacted_topic import newest_values
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.ports import FreshStore, Pace, PartitionLog, Wiring
 from streams.registry.known_schemas import KnownSchemas

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 
 from models.spec.use_case import UseCase
 from schemas.errors import Incompatible, Unavailable
-from schemas.topics import CATALOGUE, SHARED_CATALOGUE, SOURCE_CATALOGUE, Topic, topic_names
+from schemas.topics import CATALOGUE, Topic, topic_names, topics_of
 from streams.config.settings import Settings
 from streams.topics.timestamp_limit import BOUND, DATED, ahead_ms
 
@@ -28,9 +28,18 @@ COMPACT = {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"}
 
 
 def names_of(use_case: UseCase, settings: Settings) -> dict[str, str]:
-    """Kind → topic name, with the prefix of the settings."""
+    """Return kind → topic name, with the prefix of the settings."""
     return topic_names(
         use_case.name, prefix=settings.riverrun_topic_prefix, adopted=use_case.topics
+    )
+
+
+def catalogue_of(use_case: UseCase, partitions: int) -> tuple[Topic, ...]:
+    """Return the topics of a use case that has so many partitions."""
+    return topics_of(
+        shared=use_case.is_shared(partitions),
+        sources=bool(use_case.sources),
+        schemas=use_case.prediction_format != "json",
     )
 
 
@@ -46,13 +55,12 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
         await admin.start()
         counts = await _partitions(admin, names)
         partitions = counts.get("events", use_case.partitions)
-        _check(use_case, names, counts, partitions)
-        shared = SHARED_CATALOGUE if use_case.is_shared(partitions) else ()
-        sources = SOURCE_CATALOGUE if use_case.sources else ()
-        missing = [topic for topic in (*CATALOGUE, *shared, *sources) if topic.kind not in counts]
+        _check(names, counts, partitions)
+        topics = catalogue_of(use_case, partitions)
+        missing = [topic for topic in topics if topic.kind not in counts]
         if missing:
-            made = partitions, ahead_ms(use_case)
-            await _create(admin, names, missing, made, await _replicas(admin))
+            layout = partitions, ahead_ms(use_case)
+            await _create(admin, names, missing, layout, await _replicas(admin))
             await _led(admin, [names[topic.kind] for topic in missing])
         return partitions
     except (KafkaConnectionError, OSError, TimeoutError) as error:
@@ -62,7 +70,7 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
 
 
 async def partitions_of(use_case: UseCase, settings: Settings) -> int:
-    """How many partitions the events topic has; raises `Unavailable` if it is not there."""
+    """Return how many partitions the events topic has; raises `Unavailable` if it is not there."""
     names = names_of(use_case, settings)
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:
@@ -90,9 +98,7 @@ async def _partitions(admin: Any, names: Mapping[str, str]) -> dict[str, int]:
     return {kind: count[name] for kind, name in names.items() if name in count}
 
 
-def _check(
-    use_case: UseCase, names: Mapping[str, str], counts: Mapping[str, int], partitions: int
-) -> None:
+def _check(names: Mapping[str, str], counts: Mapping[str, int], partitions: int) -> None:
     wrong = [
         f"{names[topic.kind]} has {counts[topic.kind]}"
         for topic in CATALOGUE
@@ -115,11 +121,11 @@ async def _create(
     admin: Any,
     names: Mapping[str, str],
     missing: list[Topic],
-    made: tuple[int, int | None],
+    layout: tuple[int, int | None],
     replicas: int,
 ) -> None:
-    """`made`: with how many partitions, and how far ahead of the broker records may be dated."""
-    partitions, ahead = made
+    """Create topics of a `layout`: how many partitions, how far ahead records may be dated."""
+    partitions, ahead = layout
     new = [
         NewTopic(
             names[topic.kind],

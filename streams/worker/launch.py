@@ -18,6 +18,7 @@ from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.kafka.clock_check import skewed
+from streams.registry.prediction_schemas import announce, encoders_of
 from streams.registry.schema_registry import registry_of
 from streams.replay import definition_topic
 from streams.replay.definition_change import Eras, explained
@@ -59,6 +60,7 @@ async def _prepared(loaded: LoadedUseCase, settings: Settings) -> int:
     for finding in await unbounded_of([names[kind] for kind in DATED], settings):
         log.warning("%s", finding)
     await refuse_another(loaded, settings, partitions)
+    await announce(loaded.use_case, names, settings)
     if text := skewed(await definition_topic.publish(loaded, settings)):
         log.warning("%s", text)
     return partitions
@@ -95,13 +97,14 @@ def operate(
 
     bound_pauses()
     group = group_of(loaded, settings)
+    names = topic_admin.names_of(use_case, settings)
     shared = use_case.is_shared(partitions)
     store = store_of(loaded, settings, fresh) if settings.redis_url is not None else None
     config = WorkerConfig(
         factory=fresh,
         store=store,
         on_stopped=None if store is None else store.close,
-        roll=Eras(loaded, settings, topic_admin.names_of(use_case, settings), partitions).roll,
+        roll=Eras(loaded, settings, names, partitions).roll,
         skip_after=use_case.skip_after,
         shown_name=shown_name(loaded, settings),
         partitions=partitions,
@@ -111,7 +114,8 @@ def operate(
         flaw=versions.flaw if shared else None,
         relay=relay_of(loaded, settings, partitions),
         client=settings.kafka_client(),
-        topics=topic_admin.names_of(loaded.use_case, settings),
+        encoders=asyncio.run(encoders_of(use_case, names, settings)),
+        topics=names,
         group_id=group,
         claimed=member,
         compression=COMPRESSION,

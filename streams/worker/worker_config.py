@@ -13,7 +13,7 @@ from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.config.naming import transactional_id
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
-from streams.partition.ports import FreshStore, Pace, PartitionTask, SnapshotStore, Wiring
+from streams.partition.ports import FreshStore, Pace, RunnableTask, SnapshotStore, Wiring
 from streams.replay.journal_fold import rolled
 from streams.replay.kafka_log import KafkaLog
 from streams.sources.relay_plan import RelayPlan
@@ -47,11 +47,12 @@ class WorkerConfig:
         learner: The learner's inputs; None: commands and examples.
         flaw: Says why a version of a shared model cannot be used; None where it can.
         relay: Of the use case's sources.
+        encoders: Kind → what makes of an output the one that is written.
 
     The other fields are those of `streams.partition.ports.Wiring`.
     """
 
-    factory: Callable[[int], PartitionTask]
+    factory: Callable[[int], RunnableTask]
     client: Mapping[str, Any]
     topics: Mapping[str, str]
     group_id: str
@@ -77,6 +78,7 @@ class WorkerConfig:
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     flaw: Callable[[Any], str | None] | None = None
     relay: RelayPlan | None = None
+    encoders: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     def wiring(self) -> Wiring:
         """Return what each partition's runner is given."""
@@ -96,6 +98,7 @@ class WorkerConfig:
                 topics=self.topics,
                 limits=limits,
                 compression=self.compression,
+                encoders=self.encoders,
             ),
             pace=self.pace,
             shorten=self.shorten,

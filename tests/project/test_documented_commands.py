@@ -54,6 +54,7 @@ RUN = [
     words
     for words in commands()
     if name_of(words) in ALONE and len(words) > 1 and not set(words) & set(LONG)
+    if words[0] != "profile" or "visits.csv" in words  # of a topic, it needs servers
 ]
 
 

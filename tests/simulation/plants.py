@@ -110,10 +110,10 @@ class _ForgetsParkedInCore(Mortal):
 
 
 class _CommitsAgainUnseen(Recovery):
-    async def _settled(self, kept: KeptState, sealed: bytes, last: Any, reader: Any) -> Any:
+    async def _settled(self, kept_state: KeptState, sealed: bytes, last: Any, reader: Any) -> Any:
         # The journal is not asked whether the batch in doubt is there.
-        await self._commit(kept.outputs, sealed)
-        self.kept = KeptState(kept.task)
+        await self._commit(kept_state.outputs, sealed)
+        self.kept_state = KeptState(kept_state.task)
         return Entry.decode(sealed)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from schemas.errors import ConfigError
+from models.validation import Lines
+from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
 from streams.cli.shared.recording_options import RecordingOptions
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.lookup_files import LookupFile
-from streams.config.use_case_loader import find, load
+from streams.config.settings import Settings
+from streams.config.use_case_loader import LoadedUseCase, find, load
 from streams.recordings import Recording
+from streams.topics.topic_admin import names_of
 
 
 @spread_options
@@ -43,6 +47,7 @@ def check(
 
         talk.print("Running it, and building its models under three hash seeds …")
         examined, use_case = examine(loaded, recorded), loaded.use_case.name
+        _compare_registered(loaded, examined)
     except ConfigError as error:
         examined, use_case = Examined([error]), path.stem
     if json:
@@ -54,6 +59,30 @@ def check(
         _show(examined, path)
     if examined.mistakes:
         raise typer.Exit(5)
+
+
+def _compare_registered(loaded: LoadedUseCase, examined: Any) -> None:
+    """Add what a Schema Registry has against the schema of the predictions."""
+    from streams.registry.prediction_schemas import NO_REGISTRY, misfit
+    from streams.registry.schema_registry import registry_of
+
+    use_case = loaded.use_case
+    if examined.mistakes or use_case.prediction_format == "json":
+        return
+    settings = Settings.load()
+    registry = registry_of(settings)
+    if registry is None:
+        examined.warnings.append(NO_REGISTRY)
+        return
+    try:
+        reason = asyncio.run(misfit(use_case, names_of(use_case, settings), registry))
+    except Unavailable as error:
+        examined.warnings.append(f"Its predictions' schema was not compared: {error}")
+        return
+    if reason is not None:
+        why, _, hint = reason.partition(". ")
+        line = Lines(loaded.source).of("prediction_format")
+        examined.mistakes.append(ConfigError(f"{why}.", hint=hint, line=line))
 
 
 def _as_data(examined: Any) -> dict[str, Any]:
@@ -74,7 +103,9 @@ def _show(examined: Any, path: Path) -> None:
     for warning in examined.warnings:
         talk.print(f"Note: {warning}", style="yellow")
     if examined.mistakes:
-        table = Table("line", "what is wrong", "how to fix it", box=None, title_justify="left")
+        table = TerminalTable(
+            "line", "what is wrong", "how to fix it", box=None, title_justify="left"
+        )
         for mistake in examined.mistakes:
             line = str(mistake.line) if mistake.line else ""
             table.add_row(line, mistake.reason, mistake.hint)

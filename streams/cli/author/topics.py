@@ -8,9 +8,9 @@ import typer
 
 from models.values.durations import spoken
 from schemas.asyncapi import Subject
-from schemas.topics import topic_names
+from schemas.topics import Topic, topic_names
 from streams.cli.shared.options import AsJson, Prefix
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 
@@ -29,7 +29,7 @@ def topics(usecase: OptionalUseCase = None, prefix: Prefix = None, json: AsJson 
     if json:
         as_json(rows)
         return
-    table = Table("topic", "", "value", "key", "partitions", "kept", "about", box=None)
+    table = TerminalTable("topic", "", "value", "key", "partitions", "kept", "about", box=None)
     for row in rows:
         table.add_row(
             row["topic"],
@@ -61,6 +61,8 @@ def contract_subject(usecase: str | None, prefix: str | None) -> Subject:
         owner=use_case.owner,
         shared=use_case.is_shared(use_case.partitions),
         sources=bool(use_case.sources),
+        kind=use_case.kind,
+        prediction_format=use_case.prediction_format,
     )
 
 
@@ -71,9 +73,7 @@ def _rows(subject: Subject) -> list[dict[str, Any]]:
             "kind": topic.kind,
             "topic": names[topic.kind],
             "direction": topic.direction,
-            "value": "event or outcome"
-            if topic.kind == "history"
-            else subject.record(topic).__name__,
+            "value": "event or outcome" if topic.kind == "history" else _value(subject, topic),
             "key": topic.key,
             "partitions": subject.partitions if topic.partitioned else 1,
             "retention_ms": topic.retention_ms,
@@ -82,6 +82,14 @@ def _rows(subject: Subject) -> list[dict[str, Any]]:
         }
         for topic in subject.topics
     ]
+
+
+def _value(subject: Subject, topic: Topic) -> str:
+    """Return the record's name, and its format where that is not JSON."""
+    name = subject.record(topic).__name__
+    if topic.kind != "predictions" or subject.prediction_format == "json":
+        return name
+    return f"{name} ({subject.prediction_format})"
 
 
 def _retention(row: dict[str, Any]) -> str:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli.shared.options import AsJson, Prefix, Trust, UseCaseName, trusted_sources
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import DIFFERENT, UNPROVABLE, as_json, data, talk
 from streams.config.process_env import reexec_if_unsafe
 from streams.config.settings import Settings
-from streams.config.use_case_loader import load
+from streams.config.use_case_loader import LoadedUseCase, load
 from streams.embedded.discovery import running
 from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:
     from streams.replay.verify import Verified
+    from streams.sources.relay_proof import ProvedRelay
 
 SAMPLE = 100
 
@@ -40,7 +43,8 @@ def verify(
 ) -> None:
     """Derive predictions again from the log, in a fresh process without Redis, and compare.
 
-    Every field is compared to the last bit. Records on `features` and `examples` are not compared;
+    Every field is compared to the last bit. With --all, events and outcomes that a relay wrote are
+    derived from the topics of others, too. Records on `features` and `examples` are not compared;
     `riverrun features check` compares the features in Redis. Exit code 1 on any difference, the
     first of which is named with its journal position; 6 where it cannot be proved, since the
     definition, the log or the versions are not available any more.
@@ -53,7 +57,7 @@ def verify(
     from streams.replay.verify import Verifier  # River comes with it, which takes seconds
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
-    progress = Progress("journal entries derived")
+    progress = ProgressLine("journal entries derived")
     loaded = load(usecase)
     verifier = Verifier(
         settings,
@@ -71,18 +75,54 @@ def verify(
         work = verifier.sample(sample or SAMPLE, seed)
     verified = asyncio.run(work)
     progress.done()
+    relayed = _relayed(loaded, settings, trust) if everything else None
     if json:
-        as_json(_result(usecase, verified, None if everything or event_id else seed))
+        seed_drawn = None if everything or event_id else seed
+        as_json(_result(usecase, verified, seed_drawn, relayed))
     else:
         _print(verified)
-    if verified.different:
+        if relayed is not None:
+            _print_relayed(relayed)
+    if verified.different or (relayed and relayed.different):
         raise typer.Exit(DIFFERENT)
-    if not verified.proved:
+    if not verified.proved or (relayed and relayed.reasons):
         raise typer.Exit(UNPROVABLE)
 
 
-def _result(usecase: str, verified: Verified, seed: int | None) -> dict[str, Any]:
-    return {"use_case": usecase, "seed": seed, **verified.as_json()}
+def _relayed(
+    loaded: LoadedUseCase, settings: Settings, trust: list[Path] | None
+) -> ProvedRelay | None:
+    """Derive relayed records again; None where there are no sources."""
+    if not loaded.use_case.sources:
+        return None
+    from streams.sources.relay_proof import prove_relay
+
+    progress = ProgressLine("relay entries derived")
+    names, trusted = names_of(loaded.use_case, settings), trusted_sources(loaded, trust)
+    relayed = asyncio.run(prove_relay(settings, names, trusted=trusted, on_progress=progress))
+    progress.done()
+    return relayed
+
+
+def _result(
+    usecase: str, verified: Verified, seed: int | None, relayed: ProvedRelay | None
+) -> dict[str, Any]:
+    result = {"use_case": usecase, "seed": seed, **verified.as_json()}
+    if relayed is None:
+        return result
+    proved = result["proved"] and not (relayed.different or relayed.reasons)
+    return result | {"proved": proved, "relayed": asdict(relayed)}
+
+
+def _print_relayed(relayed: ProvedRelay) -> None:
+    data.print(
+        f"relayed  checked {relayed.checked:,}  different {relayed.different:,}  "
+        f"cannot prove {relayed.unproven:,}"
+    )
+    if relayed.first is not None:
+        data.print(f"first difference: {relayed.first}", style="red")
+    for reason in relayed.reasons:
+        talk.print(f"cannot prove: {reason}", style="yellow")
 
 
 def _print(verified: Verified) -> None:

@@ -19,7 +19,7 @@ from rich.live import Live
 from schemas.errors import RiverrunError
 from streams.cli.run.ops import has_display
 from streams.cli.shared.options import AsJson
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.project_dir import make_home
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
@@ -83,7 +83,7 @@ def demo(
         addresses.append(address)
         _opened(address)
 
-    log = Log(make_home(settings.home) / LOG_FILE)
+    log = DemoLog(make_home(settings.home) / LOG_FILE)
     with (
         log.shown_on_failure(),
         page_beside(loaded, settings, on_address, log.write) if page else nullcontext() as beside,
@@ -126,7 +126,7 @@ def _stay(crew: Workers, count: int, page: Any, addresses: list[str]) -> None:
         crew.stop()
 
 
-class Log:
+class DemoLog:
     """The file with what workers and page write on stderr, for finding the cause of a failure."""
 
     def __init__(self, path: Path) -> None:
@@ -204,8 +204,8 @@ class Screen:
         return rows
 
 
-def _table(rows: list[tuple[str, str]]) -> Table:
-    table = Table(box=None, show_header=False)
+def _table(rows: list[tuple[str, str]]) -> TerminalTable:
+    table = TerminalTable(box=None, show_header=False)
     for name, value in rows:
         table.add_row(name, value)
     return table

@@ -12,7 +12,7 @@ from models.spec.use_case import UseCase
 from streams.cli.shared.option_groups import OptionGroup
 from streams.cli.shared.terminal import talk
 from streams.config.settings import Settings
-from streams.recordings import Format, Recording, Report, TopicReader, recording_of
+from streams.recordings import FileFormat, Recording, Report, TopicReader, recording_of
 from streams.registry.known_schemas import schemas_of
 
 Outcomes = Annotated[
@@ -53,9 +53,9 @@ class FormatOptions(OptionGroup):
     ] = None
 
     @property
-    def format(self) -> Format:
+    def format(self) -> FileFormat:
         """Return the format for readers; raise `ConfigError` on an unknown decimal sign."""
-        return Format(self.encoding, self.delimiter, self.decimal, self.zone, self.time_format)
+        return FileFormat(self.encoding, self.delimiter, self.decimal, self.zone, self.time_format)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def open_recording(
     sources: Sequence[str] | None,
     outcomes: Sequence[str] | None,
     limit: int | None = None,
-    format: Format | None = None,
+    format: FileFormat | None = None,
     settings: Settings | None = None,
     *,
     sort_topics: bool = False,

@@ -13,14 +13,14 @@ from time import time
 
 import orjson
 
-from models.metrics.targets import Held, judged
+from models.metrics.targets import TargetStatus, judged
 from models.spec.problem_types import BETTER
 from models.spec.use_case import UseCase
 from streams.monitor.store import aggregation
 from streams.monitor.store.aggregation import Windows
 from streams.monitor.store.event_queries import alerts, definitions, muted, states
 from streams.monitor.store.row_mapping import WHOLE, evidence_table, group_name, metrics_table
-from streams.monitor.store.store import Source
+from streams.monitor.store.store import MetricsSource
 from streams.monitor.store.view_models import (
     RECENT,
     ClosedBlock,
@@ -40,7 +40,7 @@ class Board:
 
     use_case: UseCase
     count: int
-    source: Source
+    source: MetricsSource
 
 
 async def quality(
@@ -78,12 +78,9 @@ async def quality(
     )
 
 
-async def closed_blocks(
-    board: Board, *, segment: str | None = None, slice: str | None = None
-) -> tuple[ClosedBlock, ...]:
-    """Return the KPI of each closed block of one group, oldest first."""
-    group = group_name(segment, slice)
-    names = [evidence_table(number, group) for number in range(board.count)]
+async def closed_blocks(board: Board) -> tuple[ClosedBlock, ...]:
+    """Return the KPI of each closed block over all predictions, oldest first."""
+    names = [evidence_table(number, WHOLE) for number in range(board.count)]
     sign = 1.0 if board.use_case.kpi.better == "higher" else -1.0
     return aggregation.closed_blocks(await board.source.tables(names), sign)
 
@@ -126,6 +123,7 @@ async def overview(board: Board, now_s: float | None = None) -> Overview:
         definition=defined[-1].definition if defined else None,
         alerts=await alerts(board.source, open_only=True),
         muted=await muted(board.source, time() if now_s is None else now_s),
+        level=use_case.interval if use_case.kind == "regression" else None,
     )
 
 
@@ -218,7 +216,7 @@ def _group(
 
 def _targets(
     use_case: UseCase, cells: dict[str, aggregation.Cell], freshness_s: float | None
-) -> list[Held]:
+) -> list[TargetStatus]:
     served = cells.get("served")
     if served is None:
         return judged(use_case, {}, freshness_s=freshness_s)

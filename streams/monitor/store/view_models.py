@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from models.metrics.targets import Held
+from models.metrics.targets import TargetStatus
 
 RECENT = 7
 """Windows of the overview and the targets."""
@@ -142,7 +142,7 @@ class DelayPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StateChange:
     """A lifecycle record; the same change in several partitions is one."""
 
     time: str
@@ -315,7 +315,7 @@ class Overview:
     `state`: live, recovering, degraded (a partition has no owner or waits), stopped, unknown (no
     status can be read). `served` and `baseline` are over the newest `windows` windows; `champion`
     is None where partitions differ. `alerts` are the open ones, the most severe first; `muted` is
-    set while they are not sent.
+    set while they are not sent. `level` is the declared share of outcomes in intervals of numbers.
     """
 
     use_case: str
@@ -334,15 +334,16 @@ class Overview:
     served: Score | None
     baseline: Score | None
     kpi_gain: float | None
-    targets: tuple[Held, ...]
+    targets: tuple[TargetStatus, ...]
     champion: str | None
     champions: dict[str, tuple[int, ...]]
     frozen: bool
     definition: str | None
     alerts: tuple[AlertRow, ...]
     muted: Mute | None = None
+    level: float | None = None
 
-    def undecided(self, target: Held) -> bool:
+    def undecided(self, target: TargetStatus) -> bool:
         """Return whether chance or the first windows may explain a target's result.
 
         Models warm up in the first windows. Freshness is a fact of the moment.

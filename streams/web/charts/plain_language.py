@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import filterfalse
 from typing import Any
 
-from models.metrics.targets import Held
+from models.metrics.targets import TargetStatus
+from models.stats.adaptive_conformal import coverage_doubt
 from streams.monitor.store.view_models import RECENT, AlertRow, Overview
 from streams.web.render.formatting import money, number, percent
 from streams.web.state.page_model import Case
@@ -60,7 +61,14 @@ def _by_evidence(case: Case, standing: Mapping[str, Any]) -> PlainVerdict:
     if standing["missing"]:
         evidence += f", {number(standing['missing'])} missing"
     more = f"{evidence}. Not promised here: {doubt}." if doubt else f"{evidence}."
-    return PlainVerdict(kind, word, sentence, more)
+    return PlainVerdict(kind, word, sentence, more + assumption_text(standing))
+
+
+def assumption_text(standing: Mapping[str, Any]) -> str:
+    """Return what a verdict takes for granted, as a further sentence; nothing without a verdict."""
+    assumes = standing.get("assumes")  # what an older riverrun wrote does not say it
+    decided = standing["verdict"] != "undecided"
+    return f" It assumes {assumes}." if assumes and decided else ""
 
 
 def confidence_text(case: Case, standing: Mapping[str, Any]) -> str:
@@ -120,6 +128,10 @@ def _doubts(overview: Overview) -> list[str]:
         doubts.append(f"{overview.partitions_live} of {overview.partitions} partitions are live.")
     elif overview.state == "recovering":
         doubts.append("It is recovering after a start.")
+    served = overview.served
+    if served is not None and served.coverage is not None and overview.level is not None:
+        doubt = coverage_doubt(served.coverage, served.intervals, overview.level)
+        doubts += [f"{doubt}."] if doubt else []
     doubts += map(_sentence, filterfalse(_is_followed, group_alerts(overview.alerts)))
     alerted = {alert.subject for alert in overview.alerts if alert.rule in TARGET_RULES}
     for target in overview.targets:
@@ -146,7 +158,7 @@ def _changed(overview: Overview) -> str:
     return f"Changed: {', '.join(subjects[:2])}{more}." if subjects else ""
 
 
-def _beyond(target: Held) -> str:
+def _beyond(target: TargetStatus) -> str:
     return f"T{target.measured()[1:]}."
 
 

@@ -33,14 +33,17 @@ SEND_S_MAX = 30.0
 """A browser that takes no data for so long is disconnected."""
 
 
+FRESH_S = REFRESH_S * 0.8
+"""Age up to which an answer is given to others, too."""
+
+
 class SharedAnswers:
     """Recent answers, shared by equal requests.
 
     Memory: one answer for each request of the last second.
     """
 
-    def __init__(self, fresh_s: float = REFRESH_S * 0.8) -> None:
-        self._fresh_s = fresh_s
+    def __init__(self) -> None:
         self._answers: dict[Any, tuple[float, asyncio.Task[Any]]] = {}
 
     async def get(self, key: Any, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -49,7 +52,7 @@ class SharedAnswers:
         self._answers = {
             key: (at, task)
             for key, (at, task) in self._answers.items()
-            if now - at < self._fresh_s or not task.done()
+            if now - at < FRESH_S or not task.done()
         }
         if key not in self._answers:
             task: asyncio.Task[Any] = asyncio.ensure_future(work())

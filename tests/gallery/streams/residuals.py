@@ -83,11 +83,13 @@ def moved(
     return rng.normal(size=shape) + level(np.linspace(0.0, 1.0, shape[1]))
 
 
-def segmented(count: int, rng: np.random.Generator, runs: int, length: int) -> Residuals:
+def segmented(
+    count: int, rng: np.random.Generator, runs: int, length: int, late: int = 0
+) -> Residuals:
     """Draw residuals of segments whose spreads range over a factor of 50."""
     segment = rng.integers(0, count, size=(runs, length))
     spread = np.exp(math.log(50.0) * segment / max(1, count - 1))
-    return Residuals(rng.normal(size=(runs, length)) * spread, segment)
+    return Residuals(rng.normal(size=(runs, length)) * spread, segment, late)
 
 
 def _waves(t: Floats) -> Floats:
@@ -124,17 +126,20 @@ _ABRUPT: dict[str, Draw] = {
     "residuals: level + 5 sd and back": partial(moved, lambda t: 5.0 * (abs(t - 0.5) < 0.17)),
 }
 LATE = 1_000
-_STABLE = ("i.i.d.", "Cauchy", "lognormal", "AR(.9)", "GARCH", "70% exactly 0", "constant bias")
 STREAMS = [
     *(
+        Stream(f"{name}, {LATE:,} late", "late labels", Residuals, of(draw, LATE), {"late": LATE})
+        for name, draw in (_DRAWS | _ABRUPT).items()
+    ),
+    *(
         Stream(
-            f"residuals: {name}, {LATE:,} late",
+            f"residuals: {count} segments, {LATE:,} late",
             "late labels",
             Residuals,
-            of(_DRAWS[f"residuals: {name}"], LATE),
+            partial(segmented, count, late=LATE),
             {"late": LATE},
         )
-        for name in _STABLE
+        for count in (2, 50)
     ),
     *(Stream(name, "residuals", Residuals, of(draw)) for name, draw in _DRAWS.items()),
     Stream("residuals: 2 segments", "residuals", Residuals, partial(segmented, 2)),

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from streams.embedded import Endpoints
 from tests.support.loop import Loop, Row, parcels
@@ -101,7 +102,8 @@ async def test_foreign_topics_are_answered_once_through_kills(adopted: Adopted) 
         ("source", "malformed")
     ]
     proof = adopted.loop.run("verify", str(adopted.loop.file), "--all", "--json")
-    assert (proof["checked"], proof["different"]) == (COUNT, 0)
+    assert (proof["checked"], proof["different"], proof["proved"]) == (COUNT, 0, True)
+    assert (proof["relayed"]["checked"], proof["relayed"]["different"]) == (2 * COUNT, 0)
 
 
 @pytest.mark.parametrize("adopted", [{"by": 'by="event_id"'}], indirect=True)
@@ -112,3 +114,40 @@ async def test_outcomes_find_their_events_by_id_through_kills(adopted: Adopted) 
     await killed_twice(adopted, early + [row for row in rows if row not in early])
     await all_once(adopted.loop, COUNT)
     assert await adopted.loop.values("dead-letter") == []
+    proof = adopted.loop.run("verify", str(adopted.loop.file), "--all", "--json")
+    assert (proof["relayed"]["checked"], proof["proved"]) == (2 * COUNT, True)
+
+
+@pytest.mark.parametrize("adopted", [{}, {"by": 'by="event_id"'}], indirect=True)
+async def test_relayed_records_are_proved_from_the_topics_of_others(adopted: Adopted) -> None:
+    """Each is derived again; `explain` names its origin; what a topic of others no longer has is
+    not proved, and a record that nothing there gives is a difference.
+    """
+    loop, rows = adopted.loop, parcels(60)
+    await asyncio.to_thread(adopted.producer.publish, rows)
+    loop.start()
+    await loop.wait_for("examples", [f"p{n}" for n in range(60)])
+    loop.stop()
+    proof = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (proof["relayed"]["checked"], proof["proved"]) == (120, True)
+    event = (await loop.records("events"))[-1]
+    origin = dict(event.headers)["riverrun_source"].decode()
+    event_id = orjson.loads(event.value)["event_id"]
+    life = loop.run("explain", str(loop.file), event_id, "--json", "--brief")
+    source = life["event"]["source"]
+    assert f"{source['topic']}/{source['partition']}/{source['offset']}" == origin
+    assert source["kept"]
+
+    await asyncio.to_thread(adopted.producer.expire, 3)
+    proof = loop.run("verify", str(loop.file), "--all", "--json", code=6)
+    relayed = proof["relayed"]
+    assert (relayed["different"], proof["proved"]) == (0, False)
+    assert relayed["checked"] + relayed["unproven"] == 120
+    assert relayed["unproven"] >= 15
+    assert any("is kept from offset 3 on" in reason for reason in relayed["reasons"])
+
+    async with AIOKafkaProducer(bootstrap_servers=adopted.servers) as forger:
+        where = {"partition": event.partition, "headers": list(event.headers)}
+        await forger.send_and_wait(event.topic, event.value, event.key, **where)
+    proof = loop.run("verify", str(loop.file), "--all", "--json", code=1)
+    assert "gives this record" in proof["relayed"]["first"]

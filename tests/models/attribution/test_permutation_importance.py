@@ -6,7 +6,12 @@ import pytest
 from river import compose, feature_extraction, linear_model, neighbors, preprocessing, tree
 
 from models.attribution.contributions import LEAF, Means, explain, explained, inputs
-from models.attribution.permutation_importance import PermutationImportance, abs_error
+from models.attribution.permutation_importance import PermutationImportance
+
+
+def abs_error(label, prediction):
+    """The loss: the absolute error."""
+    return abs(label - prediction)
 
 
 def features(rng):

@@ -6,13 +6,15 @@ import orjson
 import pytest
 
 from models.replay.backtest import Backtest
-from models.replay.learning_curve import Sample, curve, drawn, sampled
+from models.replay.learning_curve import CurveSample, curve, drawn, sampled
 from models.worth.settled_blocks import SettledBlocks
 from streams.config.use_case_loader import load
 from streams.offline.evidence import samples
 from streams.recordings import recording_of
+from tests.models.task.test_folded_labels import CORRECTABLE
 from tests.models.worth.test_worth import case, evidence
 from tests.support.commands import Command
+from tests.support.one_partition import delivery, order
 
 
 def test_samples_are_nested_and_as_large_as_they_say() -> None:
@@ -45,7 +47,26 @@ def test_what_is_outside_the_sample_is_scored_and_not_learnt() -> None:
     assert few.counts["learnt"] == learnt < due.counts["learnt"]
 
 
-def told(gains: dict[float, float], days: int = 60) -> list[Sample]:
+def test_a_folded_label_and_its_corrections_are_left_out_alike() -> None:
+    """Every label and correction is scored; learnt are those of events in the sample."""
+    runs = [Backtest(CORRECTABLE, 1, "abc", sampled(share)) for share in (1.0, 0.4)]
+    ids = [f"e{n}" for n in range(50)]
+    for run in runs:
+        for n, event_id in enumerate(ids):
+            run.feed("event", order(event_id, n))
+            run.feed("outcome", delivery(event_id, n + 1, 2.0, outcome_id="o"))
+        run.feed("event", order("last", 1_000))
+        for event_id in ids:
+            run.feed("outcome", delivery(event_id, 1_001, 5.0, outcome_id="o"))
+    full, few = (run.tasks[0] for run in runs)
+    assert full.tally.total().outcomes == few.tally.total().outcomes == 50
+    assert full.counts["corrected"] == few.counts["corrected"] == 50
+    learnt = 2 * sum(drawn(event_id) < 0.4 for event_id in ids)
+    assert few.roster.pooled["linear"].trained_on == learnt
+    assert full.roster.pooled["linear"].trained_on == 100
+
+
+def told(gains: dict[float, float], days: int = 60) -> list[CurveSample]:
     """Runs whose served KPI is 10 minus the gain, with the same noise on each day."""
     found = []
     for share, gain in gains.items():
@@ -53,7 +74,7 @@ def told(gains: dict[float, float], days: int = 60) -> list[Sample]:
         for day in range(days):
             served = 10.0 - gain + 0.3 * (-1) ** day + 0.2 * gain * (day % 3 - 1)
             settled.add(evidence(day, kpi={"served": 400 * served}))
-        found.append(Sample(share, round(share * 24_000), settled))
+        found.append(CurveSample(share, round(share * 24_000), settled))
     return found
 
 
@@ -89,7 +110,7 @@ def test_runs_that_scored_different_events_are_not_compared() -> None:
     for day in range(60):
         other.add(evidence(day, n=399))
     with pytest.raises(ValueError, match="different events"):
-        curve(case(), [Sample(0.5, 1, other), *short])
+        curve(case(), [CurveSample(0.5, 1, other), *short])
 
 
 @pytest.mark.slow

@@ -2,10 +2,12 @@ import math
 import pickle
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from river import datasets, dummy, linear_model, preprocessing, stats, tree
+from scipy.signal import lfilter
 
 from models.stats.adaptive_conformal import IntervalTracker, SetTracker
 
@@ -15,7 +17,7 @@ def held(tracker, stream, delay=200):
     waiting, out = [], []
     for predicted, label, segment in stream:
         bounds = tracker.interval(predicted, segment)
-        waiting.append((predicted, label, segment))
+        waiting.append((predicted, label, segment, tracker.labels))
         if bounds is not None:
             out.append((bounds.lower <= label <= bounds.upper, segment))
         if len(waiting) > delay:
@@ -189,6 +191,15 @@ def test_short_streams_are_covered_from_the_first_label_on(name, model):
             within += bounds.lower <= label <= bounds.upper
         tracker.update(predicted, label)
     assert 0.88 <= within / intervals <= 0.92
+
+
+@pytest.mark.parametrize("late", [300, 1_000])
+def test_intervals_of_labels_that_come_late_are_covered_as_declared(late: int):
+    """AR(.9) residuals: steps that follow what is over when a label comes would cover 87 %."""
+    rng = np.random.default_rng(4)
+    residuals = lfilter([math.sqrt(0.19)], [1.0, -0.9], rng.normal(size=40_000)).tolist()
+    rows = [(0.0, residual, None) for residual in residuals]
+    assert 0.88 <= share(held(IntervalTracker(0.9), rows, delay=late)) <= 0.92
 
 
 def test_fifty_segments_of_different_spread_are_covered_from_the_start():

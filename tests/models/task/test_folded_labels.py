@@ -314,17 +314,6 @@ def test_an_outcome_of_which_nothing_can_be_made_is_refused_as_it_comes() -> Non
         ({"label": LabelFold("count", until=UNTIL, id="number")}, "not a field of Sale"),
         ({"label": LabelFold("count", until=UNTIL, limit=0)}, "limit=0 outcomes"),
         ({"label": LabelFold(lambda e: 1.0, until=UNTIL)}, "given (event, outcomes)"),
-        ({"plausible": (0, 1)}, "not held back"),
-        ({"horizon": hours(1), "learning": "shared", "partitions": 2}, "cannot learn corrections"),
-        (
-            {
-                "horizon": hours(1),
-                "features": {
-                    "w": over_outcomes(by="shop", half_life=60).mean(lambda e, o, x: 1.0, empty=0.0)
-                },
-            },
-            "cannot take back",
-        ),
     ],
 )
 def test_check_says_what_does_not_go_with_a_fold(changes: dict[str, Any], message: str) -> None:

@@ -19,7 +19,6 @@ from models.inputs.decoder import MODELS, PlainRecord
 from models.replay.backtest import Backtest, run
 from models.serving.model_slot import ModelSlot
 from models.spec.use_case import Freshness, UseCase
-from models.task.checkpoint import parts_of, take_parts
 from models.task.learner_task import LEARNER
 from models.training.model_structure import size_of
 from models.training.schedule import VersionSchedule
@@ -199,24 +198,6 @@ def test_partitions_and_learner_cut_anywhere_go_on_as_if_they_had_not_been(
     restored.run(turns[cut:])
     for number in whole.tasks:
         assert [o[:3] for o in restored.outputs[number]] == [o[:3] for o in whole.outputs[number]]
-
-
-def test_a_snapshot_may_leave_the_states_out_and_get_them_from_the_topic():
-    """Then the versions are named, and answered by once their headers are given."""
-    backtest = Backtest(PAGES, 4, "d")
-    recorded = list(PHISHING.recorded())  # type: ignore[misc]
-    for kind, fields in recorded[:900]:
-        backtest.feed(kind, fields)
-    task = next(task for task in backtest.tasks.values() if task.counts["events"])
-    shared = task.shared
-    assert shared is not None
-    fresh = task.anew()
-    assert fresh.shared is not None
-    take_parts(fresh, parts_of(task) | {"shared": shared.state(whole=False)}, task.ledger.entries)
-    assert [ref.name for ref in fresh.shared.missing] == ["logistic", "bayes"]
-    for ref in fresh.shared.missing:
-        fresh.shared.provide(ref.name, shared.versions[ref.name].headers or ())
-    assert fresh.shared.versions == shared.versions
 
 
 # What is decided once.

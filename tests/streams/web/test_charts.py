@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models.metrics.targets import Held
+from models.metrics.targets import TargetStatus
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.monitor.store.view_models import AlertRow, Overview, Restart, Score
@@ -125,6 +125,15 @@ def test_a_verdict_that_is_not_promised_says_why() -> None:
     assert (undecided.word, undecided.more) == ("Undecided", found.more)
 
 
+def test_a_verdict_says_what_it_assumes() -> None:
+    """Beside a verdict; where there is none yet, nothing is assumed."""
+    assumed = {"assumes": "that no large loss is rare"}
+    found = worth(CASE, told(), {**STANDING, **assumed})
+    assert found.more.endswith(" It assumes that no large loss is rare.")
+    undecided = worth(CASE, told(), {**STANDING, **assumed, "verdict": "undecided"})
+    assert "assumes" not in undecided.more
+
+
 def test_worth_without_evidence_says_that_it_is_early() -> None:
     """Few outcomes: nothing; many without evidence: so far."""
     assert worth(CASE, told(served=score(kpi_n=20)), None).word == "Too early"
@@ -134,7 +143,7 @@ def test_worth_without_evidence_says_that_it_is_early() -> None:
 
 ALARM = AlertRow("a", "kpi", "served", "open", "alarm", "It costs more.", "riverrun …", "", None)
 
-MISSED = Held("mae", 11.5, "lower", "", 12.1, 2_000, False)
+MISSED = TargetStatus("mae", 11.5, "lower", "", 12.1, 2_000, False)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +168,26 @@ def test_trust_is_what_works_and_what_is_doubted(given: dict[str, Any], word: st
     nothing judged yet, within chance, or just begun: too early.
     """
     assert trust(told(**given)).word == word
+
+
+@pytest.mark.parametrize(
+    ("coverage", "intervals", "word"),
+    [
+        (0.88, 5_000, "Yes"),
+        (0.84, 900, "Yes"),
+        (0.84, 5_000, "With care"),
+        (0.96, 5_000, "With care"),
+    ],
+)
+def test_intervals_that_hold_another_share_are_doubted(
+    coverage: float, intervals: int, word: str
+) -> None:
+    """More than 5 points from what is declared over 1,000 outcomes: the page says both shares."""
+    found = trust(told(served=score(coverage=coverage, intervals=intervals), level=0.9))
+    assert found.word == word
+    assert ("lay in the interval that was issued, 90% are declared" in found.sentence) == (
+        word == "With care"
+    )
 
 
 def test_a_missed_target_is_doubted_once() -> None:

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from tests.support.loop import SOURCE, Row
 
@@ -70,6 +71,7 @@ class ForeignProducer:
         # Idempotent, so that what is tried again, as on topics that are new, keeps its order.
         settings = {"bootstrap.servers": servers, "enable.idempotence": True}
         self._producer = Producer(settings)
+        self._servers = servers
         self._prefix = prefix
         self._keyed = keyed
         self._depots: dict[str, str] = {}
@@ -86,6 +88,14 @@ class ForeignProducer:
     def junk(self, value: bytes) -> None:
         """Send what is no parcel."""
         self._producer.produce(self._prefix + SENT, value, "junk")
+
+    def expire(self, offset: int) -> None:
+        """Delete what was sent of each partition before an offset, as retention does."""
+        admin = AdminClient({"bootstrap.servers": self._servers})
+        topic, count = self._prefix + SENT, PARTITIONS[SENT]
+        deleted = admin.delete_records([TopicPartition(topic, n, offset) for n in range(count)])
+        for done in deleted.values():
+            done.result(30)
 
     def _value(self, kind: str, fields: Any) -> tuple[str, dict[str, Any]]:
         event_id = fields["event_id"]
