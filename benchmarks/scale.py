@@ -32,6 +32,7 @@ from models.inputs.json_bytes import encoded
 from models.spec.use_case import Kpi, Segments, UseCase
 from models.task.checkpoint import parts_of, take_parts
 from models.task.partition_task import PartitionTask
+from models.training.window_folds import WindowPool
 from models.values.durations import days
 from schemas.events import Event, Outcome
 from streams.config.gc_tuning import bound_pauses
@@ -93,9 +94,16 @@ class Stream:
     """Events at a steady pace, each answered after so many others; one partition."""
 
     def __init__(
-        self, case: UseCase, *, delay: int, segments: int = 0, pad: int = 0, keys: int = 1
+        self,
+        case: UseCase,
+        *,
+        delay: int,
+        segments: int = 0,
+        pad: int = 0,
+        keys: int = 1,
+        pool: WindowPool | None = None,
     ) -> None:
-        self.task = PartitionTask(case, partition=0, partitions=1, definition="scale")
+        self.task = PartitionTask(case, partition=0, partitions=1, definition="scale", pool=pool)
         self.delay = delay
         self.segments = segments
         self.keys = keys

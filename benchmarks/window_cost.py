@@ -2,7 +2,7 @@
 
 Called by `benchmarks.scale`. Ten features of a kind, and none, on the same events; the difference
 is divided by ten. Kinds that all partitions share are measured with the learner's batches coming
-back, for one partition and as on four: then a partition counts what the three others send, too.
+back, for one partition and for four of one process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import MODELS, PlainRecord
 from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
-from models.task.partition_task import PartitionTask
+from models.training.window_folds import WindowPool
 from models.values.local_time import local_hour
 
 COPIES = 10
@@ -82,14 +82,13 @@ def _cost_us(case: UseCase, partitions: int, events: int) -> float:
 
 
 class _Stream:
-    """One partition, and a learner that hears each of its entries as often as there are others."""
+    """Partitions of one process, and a learner that hears what each adds to shared windows."""
 
     def __init__(self, case: UseCase, partitions: int) -> None:
         from benchmarks.scale import Stream
 
-        self.source = Stream(case, delay=100, keys=KEYS)
-        self.task: PartitionTask = self.source.task
-        self.partitions = partitions
+        pool = WindowPool()
+        self.sources = [Stream(case, delay=100, keys=KEYS, pool=pool) for _ in range(partitions)]
         self.learner = LearnerTask(case, partitions=1, definition="scale")
         self.waiting: list[PlainRecord] = []
 
@@ -98,20 +97,22 @@ class _Stream:
         return [self._block() for _ in range(count)]
 
     def _block(self) -> float:
-        task, spent = self.task, 0.0
-        records = list(self.source._records(BLOCK))
-        for first in range(0, len(records), 60):
+        spent = 0.0
+        blocks = [(source.task, list(source._records(BLOCK))) for source in self.sources]
+        for first in range(0, len(blocks[0][1]), 60):
             updates, self.waiting = self.waiting, []
             outputs: list[Any] = []
-            began = time.process_time()
-            for update in updates:
-                task.apply(task.read(MODELS, update))
-            for index, record in records[first : first + 60]:
-                outputs += task.apply(task.read(index, record))
-            spent += time.process_time() - began
+            for task, records in blocks:
+                began = time.process_time()
+                for update in updates:
+                    task.apply(task.read(MODELS, update))
+                for index, record in records[first : first + 60]:
+                    outputs += task.apply(task.read(index, record))
+                spent += time.process_time() - began
             self._hear(outputs)
-        self.task.seal()
-        return spent / BLOCK * 1e6
+        for task, _ in blocks:
+            task.seal()
+        return spent / BLOCK / len(blocks) * 1e6
 
     def _hear(self, outputs: list[Any]) -> None:
         learner = self.learner
@@ -119,9 +120,8 @@ class _Stream:
             if output.kind != "window-entries":
                 continue
             index = learner.inputs.index(("window-entries", 0))
-            for _ in range(self.partitions):
-                record = PlainRecord("w", 0, learner.step, 10**13, None, output.value)
-                for update in learner.apply(learner.read(index, record)):
-                    if update.kind == "models" and orjson.loads(update.value).get("windows"):
-                        place = len(self.waiting)
-                        self.waiting.append(PlainRecord("m", 0, place, 10**13, None, update.value))
+            record = PlainRecord("w", 0, learner.step, 10**13, None, output.value)
+            for update in learner.apply(learner.read(index, record)):
+                if update.kind == "models" and orjson.loads(update.value).get("windows"):
+                    place = len(self.waiting)
+                    self.waiting.append(PlainRecord("m", 0, place, 10**13, None, update.value))

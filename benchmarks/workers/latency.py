@@ -97,12 +97,13 @@ class Bench:
 
     def cpu_s(self) -> float:
         """CPU seconds of the workers so far."""
-        spent = 0
-        for worker in self.workers:
-            text = Path(f"/proc/{worker.pid}/stat").read_text("utf-8")
-            fields = text.rsplit(")", 1)[1].split()
-            spent += int(fields[11]) + int(fields[12])
-        return spent / os.sysconf("SC_CLK_TCK")
+        return sum(self.cpus_s())
+
+    def cpus_s(self) -> list[float]:
+        """CPU seconds of each worker so far."""
+        stats = [Path(f"/proc/{worker.pid}/stat").read_text("utf-8") for worker in self.workers]
+        fields = [stat.rsplit(")", 1)[1].split() for stat in stats]
+        return [(int(of[11]) + int(of[12])) / os.sysconf("SC_CLK_TCK") for of in fields]
 
     def run(self, rate: float, seconds: float) -> str:
         """One row of the table."""

@@ -6,8 +6,9 @@
 model, without Kafka. `freshness`: live, at 1,000 events/s on 4 partitions, of each prediction that
 is read, how long before the oldest outcome was sent that its model had not learnt: so long it took
 at most to reach the partition's model. `throughput`: a backlog on embedded servers with 1 to 64
-partitions, own and shared models, from the first prediction to the last, by one and by two
-processes; all share one machine, so the broker's work and the sender's are in it.
+partitions, own and shared models, by one and by two processes. All share one machine, so the
+broker's work and the sender's are in events/s and not in CPU; "a core each" is what the busiest
+process would answer if nothing but CPU held it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from numbers import Number
@@ -28,18 +31,19 @@ from statistics import quantiles
 from typing import Any, NamedTuple
 
 import orjson
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from river import compose, forest, tree
 
 from benchmarks.peers.flights_models import MODELS
 from benchmarks.riverrun_flights import RIVERRUN_FLIGHTS
 from benchmarks.servers import servers
-from benchmarks.workers.latency import LIGHT, Bench
+from benchmarks.workers.latency import LIGHT, WARM_UP, Bench
 from models.inputs.decoder import PlainRecord
 from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
 from streams.config.settings import Settings
+from streams.embedded.ports import LOOPBACK, free_ports
 from streams.snapshots.version_transfer import packer
 from streams.topics import topic_admin
 from usecases.data import nycflights
@@ -57,6 +61,7 @@ FAMILIES: Mapping[str, Any] = {
     "Hoeffding tree": lambda: numbers() | tree.HoeffdingTreeRegressor(grace_period=200),
     "forest of 10": lambda: numbers() | forest.ARFRegressor(n_models=10, seed=1),
 }
+ALL_S_MAX = 300.0
 RATES = (10, 100, 1_000)
 """Outcomes a second."""
 
@@ -204,44 +209,113 @@ def freshness(settings: Settings, rate: float, seconds: float, use_case: str, wo
 
 
 class Backlog(Bench):
-    """Everything is sent before the first worker starts."""
+    """Workers that are ready and warm, then more events at once than they answer at once.
+
+    Each event and outcome has the time at which it is sent. CPU is counted until all is learnt.
+    """
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.ports = free_ports(self.count)
+        self.sums = {"event": 0, "outcome": 0}
 
     def run(self, rate: float, seconds: float) -> str:
-        """Return events a second; `rate` is how many events there are."""
+        """Return the figures of `rate` events as JSON: events/s, and each worker's CPU, µs."""
         count = int(rate)
         asyncio.run(topic_admin.ensure(self.use_case, self.settings))
-        places = range(self.use_case.partitions)
-        self._consumer.assign([TopicPartition(self.names["predictions"], n, 0) for n in places])
-        self._send(count)
-        self._producer.flush(60)
-        self.start()
-        first = last = 0.0
+        self.workers = [self.launch(port) for port in self.ports]
         try:
-            seen, deadline = 0, time.monotonic() + seconds
-            while seen < count and time.monotonic() < deadline:
-                record = self._consumer.poll(0.5)
-                if record is not None and record.error() is None:
-                    seen, last = seen + 1, time.perf_counter()
-                    first = first or last
-            return f"{seen / (last - first):,.0f}" if seen == count else f"only {seen:,}"
+            self._wait(self._is_spread, seconds)
+            self._send(WARM_UP)
+            self._wait(self._is_learnt, seconds)
+            rows = [next(self._rows) for _ in range(2 * count)]
+            before, began = self.cpus_s(), time.perf_counter()
+            sent = self.sums["event"]
+            self._send_rows(rows)
+            self._wait(self._is_answered, seconds)
+            took_s, answered = time.perf_counter() - began, self.sums["event"] - sent
+            self._wait(self._is_learnt, seconds)
+            spent = [b - a for a, b in zip(before, self.cpus_s(), strict=True)]
+            cpu_us = [cpu_s / answered * 1e6 for cpu_s in spent]
+            return orjson.dumps({"events_s": answered / took_s, "cpu_us": cpu_us}).decode()
         finally:
             self._consumer.close()
             self.stop()
 
+    def _send(self, events: int) -> None:
+        self._send_rows([next(self._rows) for _ in range(2 * events)])
 
-def throughput(settings: Settings, events: int) -> None:
-    """Print events a second by partitions, own and shared models, one and two processes."""
-    print(f"{'partitions':>10}{'models':>12}{'1 process':>12}{'2 processes':>12}")
-    for partitions in PARTITIONS:
+    def _send_rows(self, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        for kind, fields in rows:
+            self.sums[kind] += 1
+            name = fields["event_id"]
+            if kind == "event":
+                self._keys[name] = fields[self.use_case.key].encode()
+            now = {f"{kind}_time": datetime.now(UTC)}
+            topic = self.names[f"{kind}s"]
+            self._producer.produce(topic, orjson.dumps(dict(fields) | now), self._keys[name])
+            self._producer.poll(0)
+        self._producer.flush(60)
+
+    def _wait(self, over: Callable[[list[Any]], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not over([status_of(port) for port in self.ports]):
+            if time.monotonic() > deadline:
+                told = [status_of(port) for port in self.ports]
+                raise SystemExit(f"{over.__name__} did not come within {seconds:.0f} s: {told}")
+            time.sleep(0.1)
+
+    def _is_spread(self, workers: list[Any]) -> bool:
+        ready = all(worker is not None and worker["ready"] for worker in workers)
+        numbers = [len(worker["partitions"]) for worker in workers] if ready else []
+        return sum(numbers) == self.use_case.partitions and (
+            min(numbers) > 0 or len(workers) > self.use_case.partitions
+        )
+
+    def _is_answered(self, workers: list[Any]) -> bool:
+        return self._counted(workers, "events") >= self.sums["event"]
+
+    def _is_learnt(self, workers: list[Any]) -> bool:
+        learners = [worker["learner"]["runner"] for worker in workers if "learner" in worker]
+        learnt = sum(runner["counts"]["learnt"] for runner in learners if runner is not None)
+        taken = self._counted(workers, "outcomes")
+        return min(taken, learnt if learners else taken) >= self.sums["outcome"]
+
+    @staticmethod
+    def _counted(workers: list[Any], name: str) -> int:
+        runners = [runner for worker in workers for runner in worker["partitions"]]
+        return sum((runner["counts"] or {}).get(name, 0) for runner in runners)
+
+
+def status_of(port: int) -> Any:
+    """Return what a worker says of itself; None before it listens."""
+    try:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/livez", timeout=5) as answer:
+            return orjson.loads(answer.read())
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def throughput(settings: Settings, events: int, use_case: str, partitions: Sequence[int]) -> None:
+    """Print events a second by partitions, own and shared models, one and two processes, and the
+    CPU of each process: the largest is what bounds them on cores of their own.
+    """
+    heads = ("processes", "events/s", "CPU µs of each", "a core each")
+    print(f"{'partitions':>10}{'models':>12}" + "".join(f"{head:>16}" for head in heads))
+    for number in partitions:
         for learning in ("partition", "shared"):
-            if (partitions, learning) == (1, "shared"):
-                continue
-            row = [_one(settings, events, partitions, learning, processes) for processes in (1, 2)]
-            print(f"{partitions:>10}{learning:>12}" + "".join(f"{cell:>12}" for cell in row))
+            for processes in (1, 2):
+                cells = _one(settings, events, (number, learning, processes), use_case)
+                print(
+                    f"{number:>10}{learning:>12}" + "".join(f"{c:>16}" for c in cells), flush=True
+                )
 
 
-def _one(settings: Settings, events: int, partitions: int, learning: str, processes: int) -> str:
+def _one(
+    settings: Settings, events: int, of: tuple[int, str, int], use_case: str
+) -> tuple[str, str, str, str]:
     """In a process of its own: the use case's file reads what it is to be from the environment."""
+    partitions, learning, processes = of
     environment = {
         **os.environ,
         **settings.environment(),
@@ -249,10 +323,11 @@ def _one(settings: Settings, events: int, partitions: int, learning: str, proces
         "BENCH_LEARNING": learning,
     }
     command = [sys.executable, "-P", "-m", "benchmarks.workers.shared_learning", "one"]
-    command += ["--events", str(events), "--workers", str(processes)]
-    command += ["--home", str(settings.riverrun_home)]
+    command += ["--events", str(events), "--workers", str(processes), "--use-case", use_case]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.strip().splitlines()[-1]
+    run = orjson.loads(done.stdout.strip().splitlines()[-1])
+    each = " + ".join(f"{cpu:.0f}" for cpu in run["cpu_us"])
+    return str(processes), f"{run['events_s']:,.0f}", each, f"{1e6 / max(run['cpu_us']):,.0f}/s"
 
 
 def main() -> int:
@@ -264,23 +339,26 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--use-case", default=LIGHT)
-    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--partitions", type=int, action="append")
     given = parser.parse_args()
     if given.what == "learner":
         learner(given.events)
         return 0
+    if given.what == "one":
+        backlog = Backlog(Settings.load(), {}, given.workers, given.use_case)
+        print(backlog.run(given.events, ALL_S_MAX))
+        return 0
     with tempfile.TemporaryDirectory(prefix="riverrun-shared-") as folder:
-        home = given.home or Path(folder)
-        with servers(home, purge=given.home is None) as found:
+        home = Path(folder)
+        with servers(home, purge=True) as found:
             settings = Settings.load(riverrun_home=home)
             settings = settings.at(found.bootstrap_servers, found.redis_url, found.kafka_password)
             if given.what == "freshness":
                 os.environ.setdefault("BENCH_LEARNING", "shared")
                 freshness(settings, given.rate, given.seconds, given.use_case, given.workers)
-            elif given.what == "throughput":
-                throughput(settings, given.events)
             else:
-                print(Backlog(settings, {}, given.workers, given.use_case).run(given.events, 300))
+                numbers = given.partitions or PARTITIONS
+                throughput(settings, given.events, given.use_case, numbers)
     return 0
 
 

@@ -111,7 +111,7 @@ class Featurizer:
         key_of = shared_key if shared else _key
         windows_over = self._event_windows if window.over == "events" else self._outcome_windows
         windows_over.append((name, window))
-        by, prior = window.by, window.prior
+        by, prior, states = window.by, window.prior, self.states
         if window.aggregate in OPTIONAL_EMPTY:
             fixed = window.empty
         else:
@@ -119,7 +119,8 @@ class Featurizer:
 
         def step(event: Any, x: Vector, now: float) -> Any:
             shrunk_to = x[prior] if isinstance(prior, str) else fixed
-            return windows.read(window, state, key_of(by, event, x), now, shrunk_to)
+            # Windows that partitions share are put in its place (models/training/window_folds.py).
+            return windows.read(window, states[name], key_of(by, event, x), now, shrunk_to)
 
         return step
 

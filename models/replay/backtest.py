@@ -31,6 +31,7 @@ from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.versions import PlainUnpack
+from models.training.window_folds import WindowPool
 from schemas.commands import Command
 from schemas.errors import ConfigError
 from schemas.partitioner import partition_of
@@ -63,6 +64,7 @@ class Backtest:
     # Tasks that have had no record yet.
     _idle: dict[int, PartitionTask] = field(default_factory=dict)
     _unpack: PlainUnpack = field(init=False)
+    _pool: WindowPool | None = field(default_factory=WindowPool)
     # Records of `models` in their order; the offset of the first; of each task, of its next one.
     _updates: deque[PlainRecord] = field(default_factory=deque)
     _first_update: int = 0
@@ -105,6 +107,7 @@ class Backtest:
             partitions=self.partitions,
             definition=self.definition,
             unpack=self._unpack,
+            pool=self._pool,
         )
 
     def feed(self, kind: str, fields: Mapping[str, Any]) -> list[Output]:

@@ -44,6 +44,7 @@ class OfflinePredictor:
         task = self.task
         reached = task.watermark.time
         now = taken.time if reached is None else max(taken.time, reached)
+        task.windows.settle()
         x = task.featurizer.compute(event, now)
         segment = task.grouping.segment(event)
         asked = self._asked(event, segment, x)

@@ -291,9 +291,11 @@ def _watched(task: PartitionTask) -> tuple[Any, ...]:
 
 
 def _keep_windows(old: PartitionTask, new: PartitionTask) -> None:
+    old.windows.part()  # what is handed over, nobody else changes
     for name in new.featurizer.states:
         if name in old.featurizer.states and _counts_alike(old, new, name):
             new.featurizer.states[name].restore(old.featurizer.states[name].saved())
+    new.windows.note("kept", old.windows.token)
     _accept(old, new)
     for identity, table in new.featurizer.tables.items():
         if identity in old.featurizer.tables:
@@ -321,6 +323,7 @@ def _accept(old: Task, new: Task) -> None:
 def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) -> None:
     for name, state in warmed.featurizer.states.items():
         new.featurizer.states[name].restore(state.saved())
+    new.windows.note("warmed", new.partition)
     obeyed = new.roster.obeyed
     router, former = new.roster, warmed.roster
     router.pooled, router.heirs = former.pooled, former.heirs
@@ -384,6 +387,7 @@ def _features(
         else:
             before = json_reader(old.use_case.event).validate_json(waiting.event)
             x = old.packing.features(before, waiting.x)
+            new.windows.settle()
             now = new.featurizer.compute(event, waiting.time) if added else {}
             x = x | {name: now[name] for name in added if name in now}
     except (ValueError, Rejected) as error:

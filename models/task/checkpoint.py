@@ -21,7 +21,7 @@ from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.schedule import Published
 
-FORMAT = 17
+FORMAT = 18
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -64,6 +64,7 @@ def _take_journal_parts(task: JournaledTask, parts: dict[str, Any]) -> None:
 
 def _partition_parts(task: PartitionTask) -> dict[str, Any]:
     ledger, roster = task.ledger, task.roster
+    task.windows.settle()
     parts: dict[str, Any] = {
         **_journal_parts(task),
         "watermark": (task.watermark.time, [_raw(held) for held in task.watermark.aside]),
@@ -99,6 +100,7 @@ def _partition_parts(task: PartitionTask) -> dict[str, Any]:
         "told": sorted(task.teller.told),
         "restoring": (task.restoring.of, list(task.restoring.pieces)),
         "accepted": dict(task.accepted),
+        "window_token": task.windows.token,
         "tables": {name: state.saved() for name, state in task.featurizer.tables.items()},
     }
     if task.fold is not None:
@@ -159,6 +161,7 @@ def _take_partition_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[
     task.teller.told = set(parts["told"])
     task.restoring.of, task.restoring.pieces = parts["restoring"]
     task.accepted = parts["accepted"]
+    task.windows.token = parts["window_token"]
     for name, rows in parts["tables"].items():
         task.featurizer.tables[name].restore(rows)
     if task.fold is not None:

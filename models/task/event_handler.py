@@ -42,6 +42,7 @@ class EventHandler:
                 f"event {event_id!r} is {reached - time:.0f} s behind the watermark; its horizon "
                 f"is {spoken(parts.use_case.horizon)}. Use `riverrun backfill` for old events."
             )
+        parts.windows.settle()
         x = parts.featurizer.compute(event, time if reached is None else max(time, reached))
         entries = parts.featurizer.event_entries(event, x)
         threshold = parts.threshold(event)

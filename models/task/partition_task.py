@@ -33,7 +33,7 @@ from models.task.model_restore import Unseal
 from models.task.outcome_handler import OutcomeHandler
 from models.task.state import TaskState
 from models.training.versions import Unpack
-from models.training.window_batches import count
+from models.training.window_folds import WindowBatch, WindowPool
 from models.values.durations import spoken
 from schemas.errors import Ahead, Rejected
 from schemas.topics import INPUTS, SHARED_INPUTS
@@ -54,8 +54,9 @@ class PartitionTask(TaskState, JournaledTask):
         definition: str,
         unseal: Unseal | None = None,
         unpack: Unpack | None = None,
+        pool: WindowPool | None = None,
     ) -> None:
-        super().__init__(use_case, partition, partitions, definition, unseal, unpack)
+        super().__init__(use_case, partition, partitions, definition, unseal, unpack, pool)
         kinds = INPUTS if self.shared is None else SHARED_INPUTS
         self.inputs = tuple((kind, 0 if kind == "models" else partition) for kind in kinds)
         self._reader = Decoder(use_case, partitions)
@@ -162,7 +163,8 @@ class PartitionTask(TaskState, JournaledTask):
         shared.number = update["number"]
         if update.get("windows"):
             names = self.accepted.get(update["definition"], ())
-            count(self.featurizer.states, update["windows"], names)
+            rows, number = update["windows"], update["number"]
+            self.windows.count(WindowBatch(number, record.offset, rows, tuple(names)))
         reached = self.watermark.time
         for identity, key, time, row in update.get("tables") or ():
             if (table := self.featurizer.tables.get(identity)) is not None:

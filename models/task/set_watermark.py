@@ -36,8 +36,10 @@ def set_back(parts: TaskState, time: float, out: list[Output]) -> int:
     ]
     for taken in later:
         parts.refuse(taken, _later(time, parts.watermark.max_jump), out)
+    parts.windows.part()
     for state in parts.featurizer.states.values():
         state.set_back(time)
+    parts.windows.note("set back", time)
     parts.maturity.arrivals.set_back(time)
     if parts.watcher.monitor is not None:
         parts.watcher.monitor.set_back(parts.watcher.block_of(time))

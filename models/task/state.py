@@ -43,6 +43,7 @@ from models.task.drift_response import DriftResponse
 from models.task.model_restore import ModelRestore, Stored, Unseal
 from models.training.adoption import SharedModels
 from models.training.versions import PlainUnpack, Unpack
+from models.training.window_folds import SharedWindows, WindowPool
 from schemas.errors import Malformed, Refused, Rejected
 from schemas.events import Event, Outcome
 from schemas.headers import Headers
@@ -90,6 +91,7 @@ class TaskState:
         definition: str,
         unseal: Unseal | None = None,
         unpack: Unpack | None = None,
+        pool: WindowPool | None = None,
     ) -> None:
         kind = kind_of(use_case.kind, use_case.metrics)
         self.use_case = use_case
@@ -117,6 +119,9 @@ class TaskState:
             use_case.internal_features,
             use_case.shared_windows,
             use_case.horizon if is_correctable(use_case) else None,
+        )
+        self.windows = SharedWindows(
+            self.featurizer.states, use_case.shared_windows, definition, pool
         )
         self.roster = ModelRouter(use_case, kind, definition, partitions)
         self.tally = WindowedMetrics(use_case, kind)

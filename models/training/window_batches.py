@@ -87,13 +87,15 @@ class WindowBatches:
 def count(states: Mapping[str, WindowState], rows: Sequence[Row], names: Collection[str]) -> None:
     """Count a batch in the windows `names` of one partition."""
     adders = {name: states[name].add for name in names}
-    for time, name, key, value, *replaced in rows:
-        add = adders.get(name)
+    for row in rows:
+        add = adders.get(row[1])
         if add is None:
             continue
-        key = tuple(key) if type(key) is list else key  # a list is JSON's tuple
-        if replaced:
-            state: Any = states[name]
-            state.replace(key, time, replaced[0], value)
+        key = row[2]
+        if type(key) is list:  # JSON's tuple
+            key = tuple(key)
+        if len(row) == 4:
+            add(key, row[0], row[3])
         else:
-            add(key, time, value)
+            state: Any = states[row[1]]
+            state.replace(key, row[0], row[4], row[3])

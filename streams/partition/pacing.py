@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streams.partition.announcement import Announcement
-from streams.replay.journal_fold import Entry
+from streams.replay.journal_fold import Reached
 
 STILL_S = 1.0
 """Without a new journal entry for so long, a task holds nobody: it has stopped, or recovers."""
@@ -113,11 +113,11 @@ class Progress:
         self.wanted = False
         self.wait_s = wait_s
         self._clock = clock
-        self._entries: deque[Entry] = deque(maxlen=ENTRIES_MAX)
+        self._entries: deque[Reached] = deque(maxlen=ENTRIES_MAX)
         self._newest: int | None = None
         self._known_from_s = -NEVER
 
-    def entry(self, reach: Reach, entry: Entry, announced: Announcement | None = None) -> None:
+    def entry(self, reach: Reach, entry: Reached, announced: Announcement | None = None) -> None:
         """Note a journal entry, and what was announced with it."""
         if reach.clock_s is None and entry.seq > 0 and entry.clock_s is not None:
             # What it made known before this entry is not known here.
@@ -131,7 +131,7 @@ class Progress:
             reach.untaught.append((announced.first_s, announced.last_s))
             self._forget_learnt(reach)
 
-    def learner_entry(self, entry: Entry) -> None:
+    def learner_entry(self, entry: Reached) -> None:
         """Note an entry of the learner's journal: it counts once the versions published with it
         have arrived, which come by another connection.
         """

@@ -74,6 +74,25 @@ class Entry(NamedTuple):
         )
 
 
+class Reached(NamedTuple):
+    """How far a task had come with an entry, without its runs, of which there may be thousands."""
+
+    seq: int
+    clock_s: float | None
+    next: list[int]
+    updates: int | None
+
+    @classmethod
+    def decode(cls, value: bytes) -> Reached:
+        """Read begin and end of a journal record's value. Raises `ValueError` for what is none."""
+        at = value.rfind(b'"next":')
+        raw = orjson.loads(b"{" + value[at:]) if at >= 0 else {}
+        if not isinstance(raw.get("next"), list):
+            raise ValueError("it is no journal entry")
+        seq = orjson.loads(value[: value.index(b",")] + b"}").get("seq", 0)
+        return cls(seq, raw.get("clock_s"), raw["next"], raw.get("updates"))
+
+
 class Task(Protocol):
     """What recovery needs of a partition task (models/task/partition_task.py)."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
+from models.training.window_folds import WindowPool
 from schemas.topics import LEARNER
 from streams.snapshots.model_transfer import unsealer
 from streams.snapshots.version_transfer import VersionReader
@@ -21,10 +22,12 @@ def fresh_task(
     definition: str,
     key: Callable[[], bytes],
     versions: VersionReader | None = None,
+    pool: WindowPool | None = None,
 ) -> Any:
     """Return a partition's task that has seen nothing, or the learner's (`LEARNER`).
 
-    `versions`: what the partitions of this process share; None: a reader of its own.
+    `versions`, `pool`: what the partitions of this process share; None: a reader of its own, and
+    windows of its own.
     """
     if partition == LEARNER:
         return LearnerTask(
@@ -37,4 +40,5 @@ def fresh_task(
         definition=definition,
         unseal=unsealer(key),
         unpack=versions or VersionReader(use_case, key),
+        pool=pool,
     )

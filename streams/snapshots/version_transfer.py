@@ -2,8 +2,8 @@
 
 Who may write to the topic may not thereby run code: a state is read only if its seal (HMAC-SHA256
 under RIVERRUN_SNAPSHOT_KEY) is of it and of what it is for, and a pickle only by the exact list of
-names that snapshots are read by. `VersionReader` reads each version once for all partitions of a
-process.
+names that snapshots are read by. `VersionReader` checks and reads each version once for all
+partitions of a process.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class VersionReader:
         self._key = key
         self._allowed = Allowed(use_case.models.values(), use_case.event.__module__)
         self._copies: OrderedDict[tuple[bytes, str], ModelSlot] = OrderedDict()
+        # (label, encoding, seal) → the bytes that were found to be sealed so.
+        self._sealed: OrderedDict[tuple[bytes, bytes, bytes], bytes] = OrderedDict()
 
     def __call__(self, version: VersionRef, label: bytes) -> ModelSlot:
         """Return the version's model, which nobody changes. Raises `Incompatible`."""
@@ -77,9 +79,7 @@ class VersionReader:
         if slot is None:
             slot = ModelSlot(version.name, None, self._model(version.name, headers))
             slot.trained_on = version.trained_on
-            self._copies[copy] = slot
-            if len(self._copies) > COPIES_MAX * len(self._use_case.models):
-                self._copies.popitem(last=False)
+            _remember(self._copies, copy, slot, self._copies_max)
         return slot
 
     def check(self, headers: dict[str, bytes], label: bytes) -> None:
@@ -88,12 +88,19 @@ class VersionReader:
         encoding, given = headers.get(ENCODING, b""), headers.get(SEAL, b"")
         if state is None:
             raise Incompatible("the version has no state")
+        if self._sealed.get((label, encoding, given)) is state:
+            return  # the same bytes that another partition of this process was given
         sealed = seal(label + encoding, state, self._key()).encode()
         if not hmac.compare_digest(sealed, given):
             raise Incompatible(
                 "the version is not sealed with the RIVERRUN_SNAPSHOT_KEY in use here. Give every "
                 "worker of a use case the same key"
             )
+        _remember(self._sealed, (label, encoding, given), state, self._copies_max)
+
+    @property
+    def _copies_max(self) -> int:
+        return COPIES_MAX * len(self._use_case.models)
 
     def _model(self, name: str, headers: dict[str, bytes]) -> Any:
         try:
@@ -132,3 +139,9 @@ class VersionReader:
         except Incompatible as error:
             return str(error)
         return None
+
+
+def _remember(newest: OrderedDict[Any, Any], key: Any, value: Any, limit: int) -> None:
+    newest[key] = value
+    if len(newest) > limit:
+        newest.popitem(last=False)

@@ -12,6 +12,7 @@ from models.formats.payload import missing_package
 from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
 from models.training.learner_inputs import learner_inputs
+from models.training.window_folds import WindowPool
 from schemas.errors import ConfigError, Incompatible
 from schemas.topics import LEARNER
 from streams.config.gc_tuning import bound_pauses
@@ -80,7 +81,7 @@ def operate(
     """Work until stopped; returns the exit code. `member`: an id that the caller has claimed."""
 
     use_case, key = loaded.use_case, settings.snapshot_key
-    versions = VersionReader(use_case, key)
+    versions, pool = VersionReader(use_case, key), WindowPool()
     pack = packer(use_case, key)
 
     def fresh(partition: int) -> Any:
@@ -91,6 +92,7 @@ def operate(
             definition=loaded.definition,
             key=key,
             versions=versions,
+            pool=pool,
         )
 
     def prepare(task: Any, live: bool) -> None:

@@ -33,7 +33,8 @@ from streams.partition.ports import Wiring
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner
 from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
-from streams.replay.kafka_log import KafkaLog, journal_entry
+from streams.replay.journal_fold import Reached
+from streams.replay.kafka_log import KafkaLog
 from streams.telemetry.measurements import Measurements
 
 log = logging.getLogger("riverrun.learner")
@@ -257,11 +258,16 @@ class SharedLearning:
         reach = self._reaches[TP(batch.topic, batch.partition)]
         if not batch.records:
             return
-        if reach is self.progress.learner:
-            self.progress.learner_entry(journal_entry(batch.records[-1]))
-            return
-        for record in batch.records:
-            self.progress.entry(reach, journal_entry(record), Announcement.of(record.headers))
+        is_learner = reach is self.progress.learner
+        for record in batch.records[-1:] if is_learner else batch.records:
+            try:
+                reached = Reached.decode(record.value)
+            except (ValueError, TypeError):  # who recovers there refuses it
+                continue
+            if is_learner:
+                self.progress.learner_entry(reached)
+            else:
+                self.progress.entry(reach, reached, Announcement.of(record.headers))
 
     async def _look(self) -> None:
         opened = False

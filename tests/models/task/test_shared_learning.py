@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -21,6 +21,7 @@ from models.serving.model_slot import ModelSlot
 from models.spec.use_case import Freshness, UseCase
 from models.training.model_structure import size_of
 from models.training.schedule import VersionSchedule
+from models.training.window_folds import WindowPool
 from models.validation import mistakes
 from schemas import records
 from schemas.commands import Command
@@ -105,9 +106,14 @@ def test_the_oracle_can_fail():
     assert said.metric(metrics.MAE(), "linear") != river.value
 
 
-def flow_of(case: UseCase, drawn: Inputs, partitions: int = 4) -> SharedFlow:
+def flow_of(
+    case: UseCase,
+    drawn: Inputs,
+    partitions: int = 4,
+    pool: WindowPool | Literal["own"] | None = "own",
+) -> SharedFlow:
     """Tasks with these inputs before them."""
-    flow = SharedFlow(case, partitions)
+    flow = SharedFlow(case, partitions, pool)
     flow.send("events", drawn.events)
     flow.send("outcomes", drawn.outcomes)
     for one in drawn.commands:

@@ -181,6 +181,7 @@ def test_a_new_definition_goes_on_with_what_is_under_way():
     before = other.featurizer.states["spread"].saved()[0].copy()
     counted = len(other.featurizer.states["everybody"].cells[()])
     other._adopt(other.read(4, _record(update)), update, [])
+    other.windows.settle()
     assert len(other.featurizer.states["everybody"].cells[()]) == counted + 1
     assert other.featurizer.states["spread"].saved()[0] == before
 

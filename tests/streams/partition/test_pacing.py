@@ -12,7 +12,7 @@ from streams.partition.pacing import (
     PartitionPacing,
     Progress,
 )
-from streams.replay.journal_fold import Entry
+from streams.replay.journal_fold import Reached
 
 
 class Clock:
@@ -25,8 +25,8 @@ class Clock:
         return self.now
 
 
-def _entry(clock_s: float, *following: int, seq: int = 0) -> Entry:
-    return Entry(seq, 0, [], list(following), "d", clock_s=clock_s)
+def _entry(clock_s: float, *following: int, seq: int = 0) -> Reached:
+    return Reached(seq, clock_s, list(following), None)
 
 
 def _progress(clock: Clock, *clocks: float) -> Progress:

@@ -45,3 +45,21 @@ def test_a_version_of_another_key_is_not_read(name: str) -> None:
         read(_version(name, b"x" * 32), LABEL)
     with pytest.raises(Incompatible, match="RIVERRUN_SNAPSHOT_KEY"):
         read(_version(name, b"k" * 32), LABEL + b"!")
+
+
+def test_a_seal_is_checked_once_for_all_partitions_of_a_process() -> None:
+    """The same bytes are not hashed for each partition; equal ones in another object are."""
+    asked: list[int] = []
+
+    def key() -> bytes:
+        asked.append(1)
+        return b"k" * 32
+
+    read, version = VersionReader(use_case(), key), _version("linear", b"k" * 32)
+    for _ in range(3):
+        read(version, LABEL)
+    assert len(asked) == 1
+    assert version.headers is not None
+    copied = version._replace(headers=tuple((n, bytes(bytearray(v))) for n, v in version.headers))
+    read(copied, LABEL)
+    assert len(asked) == 2

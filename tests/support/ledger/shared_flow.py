@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -20,6 +20,7 @@ from models.task.checkpoint import parts_of, take_parts
 from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.versions import PlainUnpack
+from models.training.window_folds import WindowPool
 from schemas.partitioner import partition_of
 from schemas.topics import LEARNER
 from tests.support.one_partition import REPLAYED
@@ -32,12 +33,20 @@ Task = PartitionTask | LearnerTask
 class SharedFlow:
     """All tasks of one use case. `log` has each topic-partition's records, by offset."""
 
-    def __init__(self, case: UseCase, partitions: int) -> None:
+    def __init__(
+        self, case: UseCase, partitions: int, pool: WindowPool | Literal["own"] | None = "own"
+    ) -> None:
         unpack = PlainUnpack(case)
+        shared = WindowPool() if pool == "own" else pool
         self.partitions = partitions
         self.tasks: dict[int, Task] = {
             p: PartitionTask(
-                case, partition=p, partitions=partitions, definition="d1", unpack=unpack
+                case,
+                partition=p,
+                partitions=partitions,
+                definition="d1",
+                unpack=unpack,
+                pool=shared,
             )
             for p in range(partitions)
         }
