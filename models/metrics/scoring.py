@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from models.metrics.issued_predictions import IssuedPredictions
 from models.spec.default_outcome import DefaultOutcome
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import Kind, Said
@@ -76,7 +77,7 @@ class Judge:
         self._masks_label = masking_of(use_case).label
         self._defaults = None if use_case.label_on_timeout is None else DefaultOutcome(use_case)
 
-    def outcome(self, event: Any, outcome: Any, predictions: tuple[Any, ...]) -> Judged:
+    def outcome(self, event: Any, outcome: Any, predictions: IssuedPredictions) -> Judged:
         """Judge by a real outcome. Raise `Malformed` if it gives no label, weight or KPI."""
         use_case, kind = self._use_case, self._kind
         try:
@@ -110,7 +111,7 @@ class Judge:
     def _shown(self, label: Any) -> str:
         return MASK if self._masks_label else repr(label)
 
-    def default(self, event: Any, predictions: tuple[Any, ...]) -> Judged | None:
+    def default(self, event: Any, predictions: IssuedPredictions) -> Judged | None:
         """Judge by the label that a passed horizon stands for; None if there is none.
 
         Without an outcome of that label, or where the KPI fails on it, the KPI is None.
@@ -135,14 +136,13 @@ class Judge:
         outcome: Any,
         label: Any,
         weight: float | None,
-        predictions: tuple[Any, ...],
+        predictions: IssuedPredictions,
     ) -> Judged:
         kind, limits_of = self._kind, self._use_case.limits_of
-        # `then`: what models could say of which nothing is declared, when it was said.
-        baseline, pooled, own, served, _, _, paired, _, then, _ = predictions
+        baseline, served, then = predictions.baseline, predictions.served, predictions.limits
         answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
         stood_in: list[StoodIn] = []
-        for name, value in zip(self._names, pooled, strict=True):
+        for name, value in zip(self._names, predictions.pooled, strict=True):
             if isinstance(value, str):
                 continue  # it was not asked
             # What could not have been served is scored as what would have been.
@@ -151,7 +151,9 @@ class Judge:
             if not usable:
                 stood_in.append((name, None if value is None else kind.losses(label, value)))
         own_predictions = [
-            (n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n) or then)
+            (n, v)
+            for n, v in predictions.own.items()
+            if v is not None and kind.usable(v, limits_of(n) or then)
         ]
         kpis = self._kpis(event, outcome, served, [*answers[1:], *own_predictions])
         # What was served is mostly what a model said: taken once.
@@ -161,7 +163,7 @@ class Judge:
             for (name, answer), kpi in zip(answers, kpis, strict=False)
         ]
         gains = self._gains(scores, own_predictions, kpis[len(scores) :]) if own_predictions else []
-        return Judged(label, weight, scores, gains, paired, stood_in)
+        return Judged(label, weight, scores, gains, predictions.paired, stood_in)
 
     def _gains(
         self,

@@ -179,17 +179,17 @@ class Publisher:
     ) -> Output:
         """Return features joined to their label; `about` is the event's key and shared headers."""
         kind, outcome = self._kind, learnt.outcome
-        baseline, pooled, own, served, by, *_ = waiting.predictions
+        issued = waiting.predictions
         body = {
             "event_id": event.event_id,
             "event_time": event.event_time,
             "outcome_time": None if outcome is None else outcome.outcome_time,
             "features": vector,
             "label": learnt.label,
-            "prediction": kind.value(served),
-            "baseline": kind.value(baseline),
-            "shadows": self._shadows(pooled, own, segment),
-            "served_by": by,
+            "prediction": kind.value(issued.served),
+            "baseline": kind.value(issued.baseline),
+            "shadows": self._shadows(issued.pooled, issued.own, segment),
+            "served_by": issued.by,
             "segment": segment,
             "delay_s": learnt.delay_s,
             "weight": 1.0 if learnt.weight is None else learnt.weight,

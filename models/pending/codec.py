@@ -17,6 +17,7 @@ import struct
 from typing import Any, NamedTuple
 
 from models.features.featurizer import Vector
+from models.metrics.issued_predictions import IssuedPredictions
 from models.spec.experiment_arms import Drawn
 from models.spec.use_case import UseCase
 from schemas.events import Column
@@ -29,8 +30,6 @@ Settled = bytes
 ANSWERERS = ("champion", "challenger", "pooled", "baseline", "holdout")
 SETTLED, WAITING, EXPIRED = range(3)
 _STATES = 4
-_BY, _DRAWN = 4, 7
-"""Places in what was said of who answered, and of the experiment's arm."""
 _HEAD = struct.Struct("<BdI")
 _FORMAT = 4
 """Of `marshal`. What is packed is read by the same Python: snapshots hold to its version."""
@@ -42,10 +41,13 @@ class PendingPrediction(NamedTuple):
     time: float
     event: bytes
     x: KeptFeatures
-    predictions: tuple[Any, ...]
+    predictions: IssuedPredictions
     expired: bool
     silent: bool
     trace: bytes | None
+
+
+_BY, _DRAWN = map(IssuedPredictions._fields.index, ("by", "drawn"))
 
 
 class Codec:
@@ -73,14 +75,15 @@ class Codec:
         predictions, x = waiting.predictions, waiting.x
         if not whole and isinstance(x, dict):
             x = tuple([x.get(name) for name in self._computed])
-        drawn = predictions[_DRAWN]
-        if drawn is not None:
-            predictions = (*predictions[:_DRAWN], tuple(drawn), *predictions[_DRAWN + 1 :])
-        without_by = predictions[:_BY] + predictions[_BY + 1 :]
-        rest = (without_by, x, waiting.silent, waiting.trace, waiting.event)
+        drawn = predictions.drawn
+        # `marshal` knows plain tuples only; who was served is in the head.
+        fields: list[Any] = [*predictions]
+        fields[_DRAWN] = None if drawn is None else tuple(drawn)
+        del fields[_BY]
+        rest = (tuple(fields), x, waiting.silent, waiting.trace, waiting.event)
         try:
             tail = marshal.dumps(rest, _FORMAT)
-            by = ANSWERERS.index(predictions[_BY])
+            by = ANSWERERS.index(predictions.by)
             state = (EXPIRED if waiting.expired else WAITING) + _STATES * by
         except ValueError:
             return waiting
@@ -92,11 +95,11 @@ class Codec:
     def opened(self, entry: bytes) -> PendingPrediction:
         """Return what was packed; its features as `features` takes them."""
         state, time, _ = _HEAD.unpack_from(entry)
-        predictions, x, silent, trace, event = marshal.loads(entry[_HEAD.size :])
-        predictions = (*predictions[:_BY], ANSWERERS[state // _STATES], *predictions[_BY:])
-        if predictions[_DRAWN] is not None:
-            drawn = Drawn(*predictions[_DRAWN])
-            predictions = (*predictions[:_DRAWN], drawn, *predictions[_DRAWN + 1 :])
+        packed, x, silent, trace, event = marshal.loads(entry[_HEAD.size :])
+        fields: list[Any] = [*packed]
+        fields.insert(_BY, ANSWERERS[state // _STATES])
+        fields[_DRAWN] = None if fields[_DRAWN] is None else Drawn(*fields[_DRAWN])
+        predictions = IssuedPredictions._make(fields)
         expired = state % _STATES == EXPIRED
         return PendingPrediction(time, event, x, predictions, expired, silent, trace)
 

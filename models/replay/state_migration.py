@@ -362,19 +362,12 @@ def _carry_waiting(
             continue
         known = warmed.ledger.find(event_id) if warmed is not None else None
         x = _features(waiting, known, added, old, new)
-        predictions = _carried_predictions(waiting.predictions, indices)
-        carried = waiting._replace(x=x, predictions=predictions)
+        # What a new model would have said of it, it did not say then.
+        pooled = waiting.predictions.pooled
+        shadows = tuple(UNASKED if index is None else pooled[index] for index in indices)
+        carried = waiting._replace(x=x, predictions=waiting.predictions._replace(pooled=shadows))
         entries[event_id] = new.packing.packed(carried, whole=True)
     new.ledger.restore(entries, new.ledger.early)
-
-
-def _carried_predictions(
-    predictions: tuple[Any, ...], indices: list[int | None]
-) -> tuple[Any, ...]:
-    baseline, pooled, own, *rest = predictions
-    # What a new model would have said of it, it did not say then.
-    shadows = tuple(UNASKED if index is None else pooled[index] for index in indices)
-    return baseline, shadows, own, *rest
 
 
 def _features(

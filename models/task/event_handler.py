@@ -11,6 +11,7 @@ from models.features.featurizer import Vector
 from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
+from models.metrics.issued_predictions import IssuedPredictions
 from models.outputs.output_records import More, Output
 from models.pending.codec import PendingPrediction, digests
 from models.serving.model_router import PredictionSet
@@ -87,17 +88,18 @@ class EventHandler:
         """Remember what was said, and publish it unless the event is history."""
         parts, record, event = self._parts, taken.record, question.event
         answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
-        trace, *arms = drawn
+        trace, paired, arm = drawn
         given = parts.certainty.give(answer.prediction, question.segment)
         then = parts.roster.bounds.limits
-        predictions = (
+        predictions = IssuedPredictions(
             asked.baseline,
             asked.pooled,
             asked.own,
             answer.prediction,
             answer.by,
             given,
-            *arms,
+            paired,
+            arm,
             then,
             parts.certainty.labels,
         )

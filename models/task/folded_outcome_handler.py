@@ -284,7 +284,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         Returns what the learner needs where the models are shared.
         """
         parts, learner = self._parts, self._learner(waiting)
-        self._train(asked, judged, waiting.predictions[0], learner, out, again=True)
+        self._train(asked, judged, waiting.predictions.baseline, learner, out, again=True)
         parts.counts["learnt"] += 1
         return self._training(judged.errors(parts.kind), judged.kpis, learner)
 

@@ -180,15 +180,15 @@ class OutcomeHandler:
         """
         parts = self._parts
         if not waiting.silent:
-            within = coverage_of(waiting.predictions[5], judged.label)
+            within = coverage_of(waiting.predictions.given, judged.label)
             parts.tally.scored(
                 waiting.time,
                 asked.groups,
                 judged.scores,
                 within,
                 paired=judged.paired,
-                drawn=waiting.predictions[7],
-                sure=parts.kind.sure(judged.label, waiting.predictions[3]),
+                drawn=waiting.predictions.drawn,
+                sure=parts.kind.sure(judged.label, waiting.predictions.served),
                 stood_in=judged.stood_in,
                 sign=sign,
             )
@@ -208,10 +208,10 @@ class OutcomeHandler:
         the models are shared.
         """
         parts, segment = self._parts, asked.segment
-        baseline, served = waiting.predictions[0], waiting.predictions[3]
+        baseline, served = waiting.predictions.baseline, waiting.predictions.served
         errors, kpi = judged.errors(parts.kind), judged.kpis
         parts.watcher.errors(errors)
-        parts.certainty.learn(served, judged.label, segment, waiting.predictions[9])
+        parts.certainty.learn(served, judged.label, segment, waiting.predictions.labels)
         if judged.own and not waiting.silent:
             start = parts.tally.start_of(waiting.time)
             parts.roster.own.gained(segment, start, waiting.time, judged.own)
@@ -281,7 +281,7 @@ class OutcomeHandler:
         contest = self._parts.use_case.contest
         if not contest.acts_on_outcome or contest.shared or waiting.silent:
             return None
-        drawn = waiting.predictions[7]
+        drawn = waiting.predictions.drawn
         return self._parts.roster.champion if drawn is None else drawn.model
 
     def _example(
@@ -357,7 +357,7 @@ class OutcomeHandler:
 
     def _note_missing(self, asked: Question, waiting: PendingPrediction) -> None:
         """Count it as missing for the segment's own models that predicted it."""
-        own = [model for model, answer in waiting.predictions[2].items() if answer is not None]
+        own = [model for model, answer in waiting.predictions.own.items() if answer is not None]
         if own and not waiting.silent:
             parts = self._parts
             start = parts.tally.start_of(waiting.time)

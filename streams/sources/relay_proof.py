@@ -30,7 +30,7 @@ from streams.replay.kafka_log import KafkaLog
 from streams.replay.prediction_lookup import PublishedPrediction
 
 RELAYED = ("events", "outcomes")
-Place = tuple[str, int]
+SourcePartition = tuple[str, int]
 """(topic, partition)."""
 
 
@@ -72,7 +72,7 @@ async def prove_relay(
     places = list(dict.fromkeys((t, p) for entry in entries for t, p in entry.inputs or ()))
     async with TopicReader([topic for topic, _ in places], settings) as reader:
         there = {(tp.topic, tp.partition) for tp in reader.topic_partitions}
-    inputs = [TopicPartition(*place) for place in places if place in there]
+    inputs = [TopicPartition(*tp) for tp in places if tp in there]
     log = KafkaLog(client, journal=names["relay"], inputs=inputs, partition=RELAY)
     async with TopicReader([names[kind] for kind in RELAYED], settings) as reader:
         await log.start()
@@ -147,9 +147,9 @@ class _Proof:
         self._schemas = schemas
         self._log = log
         self._cursors = cursors
-        self._index: dict[Place, int] = {}
-        self._starts: dict[Place, int] = {}
-        self._next: dict[Place, int] = {}
+        self._index: dict[SourcePartition, int] = {}
+        self._starts: dict[SourcePartition, int] = {}
+        self._next: dict[SourcePartition, int] = {}
         self._ids: dict[bytes, bytes] = {}  # as the topic `ids`, of all that was derived
         self._task: RelayTask | None = None
         self._made_of: Any = None
@@ -189,7 +189,7 @@ class _Proof:
             await asyncio.sleep(0)
         task.seal()
 
-    def _task_of(self, entry: Entry, places: list[Place]) -> RelayTask | None:
+    def _task_of(self, entry: Entry, places: list[SourcePartition]) -> RelayTask | None:
         """Return the relay under the definition and the inputs of then; None if it is unknown."""
         made_of = entry.definition, places
         if made_of == self._made_of:
@@ -215,17 +215,17 @@ class _Proof:
         self._task = task
         return task
 
-    async def _records(self, place: Place, first: int, count: int, end: int) -> list[Any]:
+    async def _records(self, tp: SourcePartition, first: int, count: int, end: int) -> list[Any]:
         """Return the foreign records of a run, as far as they are still there."""
         records: list[Any] = []
-        if place in self._index and end > self._starts[place]:
-            start = max(first, self._starts[place])
-            records = await self._log.between(self._index[place], start, end)
+        if tp in self._index and end > self._starts[tp]:
+            start = max(first, self._starts[tp])
+            records = await self._log.between(self._index[tp], start, end)
         if len(records) < count:
             self._is_whole = False
-            seen, start = {record.offset for record in records}, self._starts.get(place, end)
+            seen, start = {record.offset for record in records}, self._starts.get(tp, end)
             there = range(max(first, start), end)
-            self._lost.update((*place, at) for at in there if at not in seen)
+            self._lost.update((*tp, at) for at in there if at not in seen)
         return records
 
     # What is compared.
@@ -263,13 +263,13 @@ class _Proof:
     def _missing(self, cursor: _Cursor, output: Any, record: Any | None) -> None:
         cursor.is_stopped = True
         topic = f"{self._names[output.kind]}[{output.partition}]"
-        found = (
+        actual = (
             "nothing more"
             if record is None
             else f"the record at offset {record.offset}, of {_words(origin_of(record))}"
         )
         self.result.differs(
-            f"{topic} has {found} where that of {_words(origin_of(output))} belongs"
+            f"{topic} has {actual} where that of {_words(origin_of(output))} belongs"
         )
 
     def _cannot_be_derived(self, record: Any) -> bool:
@@ -277,9 +277,9 @@ class _Proof:
         origin = origin_of(record)
         assert origin is not None
         topic, partition, offset = origin
-        kept = self._starts.get((topic, partition))
-        if kept is None or offset < kept or origin in self._lost:
-            since = "is no more" if kept is None else f"is kept from offset {kept} on"
+        first_kept = self._starts.get((topic, partition))
+        if first_kept is None or offset < first_kept or origin in self._lost:
+            since = "is no more" if first_kept is None else f"is kept from offset {first_kept} on"
             self.result.doubts(
                 f"{topic}[{partition}] {since} (retention or compaction): what was relayed of "
                 "records that it lacks cannot be derived."
@@ -300,8 +300,8 @@ class _Proof:
             while not cursor.is_stopped and (record := await cursor.head()) is not None:
                 origin = origin_of(record)
                 assert origin is not None
-                place = origin[0], origin[1]
-                if origin[2] >= self._next.get(place, 0) and place in self._next:
+                tp = origin[0], origin[1]
+                if origin[2] >= self._next.get(tp, 0) and tp in self._next:
                     break  # relayed since this began
                 if not self._cannot_be_derived(record):
                     topic = f"{self._names[kind]}[{partition}]@{record.offset}"

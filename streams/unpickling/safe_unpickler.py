@@ -87,6 +87,7 @@ _OURS = {
     "models.serving.replacement": "ShadowReplacement",
     "models.serving.model_slot": "ModelSlot",
     "models.metrics.exact_amount": "ExactAmount",
+    "models.metrics.issued_predictions": "IssuedPredictions",
     "models.metrics.windowed_metrics": "MetricCell",
     "models.pending.codec": "PendingPrediction",
 }

@@ -191,8 +191,8 @@ def _at(record: Mapping[str, Any]) -> str:
     at = f"{record['topic']}[{record['partition']}] offset {record['offset']}"
     if (source := record.get("source")) is None:
         return at
-    kept = "" if source["kept"] else ", which is no more (retention, or another topic)"
-    return f"{at}, from {source['topic']}[{source['partition']}] offset {source['offset']}{kept}"
+    remark = "" if source["kept"] else ", which is no more (retention, or another topic)"
+    return f"{at}, from {source['topic']}[{source['partition']}] offset {source['offset']}{remark}"
 
 
 def _shown(value: Any) -> str:

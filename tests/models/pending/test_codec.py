@@ -1,4 +1,4 @@
-"""A waiting prediction as bytes: exactly what was put in, in less than twice its features."""
+"""A waiting prediction as bytes: exactly what was put in, in about twice its features."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.scale import Stream
 from benchmarks.scale import use_case as wide
+from models.metrics.issued_predictions import IssuedPredictions
 from models.pending.codec import Codec, PendingPrediction
 from models.spec.experiment_arms import Drawn
 from models.task import state
@@ -41,7 +42,7 @@ def packing(**changes: Any) -> Codec:
 
 def waiting(said: tuple[Any, ...], event: bytes = b"{}", x: Any = ()) -> PendingPrediction:
     """One that waits."""
-    return PendingPrediction(5.0, event, x, said, False, False, None)
+    return PendingPrediction(5.0, event, x, IssuedPredictions(*said), False, False, None)
 
 
 def same(left: Any, right: Any) -> bool:
@@ -60,7 +61,8 @@ def events(draw: st.DrawFn) -> bytes:
 @pytest.mark.slow
 @given(
     event=events(),
-    said=st.tuples(
+    said=st.builds(
+        IssuedPredictions,
         st.floats(),
         st.lists(ANSWERS, max_size=3).map(tuple),
         st.dictionaries(WORDS, st.floats() | st.none(), max_size=2),
@@ -70,6 +72,7 @@ def events(draw: st.DrawFn) -> bytes:
         st.booleans(),
         st.none() | st.builds(Drawn, WORDS, st.integers(0, 31), WORDS),
         st.none() | st.tuples(NUMBERS, NUMBERS),
+        st.none() | st.integers(0, 9),
     ),
     x=st.dictionaries(st.sampled_from(list(FEATURES)), NUMBERS | WORDS | st.booleans()),
     flags=st.tuples(st.booleans(), st.booleans(), st.none() | st.binary(max_size=9)),
@@ -77,7 +80,7 @@ def events(draw: st.DrawFn) -> bytes:
 @settings(max_examples=100, deadline=None)
 def test_a_number_s_prediction_comes_back_to_the_bit(
     event: bytes,
-    said: tuple[Any, ...],
+    said: IssuedPredictions,
     x: dict[str, Any],
     flags: tuple[bool, bool, bytes | None],
 ):
@@ -89,7 +92,7 @@ def test_a_number_s_prediction_comes_back_to_the_bit(
     # NaN is equal to nothing, so what is held against itself may stay as it is.
     if isinstance(whole, bytes):
         assert same(packing().opened(whole), one)
-    assert isinstance(whole, bytes) or (said[7] is not None and "nan" in repr(one))
+    assert isinstance(whole, bytes) or (said.drawn is not None and "nan" in repr(one))
     packed = packing().packed(one)
     if isinstance(packed, bytes):
         back = packing().opened(packed)
@@ -104,7 +107,7 @@ def test_classes_come_back_with_their_probabilities_in_order(
 ):
     """Text, whole numbers and yes/no as classes."""
     answer = (next(iter(said), "a"), said)
-    one = waiting((answer, (answer, None), {}, answer, "pooled", given_, True, None, None))
+    one = waiting((answer, (answer, None), {}, answer, "pooled", given_, True, None, None, None))
     packed = packing(**CLASSES).packed(one)
     assert isinstance(packed, bytes)
     assert same(packing(**CLASSES).opened(packed), one)
@@ -120,7 +123,7 @@ class Colour(StrEnum):
 def test_what_cannot_be_given_back_stays_as_it_is(odd: Any):
     """No type is changed in silence: numpy's would come back as bytes."""
     answer = ("a", {odd: 1.0})
-    one = waiting((answer, (), {}, answer, "pooled", None, True, None, None))
+    one = waiting((answer, (), {}, answer, "pooled", None, True, None, None, None))
     assert packing(**CLASSES).packed(one) is one
 
 
@@ -144,7 +147,7 @@ def test_what_is_at_hand_changes_nothing(case: str, given_: Inputs):
 
 
 @pytest.mark.slow
-def test_a_waiting_prediction_takes_less_than_twice_its_features():
+def test_a_waiting_prediction_takes_about_twice_its_features():
     """8,000 of ten features: bytes, id, dictionary and agenda together, against the features as
     they went to their topic. They hold the event, what was said, and all else that is learnt from.
     """
@@ -160,4 +163,4 @@ def test_a_waiting_prediction_takes_less_than_twice_its_features():
     finally:
         tracemalloc.stop()
     assert sum(isinstance(e, bytes) for e in stream.task.ledger.entries.values()) > 8_000
-    assert held / 8_000 < 2.0 * features
+    assert held / 8_000 < 2.1 * features

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from models.inputs.decoder import OUTCOMES, DecodedRecord, PlainRecord
+from models.metrics.issued_predictions import IssuedPredictions
 from models.pending.codec import Codec, PendingPrediction, settled, state_of, time_of
 from models.pending.early_outcomes import EarlyOutcomes
 from models.pending.ledger import PendingLedger
@@ -19,7 +20,7 @@ HORIZON, MEMORY, LIMIT = 10.0, 25.0, 6
 
 
 PACKING = Codec(use_case())
-SAID = (1.0, (2.0,), {}, 2.0, "champion", None, True, None, None)
+SAID = IssuedPredictions(1.0, (2.0,), {}, 2.0, "champion", None, True, None, None, None)
 
 
 def waiting(time: float) -> PendingPrediction:

@@ -1,0 +1,27 @@
+"""What was predicted of one event, by everybody, until its label is known."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from models.spec.experiment_arms import Drawn
+
+
+class IssuedPredictions(NamedTuple):
+    """All that was predicted of one event, and by what it is judged once its label is known.
+
+    `pooled`: of the global models in their order; `own`: segment model → prediction. `by` says who
+    was served, and `given` with which interval or set. `paired`: every model was asked; `drawn`:
+    the arm of an experiment. `limits` are those of then, by the labels seen; so are `labels`.
+    """
+
+    baseline: Any
+    pooled: tuple[Any, ...]
+    own: dict[str, Any]
+    served: Any
+    by: str
+    given: Any
+    paired: bool
+    drawn: Drawn | None
+    limits: tuple[float, float] | None
+    labels: int | None
