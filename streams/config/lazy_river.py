@@ -1,10 +1,10 @@
 """River imported without what it imports and riverrun never calls.
 
 `river.stream` looks for scikit-learn, which brings pandas and pyarrow, where they are installed;
-four of River's modules name a function of `scipy.stats` each, which brings optimisers and
-spatial trees. Together that is 40 % of a worker's start, and half of its memory. So the first is
-not looked for, and names of the second are looked up when one is used. Whoever imports them later
-gets them (`iter_sklearn_dataset` from its own module).
+eight of River's modules name a function of `scipy.stats`, `special` or `ndimage` each, which bring
+optimisers, spatial trees and a copy of NumPy's interface. That is 40 % of a worker's start,
+and half of its memory. So the first is not looked for, and names of the second are looked up when
+one is used. Whoever imports them later gets them (`iter_sklearn_dataset` from its own module).
 
 Importing this module imports nothing of River's: it installs a finder (PEP 302), which acts when
 somebody does.
@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 SOUGHT = "river.stream.iter_sklearn"
-LATER = "scipy.stats"
+LATER = "scipy.stats", "scipy.special", "scipy.ndimage"
 
 
 class _Name:
@@ -47,7 +47,8 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Name(self.__name__, name)
+        real = sys.modules.get(self.__name__, self)
+        return _Name(self.__name__, name) if real is self else getattr(real, name)
 
 
 @contextmanager
@@ -65,24 +66,27 @@ def _without_scikit_learn() -> Iterator[None]:
 
 @contextmanager
 def _with_names_of_scipy() -> Iterator[None]:
-    """Let a module find a stand-in of `scipy.stats`, unless that is imported already."""
-    if LATER in sys.modules:
-        yield
-        return
-    stand_in = sys.modules[LATER] = _Later(LATER)
+    """Let a module find a stand-in of each of `LATER` that is not imported already."""
+    stand_ins = {name: _Later(name) for name in LATER if name not in sys.modules}
+    sys.modules.update(stand_ins)
     try:
         yield
     finally:
-        if sys.modules.get(LATER) is stand_in:
-            del sys.modules[LATER]
-            parent, _, child = LATER.rpartition(".")
-            vars(sys.modules.get(parent, stand_in)).pop(child, None)
+        for name, stand_in in stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
+                parent, _, child = name.rpartition(".")
+                vars(sys.modules.get(parent, stand_in)).pop(child, None)
 
 
 AMID = {
     "river.stream": _without_scikit_learn,
     "river.drift.kswin": _with_names_of_scipy,
+    "river.linear_model.ad_predictor": _with_names_of_scipy,
     "river.metrics.geometric_mean": _with_names_of_scipy,
+    "river.optim.losses": _with_names_of_scipy,
+    "river.preprocessing.lda": _with_names_of_scipy,
+    "river.proba.beta": _with_names_of_scipy,
     "river.proba.gaussian": _with_names_of_scipy,
     "river.tree.stochastic_gradient_tree": _with_names_of_scipy,
 }

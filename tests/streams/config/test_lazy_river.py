@@ -10,10 +10,11 @@ import pytest
 SCRIPT = """
 import sys
 import streams.cli.run.worker, streams.worker.launch
-heavy = [name for name in ("pandas", "sklearn", "scipy.optimize") if name in sys.modules]
+names = "pandas", "sklearn", "scipy.optimize", "scipy.special", "scipy.ndimage"
+heavy = [name for name in names if name in sys.modules]
 assert not heavy, heavy
 
-from river import drift, proba, tree
+from river import drift, linear_model, preprocessing, proba, tree
 import random
 rng = random.Random(3)
 ks, found = drift.KSWIN(seed=1), []
@@ -28,6 +29,14 @@ for n in range(400):
     sgt.learn_one(x, 3 * x["a"])
 x = {"a": 0.4, "b": 0.6}
 print(found.index(True), bell(x), bell.cdf(x), sgt.predict_one(x))
+beta, clicks = proba.Beta(3, 2), linear_model.AdPredictor()
+soft, topics = linear_model.SoftmaxRegression(), preprocessing.LDA(n_components=2, seed=4)
+for n in range(50):
+    clicks.learn_one(x, n % 3 == 0)
+    soft.learn_one(x, "abc"[n % 3])
+    topics.learn_one({"late": 1 + n % 4, "gate": 2})
+print(beta.cdf(0.3), clicks.predict_proba_one(x), soft.predict_proba_one(x))
+print(topics.transform_one({"late": 1}))
 import scipy.stats
 assert scipy.stats.norm.cdf(0) == 0.5
 assert isinstance(scipy.stats.norm, scipy.stats.rv_continuous)
