@@ -152,9 +152,9 @@ class _Answer:
             if share >= (NAMED if each.path.rpartition(".")[2] == name else MATCHED)
         ]
         if not likely or outcomes.time is None:
-            what = "a time" if likely else "the id of an event"
+            lacking = "a time" if likely else "the id of an event"
             raise ConfigError(
-                f"No field of the outcomes has {what}.", hint="Write their source by hand."
+                f"No field of the outcomes has {lacking}.", hint="Write their source by hand."
             )
         self._id = max(likely, key=lambda pair: pair[0])[1]
         self._format, self._time = outcomes.format, outcomes.fields[outcomes.time]

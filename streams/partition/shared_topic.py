@@ -89,10 +89,10 @@ class SharedReader:
         return self._topic.consumer.stable(self._topic.tp)
 
 
-class Inputs:
+class SharedInputs:
     """The inputs of one partition's task: those of the group, and a shared topic (ports.Source)."""
 
-    def __init__(self, group: Group, shared: SharedReader, tp: TP) -> None:
+    def __init__(self, group: GroupMember, shared: SharedReader, tp: TP) -> None:
         self._group = group
         self._shared = shared
         self._tp = tp
@@ -123,6 +123,10 @@ class Inputs:
         """Return the last stable offset as of the newest fetch; None before the first."""
         return self._shared.stable() if tp == self._tp else self._group.stable(tp)
 
+    def answered(self, tp: TP) -> tuple[int, int] | None:
+        """Return when the newest answer to a fetch came, and the offset that is written next."""
+        return self._group.answered(tp)
+
     def fetch_position(self, tp: TP) -> int | None:
         """Return the offset that the next batch will start at; None while there is none."""
         return self._shared.position if tp == self._tp else self._group.fetch_position(tp)
@@ -132,9 +136,10 @@ class Inputs:
         return await self._group.still_member(generation)
 
 
-class Group(Fetching, Protocol):
+class GroupMember(Fetching, Protocol):
     """The group's member (faust_transport.Consumer)."""
 
     async def open(self, partitions: Collection[TP]) -> None: ...  # noqa: D102
     def shut(self, partitions: Collection[TP]) -> None: ...  # noqa: D102
+    def answered(self, tp: TP) -> tuple[int, int] | None: ...  # noqa: D102
     async def still_member(self, generation: int) -> bool: ...  # noqa: D102

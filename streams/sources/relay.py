@@ -19,7 +19,7 @@ from streams.kafka.direct_consumer import DirectConsumer
 from streams.kafka.faust_transport import Batch
 from streams.partition.direct_source import DirectSource
 from streams.partition.runner import PartitionRunner
-from streams.partition.shared_topic import Group
+from streams.partition.shared_topic import GroupMember
 from streams.registry.known_schemas import KnownSchemas
 from streams.sources.relay_plan import RelayPlan
 from streams.sources.schema_gate import SchemaGate
@@ -39,7 +39,7 @@ class Relay:
         self,
         plan: RelayPlan,
         generation: int,
-        group: Group,
+        group: GroupMember,
         *,
         counts: Callable[[], Mapping[str, int]],
         schemas: KnownSchemas,

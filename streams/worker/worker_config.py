@@ -13,7 +13,7 @@ from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.config.naming import transactional_id
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
-from streams.partition.ports import FreshStore, Pace, PartitionTask, SnapshotStore, Wiring
+from streams.partition.ports import FreshStore, Pace, RunnableTask, SnapshotStore, Wiring
 from streams.replay.journal_fold import rolled
 from streams.replay.kafka_log import KafkaLog
 from streams.sources.relay_plan import RelayPlan
@@ -52,7 +52,7 @@ class WorkerConfig:
     The other fields are those of `streams.partition.ports.Wiring`.
     """
 
-    factory: Callable[[int], PartitionTask]
+    factory: Callable[[int], RunnableTask]
     client: Mapping[str, Any]
     topics: Mapping[str, str]
     group_id: str
@@ -78,6 +78,7 @@ class WorkerConfig:
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     flaw: Callable[[Any], str | None] | None = None
     relay: RelayPlan | None = None
+    unseen_s: float = float("inf")
     encoders: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     def wiring(self) -> Wiring:
@@ -107,6 +108,7 @@ class WorkerConfig:
             shown_name=self.shown_name,
             partitions=self.partitions,
             prepare=self.prepare,
+            unseen_s=self.unseen_s,
             flaw=None if flaw is None else lambda i, record: flaw(record) if i == MODELS else None,
         )
 

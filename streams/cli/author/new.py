@@ -88,13 +88,13 @@ def _drafted(name: str, source: str, label: str, key: str | None) -> str:
     from models.validation.simple_rules import joined, ranked
     from streams.offline.recording_draft import recording_draft
     from streams.recordings import Report
-    from streams.recordings.recorded_file import Format
+    from streams.recordings.recorded_file import FileFormat
     from streams.recordings.unmapped_rows import rows_of
 
     if not is_stored(source):
         raise ConfigError(f"There is no file {source}.", hint="Name a file or a folder.")
     profile, rows = Profile(), []
-    for row in islice(rows_of([source], lambda _: [], Format(), (), Report()), ROWS_MAX):
+    for row in islice(rows_of([source], lambda _: [], FileFormat(), (), Report()), ROWS_MAX):
         rows.append(row)
         profile.event(row)
         if row.get("outcome_time") not in (None, ""):
