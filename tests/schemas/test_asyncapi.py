@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
 from schemas.asyncapi import Subject, asyncapi, json_schemas
 from schemas.events import Event
+from schemas.records.prediction_schema import CONTENT_TYPES, PredictionFormat, name_of
 from schemas.topics import BY_KIND, CATALOGUE
 from streams.config.use_case_loader import load
 
@@ -96,6 +98,26 @@ def test_every_topic_has_a_channel_a_message_and_an_operation(subject: Subject) 
     kafka = made["channels"]["metrics"]["bindings"]["kafka"]
     assert kafka["partitions"] == 1
     assert kafka["topicConfiguration"] == {"cleanup.policy": ["compact"], "retention.ms": -1}
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("format", ["avro", "protobuf"])
+def test_predictions_in_a_format_are_described(
+    official: Draft7Validator, subject: Subject, format: PredictionFormat, kind: str
+) -> None:
+    """Their schema, the header that says where it is kept, and where its id is in a value."""
+    made = document(replace(subject, prediction_format=format, kind=kind, sources=False))
+    assert [error.message for error in official.iter_errors(made)] == []
+    message = made["components"]["messages"]["Predictions"]
+    assert message["contentType"] == CONTENT_TYPES[format]
+    schema = message["payload"]["schema"]
+    assert name_of(kind) in (schema["name"] if format == "avro" else schema)
+    assert "ce_dataschema" in message["headers"]["required"]
+    assert message["bindings"]["kafka"]["schemaIdPayloadEncoding"] == "confluent"
+    assert "schemas" in made["channels"]
+    assert "relay" not in made["channels"]
+    others = made["components"]["messages"]["Examples"]
+    assert others["contentType"] == "application/json"
 
 
 def test_every_reference_leads_somewhere(subject: Subject) -> None:

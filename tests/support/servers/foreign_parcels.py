@@ -92,6 +92,15 @@ class ForeignProducer:
             self._producer.poll(0)
         assert self._producer.flush(30) == 0
 
+    def lines(self, rows: Iterable[Row]) -> dict[str, list[bytes]]:
+        """Return the values of each topic as kcat reads them; events with their key before `|`."""
+        lines: dict[str, list[bytes]] = {SENT: [], DELIVERED: []}
+        for kind, fields in rows:
+            topic, value = self._value(kind, fields)
+            key = f"{fields['event_id']}|" if kind == "event" else ""
+            lines[topic].append(key.encode() + json.dumps(value).encode())
+        return lines
+
     def junk(self, value: bytes) -> None:
         """Send what is no parcel."""
         self._producer.produce(self._prefix + SENT, value, "junk")
