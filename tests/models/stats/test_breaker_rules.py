@@ -3,6 +3,7 @@ import pickle
 import random
 import statistics
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,6 +155,19 @@ def test_the_mean_run_to_a_false_trip_is_at_least_the_threshold():
             steps += 1
         runs.append(steps)
     assert 180.0 <= statistics.mean(runs) <= 400.0
+
+
+def test_evidence_is_the_sum_over_all_starts_of_the_products_of_bets():
+    """Shiryaev and Roberts by the definition, in numpy: a sum over starts, averaged over stakes."""
+    values = np.random.default_rng(2).uniform(size=200)
+    detector = MeanDetector(allowed=0.45, low=0.0)
+    for value in values.tolist():
+        detector.update(value)
+    sums = [
+        sum(np.prod(1.0 + stake * (values[start:] / 0.45 - 1.0)) for start in range(200))
+        for stake in (0.02, 0.06, 0.2)
+    ]
+    assert detector.evidence == pytest.approx(np.mean(sums), rel=1e-9)
 
 
 @settings(max_examples=15, deadline=None)

@@ -106,3 +106,28 @@ def test_the_interval_is_that_of_a_second_implementation(blocks: int, seed: int)
     lower, upper = comparison.interval
     assert lower == pytest.approx(min(middle - half, *ends[:2]), abs=0.03 * half)
     assert upper == pytest.approx(max(middle + half, *ends[2:]), abs=0.03 * half)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_strict_capital_is_the_product_of_its_bets(seed: int) -> None:
+    """Waudby-Smith and Ramdas, in numpy from the formula: prod(1 + rate·gain), mixed over stakes.
+
+    A rate is a stake over the scale so far, but never more than the range allows.
+    """
+    rng = np.random.default_rng(seed)
+    gains = 0.5 + rng.normal(size=300)
+    comparison = Comparison(alpha=0.05, bound=20.0, floor=1e-3)
+    for gain in gains.tolist():
+        comparison.update(100, 100 * gain)
+    scale = np.sqrt(
+        [
+            max(np.var(known, ddof=1) * (1.0 + 2.0 / len(known)), (known.mean() / 8.0) ** 2)
+            for seen in range(WARM, len(gains))
+            for known in [gains[WARM:seen] if seen >= 2 * WARM else gains[: min(seen, 2 * WARM)]]
+        ]
+    )
+    rates = np.minimum(np.outer(STAKES, 1.0 / scale), 0.99 / 20.0)
+    wealth = np.prod(1.0 + rates * gains[WARM:], axis=1).mean()
+    assert comparison.strict is not None
+    assert np.exp(comparison.strict.up).mean() == pytest.approx(wealth, rel=1e-9)
+    assert comparison.strict_verdict == ("better" if wealth >= 2.0 / 0.05 else "undecided")
