@@ -2,7 +2,8 @@
 
 Alignment: the record of smallest time among the inputs' heads is taken next. An empty input that
 may still surprise us holds the others back for at most `alignment_wait_s` (Kafka Streams'
-max.task.idle.ms, KIP-695); one that is known to be at its end holds nobody back.
+max.task.idle.ms, KIP-695); one that is known to be at its end holds nobody back, unless a record
+would lead by more than `unseen_s` (fresh_ends.py).
 
 Nothing here waits: no task, no future, no clock but the times that are given.
 """
@@ -20,6 +21,7 @@ from schemas.errors import RiverrunError
 from streams.kafka.faust_transport import Batch
 from streams.kafka.input_partitions import Input, located
 from streams.partition.announcement import Announcement
+from streams.partition.fresh_ends import FreshEnds
 from streams.partition.input_queue import InputQueue
 from streams.partition.pacing import Pacing
 from streams.partition.skip_requests import failure_of
@@ -70,6 +72,7 @@ class Intake:
         clock: Callable[[], float],
         pacing: Pacing | None = None,
         flaw: Callable[[int, Any], str | None] | None = None,
+        unseen_s: float = NEVER,
     ) -> None:
         self.tps = [None if tp is None else TP(*tp) for tp in located(inputs, number)]
         self.index = {tp: i for i, tp in enumerate(self.tps) if tp is not None}
@@ -96,6 +99,7 @@ class Intake:
         self._choosing = choose
         self._ahead = False  # of other tasks, by more than the pacing allows
         self._task: Task | None = None
+        self._fresh = FreshEnds(ends, self.tps, self._aligned, unseen_s)
         self._forget_heads()
 
     def reset(self, task: Task, positions: Sequence[int]) -> dict[TP, int]:
@@ -104,6 +108,7 @@ class Intake:
         self._choosing = getattr(task, "choose", self._choose)
         for inbox, offset in zip(self.inboxes, positions, strict=True):
             inbox.reset(offset)
+        self._fresh.reset()
         self._forget_heads()
         self.lost.clear()
         self.full.clear()
@@ -126,7 +131,9 @@ class Intake:
         inbox = self.inboxes[i]
         if not inbox.accept(batch):
             self.lost.add(i)
-        elif inbox.full and i not in self.full:
+            return None
+        self._fresh.fetched(i, batch.end)
+        if inbox.full and i not in self.full:
             self.full.add(i)
             return self.tps[i]
         return None
@@ -169,8 +176,11 @@ class Intake:
             self.oldest = records[0]
         limit = self._limit(paced)
         count = 0
+        sure = self._sure()
         while count < room:
             if (i := choose(times)) is None:
+                break
+            if i in aligned and times[i] > sure:  # type: ignore[operator]  # it is the head's
                 break
             if pacing is not None and i in aligned and self._is_ahead(i, limit, count):
                 self._ahead = True
@@ -190,12 +200,19 @@ class Intake:
                 raise self._blame(i, self._unread.get(i, error)) from error
             newest[i] = records[i]
             count += 1
-            if not self._advance(i) and i in aligned and not self.ended(i):
-                break
+            if not self._advance(i) and i in aligned:
+                if not self.ended(i):
+                    break
+                sure = self._sure()
             if not count % CLOCK_EVERY and clock() > until:
                 break
         self.applied += count
         return count
+
+    def _sure(self) -> float:
+        """Return the time up to which records may be taken past the inputs that are empty."""
+        times, sure = self._times, self._fresh.sure
+        return min((sure[i] for i in self._aligned if times[i] is None), default=NEVER)
 
     def _limit(self, paced: Any) -> float:
         """Return the time beyond which nothing is taken now, as other tasks have come far."""
@@ -248,6 +265,8 @@ class Intake:
                 if until is None:
                     until = self._wait_until[i] = now + self._alignment_wait_s
                 longest = max(longest, until - now)
+                if until <= now and (head := self._head()) is not None:
+                    self._fresh.gave(i, head[2])  # it was waited for
         return longest
 
     @property
@@ -272,13 +291,23 @@ class Intake:
         tp = self.tps[i]
         if tp is None:
             return True
-        stable = self._ends.stable(tp)
-        if stable is None or self.inboxes[i].expected < stable:
+        stable, expected = self._ends.stable(tp), self.inboxes[i].expected
+        if stable is None or expected < stable:
             return False
-        earliest = min((time for time in self._times if time is not None), default=None)
-        if earliest is None or self._pacing is None:
+        head = self._head()
+        if head is None:
             return True
-        return not self._pacing.holds(i, earliest)
+        if not self._fresh.passes(i, expected, head):
+            return False
+        return self._pacing is None or not self._pacing.holds(i, head[2])
+
+    def _head(self) -> tuple[int, int, float] | None:
+        """Return input, offset and time of the earliest record at hand; None if there is none."""
+        at_hand = [(time, i) for i, time in enumerate(self._times) if time is not None]
+        if not at_hand:
+            return None
+        time, i = min(at_hand)
+        return i, self._records[i].offset, time
 
     def _forget_heads(self) -> None:
         self._times: list[float | None] = [None for _ in self.tps]
@@ -290,6 +319,8 @@ class Intake:
     def _advance(self, i: int) -> bool:
         record = self._records[i] = self.inboxes[i].pop()
         if record is None:
+            if (last := self._times[i]) is not None:
+                self._fresh.gave(i, last)
             self._times[i] = None
             return False
         assert self._task is not None

@@ -164,6 +164,8 @@ class Wiring:
     pacing: Callable[[int], Pacing] | None = None
     # Why a record of an input cannot be applied, as only this process can tell: it is set aside.
     flaw: Callable[[int, Any], str | None] | None = None
+    # By how much event time a record may lead an input that was not fetched since it came.
+    unseen_s: float = float("inf")
     # Told with a task before it is folded (False) and before it goes live (True).
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     shown_name: str = "USECASE"

@@ -61,8 +61,7 @@ class Stalled(RiverrunError):
     """A partition that does not move although it should; the worker exits, others take over."""
 
 
-class _Stop(Exception):
-    pass
+class _Stop(Exception): ...
 
 
 class PartitionRunner:
@@ -108,6 +107,7 @@ class PartitionRunner:
             clock=self.clock,
             pacing=None if wiring.pacing is None else wiring.pacing(number),
             flaw=wiring.flaw,
+            unseen_s=wiring.unseen_s,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self.kept_state = kept_state

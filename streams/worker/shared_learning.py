@@ -20,9 +20,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from models.inputs.decoder import parsed_update
-from models.task.learner_task import LEARNER
 from schemas.errors import Malformed
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, LEARNER
 from streams.config.naming import transactional_id
 from streams.kafka.direct_consumer import DirectConsumer
 from streams.kafka.faust_transport import Batch

@@ -9,9 +9,10 @@ from typing import Any
 
 from models.inputs.decoder import MODELS
 from models.task.checkpoint import parts_of
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from schemas.headers import Headers
+from schemas.topics import LEARNER
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import TransactionalWriter
 from streams.partition.intake import Intake

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from models.replay.backtest import Backtest
-from models.task.learner_task import LEARNER
 from schemas.timestamps import moment
+from schemas.topics import LEARNER
 from streams.embedded import Endpoints
 from streams.inspection.audit_trail import audited
 from streams.operations.repartition import repartition
