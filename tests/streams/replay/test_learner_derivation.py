@@ -43,10 +43,12 @@ def test_a_tree_of_a_learner_that_was_restored_is_the_same_and_is_not_read(
     comparison = _Comparison(verified)
     comparison.watch(derived, None)
     read: list[Any] = []
-    monkeypatch.setattr(
-        "streams.replay.learner_derivation.unpickle",
-        lambda data, _: read.append(data) or pickle.loads(b"".join(data)),
-    )
+
+    def unpickle(data: list[bytes], _: Any) -> Any:
+        read.append(data)
+        return pickle.loads(b"".join(data))
+
+    monkeypatch.setattr("streams.replay.learner_derivation.unpickle", unpickle)
     state = dict(comparison.pack(published.roster.pooled["trees"], b""))[STATE]
     headers = ((ENCODING, PICKLE), (STATE, zlib.compress(state)))
     comparison.published.append(SimpleNamespace(offset=0, value=VALUE, headers=headers))
