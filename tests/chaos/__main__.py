@@ -87,7 +87,7 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
     faults = Faults(stack, crew, proxies, rng, brokers=given.brokers, shared=given.shared)
     if given.only:
         faults.kinds = {kind: faults.kinds[kind] for kind in given.only}
-    supervising = asyncio.create_task(crew.supervise())
+    supervising, begun = asyncio.create_task(crew.supervise()), monotonic()
     try:
         publisher = Publisher(client, names, given.rate, given.seed)
         took = await harm(given, crew, faults, publisher, client, names)
@@ -95,7 +95,9 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
         supervising.cancel()
         await asyncio.to_thread(crew.stop)
         found = await verify(client, names)
+        print(f"{monotonic() - begun:6.1f} s  all is read, and folded anew", file=sys.stderr)
         differ = await differing(settings, names, found.digests, loaded)
+        print(f"{monotonic() - begun:6.1f} s  folded", file=sys.stderr)
     finally:
         supervising.cancel()
         await asyncio.to_thread(crew.stop)

@@ -18,6 +18,7 @@ from streams.replay.journal_fold import fold
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.learner_derivation import verify_versions
 from streams.snapshots.fresh_task import fresh_task
+from streams.worker.gc_tuning import bound_pauses
 from tests.chaos.verifier import digest, records
 
 USE_CASE = Path(__file__).with_name("shipments.py")
@@ -31,6 +32,7 @@ async def differing(
     loaded: LoadedUseCase,
 ) -> list[str]:
     """Where what was published is not what a fresh fold publishes."""
+    bound_pauses()  # versions of a tree are many objects
     client = settings.kafka_client()
     count = loaded.use_case.partitions
     inputs: list[Any] = [topics[kind] for kind in INPUTS]
