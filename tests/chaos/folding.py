@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from models.task.partition_task import PartitionTask
 from schemas.topics import INPUTS
+from streams.config.gc_tuning import bound_pauses
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.replay.definition_history import DefinitionHistory
@@ -18,7 +19,6 @@ from streams.replay.journal_fold import fold
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.learner_derivation import verify_versions
 from streams.snapshots.fresh_task import fresh_task
-from streams.worker.gc_tuning import bound_pauses
 from tests.chaos.verifier import digest, records
 
 USE_CASE = Path(__file__).with_name("shipments.py")
