@@ -193,3 +193,26 @@ async def test_a_field_that_is_added_later_is_taken(written: Written) -> None:
     written.loop.start()
     await written.loop.publish(ROWS[:20])
     await written.loop.wait_for("predictions", ["p0"])
+
+
+async def test_a_running_use_case_may_change_the_format(
+    stack: Endpoints, tmp_path: Path, registry: str
+) -> None:
+    """By a redefinition: one topic holds JSON, then Avro, and the proof goes through both."""
+    loop, half = Loop(stack, tmp_path), IDS[: COUNT // 2]
+    loop.environment["SCHEMA_REGISTRY_URL"] = registry
+    try:
+        loop.start()
+        await loop.publish([row for row in ROWS if row[1]["event_id"] in half])
+        await loop.wait_for("examples", half)
+        await asyncio.to_thread(loop.stop)
+        loop.file.write_text(in_format("avro"))
+        how = ("--how", "keep", "--why", "a test", "--json")
+        await asyncio.to_thread(loop.run, "redefine", str(loop.file), *how)
+        loop.start()
+        await loop.publish([row for row in ROWS if row[1]["event_id"] not in half])
+        await loop.wait_for("predictions", IDS)
+        proof = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
+        assert (proof["checked"], proof["different"], proof["proved"]) == (COUNT, 0, True)
+    finally:
+        loop.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
@@ -21,7 +21,7 @@ from models.formats.json_format import Json
 from models.formats.json_schema import JsonSchema
 from models.formats.payload import Format, WriterSchema, missing_package
 from models.formats.protobuf import Protobuf
-from schemas.errors import Malformed
+from schemas.errors import Incompatible, Malformed
 from streams.registry.proto_compiler import compiled
 
 ORDER = {
@@ -109,8 +109,6 @@ def proto() -> WriterSchema:
 
 def order_class(schema: WriterSchema) -> Any:
     """The class that protoc would generate."""
-    from base64 import b64decode
-
     files = descriptor_pb2.FileDescriptorSet.FromString(b64decode(schema.text))
     pool = descriptor_pool.DescriptorPool()
     for file in files.file:
@@ -141,6 +139,22 @@ def test_protobuf_is_read_by_the_message_that_its_index_names(proto: WriterSchem
     nested = message_factory.GetMessageClass(line)(sku="y", count=1)
     found = Protobuf().decode(framed(7, b"\x04\x02\x00" + nested.SerializeToString()), {7: proto})
     assert found == {"sku": "y", "count": 1}
+
+
+def test_a_schema_may_be_registered_as_its_descriptor(proto: WriterSchema) -> None:
+    """As Confluent's serializer for Python does it: in base64, and what it imports likewise."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(b64decode(proto.text)).file
+    by_name = {file.name: b64encode(file.SerializeToString()).decode() for file in files}
+    *_, main = by_name.values()
+    references = {"address.proto": by_name["address.proto"]}
+    again = WriterSchema(7, "PROTOBUF", compiled(main, references))
+    message = order_class(proto)(id="a")
+    message.at.FromDatetime(AT)
+    message.to.city = "Ulm"
+    value = framed(7, b"\x02\x02" + message.SerializeToString())
+    assert Protobuf().decode(value, {7: again}) == Protobuf().decode(value, {7: proto})
+    with pytest.raises(Incompatible, match=r"address\.proto"):
+        compiled(main, {})
 
 
 WRONG: list[tuple[Format, bytes, str]] = [
