@@ -46,6 +46,7 @@ from models.training.versions import Pack, VersionRef, label_of_version, plain_p
 from models.training.window_batches import Row, WindowBatches
 from schemas.commands import Command
 from schemas.errors import Refused, Rejected
+from schemas.topics import LEARNER
 
 
 @dataclass
@@ -56,8 +57,6 @@ class NoPredictions:
     changed: set[str] | None = None
 
 
-LEARNER = -1
-"""The partition that the learner's own records name."""
 COUNTED = ("learnt", "passed", "entered", "repeats", "tombstones", "refused", "skipped")
 
 

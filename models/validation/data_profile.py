@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from models.values.absent_texts import ABSENT
 from models.values.durations import spoken
 from schemas.partitioner import partition_of
 from schemas.timestamps import moment, unix_seconds
@@ -23,12 +24,6 @@ PARTITIONS = 4
 """For how many partitions a candidate key's balance is shown."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
-
-
-ABSENT = frozenset(
-    ("NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "-nan", "NaT", "null", "NULL", "None")
-)
-"""Texts that mean that there is nothing, where a field is not text."""
 
 
 class FieldCounts:

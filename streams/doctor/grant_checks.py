@@ -137,7 +137,23 @@ async def _of_topics(
         if lacking := sorted(needed - operations):
             missing.append((f"no {_and(lacking)} on topic {name}", _grant(lacking, "topic", name)))
     absent = [name for name, operations in authorized.items() if operations is None]
-    return missing + (await _of_creation(admin, absent) if absent else [])
+    missing += await _of_creation(admin, absent) if absent else []
+    return missing + await _of_foreign_topics(admin, use_case)
+
+
+async def _of_foreign_topics(
+    admin: AIOKafkaAdminClient, use_case: UseCase
+) -> list[tuple[str, str]]:
+    """Return what is missing on the topics of sources and tables, which are only read."""
+    tables = [table.topic for table in use_case.tables.values()]
+    topics = {source.topic for source in use_case.sources} | set(tables)
+    authorized = await authorized_operations.of_topics(admin, topics) if topics else {}
+    missing = []
+    for name, operations in sorted(authorized.items()):
+        if operations is not None and (lacking := sorted({"READ", "DESCRIBE"} - operations)):
+            cause = f"no {_and(lacking)} on topic {name}, which the use case reads"
+            missing.append((cause, _grant(lacking, "topic", name)))
+    return missing
 
 
 async def _of_creation(admin: AIOKafkaAdminClient, absent: Sequence[str]) -> list[tuple[str, str]]:

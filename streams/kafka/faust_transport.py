@@ -232,6 +232,13 @@ class Consumer(driver.Consumer):
         state = self._state(tp)
         return None if state is None else state.lso
 
+    def answered(self, tp: TP) -> tuple[int, int] | None:
+        """Return when the newest answer to a fetch came (ms), and the offset that is written next,
+        open transactions included; None before the first.
+        """
+        state = self._state(tp)
+        return None if state is None or not state.timestamp else (state.timestamp, state.highwater)
+
     def fetch_position(self, tp: TP) -> int | None:
         """Return the offset that the next batch will start at; None while there is none."""
         state = self._state(tp)

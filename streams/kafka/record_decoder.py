@@ -25,10 +25,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from models.spec.experiment_arms import GROUPS
-from models.task.learner_task import LEARNER
 from riverrun.client.predictions import lenient
 from schemas.commands import Command
-from schemas.topics import BY_KIND
+from schemas.topics import BY_KIND, LEARNER
 from schemas.unreadable import Unreadable
 
 LOOSE = ("events", "outcomes", "history")

@@ -34,6 +34,7 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import RiverrunError, Unavailable
+from schemas.headers import Headers
 from streams.kafka.clock_check import REFUSED
 from streams.kafka.connection_timeout import Silence
 from streams.kafka.faust_transport import unanswered
@@ -178,14 +179,16 @@ class TransactionalWriter:
         async with self._failures():
             await self.producer.start()
 
-    async def commit(self, outputs: Sequence[OutgoingRecord], entry: bytes | None) -> None:
-        """Publish outputs and journal entry, all or none.
+    async def commit(
+        self, outputs: Sequence[OutgoingRecord], entry: bytes | None, headers: Headers = ()
+    ) -> None:
+        """Publish outputs and journal entry, which has those headers, all or none.
 
         Raises `TooLarge` (nothing is committed), `Fenced`, `Unavailable` (it may have been).
         """
         batches = self._batches(self._encoded(outputs))
         if entry is not None:
-            batches.append(self._batch(_Entry(entry)))
+            batches.append(self._batch(_Entry(entry, headers=headers)))
         async with self._failures():
             # 1. Begin.
             await self.producer.begin_transaction()
@@ -323,7 +326,7 @@ class _Entry(NamedTuple):
     value: bytes
     kind: str = "journal"
     key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
     partition: int | None = None
     timestamp_ms: int | None = None
 

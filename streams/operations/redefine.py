@@ -24,9 +24,10 @@ import orjson
 
 from models.outputs.output_records import Output
 from models.replay.state_migration import kept_models
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
+from schemas.topics import LEARNER
 from streams.config.naming import group_of, title_of, transactional_id
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase

@@ -2,7 +2,8 @@
 
 Alignment: the record of smallest time among the inputs' heads is taken next. An empty input that
 may still surprise us holds the others back for at most `alignment_wait_s` (Kafka Streams'
-max.task.idle.ms, KIP-695); one that is known to be at its end holds nobody back.
+max.task.idle.ms, KIP-695); one that is known to be at its end holds nobody back, unless a record
+would lead by more than `unseen_s` (fresh_ends.py).
 
 Nothing here waits: no task, no future, no clock but the times that are given.
 """
@@ -19,6 +20,8 @@ from models.inputs.skipped_records import InputOffset, Skip
 from schemas.errors import RiverrunError
 from streams.kafka.faust_transport import Batch
 from streams.kafka.input_partitions import Input, located
+from streams.partition.announcement import Announcement
+from streams.partition.fresh_ends import FreshEnds
 from streams.partition.input_queue import InputQueue
 from streams.partition.pacing import Pacing
 from streams.partition.skip_requests import failure_of
@@ -69,6 +72,7 @@ class Intake:
         clock: Callable[[], float],
         pacing: Pacing | None = None,
         flaw: Callable[[int, Any], str | None] | None = None,
+        unseen_s: float = NEVER,
     ) -> None:
         self.tps = [None if tp is None else TP(*tp) for tp in located(inputs, number)]
         self.index = {tp: i for i, tp in enumerate(self.tps) if tp is not None}
@@ -95,6 +99,7 @@ class Intake:
         self._choosing = choose
         self._ahead = False  # of other tasks, by more than the pacing allows
         self._task: Task | None = None
+        self._fresh = FreshEnds(ends, self.tps, self._aligned, unseen_s)
         self._forget_heads()
 
     def reset(self, task: Task, positions: Sequence[int]) -> dict[TP, int]:
@@ -103,6 +108,7 @@ class Intake:
         self._choosing = getattr(task, "choose", self._choose)
         for inbox, offset in zip(self.inboxes, positions, strict=True):
             inbox.reset(offset)
+        self._fresh.reset()
         self._forget_heads()
         self.lost.clear()
         self.full.clear()
@@ -125,7 +131,9 @@ class Intake:
         inbox = self.inboxes[i]
         if not inbox.accept(batch):
             self.lost.add(i)
-        elif inbox.full and i not in self.full:
+            return None
+        self._fresh.fetched(i, batch.end)
+        if inbox.full and i not in self.full:
             self.full.add(i)
             return self.tps[i]
         return None
@@ -156,7 +164,6 @@ class Intake:
         self._ahead = False
         paced: Any = task  # it has a clock
         pacing = self._pacing
-        limit = NEVER if pacing is None else pacing.limit(paced.clock_s)
         apply, publish = task.apply, self.outputs.extend
         wanted, skips, suspect = task.wanted, self.skips, self.suspect
         times, heads = self._times, self._heads
@@ -167,14 +174,15 @@ class Intake:
         records, newest = self._records, self.newest
         if not self.applied:
             self.oldest = records[0]
+        limit = self._limit(paced)
         count = 0
+        sure = self._sure()
         while count < room:
             if (i := choose(times)) is None:
                 break
-            if limit < NEVER and i in aligned and paced.clock_s > limit:
-                self._ahead = True
+            if i in aligned and times[i] > sure:  # type: ignore[operator]  # it is the head's
                 break
-            if pacing is not None and i in aligned and self._is_unlearnt(pacing, i):
+            if pacing is not None and i in aligned and self._is_ahead(i, limit, count):
                 self._ahead = True
                 break
             if suspect is not None and suspect == (i, records[i].offset) and self.applied + count:
@@ -192,20 +200,54 @@ class Intake:
                 raise self._blame(i, self._unread.get(i, error)) from error
             newest[i] = records[i]
             count += 1
-            if not self._advance(i) and i in aligned and not self.ended(i):
-                break
+            if not self._advance(i) and i in aligned:
+                if not self.ended(i):
+                    break
+                sure = self._sure()
             if not count % CLOCK_EVERY and clock() > until:
                 break
         self.applied += count
         return count
 
-    def _is_unlearnt(self, pacing: Pacing, i: int) -> bool:
-        """Return whether a record is too far ahead of what the shared models have learnt."""
-        time = self._times[i]
-        if time is None or time <= pacing.unlearnt_limit():
+    def _sure(self) -> float:
+        """Return the time up to which records may be taken past the inputs that are empty."""
+        times, sure = self._times, self._fresh.sure
+        return min((sure[i] for i in self._aligned if times[i] is None), default=NEVER)
+
+    def _limit(self, paced: Any) -> float:
+        """Return the time beyond which nothing is taken now, as other tasks have come far."""
+        due = self._earliest()
+        if self._pacing is None or due is None:
+            return NEVER
+        return self._pacing.limit(paced.clock_s, due)
+
+    def _earliest(self) -> float | None:
+        """Return when the first of the aligned inputs' records is due; None if there is none."""
+        times = [time for i in self._aligned if (time := self._times[i]) is not None]
+        return min(times, default=None)
+
+    def _is_ahead(self, i: int, limit: float, count: int) -> bool:
+        """Return whether a record is too far ahead of other tasks, or of what is learnt."""
+        pacing, time, paced = self._pacing, self._times[i], self._task
+        assert pacing is not None
+        assert time is not None
+        if time <= limit and time <= pacing.unlearnt_limit():
+            return False
+        clock = getattr(paced, "clock_s", None)
+        position = pacing.position(clock, time, is_open=self.applied + count > 0)
+        if position <= limit and time <= pacing.unlearnt_limit():
             return False
         pacing.held()
         return True
+
+    def announcement(self) -> Announcement:
+        """Return what others are told with the batch that is to be committed."""
+        if self._pacing is None:
+            return Announcement()
+        due = self._earliest()
+        if due is None or any(self._times[i] is None and not self.ended(i) for i in self._aligned):
+            due = None
+        return self._pacing.announcement(due if due is not None and due > -NEVER else None)
 
     def blocked_s(self, now: float) -> float:
         """Return how long nothing may be taken: 0 if something may, NEVER until something comes."""
@@ -214,12 +256,23 @@ class Intake:
             return NEVER
         longest = AHEAD_S if self._ahead else 0.0
         for i in self._aligned:
-            if times[i] is None and not self.ended(i):
+            if times[i] is not None:
+                continue
+            if self.ended(i):
+                self._wait_until[i] = None
+            else:
                 until = self._wait_until[i]
                 if until is None:
                     until = self._wait_until[i] = now + self._alignment_wait_s
                 longest = max(longest, until - now)
+                if until <= now and (head := self._head()) is not None:
+                    self._fresh.gave(i, head[2])  # it was waited for
         return longest
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next record is held back, since it is too far ahead of other tasks."""
+        return self._ahead
 
     @property
     def holding(self) -> bool:
@@ -238,13 +291,23 @@ class Intake:
         tp = self.tps[i]
         if tp is None:
             return True
-        stable = self._ends.stable(tp)
-        if stable is None or self.inboxes[i].expected < stable:
+        stable, expected = self._ends.stable(tp), self.inboxes[i].expected
+        if stable is None or expected < stable:
             return False
-        earliest = min((time for time in self._times if time is not None), default=None)
-        if earliest is None or self._pacing is None:
+        head = self._head()
+        if head is None:
             return True
-        return not self._pacing.holds(i, earliest)
+        if not self._fresh.passes(i, expected, head):
+            return False
+        return self._pacing is None or not self._pacing.holds(i, head[2])
+
+    def _head(self) -> tuple[int, int, float] | None:
+        """Return input, offset and time of the earliest record at hand; None if there is none."""
+        at_hand = [(time, i) for i, time in enumerate(self._times) if time is not None]
+        if not at_hand:
+            return None
+        time, i = min(at_hand)
+        return i, self._records[i].offset, time
 
     def _forget_heads(self) -> None:
         self._times: list[float | None] = [None for _ in self.tps]
@@ -256,6 +319,8 @@ class Intake:
     def _advance(self, i: int) -> bool:
         record = self._records[i] = self.inboxes[i].pop()
         if record is None:
+            if (last := self._times[i]) is not None:
+                self._fresh.gave(i, last)
             self._times[i] = None
             return False
         assert self._task is not None

@@ -13,6 +13,7 @@ from faust.types import TP
 
 from models.inputs.merge_order import ALIGNED, choose
 from models.inputs.skipped_records import Skip
+from schemas.headers import Headers
 from schemas.topics import INPUTS
 from streams.config.naming import title_of
 from streams.kafka.input_partitions import Input
@@ -48,7 +49,9 @@ class TransactionWriter(Protocol):
     limits: Limits
 
     async def start(self) -> None: ...  # noqa: D102 - writer.Writer says it
-    async def commit(self, outputs: Sequence[Any], entry: bytes | None) -> None: ...  # noqa: D102
+    async def commit(  # noqa: D102
+        self, outputs: Sequence[Any], entry: bytes | None, headers: Headers = ()
+    ) -> None: ...
     async def close(self) -> None: ...  # noqa: D102
 
 
@@ -161,6 +164,8 @@ class Wiring:
     pacing: Callable[[int], Pacing] | None = None
     # Why a record of an input cannot be applied, as only this process can tell: it is set aside.
     flaw: Callable[[int, Any], str | None] | None = None
+    # By how much event time a record may lead an input that was not fetched since it came.
+    unseen_s: float = float("inf")
     # Told with a task before it is folded (False) and before it goes live (True).
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     shown_name: str = "USECASE"

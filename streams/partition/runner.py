@@ -31,6 +31,7 @@ from enum import StrEnum
 from typing import Any
 
 from schemas.errors import RiverrunError
+from schemas.headers import Headers
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import FAILURES, TooLarge
 from streams.partition.failing_record import FailingRecord
@@ -60,8 +61,7 @@ class Stalled(RiverrunError):
     """A partition that does not move although it should; the worker exits, others take over."""
 
 
-class _Stop(Exception):
-    pass
+class _Stop(Exception): ...
 
 
 class PartitionRunner:
@@ -107,6 +107,7 @@ class PartitionRunner:
             clock=self.clock,
             pacing=None if wiring.pacing is None else wiring.pacing(number),
             flaw=wiring.flaw,
+            unseen_s=wiring.unseen_s,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self.kept_state = kept_state
@@ -259,7 +260,8 @@ class PartitionRunner:
         # How long the next commit may still wait.
         pace = self.wiring.pace
         if self.intake.applied:
-            return self.committed_at + pace.commit_interval_s * self.siblings() - now
+            turns = 1 if self.intake.is_ahead else self.siblings()  # others wait for what it has
+            return self.committed_at + pace.commit_interval_s * turns - now
         if self._unreported:
             return self.reported_at + pace.report_interval_s - now
         return NEVER
@@ -276,7 +278,7 @@ class PartitionRunner:
         entry = self._sealed = task.seal()
         if entry is None and not intake.outputs:
             return
-        await self._write(writer, entry)
+        await self._write(writer, entry, intake.announcement().headers())
         self._sealed = None
         self.measures.committed(intake, self.clock() - now, task)
         self.commits += 1
@@ -286,10 +288,12 @@ class PartitionRunner:
         intake.clear()
         self.wiring.store.offer(self.number, task)
 
-    async def _write(self, writer: TransactionWriter, entry: bytes | None) -> None:
+    async def _write(
+        self, writer: TransactionWriter, entry: bytes | None, headers: Headers
+    ) -> None:
         while True:
             try:
-                return await writer.commit(self.intake.outputs, entry)
+                return await writer.commit(self.intake.outputs, entry, headers)
             except TooLarge as error:
                 if error.begun:
                     raise

@@ -123,6 +123,10 @@ class SharedInputs:
         """Return the last stable offset as of the newest fetch; None before the first."""
         return self._shared.stable() if tp == self._tp else self._group.stable(tp)
 
+    def answered(self, tp: TP) -> tuple[int, int] | None:
+        """Return when the newest answer to a fetch came, and the offset that is written next."""
+        return self._group.answered(tp)
+
     def fetch_position(self, tp: TP) -> int | None:
         """Return the offset that the next batch will start at; None while there is none."""
         return self._shared.position if tp == self._tp else self._group.fetch_position(tp)
@@ -137,4 +141,5 @@ class GroupMember(Fetching, Protocol):
 
     async def open(self, partitions: Collection[TP]) -> None: ...  # noqa: D102
     def shut(self, partitions: Collection[TP]) -> None: ...  # noqa: D102
+    def answered(self, tp: TP) -> tuple[int, int] | None: ...  # noqa: D102
     async def still_member(self, generation: int) -> bool: ...  # noqa: D102

@@ -13,10 +13,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from models.task.learner_task import LEARNER
 from models.training.learner_inputs import learner_inputs
 from schemas.errors import Incompatible, Unavailable
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, LEARNER
 from streams.config.settings import Settings
 from streams.kafka.header_names import tolerate
 from streams.kafka.input_partitions import Input, located

@@ -19,10 +19,11 @@ import orjson
 
 from models.replay.structural_equality import alike
 from models.serving.model_slot import ModelSlot
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.training import linear_state
 from models.training.versions import ENCODING, LINEAR, STATE
 from schemas.headers import Headers
+from schemas.topics import LEARNER
 from streams.config.settings import Settings
 from streams.kafka.topic_reader import TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from models.task.learner_task import LEARNER
 from models.task.partition_task import PartitionTask
 from schemas.errors import ConfigError, RiverrunError
+from schemas.topics import LEARNER
 from streams.config.naming import title_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase

@@ -17,10 +17,9 @@ from typing import Any
 import orjson
 from aiokafka import TopicPartition
 
-from models.task.learner_task import LEARNER
 from schemas.errors import RiverrunError
 from schemas.headers import has_schema
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, LEARNER
 from streams.config.settings import Settings
 from streams.kafka.topic_reader import Bounds, TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable

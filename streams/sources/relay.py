@@ -108,7 +108,7 @@ class Relay:
         consumer.start()
         running = asyncio.create_task(runner.run())
         sides = [
-            asyncio.create_task(self._watch(runner)),
+            asyncio.create_task(self._watch(runner, gate)),
             asyncio.create_task(self._renewed.wait()),
         ]
         try:
@@ -125,10 +125,11 @@ class Relay:
             gate.close()
             await consumer.close()
 
-    async def _watch(self, runner: PartitionRunner) -> None:
+    async def _watch(self, runner: PartitionRunner, gate: SchemaGate) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            runner.watch()
+            if not gate.waiting:  # else inputs stand still, for as long as the registry is away
+                runner.watch()
 
     async def _pause(self) -> None:
         try:

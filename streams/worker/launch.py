@@ -10,10 +10,11 @@ from typing import Any
 
 from models.formats.payload import missing_package
 from models.spec.use_case import UseCase
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.training.learner_inputs import learner_inputs
 from models.training.window_folds import WindowPool
 from schemas.errors import ConfigError, Incompatible
+from schemas.topics import LEARNER
 from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings
 from streams.config.use_case_loader import LoadedUseCase
@@ -41,6 +42,9 @@ from streams.worker.worker import run_worker
 from streams.worker.worker_config import WorkerConfig
 
 log = logging.getLogger("riverrun.worker")
+
+UNSEEN = 8
+"""A record may lead an input that was not fetched since by this part of the horizon."""
 
 
 def prepare(loaded: LoadedUseCase, settings: Settings) -> int:
@@ -113,6 +117,7 @@ def operate(
         prepare=prepare,
         flaw=versions.flaw if shared else None,
         relay=relay_of(loaded, settings, partitions),
+        unseen_s=use_case.horizon / UNSEEN,
         client=settings.kafka_client(),
         encoders=asyncio.run(encoders_of(use_case, names, settings)),
         topics=names,

@@ -20,13 +20,13 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from models.inputs.decoder import parsed_update
-from models.task.learner_task import LEARNER
 from schemas.errors import Malformed
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, LEARNER
 from streams.config.naming import transactional_id
 from streams.kafka.direct_consumer import DirectConsumer
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
+from streams.partition.announcement import Announcement
 from streams.partition.direct_source import DirectSource
 from streams.partition.pacing import LearnerPacing, PartitionPacing, Progress
 from streams.partition.ports import Wiring
@@ -124,7 +124,8 @@ class SharedLearning:
         self.error: str | None = None
         self.measures = Measurements()
         self.clock = asyncio.get_running_loop().time
-        self.progress = Progress(plan.partitions, self.clock)
+        wait_s = plan.learner.pace.alignment_wait_s
+        self.progress = Progress(plan.partitions, self.clock, wait_s=wait_s)
         self._versions = SharedTopic(plan.models)
         self._models = plan.consume(plan.client, [plan.models], self._arrived)
         self._versions.consumer = self._models
@@ -257,14 +258,15 @@ class SharedLearning:
         reach = self._reaches[TP(batch.topic, batch.partition)]
         if not batch.records:
             return
-        try:
-            reached = Reached.decode(batch.records[-1].value)
-        except (ValueError, TypeError):  # who recovers there refuses it
-            return
-        if reach is self.progress.learner:
-            self.progress.learner_entry(reached)
-        else:
-            self.progress.entry(reach, reached)
+        for record in batch.records:
+            try:
+                reached = Reached.decode(record.value)
+            except ValueError:  # who recovers there refuses it
+                continue
+            if reach is self.progress.learner:
+                self.progress.learner_entry(reached)
+            else:
+                self.progress.entry(reach, reached, Announcement.of(record.headers))
 
     async def _look(self) -> None:
         opened = False

@@ -27,8 +27,8 @@ from typing import Any
 
 from faust.types import TP
 
-from models.task.learner_task import LEARNER
 from schemas.errors import ConfigError, Incompatible
+from schemas.topics import LEARNER
 from streams.config.process_env import claim_instance
 from streams.kafka.clock_check import ClockWatch
 from streams.kafka.faust_transport import App, Batch, make_app, tell_quietly

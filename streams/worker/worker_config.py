@@ -78,6 +78,7 @@ class WorkerConfig:
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     flaw: Callable[[Any], str | None] | None = None
     relay: RelayPlan | None = None
+    unseen_s: float = float("inf")
     encoders: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     def wiring(self) -> Wiring:
@@ -107,6 +108,7 @@ class WorkerConfig:
             shown_name=self.shown_name,
             partitions=self.partitions,
             prepare=self.prepare,
+            unseen_s=self.unseen_s,
             flaw=None if flaw is None else lambda i, record: flaw(record) if i == MODELS else None,
         )
 

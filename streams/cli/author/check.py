@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from models.validation import Lines
 from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
@@ -80,6 +79,8 @@ def _compare_registered(loaded: LoadedUseCase, examined: Any) -> None:
         examined.warnings.append(f"Its predictions' schema was not compared: {error}")
         return
     if reason is not None:
+        from models.validation import Lines
+
         why, _, hint = reason.partition(". ")
         line = Lines(loaded.source).of("prediction_format")
         examined.mistakes.append(ConfigError(f"{why}.", hint=hint, line=line))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column
 
 from models.formats.payload import Schemas
-from models.validation.check_names import TOPIC
-from models.validation.data_profile import Profile
-from models.validation.source_profile import SourceProfile
 from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
@@ -23,7 +20,9 @@ from streams.config.settings import Settings
 from streams.recordings import Report
 from streams.recordings.cells import TIME_EXAMPLE
 from streams.recordings.files import is_stored
-from streams.registry.known_schemas import schemas_of
+
+if TYPE_CHECKING:
+    from models.validation.source_profile import SourceProfile
 
 TOPIC_MAX = 100_000
 LABELLED_MAX = 20_000
@@ -52,6 +51,8 @@ def profile(
     recording: files, folders, topics. Of a topic of others, or TOPIC=FILE, it proposes the source
     that would adopt it. Example: `riverrun profile visits.csv --label minutes`
     """
+    from models.validation.data_profile import Profile
+
     data_profile, read = Profile(time=time, id=id), Report()
     labelled_rows: list[Any] = []
     names = () if time is None else (time,)
@@ -103,6 +104,8 @@ def _where(source: str) -> str:
 
 def _is_named(source: str) -> bool:
     """Return whether it is TOPIC=FILE."""
+    from models.validation.check_names import TOPIC
+
     topic, sign, _ = source.partition("=")
     return bool(sign) and TOPIC.fullmatch(topic) is not None and not Path(source).exists()
 
@@ -110,6 +113,7 @@ def _is_named(source: str) -> bool:
 def _foreign(argument: str) -> tuple[str, SourceProfile] | None:
     """Return a topic of others and what is seen in it; None of what is none."""
     from streams.offline.foreign_sample import SAMPLE, foreign_profile
+    from streams.registry.known_schemas import schemas_of
 
     if not _is_named(argument) and is_stored(argument):
         return None

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
@@ -23,11 +23,12 @@ from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.project_dir import make_home
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.demo.counts import Count
-from streams.demo.loop import Workers, report, run
-from streams.demo.page_process import page_beside
 from streams.embedded.discovery import started
-from streams.kafka.ordered_producer import OrderedProducer
+
+if TYPE_CHECKING:
+    from streams.demo.counts import Count
+    from streams.demo.loop import Workers
+    from streams.kafka.ordered_producer import OrderedProducer
 
 ABOUT = """\
 Departures from New York in 2013 are published to a Kafka on this machine. The models
@@ -56,6 +57,8 @@ def demo(
     Exit code 0 only if every event got exactly one prediction and every outcome within its horizon
     was learnt. Example: `riverrun demo --events 5000 --json`
     """
+    from streams.demo.loop import Workers, report, run
+    from streams.demo.page_process import page_beside
     from usecases.data import nycflights
 
     logging.basicConfig(level=logging.ERROR)

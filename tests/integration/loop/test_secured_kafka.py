@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -27,7 +29,8 @@ from streams.doctor.grant_checks import check_grants, check_token
 from streams.embedded import Endpoints
 from streams.embedded.ports import LOOPBACK
 from streams.telemetry import worker_status
-from tests.support.loop import Loop, parcels
+from tests.support.loop import SOURCE, Loop, parcels
+from tests.support.servers.foreign_parcels import DELIVERED, SENT, ForeignProducer, adopting
 from tests.support.servers.secured_kafka import (
     CLIENT,
     KEY_PASSWORD,
@@ -86,11 +89,13 @@ def environment_of(kafka: SecuredKafka, listener: str) -> dict[str, str]:
     return settings
 
 
-def loop_on(kafka: SecuredKafka, listener: str, folder: Path, **changed: str) -> Loop:
+def loop_on(
+    kafka: SecuredKafka, listener: str, folder: Path, source: str = SOURCE, **changed: str
+) -> Loop:
     """A loop whose commands and workers connect there."""
     endpoints = kafka.find()
     assert endpoints is not None
-    loop = Loop(replace(endpoints, kafka_password=None), folder)
+    loop = Loop(replace(endpoints, kafka_password=None), folder, source)
     environment = environment_of(kafka, listener) | changed
     fields: dict[str, Any] = {name.lower(): value for name, value in environment.items()}
     loop.settings = Settings(
@@ -118,14 +123,45 @@ async def recoveries(loop: Loop) -> list[int]:
     return [partition["recoveries"] for worker in status for partition in worker["partitions"]]
 
 
-@pytest.mark.parametrize("listener", ["oauth", "scram"])
+@contextmanager
+def token_file(kafka: SecuredKafka, folder: Path) -> Iterator[dict[str, str]]:
+    """Keep a token in a file, renewed as Kubernetes does; gives the settings that name it."""
+    file, over = folder / "token", threading.Event()
+
+    def renew() -> None:
+        while not over.is_set():
+            (folder / "next").write_text(kafka.issuer.token())
+            (folder / "next").replace(file)
+            over.wait(TOKEN_S / 3)
+
+    renewing = threading.Thread(target=renew, daemon=True)
+    renewing.start()
+    try:
+        yield {"KAFKA_SASL_TOKEN_SOURCE": "file", "KAFKA_SASL_TOKEN_FILE": str(file)}
+    finally:
+        over.set()
+        renewing.join()
+
+
+@pytest.mark.parametrize("listener", ["oauth", "scram", "token file"])
 async def test_sessions_are_renewed_under_load_without_a_recovery(
     kafka: SecuredKafka, listener: str, tmp_path: Path
 ) -> None:
     """A worker outlives many sessions and tokens: every event is answered, each partition recovers
     once, at the start.
     """
-    loop = loop_on(kafka, listener, tmp_path)
+    with ExitStack() as renewed:
+        if listener != "token file":
+            await _outlives_sessions(kafka, listener, tmp_path, {})
+        else:
+            settings = renewed.enter_context(token_file(kafka, tmp_path))
+            await _outlives_sessions(kafka, "oauth", tmp_path, settings)
+
+
+async def _outlives_sessions(
+    kafka: SecuredKafka, listener: str, tmp_path: Path, changed: dict[str, str]
+) -> None:
+    loop = loop_on(kafka, listener, tmp_path, **changed)
     if listener == "scram":
         kafka.add_user("clerk", PASSWORD)
     granted(kafka, loop, "clerk" if listener == "scram" else CLIENT)
@@ -205,6 +241,46 @@ def test_doctor_names_the_grant_that_is_missing(kafka: SecuredKafka, tmp_path: P
     granted(kafka, loop, CLIENT)
     after = list(check_grants(loop.loaded, loop.settings))
     assert [f.cause for f in after] == ["all that workers of parcels need"]
+
+
+async def test_a_source_needs_read_and_describe_and_doctor_names_them(
+    kafka: SecuredKafka, tmp_path: Path
+) -> None:
+    """Without them on the topics of others `doctor` names each; with them, and nothing else on
+    those topics, the worker relays, answers and learns, and its proof holds.
+    """
+    foreign = f"foreign-{tmp_path.name}."
+    loop = loop_on(kafka, "scram", tmp_path, source=adopting(foreign))
+    kafka.add_user("clerk", PASSWORD)
+
+    async def found(*expected: str) -> None:
+        """Wait until that is what is found: grants take a moment."""
+        causes: list[str] = []
+        while causes != list(expected):
+            results = await asyncio.to_thread(lambda: list(check_grants(loop.loaded, settings)))
+            causes = [result.cause for result in results]
+
+    settings = loop.settings
+    topics = [NewTopic(foreign + name, 2) for name in (SENT, DELIVERED)]
+    for made in kafka.admin.create_topics(topics).values():
+        made.result(30)
+    granted(kafka, loop, "clerk")
+    named = sorted((foreign + DELIVERED, foreign + SENT))
+    lacking = "no DESCRIBE and READ on topic {}, which the use case reads"
+    await found(*map(lacking.format, named))
+    kafka.allow("clerk", foreign, {"TOPIC": ("READ", "DESCRIBE")})
+    await found("all that workers of parcels need")
+    rows = parcels(30)
+    producer = ForeignProducer("", foreign, client=kafka.admin_settings)
+    try:
+        loop.start()
+        await asyncio.to_thread(producer.publish, rows)
+        await loop.wait_for("examples", {row["event_id"] for kind, row in rows if kind == "event"})
+        loop.stop()
+        proof = loop.run("verify", str(loop.file), "--all", "--json")
+        assert (proof["relayed"]["checked"], proof["proved"]) == (60, True)
+    finally:
+        loop.close()
 
 
 def test_doctor_names_the_scope_that_is_missing(kafka: SecuredKafka, tmp_path: Path) -> None:

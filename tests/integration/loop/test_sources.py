@@ -89,6 +89,27 @@ async def test_a_backlog_on_many_partitions_is_relayed_in_the_order_of_time(
             assert times == sorted(times)
 
 
+@pytest.mark.parametrize(
+    "adopted",
+    [{"horizon": "hours(12)"}, {"horizon": "hours(12)", "by": 'by="event_id"'}],
+    indirect=True,
+)
+async def test_a_backlog_of_many_horizons_loses_no_outcome(adopted: Adopted) -> None:
+    """Four weeks wait, with a horizon of half a day: what the relay writes in one transaction are
+    many horizons, and each event is answered and each outcome learnt in time.
+    """
+    rows = parcels(4_000)
+    await asyncio.to_thread(adopted.producer.publish, rows)
+    adopted.loop.start()
+    ids = [f"p{n}" for n in range(4_000)]
+    await adopted.loop.wait_for("predictions", ids)
+    await adopted.loop.wait_for("examples", ids[:-100])
+    letters = [row["error"] for row in await adopted.loop.values("dead-letter")]
+    examples = await adopted.loop.values("examples")
+    assert not letters
+    assert [row["event_id"] for row in examples if not row["learnt"]] == []
+
+
 @pytest.mark.parametrize("adopted", [{}], indirect=True)
 async def test_foreign_topics_are_answered_once_through_kills(adopted: Adopted) -> None:
     """Other partition counts, librdkafka's partitioner, another key, kill -9 twice: each event is

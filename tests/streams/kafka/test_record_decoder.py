@@ -14,10 +14,10 @@ from aiokafka import TopicPartition
 from rich.console import Console
 
 from models.outputs.output_records import Output
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from riverrun.client.predictions import CommittedReader
 from schemas.errors import Incompatible
-from schemas.topics import CATALOGUE
+from schemas.topics import CATALOGUE, LEARNER
 from streams.cli.shared.tables import importance
 from streams.cli.shared.terminal import TerminalTable, data
 from streams.kafka.record_decoder import RecordDecoder, content, decoded

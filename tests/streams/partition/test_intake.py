@@ -62,7 +62,9 @@ class Ends:
         return self.known[int(str(tp.topic)[2:])]  # type: ignore[attr-defined]
 
 
-def _intake(ends: Ends, wait_s: float = 0.5) -> tuple[Intake, Ledger]:
+def _intake(
+    ends: Ends, wait_s: float = 0.5, unseen_s: float = float("inf")
+) -> tuple[Intake, Ledger]:
     from models.inputs.merge_order import choose
 
     intake = Intake(
@@ -73,6 +75,7 @@ def _intake(ends: Ends, wait_s: float = 0.5) -> tuple[Intake, Ledger]:
         aligned=(0, 1),
         alignment_wait_s=wait_s,
         clock=lambda: 0.0,
+        unseen_s=unseen_s,
     )
     task = Ledger(2)
     intake.reset(task, [0, 0])
@@ -114,6 +117,58 @@ def test_an_empty_batch_tells_the_end() -> None:
     intake.accept(Batch("in1", 0, 0, 4, 4, []))
     assert intake.take(100, 1.0) == 3
     assert task.step == 3
+
+
+class Answered(Ends):
+    """The same, with answers to fetches: when the newest came, and what is written next."""
+
+    def __init__(self, *stable: int | None) -> None:
+        super().__init__(*stable)
+        self.answers = [(0, end or 0) for end in stable]
+
+    def answered(self, tp: object) -> tuple[int, int]:
+        """By the topic's number."""
+        return self.answers[int(str(tp.topic)[2:])]  # type: ignore[attr-defined]
+
+    def answer(self, written: int | None = None) -> None:
+        """Let one more answer come to each, with what is written of the second."""
+        for i, (at, end) in enumerate(self.answers):
+            self.answers[i] = at + 1, written if i == 1 and written is not None else end
+
+
+def test_a_record_that_leads_by_much_waits_until_the_others_were_looked_at() -> None:
+    """An input that was at its end before the record came is asked twice since; records that
+    follow within `unseen_s` do not wait again.
+    """
+    ends = Answered(9, 0)
+    intake, task = _intake(ends, unseen_s=3.0)
+    intake.accept(batch_of(0, 3))
+    assert intake.take(100, 1.0) == 0
+    assert intake.blocked_s(0.1) > 0
+    for _ in range(2):
+        assert not intake.take(100, 1.0)
+        ends.answer()
+    assert intake.take(100, 1.0) == 3
+    intake.accept(batch_of(3, 5))  # the second leads by four seconds
+    assert intake.take(100, 1.0) == 1
+    ends.answer()
+    assert intake.blocked_s(0.1) > 0
+    intake.accept(batch_of(0, 1, "in1"))  # what came a moment later, of an earlier time
+    assert intake.take(100, 1.0) > 0
+    assert task.counts[1] == 1
+
+
+def test_an_open_transaction_on_another_input_is_waited_for_and_not_for_ever() -> None:
+    """What is written there and not committed may be earlier; after alignment_wait others go on."""
+    ends = Answered(9, 0)
+    intake, _ = _intake(ends, unseen_s=0.5)
+    intake.accept(batch_of(0, 3))
+    for _ in range(4):
+        ends.answer(written=7)
+        assert intake.take(100, 1.0) == 0
+    assert intake.blocked_s(0.1) == pytest.approx(0.4)
+    assert intake.blocked_s(0.6) == 0.0
+    assert intake.take(100, 1.0) > 0
 
 
 def test_a_watchdog_seeks_then_gives_up() -> None:

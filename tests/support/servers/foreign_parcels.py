@@ -7,7 +7,7 @@ than the use case is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -67,10 +67,17 @@ async def make_topics(servers: str, prefix: str) -> None:
 class ForeignProducer:
     """Publishes rows of `parcels` as their owners would; outcomes name the depot if `keyed`."""
 
-    def __init__(self, servers: str, prefix: str, *, keyed: bool = True) -> None:
+    def __init__(
+        self,
+        servers: str,
+        prefix: str,
+        *,
+        keyed: bool = True,
+        client: Mapping[str, Any] | None = None,
+    ) -> None:
         # Idempotent, so that what is tried again, as on topics that are new, keeps its order.
-        settings = {"bootstrap.servers": servers, "enable.idempotence": True}
-        self._producer = Producer(settings)
+        settings = client or {"bootstrap.servers": servers}
+        self._producer = Producer({**settings, "enable.idempotence": True})
         self._servers = servers
         self._prefix = prefix
         self._keyed = keyed

@@ -210,17 +210,20 @@ class SecuredKafka(Stack):
     @cached_property
     def admin(self) -> AdminClient:
         """A client of the user who may do everything."""
+        return AdminClient(self.admin_settings)
+
+    @property
+    def admin_settings(self) -> dict[str, str]:
+        """That user's settings for a client of librdkafka."""
         endpoints = self.find()
         assert endpoints is not None
-        return AdminClient(
-            {
-                "bootstrap.servers": endpoints.bootstrap_servers,
-                "security.protocol": "SASL_PLAINTEXT",
-                "sasl.mechanism": "PLAIN",
-                "sasl.username": EMBEDDED_USER,
-                "sasl.password": str(endpoints.kafka_password),
-            }
-        )
+        return {
+            "bootstrap.servers": endpoints.bootstrap_servers,
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": EMBEDDED_USER,
+            "sasl.password": str(endpoints.kafka_password),
+        }
 
     def add_user(self, name: str, password: str) -> None:
         """Make a SCRAM user."""
