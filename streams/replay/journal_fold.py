@@ -83,14 +83,16 @@ class Reached(NamedTuple):
     updates: int | None
 
     @classmethod
-    def decode(cls, value: bytes) -> Reached:
-        """Read begin and end of a journal record's value. Raises `ValueError` for what is none."""
-        at = value.rfind(b'"next":')
-        raw = orjson.loads(b"{" + value[at:]) if at >= 0 else {}
-        if not isinstance(raw.get("next"), list):
+    def decode(cls, value: bytes | None) -> Reached:
+        """Read both ends of a journal record's value. Raises `ValueError` for what is none."""
+        value = value or b""
+        begin, at = value.find(b","), value.rfind(b'"next":')
+        if begin < 0 or at < begin:
             raise ValueError("it is no journal entry")
-        seq = orjson.loads(value[: value.index(b",")] + b"}").get("seq", 0)
-        return cls(seq, raw.get("clock_s"), raw["next"], raw.get("updates"))
+        raw = orjson.loads(value[:begin] + b"," + value[at:])
+        if not isinstance(raw.get("seq"), int) or not isinstance(raw.get("next"), list):
+            raise ValueError("it is no journal entry")
+        return cls(raw["seq"], raw.get("clock_s"), raw["next"], raw.get("updates"))
 
 
 class Task(Protocol):

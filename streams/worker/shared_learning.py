@@ -258,13 +258,12 @@ class SharedLearning:
         reach = self._reaches[TP(batch.topic, batch.partition)]
         if not batch.records:
             return
-        is_learner = reach is self.progress.learner
-        for record in batch.records[-1:] if is_learner else batch.records:
+        for record in batch.records:
             try:
                 reached = Reached.decode(record.value)
-            except (ValueError, TypeError):  # who recovers there refuses it
+            except ValueError:  # who recovers there refuses it
                 continue
-            if is_learner:
+            if reach is self.progress.learner:
                 self.progress.learner_entry(reached)
             else:
                 self.progress.entry(reach, reached, Announcement.of(record.headers))

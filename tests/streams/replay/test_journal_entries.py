@@ -25,9 +25,20 @@ def test_how_far_a_task_has_come_is_read_without_the_runs(updates: int | None) -
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"7", b'"next":', b'{"next":3}', b"no JSON", b"[1]", b'{"a":1}']
+    "value",
+    [
+        None,
+        b"",
+        b"7",
+        b'"next":',
+        b'{"next":3}',
+        b"no JSON",
+        b"[1]",
+        b'{"a":1}',
+        b'{"seq":1,"next":3}',
+    ],
 )
-def test_what_is_no_entry_is_refused(value: bytes) -> None:
+def test_what_is_no_entry_is_refused(value: bytes | None) -> None:
     """A forged record ends nobody: whoever follows the journal passes it by."""
     with pytest.raises(ValueError, match=r"."):
         Reached.decode(value)
