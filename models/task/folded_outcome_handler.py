@@ -22,6 +22,7 @@ from models.pending.collected_outcomes import CollectedOutcome, Collection, fold
 from models.spec.label_fold import FoldedOutcome, LabelFold
 from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out
 from models.task.state import Question, digest
+from models.values.bounded_text import CHARACTERS_MAX
 from models.values.durations import spoken
 from schemas.command_line import command_line
 from schemas.errors import Implausible, Late, Malformed
@@ -53,6 +54,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
     def outcome(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Collect an outcome, hold it until its event comes, count it again, or reject it."""
         parts, event_id = self._parts, outcome.event_id
+        self._id_of(outcome)  # raises where it has none
         entry = parts.ledger.find(event_id)
         if entry is None:
             self._hold(taken, outcome, out)
@@ -87,11 +89,16 @@ class FoldedOutcomeHandler(OutcomeHandler):
             parts.counts["repeats"] += 1
             return
         after = {**before, name: put}
-        limit = self._fold.limit
+        limit, room = self._fold.limit, parts.use_case.waiting_bytes
         if len(after) > limit:
             raise Malformed(
                 f"event {event_id!r} has {limit} outcomes already, the limit of its label's fold. "
                 "Raise `limit`, or send fewer."
+            )
+        if parts.collected.bytes + put.size - (0 if known is None else known.size) > room:
+            raise Malformed(
+                f"the outcomes of events that wait take {room} bytes already (waiting_bytes). "
+                "Raise it, or send fewer or smaller ones."
             )
         due = event_id not in parts.collected.pending
         counted = parts.collected.is_labelled(event_id)
@@ -108,12 +115,11 @@ class FoldedOutcomeHandler(OutcomeHandler):
     def _hold(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Keep an outcome that came before its event."""
         parts = self._parts
-        held = parts.ledger.early.of_event(outcome.event_id)
-        if any(one.body == outcome for one in held):
-            parts.counts["repeats"] += 1
-            return
         # Each version has a place of its own: which of them counts is told when the event is there.
         key = f"{outcome.event_id}\0{self._id_of(outcome)}\0{digest(outcome).hex()}"
+        if key in parts.ledger.early:
+            parts.counts["repeats"] += 1
+            return
         for given_up in parts.ledger.early.hold(key, taken):
             parts.counts["evicted"] += 1
             parts.refuse(given_up, crowded_out(given_up), out)
@@ -335,7 +341,17 @@ class FoldedOutcomeHandler(OutcomeHandler):
         return fold
 
     def _id_of(self, outcome: Outcome) -> str:
-        return str(getattr(outcome, self._fold.id))
+        """Return the id that tells the event's outcomes apart; raise `Malformed` if it has none."""
+        name = self._fold.id
+        value = getattr(outcome, name)
+        text = "" if value is None else str(value)
+        if not 0 < len(text) <= CHARACTERS_MAX:
+            found = "none" if not text else f"one of {len(text)} characters"
+            raise Malformed(
+                f"an outcome of a folded label needs a {name} of 1 to {CHARACTERS_MAX} characters, "
+                f"and this one has {found}."
+            )
+        return text
 
     def _publish(
         self,
