@@ -109,7 +109,7 @@ def drawn(rng: random.Random, count: int) -> Sent:
     newest: dict[str, dict[str, float]] = defaultdict(dict)
     for n in range(count + len(SHOPS)):
         ends = n >= count
-        second = 60.0 * n + (10_800 if ends else 0)
+        second = 60.0 * n + (8_000 if ends else 0)  # less than `max_jump`
         shop = SHOPS[n - count] if ends else rng.choice(SHOPS)
         at = int((start + timedelta(seconds=second)).timestamp() * 1000)
         visit = {"id": f"v{n}", "at": at, "shop": shop, "pages": rng.randrange(1, 30)}
@@ -150,9 +150,12 @@ class Adopted:
             loop.start()
         size = len(sent.records) // (kills + 1) + 1
         for begin in range(0, len(sent.records), size):
-            await asyncio.to_thread(self._publish, sent.records[begin : begin + size])
-            await asyncio.sleep(self.rng.uniform(0.2, 4.0))
+            chunk = sent.records[begin : begin + size]
+            await asyncio.to_thread(self._publish, chunk)
             if begin + size < len(sent.records):
+                visits_sent = [fields["id"] for topic, fields in chunk if topic == CAME]
+                await loop.wait_for("predictions", visits_sent[: len(visits_sent) // 4])
+                await asyncio.sleep(self.rng.uniform(0.0, 2.0))
                 self._kill()
         await loop.wait_for("predictions", sent.labels)
         last = {f"v{visits + n}" for n in range(len(SHOPS))}
