@@ -8,7 +8,16 @@ from importlib.metadata import version as _version
 from models.features.reference_tables import Table
 from models.features.window_declarations import over_events, over_outcomes
 from models.formats.avro import Avro
-from models.formats.converters import epoch_ms, epoch_ns, epoch_s, epoch_us, local_time, number
+from models.formats.converters import (
+    epoch_days,
+    epoch_ms,
+    epoch_ns,
+    epoch_s,
+    epoch_us,
+    local_time,
+    number,
+    unscaled,
+)
 from models.formats.envelopes import CloudEvents, Connect, Debezium
 from models.formats.json_format import Json
 from models.formats.json_schema import JsonSchema
@@ -53,6 +62,7 @@ __all__ = [
     "UseCase",
     "__version__",
     "days",
+    "epoch_days",
     "epoch_ms",
     "epoch_ns",
     "epoch_s",
@@ -68,5 +78,6 @@ __all__ = [
     "over_outcomes",
     "rows_of",
     "seconds",
+    "unscaled",
     "weekday",
 ]

@@ -78,7 +78,7 @@ class Subject:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """All of its topics."""
+        """The topics of the use case."""
         schemas = self.prediction_format != "json"
         return topics_of(shared=self.shared, sources=self.sources, schemas=schemas)
 
@@ -272,11 +272,11 @@ def _open(schema: Any) -> Any:
 def _draft_7(schema: Any) -> Any:
     """Return tuples as JSON Schema draft 7 has them: `items` is the list, and nothing follows."""
     if isinstance(schema, dict):
-        made = {name: _draft_7(value) for name, value in schema.items()}
-        if "prefixItems" in made:
-            made["items"] = made.pop("prefixItems")
-            made["additionalItems"] = False
-        return made
+        converted = {name: _draft_7(value) for name, value in schema.items()}
+        if "prefixItems" in converted:
+            converted["items"] = converted.pop("prefixItems")
+            converted["additionalItems"] = False
+        return converted
     return [_draft_7(value) for value in schema] if isinstance(schema, list) else schema
 
 

@@ -159,6 +159,9 @@ INPUTS = ("events", "outcomes", "commands", "history")
 SHARED_INPUTS = (*INPUTS, "models")
 """The same where all partitions share their models."""
 
+LEARNER = -1
+"""The partition that the learner's own records name."""
+
 BY_KIND: Mapping[str, Topic] = {
     topic.kind: topic
     for topic in (*CATALOGUE, *SHARED_CATALOGUE, *SOURCE_CATALOGUE, *SCHEMA_CATALOGUE)

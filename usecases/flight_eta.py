@@ -78,22 +78,22 @@ def half_hour(e: Departure) -> str:
 
 
 def gain(e: Departure, o: Arrival, x: Mapping[str, float]) -> float:
-    """Minutes lost between the gates; what is to be predicted."""
+    """Return the minutes lost between the gates; what is to be predicted."""
     return o.arr_delay - e.dep_delay
 
 
 def ground(e: Departure, o: Arrival, x: Mapping[str, float]) -> float:
-    """Minutes of taxiing at both ends."""
+    """Return the minutes of taxiing at both ends."""
     return e.block + gain(e, o, x) - o.air_time
 
 
 def ground_more(e: Departure, o: Arrival, x: Mapping[str, float]) -> float:
-    """Taxiing beyond what is usual on the route."""
+    """Return the taxiing beyond what is usual on the route."""
     return ground(e, o, x) - x["ground"]
 
 
 def ground_rest(e: Departure, o: Arrival, x: Mapping[str, float]) -> float:
-    """Taxiing beyond what is usual on the route, for the airline and the time of day."""
+    """Return the taxiing beyond what is usual on the route, for the airline and the time of day."""
     return ground_more(e, o, x) - x["ground_carrier"]
 
 
@@ -159,7 +159,7 @@ def linear() -> Any:
 
 
 def trees() -> Any:
-    """One growing tree; leaves that predict means cannot run away."""
+    """Make one growing tree; leaves that predict means cannot run away."""
     return compose.SelectType(Number) | tree.HoeffdingTreeRegressor(
         grace_period=1000, max_depth=6, leaf_prediction="mean", splitter=tree.splitter.QOSplitter()
     )

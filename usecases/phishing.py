@@ -54,7 +54,7 @@ SIGNS = (
 
 
 def logistic() -> Any:
-    """River's own benchmark for this data set: accuracy 0.8872 where labels come at once."""
+    """Make River's own benchmark for this data set: accuracy 0.8872 where labels come at once."""
     return preprocessing.StandardScaler() | linear_model.LogisticRegression(optim.SGD(0.005))
 
 
@@ -84,7 +84,7 @@ def cost(event: PageOpened, outcome: Verdict, prediction: bool) -> float:
 
 
 def recorded() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every page of the data set, one each ten minutes, and its verdict 1 to 48 hours later."""
+    """Yield a page of the data set each ten minutes, and its verdict 1 to 48 hours later."""
     from river import datasets  # only who asks for the records reads them
 
     verdicts: list[tuple[datetime, str, Mapping[str, Any]]] = []

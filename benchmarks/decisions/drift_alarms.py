@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.flights_stream import DAY_S, Flight, stream
-from models.stats.drift_detection import Drift, DriftMonitor
+from models.stats.drift_detection import DriftAlarm, DriftMonitor
 from models.stats.kaplan_meier import DelayCurve
 from models.stats.label_outage import Arrivals, Stopped
 
@@ -86,7 +86,7 @@ def records(
         yield i // per_day, x, p, {"linear": l1, "trees": l2}
 
 
-def alarms(source: Iterator[Record], monitor: DriftMonitor) -> list[Drift]:
+def alarms(source: Iterator[Record], monitor: DriftMonitor) -> list[DriftAlarm]:
     """All alarms of a stream."""
     out = []
     for day, x, prediction, losses in source:
@@ -210,7 +210,9 @@ def main() -> None:
         print(f"  {planted:16s}" + "".join(f"{cell:>16s}" for cell in cells), flush=True)
     print("\nThe year of flights as it was (60 = not within 60 days)")
     for a in alarms(flights_records(order), flights_monitor()):
-        print(f"  day {a.block:3d}: {a.name}: {a.what}: {a.was:.3g} -> {a.now:.3g} since {a.since}")
+        print(
+            f"  day {a.block:3d}: {a.name}: {a.figure}: {a.was:.3g} -> {a.now:.3g} since {a.since}"
+        )
 
 
 def adwin(name: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from models.stats.drift_detection import Drift, DriftMonitor
+from models.stats.drift_detection import DriftAlarm, DriftMonitor
 
 A_DAY, AFTER, RUNS = 400, 60, 5
 CALM = (10, 30, 60, 120)
@@ -81,7 +81,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
 }
 
 
-def fed(days: Iterator[Rows]) -> Iterator[Drift]:
+def fed(days: Iterator[Rows]) -> Iterator[DriftAlarm]:
     """The alarms of these days, one after another."""
     monitor = DriftMonitor(NUMERIC, CATEGORIES, ["model"])
     for day, rows in enumerate(days):
@@ -128,9 +128,9 @@ EXCHANGEABLE: dict[str, Callable[[np.random.Generator], Rows]] = {
 }
 
 
-def false_alarms(name: str, days: int = 5_000, runs: int = 10) -> list[Drift]:
+def false_alarms(name: str, days: int = 5_000, runs: int = 10) -> list[DriftAlarm]:
     """All alarms of exchangeable days."""
-    found: list[Drift] = []
+    found: list[DriftAlarm] = []
     for seed in range(runs):
         rng = np.random.default_rng(1_000 + seed)
         found += fed(EXCHANGEABLE[name](rng) for _ in range(days // runs))

@@ -76,8 +76,8 @@ class Means:
         """Count an event's features, with transformers and weights as they are now."""
         explained(inputs(model, x), self, 0, note=True)
 
-    def note(self, seen: Seen, made: Mapping[str, float]) -> None:
-        """Count an event; `made`: feature → what the inputs that were made of it add up to."""
+    def note(self, seen: Seen, amounts: Mapping[str, float]) -> None:
+        """Count an event; `amounts`: feature → what the inputs that were made of it add up to."""
         self.count += 1
         sums, added, sources = self.sums, self.added, self.sources
         for name, value in seen.values.items():
@@ -89,7 +89,7 @@ class Means:
             elif name not in sources and len(sources) < self.names_max:
                 sources[name] = seen.sources.get(name, name)
         counted = []
-        for source, amount in made.items():
+        for source, amount in amounts.items():
             if source in added or len(added) < self.names_max:
                 added[source] = added.get(source, 0.0) + amount
                 counted.append(amount)
@@ -168,8 +168,8 @@ def _through(
         names: dict[str, str] = {}
         # As River: of two that make the same name the first wins.
         for part in reversed(step.transformers.values()):
-            made, came = _through(part, x, sources)
-            values.update(made)
+            outputs, came = _through(part, x, sources)
+            values.update(outputs)
             names.update(came)
         return values, names
     out = step.transform_one(x)
@@ -188,15 +188,15 @@ def _linear(seen: Seen, means: Means, *, note: bool) -> tuple[dict[str, float], 
     if weight is None:
         weight = model._weights.get
     terms: list[float] = []
-    made: dict[str, float] = {}
+    amounts: dict[str, float] = {}
     for name, value in values.items():
         term = weight(name, 0.0) * value
         terms.append(term)
         if name not in features:
             source = sources.get(name, name)
-            made[source] = made.get(source, 0.0) + term
+            amounts[source] = amounts.get(source, 0.0) + term
     if note:
-        means.note(seen, made)
+        means.note(seen, amounts)
     count, sums = max(1, means.count), means.sums
     contributions = {
         name: weight(name, 0.0) * (values.get(name, 0.0) - total / count)
@@ -207,7 +207,7 @@ def _linear(seen: Seen, means: Means, *, note: bool) -> tuple[dict[str, float], 
             if name in features and name not in sums:
                 contributions[name] = weight(name, 0.0) * value
     usual = []
-    for source, amount in made.items():
+    for source, amount in amounts.items():
         before = means.added.get(source, 0.0)
         usual.append(before)
         contributions[source] = contributions.get(source, 0.0) + amount - before / count

@@ -41,7 +41,7 @@ class PermutationImportance:
     seed: int = 0
     seen: int = 0
     sampled: int = 0
-    kept: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     random: random.Random = field(init=False)
 
@@ -59,12 +59,12 @@ class PermutationImportance:
         self.seen += 1
         if self.seen % self.every:
             return
-        if self.kept:
+        if self.examples:
             self._measure(predict, dict(x), label, loss)
-        if len(self.kept) < self.reservoir:
-            self.kept.append(dict(x))
+        if len(self.examples) < self.reservoir:
+            self.examples.append(dict(x))
         else:
-            self.kept[self.random.randrange(self.reservoir)] = dict(x)
+            self.examples[self.random.randrange(self.reservoir)] = dict(x)
 
     @property
     def values(self) -> dict[str, float]:
@@ -87,7 +87,7 @@ class PermutationImportance:
         for name in sorted(x):
             if name not in self.sums and len(self.sums) >= self.features_max:
                 continue
-            other = self.random.choice(self.kept)
+            other = self.random.choice(self.examples)
             added = loss(label, predict({**x, name: other.get(name, x[name])})) - own
             old = self.sums.get(name, 0.0)
             self.sums[name] = old + self.rate * (added - old)

@@ -16,7 +16,7 @@ from models.fastpath.sgd import SparseSgd
 
 
 def fused(model: Any) -> DenseAdam | SparseSgd | None:
-    """`model` with a faster step, or None where its shape is not known."""
+    """Return `model` with a faster step, or None where its shape is not known."""
     shape = shape_of(model)
     if shape is None:
         return None

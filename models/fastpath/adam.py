@@ -40,7 +40,7 @@ class DenseAdam(LinearStep):
         self._load()
 
     def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
-        """As River's."""
+        """Learn as River's own step does."""
         try:
             parted = self._parted(x)
             if parted.numbers.keys() != self._inputs.numbers:
@@ -52,7 +52,7 @@ class DenseAdam(LinearStep):
         gradient = self._gradient(active, y, w)
         rate = self._linear.optimizer.learning_rate
         if max(map(abs, active.values()), default=0.0) < LARGE > max(abs(gradient), abs(rate)):
-            self._step(active, gradient)
+            self._step(active, gradient, rate)
         else:
             self._step_as_river(x, gradient)
 
@@ -84,14 +84,14 @@ class DenseAdam(LinearStep):
     def _load(self) -> None:
         """Load River's state; set `_lost` if its vectors differ in their inputs or these' order."""
         optimizer = self._linear.optimizer
-        kept = [self._linear._weights.to_dict()]
+        vectors = [self._linear._weights.to_dict()]
         if optimizer.m is not None:
-            kept += [optimizer.m.to_dict(), optimizer.v.to_dict()]
-        names = [*kept[0]]
-        self._lost = any([*part] != names for part in kept[1:])
+            vectors += [optimizer.m.to_dict(), optimizer.v.to_dict()]
+        names = [*vectors[0]]
+        self._lost = any([*part] != names for part in vectors[1:])
         # Weights without moments: learnt under another optimizer.
-        self._lost = self._lost or bool(names and len(kept) == 1)
-        values = [[*part.values()] for part in kept]
+        self._lost = self._lost or bool(names and len(vectors) == 1)
+        values = [[*part.values()] for part in vectors]
         self._lost = self._lost or not all(sum(map(abs, row)) < LARGE**2 for row in values)
         self._at = {name: index for index, name in enumerate(names)}
         self._inputs.known(names)
@@ -140,13 +140,13 @@ class DenseAdam(LinearStep):
         raw: float = total + self._linear.intercept
         return raw
 
-    def _step(self, active: Active, gradient: float) -> None:
+    def _step(self, active: Active, gradient: float, rate: float) -> None:
         """Take Adam's step, operation by operation as in `river.optim.Adam._step_with_vector`."""
         optimizer, at = self._linear.optimizer, self._at
         if not active.keys() <= at.keys():
             self._enter(active)
         beta_1, beta_2, after = optimizer.beta_1, optimizer.beta_2, optimizer.n_iterations + 1
-        rate = optimizer.learning_rate * (1 - beta_2**after) ** 0.5
+        rate *= (1 - beta_2**after) ** 0.5
         rate /= 1 - beta_1**after
         new_1, new_2 = 1 - beta_1, 1 - beta_2
 

@@ -22,11 +22,11 @@ class Unlike(Exception):
 
 
 class Parted(NamedTuple):
-    """Features by what is done with them; `made` are the names of one-hot inputs."""
+    """Features by what is done with them; `categories` are the names of one-hot inputs."""
 
     numbers: Features
     names: Features
-    made: list[str]
+    categories: list[str]
 
 
 class Parting:
@@ -43,17 +43,17 @@ class Parting:
             return self._last[1]
         numbers: Features = {}
         names: Features = {}
-        made: list[str] = []
+        categories: list[str] = []
         for name, value in x.items():
             kind = type(value)
             if kind is float or kind is int or kind is bool:
                 numbers[name] = value
             elif kind is str:
                 names[name] = value
-                made.append(f"{name}_{value}")
+                categories.append(f"{name}_{value}")
             else:
                 raise Unlike
-        self._last = x, Parted(numbers, names, made)
+        self._last = x, Parted(numbers, names, categories)
         return self._last[1]
 
 
@@ -78,16 +78,16 @@ class FeatureEncoder:
         if self._encoder is None:
             return Parted(x, {}, [])
         parted = _parted(x)
-        self._check(parted.numbers, parted.made)
+        self._check(parted.numbers, parted.categories)
         return parted
 
-    def _check(self, numbers: Features, made: list[str]) -> None:
+    def _check(self, numbers: Features, categories: list[str]) -> None:
         """Raise `Unlike` where two inputs have one name: River orders these differently."""
         known, indices = self.numbers, self._indices
         if not numbers.keys() <= known:
             known.update(numbers)
             self._clash = self._clash or not known.isdisjoint(indices)
-        if not known.isdisjoint(made):
+        if not known.isdisjoint(categories):
             self._clash = True
         if self._clash:
             raise Unlike
@@ -99,7 +99,7 @@ class FeatureEncoder:
         if not self._scaler.with_std:
             self._scaler.learn_one(parted.numbers)
             return self.active(parted)
-        return self._joined(self._scaled(parted.numbers), parted.made)
+        return self._joined(self._scaled(parted.numbers), parted.categories)
 
     @staticmethod
     def _encode(encoder: Any, names: Features) -> None:
@@ -128,33 +128,33 @@ class FeatureEncoder:
         """Return the inputs that are not zero."""
         scaler = self._scaler
         if not scaler.with_std:
-            return self._joined(scaler.transform_one(parted.numbers), parted.made)
+            return self._joined(scaler.transform_one(parted.numbers), parted.categories)
         means, variances = scaler.means, scaler.vars
         scaled: Active = {}
         for name, value in parted.numbers.items():
             spread = variances[name]
             scaled[name] = (value - means[name]) / spread**0.5 if spread else 0.0
-        return self._joined(scaled, parted.made)
+        return self._joined(scaled, parted.categories)
 
-    def _joined(self, scaled: Active, made: list[str]) -> Active:
+    def _joined(self, scaled: Active, categories: list[str]) -> Active:
         if self._encoder is None:
             return scaled
-        one_hot = self._one_hot(made)
+        one_hot = self._one_hot(categories)
         return one_hot | scaled if self._names_first else scaled | one_hot
 
-    def _one_hot(self, made: list[str]) -> Active:
+    def _one_hot(self, categories: list[str]) -> Active:
         """Return the one-hot inputs that are 1; those never learnt come last."""
         assert self._encoder is not None
         if self._encoder.drop_zeros:
-            return dict.fromkeys(made, 1)
+            return dict.fromkeys(categories, 1)
         if len(self._encoder._zero_dict) != len(self._indices):
             self._look()
         indices = self._indices
         try:
-            known = sorted(made, key=indices.__getitem__)
+            known = sorted(categories, key=indices.__getitem__)
         except KeyError:
-            known = sorted(filter(indices.__contains__, made), key=indices.__getitem__)
-            known += made
+            known = sorted(filter(indices.__contains__, categories), key=indices.__getitem__)
+            known += categories
         return dict.fromkeys(known, 1)
 
     def _look(self) -> None:

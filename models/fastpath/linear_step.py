@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from river.utils.math import clamp
-
 from models.attribution.contributions import Seen
 from models.fastpath.encoder import Active, FeatureEncoder, Features, Parted, Unlike
 from models.fastpath.pattern import PipelinePattern
@@ -44,7 +42,7 @@ class LinearStep(ABC):
         except Unlike:
             return None
         numbers = {name: name for name in parted.numbers}
-        sources = numbers | dict(zip(parted.made, parted.names, strict=True))
+        sources = numbers | dict(zip(parted.categories, parted.names, strict=True))
         return Seen(self._inputs.active(parted), sources, self._linear, x, self._weight)
 
     @abstractmethod
@@ -79,6 +77,7 @@ class LinearStep(ABC):
         linear = self._linear
         gradient = linear.loss.gradient(y_true=y, y_pred=self._raw(active))
         gradient *= w
-        gradient = float(clamp(gradient, -linear.clip_gradient, linear.clip_gradient))
+        clip = linear.clip_gradient
+        gradient = float(max(min(gradient, clip), -clip))  # as River's `clamp`
         linear.intercept -= linear.intercept_lr.get(linear.optimizer.n_iterations) * gradient
         return gradient

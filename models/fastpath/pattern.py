@@ -81,7 +81,7 @@ def _is_encoder(step: Any) -> bool:
 
 
 def _is_plain(linear: Any) -> bool:
-    """No penalties, weights that begin at zero, and an optimizer that is known."""
+    """Return True for no penalties, weights that begin at zero, and an optimizer that is known."""
     return (
         type(linear) in _LINEAR
         and type(linear.optimizer) in _OPTIMIZERS
@@ -93,7 +93,7 @@ def _is_plain(linear: Any) -> bool:
 
 
 def _is_tame(optimizer: Any) -> bool:
-    """Adam's weights stay finite as long as its gradients and rates do (`dense.LARGE`)."""
+    """Return True if Adam's gradients and rates are such that its weights stay finite."""
     if type(optimizer) is not optim.Adam:
         return True
     betas = 0 < optimizer.beta_1 < 1 and 0 < optimizer.beta_2 < 1

@@ -22,7 +22,7 @@ class SparseSgd(LinearStep):
         self._adagrad = type(shape.linear.optimizer) is optim.AdaGrad
 
     def learn_one(self, x: Features, y: Any, w: float = 1.0) -> None:
-        """As River's."""
+        """Learn as River's own step does."""
         try:
             parted = self._parted(x)
         except Unlike:
@@ -32,7 +32,7 @@ class SparseSgd(LinearStep):
         self._step(active, self._gradient(active, y, w))
 
     def flush(self) -> None:
-        """River's objects are as they should be at any time."""
+        """Do nothing: River's objects are as they should be at any time."""
 
     def _weight(self, name: str, default: float) -> float:
         weight: float = self._linear._weights.get(name, default)

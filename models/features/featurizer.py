@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from models.features import window_declarations as windows
 from models.features.reference_tables import Lookup, TableState
 from models.features.shared_entries import SharedEntry, SharedSink, plain_key
-from models.features.window_declarations import CATEGORIES, OPTIONAL_EMPTY, State, Window
+from models.features.window_declarations import CATEGORIES, OPTIONAL_EMPTY, Window, WindowState
 from models.values.bounded_text import CHARACTERS_MAX, shortened
 from models.values.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST
 from schemas.errors import Malformed
@@ -75,7 +75,7 @@ class Featurizer:
     ) -> None:
         self._corrected_s = corrected_s
         self._hidden = frozenset(hidden)
-        self.states: dict[str, State] = {}
+        self.states: dict[str, WindowState] = {}
         # Where what is counted goes: into the window's state, or out to all partitions.
         self._sinks: dict[str, Sink] = {}
         self.outgoing: list[SharedEntry] = []

@@ -54,7 +54,7 @@ class Table:
 
     def field(self, name: str, *, by: str, empty: Any = None) -> Lookup:
         """Make a feature of one field of the row whose key is `by`, an event's field or feature."""
-        return Lookup(self, by, Field(name), empty)
+        return Lookup(self, by, TableField(name), empty)
 
     def value(self, function: Callable[[Row], Any], *, by: str, empty: Any = None) -> Lookup:
         """Make a feature of a function of the row whose key is `by`."""
@@ -90,7 +90,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class TableField:
     """One field of a row."""
 
     name: str

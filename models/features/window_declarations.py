@@ -39,12 +39,12 @@ CATEGORIES = frozenset(("distinct", "top"))
 Number = Callable[..., float | None]
 
 
-class State(Protocol):
+class WindowState(Protocol):
     """What a window holds of each key; see `models/windows/`."""
 
     @property
     def cells(self) -> dict[Any, Any]:
-        """What it holds, by key."""
+        """The values it holds, by key."""
 
     def add(self, key: Any, time: float, value: Any) -> None:
         """Count `value` at `time`."""
@@ -208,7 +208,7 @@ def keeps_no_values(window: Window) -> bool:
     return window.half_life is not None or window.aggregate in unremovable
 
 
-def state_of(window: Window, corrected_s: float | None = None) -> State:
+def state_of(window: Window, corrected_s: float | None = None) -> WindowState:
     """Return the empty state of a declared window; `corrected_s`: for so long what outcomes have
     counted may be replaced; None: never.
     """
@@ -218,7 +218,7 @@ def state_of(window: Window, corrected_s: float | None = None) -> State:
     return CorrectedWindow(*states, corrected_s, window.keys, window.values)
 
 
-def _state_of(window: Window) -> State:
+def _state_of(window: Window) -> WindowState:
     aggregate, keys = window.aggregate, window.keys
     if aggregate == "latest":
         return NewestValues(window.lag, window.last, keys)
@@ -235,7 +235,7 @@ def _state_of(window: Window) -> State:
     return sliding(window.last, keys, window.values)
 
 
-def _decayed(window: Window, half_life: float) -> State:
+def _decayed(window: Window, half_life: float) -> WindowState:
     if window.aggregate == "quantile":
         return DecayedQuantile(window.q, half_life, window.keys)
     decayed = {"std": DecayedDeviation, "top": DecayedTop}.get(window.aggregate or "", Decayed)

@@ -6,6 +6,7 @@ All raise `ValueError` for what they do not read, which makes the record a dead 
 from __future__ import annotations
 
 import math
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -63,24 +64,55 @@ def _exact(value: Any) -> Decimal:
 
 
 def local_time(value: Any, zone: str | None = None, form: str | None = None) -> datetime:
-    """Return the time that a text says, in UTC.
+    """Return the time that a text says, in UTC; also of a time without a zone, as Avro has them.
 
-    `zone` (an IANA name) is that of a text without one; of two times that one text may be when
-    clocks are set back, it is the first. `form`: as in `datetime.strptime`, default ISO 8601.
+    `zone` (an IANA name) is that of one without; of two times that it may be when clocks are set
+    back, it is the first. `form`: as in `datetime.strptime`, default ISO 8601.
 
     >>> local_time("2024-03-01T09:00:00", "Europe/Berlin").isoformat()
     '2024-03-01T08:00:00+00:00'
     >>> local_time("01.03.2024 09:00", "Europe/Berlin", "%d.%m.%Y %H:%M").isoformat()
     '2024-03-01T08:00:00+00:00'
     """
-    if not isinstance(value, str):
+    if isinstance(value, datetime):
+        time = value
+    elif not isinstance(value, str):
         raise ValueError(f"{value!r} is no time as text")
-    time = datetime.fromisoformat(value) if form is None else datetime.strptime(value, form)
+    else:
+        time = datetime.fromisoformat(value) if form is None else datetime.strptime(value, form)
     if time.tzinfo is None:
         if zone is None:
             raise ValueError(f"{value!r} has no zone; say which is meant: local_time(…, zone)")
         time = time.replace(tzinfo=ZoneInfo(zone))
     return time.astimezone(UTC)
+
+
+def epoch_days(value: Any, zone: str = "UTC") -> datetime:
+    """Return the time at which a day begins in a zone, of days since 1970-01-01 (a whole number).
+
+    As Debezium and Connect write a date.
+
+    >>> epoch_days(19783, "Europe/Berlin").isoformat()
+    '2024-02-29T23:00:00+00:00'
+    """
+    day = _EPOCH + timedelta(days=int(_exact(value)))
+    return day.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def unscaled(value: Any, scale: int) -> float:
+    """Return the decimal whose digits are a whole number of bytes, two's complement, big-endian.
+
+    As Connect, and so Debezium by default, writes decimals: bytes, in JSON as base64; `scale` is
+    the number of digits after the point, which the schema says.
+
+    >>> unscaled("BNI=", 2)
+    12.34
+    """
+    try:
+        digits = b64decode(value, validate=True) if isinstance(value, str) else bytes(value)
+    except (ValueError, TypeError):
+        raise ValueError(f"{value!r} is no decimal as bytes") from None
+    return float(Decimal(int.from_bytes(digits, "big", signed=True)).scaleb(-scale))
 
 
 def number(value: Any, decimal: str = ".") -> float:

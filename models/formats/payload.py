@@ -13,8 +13,8 @@ from schemas.errors import Malformed
 class WriterSchema(NamedTuple):
     """A schema that records were written with, as a Schema Registry has it.
 
-    `type`: AVRO, JSON or PROTOBUF; `references`: the schemas that it refers to, as (name, text),
-    each after those that it refers to itself.
+    `type`: AVRO, JSON or PROTOBUF, or `UNUSABLE` with the reason as `text`; `references`: the
+    schemas that it refers to, as (name, text), each after those that it refers to itself.
     """
 
     id: int
@@ -22,6 +22,8 @@ class WriterSchema(NamedTuple):
     text: str
     references: tuple[tuple[str, str], ...] = ()
 
+
+UNUSABLE = "UNUSABLE"
 
 Schemas = Mapping[int, WriterSchema]
 """Schema id → schema."""
@@ -66,6 +68,8 @@ def schema_of(value: bytes, schemas: Schemas, type: str) -> WriterSchema:
     schema = schemas.get(number)
     if schema is None:
         raise Malformed(f"schema {number} is not in the Schema Registry.")
+    if schema.type == UNUSABLE:
+        raise Malformed(f"schema {number} cannot be used: {schema.text}")
     if schema.type != type:
         raise Malformed(
             f"schema {number} is of type {schema.type}, not {type}. Declare the format that the "

@@ -8,7 +8,7 @@ and all that it imports as a FileDescriptorSet, in base64.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from functools import lru_cache
@@ -18,7 +18,8 @@ from models.formats.payload import Schemas, WriterSchema, schema_of
 from models.formats.wire_format import message_index
 from schemas.errors import Malformed
 
-TIMESTAMP = "google.protobuf.Timestamp"
+WRAPPERS = ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
+"""Messages of google.protobuf that hold one value, so that it may be absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class Protobuf:
     """Values that are Protobuf: in Confluent's wire format, or bare, of the type `message`.
 
     `message` is the class that protoc generated for it. A message is a dictionary of its fields by
-    their names in the .proto file: a Timestamp is a datetime in UTC, an enumeration the name of its
-    value, and a field that may be absent and is, None.
+    their names in the .proto file: a Timestamp is a datetime in UTC, a Duration its seconds, a
+    wrapper (DoubleValue and its like) its value, a Struct a dictionary, an enumeration the name of
+    its value, and a field that may be absent and is, None.
     """
 
     message: Any = None
@@ -78,13 +80,26 @@ def _fields(message: Any) -> dict[str, Any]:
 
 def _value(field: Any, value: Any) -> Any:
     if field.message_type is not None:
-        if field.message_type.full_name == TIMESTAMP:
-            return value.ToDatetime(UTC)
-        return _fields(value)
+        known = _KNOWN.get(field.message_type.full_name)
+        return _fields(value) if known is None else known(value)
     if field.enum_type is not None:
         name = field.enum_type.values_by_number.get(value)
         return value if name is None else name.name
     return value
+
+
+def _struct(value: Any) -> Any:
+    from google.protobuf import json_format
+
+    return json_format.MessageToDict(value)
+
+
+_KNOWN: Mapping[str, Callable[[Any], Any]] = {
+    "google.protobuf.Timestamp": lambda value: value.ToDatetime(UTC),
+    "google.protobuf.Duration": lambda value: value.seconds + value.nanos / 1e9,
+    **dict.fromkeys((f"google.protobuf.{n}Value" for n in WRAPPERS), lambda each: each.value),
+    **dict.fromkeys((f"google.protobuf.{n}" for n in ("Struct", "Value", "ListValue")), _struct),
+}
 
 
 @lru_cache(maxsize=1_000)
@@ -98,6 +113,8 @@ def message_class(schema: WriterSchema, path: Sequence[int]) -> Any:
         pool.Add(file)
     name, messages = files.file[-1].package, files.file[-1].message_type
     try:
+        if min(path) < 0:
+            raise IndexError
         for index in path:
             name = f"{name}.{messages[index].name}".removeprefix(".")
             messages = messages[index].nested_type

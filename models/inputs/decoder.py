@@ -92,17 +92,17 @@ class DecodedRecord:
     own, but no later than `CLOCKS_APART_S` after its Kafka timestamp, so that an event of a future
     time does not hold up those behind it while the outcomes of all of them are taken.
 
-    `what` says what the body is, EVENTS, OUTCOMES or COMMANDS, whatever input it came by: to ask
+    `kind` says what the body is, EVENTS, OUTCOMES or COMMANDS, whatever input it came by: to ask
     pydantic's classes for it costs half a microsecond each time.
     """
 
-    __slots__ = ("body", "due", "error", "input", "record", "silent", "time", "what")
+    __slots__ = ("body", "due", "error", "input", "kind", "record", "silent", "time")
 
     def __init__(
         self,
         index: int,
         record: Record,
-        what: int | None = None,
+        kind: int | None = None,
         body: Any = None,
         time: float = AT_ONCE,
         due: float = AT_ONCE,
@@ -112,7 +112,7 @@ class DecodedRecord:
     ) -> None:
         self.input = index
         self.record = record
-        self.what = what
+        self.kind = kind
         self.body = body
         self.time = time
         self.due = due
@@ -154,22 +154,22 @@ class Decoder:
             update, time = parsed(value)
             return DecodedRecord(index, record, MODELS, update, time, time)
         silent = index == HISTORY
-        what = self._historic(record) if silent else index
+        kind = self._historic(record) if silent else index
         use_case = self._use_case
-        if what == EVENTS:
+        if kind == EVENTS:
             event = _parsed(use_case.event, value)
             self._check_key(record, str(getattr(event, use_case.key)).encode())
             time = event.event_time.timestamp()
             due = self._due(record, time, "event_time")
-            return DecodedRecord(index, record, what, event, time, due, silent=silent)
+            return DecodedRecord(index, record, kind, event, time, due, silent=silent)
         outcome = _parsed(use_case.outcome, value)
         self._check_key(record, record.key)
         time = outcome.outcome_time.timestamp()
         due = self._due(record, time, "outcome_time")
-        return DecodedRecord(index, record, what, outcome, time, due, silent=silent)
+        return DecodedRecord(index, record, kind, outcome, time, due, silent=silent)
 
     def _due(self, record: Record, time: float, field: str) -> float:
-        """When its turn comes; raises `Ahead` if Kafka had it long before its own time."""
+        """Return when its turn comes; raise `Ahead` if Kafka had it long before its own time."""
         stamped = record.timestamp / 1000.0
         if time <= stamped + CLOCKS_APART_S:
             return time
@@ -213,7 +213,7 @@ class Decoder:
 
 
 def ahead(timestamp_ms: int, time: float, field: str, max_jump: float) -> str:
-    """Why a time is not believed, and what to do."""
+    """Say why a time is not believed, and what to do."""
     if timestamp_ms < 0:
         return (
             "the record has no Kafka timestamp, so its time cannot be believed. Send it with one."
@@ -280,9 +280,9 @@ def validated(model: type[BaseModel], value: bytes) -> Any:
     return json_reader(model).validate_json(value)
 
 
-def _parsed(model: type[Any], value: bytes) -> Any:
+def _parsed(model: type[BaseModel], value: bytes) -> Any:
     try:
-        return validated(model, value)
+        return json_reader(model).validate_json(value)
     except ValidationError as error:
         raise Malformed(in_words(error, model)) from None
     except Exception as error:  # a validator of the author's own met data that it cannot take

@@ -14,7 +14,7 @@ import orjson
 
 
 def encoded(value: Any) -> bytes:
-    """`value` as JSON; integers beyond 64 bits, which orjson does not write, too.
+    """Return `value` as JSON; integers beyond 64 bits, which orjson does not write, too.
 
     >>> encoded({"a": 1.5}), encoded({"id": 2**70})
     (b'{"a":1.5}', b'{"id":1180591620717411303424}')

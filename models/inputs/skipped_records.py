@@ -44,12 +44,12 @@ class Skip(NamedTuple):
 
     @property
     def input_offset(self) -> InputOffset:
-        """Where the record is."""
+        """The record's input and offset."""
         return self.input, self.offset
 
     @property
     def cause(self) -> str:
-        """As `lifecycle` names it."""
+        """The cause, as `lifecycle` names it."""
         return "rule" if self.command_id is None else "operator"
 
 
@@ -94,7 +94,7 @@ class Skips:
         self.done[skip.input_offset] = step, skip.command_id
 
     def rule_may(self, step: int) -> bool:
-        """Whether the rule may set the next record aside, at that step."""
+        """Return True if the rule may set the next record aside, at that step."""
         by_rule = (at for at, command_id in self.done.values() if command_id is None)
         return sum(step - at < BY_RULE_STEPS for at in by_rule) < BY_RULE_MAX
 

@@ -72,6 +72,6 @@ class Watermark:
         return believed, refused
 
     def refuse(self) -> list[Any]:
-        """All that was set aside, now that an ordinary record has come."""
+        """Return all that was set aside, now that an ordinary record has come."""
         refused, self.aside = self.aside, []
         return refused

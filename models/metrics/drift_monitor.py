@@ -17,7 +17,7 @@ from models.features.featurizer import Vector
 from models.features.window_declarations import Window
 from models.spec.personal_data import masking_of
 from models.spec.use_case import UseCase
-from models.stats.drift_detection import Drift, DriftMonitor
+from models.stats.drift_detection import DriftAlarm, DriftMonitor
 from models.values.durations import days, spoken
 from schemas.events import Column
 
@@ -37,7 +37,7 @@ class Watcher:
         self._watched = tuple(name for name in use_case.features if name in set(watched))
         self.monitor: DriftMonitor | None = None
 
-    def event(self, time: float, x: Vector, served: Any) -> list[Drift]:
+    def event(self, time: float, x: Vector, served: Any) -> list[DriftAlarm]:
         """Count one event's features and served value; return the alarms of a block that ended."""
         if not self._watched and self._use_case.on_drift == "alert":
             return []
@@ -47,7 +47,7 @@ class Watcher:
         number = float(served) if isinstance(served, int | float) else None
         return self.monitor.update(block, x, number)
 
-    def pass_to(self, time: float) -> list[Drift]:
+    def pass_to(self, time: float) -> list[DriftAlarm]:
         """Advance to an example's time where only errors are watched; return what changed."""
         if not self._watched and self._use_case.on_drift == "alert":
             return []
@@ -90,7 +90,7 @@ class Watcher:
             return field is not None and not _is_number(field.annotation)
         return isinstance(value, str | bool)
 
-    def told(self, alarm: Drift, done: str) -> dict[str, Any]:
+    def told(self, alarm: DriftAlarm, done: str) -> dict[str, Any]:
         """Return the drift record of an alarm and of the action taken, without personal values.
 
         They are masked here already, since alerts, webhooks and logs pass on the record's fields.
@@ -115,7 +115,7 @@ class Watcher:
         masked: dict[str, Any] = self._masking.value("drift", record)
         return masked
 
-    def _in_words(self, alarm: Drift, words: str) -> str:
+    def _in_words(self, alarm: DriftAlarm, words: str) -> str:
         """Return the words with the length of a block inserted."""
         if alarm.kind != "volume":
             return words

@@ -117,9 +117,9 @@ class Judge:
         """
         if self._defaults is None:
             return None
-        made = self._defaults.of(event)
-        if made is not None:
-            outcome, label = made
+        default = self._defaults.of(event)
+        if default is not None:
+            outcome, label = default
             try:
                 return self._judge(event, outcome, label, None, predictions)
             except Malformed:  # the KPI needs what only a real outcome has
@@ -150,30 +150,30 @@ class Judge:
             answers.append((name, value if usable else baseline))
             if not usable:
                 stood_in.append((name, None if value is None else kind.losses(label, value)))
-        mine = [
+        own_predictions = [
             (n, v) for n, v in own.items() if v is not None and kind.usable(v, limits_of(n) or then)
         ]
-        kpis = self._kpis(event, outcome, served, [*answers[1:], *mine])
+        kpis = self._kpis(event, outcome, served, [*answers[1:], *own_predictions])
         # What was served is mostly what a model said: taken once.
         losses, lost = kind.losses, kind.losses(label, served)
         scores: list[Score] = [
             (name, kpi, lost if answer is served else losses(label, answer))
             for (name, answer), kpi in zip(answers, kpis, strict=False)
         ]
-        gains = self._gains(scores, mine, kpis[len(scores) :]) if mine else []
+        gains = self._gains(scores, own_predictions, kpis[len(scores) :]) if own_predictions else []
         return Judged(label, weight, scores, gains, paired, stood_in)
 
     def _gains(
         self,
         scores: list[Score],
-        mine: list[tuple[str, Said]],
+        own_predictions: list[tuple[str, Said]],
         kpis: Sequence[float | None],
     ) -> list[OwnGain]:
         """Return what segment models gained over the global ones of the same name."""
         pooled = {name: kpi for name, kpi, _ in scores[2:]}
         lower = self._use_case.kpi.better == "lower"
         gains = []
-        for (name, _), kpi in zip(mine, kpis, strict=True):
+        for (name, _), kpi in zip(own_predictions, kpis, strict=True):
             if name not in pooled:
                 continue  # it was not asked
             other = pooled[name]

@@ -17,7 +17,7 @@ LEAST = 100
 """Labels that a metric or KPI needs before its target is judged."""
 
 
-class Held(NamedTuple):
+class TargetStatus(NamedTuple):
     """One target and its measured value. `met` is None where that is not known yet.
 
     `bound` and `value` are in `unit`; `better` says on which side of the bound it is met.
@@ -57,7 +57,7 @@ def judged(
     kpi_sum: float = 0.0,
     kpi_n: int = 0,
     freshness_s: float | None = None,
-) -> list[Held]:
+) -> list[TargetStatus]:
     """Return each target of the use case, in its order, measured on what was served.
 
     `sums` are the metric's mergeable sums of `served`, with `n`, as on `metrics` and `evidence`;
@@ -78,8 +78,10 @@ def judged(
     return targets
 
 
-def _held(name: str, bound: float, better: str, unit: str, value: float | None, n: int) -> Held:
+def _held(
+    name: str, bound: float, better: str, unit: str, value: float | None, n: int
+) -> TargetStatus:
     met = None
     if value is not None:
         met = value <= bound if better == "lower" else value >= bound
-    return Held(name, bound, better, unit, value, n, met)
+    return TargetStatus(name, bound, better, unit, value, n, met)

@@ -142,20 +142,24 @@ class WindowedMetrics:
         start = self.start_of(time)
         cells = []
         for group in groups:
-            if group not in self.closed:
-                if len(self.closed) >= GROUPS_MAX:
-                    continue
-                self.closed[group] = MetricCell(self._zero)
             key = (start, group)
-            cell = self.cells.get(key)
-            if cell is None:
-                cell = self.cells[key] = MetricCell(self._zero)
-                self._first = min(self._first, start)
-                if self.settled is None or start >= self.settled:
-                    self.open.setdefault(start, []).append(group)
-            self._changed.add(key)
-            cells.append(cell)
+            cell = self.cells.get(key) or self._opened(start, group)
+            if cell is not None:
+                self._changed.add(key)
+                cells.append(cell)
         return cells
+
+    def _opened(self, start: float, group: Group) -> MetricCell | None:
+        """Return a new cell; None where there are too many groups to count one more."""
+        if group not in self.closed:
+            if len(self.closed) >= GROUPS_MAX:
+                return None
+            self.closed[group] = MetricCell(self._zero)
+        cell = self.cells[start, group] = MetricCell(self._zero)
+        self._first = min(self._first, start)
+        if self.settled is None or start >= self.settled:
+            self.open.setdefault(start, []).append(group)
+        return cell
 
     def asked(
         self,
@@ -236,10 +240,10 @@ class WindowedMetrics:
                 for name, kpi, losses in scores[:2]:
                     self._count(cell.unpaired, name, one, (1.0, kpi or 0.0, *losses))
             elif stood_in:
-                theirs = scores[1][2]
+                baseline_losses = scores[1][2]
                 for name, own in stood_in:
-                    had = (0.0, *[0.0] * len(theirs)) if own is None else (1.0, *own)
-                    self._count(cell.stood_in, name, one, (1.0, *theirs, *had))
+                    had = (0.0, *[0.0] * len(baseline_losses)) if own is None else (1.0, *own)
+                    self._count(cell.stood_in, name, one, (1.0, *baseline_losses, *had))
         if drawn is not None and scores[0][1] is not None:
             row = self._arm(time, drawn)
             row[1] += one

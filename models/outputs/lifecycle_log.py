@@ -36,13 +36,13 @@ class LifecycleLog:
         self._discreet = discreet
 
     def tell(self, out: list[Output], model: str, **value: Any) -> None:
-        """One change of state; `value` as in `schemas.records.Lifecycle`."""
+        """Write one change of state; `value` as in `schemas.records.Lifecycle`."""
         value.setdefault("who", "riverrun")
         step, time = self._journal.step, self._watermark.time
         out.append(self._publish.lifecycle(step, time, model=model, **value))
 
     def beginning(self, out: list[Output], definition: str) -> None:
-        """Every declared model begins with the partition's first record."""
+        """Write that every declared model begins, with the partition's first record."""
         if "beginning" in self.told:
             return
         self.told.add("beginning")
@@ -114,7 +114,7 @@ class LifecycleLog:
             )
 
     def left(self, out: list[Output], before: str, champion: str) -> None:
-        """Another shared model is champion: its predecessor's segments end, and each is told."""
+        """Tell that another model is champion, and that its predecessor's segments end."""
         for segment in self._roster.own.leave(champion):
             self.tell(
                 out,

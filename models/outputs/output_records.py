@@ -89,13 +89,13 @@ class Learnt(NamedTuple):
     learnt: bool
     kpi: float | None = None
     weight: float | None = None
-    training: Training | None = None
+    training: TrainingFields | None = None
     fold: tuple[float, int, int] | None = None
     """Time at which a folded label counted as known (seconds UTC), corrections until then, and the
     number of its outcomes; None of other labels."""
 
 
-class Training(NamedTuple):
+class TrainingFields(NamedTuple):
     """What the learner of shared models needs of an example besides what the example says."""
 
     clock_s: float | None
@@ -157,14 +157,13 @@ class Publisher:
     ) -> Output:
         """Return a prediction's record: what was said, by whom and why."""
         reasons = more.reasons
-        body = self.prediction_fields(event, asked, more.segment, more.given) | {
-            "contributions": None if reasons is None else reasons.top,
-            "reference": None if reasons is None else reasons.reference,
-            "rest": None if reasons is None else reasons.rest,
-            "seq": more.seq,
-            "step": more.step,
-            "partition": self.partition,
-        }
+        body = self.prediction_fields(event, asked, more.segment, more.given)
+        body["contributions"] = None if reasons is None else reasons.top
+        body["reference"] = None if reasons is None else reasons.reference
+        body["rest"] = None if reasons is None else reasons.rest
+        body["seq"] = more.seq
+        body["step"] = more.step
+        body["partition"] = self.partition
         headers = self._stamps["predictions"] + shared
         return Output("predictions", record.key, encoded(body), headers)
 
@@ -178,7 +177,7 @@ class Publisher:
         learnt: Learnt,
         step: int,
     ) -> Output:
-        """Features joined to their label; `about` is the event's key and shared headers."""
+        """Return features joined to their label; `about` is the event's key and shared headers."""
         kind, outcome = self._kind, learnt.outcome
         baseline, pooled, own, served, by, *_ = waiting.predictions
         body = {
@@ -274,7 +273,7 @@ class Publisher:
         return out._replace(headers=(*out.headers, *connect))
 
     def metric(self, value: dict[str, Any]) -> Output:
-        """One metric record; its key is what a later record replaces."""
+        """Return one metric record; its key is what a later record replaces."""
         start = value["window_start"].isoformat()
         key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}|{value['model']}"
         return self._record("metrics", key.encode(), value, f"{key}|{value['step']}")
@@ -319,7 +318,7 @@ class Publisher:
         return self._record("window-entries", None, body, record_id)
 
     def drift(self, value: dict[str, Any], step: int) -> Output:
-        """Something changed: what it was, what it is, since when."""
+        """Return a record of a change: what it was, what it is, since when."""
         subject = value["subject"]
         body = value | {"partition": self.partition, "step": step}
         return self._record("drift", subject.encode(), body, f"{subject}-{step}")
@@ -342,10 +341,10 @@ class Publisher:
 
 
 def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
-    kept, left = [], HEADER_BYTES_MAX
+    encoded_headers, left = [], HEADER_BYTES_MAX
     for name, value in headers:
         left -= len(name) + len(value or b"") + 16
         if left < 0:
             break
-        kept.append((name, b64encode(value or b"").decode()))
-    return kept
+        encoded_headers.append((name, b64encode(value or b"").decode()))
+    return encoded_headers

@@ -21,7 +21,7 @@ from models.spec.experiment_arms import Drawn
 from models.spec.use_case import UseCase
 from schemas.events import Column
 
-Kept = Vector | tuple[Any, ...]
+KeptFeatures = Vector | tuple[Any, ...]
 """Features: all by name, or packed: only the values of those that are no field of the event."""
 Settled = bytes
 """An id whose outcome is known: event time, digests of event and outcome (`settled`)."""
@@ -41,7 +41,7 @@ class PendingPrediction(NamedTuple):
 
     time: float
     event: bytes
-    x: Kept
+    x: KeptFeatures
     predictions: tuple[Any, ...]
     expired: bool
     silent: bool
@@ -100,8 +100,8 @@ class Codec:
         expired = state % _STATES == EXPIRED
         return PendingPrediction(time, event, x, predictions, expired, silent, trace)
 
-    def features(self, event: Any, x: Kept) -> Vector:
-        """All features of an event, in their order, as they were predicted from."""
+    def features(self, event: Any, x: KeptFeatures) -> Vector:
+        """Return all features of an event, in their order, as they were predicted from."""
         if isinstance(x, dict):
             return x
         values = [*[getattr(event, field) for field in self._column_fields], *x]
@@ -130,7 +130,7 @@ def state_of(entry: PendingPrediction | bytes) -> int:
 
 
 def time_of(entry: PendingPrediction | bytes) -> float:
-    """Of its event, seconds UTC."""
+    """Return the time of its event, seconds UTC."""
     if isinstance(entry, bytes):
         time: float = _HEAD.unpack_from(entry)[1]
         return time
@@ -138,7 +138,7 @@ def time_of(entry: PendingPrediction | bytes) -> float:
 
 
 def bytes_of(entry: PendingPrediction | bytes) -> int:
-    """Length of the event that is kept with it; 0 of one that is settled."""
+    """Return the length of the event that is kept with it; 0 of one that is settled."""
     if isinstance(entry, bytes):
         length: int = _HEAD.unpack_from(entry)[2]
         return length

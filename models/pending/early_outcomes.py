@@ -66,7 +66,7 @@ class EarlyOutcomes(Mapping[str, DecodedRecord]):
 
     def pop_event(self, event_id: str) -> list[DecodedRecord]:
         """Hold what was held of an event no longer."""
-        taken = self.pop(event_id)
+        taken = self.pop(event_id) if self._ids else None
         return [] if taken is None else [taken]
 
     def pop(self, event_id: str) -> DecodedRecord | None:

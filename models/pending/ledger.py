@@ -110,7 +110,7 @@ class PendingLedger:
     def settle(
         self, event_id: str, waiting: PendingPrediction, event: bytes, outcome: bytes
     ) -> None:
-        """Its outcome is known; the id stays known until its memory passes."""
+        """Note that its outcome is known; the id stays known until its memory passes."""
         if self.state(event_id) == WAITING:
             self.waiting -= 1
             self.waiting_bytes -= len(waiting.event)
@@ -137,7 +137,7 @@ class PendingLedger:
         )
 
     def overdue(self, now: float) -> Iterator[tuple[str, PendingPrediction]]:
-        """Predictions whose horizon has passed at `now`, oldest first; each is now expired."""
+        """Return predictions whose horizon has passed at `now`, oldest first, now expired."""
         pending, before = self._pending, now - self.horizon
         while pending.first[0] < before or (
             (self.waiting > self.limit or self.waiting_bytes > self.limit_bytes) and pending.size
@@ -176,7 +176,7 @@ class PendingLedger:
         return evicted
 
     def stale_early(self, now: float) -> list[DecodedRecord]:
-        """Early outcomes whose event did not come within the horizon."""
+        """Return the early outcomes whose event did not come within the horizon."""
         given_up = []
         for event_id, taken in self.early.items():
             if taken.time + self.horizon >= now:
@@ -185,7 +185,7 @@ class PendingLedger:
         return self._give_up(given_up)
 
     def early_after(self, time: float) -> list[DecodedRecord]:
-        """Early outcomes dated later than `time`; they are held no longer."""
+        """Return the early outcomes dated later than `time`; they are held no longer."""
         return self._give_up([i for i, taken in self.early.items() if taken.time > time])
 
     def _give_up(self, event_ids: list[str]) -> list[DecodedRecord]:

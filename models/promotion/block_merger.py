@@ -23,7 +23,7 @@ Record = Mapping[str, Any]
 """One Evidence record, of a whole partition."""
 
 
-class Block(NamedTuple):
+class MergedBlock(NamedTuple):
     """A released block: the records of its partitions in their order, and who was waited for."""
 
     start: float
@@ -50,7 +50,7 @@ class BlockMerger:
     length: float = 0.0
 
     def take(self, record: Record) -> None:
-        """One record; repetitions and what comes too late are passed by."""
+        """Take one record; repetitions and what comes too late are passed by."""
         if record["segment"] is not None or record["slice"] is not None:
             return
         partition, start = int(record["partition"]), seconds(record["block_start"])
@@ -76,18 +76,18 @@ class BlockMerger:
         """Partitions without any evidence yet, where others have some."""
         return [p for p in range(self.partitions) if self.settled and p not in self.settled]
 
-    def release(self, idle: Collection[int] = ()) -> list[Block]:
+    def release(self, idle: Collection[int] = ()) -> list[MergedBlock]:
         """Return the blocks that all partitions but `idle` ones have closed, oldest first.
 
         Passed over are idle laggards, and of the `unheard` those that `idle` has.
         """
         return [*self._again(), *self._new(idle)]
 
-    def _again(self) -> list[Block]:
+    def _again(self) -> list[MergedBlock]:
         recorded, self.recorded = self.recorded, {}
         return [self._block(start, recorded[start]) for start in sorted(recorded)]
 
-    def _new(self, idle: Collection[int]) -> list[Block]:
+    def _new(self, idle: Collection[int]) -> list[MergedBlock]:
         passed = {p for p in (*self.laggards, *self.unheard) if p in idle}
         waited = tuple(p for p in range(self.partitions) if p not in passed)
         if not all(p in self.settled for p in waited):
@@ -97,7 +97,7 @@ class BlockMerger:
         blocks = [self._block(start, waited) for start in ready]
         return blocks or self._too_many(waited)
 
-    def _too_many(self, waited: tuple[int, ...]) -> list[Block]:
+    def _too_many(self, waited: tuple[int, ...]) -> list[MergedBlock]:
         blocks = []
         while len(self.open) > BLOCKS_MAX:
             start = min(self.open)
@@ -105,13 +105,13 @@ class BlockMerger:
             blocks.append(self._block(start, there))
         return blocks
 
-    def _block(self, start: float, partitions: tuple[int, ...]) -> Block:
+    def _block(self, start: float, partitions: tuple[int, ...]) -> MergedBlock:
         known = self.open.pop(start, {})
         for older in [other for other in self.open if other < start]:
             del self.open[older]  # only of partitions that were passed over
         self.released_before = max(start + self.length, self.released_before or start)
         records = [known[p] for p in sorted(known) if p in partitions]
-        return Block(start, records, partitions)
+        return MergedBlock(start, records, partitions)
 
 
 def seconds(time: str | datetime) -> float:

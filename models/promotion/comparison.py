@@ -60,23 +60,23 @@ class Contender:
 
     @property
     def blows_up(self) -> bool:
-        """Whether too many of its values diverged, for which no number of examples makes up."""
+        """True if too many of its values diverged, for which no number of examples makes up."""
         return self.wild >= self.wild_most
 
     @property
     def runs_away(self) -> bool:
-        """Whether it diverged, or left its limits more often than now and then."""
+        """True if it diverged, or left its limits more often than now and then."""
         return self.blows_up or self.withheld > RUNAWAY_SHARE * max(1, self.asked)
 
     @property
     def run_away(self) -> str:
-        """How often it could not be served, in words."""
+        """The times that it could not be served, in words."""
         ran = f", {self.wild} of them far beyond its limits or no number" if self.wild else ""
         return f"{self.withheld} of its {self.asked} values could not be served{ran}"
 
-    def add(self, mine: Mapping[str, float], theirs: Mapping[str, float]) -> None:
+    def add(self, own: Mapping[str, float], rival: Mapping[str, float]) -> None:
         """Add one block's metric sums of both."""
-        for total, block in ((self.sums, mine), (self.rival, theirs)):
+        for total, block in ((self.sums, own), (self.rival, rival)):
             for name, value in block.items():
                 total[name] = total.get(name, 0.0) + value
 
@@ -110,9 +110,9 @@ class Contender:
             return self.run_away
         if metric is None:
             return None
-        mine = metric_value(metric, self.sums.get("n", 0.0), self.sums)
-        theirs = metric_value(metric, self.rival.get("n", 0.0), self.rival)
-        if mine is None or theirs is None:
+        own = metric_value(metric, self.sums.get("n", 0.0), self.sums)
+        rival = metric_value(metric, self.rival.get("n", 0.0), self.rival)
+        if own is None or rival is None:
             return f"{metric} is not known yet"
-        fell = mine > theirs if BETTER[metric] == "lower" else mine < theirs
-        return f"its {metric} is {mine:.5g}, {self.against}'s {theirs:.5g}" if fell else None
+        fell = own > rival if BETTER[metric] == "lower" else own < rival
+        return f"its {metric} is {own:.5g}, {self.against}'s {rival:.5g}" if fell else None

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from models.promotion.block_merger import Block, Record, seconds
+from models.promotion.block_merger import MergedBlock, Record, seconds
 from models.promotion.comparison import Contender, Question
 from models.spec.experiment_arms import CHAMPION
 from models.spec.use_case import UseCase
@@ -54,7 +54,7 @@ class Beginning(NamedTuple):
 class Decided(NamedTuple):
     """What one block led to."""
 
-    block: Block
+    block: MergedBlock
     contenders: list[Contender]
     wish: Proposal | None
     definition: str
@@ -102,7 +102,7 @@ class Decider:
             rare_losses=declared.rare_losses,
         )
 
-    def take(self, block: Block) -> Decided:
+    def take(self, block: MergedBlock) -> Decided:
         """Add the next block; return the standings after it, and what a rule proposes."""
         records = block.records
         # Where default labels have no KPI, the others are a choice by label: nothing is compared.
@@ -118,7 +118,7 @@ class Decider:
         definition = records[-1]["definition"] if records else ""
         return Decided(block, standing, wish, definition)
 
-    def _worth(self, block: Block) -> None:
+    def _worth(self, block: MergedBlock) -> None:
         n = sum(record["kpi_n"] for record in block.records)
         kpi = added(record["kpi"] for record in block.records)
         missing = sum(record["missing"] for record in block.records)
@@ -130,7 +130,7 @@ class Decider:
 
     # Models against the champion.
 
-    def _compare(self, block: Block, champion: str) -> None:
+    def _compare(self, block: MergedBlock, champion: str) -> None:
         if champion != self.champion:
             self.champion, self.promoting = champion, None
             for question, name in list(self.contenders):
@@ -160,7 +160,7 @@ class Decider:
             self.budget.give_back(contender.share)
 
     def _contender(
-        self, question: Question, name: str, champion: str, block: Block
+        self, question: Question, name: str, champion: str, block: MergedBlock
     ) -> Contender | None:
         """Return the comparison that this block belongs to, a new one if need be; None if none."""
         key = question, name
@@ -211,7 +211,7 @@ class Decider:
             wild_most=rule.max_diverged,
         )
 
-    def _shadow(self, block: Block, name: str, champion: str) -> None:
+    def _shadow(self, block: MergedBlock, name: str, champion: str) -> None:
         contender = self._contender("shadow", name, champion, block)
         if contender is None:
             return
@@ -233,17 +233,17 @@ class Decider:
         _note_withheld(contender, block)
         contender.settled(block.start)
 
-    def _experiment(self, block: Block, name: str, champion: str) -> None:
+    def _experiment(self, block: MergedBlock, name: str, champion: str) -> None:
         contender = self._contender("experiment", name, champion, block)
         if contender is None:
             return
-        mine = [r["arms"][name] for r in block.records if name in r["arms"]]
-        theirs = [r["arms"][CHAMPION] for r in block.records if CHAMPION in r["arms"]]
+        own = [r["arms"][name] for r in block.records if name in r["arms"]]
+        champions = [r["arms"][CHAMPION] for r in block.records if CHAMPION in r["arms"]]
         assert isinstance(contender.contest, AbTest)
-        contender.price(sum(a["n"] for a in theirs), sum(a["kpi"] for a in theirs))
-        missing = sum(a["predictions"] - a["n"] for a in (*mine, *theirs))
-        contender.contest.update(_groups(mine), _groups(theirs), missing)
-        contender.add(added(a["sums"] for a in mine), added(a["sums"] for a in theirs))
+        contender.price(sum(a["n"] for a in champions), sum(a["kpi"] for a in champions))
+        missing = sum(a["predictions"] - a["n"] for a in (*own, *champions))
+        contender.contest.update(_groups(own), _groups(champions), missing)
+        contender.add(added(a["sums"] for a in own), added(a["sums"] for a in champions))
         _note_withheld(contender, block)
         contender.settled(block.start)
 
@@ -251,22 +251,28 @@ class Decider:
 
     @property
     def deciding(self) -> Question:
-        """Which question may decide: where answers act on outcomes, an experiment alone."""
+        """The question that may decide: where answers act on outcomes, an experiment alone."""
         return "experiment" if self.use_case.contest.acts_on_outcome else "shadow"
 
-    def _wish(self, block: Block) -> Proposal | None:
+    def _wish(self, block: MergedBlock) -> Proposal | None:
         """Return at most one command for a block, and none twice for one comparison."""
         if self.use_case.promotion.mode != "automatic" or self.unpriced:
             return None
-        mine = [c for (q, _), c in self.contenders.items() if q == self.deciding]
-        mine = [c for c in mine if c.command_id is None and (c.blows_up or self._enough(c))]
-        best = [c for c in mine if c.contest.verdict == "better" and self.forbidden(c) is None]
+        candidates = [c for (q, _), c in self.contenders.items() if q == self.deciding]
+        candidates = [
+            c for c in candidates if c.command_id is None and (c.blows_up or self._enough(c))
+        ]
+        best = [
+            c for c in candidates if c.contest.verdict == "better" and self.forbidden(c) is None
+        ]
         # One promotion, until another one answers: if it is refused, a person has to see to it.
         best = [] if self.promoting else best
         for contender in sorted(best, key=lambda c: (-c.contest.mean, c.model))[:1]:
             self.promoting = contender.model
             return self._command("promote", contender, block)
-        bad = [c for c in mine if c.runs_away or (c.is_worse and c.contest.not_promised is None)]
+        bad = [
+            c for c in candidates if c.runs_away or (c.is_worse and c.contest.not_promised is None)
+        ]
         for contender in sorted(bad, key=lambda c: c.model)[:1]:
             verb = "drain" if self.deciding == "experiment" else "retire"
             return self._command(verb, contender, block)
@@ -284,7 +290,7 @@ class Decider:
             return f"not promised here: {contender.contest.not_promised}"
         return contender.guarded(self.use_case.promotion.guard)
 
-    def _command(self, verb: str, contender: Contender, block: Block) -> Proposal:
+    def _command(self, verb: str, contender: Contender, block: MergedBlock) -> Proposal:
         lower, upper = contender.contest.interval
         unit = self.use_case.kpi.unit
         known = sorted(self.began[contender.question, contender.model].items())
@@ -303,7 +309,7 @@ class Decider:
         return Proposal(verb, contender.model, contender.command_id, why, contender)
 
 
-def _note_withheld(contender: Contender, block: Block) -> None:
+def _note_withheld(contender: Contender, block: MergedBlock) -> None:
     name, rows = contender.model, block.records
     values = sum(row["withheld"].get(name, 0) for row in rows)
     # What an older riverrun settled does not say it.

@@ -42,6 +42,7 @@ def _standing(decider: Decider, decided: Decided, contender: Contender) -> dict[
         "kpi_unit": use_case.kpi.unit,
         "verdict": "undecided" if decider.unpriced else contest.verdict,
         "not_promised": contest.not_promised,
+        "assumes": contest.assumes,
         "strictly": contest.strict_verdict if isinstance(contest, Comparison) else "undecided",
         "decided_at": None if contender.decided is None else _moment(contender.decided),
         "blocks_needed": blocks_needed(contest) if isinstance(contest, Comparison) else None,

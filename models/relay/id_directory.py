@@ -25,7 +25,7 @@ EVENT, OUTCOME = b"event/", b"outcome/"
 """What the keys of `ids` begin with."""
 
 
-class HeldOutcome(NamedTuple):
+class WaitingOutcome(NamedTuple):
     """An outcome that waits for its event: the record of the source, and what it became."""
 
     record: PlainRecord
@@ -59,11 +59,11 @@ class IdDirectory:
         self._known: dict[str, tuple[bytes, float]] = {}
         self._expiry = ExpiryQueue(lambda id: self._known[id][1] if id in self._known else None)
         # By origin, the first that came first; and the origins of each event's.
-        self._held: dict[str, HeldOutcome] = {}
+        self._held: dict[str, WaitingOutcome] = {}
         self._of_event: dict[str, dict[str, None]] = {}
         self._held_from = float("inf")  # no outcome that is held is older
 
-    def note(self, event_id: str, key: bytes, time: float) -> list[HeldOutcome]:
+    def note(self, event_id: str, key: bytes, time: float) -> list[WaitingOutcome]:
         """Note an event's key; returns the outcomes that waited for it, no longer held.
 
         An id that is known keeps the key that it came with first.
@@ -79,7 +79,7 @@ class IdDirectory:
         known = self._known.get(event_id)
         return None if known is None else known[0]
 
-    def hold(self, held: HeldOutcome) -> None:
+    def hold(self, held: WaitingOutcome) -> None:
         """Hold an outcome whose event has not come."""
         self._put(held)
         record, mapped = held
@@ -99,7 +99,7 @@ class IdDirectory:
         }
         self._write(OUTCOME + held.origin.encode(), orjson.dumps(value))
 
-    def pass_to(self, now: float) -> list[HeldOutcome]:
+    def pass_to(self, now: float) -> list[WaitingOutcome]:
         """Forget what is older than the memory, or more than there is room for; returns the
         outcomes that are given up.
         """
@@ -138,19 +138,19 @@ class IdDirectory:
         """Hold an outcome that `restore` gave."""
         for each in mapped:
             if each.key is None:
-                self._put(HeldOutcome(record, each))
+                self._put(WaitingOutcome(record, each))
 
     def _know(self, event_id: str, key: bytes, time: float) -> None:
         self._known[event_id] = key, time
         self._expiry.add(time, event_id)
 
-    def _put(self, held: HeldOutcome) -> None:
+    def _put(self, held: WaitingOutcome) -> None:
         self._held[held.origin] = held
         self._bytes += held.size
         self._held_from = min(self._held_from, held.mapped.time)
         self._of_event.setdefault(held.mapped.event_id, {})[held.origin] = None
 
-    def _release(self, origin: str) -> HeldOutcome:
+    def _release(self, origin: str) -> WaitingOutcome:
         held = self._held.pop(origin)
         self._bytes -= held.size
         origins = self._of_event[held.mapped.event_id]

@@ -7,6 +7,7 @@ with the reason. Nothing here keeps state.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -40,6 +41,7 @@ class RecordMapper:
         self._format = source.format
         personal = personal_paths(use_case.event) or personal_paths(use_case.outcome)
         self._discreet = bool(personal)
+        self._models = (use_case.event, use_case.outcome)
         self._sides = [
             _Side(use_case, source, kind, mapper)
             for kind, mapper in (("outcomes", source.outcome), ("events", source.event))
@@ -60,6 +62,9 @@ class RecordMapper:
             mapped_value = [side.record(decoded) for side in self._sides]
         except RiverrunError:
             raise
+        except ValidationError as error:  # the author's function made a record of wrong fields
+            model = next((m for m in self._models if m.__name__ == error.title), self._models[0])
+            raise Malformed(in_words(error, model)) from None
         except Exception as error:  # the author's function met data that it cannot take
             words = type(error).__name__ if self._discreet else f"{type(error).__name__}: {error}"
             raise Malformed(
@@ -90,7 +95,7 @@ class _Side:
             body: Any = mapped_value
             value = self._write(mapped_value, by_alias=True)
         elif isinstance(mapped_value, Mapping):
-            value = encoded(mapped_value)
+            value = _coded(mapped_value)
             body = self._validated(value)
         else:
             raise Malformed(
@@ -119,6 +124,12 @@ class _Side:
         if len(coded) > KEY_BYTES_MAX:
             raise Malformed(f"its key has {len(coded)} bytes; at most {KEY_BYTES_MAX} are read.")
         return coded
+
+
+def _coded(fields: Mapping[str, Any]) -> bytes:
+    """Return fields as JSON; an exact decimal, as Avro has them, is a number."""
+    decimals = {name: float(value) for name, value in fields.items() if type(value) is Decimal}
+    return encoded({**fields, **decimals} if decimals else fields)
 
 
 def _key_of(source: Source) -> Callable[[Any], Any] | None:

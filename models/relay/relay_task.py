@@ -27,7 +27,7 @@ from models.inputs.merge_order import choose_earliest
 from models.inputs.skipped_records import InputOffset, Skip
 from models.inputs.watermark import Watermark
 from models.outputs.output_records import Output, Publisher, Tombstone
-from models.relay.id_directory import HeldOutcome, IdDirectory
+from models.relay.id_directory import IdDirectory, WaitingOutcome
 from models.relay.record_mapper import MappedRecord, RecordMapper
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import KINDS
@@ -225,7 +225,7 @@ class RelayTask:
             assert directory is not None
             key = directory.key_of(mapped.event_id)
             if key is None:
-                directory.hold(HeldOutcome(PlainRecord.of(record), mapped))
+                directory.hold(WaitingOutcome(PlainRecord.of(record), mapped))
                 return
         out.append(self._relayed(record, mapped, key))
         if directory is not None and mapped.kind == "events":
@@ -273,7 +273,7 @@ class RelayTask:
 
     @property
     def wanted(self) -> dict[InputOffset, Skip]:
-        """No skips, since no command reaches a relay."""
+        """The skips that are wanted: none, since no command reaches a relay."""
         return {}
 
     def set_aside(self, index: int, record: Record, skip: Skip) -> list[Output]:
@@ -311,7 +311,7 @@ class _Witness(NamedTuple):
     body: MappedRecord
 
 
-def _unmatched(held: HeldOutcome) -> Unmatched:
+def _unmatched(held: WaitingOutcome) -> Unmatched:
     return Unmatched(
         f"no event {held.mapped.event_id!r} has come through a source while this outcome was held. "
         "If the event was never sent, send it, then the outcome again; if it is older than the "

@@ -57,7 +57,7 @@ class Backtest:
     use_case: UseCase
     partitions: int
     definition: str
-    made: type[PartitionTask] = PartitionTask
+    task_class: type[PartitionTask] = PartitionTask
     tasks: dict[int, PartitionTask] = field(default_factory=dict)
     learner: LearnerTask | None = field(init=False, default=None)
     # Tasks that have had no record yet.
@@ -99,7 +99,7 @@ class Backtest:
 
     def _made(self, partition: int) -> PartitionTask:
         self._next_update[partition] = self._first_update
-        return self.made(
+        return self.task_class(
             self.use_case,
             partition=partition,
             partitions=self.partitions,
@@ -108,7 +108,7 @@ class Backtest:
         )
 
     def feed(self, kind: str, fields: Mapping[str, Any]) -> list[Output]:
-        """One record in time order; returns what the task makes of it."""
+        """Apply one record, in time order; return what the task makes of it."""
         index, value = (EVENTS if kind == "event" else OUTCOMES), encoded(fields)
         key = self._key(kind, fields, value)
         partition = partition_of(key, self.partitions)
@@ -192,7 +192,7 @@ class Backtest:
         return learner_outputs
 
     def command(self, command: Command) -> list[Output]:
-        """One command to every partition; returns what they say to it."""
+        """Send one command to every partition; return what they say to it."""
         outputs: list[Output] = []
         for partition in range(self.partitions):
             offset = self._offsets.get((COMMANDS, partition), 0)
@@ -270,8 +270,8 @@ def run(
     """Drive recorded data through fresh tasks and return them with all their state."""
     backtest = Backtest(use_case, partitions, definition)
     for kind, fields in recorded:
-        made = backtest.feed(kind, fields)
+        published = backtest.feed(kind, fields)
         if outputs is not None:
-            for output in made:
+            for output in published:
                 outputs(output)
     return backtest

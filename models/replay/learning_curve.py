@@ -17,7 +17,7 @@ from typing import Any
 
 from models.features.featurizer import Entries
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Output, Training
+from models.outputs.output_records import Output, TrainingFields
 from models.pending.codec import PendingPrediction
 from models.spec.problem_types import metric_value
 from models.spec.use_case import UseCase
@@ -56,7 +56,7 @@ class SampledTask(PartitionTask):
         super().__init__(*given, **named)
 
 
-class Sampled(OutcomeHandler):
+class SampledOutcomes(OutcomeHandler):
     """OutcomeHandler that leaves out what is not in the sample."""
 
     _parts: SampledTask
@@ -72,7 +72,7 @@ class Sampled(OutcomeHandler):
         entries: Entries,
         time: float,
         out: list[Output],
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         """Learn, if the event is in the sample."""
         if not self._is_drawn(asked):
             return None
@@ -80,12 +80,12 @@ class Sampled(OutcomeHandler):
         return super().teach(asked, waiting, judged, entries, time, out)
 
 
-class SampledFolds(Sampled, FoldedOutcomeHandler):
+class SampledFolds(SampledOutcomes, FoldedOutcomeHandler):
     """The same of labels that are folded; what is left out is not corrected either."""
 
     def _teach_again(
         self, asked: Question, waiting: PendingPrediction, judged: Judged, out: list[Output]
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         if not self._is_drawn(asked):
             return None
         return super()._teach_again(asked, waiting, judged, out)
@@ -93,12 +93,12 @@ class SampledFolds(Sampled, FoldedOutcomeHandler):
 
 def sampled(share: float) -> type[SampledTask]:
     """Return the kind of task that learns from that share."""
-    kinds = {"learns": Sampled, "learns_folds": SampledFolds}
+    kinds = {"learns": SampledOutcomes, "learns_folds": SampledFolds}
     return type("SampledTask", (SampledTask,), {"share": share, **kinds})
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class CurveSample:
     """One run: the share, how many outcomes were learnt of what settled, and its evidence."""
 
     share: float
@@ -151,17 +151,17 @@ class Curve:
     steps: list[Step] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         return asdict(self)
 
     @property
     def last(self) -> Step | None:
-        """What the newest further outcomes brought: the best guess at the next ones."""
+        """The gain by the newest further outcomes: the best guess at the next ones."""
         return self.steps[-1] if self.steps else None
 
 
-def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
-    """KPI by share, and what each step up brought; shares ascend."""
+def curve(use_case: UseCase, samples: Sequence[CurveSample]) -> Curve:
+    """Return the KPI by share, and what each step up brought; shares ascend."""
     blocks = samples[-1].settled.blocks()
     whole = together(blocks)
     learning_curve = Curve(
@@ -183,7 +183,7 @@ def curve(use_case: UseCase, samples: Sequence[Sample]) -> Curve:
     return learning_curve
 
 
-def _rung(use_case: UseCase, sample: Sample) -> Rung:
+def _rung(use_case: UseCase, sample: CurveSample) -> Rung:
     whole = together(sample.settled.blocks())
     kpi = {name: total / whole.kpi_n for name, total in whole.kpi.items() if whole.kpi_n}
     for name, total in whole.paired.items():
@@ -194,7 +194,7 @@ def _rung(use_case: UseCase, sample: Sample) -> Rung:
     return Rung(sample.share, sample.learnt, metric, kpi)
 
 
-def _step(use_case: UseCase, before: Sample, after: Sample, alpha: float) -> Step:
+def _step(use_case: UseCase, before: CurveSample, after: CurveSample, alpha: float) -> Step:
     pairs = []
     for few, many in zip(before.settled.blocks(), after.settled.blocks(), strict=True):
         if (few.start, few.kpi_n, few.predictions) != (many.start, many.kpi_n, many.predictions):

@@ -37,7 +37,7 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
     by all partitions is not warmed.
     """
     carry_position(old, new)
-    kept = kept_models(old, new)
+    unchanged = kept_models(old, new)
     if old.use_case.kind != new.use_case.kind or old.corrects != new.corrects:
         raise Incompatible(
             "the new definition learns something else; what was said before cannot be scored by "
@@ -45,12 +45,12 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
         )
     _tell(old, new)
     if warmed is None:
-        _keep_models(old, new, kept)
+        _keep_models(old, new, unchanged)
         _keep_windows(old, new)
     else:
         _take_warmed(old, new, warmed)
     new.tally.cells, new.tally.closed = old.tally.cells, old.tally.closed
-    changed = {*old.roster.names, *new.roster.names} - set(kept if warmed is None else ())
+    changed = {*old.roster.names, *new.roster.names} - set(unchanged if warmed is None else ())
     for cell in (*new.tally.cells.values(), *new.tally.closed.values()):
         for name in changed:
             cell.scores.pop(name, None)
@@ -60,7 +60,7 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
         new.tally.open, new.tally.settled = old.tally.open, old.tally.settled
     # What a changed model says is compared from here on; all, if what is compared changed.
     anew = changed if _compares_alike(old, new) else set(new.roster.names)
-    began = {name: old.roster.began[name] for name in kept if name in old.roster.began}
+    began = {name: old.roster.began[name] for name in unchanged if name in old.roster.began}
     if old.watermark.time is not None:
         began |= {name: old.watermark.time for name in new.roster.names if name in anew}
     new.roster.began = began
@@ -72,14 +72,14 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
         if alike(old.use_case.segments, new.use_case.segments):
             new.maturity.segments = old.maturity.segments
     if new.shared is not None:
-        new.shared.carry(old.shared, kept)
+        new.shared.carry(old.shared, unchanged)
         if old.shared is None and old.watermark.time is not None:
             new.shared.advance(old.watermark.time)
-    _carry_waiting(old, new, [*kept], warmed)
+    _carry_waiting(old, new, [*unchanged], warmed)
 
 
 def carry_position(old: PartitionTask, new: PartitionTask) -> None:
-    """Nothing but where it is, what commands it obeyed and what it counted."""
+    """Carry over only where it is, what commands it obeyed and what it counted."""
     new.journal.seq, new.journal.step = old.journal.seq, old.journal.step
     _carry_inputs(old.journal, new.journal)
     new.skips.wanted, new.skips.done = dict(old.skips.wanted), dict(old.skips.done)
@@ -104,32 +104,32 @@ def carry_learner(old: LearnerTask, new: LearnerTask, *, clean: bool = False) ->
     new.counts.update(old.counts)
     new.watermark.time = old.watermark.time
     new.number = old.number
-    kept = [] if clean else kept_models(old, new)
+    unchanged = [] if clean else kept_models(old, new)
     # Examples of before that are still to come teach what they would have taught, if they fit.
-    if kept and _label_alike(old, new):
+    if unchanged and _label_alike(old, new):
         new.taught_by = old.taught_by | new.taught_by
     # So that a model which begins anew is known as another one.
     new.generations |= {
-        name: old.generations.get(name, -1) + (name not in kept) for name in new.roster.names
+        name: old.generations.get(name, -1) + (name not in unchanged) for name in new.roster.names
     }
-    mine, theirs = new.roster, old.roster
-    for name in kept:
-        mine.pooled[name] = theirs.pooled[name]
-        if name in theirs.heirs:
-            mine.heirs[name] = theirs.heirs[name]
+    router, former = new.roster, old.roster
+    for name in unchanged:
+        router.pooled[name] = former.pooled[name]
+        if name in former.heirs:
+            router.heirs[name] = former.heirs[name]
     if clean:
         return
     _accept(old, new)
     _carry_batches(old, new)
-    if theirs.champion in mine.pooled:
-        mine.champion = theirs.champion
-    mine.before = [name for name in theirs.before if name in mine.pooled]
-    mine.frozen = theirs.frozen
-    mine.retired = {name: None for name in theirs.retired if name in kept}
+    if former.champion in router.pooled:
+        router.champion = former.champion
+    router.before = [name for name in former.before if name in router.pooled]
+    router.frozen = former.frozen
+    router.retired = {name: None for name in former.retired if name in unchanged}
     if alike(old.use_case.label, new.use_case.label):
-        mine.bounds = theirs.bounds
-    if mine.champion == theirs.champion and mine.champion in kept:
-        mine.safeguard.adopt(theirs.safeguard.breaker, same_kpi=_same_kpi(old, new))
+        router.bounds = former.bounds
+    if router.champion == former.champion and router.champion in unchanged:
+        router.safeguard.adopt(former.safeguard.breaker, same_kpi=_same_kpi(old, new))
     _carry_experiment(old, new)
     if (old.roster.names, old.use_case.window) == (new.roster.names, new.use_case.window):
         new.watcher.monitor = old.watcher.monitor
@@ -154,7 +154,7 @@ def _compares_alike(old: PartitionTask, new: PartitionTask) -> bool:
 
 
 def kept_models(old: Task, new: Task) -> list[str]:
-    """Models whose name and declaration did not change, and that learn where they did."""
+    """Return the models of unchanged name and declaration that learn where they did."""
     before, after = old.use_case, new.use_case
     if _features_shown(old) != _features_shown(new) or is_shared(old) != is_shared(new):
         return []
@@ -186,8 +186,8 @@ def _tell(old: PartitionTask, new: PartitionTask) -> None:
         for event_id, held in old.quarantine.held.items()
     }
     new.quarantine.restore(quarantined)
-    kept = [held.taken for held in quarantined.values()]
-    if any(taken.body is None for taken in (*new.watermark.aside, *early.values(), *kept)):
+    unchanged = [held.taken for held in quarantined.values()]
+    if any(taken.body is None for taken in (*new.watermark.aside, *early.values(), *unchanged)):
         raise Incompatible("records that are held back cannot be read under the new definition")
     new.ledger.early.restore(early)
     if old.fold is not None or new.fold is not None:
@@ -217,53 +217,55 @@ def _read_anew(taken: DecodedRecord, new: PartitionTask) -> DecodedRecord:
     return read
 
 
-def _keep_models(old: PartitionTask, new: PartitionTask, kept: list[str]) -> None:
-    mine, theirs = new.roster, old.roster
-    for name in kept if new.shared is None else ():
-        mine.pooled[name] = theirs.pooled[name]
-        if name in theirs.heirs:
-            mine.heirs[name] = theirs.heirs[name]
-    if theirs.champion in mine.pooled:
-        mine.champion = theirs.champion
-    mine.before = [name for name in theirs.before if name in mine.pooled]
-    mine.frozen = theirs.frozen
+def _keep_models(old: PartitionTask, new: PartitionTask, unchanged: list[str]) -> None:
+    router, former = new.roster, old.roster
+    for name in unchanged if new.shared is None else ():
+        router.pooled[name] = former.pooled[name]
+        if name in former.heirs:
+            router.heirs[name] = former.heirs[name]
+    if former.champion in router.pooled:
+        router.champion = former.champion
+    router.before = [name for name in former.before if name in router.pooled]
+    router.frozen = former.frozen
     if alike(old.use_case.label, new.use_case.label):
-        mine.bounds = theirs.bounds
-    mine.retired = {name: None for name in theirs.retired if name in kept}
+        router.bounds = former.bounds
+    router.retired = {name: None for name in former.retired if name in unchanged}
     # What was spent of the error budget is never given back.
-    if mine.own.budget.total == theirs.own.budget.total:
-        mine.own.budget = theirs.own.budget
+    if router.own.budget.total == former.own.budget.total:
+        router.own.budget = former.own.budget
     else:
-        mine.own.budget.comparisons = theirs.own.budget.comparisons
+        router.own.budget.comparisons = former.own.budget.comparisons
     _carry_experiment(old, new)
-    if theirs.champion == mine.champion and mine.champion in kept:
-        mine.safeguard.adopt(theirs.safeguard.breaker, same_kpi=_same_kpi(old, new))
+    if former.champion == router.champion and router.champion in unchanged:
+        router.safeguard.adopt(former.safeguard.breaker, same_kpi=_same_kpi(old, new))
         new.influence.champion = old.influence.champion
         new.influence.importance = old.influence.importance
         if alike(old.use_case.segments, new.use_case.segments):
-            mine.own.slots, mine.own.earning = theirs.own.slots, theirs.own.earning
+            router.own.slots, router.own.earning = former.own.slots, former.own.earning
     if alike(old.use_case.interval, new.use_case.interval):
         new.certainty.tracker = old.certainty.tracker
     new.explainer.means = {
-        name: means for name, means in old.explainer.means.items() if name.partition("/")[0] in kept
+        name: means
+        for name, means in old.explainer.means.items()
+        if name.partition("/")[0] in unchanged
     }
     if _watched(old) == _watched(new):
         new.watcher.monitor = old.watcher.monitor
     new.teller.told = {
-        word for word in old.teller.told if word in kept or word not in old.roster.names
+        word for word in old.teller.told if word in unchanged or word not in old.roster.names
     }
 
 
 def _carry_experiment(old: Task, new: Task) -> None:
-    mine, theirs = new.roster, old.roster
+    router, former = new.roster, old.roster
     if not alike(old.use_case.contest.experiment, new.use_case.contest.experiment):
-        mine.experiment_since = old.watermark.time
+        router.experiment_since = old.watermark.time
         return
-    mine.experiment = {n: share for n, share in theirs.experiment.items() if n in mine.pooled}
-    mine.experiment_since = theirs.experiment_since
-    mine.guards.clear()
-    for name in mine.experiment:
-        mine.guard(name).adopt(theirs.guard(name).breaker, same_kpi=_same_kpi(old, new))
+    router.experiment = {n: share for n, share in former.experiment.items() if n in router.pooled}
+    router.experiment_since = former.experiment_since
+    router.guards.clear()
+    for name in router.experiment:
+        router.guard(name).adopt(former.guard(name).breaker, same_kpi=_same_kpi(old, new))
 
 
 def _label_alike(old: Task, new: Task) -> bool:
@@ -320,15 +322,19 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
     for name, state in warmed.featurizer.states.items():
         new.featurizer.states[name].restore(state.saved())
     obeyed = new.roster.obeyed
-    mine, theirs = new.roster, warmed.roster
-    mine.pooled, mine.heirs = theirs.pooled, theirs.heirs
-    mine.own.slots, mine.own.earning = theirs.own.slots, theirs.own.earning
-    if theirs.own.budget.comparisons >= mine.own.budget.comparisons:
-        mine.own.budget = theirs.own.budget
-    mine.champion, mine.before, mine.frozen = theirs.champion, theirs.before, old.roster.frozen
-    mine.safeguard.breaker = theirs.safeguard.breaker
-    mine.bounds = theirs.bounds
-    mine.obeyed = obeyed
+    router, former = new.roster, warmed.roster
+    router.pooled, router.heirs = former.pooled, former.heirs
+    router.own.slots, router.own.earning = former.own.slots, former.own.earning
+    if former.own.budget.comparisons >= router.own.budget.comparisons:
+        router.own.budget = former.own.budget
+    router.champion, router.before, router.frozen = (
+        former.champion,
+        former.before,
+        old.roster.frozen,
+    )
+    router.safeguard.breaker = former.safeguard.breaker
+    router.bounds = former.bounds
+    router.obeyed = obeyed
     new.certainty.tracker = warmed.certainty.tracker
     new.explainer.means = warmed.explainer.means
     new.explainer.mute = warmed.explainer.mute
@@ -339,9 +345,11 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
 
 
 def _carry_waiting(
-    old: PartitionTask, new: PartitionTask, kept: list[str], warmed: PartitionTask | None
+    old: PartitionTask, new: PartitionTask, unchanged: list[str], warmed: PartitionTask | None
 ) -> None:
-    indices = [old.roster.names.index(name) if name in kept else None for name in new.roster.names]
+    indices = [
+        old.roster.names.index(name) if name in unchanged else None for name in new.roster.names
+    ]
     added = [name for name in new.use_case.features if name not in old.use_case.features]
     entries: dict[str, Any] = {}
     for event_id, entry in old.ledger.entries.items():

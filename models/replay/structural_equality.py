@@ -53,10 +53,10 @@ def _name(value: Any) -> tuple[Any, Any]:
 def _functions(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
     if not _codes(one.__code__, other.__code__):
         return False
-    mine, theirs = inspect.getclosurevars(one), inspect.getclosurevars(other)
+    first, second = inspect.getclosurevars(one), inspect.getclosurevars(other)
     return _all(
-        (one.__defaults__, one.__kwdefaults__, dict(mine.nonlocals), dict(mine.globals)),
-        (other.__defaults__, other.__kwdefaults__, dict(theirs.nonlocals), dict(theirs.globals)),
+        (one.__defaults__, one.__kwdefaults__, dict(first.nonlocals), dict(first.globals)),
+        (other.__defaults__, other.__kwdefaults__, dict(second.nonlocals), dict(second.globals)),
         seen,
     )
 
@@ -110,10 +110,10 @@ def _parts(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
     elif isinstance(one, functools.partial):
         calls = [(given.func, given.args, given.keywords) for given in (one, other)]
         return _all(calls[0], calls[1], seen)
-    mine, theirs = _state(one), _state(other)
-    if mine is None or theirs is None:
+    first, second = _state(one), _state(other)
+    if first is None or second is None:
         return isinstance(one, Mapping | list | tuple) or _pickles(one, other)
-    return _all(mine, theirs, seen)
+    return _all(first, second, seen)
 
 
 def _all(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:

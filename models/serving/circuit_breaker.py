@@ -26,7 +26,7 @@ class CircuitBreaker:
 
     @property
     def fault(self) -> str | None:
-        """Why the champion is not served; None while it may be."""
+        """The reason why the champion is not served; None while it may be."""
         if not self.breaker.open:
             return None
         return f"the breaker is open: {self.breaker.cause}"

@@ -34,7 +34,7 @@ class Explainer:
         self.mute: set[str] = set()
 
     def forget(self, model: str) -> None:
-        """Another takes its place: what its inputs were in the mean begins anew."""
+        """Forget what its inputs were in the mean: another model takes its place."""
         for name in [name for name in self.means if name.partition("/")[0] == model]:
             del self.means[name]
 

@@ -64,7 +64,7 @@ class FeatureImportance:
         self.importance.update(predict, x, label, loss)
 
     def sampled(self, published: Mapping[str, Any], shown: Vector) -> dict[str, Any] | None:
-        """Why the model that answered said so, of a published prediction without exact reasons.
+        """Estimate the contributions to a published prediction that has no exact ones.
 
         In the label's unit, or as the probability of the class that was said; what the champion saw
         lately is what it is compared with. None where the baseline answered, or nothing was seen.
@@ -84,7 +84,7 @@ class FeatureImportance:
             share: float = answer if number else answer[1].get(published["value"], 0.0)
             return share
 
-        attribution = sampled(predict, shown, self.importance.kept, seed=published["event_id"])
+        attribution = sampled(predict, shown, self.importance.examples, seed=published["event_id"])
         if attribution is None:
             return None
         # Of a correction: what it is added to.
@@ -98,6 +98,6 @@ class FeatureImportance:
         }
 
     def ranked(self) -> dict[str, float] | None:
-        """Feature → mean loss that its permutation adds, the largest first; None so far."""
+        """Return feature → mean loss that its permutation adds, the largest first; None so far."""
         values = self.importance.values
         return dict(list(values.items())[:SHOWN_MAX]) if values else None

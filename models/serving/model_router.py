@@ -86,7 +86,7 @@ class ModelRouter:
         self.bounded = numbers and any(use_case.limits_of(n) is None for n in use_case.models)
 
     def limits_of(self, model: str) -> tuple[float, float] | None:
-        """(least, most) that it may say now: as declared, else by the labels seen."""
+        """Return the limits of what it may predict now: as declared, else by the labels seen."""
         declared = self._use_case.limits_of(model)
         return self.bounds.limits if declared is None else declared
 
@@ -96,12 +96,12 @@ class ModelRouter:
         return tuple(self.pooled)
 
     def slots(self) -> Iterator[ModelSlot]:
-        """Every slot."""
+        """Return every slot."""
         yield from self.pooled.values()
         yield from self.own
 
     def set_back(self, time: float) -> None:
-        """Time was set back: nothing began later."""
+        """Note that time was set back: nothing began later."""
         if self.since is not None:
             self.since = min(self.since, time)
         if self.experiment_since is not None:
@@ -110,7 +110,7 @@ class ModelRouter:
         self.own.set_back(time)
 
     def state(self, model: str) -> str:
-        """Where it stands in its life (`models.spec.model_lifecycle`)."""
+        """Return where it stands in its life (`models.spec.model_lifecycle`)."""
         if model == self.champion:
             return "champion"
         if model in self.retired:
@@ -120,7 +120,7 @@ class ModelRouter:
         return "shadow" if self.warm(model) else "candidate"
 
     def warm(self, model: str) -> bool:
-        """Whether it has learnt enough to answer."""
+        """Return True if it has learnt enough to answer."""
         return self.pooled[model].trained_on >= self._use_case.warmup_of(model)
 
     def answering(self, arm: str | None) -> str:
@@ -142,13 +142,13 @@ class ModelRouter:
         Without `everybody`, only the champion and who answers in that arm are asked. `threshold`:
         the probability of true above which a binary answer is yes; None: the model's own class.
         """
-        kind, who = self._kind, self.answering(arm)
+        kind, answerer = self._kind, self.answering(arm)
         withheld: list[str] = []
         wild: list[str] = []
         pooled: list[Said | None] = []
         served: Said | None = None
         for name, slot in self.pooled.items():
-            if name in self.retired or not (everybody or name == self.champion or name == who):
+            if name in self.retired or not (everybody or name == self.champion or name == answerer):
                 pooled.append(UNASKED)
                 continue
             prediction = self._asked(slot, x, base, threshold)
@@ -158,19 +158,21 @@ class ModelRouter:
                 if prediction is not None and kind.wild(prediction, limits):
                     wild.append(name)
             pooled.append(prediction)
-            if name == who:
+            if name == answerer:
                 served = prediction
-        own = {
-            name: self._asked(slot, x, base, threshold)
-            for name, slot in self.own.of(segment).items()
-            if slot.trained_on >= self._use_case.warmup_of(name)
-            and name not in self.retired
-            and (everybody or name == who)
-        }
+        own: dict[str, Said | None] = {}
+        if segment is not None:
+            own = {
+                name: self._asked(slot, x, base, threshold)
+                for name, slot in self.own.of(segment).items()
+                if slot.trained_on >= self._use_case.warmup_of(name)
+                and name not in self.retired
+                and (everybody or name == answerer)
+            }
         if arm == HOLDOUT:
             answer = self._baseline(base, "the holdout")._replace(by="holdout")
         else:
-            answer = self._answer(who, segment, base, served, who not in withheld, own)
+            answer = self._answer(answerer, segment, base, served, answerer not in withheld, own)
         return PredictionSet(base, tuple(pooled), own, withheld, answer, wild)
 
     def alone(
@@ -201,36 +203,36 @@ class ModelRouter:
 
     def _answer(
         self,
-        who: str,
+        answerer: str,
         segment: str | None,
         base: Said,
         pooled: Said | None,
         usable: bool,
         own: Mapping[str, Said | None],
     ) -> Answer:
-        challenges = who != self.champion
-        tripped = (self.guards[who] if challenges else self.safeguard).fault
+        challenges = answerer != self.champion
+        tripped = (self.guards[answerer] if challenges else self.safeguard).fault
         if tripped is not None:
             return self._baseline(base, tripped)
         reasons = []
-        slot = self.own.of(segment).get(who)
+        slot = self.own.of(segment).get(answerer)
         if slot is not None:
-            if not self.own.answers(segment, who):
+            if not self.own.answers(segment, answerer):
                 reasons.append(f"{segment} has not earned its own model yet")
             else:
-                prediction = own.get(who)
+                prediction = own.get(answerer)
                 fault = self._fault(slot, prediction, self._usable(slot, prediction))
                 if fault is None:
                     by = "challenger" if challenges else "champion"
-                    return self._by(by, "the segment's own model", own[who], slot)
+                    return self._by(by, "the segment's own model", own[answerer], slot)
                 reasons.append(fault)
-        fault = self._fault(self.pooled[who], pooled, usable)
+        fault = self._fault(self.pooled[answerer], pooled, usable)
         if fault is None:
             by = "champion" if self._use_case.segments is None else "pooled"
             if challenges:
-                reasons.append(f"{who}'s arm of the experiment")
+                reasons.append(f"{answerer}'s arm of the experiment")
             why = "; ".join(reasons) or "the champion"
-            return self._by("challenger" if challenges else by, why, pooled, self.pooled[who])
+            return self._by("challenger" if challenges else by, why, pooled, self.pooled[answerer])
         reasons.append(fault)
         return self._baseline(base, "; ".join(reasons))
 
@@ -276,7 +278,7 @@ class ModelRouter:
         weight: float | None,
         learners: str | None = None,
     ) -> list[str]:
-        """Models learn one example: all, or `learners` alone; `target` is what is left to say.
+        """Let models learn one example: all, or `learners` alone; `target` is what is left to say.
 
         Returns those that have their warm-up behind them by it.
         """

@@ -39,10 +39,10 @@ class ModelSlot:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a snapshot keeps: River's own object, and never the faster step beside it."""
-        kept = {
+        state = {
             name: getattr(self, name) for name in self.__slots__ if name not in ("_fast", "_model")
         }
-        return {**kept, "model": self.model}
+        return {**state, "model": self.model}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -57,12 +57,12 @@ class ModelSlot:
 
     @model.setter
     def model(self, model: Any) -> None:
-        """Another River object takes its place."""
+        """Put another River object in its place."""
         self._model = model
         self._fast = fused(model)
 
     def seen(self, x: dict[str, Any]) -> Seen:
-        """`x` as it reaches the last step of the model as it answers now."""
+        """Return `x` as it reaches the last step of the model as it answers now."""
         seen = None if self._fast is None else self._fast.seen(x)
         return inputs(self.model, x) if seen is None else seen
 

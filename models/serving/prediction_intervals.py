@@ -54,7 +54,7 @@ class PredictionIntervals:
             self.tracker.update(served, amount(label, "label"), segment, known)
 
 
-def kept(given: Given, label: Any) -> tuple[float, float] | None:
+def coverage_of(given: Given, label: Any) -> tuple[float, float] | None:
     """Return whether what was issued covers the label (1 or 0), and its width."""
     if given is None:
         return None

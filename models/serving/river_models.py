@@ -37,7 +37,7 @@ class SettledSelect(compose.Select):  # type: ignore[misc]  # River ships no typ
 
 
 def settled(model: Any) -> Any:
-    """`model` itself, in which every `compose.Select` now iterates its names in sorted order.
+    """Make every `compose.Select` of `model` iterate its names in sorted order; return it.
 
     Sums of floats depend on the order of what is added, so without this a linear model's last bits
     depend on the hash seed. `compose.Discard` asks its set and never iterates it, and stays.
@@ -81,17 +81,17 @@ def final(model: Any) -> Any:
 
 
 def shared_parts(first: Any, second: Any) -> list[str]:
-    """Names of the learning parts that two models have in common; they should have none."""
+    """Return the names of learning parts that two models have in common; they should have none."""
     learning = (base.Estimator, optim.base.Optimizer)
-    mine = {id(part): part for part in parts(first) if _is(part, *learning)}
-    shared = {type(part).__name__ for part in parts(second) if id(part) in mine}
+    own_parts = {id(part): part for part in parts(first) if _is(part, *learning)}
+    shared = {type(part).__name__ for part in parts(second) if id(part) in own_parts}
     return sorted(shared)
 
 
 def check_model(
     make: Callable[[], Any], kind: str, vectors: Sequence[Example]
 ) -> tuple[list[str], list[str]]:
-    """(faults, warnings) of one estimator, without their subject; the last sentence is the mend.
+    """Return (faults, warnings) of an estimator, without their subject; the hint comes last.
 
     It is made and run twice, and once more through a pickle at half way, over the same vectors.
     """
@@ -150,18 +150,18 @@ def digest(lines: Sequence[str]) -> str:
 
 
 def alike(examples: Sequence[Example], n: int) -> list[Example]:
-    """`n` examples: those given, then more whose values are drawn from them, always the same.
+    """Return `n` examples: those given, then more with values drawn from them, always the same.
 
     Ten examples do not make a forest split; hundreds that look like them do.
     """
     if not examples:
         return []
     draw = random.Random(20130101)
-    made = list(examples[:n])
-    while len(made) < n:
+    drawn = list(examples[:n])
+    while len(drawn) < n:
         x = {name: _near(value, examples, name, draw) for name, value in examples[0][0].items()}
-        made.append((x, draw.choice(examples)[1]))
-    return made
+        drawn.append((x, draw.choice(examples)[1]))
+    return drawn
 
 
 def _near(value: Any, examples: Sequence[Example], name: str, draw: random.Random) -> Any:
@@ -170,7 +170,7 @@ def _near(value: Any, examples: Sequence[Example], name: str, draw: random.Rando
 
 
 def _unseeded(model: Any) -> list[str]:
-    """Parts that would draw a seed of their own."""
+    """Yield the parts that would draw a seed of their own."""
     return sorted(
         {
             f"{type(part).__name__}(seed=None)"

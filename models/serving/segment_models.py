@@ -87,13 +87,13 @@ class SegmentModels:
                 self.earning[segment][model] = self._earning(model, segment, now)
 
     def set_back(self, time: float) -> None:
-        """Time was set back: no copy began later."""
+        """Note that time was set back: no copy began later."""
         for earnings in self.earning.values():
             for earning in earnings.values():
                 earning.began = min(earning.began, time)
 
     def leave(self, champion: str) -> list[str]:
-        """Another one is champion: drop its predecessor's copies, unless models were named."""
+        """Drop the copies of the champion before, unless models were named."""
         if self._declared is None or self._declared.models:
             return []
         segments = [segment for segment, slots in self.slots.items() if champion not in slots]

@@ -52,8 +52,8 @@ class DecisionThreshold:
     def _loss(self, event: Any, *, label: bool) -> float:
         """Return what the wrong answer loses against the right one where `label` is true of it."""
         kpi = self._use_case.kpi
-        made = self._outcomes[label].of(event)
-        if made is None:
+        default = self._outcomes[label].of(event)
+        if default is None:
             raise ValueError(f"no outcome with the label {label} can be made for the KPI")
-        wrong, right = kpi(event, made[0], not label), kpi(event, made[0], label)
+        wrong, right = kpi(event, default[0], not label), kpi(event, default[0], label)
         return wrong - right if kpi.better == "lower" else right - wrong

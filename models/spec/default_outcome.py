@@ -70,7 +70,7 @@ class DefaultOutcome:
 
 
 def is_default(outcome: Any) -> bool:
-    """Whether an outcome came on no topic but stands for a horizon that passed."""
+    """Return True if an outcome came on no topic but stands for a horizon that passed."""
     return not outcome.model_fields_set
 
 
@@ -100,6 +100,6 @@ def _candidates(use_case: UseCase) -> Iterator[Any]:
 
 
 def _made(model: type[BaseModel], fields: Mapping[str, Any]) -> Any:
-    made = model.model_construct()
-    made.__dict__.update(fields)
-    return made
+    record = model.model_construct()
+    record.__dict__.update(fields)
+    return record

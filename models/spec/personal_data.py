@@ -103,8 +103,8 @@ class Masking:
 
     def _tells(self, subject: str) -> bool:
         """Return True if a drift record of that subject holds personal values."""
-        what, _, name = subject.rpartition(":")
-        return what != "missing" and name in self.features
+        kind, _, name = subject.rpartition(":")
+        return kind != "missing" and name in self.features
 
     def headers(self, headers: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
         """Return a producer's headers; values that may hold personal data are masked."""

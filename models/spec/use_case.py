@@ -25,7 +25,6 @@ Kind = Literal["regression", "binary", "multiclass"]
 MetricName = str
 Action = Literal["alert", "reset", "challenger", "fallback"]
 MissingOutcomes = Literal["unknown", "by chance", "worst"]
-RareLosses = Literal["unknown", "none"]
 Learning = Literal["shared", "partition"]
 
 
@@ -94,9 +93,8 @@ class Contest:
     error budget of the use case: the chance that any false winner is ever named. `missing`: what is
     assumed of outcomes that never come: that they are missing "by chance", that each is as bad as
     the KPI's range allows ("worst"), or nothing ("unknown": what they could undo is not promised).
-    `rare_losses`: what is assumed of losses so rare that they have not been seen: that there are
-    "none", or nothing ("unknown": a verdict that hardly any block went against is not promised
-    before there are 160 of them).
+    `rare_losses`: losses that come once in so many blocks have to be ruled out; seven times as many
+    blocks show them.
     """
 
     shadow: float = 1.0
@@ -107,7 +105,7 @@ class Contest:
     shared: bool = False
     alpha: float = 0.05
     missing: MissingOutcomes = "unknown"
-    rare_losses: RareLosses = "unknown"
+    rare_losses: int = 5
 
 
 @dataclass(frozen=True, slots=True)

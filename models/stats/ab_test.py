@@ -68,13 +68,13 @@ class AbTest:
     missing: int = 0
     scale: float | None = None
     verdict: Verdict = "undecided"
-    mine: list[list[float]] = field(default_factory=list)
-    theirs: list[list[float]] = field(default_factory=list)
+    challenger: list[list[float]] = field(default_factory=list)
+    champion: list[list[float]] = field(default_factory=list)
 
-    def update(self, mine: Sums, theirs: Sums, missing: int = 0) -> None:
+    def update(self, challenger: Sums, champion: Sums, missing: int = 0) -> None:
         """Take the next settled block's groups of both arms; `missing` had no outcome."""
-        _add(self.mine, mine)
-        _add(self.theirs, theirs)
+        _add(self.challenger, challenger)
+        _add(self.champion, champion)
         self.missing += missing
         self.seen += 1
         if self.seen < self.warm_blocks:
@@ -96,12 +96,12 @@ class AbTest:
     @property
     def labelled(self) -> int:
         """Predictions with a KPI in both arms."""
-        return int(sum(row[0] for row in (*self.mine, *self.theirs)))
+        return int(sum(row[0] for row in (*self.challenger, *self.champion)))
 
     @property
     def mean(self) -> float:
         """Gain per prediction: the difference of the arms' means, positive if better."""
-        gain = _mean(self.theirs) - _mean(self.mine)
+        gain = _mean(self.champion) - _mean(self.challenger)
         return gain if self.lower else -gain
 
     @property
@@ -129,10 +129,15 @@ class AbTest:
 
     @property
     def not_promised(self) -> str | None:
-        """Why the error probability is not promised here, in words; None where it is."""
+        """The reason why the error probability is not promised here, in words; None where it is."""
         if self.missing_outcomes != "unknown" or self.verdict == self._verdict(self.worst_case):
             return None
         return missing_doubt(self.labelled, self.missing)
+
+    @property
+    def assumes(self) -> None:
+        """Nothing: groups of units are independent, whatever blocks are."""
+        return
 
     def _verdict(self, interval: Interval) -> Verdict:
         if interval.lower > self.margin:
@@ -145,18 +150,18 @@ class AbTest:
 
         A thousandth of the champion's usual cost, since a wide range says nothing of differences.
         """
-        floor = max(abs(_mean(self.theirs)) / 1_000, self.bound * 1e-9)
+        floor = max(abs(_mean(self.champion)) / 1_000, self.bound * 1e-9)
         return max(floor * floor / max(1, self.labelled), LEAST_VARIANCE)
 
     @property
     def _freedom(self) -> int:
-        return min(_filled(self.mine), _filled(self.theirs)) - 1
+        return min(_filled(self.challenger), _filled(self.champion)) - 1
 
     @property
     def _variance(self) -> float | None:
         if self._freedom + 1 < GROUPS_LEAST:
             return None
-        return _spread(self.mine) + _spread(self.theirs)
+        return _spread(self.challenger) + _spread(self.champion)
 
 
 def _add(total: list[list[float]], block: Sums) -> None:
@@ -177,7 +182,7 @@ def _mean(groups: list[list[float]]) -> float:
 
 
 def _spread(groups: list[list[float]]) -> float:
-    """Variance of the arm's mean."""
+    """Return the variance of the arm's mean."""
     n, mean, filled = sum(row[0] for row in groups), _mean(groups), _filled(groups)
     away = [row[1] - mean * row[0] for row in groups]
     squares = sum(value * value for value in away)  # ** would raise where it is not finite

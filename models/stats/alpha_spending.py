@@ -56,7 +56,7 @@ class AlphaSpending:
 
     @property
     def left(self) -> float:
-        """What later comparisons may still spend together."""
+        """The budget that later comparisons may still spend together."""
         return self.total - self.spent
 
     def open(self, name: str) -> Share:

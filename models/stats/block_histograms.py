@@ -31,7 +31,7 @@ OTHER = "(other)"
 class Change(NamedTuple):
     """What moved most: the figure, its values before and now, and both in words."""
 
-    what: str
+    figure: str
     was: float
     now: float
     before: str

@@ -237,7 +237,7 @@ class Usual:
 
     @property
     def informative(self) -> bool:
-        """Whether the baseline's claims usually hold, so that labels can be judged by them."""
+        """True if the baseline's claims usually hold, so that labels can be judged by them."""
         return self.claims >= 200 and self.agreement > 0.7
 
     def agrees(self, baseline: float, label: float) -> bool | None:
@@ -246,12 +246,13 @@ class Usual:
         It has to by a tenth of a usual loss, so that labels without information lie on no side.
         None where the baseline is within a usual loss of its own median and so claims nothing.
         """
-        if not abs(baseline - self.baseline_median) > self.loss:
+        usual = self.error.mean
+        if not abs(baseline - self.baseline_median) > usual:
             return None
         beyond = label - self.label_median
         if baseline < self.baseline_median:
             beyond = -beyond
-        return beyond > BEYOND * self.loss
+        return beyond > BEYOND * usual
 
 
 @dataclass(slots=True)

@@ -33,8 +33,9 @@ both.
 Dependence. Within a block: any. Between blocks the proof needs that the past does not foretell the
 next gain. So the same bets are made on single blocks *and* on groups of seven, all must cross, and
 the running mean's interval is widened by the memory that was measured. `not_promised` says where
-that is not enough, where outcomes are missing that could undo the verdict, or where hardly a block
-went against it, so that a loss which comes once in many blocks may not have been seen.
+that is not enough, or where outcomes are missing that could undo the verdict. `assumes` says what
+no statistic of few blocks can tell: that no large loss is rarer than once in a seventh of them,
+and that gains do not hang together over months.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from models.spec.use_case import MissingOutcomes, RareLosses
+from models.spec.use_case import MissingOutcomes
 from models.stats.betting import STAKES, Spread, StrictCapital, Wager, log_mean_exp
-from models.stats.running_mean import RunningMean
+from models.stats.running_mean import KNOWN_AFTER, RunningMean
 
 LEAST_VARIANCE = 1e-300
 ROUNDING = 1e-3
@@ -54,9 +55,8 @@ STEADY = 8.0
 """At most so many times the scale is the usual gain of a block."""
 GROUPS_LEAST = 4
 """The fewest bets that can make a gambler rich at a level of 5 %; at a smaller level it is more."""
-LOSSES_LEAST, LOSSES_KNOWN_AFTER = 5, 160
-"""Losing blocks below which rare losses count as not seen yet, and the blocks after which a loss
-that comes once in 40 has been seen in all but 2 % of use cases."""
+SEEN_AFTER = 7
+"""A loss that comes once in n blocks was seen twice in 7n of them in all but 0.7 % of cases."""
 RULE_OF_THREE = 3.0
 """What never happened in n blocks happens in at most 3/n of all, with confidence 95 %."""
 
@@ -83,9 +83,8 @@ class Comparison:
     The first `warm_blocks` only measure the scale; they are part of the mean, and of what the
     interval is about, only where `counts_warm_up`. `missing_outcomes` is what is assumed of them:
     that they are missing "by chance", that each is as bad as the range allows ("worst"), or nothing
-    ("unknown": a verdict that they could undo is not promised). `rare_losses` is what is assumed of
-    losses that none of the blocks so far had ("none", or nothing: "unknown"). `losing` counts the
-    blocks whose own gain was below the margin.
+    ("unknown": a verdict that they could undo is not promised). Losses that come once in
+    `rare_losses` blocks have to be ruled out before a verdict "better" is promised.
 
     A verdict is as of now: it ends when later blocks bear it out no longer. 25 µs a block; constant
     memory (2 kB pickled).
@@ -110,9 +109,8 @@ class Comparison:
     warm_blocks: int = 7
     counts_warm_up: bool = False
     missing_outcomes: MissingOutcomes = "unknown"
-    rare_losses: RareLosses = "unknown"
+    rare_losses: int = 5
     seen: int = 0
-    losing: int = 0
     labelled: int = 0
     missing: int = 0
     total: float = 0.0
@@ -160,7 +158,6 @@ class Comparison:
             self.usual_cost = usual_cost + (abs(cost / count) - usual_cost) / self.seen
         self.labelled += count
         self.total += gain
-        self.losing += value < self.margin
         if warm:
             self._judge()
 
@@ -209,12 +206,36 @@ class Comparison:
 
     @property
     def not_promised(self) -> str | None:
-        """Why the error probability is not promised here, in words; None where it is."""
+        """The reason why the error probability is not promised here, in words; None where it is."""
         reasons = [self._memory_doubt]
         if self.missing_outcomes == "unknown" and self.verdict != self._verdict_at_worst:
             reasons.append(missing_doubt(self.labelled, self.missing))
         reasons.append(self._rare_loss_doubt)
         return "; ".join(reason for reason in reasons if reason) or None
+
+    @property
+    def rarest_loss(self) -> int:
+        """Blocks in which a loss has to come once to have been seen by now."""
+        return self.seen // SEEN_AFTER
+
+    @property
+    def knows_memory(self) -> bool:
+        """Whether there are enough blocks to measure how long gains hang together."""
+        return self.running.blocks >= KNOWN_AFTER
+
+    @property
+    def assumes(self) -> str:
+        """What interval and verdict take for granted, since so few blocks cannot show it."""
+        rare = (
+            f"that no large loss comes less often than once in {self.rarest_loss} blocks "
+            f"({self.seen} cannot show one)"
+        )
+        if self.knows_memory:
+            return rare
+        return (
+            f"{rare} and that gains do not hang together over months "
+            f"({KNOWN_AFTER} blocks can show it)"
+        )
 
     @property
     def autocorrelation(self) -> float:
@@ -295,17 +316,15 @@ class Comparison:
     @property
     def _rare_loss_doubt(self) -> str | None:
         """Return in words that losses which were not seen yet could undo the verdict."""
-        if self.rare_losses == "none" or self.verdict != "better":
-            return None
-        if self.losing >= LOSSES_LEAST or self.seen >= LOSSES_KNOWN_AFTER:
+        needed = SEEN_AFTER * self.rare_losses
+        if self.verdict != "better" or self.seen >= needed:
             return None
         unseen = RULE_OF_THREE / self.seen * self.bound
         if self._verdict(self.margin + unseen, self.margin + unseen) == "better":
             return None
         return (
-            f"only {self.losing} of {self.seen} blocks went against the verdict, so a rare large "
-            f"loss may not have been seen yet (before {LOSSES_KNOWN_AFTER} blocks); if there is "
-            'none, declare Contest(rare_losses="none")'
+            f"a loss that comes once in {self.rare_losses} blocks may not have been seen in "
+            f"{self.seen}; {needed} are needed (Contest.rare_losses)"
         )
 
     def _all_refute(self, margin: float, sign: float) -> bool:

@@ -62,15 +62,15 @@ EMPTY_MAX = 28
 """Days without any event that are counted in a gap, besides part of a week; more add nothing."""
 
 
-class Drift(NamedTuple):
-    """One alarm. `since` and `block` are block numbers; `before` and `after` are `what` in words.
+class DriftAlarm(NamedTuple):
+    """One alarm. `since` and `block` are block numbers; `before` and `after` are `figure` in words.
 
     `evidence` is at least `needed`, unless a plain rule raised the alarm (`plainly`).
     """
 
     name: str
     kind: Kind
-    what: str
+    figure: str
     was: float
     now: float
     before: str
@@ -114,14 +114,14 @@ class Watch:
         self.summary = SUMMARIES[self.kind]()
         self.detector = RankDetector(phases=DAYS_A_WEEK if self.kind == "volume" else 1)
 
-    def close(self, block: int, needed: float) -> Drift | None:
+    def close(self, block: int, needed: float) -> DriftAlarm | None:
         """End block number `block` and return an alarm, after which this stream starts anew."""
         count = self.summary.count
-        gone = isinstance(self.summary, MissingSummary) and self._is_gone(self.summary)
-        if count < self._enough and not gone:
+        vanished = isinstance(self.summary, MissingSummary) and self._is_gone(self.summary)
+        if count < self._enough and not vanished:
             return None
         self.blocks += 1
-        described = self.blocks <= self.reference and not gone
+        described = self.blocks <= self.reference and not vanished
         histogram = self.summary.extend() if described else self.summary.close()
         if described:
             self.fewest = min(self.fewest or count, count)
@@ -134,12 +134,12 @@ class Watch:
         if self.detector.risen == 1:
             self.risen_at = block
         self.recent.append((block, histogram))
-        plainly = gone or self._is_far(score)
+        plainly = vanished or self._is_far(score)
         if evidence < needed and not plainly:
             return None
         plainly = plainly and evidence < needed
         self.plain_alarms += plainly
-        drift = self._alarm(block, evidence, needed, gone=gone, plainly=plainly)
+        drift = self._alarm(block, evidence, needed, vanished=vanished, plainly=plainly)
         self.restart()
         return drift
 
@@ -193,14 +193,14 @@ class Watch:
         return False
 
     def _alarm(
-        self, block: int, evidence: float, needed: float, *, gone: bool, plainly: bool
-    ) -> Drift:
+        self, block: int, evidence: float, needed: float, *, vanished: bool, plainly: bool
+    ) -> DriftAlarm:
         rows = max(1, self.detector.age)
-        age = 1 if gone else len(self.far) if plainly else rows
+        age = 1 if vanished else len(self.far) if plainly else rows
         since = self.recent[-age][0] if age <= len(self.recent) else self.risen_at
         blocks = [histogram for _, histogram in list(self.recent)[-age:]]
         now = [sum(column) for column in zip(*blocks, strict=True)]
-        return Drift(
+        return DriftAlarm(
             self.name,
             self.kind,
             *self.summary.change(now),
@@ -262,7 +262,9 @@ class DriftMonitor:
     def _watch(self, name: str, kind: Kind) -> Watch:
         return Watch(name, kind, self.reference, a_day=self.a_day)
 
-    def update(self, block: int, x: Mapping[str, Any], prediction: float | None) -> list[Drift]:
+    def update(
+        self, block: int, x: Mapping[str, Any], prediction: float | None
+    ) -> list[DriftAlarm]:
         """Count one event of block number `block` and return the alarms of a block that ended."""
         alarms = self.advance(block)
         self.records += 1
@@ -279,7 +281,7 @@ class DriftMonitor:
         """Count one labelled example's loss of the model `name` into the current block."""
         self.errors[name].summary.update(loss)
 
-    def advance(self, block: int) -> list[Drift]:
+    def advance(self, block: int) -> list[DriftAlarm]:
         """End the current block if `block` is a later one, and return its alarms."""
         if self.block is None:
             self.block = block

@@ -184,7 +184,7 @@ class RankDetector:
 
     @property
     def age(self) -> int:
-        """How many of the newest blocks a suspected rise has lasted; 0 while there is none."""
+        """The number of newest blocks that a suspected rise has lasted; 0 while there is none."""
         best, age = self.small.rise, self.small.risen
         for bets in (self.newest, self.newest_of_phase):
             won, since = (0.0, 0) if bets is None else bets.best()

@@ -142,7 +142,7 @@ class RunningMean:
 
     @property
     def memory_doubt(self) -> MemoryDoubt | None:
-        """Why these bounds may be too narrow; None where the data shows no reason.
+        """The reason why these bounds may be too narrow; None where the data shows no reason.
 
         A correlation r may be that of long memory of order d = r/(1 + r) (Hosking 1981), for which
         the bounds after n blocks should be n^d times as wide.
@@ -174,7 +174,7 @@ class RunningMean:
         return MemoryDoubt(reason, math.inf)
 
     def _variances(self, blocks: int, floor: float) -> list[tuple[float, int]]:
-        """Variance per block of each size of groups, extrapolated, and its degrees of freedom."""
+        """Return variance per block by size of groups, extrapolated, and degrees of freedom."""
         mean, least = self.mean, (floor * self.weight / self.blocks) ** 2
         measured = [
             (group.size, max(group.variance(mean), least), blocks // min(group.size, WEEK) - 1)

@@ -21,12 +21,12 @@ from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.schedule import Published
 
-FORMAT = 16
+FORMAT = 17
 """Raised whenever a part's shape changes; another number is refused."""
 
 
 def parts_of(task: PartitionTask | LearnerTask) -> dict[str, Any]:
-    """All parts by name; the waiting predictions and ids are `ids_of`, as they go by delta."""
+    """Return all parts by name; waiting predictions and ids are `ids_of`, as they go by delta."""
     return _learner_parts(task) if isinstance(task, LearnerTask) else _partition_parts(task)
 
 

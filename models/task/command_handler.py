@@ -103,9 +103,11 @@ class ModelCommands:
     def _put_back(self, command: Command, model_state: ModelState, out: list[Output]) -> None:
         """Put the champion, or the one before, back as it was at a place."""
         parts, model = self._parts, self._named(command)
-        roster, who = parts.roster, (*parts.roster.before[-1:], parts.roster.champion)
-        if model not in who:
-            raise Refused(f"{model} is neither champion nor the one before: {', '.join(who)}")
+        roster, candidates = parts.roster, (*parts.roster.before[-1:], parts.roster.champion)
+        if model not in candidates:
+            raise Refused(
+                f"{model} is neither champion nor the one before: {', '.join(candidates)}"
+            )
         was = roster.state(model)
         stored = parts.restoring.opened(parts, command, model_state)
         left = None if model == roster.champion else roster.roll_back()

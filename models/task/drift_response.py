@@ -21,7 +21,7 @@ from models.serving.model_slot import ModelSlot
 from models.serving.replacement import ShadowReplacement, loss_of
 from models.spec.problem_types import Kind, Said
 from models.spec.use_case import UseCase
-from models.stats.drift_detection import Drift
+from models.stats.drift_detection import DriftAlarm
 
 
 class DriftResponse:
@@ -44,7 +44,7 @@ class DriftResponse:
         self._teller = teller
         self._renew = renew
 
-    def react(self, alarm: Drift, out: list[Output]) -> str:
+    def react(self, alarm: DriftAlarm, out: list[Output]) -> str:
         """Do what is declared about it; returns what was done."""
         roster, model = self._roster, alarm.name
         if alarm.kind != "error" or model not in roster.pooled or model in roster.retired:

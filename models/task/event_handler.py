@@ -31,7 +31,7 @@ class EventHandler:
         self._learning = learning
 
     def event(self, taken: DecodedRecord, event: Event, out: list[Output]) -> list[DecodedRecord]:
-        """One event: answered, counted again, or rejected; returns its outcomes that were held."""
+        """Answer an event, count it again or reject it; return its outcomes that were held."""
         parts, time, event_id = self._parts, taken.time, event.event_id
         if self._known(event, event_id):
             parts.counts["repeats"] += 1

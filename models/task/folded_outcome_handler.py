@@ -16,7 +16,7 @@ from typing import NamedTuple
 from models.features.featurizer import Entries
 from models.inputs.decoder import DecodedRecord
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Learnt, Output, Training
+from models.outputs.output_records import Learnt, Output, TrainingFields
 from models.pending.codec import PendingPrediction, digests
 from models.pending.collected_outcomes import CollectedOutcome, Collection, folded, together
 from models.spec.label_fold import FoldedOutcome, LabelFold
@@ -284,7 +284,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
 
     def _teach_again(
         self, asked: Question, waiting: PendingPrediction, judged: Judged, out: list[Output]
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         """Let the models learn a corrected example; breakers and detectors keep what they saw.
 
         Returns what the learner needs where the models are shared.
@@ -358,7 +358,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         asked: Question,
         waiting: PendingPrediction,
         known: Known,
-        training: Training | None,
+        training: TrainingFields | None,
         out: list[Output],
         *,
         learnt: bool = True,

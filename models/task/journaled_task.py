@@ -110,7 +110,7 @@ class JournaledTask(ABC):
 
     @property
     def updates(self) -> int | None:
-        """How many records of `models` it has published; None where it publishes none."""
+        """The number of records of `models` that it has published; None where it publishes none."""
         return None
 
     def seal(self) -> bytes | None:
@@ -129,8 +129,10 @@ class JournaledTask(ABC):
         self.sealed = ""
 
     def heed(self, restored: Collection[str]) -> None:
-        """Before an entry is folded: the commands of it that put a model back then. Where that was
-        under another definition, whose state does not fit here, what they decided still holds.
+        """Note, before an entry is folded, its commands that put a model back then.
+
+        Where that was under another definition, whose state does not fit here, what they decided
+        still holds.
         """
         self.restoring.heeded = frozenset(restored)
 
@@ -183,7 +185,7 @@ class JournaledTask(ABC):
         return self.skips.wanted
 
     def rule_may_skip(self) -> bool:
-        """Whether `skip_after` holds for the next record: not where it has acted often lately."""
+        """Return True if `skip_after` holds for the next record: not if it acted often lately."""
         return self.skips.rule_may(self.journal.step)
 
     def halted(self, index: int, record: Record, failure: Skip) -> list[Output]:

@@ -46,6 +46,7 @@ from models.training.versions import Pack, VersionRef, label_of_version, plain_p
 from models.training.window_batches import Row, WindowBatches
 from schemas.commands import Command
 from schemas.errors import Refused, Rejected
+from schemas.topics import LEARNER
 
 
 @dataclass
@@ -56,8 +57,6 @@ class NoPredictions:
     changed: set[str] | None = None
 
 
-LEARNER = -1
-"""The partition that the learner's own records name."""
 COUNTED = ("learnt", "passed", "entered", "repeats", "tombstones", "refused", "skipped")
 
 
@@ -133,7 +132,7 @@ class LearnerTask(JournaledTask):
 
     @property
     def updates(self) -> int:
-        """How many records of `models` it has published."""
+        """The number of records of `models` that it has published."""
         return self.number
 
     def choose(self, times: Sequence[float | None]) -> int | None:
@@ -168,11 +167,11 @@ class LearnerTask(JournaledTask):
                 self.counts["refused"] += 1
         elif taken.body is None:
             self.counts["tombstones"] += 1
-        elif taken.what == COMMANDS:
+        elif taken.kind == COMMANDS:
             self._command(taken, taken.body, out)
-        elif taken.what == ENTRIES:
+        elif taken.kind == ENTRIES:
             self._collect(taken)
-        elif taken.what == ROWS:
+        elif taken.kind == ROWS:
             self.counts["entered"] += 1
             out.append(self._update("tables", None, tables=taken.body["rows"]))
         elif not self._is_taught_by(taken.body):

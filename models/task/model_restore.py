@@ -60,7 +60,7 @@ class ModelRestore:
         self.pieces: list[bytes] = []
 
     def take(self, command: Command) -> None:
-        """One piece; the first of another state is in place of what was not asked for."""
+        """Take one piece; the first of another state is in place of what was not asked for."""
         piece = command.chunk
         if piece is None:
             raise Refused("`deliver` brings no piece; it is sent by `riverrun rollback --as-of`")
@@ -96,5 +96,5 @@ class ModelRestore:
         return stored
 
     def clear(self) -> None:
-        """They are used up."""
+        """Forget the pieces: they are used up."""
         self.of, self.pieces = "", []

@@ -15,10 +15,10 @@ from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Learnt, Output, Training
+from models.outputs.output_records import Learnt, Output, TrainingFields
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
-from models.serving.prediction_intervals import kept
+from models.serving.prediction_intervals import coverage_of
 from models.spec.problem_types import Said
 from models.task.state import Question, TaskState, digest
 from models.values.durations import spoken
@@ -34,7 +34,7 @@ class OutcomeHandler:
         self._parts = parts
 
     def outcome(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
-        """One outcome: learnt, held until its event comes or it is released, counted again, late,
+        """Take one outcome: learnt, held until its event comes or it is released, repeated, late,
         or rejected.
         """
         parts = self._parts
@@ -81,7 +81,8 @@ class OutcomeHandler:
             self._doubt(event_id, held, doubt, out)
             return
         parts.counts["outcomes"] += 1
-        parts.quarantine.release(event_id)
+        if known:
+            parts.quarantine.release(event_id)
         if after is not None:
             parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
         parts.live.pop(event_id, None)
@@ -179,7 +180,7 @@ class OutcomeHandler:
         """
         parts = self._parts
         if not waiting.silent:
-            within = kept(waiting.predictions[5], judged.label)
+            within = coverage_of(waiting.predictions[5], judged.label)
             parts.tally.scored(
                 waiting.time,
                 asked.groups,
@@ -200,7 +201,7 @@ class OutcomeHandler:
         entries: Entries,
         time: float,
         out: list[Output],
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         """Learn from one scored example: all that it changes in what is said later.
 
         `entries` are what it brings to windows over outcomes. Returns what the learner needs where
@@ -226,12 +227,12 @@ class OutcomeHandler:
 
     def _training(
         self, errors: dict[str, float], kpi: dict[str, float], learner: str | None
-    ) -> Training | None:
+    ) -> TrainingFields | None:
         """Return what the learner needs of an example; None where models learn here."""
         parts = self._parts
         if parts.shared is None:
             return None
-        return Training(parts.shared.clock, errors, kpi, learner, parts.definition)
+        return TrainingFields(parts.shared.clock, errors, kpi, learner, parts.definition)
 
     def _train(
         self,
@@ -362,7 +363,7 @@ class OutcomeHandler:
             parts.roster.own.note_missing(asked.segment, start, waiting.time, own)
 
     def _unmatched(self, taken: DecodedRecord) -> Unmatched:
-        """Why an outcome has no prediction: its event never came, or was forgotten by then."""
+        """Say why an outcome has no prediction: its event never came, or was forgotten by then."""
         memory = spoken(self._parts.ledger.memory)
         return Unmatched(
             f"no event {taken.body.event_id!r} is known. Events are forgotten {memory} after their "
@@ -382,7 +383,7 @@ def check_key(taken: DecodedRecord, asked: Question) -> None:
 
 
 def crowded_out(taken: DecodedRecord) -> Unmatched:
-    """Why an outcome that came before its event is held no longer."""
+    """Say why an outcome that came before its event is held no longer."""
     return Unmatched(
         f"no event {taken.body.event_id!r} has come, and outcomes that came before their events "
         "are more than early_limit or early_bytes; most of them have this Kafka key. Send the "

@@ -92,7 +92,7 @@ class PartitionTask(TaskState, JournaledTask):
         return self._reader.read(index, record)
 
     def report(self) -> list[Output]:
-        """Metrics and delays that changed since the last report: a read of the state."""
+        """Return metrics and delays that changed since the last report: a read of the state."""
         rows = self.tally.report(self.partition, self.definition, self.step)
         whole = [row for row in rows if row["segment"] is None and row["slice"] is None]
         for row in whole:
@@ -123,15 +123,16 @@ class PartitionTask(TaskState, JournaledTask):
             self.refuse(taken, taken.error, out)
         elif body is None:
             self.counts["tombstones"] += 1
-        elif taken.what == COMMANDS:
+        elif taken.kind == COMMANDS:
             self._obey(taken, body, out)
-        elif taken.what == MODELS:
+        elif taken.kind == MODELS:
             self._adopt(taken, body, out)
         elif self.watermark.doubts(taken.time, taken.record.timestamp):
             self._doubted(taken, out)
         else:
-            for held in self.watermark.refuse():
-                self.refuse(held, self._too_far(), out)
+            if self.watermark.aside:
+                for held in self.watermark.refuse():
+                    self.refuse(held, self._too_far(), out)
             self._dated(taken, out)
         return out
 
@@ -143,7 +144,7 @@ class PartitionTask(TaskState, JournaledTask):
         if self.shared is not None:
             self.shared.advance(taken.due)
         try:
-            if taken.what == EVENTS:
+            if taken.kind == EVENTS:
                 for early in self._answering.event(taken, taken.body, out):
                     self._dated(early, out)
             else:

@@ -178,8 +178,9 @@ class TaskState:
 
         One record may do so more than once (predictions expire): then they are several outputs.
         """
-        self.featurizer.enter(entries, time)
-        self._send_out(time, out)
+        if entries:
+            self.featurizer.enter(entries, time)
+            self._send_out(time, out)
 
     def replace(self, before: Entries, after: Entries, time: float, out: list[Output]) -> None:
         """Replace in windows what was counted at `time`, in those of all partitions, too."""
@@ -248,7 +249,7 @@ class TaskState:
         self.counts["refused"] += not isinstance(error, Refused)
         if self.masking:
             words = self.masking.words_about(taken.record.value, str(error))
-            if taken.what == OUTCOMES:  # the author's functions see its event, too
+            if taken.kind == OUTCOMES:  # the author's functions see its event, too
                 waiting = self.ledger.find(taken.body.event_id)
                 if isinstance(waiting, PendingPrediction):
                     words = self.masking.words_about(waiting.event, words)
@@ -258,7 +259,7 @@ class TaskState:
 
 
 def digest(body: Event | Outcome) -> bytes:
-    """Eight bytes that tell one content from another."""
+    """Return eight bytes that tell one content from another."""
     # What was not sent is left out, so that a field which the schema gains changes nothing.
     sent, fields = body.model_fields_set, body.__dict__
     if len(sent) < len(fields):

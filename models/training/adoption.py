@@ -34,7 +34,7 @@ class PublishedGuard(CircuitBreaker):
 
     @property
     def fault(self) -> str | None:
-        """Why the model is not served; None while it may be."""
+        """The reason why the model is not served; None while it may be."""
         return self.cause
 
 
@@ -64,13 +64,13 @@ class SharedModels:
             self.clock = due
 
     def set_back(self, time: float) -> None:
-        """Time was set back."""
+        """Note that time was set back."""
         if self.clock is not None:
             self.clock = min(self.clock, time)
 
     @property
     def staleness_s(self) -> float | None:
-        """How much event time lies between the newest version and the partition's time."""
+        """The event time between the newest version and the partition's time."""
         if self.clock is None or self.version_clock is None:
             return None
         return max(0.0, self.clock - self.version_clock)

@@ -51,7 +51,7 @@ def _draws(kind: type) -> bool:
 
 
 def _objects(model: Any) -> Iterator[Any]:
-    """All that a model consists of; what is in two places once, unless it cannot change."""
+    """Return all that a model consists of; what is in two places once, unless it cannot change."""
     pending: list[Any] = [model]
     seen: set[int] = set()
     while pending:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from models.features.window_declarations import State
+from models.features.window_declarations import WindowState
 from models.spec.use_case import Freshness
 
 BATCH_BYTES = 65_536
@@ -84,7 +84,7 @@ class WindowBatches:
         self.rows, self.records, self.bytes, self.since, self.total = saved
 
 
-def count(states: Mapping[str, State], rows: Sequence[Row], names: Collection[str]) -> None:
+def count(states: Mapping[str, WindowState], rows: Sequence[Row], names: Collection[str]) -> None:
     """Count a batch in the windows `names` of one partition."""
     adders = {name: states[name].add for name in names}
     for time, name, key, value, *replaced in rows:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from models.spec.problem_types import DECLARABLE, is_metric
-from models.spec.use_case import MissingOutcomes, RareLosses, UseCase
+from models.spec.use_case import MissingOutcomes, UseCase
 from models.validation.findings import Findings, is_number, nearest, takes
 from models.values.durations import LONGEST_S, SHORTEST_S
 from schemas.personal_data import personal_paths
@@ -42,21 +42,21 @@ def check_groups(use_case: UseCase, findings: Findings) -> None:
 
 
 def _check_by(
-    use_case: UseCase, findings: Findings, location: tuple[str, ...], what: str, by: Any
+    use_case: UseCase, findings: Findings, location: tuple[str, ...], field: str, by: Any
 ) -> None:
     if isinstance(by, str):
         if findings.sound("event") and (by,) in personal_paths(use_case.event):
             findings.add(
                 location,
-                f"{by!r}, which tells {what} apart, is personal, and groups are in metrics' names.",
+                f"{by!r}, which tells {field} apart, is personal, and metrics name their groups.",
                 "Group by something that many people share.",
             )
         if findings.sound("event") and by not in use_case.event.model_fields:
             findings.add(
                 location,
-                f"{what} are told by {by!r}, which is not a field of {use_case.event.__name__}."
-                if what.endswith("s")
-                else f"{what} is told by {by!r}, which is not a field of "
+                f"{field} are told by {by!r}, which is not a field of {use_case.event.__name__}."
+                if field.endswith("s")
+                else f"{field} is told by {by!r}, which is not a field of "
                 f"{use_case.event.__name__}.",
                 nearest(by, use_case.event.model_fields),
             )
@@ -65,7 +65,7 @@ def _check_by(
     if fault is not None:
         findings.add(
             location,
-            f"what tells {what} apart {fault}.",
+            f"what tells {field} apart {fault}.",
             "Name a field of the event, or write `lambda event: ...`.",
         )
 
@@ -110,14 +110,21 @@ def check_contest(use_case: UseCase, findings: Findings) -> None:
         )
     if contest.unit is not None:
         _check_by(use_case, findings, ("contest", "unit"), "the experiment's units", contest.unit)
-    for field, about in (("missing", "outcomes that never come"), ("rare_losses", "rare losses")):
-        assumptions = get_args(MissingOutcomes if field == "missing" else RareLosses)
-        if (assumed := getattr(contest, field)) not in assumptions:
-            findings.add(
-                ("contest", field),
-                f"contest has {field}={assumed!r}, which is no assumption about {about}.",
-                f"Choose one of {', '.join(map(repr, assumptions))}.",
-            )
+    assumptions = get_args(MissingOutcomes)
+    if contest.missing not in assumptions:
+        findings.add(
+            ("contest", "missing"),
+            f"contest has missing={contest.missing!r}, which is no assumption about outcomes that "
+            "never come.",
+            f"Choose one of {', '.join(map(repr, assumptions))}.",
+        )
+    if not isinstance(contest.rare_losses, int) or contest.rare_losses < 1:
+        findings.add(
+            ("contest", "rare_losses"),
+            f"contest has rare_losses={contest.rare_losses!r}, which is no number of blocks.",
+            "Give how many blocks a loss that matters may be apart, such as 5; 40 if one in 40 "
+            "days would undo a gain, and rules wait for 280.",
+        )
     if not is_number(contest.alpha) or not 0 < contest.alpha < 1:
         findings.add(
             ("contest", "alpha"),
@@ -126,10 +133,10 @@ def check_contest(use_case: UseCase, findings: Findings) -> None:
         )
 
 
-def _check_share(findings: Findings, location: tuple[str, ...], what: str, value: Any) -> None:
+def _check_share(findings: Findings, location: tuple[str, ...], field: str, value: Any) -> None:
     if not is_number(value) or not 0 <= value <= 1:
         findings.add(
-            location, f"{what}={value!r}, which is no share.", "Give a number from 0 to 1."
+            location, f"{field}={value!r}, which is no share.", "Give a number from 0 to 1."
         )
 
 

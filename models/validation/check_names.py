@@ -139,7 +139,7 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def check_shapes(use_case: UseCase, findings: Findings) -> None:
-    """Every field is of the type that it is read as; those that are not are `unsound` from here."""
+    """Check that every field is of the type that it is read as; others are `unsound` from here."""
     for field, (fits, wanted) in SHAPES.items():
         value = getattr(use_case, field)
         if not fits(value):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from models.values.absent_texts import ABSENT
 from models.values.durations import spoken
 from schemas.partitioner import partition_of
 from schemas.timestamps import moment, unix_seconds
@@ -25,13 +26,7 @@ PARTITIONS = 4
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
-ABSENT = frozenset(
-    ("NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "-nan", "NaT", "null", "NULL", "None")
-)
-"""Texts that mean that there is nothing, where a field is not text."""
-
-
-class Field:
+class FieldCounts:
     """One field over all records."""
 
     __slots__ = ("absent", "bounds", "longest", "missing", "types", "values")
@@ -124,7 +119,7 @@ class Profile:
     def __init__(self, *, time: str | None = None, id: str = "event_id") -> None:
         self.records = 0
         self.outcomes = 0
-        self.fields: dict[str, Field] = {}
+        self.fields: dict[str, FieldCounts] = {}
         self.time = time
         self._id = id
         self._first: float | None = None
@@ -144,7 +139,7 @@ class Profile:
         for name, value in fields.items():
             field = self.fields.get(name)
             if field is None:
-                field = self.fields[name] = Field()
+                field = self.fields[name] = FieldCounts()
             field.add(value)
         if self.time is None:
             self.time = self._time_field()

@@ -33,7 +33,7 @@ Kind = Literal["number", "yes/no", "class"]
 """What a label is."""
 
 
-class Example(NamedTuple):
+class LabelledRow(NamedTuple):
     """A labelled record: when it was asked, when its label was known (seconds UTC), its fields."""
 
     asked: float
@@ -58,7 +58,7 @@ class Ranked:
     error: float
 
 
-def ranked(examples: Sequence[Example], label: str) -> list[Ranked]:
+def ranked(examples: Sequence[LabelledRow], label: str) -> list[Ranked]:
     """Return the rules by their error on these examples, the best first."""
     if not examples:
         return []
@@ -68,13 +68,13 @@ def ranked(examples: Sequence[Example], label: str) -> list[Ranked]:
     return sorted(errors, key=lambda one: one.error)
 
 
-def _kind(examples: Sequence[Example]) -> Kind:
+def _kind(examples: Sequence[LabelledRow]) -> Kind:
     if all(_is_number(example.label) for example in examples):
         return "number"
     return "yes/no" if all(type(one.label) is bool for one in examples) else "class"
 
 
-def error_of(rule: Rule, examples: Sequence[Example], label: str, kind: Kind) -> float:
+def error_of(rule: Rule, examples: Sequence[LabelledRow], label: str, kind: Kind) -> float:
     """Return a rule's error, each example answered before its label is known."""
     featurizer, name = _featurizer(rule), list(rule.code)[-1]
     waiting: list[tuple[float, int, Any, Any, Any]] = []
@@ -108,7 +108,7 @@ def _wrong(answer: Any, label: Any, kind: Kind) -> float:
     return float((number > 0.5) != label) if kind == "yes/no" else float(abs(number - label))
 
 
-def _event(example: Example) -> Any:
+def _event(example: LabelledRow) -> Any:
     time = datetime.fromtimestamp(example.asked, UTC)
     return SimpleNamespace(**{**example.fields, "event_time": time})
 
@@ -122,15 +122,15 @@ def _featurizer(rule: Rule) -> Featurizer:
     return Featurizer({name: eval(code, names_known) for name, code in rule.code.items()})
 
 
-def _rules(examples: Sequence[Example], label: str, kind: Kind) -> list[Rule]:
+def _rules(examples: Sequence[LabelledRow], label: str, kind: Kind) -> list[Rule]:
     numeric = kind != "class"
     span_s = max(one.asked for one in examples) - min(one.asked for one in examples)
     fade = f"days({max(1, round(span_s / 86_400 / 4))})"
     value = f"lambda event, outcome, features: outcome.{label}"
     empty = repr(_middle(examples, numeric=numeric))
     every = _aggregate("()", fade, value, f"empty={empty}", numeric=numeric)
-    what = "mean" if numeric else "most frequent value"
-    rules = [Rule(f"the {what} so far", {"rule": every})]
+    statistic = "mean" if numeric else "most frequent value"
+    rules = [Rule(f"the {statistic} so far", {"rule": every})]
     latest = f"over_outcomes(by={{}}).latest({value}, empty={empty})"
     rules.append(Rule("the last value", {"rule": latest.format("()")}))
     prior = f'prior="rule_overall", weight={WEIGHT}' if numeric else f"empty={empty}"
@@ -147,7 +147,7 @@ def _rules(examples: Sequence[Example], label: str, kind: Kind) -> list[Rule]:
     for words, by, needed in groups:
         key = repr(by if len(by) > 1 else by[0])
         mean = _aggregate(key, fade, value, prior, numeric=numeric)
-        rules.append(Rule(f"the {what} by {words}", {**needed, **above, "rule": mean}))
+        rules.append(Rule(f"the {statistic} by {words}", {**needed, **above, "rule": mean}))
     rules += [
         Rule(f"the last value of {name}", {"rule": latest.format(repr(name))}) for name in fields
     ]
@@ -162,7 +162,7 @@ def _aggregate(by: str, fade: str, value: str, more: str, *, numeric: bool) -> s
     return f"over_outcomes(by={by}, half_life={fade}).{method}({value}, {more})"
 
 
-def _middle(examples: Sequence[Example], *, numeric: bool) -> Any:
+def _middle(examples: Sequence[LabelledRow], *, numeric: bool) -> Any:
     """Return what is answered while nothing is known, from the first examples."""
     first = [one.label for one in examples[: max(1, int(SKIPPED * len(examples)))]]
     if not numeric:
@@ -170,12 +170,12 @@ def _middle(examples: Sequence[Example], *, numeric: bool) -> Any:
     return float(f"{sum(first) / len(first):.3g}")
 
 
-def _names(examples: Sequence[Example]) -> list[str]:
+def _names(examples: Sequence[LabelledRow]) -> list[str]:
     names = dict.fromkeys(name for one in examples[:1_000] for name in one.fields)
     return [n for n in names if isinstance(n, str) and n.isidentifier() and n != "event_time"]
 
 
-def _group_fields(examples: Sequence[Example]) -> list[str]:
+def _group_fields(examples: Sequence[LabelledRow]) -> list[str]:
     by_distinct: list[tuple[int, str]] = []
     for name in _names(examples):
         values = [one.fields.get(name) for one in examples]
@@ -189,7 +189,7 @@ def _group_fields(examples: Sequence[Example]) -> list[str]:
     return (text + rest)[:GROUPS_MAX]
 
 
-def _number_fields(examples: Sequence[Example]) -> list[str]:
+def _number_fields(examples: Sequence[LabelledRow]) -> list[str]:
     return [
         name
         for name in _names(examples)
@@ -201,7 +201,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def joined(rows: Iterable[Mapping[str, Any]], label: str, time: str, times: Any) -> list[Example]:
+def joined(
+    rows: Iterable[Mapping[str, Any]], label: str, time: str, times: Any
+) -> list[LabelledRow]:
     """Return labelled examples of rows that hold both; `times` reads a time as seconds.
 
     The label counts as known at `outcome_time`, or right after the row where there is none.
@@ -213,5 +215,5 @@ def joined(rows: Iterable[Mapping[str, Any]], label: str, time: str, times: Any)
             continue
         known = times(row.get("outcome_time"))
         fields = {n: v for n, v in row.items() if n not in (label, "outcome_time", "event_id")}
-        examples.append(Example(asked, asked if known is None else known, fields, value))
+        examples.append(LabelledRow(asked, asked if known is None else known, fields, value))
     return examples

@@ -15,8 +15,8 @@ from typing import Any
 from models.spec.use_case import Contest, Kpi, Price, Promotion, Segments
 
 _POSITIONS = {
-    made.__name__: tuple(field.name for field in fields(made))
-    for made in (Contest, Kpi, Price, Promotion, Segments)
+    declaration.__name__: tuple(field.name for field in fields(declaration))
+    for declaration in (Contest, Kpi, Price, Promotion, Segments)
 }
 Step = tuple[int, ast.expr | None]
 """A line, and the expression there if it can be looked into."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -26,6 +28,17 @@ DEPTH = 3
 UNITS = (("epoch_s", 1.0), ("epoch_ms", 1e3), ("epoch_us", 1e6), ("epoch_ns", 1e9))
 SINCE, UNTIL = 946_684_800.0, 4_102_444_800.0
 """Times from 2000 to 2100 are believed to be times."""
+KINDS: Mapping[type, str] = {bool: "bool", str: "str", Decimal: "decimal", UUID: "uuid"}
+TIMES: Mapping[str, str] = {
+    "…": "a time",
+    "epoch_s(…)": "seconds since 1970",
+    "epoch_ms(…)": "milliseconds since 1970",
+    "epoch_us(…)": "microseconds since 1970",
+    "epoch_ns(…)": "nanoseconds since 1970",
+    "local_time(…)": "text with a zone",
+    'local_time(…, "UTC")': "without a zone: put in the right one for UTC",
+}
+"""How a time is read → in words."""
 REGISTERED: Mapping[str, Format] = {"AVRO": Avro(), "PROTOBUF": Protobuf(), "JSON": JsonSchema()}
 
 
@@ -40,13 +53,13 @@ class FieldProfile:
 
     @property
     def type(self) -> str:
-        """Return `bool`, `int`, `float`, `number as text`, `str` or `other`."""
+        """Return `bool`, `int`, `float`, `decimal`, `number as text`, `str`, `uuid` or `other`."""
         kinds = {type(value) for value in self.values}
         if kinds <= {int, float} and kinds:
             return "int" if kinds == {int} else "float"
         if kinds == {str} and all(map(_is_number, self.values)):
             return "number as text"
-        return {frozenset({bool}): "bool", frozenset({str}): "str"}.get(frozenset(kinds), "other")
+        return KINDS.get(kinds.pop(), "other") if len(kinds) == 1 else "other"
 
     @property
     def distinct(self) -> int:
@@ -56,7 +69,10 @@ class FieldProfile:
 
 @dataclass(slots=True)
 class SourceProfile:
-    """A topic's format and fields. `id`, `time` and `key` are paths; None where none is seen."""
+    """A topic's format and fields. `id`, `time` and `key` are paths; None where none is seen.
+
+    `rows`: the records, flat, by their paths.
+    """
 
     format: str
     records: int
@@ -65,6 +81,14 @@ class SourceProfile:
     id: str | None = None
     time: str | None = None
     key: str | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def shown_time(self) -> str:
+        """Return the time's field, and how it is read, in words."""
+        if self.time is None:
+            return "none"
+        return f"{self.time} ({TIMES[self.fields[self.time].time or '…']})"
 
 
 def profile_of(values: Sequence[bytes], schemas: Schemas) -> SourceProfile:
@@ -89,7 +113,8 @@ def profile_of(values: Sequence[bytes], schemas: Schemas) -> SourceProfile:
         profile.values = [row[profile.path] for row in rows if row.get(profile.path) is not None]
         profile.missing = len(rows) - len(profile.values)
         profile.time = _time_of(profile)
-    source_profile = SourceProfile(_text_of(format), len(rows), refused, fields)
+    plain = [{path: _plain(value) for path, value in row.items()} for row in rows]
+    source_profile = SourceProfile(text_of(format), len(rows), refused, fields, rows=plain)
     _choose(source_profile)
     return source_profile
 
@@ -100,7 +125,7 @@ def format_of(values: Sequence[bytes], schemas: Schemas) -> Format:
         if len(value) >= HEADER_BYTES and value[0] == MAGIC:
             schema = schemas.get(int.from_bytes(value[1:HEADER_BYTES], "big"))
             if schema is not None:
-                return REGISTERED[schema.type]
+                return _wrapped(REGISTERED[schema.type], value, schemas)
             if value[HEADER_BYTES:].lstrip().startswith(b"{"):
                 return JsonSchema()
             raise ConfigError(
@@ -111,24 +136,40 @@ def format_of(values: Sequence[bytes], schemas: Schemas) -> Format:
         except orjson.JSONDecodeError:
             continue
         if isinstance(row, Mapping):
-            return _envelope_of(row)
+            return _envelope_of(row, Json())
     raise ConfigError(
         "The values are neither JSON nor behind the id of a schema.",
         hint="Declare their format by hand: Avro(schema=…) or Protobuf(message=…).",
     )
 
 
-def _envelope_of(row: Mapping[str, Any]) -> Format:
+def _wrapped(format: Format, value: bytes, schemas: Schemas) -> Format:
+    """Return the envelope that the format's value is, or the format."""
+    try:
+        row = format.decode(value, schemas)
+    except Malformed:
+        return format
+    return _envelope_of(row, format) if isinstance(row, Mapping) else format
+
+
+def _envelope_of(row: Mapping[str, Any], format: Format) -> Format:
     payload = row.get("payload") if "schema" in row else row
     if isinstance(payload, Mapping) and "op" in payload and {"before", "after"} & set(payload):
-        return Debezium()
+        return Debezium(format)
     if "schema" in row and "payload" in row:
-        return Connect()
-    return CloudEvents() if {"specversion", "source", "type"} <= set(row) else Json()
+        return Connect(format)
+    return CloudEvents(format) if {"specversion", "source", "type"} <= set(row) else format
 
 
-def _text_of(format: Format) -> str:
-    return f"{type(format).__name__}()"
+def text_of(format: Format) -> str:
+    """Return the code of a format that was seen.
+
+    >>> text_of(Debezium(Avro())), text_of(Debezium())
+    ('Debezium(Avro())', 'Debezium()')
+    """
+    inner = getattr(format, "format", None)
+    within = "" if inner is None or isinstance(inner, Json) else text_of(inner)
+    return f"{type(format).__name__}({within})"
 
 
 def _scalars(row: Mapping[str, Any], before: str, depth: int) -> Iterator[tuple[str, Any]]:
@@ -138,6 +179,15 @@ def _scalars(row: Mapping[str, Any], before: str, depth: int) -> Iterator[tuple[
                 yield from _scalars(value, f"{before}{name}.", depth - 1)
         elif not isinstance(value, list) and "." not in str(name):
             yield f"{before}{name}", value
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON would have it."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def _is_number(text: str) -> bool:
@@ -153,7 +203,9 @@ def _time_of(profile: FieldProfile) -> str | None:
     if not values or any(isinstance(value, bool) for value in values):
         return None
     if all(isinstance(value, datetime) for value in values):
-        return "…"
+        return "…" if all(value.tzinfo for value in values) else 'local_time(…, "UTC")'
+    if profile.type in ("decimal", "uuid"):
+        return None
     if profile.type in ("int", "float", "number as text"):
         for name, per_second in UNITS:
             if all(SINCE <= float(value) / per_second < UNTIL for value in values):
@@ -171,17 +223,17 @@ def _choose(profile: SourceProfile) -> None:
     whole = [each for each in whole if not each.path.startswith("__")]
     times = [each for each in whole if each.time is not None]
     profile.time = _likeliest(times, ("event_time", "time", "created", "_at", "ts", "date"))
-    plain = [e for e in whole if e.time is None and e.type in ("str", "int", "number as text")]
+    texts = ("str", "uuid")
+    plain = [e for e in whole if e.time is None and e.type in (*texts, "int", "number as text")]
     unique = [each for each in plain if each.distinct == profile.records]
     profile.id = _likeliest(unique, ("event_id", "id", "uuid", "number"))
     groups = [
         each
         for each in plain
-        if each.type in ("str", "int") and 1 < each.distinct <= profile.records / 2
+        if each.type in (*texts, "int") and 1 < each.distinct <= profile.records / 2
     ]
-    texts = [each for each in groups if each.type == "str"] or groups
-    if texts:
-        profile.key = max(texts, key=lambda each: each.distinct).path
+    if groups := [each for each in groups if each.type in texts] or groups:
+        profile.key = max(groups, key=lambda each: each.distinct).path
 
 
 def _likeliest(fields: Sequence[FieldProfile], names: Sequence[str]) -> str | None:

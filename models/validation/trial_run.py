@@ -106,11 +106,11 @@ def running(use_case: UseCase, records: Iterable[Row], source: str | None = None
         trial.events += kind == "event"
         trial.outcomes += kind == "outcome"
         try:
-            made = backtest.feed(kind, fields)
+            outputs = backtest.feed(kind, fields)
         except ConfigError as error:
             findings.add(("recorded",), error.reason, error.hint)
             continue
-        for output in made:
+        for output in outputs:
             _heed(output, trial, findings, corrects=use_case.target != "label")
     for output in backtest.all_due():
         _heed(output, trial, findings, corrects=use_case.target != "label")
@@ -161,12 +161,12 @@ def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
         event = json_reader(use_case.event).validate_json(orjson.dumps(dict(fields)))
     except Exception:  # what is wrong with the record is told already
         return
-    made, why = DefaultOutcome(use_case).of(event), "no outcome with that label could be made"
-    if made is not None:
+    default, why = DefaultOutcome(use_case).of(event), "no outcome with that label could be made"
+    if default is not None:
         try:
             features = trial.vectors[0] if trial.vectors else {}
             prediction = with_features(use_case.baseline)(event, features)
-            use_case.kpi(event, made[0], prediction)
+            use_case.kpi(event, default[0], prediction)
         except Exception as error:  # the author's function needs what only a real outcome has
             why = f"{type(error).__name__}: {error}"
         else:
@@ -179,7 +179,7 @@ def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
 
 
 def _number_of(
-    function: Callable[..., Any], location: tuple[str, ...], what: str, findings: Findings
+    function: Callable[..., Any], location: tuple[str, ...], part: str, findings: Findings
 ) -> Callable[..., float]:
     told: set[str] = set()
 
@@ -196,9 +196,9 @@ def _number_of(
             value = function(*given)
         except Exception as error:  # whatever the author's function raises is a mistake in it
             name = type(error).__name__
-            return blame(name, f"{what} failed on {about}: {name}: {error}.")
+            return blame(name, f"{part} failed on {about}: {name}: {error}.")
         if not is_number(value):
-            return blame("value", f"{what} of {about} is {value!r}.")
+            return blame("value", f"{part} of {about} is {value!r}.")
         return float(value)
 
     return number

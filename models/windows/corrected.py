@@ -45,7 +45,7 @@ class CorrectedWindow:
 
     @property
     def cells(self) -> dict[Any, Any]:
-        """What is read, by key."""
+        """The values that are read, by key."""
         cells: dict[Any, Any] = self.current.cells
         return cells
 

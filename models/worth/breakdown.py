@@ -25,7 +25,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class GainPoint:
     """One block on the way: KPI per event by who would have answered, and the running total."""
 
     start: float
@@ -50,7 +50,7 @@ class Answerer:
     cost: float | None = None
 
 
-def points_of(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
+def points_of(use_case: UseCase, blocks: Sequence[Block]) -> list[GainPoint]:
     """Return all blocks with the running total, at most `POINTS_MAX` of them with an interval."""
     comparison = comparison_of(use_case, use_case.contest.alpha)
     every = -(-len(blocks) // POINTS_MAX)
@@ -67,7 +67,7 @@ def points_of(use_case: UseCase, blocks: Sequence[Block]) -> list[Point]:
                 kpi[name] = total / block.paired_n
         n = comparison.labelled
         points.append(
-            Point(
+            GainPoint(
                 block.start,
                 block.predictions,
                 block.kpi_n,

@@ -10,7 +10,7 @@ from models.spec.experiment_arms import HOLDOUT
 from models.spec.use_case import UseCase
 from models.stats.ab_test import AbTest
 from models.stats.confidence_sequence import Comparison, Interval
-from models.worth.settled_blocks import Arm, Block
+from models.worth.settled_blocks import ArmTotals, Block
 from models.worth.time_to_decision import blocks_needed
 
 Verdict = Literal["worth it", "not worth it", "not known yet"]
@@ -40,6 +40,7 @@ class Gain:
     verdict: Verdict
     blocks_needed: int | None
     not_promised: str | None = None
+    assumes: str | None = None
 
     total_lower: float | None = field(init=False)
     total_upper: float | None = field(init=False)
@@ -71,13 +72,15 @@ class BlockGain(NamedTuple):
 def gained(
     use_case: UseCase,
     blocks: Sequence[Block],
-    who: tuple[str, str],
+    answerers: tuple[str, str],
     *,
     price: float = 0.0,
     alpha: float,
 ) -> Gain:
     """Return what `who[0]` gained on `who[1]`, after `price` for each labelled prediction."""
-    return gain_of(use_case, [pair_of(use_case, b, who) for b in blocks], price=price, alpha=alpha)
+    return gain_of(
+        use_case, [pair_of(use_case, b, answerers) for b in blocks], price=price, alpha=alpha
+    )
 
 
 def gain_of(
@@ -106,6 +109,7 @@ def gain_of(
         verdict=OF_COMPARISON[comparison.verdict],
         blocks_needed=blocks_needed(comparison),
         not_promised=comparison.not_promised,
+        assumes=comparison.assumes,
     )
 
 
@@ -120,6 +124,7 @@ def unknown(gain: Gain) -> Gain:
         verdict="not known yet",
         blocks_needed=None,
         not_promised=None,
+        assumes=None,
     )
 
 
@@ -142,7 +147,7 @@ def held_out(
     served, course = 0, []
     for block in blocks:
         if HOLDOUT in block.arms:
-            held, others = block.arms[HOLDOUT], Arm()
+            held, others = block.arms[HOLDOUT], ArmTotals()
             for name in sorted(block.arms):
                 if name != HOLDOUT:
                     others.add(block.arms[name].predictions, block.arms[name].groups)
@@ -192,12 +197,12 @@ def add_block(comparison: Comparison, block: BlockGain) -> None:
     comparison.update(block.labelled, block.gain, missing, cost=block.cost)
 
 
-def pair_of(use_case: UseCase, block: Block, who: tuple[str, str]) -> BlockGain:
+def pair_of(use_case: UseCase, block: Block, answerers: tuple[str, str]) -> BlockGain:
     """Return what `who[0]` gained on `who[1]` in a block."""
-    served = "served" in who
+    served = "served" in answerers
     sums, n = (block.kpi, block.kpi_n) if served else (block.paired, block.paired_n)
-    cost = sums.get(who[1], 0.0)
-    gain = sums.get(who[0], 0.0) - cost
+    cost = sums.get(answerers[1], 0.0)
+    gain = sums.get(answerers[0], 0.0) - cost
     gain = -gain if use_case.kpi.better == "lower" else gain
     return BlockGain(block.predictions, n, gain, cost)
 

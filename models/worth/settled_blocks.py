@@ -20,7 +20,7 @@ Sums = dict[str, float]
 
 
 @dataclass(slots=True)
-class Arm:
+class ArmTotals:
     """One arm of an experiment in one block: of each group of its units (labelled, KPI)."""
 
     predictions: int = 0
@@ -35,8 +35,8 @@ class Arm:
         """Add what another partition, or another arm, says of the same groups."""
         self.predictions += predictions
         more = [(int(n), float(kpi)) for n, kpi in groups]
-        mine = self.groups or [(0, 0.0)] * len(more)
-        self.groups = [(a + n, b + kpi) for (a, b), (n, kpi) in zip(mine, more, strict=True)]
+        groups = self.groups or [(0, 0.0)] * len(more)
+        self.groups = [(a + n, b + kpi) for (a, b), (n, kpi) in zip(groups, more, strict=True)]
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Block:
     kpi: Sums = field(default_factory=dict)
     paired: Sums = field(default_factory=dict)
     sums: dict[str, Sums] = field(default_factory=dict)
-    arms: dict[str, Arm] = field(default_factory=dict)
+    arms: dict[str, ArmTotals] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add one partition's evidence of the same block."""
@@ -72,7 +72,7 @@ class Block:
         for name, sums in record["sums"].items():
             _add(self.sums.setdefault(name, {}), sums)
         for name, arm in record["arms"].items():
-            self.arms.setdefault(name, Arm()).add(arm["predictions"], arm["groups"])
+            self.arms.setdefault(name, ArmTotals()).add(arm["predictions"], arm["groups"])
 
 
 class SettledBlocks:
@@ -112,13 +112,13 @@ class SettledBlocks:
 
     @property
     def until(self) -> float | None:
-        """Every block that ends by then is settled in all that is waited for; None: none is."""
+        """The time by which every block is settled in all that is waited for; None: none is."""
         slowest = self.slowest
         return None if slowest is None else self._frontiers[slowest]
 
     @property
     def waiting_s(self) -> float:
-        """How far the slowest partition is behind the quickest, seconds of event time."""
+        """The delay of the slowest partition behind the quickest, seconds of event time."""
         until = self.until
         return 0.0 if until is None else max(self._frontiers.values()) - until
 
@@ -161,7 +161,7 @@ def together(blocks: Iterable[Block]) -> Block:
 
 
 def unpriced(record: Mapping[str, Any]) -> int:
-    """Labelled predictions of a settled block that have no KPI: their label is a default one."""
+    """Count a settled block's labelled predictions without a KPI: their label is a default one."""
     labelled = record["sums"].get("served", {}).get("n", 0.0)
     return max(0, int(labelled) - int(record["kpi_n"]))
 
@@ -171,6 +171,6 @@ def seconds(time: str | datetime) -> float:
     return (time if isinstance(time, datetime) else datetime.fromisoformat(time)).timestamp()
 
 
-def _add(mine: Sums, more: Mapping[str, float]) -> None:
+def _add(sums: Sums, more: Mapping[str, float]) -> None:
     for name, value in more.items():
-        mine[name] = mine.get(name, 0.0) + value
+        sums[name] = sums.get(name, 0.0) + value

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from models.metrics.targets import Held, judged
+from models.metrics.targets import TargetStatus, judged
 from models.metrics.windowed_metrics import Group
 from models.spec.use_case import UseCase
 from models.worth.breakdown import (
     Answerer,
     Cost,
-    Point,
+    GainPoint,
     cost_of,
     mean_of,
     model_of,
@@ -64,8 +64,8 @@ class Worth:
     models: list[Answerer] = field(default_factory=list)
     segments: list[Answerer] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
-    targets: list[Held] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)
+    targets: list[TargetStatus] = field(default_factory=list)
+    points: list[GainPoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -88,11 +88,11 @@ def worth(
     blocks = settled.blocks(group)
     whole = together(blocks)
     cost = cost_of(use_case, together(settled.blocks()), whole, cpu_us)
-    who, alpha = ("served", "baseline"), use_case.contest.alpha
-    gain = gained(use_case, blocks, who, alpha=alpha)
+    answerers, alpha = ("served", "baseline"), use_case.contest.alpha
+    gain = gained(use_case, blocks, answerers, alpha=alpha)
     net = gain
     if cost is not None and whole.kpi_n:
-        net = gained(use_case, blocks, who, price=cost.total / whole.kpi_n, alpha=alpha)
+        net = gained(use_case, blocks, answerers, price=cost.total / whole.kpi_n, alpha=alpha)
     everything = group == (None, None)
     segments = sorted({s for s, _ in settled.groups() if s is not None and everything})
     result = Worth(
@@ -133,7 +133,7 @@ def worth(
 
 
 def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], result: Worth) -> None:
-    """Where answers change outcomes, what the baseline would have brought was never seen."""
+    """Note that answers change outcomes, so what the baseline would have brought is unseen."""
     result.models, result.segments = _hints(result.models), _hints(result.segments)
     result.notes.append(
         "What is served changes the outcome here: the figures of single models and segments are "
@@ -161,7 +161,7 @@ def _only_by_holdout(use_case: UseCase, blocks: Sequence[Block], result: Worth) 
 
 
 def _without_verdict(result: Worth) -> None:
-    """Where some labels have no KPI, what is left is a choice by label, and no fair sample."""
+    """Withdraw the verdict: where some labels have no KPI, the others are no fair sample."""
     result.gain, result.net = unknown(result.gain), unknown(result.net)
     result.models, result.segments = _hints(result.models), _hints(result.segments)
     result.points = [replace(point, lower=None, upper=None) for point in result.points]
@@ -178,8 +178,8 @@ def _hints(rows: Sequence[Answerer]) -> list[Answerer]:
     return [replace(row, gain=unknown(row.gain)) for row in rows]
 
 
-def _targets(use_case: UseCase, whole: Block) -> list[Held]:
-    """Those that settled blocks can tell: how fresh a stream is now, they cannot."""
+def _targets(use_case: UseCase, whole: Block) -> list[TargetStatus]:
+    """Return the targets that settled blocks can tell: all but how fresh a stream is now."""
     sums, kpi = whole.sums.get("served", {}), whole.kpi.get("served", 0.0)
     # Where some labels have no KPI, the others are no fair sample of it.
     targets = judged(use_case, sums, kpi_sum=kpi, kpi_n=0 if whole.unpriced else whole.kpi_n)
@@ -191,6 +191,8 @@ def _decide(settled: SettledBlocks, result: Worth) -> None:
         result.days_needed = result.net.blocks_needed * result.block_s / DAY_S
     if result.net.not_promised is not None:
         result.notes.append(f"Not promised here: {result.net.not_promised}.")
+    if result.net.assumes is not None and result.verdict != "not known yet":
+        result.notes.append(f"The verdict assumes {result.net.assumes}.")
     if settled.laggards:
         result.notes.append(
             f"Partitions {settled.laggards} are too far behind and were not waited for."

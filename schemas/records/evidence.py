@@ -110,6 +110,10 @@ class Standing(OutputRecord):
         default=None,
         description="Why the error budget is not promised for this verdict; null where it is.",
     )
+    assumes: str | None = Field(
+        default=None,
+        description="What the verdict takes for granted, since so few blocks cannot show it.",
+    )
     strictly: Literal["better", "worse", "undecided"] = Field(
         description="The same by bets that assume nothing but the declared range."
     )

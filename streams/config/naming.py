@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from models.task.learner_task import LEARNER
+from schemas.topics import LEARNER
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 

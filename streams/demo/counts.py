@@ -114,9 +114,9 @@ class Count:
                 kpi[cell["model"]] = kpi.get(cell["model"], 0.0) + (cell["kpi_sum"] or 0.0)
         return {
             model: {
-                "metric": metric_value(self.use_case.metric, mine["n"], mine),
+                "metric": metric_value(self.use_case.metric, own["n"], own),
                 "kpi": kpi[model],
-                "examples": mine["n"],
+                "examples": own["n"],
             }
-            for model, mine in sums.items()
+            for model, own in sums.items()
         }

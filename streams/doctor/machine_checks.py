@@ -120,7 +120,8 @@ def check_orphans() -> Iterator[CheckResult]:
                 continue
             home, pid = Path(marked[1]), process.info["pid"]
             record = _record(home)
-            if pid not in {who.pid for who in (record.processes.values() if record else ())}:
+            processes = record.processes.values() if record else ()
+            if pid not in {each.pid for each in processes}:
                 yield doubtful(
                     "orphans",
                     f"a Kafka of {home} runs without a record of it: pid {pid}",

@@ -60,10 +60,10 @@ def _context() -> ssl.SSLContext:
 def session() -> requests.Session:
     """Return a session for several downloads, sequential or concurrent."""
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # retries are told where they fail
-    made = requests.Session()
-    made.mount("https://", SystemTrust())
-    made.mount("http://", HTTPAdapter(max_retries=AGAIN, pool_maxsize=16))
-    return made
+    session = requests.Session()
+    session.mount("https://", SystemTrust())
+    session.mount("http://", HTTPAdapter(max_retries=AGAIN, pool_maxsize=16))
+    return session
 
 
 def fetch(over: requests.Session, name: str, urls: Mapping[str, str], target: Path) -> str:

@@ -27,7 +27,7 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int, *, avoid: Iterable[int] = ()) -> list[int]:
-    """`count` different free ports, none of those to avoid; `OSError` when there are too few."""
+    """Return `count` different free ports, none of those to avoid; `OSError` if too few are."""
     ports: set[int] = set()
     taken = set(avoid)
     chooser = random.SystemRandom()

@@ -80,9 +80,9 @@ class Server(ABC):
         except OSError:
             return b""
 
-    def _failed(self, what: str, identity: Identity) -> Unavailable:
+    def _failed(self, failure: str, identity: Identity) -> Unavailable:
         end = tail(self.log) or tail(self.output) or "(the log is empty)"
         return Unavailable(
-            f"{self.title} (pid {identity.pid}) {what}. The end of {self.log}:\n{end}\n"
+            f"{self.title} (pid {identity.pid}) {failure}. The end of {self.log}:\n{end}\n"
             "`riverrun doctor` looks for the cause; `riverrun down --purge` starts from nothing."
         )

@@ -50,7 +50,7 @@ def load(home: Path) -> StackRecord | None:
         cluster_id=stored["cluster_id"],
         ports={int(node): (two[0], two[1]) for node, two in stored["ports"].items()},
         redis_port=stored["redis_port"],
-        processes={name: Identity(**who) for name, who in stored["processes"].items()},
+        processes={name: Identity(**identity) for name, identity in stored["processes"].items()},
     )
 
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import orjson
 
-from models.task.learner_task import LEARNER
 from schemas.errors import Unavailable
+from schemas.topics import LEARNER
 from streams.config.naming import place_in_order
 from streams.config.settings import Settings
 from streams.inspection.model_registry import together

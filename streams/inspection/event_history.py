@@ -212,7 +212,7 @@ class EventHistory:
                     continue  # it was in the same entry as the one before
                 goal = await derivation.entry_of(step)
                 derivation.on_entry = partial(self._progressed, goal.seq + 1)
-                await derivation.to(goal.seq + 1, lambda made: None)
+                await derivation.to(goal.seq + 1, lambda outputs: None)
             if example is not None and example.body.get("training") is not None:
                 life.learnt += await shared_lessons(
                     self.settings, self.names, definitions, example, partitions, self.starts

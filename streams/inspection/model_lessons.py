@@ -15,8 +15,8 @@ from models.serving.model_slot import ModelSlot
 from models.serving.river_models import final
 from models.spec.personal_data import Masking
 from models.spec.problem_types import KINDS
-from models.task.learner_task import LEARNER
 from schemas.personal_data import MASK
+from schemas.topics import LEARNER
 from streams.config.settings import Settings
 from streams.replay.definition_history import DefinitionHistory
 from streams.replay.derivation import Derivation, StartingStates

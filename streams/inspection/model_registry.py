@@ -14,8 +14,8 @@ from typing import Any
 
 from models.spec.problem_types import metric_value
 from models.spec.use_case import UseCase
-from models.task.learner_task import LEARNER
 from schemas.errors import Unavailable
+from schemas.topics import LEARNER
 from streams.config.naming import group_of, place_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase

@@ -60,7 +60,7 @@ class Batch(NamedTuple):
 
 
 def unanswered(client: Any, *, coordination: bool) -> list[tuple[Any, int]]:
-    """Of a client's connections that wait for an answer: (connection, its oldest request).
+    """Return a client's connections that wait for an answer, as (connection, its oldest request).
 
     `coordination`: those to coordinators, too; joining a group takes its time there.
     """
@@ -228,7 +228,7 @@ class Consumer(driver.Consumer):
         self.opened.difference_update(partitions)
 
     def stable(self, tp: TP) -> int | None:
-        """Last stable offset as of the newest answer to a fetch; None before the first."""
+        """Return the last stable offset as of the newest fetch; None before the first."""
         state = self._state(tp)
         return None if state is None else state.lso
 
@@ -240,12 +240,12 @@ class Consumer(driver.Consumer):
         return None if state is None or not state.timestamp else (state.timestamp, state.highwater)
 
     def fetch_position(self, tp: TP) -> int | None:
-        """Offset that the next batch will start at; None while there is none."""
+        """Return the offset that the next batch will start at; None while there is none."""
         state = self._state(tp)
         return state.position if state is not None and state.has_valid_position else None
 
     async def still_member(self, generation: int) -> bool:
-        """Whether the group's coordinator just confirmed this member in that generation."""
+        """Return True if the group's coordinator just confirmed this member in that generation."""
         return await self._thread.call(self._thread.heartbeat(generation))
 
     def leave_on_stop(self) -> None:
@@ -270,14 +270,14 @@ class Consumer(driver.Consumer):
                 raise
 
     async def perform_seek(self) -> None:
-        """Nothing: each partition's task seeks its inputs itself, from its journal."""
+        """Do nothing: each partition's task seeks its inputs itself, from its journal."""
 
     async def commit(self, *args: Any, **kwargs: Any) -> bool:
-        """Nothing: the journal is the position."""
+        """Do nothing: the journal is the position."""
         return False
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Nothing: each partition has its own watchdog (streams/partition/runner.py)."""
+        """Do nothing: each partition has its own watchdog (streams/partition/runner.py)."""
 
 
 def _message(batch: Batch, generation: int) -> ConsumerMessage:
@@ -310,7 +310,7 @@ class BatchSchema(faust.Schema):
     """Passes a batch through where Faust would decode a value."""
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> None:
-        """No key: a batch has many."""
+        """Return no key: a batch has many."""
 
     def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
         """Return the batch itself."""

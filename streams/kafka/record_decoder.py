@@ -25,10 +25,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from models.spec.experiment_arms import GROUPS
-from models.task.learner_task import LEARNER
 from riverrun.client.predictions import lenient
 from schemas.commands import Command
-from schemas.topics import BY_KIND
+from schemas.topics import BY_KIND, LEARNER
 from schemas.unreadable import Unreadable
 
 LOOSE = ("events", "outcomes", "history")
@@ -43,7 +42,7 @@ class RecordDecoder:
     def records(
         self, topic_partition: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
-        """Visible records of a partition, as they are."""
+        """Yield the visible records of a partition, as they are."""
         raise NotImplementedError
 
     def row(
@@ -92,7 +91,7 @@ def decoded(value: bytes | None) -> Any:
 
 
 def _narrowed(value: Any) -> Any:
-    """With integers of more than 64 bits as floats, as orjson reads them."""
+    """Return it with integers of more than 64 bits as floats, as orjson reads them."""
     if isinstance(value, dict):
         return {name: _narrowed(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -120,7 +120,7 @@ class TopicReader(RecordDecoder):
         ]
 
     async def bounds(self) -> Bounds:
-        """First kept offset and last stable offset of each partition."""
+        """Return the first kept offset and last stable offset of each partition."""
         if not self.topic_partitions:
             return {}
         starts = await self._consumer.beginning_offsets(self.topic_partitions)
@@ -133,7 +133,7 @@ class TopicReader(RecordDecoder):
     async def records(
         self, topic_partition: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
-        """Visible records from offset `start` up to `end`; without one, up to what is the end now.
+        """Yield visible records from offset `start` up to `end`, or up to what is the end now.
 
         Of one partition, one such reading at a time.
         """
@@ -171,7 +171,7 @@ class TopicReader(RecordDecoder):
         return list(records if self._as_written else await self._predictions.as_json(records))
 
     async def to_the_end(self) -> AsyncIterator[list[Any]]:
-        """Everything from where `some` stands to what is the end now, in batches."""
+        """Yield everything from where `some` stands to what is the end now, in batches."""
         ends = (
             await self._consumer.end_offsets(self.topic_partitions) if self.topic_partitions else {}
         )

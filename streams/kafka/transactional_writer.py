@@ -34,6 +34,7 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import RiverrunError, Unavailable
+from schemas.headers import Headers
 from streams.kafka.clock_check import REFUSED
 from streams.kafka.connection_timeout import Silence
 from streams.kafka.faust_transport import unanswered
@@ -49,7 +50,7 @@ RECORD_BYTES = 40  # lengths, offset and time of a record, at most
 HEADER_BYTES = 10  # lengths of a header, at most
 
 
-class Output(Protocol):
+class OutgoingRecord(Protocol):
     """A record to be published; its topic is that of its kind."""
 
     @property
@@ -103,7 +104,7 @@ class Limits:
     batch_bytes: dict[str, int] = field(default_factory=dict)
     record_bytes: dict[str, int] = field(default_factory=dict)
 
-    def admits(self, output: Output) -> bool:
+    def admits(self, output: OutgoingRecord) -> bool:
         """Return True if the record may be sent, by all that is known of its topic."""
         return _size_bytes(output) <= self.record_limit(output.kind)
 
@@ -118,14 +119,14 @@ class Limits:
         return fitted
 
     def record_limit(self, kind: str) -> int:
-        """Largest record, in bytes."""
+        """Return the largest record, in bytes."""
         return self.record_bytes.get(kind, self.request_bytes_max)
 
     def batch_limit(self, kind: str) -> int:
-        """Largest batch, in bytes before compression; a single record may be larger."""
+        """Return the largest batch, in bytes before compression; a single record may be larger."""
         return self.batch_bytes.get(kind, self.batch_bytes_max)
 
-    def refused(self, kind: str, batch: Sequence[Output]) -> TooLarge:
+    def refused(self, kind: str, batch: Sequence[OutgoingRecord]) -> TooLarge:
         """Learn from a batch that the broker would not take; gives the error to raise."""
         size = sum(map(_size_bytes, batch))
         if len(batch) > 1:
@@ -178,14 +179,16 @@ class TransactionalWriter:
         async with self._failures():
             await self.producer.start()
 
-    async def commit(self, outputs: Sequence[Output], entry: bytes | None) -> None:
-        """Publish outputs and journal entry, all or none.
+    async def commit(
+        self, outputs: Sequence[OutgoingRecord], entry: bytes | None, headers: Headers = ()
+    ) -> None:
+        """Publish outputs and journal entry, which has those headers, all or none.
 
         Raises `TooLarge` (nothing is committed), `Fenced`, `Unavailable` (it may have been).
         """
         batches = self._batches(self._encoded(outputs))
         if entry is not None:
-            batches.append(self._batch(_Entry(entry)))
+            batches.append(self._batch(_Entry(entry, headers=headers)))
         async with self._failures():
             # 1. Begin.
             await self.producer.begin_transaction()
@@ -240,13 +243,13 @@ class TransactionalWriter:
             self._looking.cancel()
             bound.reschedule(loop.time())
 
-    def _encoded(self, outputs: Sequence[Output]) -> Sequence[Output]:
+    def _encoded(self, outputs: Sequence[OutgoingRecord]) -> Sequence[OutgoingRecord]:
         encoders = self._encoders
         if not encoders:
             return outputs
         return [encoders[o.kind](o) if o.kind in encoders else o for o in outputs]
 
-    def _batches(self, outputs: Sequence[Output]) -> list[_Batch]:
+    def _batches(self, outputs: Sequence[OutgoingRecord]) -> list[_Batch]:
         batches: list[_Batch] = []
         filling: dict[tuple[str, int | None], _Batch] = {}
         learnt = self.limits.batch_bytes
@@ -267,7 +270,7 @@ class TransactionalWriter:
             batches.append(batch)
         return batches
 
-    def _batch(self, first: Output) -> _Batch:
+    def _batch(self, first: OutgoingRecord) -> _Batch:
         partition = self.partition if first.partition is None else first.partition
         batch = _Batch(first.kind, partition, self.producer.create_batch())
         if not batch.add(first):
@@ -293,11 +296,11 @@ class _Batch:
         self.partition = partition
         self.builder = builder
         self.size: Callable[[], int] = builder.size
-        self.outputs: list[Output] = []
+        self.outputs: list[OutgoingRecord] = []
         self._append = builder.append
         self._now_ms = int(time.time() * 1000)
 
-    def add(self, output: Output) -> bool:
+    def add(self, output: OutgoingRecord) -> bool:
         """Add it; return whether there was room for it."""
         timestamp, now = output.timestamp_ms, self._now_ms
         added = self._append(
@@ -323,12 +326,12 @@ class _Entry(NamedTuple):
     value: bytes
     kind: str = "journal"
     key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
     partition: int | None = None
     timestamp_ms: int | None = None
 
 
-def _size_bytes(output: Output) -> int:
+def _size_bytes(output: OutgoingRecord) -> int:
     # Never below what aiokafka will write: its variable-length integers have at most five bytes.
     size = RECORD_BYTES + len(output.value or b"") + len(output.key or b"")
     for name, value in output.headers:

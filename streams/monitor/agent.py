@@ -38,7 +38,7 @@ from streams.monitor.evaluator import Evaluator
 from streams.monitor.store.ingest import Ingest
 from streams.monitor.store.queries import Board
 from streams.monitor.store.row_mapping import KINDS
-from streams.monitor.store.store import KindPartition, PositionConflict, RedisStore, connect
+from streams.monitor.store.store import KindPartition, MetricsTables, PositionConflict, connect
 from streams.topics import topic_admin
 
 log = logging.getLogger("riverrun.monitor")
@@ -52,7 +52,9 @@ TROUBLES = (RedisError, OSError, TimeoutError, RiverrunError)
 class MonitoredUseCase:
     """A use case with its topics, store, ingest and board."""
 
-    def __init__(self, loaded: LoadedUseCase, count: int, names: dict[str, str], store: RedisStore):
+    def __init__(
+        self, loaded: LoadedUseCase, count: int, names: dict[str, str], store: MetricsTables
+    ):
         self.loaded = loaded
         self.count = count
         self.kinds = {names[kind]: kind for kind in KINDS}
@@ -108,7 +110,7 @@ class Monitor:
 
     async def _case(self, loaded: LoadedUseCase) -> MonitoredUseCase:
         count = await topic_admin.ensure(loaded.use_case, self._settings)
-        store = RedisStore(self._client, group_of(loaded, self._settings))
+        store = MetricsTables(self._client, group_of(loaded, self._settings))
         return MonitoredUseCase(
             loaded, count, topic_admin.names_of(loaded.use_case, self._settings), store
         )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from schemas.command_line import command_line
 from schemas.records import Alert
-from streams.monitor.rules import Rule
+from streams.monitor.rules import AlertRule
 from streams.monitor.snapshot import AlertContext, Observation
 from streams.monitor.store.view_models import AlertRow
 
@@ -33,7 +33,11 @@ class AlertState:
     """
 
     def __init__(
-        self, use_case: str, rules: Sequence[Rule], prefix: str = "", argument: str | None = None
+        self,
+        use_case: str,
+        rules: Sequence[AlertRule],
+        prefix: str = "",
+        argument: str | None = None,
     ) -> None:
         self._use_case = use_case
         self._argument = argument or use_case
@@ -91,15 +95,15 @@ class AlertState:
         opened = {key: alert for key, alert in newest.items() if alert.state == "open"}
         return number, opened
 
-    def _is_quiet(self, key: SubjectKey, rule: Rule, now_s: float) -> bool:
+    def _is_quiet(self, key: SubjectKey, rule: AlertRule, now_s: float) -> bool:
         return now_s - self._unseen_since.setdefault(key, now_s) >= rule.quiet_s
 
-    def _forget(self, rule: Rule, seen: Iterable[str]) -> None:
+    def _forget(self, rule: AlertRule, seen: Iterable[str]) -> None:
         subjects = set(seen)
         for key in [p for p in self._seen_since if p[0] == rule.name and p[1] not in subjects]:
             del self._seen_since[key]
 
-    def _open(self, rule: Rule, observation: Observation, number: int, now_s: float) -> Alert:
+    def _open(self, rule: AlertRule, observation: Observation, number: int, now_s: float) -> Alert:
         key = rule.name, observation.subject
         alert = Alert(
             alert_id=f"{self._use_case}/{rule.name}/{observation.subject}#{number}",
@@ -116,7 +120,7 @@ class AlertState:
         self._seen_since.pop(key, None)
         return alert
 
-    def _command(self, rule: Rule, subject: str) -> str:
+    def _command(self, rule: AlertRule, subject: str) -> str:
         names = {"use_case": self._argument, "subject": subject}
         words = [word.format(**names) for word in rule.command.split()]
         return command_line(*words, *(("--prefix", self._prefix) if self._prefix else ()))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from models.values.durations import spoken
 from streams.monitor.snapshot import AlertContext, Observation, Severity
-from streams.monitor.store.view_models import Change
+from streams.monitor.store.view_models import StateChange
 
 LABELS = "labels"
 """The subject of drift records about outcomes that stopped or resumed."""
@@ -173,7 +173,7 @@ def safeguard(context: AlertContext) -> Iterator[Observation]:
     yield from _quarantine(context)
 
 
-def _one_value(change: Change) -> bool:
+def _one_value(change: StateChange) -> bool:
     """Return whether a single value was withheld, without an open circuit breaker."""
     return change.to_state == "withheld" and change.from_state is None
 

@@ -16,7 +16,7 @@ from streams.monitor.snapshot import AlertContext, Observation, Severity
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AlertRule:
     """One rule. `command`: arguments of `riverrun`, which may name `{use_case}` and `{subject}`."""
 
     name: str
@@ -28,45 +28,45 @@ class Rule:
     quiet_s: float = 10.0
 
 
-def rules(limits: Mapping[str, float]) -> tuple[Rule, ...]:
+def rules(limits: Mapping[str, float]) -> tuple[AlertRule, ...]:
     """Return the table of rules with these limits."""
     return (
-        Rule(
+        AlertRule(
             "kpi-below-baseline",
             "alarm",
             "the served predictions cost more, or earn less, than the baseline's would",
             "metrics {use_case}",
             conditions.kpi,
         ),
-        Rule(
+        AlertRule(
             "target-missed",
             "warning",
             "a declared target is missed",
             "metrics {use_case}",
             conditions.target,
         ),
-        Rule(
+        AlertRule(
             "freshness",
             "warning",
             "the newest outcome learnt is older than its target",
             "status {use_case}",
             conditions.freshness,
         ),
-        Rule(
+        AlertRule(
             "labels-stopped",
             "alarm",
             "events arrive but outcomes do not",
             "tail {use_case}.outcomes",
             conditions.labels,
         ),
-        Rule(
+        AlertRule(
             "outcomes-late",
             "warning",
             "many outcomes arrive after their horizon and are not learnt",
             "delays {use_case}",
             conditions.late,
         ),
-        Rule(
+        AlertRule(
             "lag",
             "warning",
             "records wait to be read",
@@ -74,28 +74,28 @@ def rules(limits: Mapping[str, float]) -> tuple[Rule, ...]:
             conditions.lag,
             after_s=15.0,
         ),
-        Rule(
+        AlertRule(
             "dead-letters",
             "warning",
             "too many records cannot be used",
             "dead-letters list {use_case}",
             conditions.dead_letters,
         ),
-        Rule(
+        AlertRule(
             "drift",
             "warning",
             "a feature, the predictions or an error changed",
             "drift {use_case} --subject {subject}",
             conditions.drift,
         ),
-        Rule(
+        AlertRule(
             "safeguard",
             "warning",
             "a circuit breaker is open, too many values are withheld, or outcomes are quarantined",
             "history {use_case}",
             conditions.safeguard,
         ),
-        Rule(
+        AlertRule(
             "worker-gone",
             "alarm",
             "a partition has no worker",
@@ -103,7 +103,7 @@ def rules(limits: Mapping[str, float]) -> tuple[Rule, ...]:
             conditions.unowned,
             after_s=limits["gone_s"],
         ),
-        Rule(
+        AlertRule(
             "snapshots-fail",
             "warning",
             "snapshots are not written to Redis or to the archive",
@@ -111,14 +111,14 @@ def rules(limits: Mapping[str, float]) -> tuple[Rule, ...]:
             conditions.snapshots,
             after_s=limits["stuck_s"],
         ),
-        Rule(
+        AlertRule(
             "partition-halted",
             "alarm",
             "a partition is halted at a record on which `apply` fails",
             "status {use_case}",
             conditions.halted,
         ),
-        Rule(
+        AlertRule(
             "partition-stuck",
             "warning",
             "a partition does not become live",
@@ -126,7 +126,7 @@ def rules(limits: Mapping[str, float]) -> tuple[Rule, ...]:
             conditions.stuck,
             after_s=limits["stuck_s"],
         ),
-        Rule(
+        AlertRule(
             "webhook",
             "warning",
             "alerts do not reach the webhook",

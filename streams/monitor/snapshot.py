@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 from models.spec.use_case import UseCase
 from schemas.errors import ConfigError
 from streams.monitor.store.view_models import (
-    Change,
     ClosedBlock,
     DeadLetterGroup,
     Delivery,
@@ -19,6 +18,7 @@ from streams.monitor.store.view_models import (
     PartitionRow,
     Sample,
     Score,
+    StateChange,
 )
 
 Severity = Literal["notice", "warning", "alarm"]
@@ -85,7 +85,7 @@ class AlertContext:
     overview: Overview
     partitions: tuple[PartitionRow, ...]
     drift: tuple[DriftRow, ...]
-    lifecycle: tuple[Change, ...]
+    lifecycle: tuple[StateChange, ...]
     letters: tuple[DeadLetterGroup, ...]
     samples: tuple[Sample, ...]
     closed_blocks: tuple[ClosedBlock, ...] = ()

@@ -25,7 +25,7 @@ PROGRESS_EVERY = 500
 
 
 @dataclass(slots=True)
-class Score:
+class BacktestScore:
     """One answerer over the `events` that every model predicted; `kpi` is of one, in its unit.
 
     Where a model's value was `withheld` (out of its limits, not finite, or none) the baseline was
@@ -67,8 +67,8 @@ class Result:
     repeated: int = 0
     refused: int = 0
     refusals: dict[str, dict[str, Any]] = field(default_factory=dict)
-    scores: dict[str, Score] = field(default_factory=dict)
-    served: Score | None = None
+    scores: dict[str, BacktestScore] = field(default_factory=dict)
+    served: BacktestScore | None = None
     standings: list[dict[str, Any]] = field(default_factory=list)
     acts: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -164,14 +164,14 @@ def _summed(run: Backtest, use_case: UseCase, result: Result) -> Result:
     return result
 
 
-def _score(use_case: UseCase, row: Sequence[float], kpis: int) -> Score:
+def _score(use_case: UseCase, row: Sequence[float], kpis: int) -> BacktestScore:
     kpi = row[1] / kpis if kpis else None
-    return Score(int(row[0]), _metric(use_case, row[0], row[2:]), kpi, row[1])
+    return BacktestScore(int(row[0]), _metric(use_case, row[0], row[2:]), kpi, row[1])
 
 
 def _with_own(
-    use_case: UseCase, score: Score, row: Sequence[float], stood_in: Sequence[float] | None
-) -> Score:
+    use_case: UseCase, score: BacktestScore, row: Sequence[float], stood_in: Sequence[float] | None
+) -> BacktestScore:
     """Return the score with what the model's own values come to (`MetricCell.stood_in`)."""
     if stood_in is None:
         return replace(score, own=score.metric)
@@ -196,7 +196,7 @@ def _metric(use_case: UseCase, n: float, sums: Sequence[float]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """One figure of both definitions; `worse` is the relative loss, negative for a gain."""
 
     partitions: int
@@ -221,7 +221,7 @@ def judged_alike(old: LoadedUseCase, new: LoadedUseCase) -> LoadedUseCase:
     return replace(old, use_case=replace(was, metric=now.metric, kpi=now.kpi))
 
 
-def compared(new: Result, old: Result, margin: float) -> list[Verdict]:
+def compared(new: Result, old: Result, margin: float) -> list[GateVerdict]:
     """Return the comparison of what both serve: metric, KPI, and how many events were scored.
 
     A definition that refuses what it finds hard would look better for it; so fewer scored events
@@ -238,7 +238,7 @@ def compared(new: Result, old: Result, margin: float) -> list[Verdict]:
     verdicts = []
     for what, before, after, better in figures:
         worse = _worse(before, after, better)
-        verdicts.append(Verdict(new.partitions, what, before, after, worse, worse <= margin))
+        verdicts.append(GateVerdict(new.partitions, what, before, after, worse, worse <= margin))
     return verdicts
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from models.replay.backtest import Backtest
-from models.replay.learning_curve import SHARES, Sample, SampledTask, sampled
+from models.replay.learning_curve import SHARES, CurveSample, SampledTask, sampled
 from models.spec.use_case import UseCase
 from models.worth.settled_blocks import SettledBlocks
 from schemas.errors import Unavailable
@@ -64,7 +64,7 @@ def samples(
     partitions: int,
     shares: Sequence[float] = SHARES,
     on_progress: Callable[[float, int], None] = lambda _share, _count: None,
-) -> list[Sample]:
+) -> list[CurveSample]:
     """Run recorded data once for each share of its outcomes that is learnt, ascending.
 
     `recording()` must return the same records each time.
@@ -76,7 +76,7 @@ def samples(
         until = settled.until or float("-inf")
         tasks = [task for task in run.tasks.values() if isinstance(task, SampledTask)]
         learnt = sum(time < until for task in tasks for time in task.times)
-        runs.append(Sample(share, learnt, settled))
+        runs.append(CurveSample(share, learnt, settled))
     return runs
 
 

@@ -17,11 +17,19 @@ from models.validation.source_profile import FieldProfile, SourceProfile
 from schemas.errors import ConfigError
 from streams.offline.use_case_draft import Draft
 
-PYTHON = {"bool": "bool", "int": "int", "float": "float", "number as text": "float", "str": "str"}
-NUMBERS = ("int", "float", "number as text", "bool")
+PYTHON = {
+    **{"bool": "bool", "int": "int", "float": "float", "str": "str"},
+    **{"number as text": "float", "decimal": "float", "uuid": "str"},
+}
+NUMBERS = ("int", "float", "number as text", "decimal", "bool")
+READERS = {"number as text": "number", "decimal": "number", "uuid": "str"}
+"""What makes of a value of that type the field's."""
+MISSING_MAX = 0.5
+"""Share of the records that a field may be missing in."""
 TAKEN = {"event_id", "event_time", "outcome_time", *dir(BaseModel)}
-MATCHED = 0.5
-"""Share of the outcomes whose id has to be that of an event, for a field to be taken for the id."""
+MATCHED, NAMED = 0.5, 0.02
+"""Share of the outcomes whose id has to be that of an event, for a field to be taken for the id;
+and where it has the name of the event's."""
 
 
 def foreign_draft(
@@ -104,19 +112,21 @@ class _Fields:
         self._by_name: dict[str, FieldProfile] = {}
         for path, each in profile.fields.items():
             usable = each.type in PYTHON and each.time is None and not path.startswith("__")
-            if path in without or not usable or each.missing:
+            most = MISSING_MAX * profile.records
+            if path in without or not usable or each.missing > most:
                 continue
             self._by_name[_name(path, self._by_name)] = each
-        self.names = list(self._by_name)
+        self.names = sorted(self._by_name, key=lambda name: self._by_name[name].missing > 0)
 
     def python(self, name: str) -> str:
-        """Return the field's type in Python."""
-        return PYTHON[self._by_name[name].type]
+        """Return the field's type in Python; one that may be missing has a default."""
+        each = self._by_name[name]
+        return PYTHON[each.type] + (" | None = None" if each.missing else "")
 
     def reader(self, name: str) -> str:
         """Return the code that reads the field from `r`."""
         each = self._by_name[name]
-        return f"number({_at(each)})" if each.type == "number as text" else _at(each)
+        return _or_none(each) if each.missing else _read(each)
 
     def is_feature(self, name: str) -> bool:
         """Return whether a model can take the field as it is."""
@@ -134,13 +144,19 @@ class _Answer:
         assert events.id is not None
         ids = set(map(str, events.fields[events.id].values))
         whole = [each for each in outcomes.fields.values() if not each.missing]
-        matched = [(sum(str(v) in ids for v in e.values) / len(e.values), e) for e in whole]
-        share, self._id = max(matched, key=lambda pair: pair[0])
-        if share < MATCHED or outcomes.time is None:
-            what = "a time" if share >= MATCHED else "the id of an event"
+        shares = [sum(str(v) in ids for v in e.values) / len(e.values) for e in whole]
+        name = events.id.rpartition(".")[2]
+        likely = [
+            (share, each)
+            for share, each in zip(shares, whole, strict=True)
+            if share >= (NAMED if each.path.rpartition(".")[2] == name else MATCHED)
+        ]
+        if not likely or outcomes.time is None:
+            lacking = "a time" if likely else "the id of an event"
             raise ConfigError(
-                f"No field of the outcomes has {what}.", hint="Write their source by hand."
+                f"No field of the outcomes has {lacking}.", hint="Write their source by hand."
             )
+        self._id = max(likely, key=lambda pair: pair[0])[1]
         self._format, self._time = outcomes.format, outcomes.fields[outcomes.time]
         keys = set(map(str, events.fields[events.key].values)) if events.key else set()
         others = [each for each in whole if each not in (self._id, self._time)]
@@ -152,7 +168,8 @@ class _Answer:
                 hint="Write their source by hand.",
             )
         self._label = min(
-            labels, key=lambda e: ("bool", "float", "number as text", "int").index(e.type)
+            labels,
+            key=lambda e: ("bool", "float", "decimal", "number as text", "int").index(e.type),
         )
         self.name = _name(self._label.path, {})
         self.binary = self._label.type == "bool"
@@ -184,8 +201,24 @@ def _at(profile: FieldProfile) -> str:
     return "r" + "".join(f'["{name}"]' for name in profile.path.split("."))
 
 
+def _read(profile: FieldProfile) -> str:
+    """Return the code that reads a field which is always there."""
+    reader = READERS.get(profile.type)
+    return _at(profile) if reader is None else f"{reader}({_at(profile)})"
+
+
+def _or_none(profile: FieldProfile) -> str:
+    """Return the code that reads a field which is None, or not there, in some records."""
+    code = "r"
+    for depth, name in enumerate(profile.path.split(".")):
+        code = f'({code} or {{}}).get("{name}")' if depth else f'{code}.get("{name}")'
+    reader = READERS.get(profile.type)
+    return code if reader is None else f"None if {code} is None else {reader}({code})"
+
+
 def _text(profile: FieldProfile) -> str:
-    return f"str({_at(profile)})" if profile.type == "int" else _at(profile)
+    """Return the code that reads an id, which is text."""
+    return f"str({_at(profile)})" if profile.type in ("int", "uuid") else _at(profile)
 
 
 def _time(profile: FieldProfile) -> str:
@@ -194,7 +227,8 @@ def _time(profile: FieldProfile) -> str:
 
 
 def _name(path: str, taken: Any) -> str:
-    for part in (path.rpartition(".")[2], path.replace(".", "_")):
+    last, whole = path.rpartition(".")[2], path.replace(".", "_")
+    for part in (whole if last == "id" else last, whole):
         name = re.sub(r"\W", "_", part).lower().strip("_") or "field"
         bad = keyword.iskeyword(name) or name in TAKEN or name.startswith("model_")
         if bad or not name.isidentifier():

@@ -11,7 +11,7 @@ from streams.recordings.files import is_stored, stored_in
 from streams.recordings.foreign_records import SchemaReader
 from streams.recordings.topic_values import TopicReader
 
-SAMPLE = 2_000
+SAMPLE = 10_000
 
 
 def foreign_profile(

@@ -88,19 +88,19 @@ class Export:
             raise ConfigError(f"{folder} is there already.", hint="Give another --to.")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as staging:
-            made = Path(staging) / "export"
-            self._write(made, card)
+            staged = Path(staging) / "export"
+            self._write(staged, card)
             manifest = orjson.dumps(
-                self._manifest(made), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+                self._manifest(staged), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
             )
-            (made / "manifest.json").write_bytes(manifest)
+            (staged / "manifest.json").write_bytes(manifest)
             digest = hashlib.sha256(manifest).hexdigest()
-            _try(made, digest)
-            made.rename(folder)
+            _try(staged, digest)
+            staged.rename(folder)
         return digest
 
-    def _write(self, made: Path, card: str) -> None:
-        lib = made / "lib"
+    def _write(self, staged: Path, card: str) -> None:
+        lib = staged / "lib"
         for package in ("schemas", "models", "riverrun"):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(_package(package), lib / package, ignore=ignored)
@@ -116,19 +116,19 @@ class Export:
                     hint="Put it beside the use case's file, and open it by a path from there.",
                 )
             _copy(file.path, lib / "usecases" / file.name)
-        (made / "state").mkdir()
+        (staged / "state").mkdir()
         for partition, data in self.states.items():
-            (made / "state" / f"{partition}.pickle").write_bytes(data)
-        (made / "card.md").write_text(card, "utf-8")
-        (made / "requirements.txt").write_text(
+            (staged / "state" / f"{partition}.pickle").write_bytes(data)
+        (staged / "card.md").write_text(card, "utf-8")
+        (staged / "requirements.txt").write_text(
             "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in NEEDS)
         )
         runner = files("streams.offline").joinpath(RUNNER).read_text("utf-8")
-        (made / "predict.py").write_text(runner, "utf-8")
+        (staged / "predict.py").write_text(runner, "utf-8")
 
-    def _manifest(self, made: Path) -> dict[str, Any]:
+    def _manifest(self, staged: Path) -> dict[str, Any]:
         use_case = self.loaded.use_case
-        paths = sorted(path for path in made.rglob("*") if path.is_file())
+        paths = sorted(path for path in staged.rglob("*") if path.is_file())
         return {
             "use_case": use_case.name,
             "owner": use_case.owner,
@@ -142,7 +142,7 @@ class Export:
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
             "versions": {name: importlib.metadata.version(name) for name in ("riverrun", *NEEDS)},
             "files": {
-                path.relative_to(made).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                path.relative_to(staged).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
                 for path in paths
             },
         }
@@ -181,16 +181,16 @@ def _beside(source: str) -> Iterator[tuple[Path, str]]:
                 yield from _beside(module.read_text("utf-8"))
 
 
-def _try(made: Path, digest: str) -> None:
+def _try(staged: Path, digest: str) -> None:
     """Load it as its user will, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-P", str(made / "predict.py"), "--check", "--expect", digest],
+        [sys.executable, "-P", str(staged / "predict.py"), "--check", "--expect", digest],
         capture_output=True,
         text=True,
         check=False,
     )
-    shutil.rmtree(made / "__pycache__", ignore_errors=True)
-    for left in list(made.rglob("__pycache__")):
+    shutil.rmtree(staged / "__pycache__", ignore_errors=True)
+    for left in list(staged.rglob("__pycache__")):
         shutil.rmtree(left, ignore_errors=True)
     if done.returncode:
         raise Incompatible(f"what was exported does not load: {done.stderr.strip()[-500:]}")

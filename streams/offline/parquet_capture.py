@@ -49,7 +49,7 @@ NAME = re.compile(r"(\d{20})-(\d{20})\.parquet$")
 LOCK = ".riverrun-capture.lock"
 
 
-class Range(NamedTuple):
+class OffsetRange(NamedTuple):
     """Offsets of a partition that a file holds: from `first` up to `next`, that not included."""
 
     first: int
@@ -59,7 +59,7 @@ class Range(NamedTuple):
     def name(self) -> str:
         """Return the file's name; the order of names is the order of offsets.
 
-        >>> Range(0, 12).name
+        >>> OffsetRange(0, 12).name
         '00000000000000000000-00000000000000000012.parquet'
         """
         return f"{self.first:020d}-{self.next:020d}.parquet"
@@ -103,13 +103,13 @@ class Folder:
         """Return the folder of a partition."""
         return f"{self.root}/{topic_partition.topic}/kafka_partition={topic_partition.partition}"
 
-    def ranges(self, topic_partition: TopicPartition) -> list[Range]:
+    def ranges(self, topic_partition: TopicPartition) -> list[OffsetRange]:
         """Return the ranges that exist, in order; raise `Incompatible` if there is a gap."""
         folder = self.of(topic_partition)
         if not self.fs.exists(folder):
             return []
         names = (NAME.search(name) for name in self.fs.ls(folder, detail=False))
-        ranges = sorted(Range(int(name[1]), int(name[2])) for name in names if name)
+        ranges = sorted(OffsetRange(int(name[1]), int(name[2])) for name in names if name)
         for before, after in pairwise(ranges):
             if before.next != after.first:
                 raise Incompatible(
@@ -118,7 +118,7 @@ class Folder:
                 )
         return ranges
 
-    def write(self, topic_partition: TopicPartition, range_: Range, table: Any) -> str:
+    def write(self, topic_partition: TopicPartition, range_: OffsetRange, table: Any) -> str:
         """Put a table there under the name of its range, whole or not at all."""
         folder = self.of(topic_partition)
         path = f"{folder}/{range_.name}"
@@ -221,7 +221,7 @@ class Capture:
 
         def write() -> None:
             count = len(rows)
-            path = self.folder.write(topic_partition, Range(start, last), rows.table(columns))
+            path = self.folder.write(topic_partition, OffsetRange(start, last), rows.table(columns))
             done.files.append(path)
             done.rows += count
             self.on_file(path, count)

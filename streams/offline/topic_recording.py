@@ -15,10 +15,11 @@ from streams.recordings.topic_values import TopicValue
 
 
 def read_topic(topic: str, settings: Settings, limit: int | None = None) -> list[TopicValue]:
-    """Yield the values on a topic, partitions merged by their times; tombstones are left out.
+    """Return the values on a topic, partitions merged by their times; tombstones are left out.
 
-    Memory: all of them, at most `limit`. Raises `ConfigError` if there is no such topic,
-    `Unavailable` if Kafka does not answer.
+    The time of one whose own is not known here, as of other formats, is that of Kafka. Memory: all
+    of them, at most `limit`. Raises `ConfigError` if there is no such topic, `Unavailable` if Kafka
+    does not answer.
     """
     return asyncio.run(_read(topic, settings, limit))
 
@@ -50,10 +51,10 @@ def _time(record: Any) -> float:
     try:
         fields = decoded(record.value)
     except ValueError:
-        return float("-inf")
+        return float(record.timestamp) / 1000
     if isinstance(fields, dict):
         for name in ("event_time", "outcome_time"):
             time = moment(fields.get(name))
             if time is not None:
                 return time
-    return float("-inf")
+    return float(record.timestamp) / 1000

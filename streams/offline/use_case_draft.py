@@ -69,7 +69,7 @@ def cost(event, outcome, prediction):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class DraftKind:
     """What a kind of question needs; `{label}` in the cost is the label's field."""
 
     label_type: str
@@ -80,15 +80,15 @@ class Kind:
 
 
 KINDS = {
-    "regression": Kind(
+    "regression": DraftKind(
         "float",
         "linear_model.LinearRegression(optim.SGD(0.01))",
         cost="abs(prediction - outcome.{label})",
         metric="mae",
         unit="off",
     ),
-    "binary": Kind("bool", "linear_model.LogisticRegression(optim.SGD(0.01))"),
-    "multiclass": Kind("str", "naive_bayes.GaussianNB()"),
+    "binary": DraftKind("bool", "linear_model.LogisticRegression(optim.SGD(0.01))"),
+    "multiclass": DraftKind("str", "naive_bayes.GaussianNB()"),
 }
 
 

@@ -24,9 +24,10 @@ import orjson
 
 from models.outputs.output_records import Output
 from models.replay.state_migration import kept_models
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from schemas.errors import Incompatible
+from schemas.topics import LEARNER
 from streams.config.naming import group_of, title_of, transactional_id
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
@@ -61,13 +62,13 @@ class Begun:
 
     partition: int
     entry: Entry | None
-    kept: list[str]
+    unchanged: list[str]
     task: PartitionTask | LearnerTask | None
 
     def row(self) -> dict[str, Any]:
         """Return plain values."""
         entry = None if self.entry is None else self.entry.seq
-        return {"partition": self.partition, "entry": entry, "kept_models": self.kept}
+        return {"partition": self.partition, "entry": entry, "kept_models": self.unchanged}
 
 
 class Redefinition:
@@ -144,7 +145,7 @@ class Redefinition:
         fresh = past.fresh(self._loaded.definition)
         if self._wish.how == "warm":
             refuse_warm(fresh)
-        kept = kept_models(task, fresh)
+        unchanged = kept_models(task, fresh)
         entry = Entry(
             last.seq + 1,
             last.step,
@@ -155,7 +156,7 @@ class Redefinition:
             marks=last.marks,
             partitions=last.partitions,
         )
-        models = [] if self._wish.how == "clean" else kept
+        models = [] if self._wish.how == "clean" else unchanged
         task = await redefined(past, task, entry)
         # Of inputs that the former definition had not, nothing was taken yet.
         entry = entry._replace(next=list(task.next), marks=list(task.marks))
@@ -190,17 +191,17 @@ class Redefinition:
                 raise Incompatible(
                     f"{title_of(begun.partition)} went on meanwhile; stop all workers, then again"
                 )
-            await writer.commit(self._told(task, begun.kept), orjson.dumps(entry.record()))
+            await writer.commit(self._told(task, begun.unchanged), orjson.dumps(entry.record()))
         finally:
             await writer.close()
 
-    def _told(self, task: PartitionTask | LearnerTask, kept: list[str]) -> list[Output]:
+    def _told(self, task: PartitionTask | LearnerTask, unchanged: list[str]) -> list[Output]:
         out: list[Output] = []
         if not isinstance(task, LearnerTask) and task.shared is not None:
             return out  # the learner tells it, once
         wish, names = self._wish, task.roster.names
         warm = wish.how == "warm"
-        kept = [] if warm else kept
+        unchanged = [] if warm else unchanged
         for name in names:
             task.teller.tell(
                 out,
@@ -211,7 +212,7 @@ class Redefinition:
                 who=wish.who,
                 why=f"definition {task.definition} was begun ({wish.how}): {wish.why}",
                 evidence={
-                    "begun": "kept" if name in kept else WARMED if warm else ANEW,
+                    "begun": "kept" if name in unchanged else WARMED if warm else ANEW,
                     "learnt": {name: task.roster.pooled[name].trained_on},
                 },
             )

@@ -67,9 +67,9 @@ async def repartition(
     old, new = topic_admin.names_of(use_case, settings), topic_admin.names_of(use_case, to)
     if set(old.values()) & set(new.values()):
         raise ConfigError("The new topics are the old ones.", hint="Give another --to PREFIX.")
-    made = await topic_admin.ensure(replace(use_case, partitions=partitions), to)
-    if made != partitions:
-        raise Incompatible(f"{new['events']} is there already, with {made} partitions.")
+    actual = await topic_admin.ensure(replace(use_case, partitions=partitions), to)
+    if actual != partitions:
+        raise Incompatible(f"{new['events']} is there already, with {actual} partitions.")
     await _refuse_used([new[kind] for kind in COPIED], to)
     copied, set_aside = Copied(), await _set_aside(old, settings)
     async with TopicReader([old[kind] for kind in COPIED], settings) as reader:

@@ -22,20 +22,20 @@ REVEALED = "revealed"
 """The `to_state` of such a record."""
 
 
-def masking_for(use_case: UseCase, settings: Settings, *, why: str | None, what: str) -> Masking:
+def masking_for(use_case: UseCase, settings: Settings, *, why: str | None, subject: str) -> Masking:
     """Return what to mask: all personal data, or nothing if there is a reason, which is recorded.
 
-    `what` says in a few words what is shown. Not within a running event loop: see `reveal`.
+    `subject` says in a few words what is shown. Not within a running event loop: see `reveal`.
     """
     masking = masking_of(use_case)
     if why is None or not masking:
         return masking
-    asyncio.run(reveal(use_case, settings, why=why, what=what))
+    asyncio.run(reveal(use_case, settings, why=why, subject=subject))
     return NOTHING
 
 
 async def reveal(
-    use_case: UseCase, settings: Settings, *, why: str, what: str, who: str | None = None
+    use_case: UseCase, settings: Settings, *, why: str, subject: str, who: str | None = None
 ) -> None:
     """Record that personal data is shown; raise `ConfigError` without a reason."""
     if not why.strip():
@@ -49,7 +49,7 @@ async def reveal(
             to_state=REVEALED,
             who=who or getpass.getuser(),
             why=why,
-            evidence={"what": what, "fields": masking_of(use_case).fields},
+            evidence={"what": subject, "fields": masking_of(use_case).fields},
         )
     except Unavailable as error:
         raise Unavailable(f"{error} Therefore nothing is shown.") from error

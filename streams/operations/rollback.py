@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 from models.replay.state_migration import Task, kept_models
 from models.spec.use_case import UseCase
-from models.task.learner_task import LEARNER
 from models.task.model_restore import label_of
 from schemas.commands import Command, ModelState
 from schemas.errors import Incompatible
+from schemas.topics import LEARNER
 from streams.config.naming import place_of, title_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.partition.shared_topic import Group
+from streams.partition.shared_topic import GroupMember
 
 
 class DirectSource:
@@ -14,7 +14,7 @@ class DirectSource:
     whose worker runs the task.
     """
 
-    def __init__(self, consumer: Any, group: Group) -> None:
+    def __init__(self, consumer: Any, group: GroupMember) -> None:
         self.still_member = group.still_member
         self.seek_and_open = consumer.seek_and_open
         self.open = consumer.open

@@ -22,7 +22,7 @@ from models.inputs.skipped_records import RULE, InputOffset, Skip
 from schemas.topics import INPUTS
 from streams.kafka.transactional_writer import FAILURES
 from streams.partition.intake import ApplyFailed, Intake
-from streams.partition.ports import PartitionLog, PartitionTask, TransactionWriter, Wiring
+from streams.partition.ports import PartitionLog, RunnableTask, TransactionWriter, Wiring
 from streams.partition.skip_requests import wishes
 
 log = logging.getLogger("riverrun.partition")
@@ -45,7 +45,7 @@ class Suspect:
 
     @property
     def input_offset(self) -> InputOffset | None:
-        """Where it is; None while there is none."""
+        """The record's input and offset; None while there is none."""
         return None if self.failure is None else self.failure.input_offset
 
     def failed(self, failure: Skip, *, rule_may: bool) -> bool:
@@ -100,7 +100,7 @@ class FailingRecord:
         self._has_commands = obeyed and wiring.inputs[self._commands] is not None
 
     async def failed(
-        self, error: ApplyFailed, task: PartitionTask, writer: TransactionWriter | None
+        self, error: ApplyFailed, task: RunnableTask, writer: TransactionWriter | None
     ) -> bool:
         """Note a failure; gives whether the record is to be tried again. If not, it is told."""
         again = self.suspect.failed(error.failure, rule_may=task.rule_may_skip())
@@ -110,24 +110,24 @@ class FailingRecord:
                 await writer.commit(task.halted(error.index, error.record, error.failure), None)
         return again
 
-    def report(self, task: PartitionTask) -> Sequence[Any]:
+    def report(self, task: RunnableTask) -> Sequence[Any]:
         """Return the task's report; it only reads the state, so its failure stops nothing."""
         try:
-            made, self.untold = task.report(), None
+            report, self.untold = task.report(), None
         except Exception as error:  # a bug, told in the status and the log
             text = f"metrics are not told: {type(error).__name__}"
             if self.untold != text:
                 masked = bool(getattr(task, "masking", None))  # its words may be personal
                 log.error("%s: %s", self.title, text, exc_info=None if masked else error)
-            made, self.untold = (), text
-        return made
+            report, self.untold = (), text
+        return report
 
     @property
     def told(self) -> str:
-        """Why the partition stands still, with the ways on."""
+        """The reason why the partition stands still, with the ways on."""
         return self.suspect.told(self.number)
 
-    async def look(self, reader: PartitionLog, task: PartitionTask, intake: Intake) -> None:
+    async def look(self, reader: PartitionLog, task: RunnableTask, intake: Intake) -> None:
         """Tell the intake what is to be set aside, before anything is applied."""
         skips, rule_may = {}, task.rule_may_skip()
         if self._has_commands:

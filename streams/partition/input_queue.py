@@ -53,10 +53,10 @@ class InputQueue:
 
     @property
     def full(self) -> bool:
-        """Whether fetching should stop."""
+        """True if fetching should stop."""
         return len(self.records) >= RECORDS_MAX or self.bytes >= BYTES_MAX
 
     @property
     def ebbed(self) -> bool:
-        """Whether fetching may go on."""
+        """True if fetching may go on."""
         return len(self.records) <= RECORDS_MAX // 2 and self.bytes <= BYTES_MAX // 2

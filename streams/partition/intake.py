@@ -20,6 +20,7 @@ from models.inputs.skipped_records import InputOffset, Skip
 from schemas.errors import RiverrunError
 from streams.kafka.faust_transport import Batch
 from streams.kafka.input_partitions import Input, located
+from streams.partition.announcement import Announcement
 from streams.partition.fresh_ends import FreshEnds
 from streams.partition.input_queue import InputQueue
 from streams.partition.pacing import Pacing
@@ -163,7 +164,6 @@ class Intake:
         self._ahead = False
         paced: Any = task  # it has a clock
         pacing = self._pacing
-        limit = NEVER if pacing is None else pacing.limit(paced.clock_s)
         apply, publish = task.apply, self.outputs.extend
         wanted, skips, suspect = task.wanted, self.skips, self.suspect
         times, heads = self._times, self._heads
@@ -174,6 +174,7 @@ class Intake:
         records, newest = self._records, self.newest
         if not self.applied:
             self.oldest = records[0]
+        limit = self._limit(paced)
         count = 0
         sure = self._sure()
         while count < room:
@@ -181,10 +182,7 @@ class Intake:
                 break
             if i in aligned and times[i] > sure:  # type: ignore[operator]  # it is the head's
                 break
-            if limit < NEVER and i in aligned and paced.clock_s > limit:
-                self._ahead = True
-                break
-            if pacing is not None and i in aligned and self._is_unlearnt(pacing, i):
+            if pacing is not None and i in aligned and self._is_ahead(i, limit, count):
                 self._ahead = True
                 break
             if suspect is not None and suspect == (i, records[i].offset) and self.applied + count:
@@ -216,22 +214,53 @@ class Intake:
         times, sure = self._times, self._fresh.sure
         return min((sure[i] for i in self._aligned if times[i] is None), default=NEVER)
 
-    def _is_unlearnt(self, pacing: Pacing, i: int) -> bool:
-        """Return whether a record is too far ahead of what the shared models have learnt."""
-        time = self._times[i]
-        if time is None or time <= pacing.unlearnt_limit():
+    def _limit(self, paced: Any) -> float:
+        """Return the time beyond which nothing is taken now, as other tasks have come far."""
+        due = self._earliest()
+        if self._pacing is None or due is None:
+            return NEVER
+        return self._pacing.limit(paced.clock_s, due)
+
+    def _earliest(self) -> float | None:
+        """Return when the first of the aligned inputs' records is due; None if there is none."""
+        times = [time for i in self._aligned if (time := self._times[i]) is not None]
+        return min(times, default=None)
+
+    def _is_ahead(self, i: int, limit: float, count: int) -> bool:
+        """Return whether a record is too far ahead of other tasks, or of what is learnt."""
+        pacing, time, paced = self._pacing, self._times[i], self._task
+        assert pacing is not None
+        assert time is not None
+        if time <= limit and time <= pacing.unlearnt_limit():
+            return False
+        clock = getattr(paced, "clock_s", None)
+        position = pacing.position(clock, time, is_open=self.applied + count > 0)
+        if position <= limit and time <= pacing.unlearnt_limit():
             return False
         pacing.held()
         return True
 
+    def announcement(self) -> Announcement:
+        """Return what others are told with the batch that is to be committed."""
+        if self._pacing is None:
+            return Announcement()
+        due = self._earliest()
+        if due is None or any(self._times[i] is None and not self.ended(i) for i in self._aligned):
+            due = None
+        return self._pacing.announcement(due if due is not None and due > -NEVER else None)
+
     def blocked_s(self, now: float) -> float:
-        """How long nothing may be taken: 0 if something may now, NEVER until something comes."""
+        """Return how long nothing may be taken: 0 if something may, NEVER until something comes."""
         times = self._times
         if self._choosing(times) is None:
             return NEVER
         longest = AHEAD_S if self._ahead else 0.0
         for i in self._aligned:
-            if times[i] is None and not self.ended(i):
+            if times[i] is not None:
+                continue
+            if self.ended(i):
+                self._wait_until[i] = None
+            else:
                 until = self._wait_until[i]
                 if until is None:
                     until = self._wait_until[i] = now + self._alignment_wait_s
@@ -241,8 +270,13 @@ class Intake:
         return longest
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether the next record is held back, since it is too far ahead of other tasks."""
+        return self._ahead
+
+    @property
     def holding(self) -> bool:
-        """Whether records wait for an empty input, whose end may become known at any moment."""
+        """True if records wait for an empty input, whose end may become known at any moment."""
         return any(time is not None for time in self._times) and (
             self._ahead or any(self._wait_until)
         )
@@ -253,7 +287,7 @@ class Intake:
         return sum(len(inbox.records) for inbox in self.inboxes)
 
     def ended(self, i: int) -> bool:
-        """Whether an input has given all that is committed on its topic, as far as is known."""
+        """Return True if an input has given all that is known to be committed on its topic."""
         tp = self.tps[i]
         if tp is None:
             return True

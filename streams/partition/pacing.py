@@ -4,24 +4,32 @@ A task that catches up may be days of event time ahead of another. Partitions th
 with models that have not learnt what the others still have to publish; a learner that runs ahead
 has learnt what, for a slow partition, lies in the future: that partition cannot take its versions.
 So each holds back where another one, which is moving and has records in line, is behind
-(watermark alignment, Flink's FLIP-182). How far each has come is read from the journals.
+(watermark alignment, Flink's FLIP-182). How far each has come is read from the journals, and what a
+partition announces beside each entry (streams/partition/announcement.py): when its next record is
+due, so that nobody waits for one that has nothing to say before (the lookahead of conservative
+simulation, Chandy and Misra 1979), and the examples that the learner still has to learn.
 
 None of this is state: it decides which record is taken when, and the journal keeps what was taken.
-A partition that does not move holds nobody, whoever is furthest behind never waits, and for a
-learner that does not move nobody waits for long: nothing can lock.
+A partition that does not move holds nobody for long, nor does a learner; whoever is furthest behind
+never waits for other partitions: nothing can lock.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from streams.partition.announcement import Announcement
 from streams.replay.journal_fold import Entry
 
 STILL_S = 1.0
 """Without a new journal entry for so long, a task holds nobody: it has stopped, or recovers."""
+CATCH_UP_S = 60.0
+"""A task that is further behind than that catches up: it is waited for longer (`wait_s`), since the
+machine may be so busy that it stands still for seconds.
+"""
 
 NEVER = float("inf")
 PENDING_MAX = 100_000
@@ -36,8 +44,15 @@ class Pacing(Protocol):
     def holds(self, index: int, earliest: float) -> bool:
         """Return whether an input that is at its end will still bring records due before that."""
 
-    def limit(self, clock: float | None) -> float:
-        """Return the task's clock beyond which it takes nothing for now."""
+    def limit(self, clock: float | None, due: float) -> float:
+        """Return the time beyond which nothing is taken for now, of a task at that clock whose next
+        record is due then.
+        """
+
+    def position(self, clock: float | None, due: float, *, is_open: bool) -> float:
+        """Return the time that is held against the limit before a record due then is taken;
+        `is_open`: others were applied and are not committed.
+        """
 
     def published(self, outputs: Sequence[Any], clock: float | None) -> None:
         """Note what the task makes known at that clock, committed or not."""
@@ -46,7 +61,10 @@ class Pacing(Protocol):
         """Return the time of a record beyond which it is not taken for now."""
 
     def held(self) -> None:
-        """Note that a record is held back by `unlearnt_limit`."""
+        """Note that a record is held back."""
+
+    def announcement(self, due: float | None) -> Announcement:
+        """Return what others are told with the entry that is to be committed, and begin anew."""
 
 
 @dataclass
@@ -57,15 +75,25 @@ class Reach:
     next: Sequence[int] = ()
     moved_at: float = -NEVER
     ends: Sequence[int] = ()  # last stable offsets of the same inputs, as far as they are known
+    due_s: float | None = None  # when its next record is due, where that was known
+    # Of its entries with examples that are not learnt: the times of the first and of the last one.
+    untaught: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=ENTRIES_MAX))
 
     @property
     def in_line(self) -> bool:
-        """Whether it has records that it has not taken; also where that is not known."""
-        if not self.ends:
+        """True if it has records that it has not taken; also where that is not known."""
+        if self.due_s is not None or not self.ends:
             return True
         # The marker that ends a transaction takes an offset and is no record.
         following = self.next or [0] * len(self.ends)
         return any(end - max(at, 0) > 1 for at, end in zip(following, self.ends, strict=False))
+
+    @property
+    def front(self) -> float:
+        """The time before which it has nothing more to say."""
+        if self.due_s is not None:
+            return self.due_s
+        return -NEVER if self.clock_s is None else self.clock_s
 
 
 class Progress:
@@ -73,22 +101,35 @@ class Progress:
 
     `entry` and `learner_entry` with what comes on the journals, `arrived` with what comes on
     `models`, `ends` with what their inputs hold. `wanted` says that somebody waits, so that asking
-    for the ends is worth a request.
+    for the ends is worth a request. A task that moves seldom is waited for `wait_s`.
     """
 
-    def __init__(self, partitions: int, clock: Callable[[], float]) -> None:
-        self.partitions = [Reach() for _ in range(partitions)]
+    def __init__(
+        self, partitions: int, clock: Callable[[], float], *, wait_s: float = 10.0
+    ) -> None:
+        now = clock()  # who has not begun may be about to
+        self.partitions = [Reach(moved_at=now) for _ in range(partitions)]
         self.learner = Reach()
         self.wanted = False
+        self.wait_s = wait_s
         self._clock = clock
         self._entries: deque[Entry] = deque(maxlen=ENTRIES_MAX)
         self._newest: int | None = None
+        self._known_from_s = -NEVER
 
-    def entry(self, reach: Reach, entry: Entry) -> None:
-        """Note a journal entry."""
+    def entry(self, reach: Reach, entry: Entry, announced: Announcement | None = None) -> None:
+        """Note a journal entry, and what was announced with it."""
+        if reach.clock_s is None and entry.seq > 0 and entry.clock_s is not None:
+            # What it made known before this entry is not known here.
+            self._known_from_s = max(self._known_from_s, entry.clock_s)
         reach.clock_s = entry.clock_s
         reach.next = entry.next
         reach.moved_at = self._clock()
+        reach.due_s = None if announced is None else announced.due_s
+        if announced is not None and announced.first_s is not None:
+            assert announced.last_s is not None
+            reach.untaught.append((announced.first_s, announced.last_s))
+            self._forget_learnt(reach)
 
     def learner_entry(self, entry: Entry) -> None:
         """Note an entry of the learner's journal: it counts once the versions published with it
@@ -107,30 +148,44 @@ class Progress:
     def _settle(self) -> None:
         entries, newest = self._entries, self._newest
         while entries and (newest is None or (entries[0].updates or 0) <= newest + 1):
-            entry = entries.popleft()
-            self.entry(self.learner, entry)
+            entry, learner = entries.popleft(), self.learner
+            learner.clock_s, learner.next = entry.clock_s, entry.next
+            learner.moved_at = self._clock()
+            for reach in self.partitions:
+                self._forget_learnt(reach)
+
+    def _forget_learnt(self, reach: Reach) -> None:
+        learnt, untaught = self.learner.clock_s, reach.untaught
+        while untaught and learnt is not None and untaught[0][1] <= learnt:
+            untaught.popleft()
 
     def behind(self, reach: Reach, time: float) -> bool:
         """Return whether that task moves, has records in line and has not come to that time."""
-        if self._clock() - reach.moved_at > STILL_S or reach.clock_s is None:
+        gap_s = time - reach.front
+        if gap_s <= 0:
             return False
-        if reach.clock_s >= time:
+        patience_s = self.wait_s if gap_s > CATCH_UP_S else STILL_S
+        if self._clock() - reach.moved_at > patience_s:
             return False
         self.wanted = True
         return reach.in_line
 
-    def unlearnt(self, time: float) -> bool:
-        """Return whether examples wait for the learner, who has not come to that time. It may not
-        move, either: it starts, or is taken over.
+    def unlearnt(self, time: float) -> float:
+        """Return the learner's time if examples wait for it that were published before this worker
+        followed the journals, and it has not come to that time. It may not move, either: it starts,
+        or is taken over.
         """
-        if self.learner.clock_s is not None and self.learner.clock_s >= time:
-            return False
+        learner = self.learner
+        learnt = -NEVER if learner.clock_s is None else learner.clock_s
+        if learnt >= min(time, self._known_from_s):
+            return NEVER
         self.wanted = True
-        return bool(self.learner.ends) and self.learner.in_line
+        return learnt if learner.ends and learner.in_line else NEVER
 
 
 class LearnerPacing:
-    """The learner waits for examples of partitions that are behind (`Pacing`).
+    """The learner waits for examples of partitions that are behind (`Pacing`), and for those that
+    are announced and not fetched.
 
     `partition_of` input → partition, for the inputs that are a partition's examples.
     """
@@ -138,17 +193,29 @@ class LearnerPacing:
     def __init__(self, progress: Progress, partition_of: Mapping[int, int]) -> None:
         self._progress = progress
         self._partition_of = partition_of
+        self._clock_s = -NEVER
 
     def holds(self, index: int, earliest: float) -> bool:
-        """Return whether that partition may still publish an example due before `earliest`."""
+        """Return whether that partition may still publish an example due before `earliest`, or has
+        published one that has not come.
+        """
         partition = self._partition_of.get(index)
         if partition is None:
             return False
-        return self._progress.behind(self._progress.partitions[partition], earliest)
+        reach = self._progress.partitions[partition]
+        if self._progress.behind(reach, earliest):
+            return True
+        unseen = (first for first, last in reach.untaught if last > self._clock_s)
+        return next(unseen, NEVER) < earliest
 
-    def limit(self, clock: float | None) -> float:
+    def limit(self, clock: float | None, due: float) -> float:
         """Return no limit: what it may learn is a matter of its inputs alone."""
+        self._clock_s = -NEVER if clock is None else clock
         return NEVER
+
+    def position(self, clock: float | None, due: float, *, is_open: bool) -> float:
+        """Return the time at which the record is due."""
+        return due
 
     def published(self, outputs: Sequence[Any], clock: float | None) -> None:
         """Do nothing: nobody learns from the learner's records."""
@@ -160,15 +227,19 @@ class LearnerPacing:
     def held(self) -> None:
         """Do nothing: it is never held back."""
 
+    def announcement(self, due: float | None) -> Announcement:
+        """Return nothing: its journal says what others wait for."""
+        return Announcement()
+
 
 class PartitionPacing:
     """A partition does not run further ahead than the declared staleness (`Pacing`).
 
-    `lead_s` of event time it may be ahead of the learner, of a
-    partition that is behind, and of the oldest example of its own that the learner has not learnt:
-    that it knows without asking, so that not even a batch runs ahead. It waits at most `wait_s`,
-    then goes on with the models it has until it was within bounds again. Memory: a number for each
-    example that is not learnt yet, of the newest `PENDING_MAX`.
+    `lead_s` of event time it may be ahead of a partition that is behind, and of the oldest example
+    that the learner has not learnt: of its own it knows without asking, so that not even a batch
+    runs ahead. It waits at most `wait_s`, then goes on with the models it has until it was within
+    bounds again. Memory: a number for each example that is not learnt yet, of the newest
+    `PENDING_MAX`.
     """
 
     def __init__(
@@ -187,50 +258,62 @@ class PartitionPacing:
         self._clock = clock
         self._since: float | None = None
         self._pending: deque[float] = deque(maxlen=PENDING_MAX)
-        self._own_since: float | None = None
+        self._examples: tuple[float, float] | None = None  # of the batch: the first, the last
+        self._announced: float | None = None
 
     def holds(self, index: int, earliest: float) -> bool:
         """Return False: a version that has not come holds no event back."""
         return False
 
-    def limit(self, clock: float | None) -> float:
-        """Return the clock beyond which nothing is taken, for now."""
-        if clock is None:
-            return NEVER
-        progress = self._progress
-        bound = clock - self._lead_s
+    def limit(self, clock: float | None, due: float) -> float:
+        """Return the time beyond which nothing is taken, for now."""
+        progress, bound = self._progress, due - self._lead_s
         others = [reach for n, reach in enumerate(progress.partitions) if n != self._number]
-        behind = [reach for reach in others if progress.behind(reach, bound)]
-        if progress.unlearnt(bound):
-            behind.append(progress.learner)
-        if not behind:
+        fronts = [reach.front for reach in others if progress.behind(reach, due)]
+        fronts += [reach.untaught[0][0] for reach in others if reach.untaught]
+        earliest = min([progress.unlearnt(due), *fronts])
+        if earliest >= bound and self._oldest() >= bound:
             self._since = None
-            return NEVER
-        now = self._clock()
-        self._since = now if self._since is None else self._since
-        if now - self._since > self._wait_s:
-            return NEVER
-        return min(-NEVER if r.clock_s is None else r.clock_s for r in behind) + self._lead_s
+        return NEVER if self._is_impatient() else earliest + self._lead_s
+
+    def position(self, clock: float | None, due: float, *, is_open: bool) -> float:
+        """Return when the record is due, if the others know that it is the next one, or will with
+        the next commit; else the time of the task: who is furthest behind, as far as the others
+        know, must not wait for those who wait for it.
+        """
+        if is_open or (self._announced is not None and due <= self._announced):
+            return due
+        return -NEVER if clock is None else clock
 
     def published(self, outputs: Sequence[Any], clock: float | None) -> None:
         """Note the examples that the learner is to learn."""
         for output in outputs:
             if output.kind == "examples" and TO_LEARN in output.value and clock is not None:
                 self._pending.append(clock)
+                first = clock if self._examples is None else self._examples[0]
+                self._examples = first, clock
+
+    def announcement(self, due: float | None) -> Announcement:
+        """Return the times of the batch's examples, and of the next record."""
+        first, last = self._examples or (None, None)
+        self._examples, self._announced = None, due
+        return Announcement(due, first, last)
 
     def unlearnt_limit(self) -> float:
         """Return the time up to which it may go on, by the oldest example that is not learnt."""
+        oldest = self._oldest()
+        return NEVER if self._is_impatient() else oldest + self._lead_s
+
+    def _oldest(self) -> float:
         learnt, pending = self._progress.learner.clock_s, self._pending
         while pending and learnt is not None and pending[0] <= learnt:
             pending.popleft()
-            self._own_since = None
-        if not pending:
-            return NEVER
-        if self._own_since is not None and self._clock() - self._own_since > self._wait_s:
-            return NEVER
-        return pending[0] + self._lead_s
+        return pending[0] if pending else NEVER
 
     def held(self) -> None:
-        """Note that a record is held back by `unlearnt_limit`."""
-        if self._own_since is None:
-            self._own_since = self._clock()
+        """Note that a record is held back: from the first time on it is waited for so long."""
+        if self._since is None:
+            self._since = self._clock()
+
+    def _is_impatient(self) -> bool:
+        return self._since is not None and self._clock() - self._since > self._wait_s

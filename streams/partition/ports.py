@@ -13,6 +13,7 @@ from faust.types import TP
 
 from models.inputs.merge_order import ALIGNED, choose
 from models.inputs.skipped_records import Skip
+from schemas.headers import Headers
 from schemas.topics import INPUTS
 from streams.config.naming import title_of
 from streams.kafka.input_partitions import Input
@@ -22,7 +23,7 @@ from streams.partition.pacing import Pacing
 from streams.replay.journal_fold import Log, Task, rolled
 
 
-class PartitionTask(Task, Protocol):
+class RunnableTask(Task, Protocol):
     """The pure state machine (models/task/partition_task.py)."""
 
     sealed: str
@@ -32,7 +33,7 @@ class PartitionTask(Task, Protocol):
     def halted(self, index: int, record: Any, failure: Skip) -> Sequence[Any]: ...  # noqa: D102
 
 
-class Source(Ends, Protocol):
+class InputSource(Ends, Protocol):
     """The group's member (transport.Consumer), as a runner sees it."""
 
     async def seek_and_open(self, positions: Mapping[TP, int]) -> None: ...  # noqa: D102
@@ -48,7 +49,9 @@ class TransactionWriter(Protocol):
     limits: Limits
 
     async def start(self) -> None: ...  # noqa: D102 - writer.Writer says it
-    async def commit(self, outputs: Sequence[Any], entry: bytes | None) -> None: ...  # noqa: D102
+    async def commit(  # noqa: D102
+        self, outputs: Sequence[Any], entry: bytes | None, headers: Headers = ()
+    ) -> None: ...
     async def close(self) -> None: ...  # noqa: D102
 
 
@@ -66,19 +69,19 @@ class PartitionLog(Log, Protocol):
 class SnapshotStore(Protocol):
     """Where states are kept; a cache of the log."""
 
-    async def load(self, partition: int, at_hand: Any = None) -> PartitionTask:
+    async def load(self, partition: int, at_hand: Any = None) -> RunnableTask:
         """Return the newest usable state of a partition; a fresh task if there is none; `at_hand`
         itself unless what is stored is so far ahead of it that loading it takes less than the fold.
         """
 
-    async def fresh(self, partition: int, because: str) -> PartitionTask:
+    async def fresh(self, partition: int, because: str) -> RunnableTask:
         """Return a task at the beginning: what was loaded does not fit the log, and why."""
 
     def release(self, partition: int) -> None:
-        """Told when another worker has that partition."""
+        """Note that another worker has that partition."""
 
-    def offer(self, partition: int, task: PartitionTask) -> None:
-        """Told after each commit, and after each entry of a fold. Returns within milliseconds."""
+    def offer(self, partition: int, task: RunnableTask) -> None:
+        """Take each commit, and each entry of a fold. Returns within milliseconds."""
 
     def status(self, partition: int) -> Mapping[str, Any]:
         """Return what operators should know: age and size of the newest snapshot; plain values."""
@@ -87,25 +90,25 @@ class SnapshotStore(Protocol):
 class FreshStore:
     """Keeps nothing: every start folds the whole log."""
 
-    def __init__(self, factory: Callable[[int], PartitionTask]) -> None:
+    def __init__(self, factory: Callable[[int], RunnableTask]) -> None:
         self.factory = factory
 
-    async def load(self, partition: int, at_hand: PartitionTask | None = None) -> PartitionTask:
+    async def load(self, partition: int, at_hand: RunnableTask | None = None) -> RunnableTask:
         """Return what is at hand, or a fresh task."""
         return at_hand or self.factory(partition)
 
-    async def fresh(self, partition: int, because: str) -> PartitionTask:
+    async def fresh(self, partition: int, because: str) -> RunnableTask:
         """Return a fresh task."""
         return self.factory(partition)
 
-    def offer(self, partition: int, task: PartitionTask) -> None:
-        """Nothing."""
+    def offer(self, partition: int, task: RunnableTask) -> None:
+        """Do nothing."""
 
     def release(self, partition: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def status(self, partition: int) -> Mapping[str, Any]:
-        """Nothing."""
+        """Do nothing."""
         return {}
 
 
@@ -131,7 +134,7 @@ class Pace:
     stop_s_max: float = 5.0
 
     def batch_s(self, waiting: int, siblings: int) -> float:
-        """How long a batch may take, where so many records wait in each of so many partitions: a
+        """Return how long a batch may take, by how many records wait in each of the partitions: a
         transaction costs the same for ten records as for 1,000, and they take turns.
         """
         shortest = max(self.batch_s_max, self.commit_interval_s * siblings)

@@ -31,11 +31,12 @@ from enum import StrEnum
 from typing import Any
 
 from schemas.errors import RiverrunError
+from schemas.headers import Headers
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import FAILURES, TooLarge
 from streams.partition.failing_record import FailingRecord
 from streams.partition.intake import NEVER, ApplyFailed, Intake, Watchdog
-from streams.partition.ports import PartitionTask, Source, TransactionWriter, Wiring
+from streams.partition.ports import InputSource, RunnableTask, TransactionWriter, Wiring
 from streams.partition.recovery import KeptState, Recovery
 from streams.telemetry.measurements import Measurements
 
@@ -60,25 +61,24 @@ class Stalled(RiverrunError):
     """A partition that does not move although it should; the worker exits, others take over."""
 
 
-class _Stop(Exception):
-    pass
+class _Stop(Exception): ...
 
 
 class PartitionRunner:
     """One assigned partition, from its assignment to its revocation.
 
     run (a task of its own), accept (from the router), watch (twice a second), stop. Once `run` has
-    ended without an exception, `kept` is what the next recovery may go on from, or None.
+    ended without an exception, `kept_state` is what the next recovery may go on from, or None.
     """
 
     def __init__(
         self,
         number: int,
         generation: int,
-        source: Source,
+        source: InputSource,
         wiring: Wiring,
         *,
-        kept: KeptState | None = None,
+        kept_state: KeptState | None = None,
         siblings: Callable[[], int] = lambda: 1,
         measures: Measurements | None = None,
     ) -> None:
@@ -92,7 +92,7 @@ class PartitionRunner:
         self.clock = asyncio.get_running_loop().time
         self.state = State.RECOVERING
         self.error: str | None = None
-        self.task: PartitionTask | None = None
+        self.task: RunnableTask | None = None
         self.commits = 0
         self.records = 0
         self.moved_at = self.reported_at = self.clock()
@@ -110,7 +110,7 @@ class PartitionRunner:
             unseen_s=wiring.unseen_s,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
-        self.kept = kept
+        self.kept_state = kept_state
         self._halting = FailingRecord(number, wiring)
         self._failures = 0
         self._unreported = False
@@ -133,7 +133,7 @@ class PartitionRunner:
                     break
                 except TooLarge as error:
                     await self._discard(error)
-                    self.kept = None  # the batch must be made anew
+                    self.kept_state = None  # the batch must be made anew
                 except ApplyFailed as error:
                     await self._halt(error)
                     await self._confirm_membership()
@@ -141,7 +141,7 @@ class PartitionRunner:
                     await self._discard(error)
                     await self._confirm_membership()
             if self.task is not None:
-                self.kept = self._doubted(self.task)
+                self.kept_state = self._doubted(self.task)
         finally:
             self._shut_inputs()
             self.state = State.STOPPED
@@ -187,7 +187,7 @@ class PartitionRunner:
         await writer.start()
         fenced_at = self.clock()
         resuming = Recovery(
-            self.number, self.wiring, self.kept, commit=writer.commit, moved=self._moved
+            self.number, self.wiring, self.kept_state, commit=writer.commit, moved=self._moved
         )
         reader = self.wiring.open_log(self.number)
         try:
@@ -195,9 +195,9 @@ class PartitionRunner:
             task, positions = await resuming.run(reader)
             await self._halting.look(reader, task, self.intake)
         finally:
-            self.kept = resuming.kept
+            self.kept_state = resuming.kept_state
             await reader.close()
-        self.task, self.kept = task, None
+        self.task, self.kept_state = task, None
         if resuming.committed:
             self.measures.committed(self.intake, self.clock() - began, task)
         self.wiring.prepare(task, True)
@@ -260,7 +260,8 @@ class PartitionRunner:
         # How long the next commit may still wait.
         pace = self.wiring.pace
         if self.intake.applied:
-            return self.committed_at + pace.commit_interval_s * self.siblings() - now
+            turns = 1 if self.intake.is_ahead else self.siblings()  # others wait for what it has
+            return self.committed_at + pace.commit_interval_s * turns - now
         if self._unreported:
             return self.reported_at + pace.report_interval_s - now
         return NEVER
@@ -277,7 +278,7 @@ class PartitionRunner:
         entry = self._sealed = task.seal()
         if entry is None and not intake.outputs:
             return
-        await self._write(writer, entry)
+        await self._write(writer, entry, intake.announcement().headers())
         self._sealed = None
         self.measures.committed(intake, self.clock() - now, task)
         self.commits += 1
@@ -287,10 +288,12 @@ class PartitionRunner:
         intake.clear()
         self.wiring.store.offer(self.number, task)
 
-    async def _write(self, writer: TransactionWriter, entry: bytes | None) -> None:
+    async def _write(
+        self, writer: TransactionWriter, entry: bytes | None, headers: Headers
+    ) -> None:
         while True:
             try:
-                return await writer.commit(self.intake.outputs, entry)
+                return await writer.commit(self.intake.outputs, entry, headers)
             except TooLarge as error:
                 if error.begun:
                     raise
@@ -321,7 +324,7 @@ class PartitionRunner:
         assert task is not None
         again = await self._halting.failed(error, task, self._writer)
         await self._discard(error)
-        self.kept = None
+        self.kept_state = None
         if not again:
             self.state, self.error = State.HALTED, self._halting.told
             await self._halting.until_wished(task.next, self._stopped)
@@ -330,13 +333,13 @@ class PartitionRunner:
         log.warning("%s: %s; recovering", self.title, error)
         self.state, self.error = State.WAITING, str(error)
         if self.task is not None:
-            self.kept, self.task = self._doubted(self.task), None
+            self.kept_state, self.task = self._doubted(self.task), None
         self._shut_inputs()
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.close()
 
-    def _doubted(self, task: PartitionTask) -> KeptState:
+    def _doubted(self, task: RunnableTask) -> KeptState:
         # What was applied and not committed, as one batch; the next recovery sees to it.
         entry, self._sealed = self._sealed or task.seal(), None
         return KeptState(task) if entry is None else KeptState(task, self.intake.outputs, entry)

@@ -89,10 +89,10 @@ class SharedReader:
         return self._topic.consumer.stable(self._topic.tp)
 
 
-class Inputs:
+class SharedInputs:
     """The inputs of one partition's task: those of the group, and a shared topic (ports.Source)."""
 
-    def __init__(self, group: Group, shared: SharedReader, tp: TP) -> None:
+    def __init__(self, group: GroupMember, shared: SharedReader, tp: TP) -> None:
         self._group = group
         self._shared = shared
         self._tp = tp
@@ -136,7 +136,7 @@ class Inputs:
         return await self._group.still_member(generation)
 
 
-class Group(Fetching, Protocol):
+class GroupMember(Fetching, Protocol):
     """The group's member (faust_transport.Consumer)."""
 
     async def open(self, partitions: Collection[TP]) -> None: ...  # noqa: D102

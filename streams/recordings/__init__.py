@@ -10,7 +10,7 @@ does. The format is in docs/reference/RECORDINGS.md.
     recorded_file  one file                                 recording    all of them, by time
 """
 
-from streams.recordings.recorded_file import Format
+from streams.recordings.recorded_file import FileFormat
 from streams.recordings.recording import (
     Recording,
     Refusal,
@@ -22,7 +22,7 @@ from streams.recordings.report import Report
 from streams.recordings.topic_values import TopicReader
 
 __all__ = [
-    "Format",
+    "FileFormat",
     "Recording",
     "Refusal",
     "Report",

@@ -45,13 +45,13 @@ _PLAIN: dict[Any, str] = {
 }
 
 
-def arrow(what: str) -> Any:
+def arrow(feature: str) -> Any:
     """Return the package pyarrow; raise `Unavailable` that tells how to install it."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError as error:
-        raise Unavailable(f"{what} needs pyarrow: pip install 'riverrun[data]'") from error
+        raise Unavailable(f"{feature} needs pyarrow: pip install 'riverrun[data]'") from error
     return pyarrow
 
 

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import orjson
 from pydantic import BaseModel
 
-from models.validation.data_profile import ABSENT
+from models.values.absent_texts import ABSENT
 from schemas.errors import ConfigError
 from schemas.timestamps import unix_seconds
 from streams.recordings.report import Unusable

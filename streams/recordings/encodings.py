@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import IO, TextIO
 
 from schemas.errors import ConfigError
-from streams.recordings.files import Stored, reading
+from streams.recordings.files import StoredFile, reading
 
 CHUNK = 1 << 20
 MARKS = (
@@ -36,7 +36,7 @@ def _end(error: UnicodeError) -> int:
     return error.end
 
 
-def encoding_of(stored: Stored, name: str | None) -> tuple[str, str]:
+def encoding_of(stored: StoredFile, name: str | None) -> tuple[str, str]:
     """Return the codec of a file, and its name for people; `name`: what an option says."""
     head = stored.head(4_096)
     marked = next(((codec, words) for mark, codec, words in MARKS if head.startswith(mark)), None)
@@ -66,7 +66,7 @@ def encoding_of(stored: Stored, name: str | None) -> tuple[str, str]:
     return "cp1252", "Windows-1252 (guessed, it is not UTF-8: say --encoding if it is another)"
 
 
-def _has_other_bytes(stored: Stored) -> bool:
+def _has_other_bytes(stored: StoredFile) -> bool:
     """Return True if anything in it is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with stored.open() as file:
@@ -81,7 +81,7 @@ def _has_other_bytes(stored: Stored) -> bool:
     return False
 
 
-def _lines_beyond_ascii(stored: Stored) -> tuple[int, int]:
+def _lines_beyond_ascii(stored: StoredFile) -> tuple[int, int]:
     """Return how many of the lines that are not ASCII are UTF-8, and how many are not."""
     right = wrong = 0
     with contextlib.suppress(ConfigError), stored.open() as file:
@@ -97,7 +97,7 @@ def _lines_beyond_ascii(stored: Stored) -> tuple[int, int]:
 
 
 @contextmanager
-def text_of(stored: Stored, codec: str) -> Iterator[TextIO]:
+def text_of(stored: StoredFile, codec: str) -> Iterator[TextIO]:
     """Open the text, with its own line ends."""
     with stored.open() as file:
         yield _text(file, codec)

@@ -50,7 +50,7 @@ class NotARecording(ConfigError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredFile:
     """One file as its content is: `open` gives its bytes, unpacked, from the beginning."""
 
     name: str
@@ -100,18 +100,18 @@ def is_stored(source: str) -> bool:
     return False
 
 
-def stored_in(source: str, left_alone: Callable[[str], None]) -> list[Stored]:
+def stored_in(source: str, left_alone: Callable[[str], None]) -> list[StoredFile]:
     """Return all files that a path, folder or pattern names, by name, unpacked.
 
     `left_alone` is called with the reason for each among others that is of another kind.
     """
     paths = [Path(source)] if Path(source).exists() else _matching(source)
-    files: list[Stored] = []
+    files: list[StoredFile] = []
     for path in paths:
         members = sorted(_below(path), key=_natural) if path.is_dir() else [path]
         for member in members:
             try:
-                files += _unpacked(Stored(str(member), _opening(member)), 0, left_alone)
+                files += _unpacked(StoredFile(str(member), _opening(member)), 0, left_alone)
             except NotARecording as error:
                 if not path.is_dir():
                     raise
@@ -148,7 +148,9 @@ def _is_hidden(parts: Sequence[str]) -> bool:
     return any(part.startswith((".", "__MACOSX")) or part == "_SUCCESS" for part in parts)
 
 
-def _unpacked(stored: Stored, depth: int, left_alone: Callable[[str], None]) -> Iterator[Stored]:
+def _unpacked(
+    stored: StoredFile, depth: int, left_alone: Callable[[str], None]
+) -> Iterator[StoredFile]:
     """Yield the file itself, what it is packed around, or the members of the archive."""
     head = stored.head(512)
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
@@ -156,23 +158,23 @@ def _unpacked(stored: Stored, depth: int, left_alone: Callable[[str], None]) -> 
         return
     packing = next((name for magic, name in PACKED.items() if head.startswith(magic)), None)
     if packing is not None and depth < DEPTH_MAX:
-        inner = Stored(stored.name, _unpacking(stored, packing), (*stored.packing, packing))
+        inner = StoredFile(stored.name, _unpacking(stored, packing), (*stored.packing, packing))
         yield from _unpacked(inner, depth + 1, left_alone)
         return
     if head[257:262] == b"ustar":
         raise NotARecording(
             f"{stored.name} is a tar archive.", hint="Unpack it, and name the folder."
         )
-    for magic, what in OTHERS.items():
+    for magic, format in OTHERS.items():
         if head.startswith(magic):
             raise NotARecording(
-                f"{stored.name} is {what}.",
+                f"{stored.name} is {format}.",
                 hint="Save it as CSV, JSON lines, Parquet or Arrow.",
             )
     yield stored
 
 
-def _unpacking(stored: Stored, packing: str) -> Opener:
+def _unpacking(stored: StoredFile, packing: str) -> Opener:
     opened: dict[str, Callable[[IO[bytes]], Any]] = {
         "gzip": lambda file: gzip.GzipFile(fileobj=file),
         "bzip2": bz2.BZ2File,
@@ -182,7 +184,9 @@ def _unpacking(stored: Stored, packing: str) -> Opener:
     return lambda stack: stack.enter_context(opened[packing](stored.opener(stack)))
 
 
-def _members(stored: Stored, depth: int, left_alone: Callable[[str], None]) -> Iterator[Stored]:
+def _members(
+    stored: StoredFile, depth: int, left_alone: Callable[[str], None]
+) -> Iterator[StoredFile]:
     with stored.open() as file:
         with reading(stored.name, lambda: zipfile.ZipFile(file)) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
@@ -197,14 +201,14 @@ def _members(stored: Stored, depth: int, left_alone: Callable[[str], None]) -> I
     if not names or depth >= DEPTH_MAX:
         raise ConfigError(f"{stored.name} holds no files.", hint="Pack some, or unpack it.")
     for name in sorted(names, key=lambda name: _natural(Path(name))):
-        inner = Stored(f"{stored.name}/{name}", _member(stored, name), (*stored.packing, "zip"))
+        inner = StoredFile(f"{stored.name}/{name}", _member(stored, name), (*stored.packing, "zip"))
         try:
             yield from _unpacked(inner, depth + 1, left_alone)
         except NotARecording as error:
             left_alone(error.reason)
 
 
-def _member(stored: Stored, name: str) -> Opener:
+def _member(stored: StoredFile, name: str) -> Opener:
     def opener(stack: ExitStack) -> IO[bytes]:
         archive = stack.enter_context(zipfile.ZipFile(stored.opener(stack)))
         return stack.enter_context(archive.open(name))

@@ -18,9 +18,8 @@ from models.spec.use_case import UseCase
 from schemas.errors import ConfigError, Malformed
 from schemas.personal_data import wire_name
 from streams.recordings.files import is_stored, stored_in
-from streams.recordings.report import Fault, Report
-from streams.recordings.report import Source as Read
-from streams.recordings.row_mapping import Entry
+from streams.recordings.report import Fault, RecordedSource, Report
+from streams.recordings.row_mapping import RecordedEntry
 from streams.recordings.topic_values import TopicReader
 
 SchemaReader = Callable[[list[bytes]], Schemas]
@@ -62,11 +61,11 @@ class ForeignRecords:
             for kind, model in (("events", use_case.event), ("outcomes", use_case.outcome))
         }
 
-    def entries(self, where: str) -> list[Entry]:
+    def entries(self, where: str) -> list[RecordedEntry]:
         """Return the events and outcomes in a file or a topic; report what cannot be mapped."""
         located = list(self._located(where))
         schemas = self._schemas([value for _, value in located])
-        read = Read(where, f"records of {self._source.topic}")
+        read = RecordedSource(where, f"records of {self._source.topic}")
         self._report.sources.append(read)
         entries = []
         for location, value in located:
@@ -82,7 +81,9 @@ class ForeignRecords:
                 kind = record.kind.removesuffix("s")
                 self._report.accept(kind)
                 event_id = str(fields[self._id_names[record.kind]])
-                entries.append(Entry(record.time, int(kind == "event"), kind, fields, event_id))
+                entries.append(
+                    RecordedEntry(record.time, int(kind == "event"), kind, fields, event_id)
+                )
         entries.sort(key=lambda entry: entry.sort_key)
         return entries
 

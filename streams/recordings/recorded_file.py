@@ -15,7 +15,7 @@ from schemas.timestamps import moment
 from streams.recordings import delimited, documents, tables
 from streams.recordings.cells import ABSENT, COMMA_NUMBER, NUMBER
 from streams.recordings.encodings import encoding_of, is_readable, text_of
-from streams.recordings.files import NotARecording, Stored, reading
+from streams.recordings.files import NotARecording, StoredFile, reading
 from streams.recordings.report import Report, Unusable
 from streams.recordings.row_mapping import Field, is_plain
 
@@ -27,7 +27,7 @@ NUMBERS = ("float", "number", "decimal")
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class FileFormat:
     """How files are to be read where that is not left to detection."""
 
     encoding: str | None = None
@@ -61,7 +61,9 @@ class Columns:
 class RecordedFile:
     """One file. `read` names the method of `RowMapping` for its rows; `places` count its `unit`."""
 
-    def __init__(self, stored: Stored, format: Format, columns: Columns, report: Report) -> None:
+    def __init__(
+        self, stored: StoredFile, format: FileFormat, columns: Columns, report: Report
+    ) -> None:
         self.name = stored.name
         self.decimal = format.decimal or "."
         self.names: tuple[str, ...] | None = None
@@ -76,7 +78,7 @@ class RecordedFile:
         self.unit = "line"
         if binary is not None:
             self.read, self.unit = "of_values", "row"
-            self._table = tables.Table(stored, binary)
+            self._table = tables.ColumnarFile(stored, binary)
             self.names, self.captured = tuple(self._table.names), self._table.captured
             self.format = binary + packing
             if self._table.masked:

@@ -23,11 +23,11 @@ from models.spec.use_case import UseCase
 from schemas.errors import ConfigError
 from streams.recordings.cells import Times
 from streams.recordings.documents import object_in
-from streams.recordings.files import NotARecording, Stored, is_stored, stored_in
+from streams.recordings.files import NotARecording, StoredFile, is_stored, stored_in
 from streams.recordings.foreign_records import ForeignRecords, SchemaReader, declared
-from streams.recordings.recorded_file import Columns, Format, RecordedFile
-from streams.recordings.report import Fault, Report, Source, Unusable
-from streams.recordings.row_mapping import Entry, RowMapping
+from streams.recordings.recorded_file import Columns, FileFormat, RecordedFile
+from streams.recordings.report import Fault, RecordedSource, Report, Unusable
+from streams.recordings.row_mapping import RecordedEntry, RowMapping
 from streams.recordings.topic_values import Dated, TopicReader, TopicValue
 
 Row = tuple[str, Mapping[str, Any]]
@@ -66,7 +66,7 @@ def recording_of(
     outcomes: Sequence[str],
     read_topic: TopicReader,
     limit: int | None = None,
-    format: Format | None = None,
+    format: FileFormat | None = None,
     *,
     sort_topics: bool = False,
     read_schemas: SchemaReader = lambda values: {},
@@ -86,7 +86,9 @@ def recording_of(
             )
         return Recording(use_case, "its own recording", use_case.recorded, limit=limit)
     report = Report()
-    opening = _Opening(use_case, format or Format(), read_topic, report, sort_topics=sort_topics)
+    opening = _Opening(
+        use_case, format or FileFormat(), read_topic, report, sort_topics=sort_topics
+    )
     streams: list[Stream] = []
     for named, role in ((sources, "event" if outcomes else None), (outcomes, "outcome")):
         foreign = [
@@ -117,7 +119,7 @@ class Refusal:
 
 
 def events_of(
-    use_case: UseCase, files: Sequence[str], format: Format
+    use_case: UseCase, files: Sequence[str], format: FileFormat
 ) -> tuple[list[Mapping[str, Any] | Refusal], Report]:
     """Return the events in files, in their order, without outcomes. Memory: all of them.
 
@@ -165,7 +167,7 @@ def _first(report: Report) -> str:
     return f" The first: {report.faults[0]}" if report.faults else ""
 
 
-Stream = Callable[[], Iterator[Entry]]
+Stream = Callable[[], Iterator[RecordedEntry]]
 
 
 class _Opening:
@@ -174,7 +176,7 @@ class _Opening:
     def __init__(
         self,
         use_case: UseCase,
-        format: Format,
+        format: FileFormat,
         read_topic: TopicReader,
         report: Report,
         *,
@@ -195,7 +197,7 @@ class _Opening:
         return streams + (_in_order(parts, self._report) if parts else [])
 
     def _topic(self, topic: str, role: str | None) -> Stream:
-        source = Source(topic, "topic")
+        source = RecordedSource(topic, "topic")
         self._report.sources.append(source)
         shape = RowMapping(self._use_case, role, self._times, ".", self._report)
         records = self._read_topic(topic)
@@ -234,7 +236,7 @@ class _Opening:
     def _left_alone(self, reason: str) -> None:
         self._report.note(f"Left alone: {reason}")
 
-    def _part(self, stored: Stored, role: str | None) -> _Entries:
+    def _part(self, stored: StoredFile, role: str | None) -> _Entries:
         part = RecordedFile(stored, self._format, self._columns, self._report)
         kinds = ("events", "outcomes", "history")
         if part.captured and not part.captured.endswith(kinds):
@@ -287,13 +289,13 @@ class _Entries:
 
     def __init__(self, part: RecordedFile, shape: RowMapping, report: Report) -> None:
         self._part, self._shape, self._report = part, shape, report
-        self._source = Source(part.name, part.format)
+        self._source = RecordedSource(part.name, part.format)
         report.sources.append(self._source)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[RecordedEntry]:
         return (item for item in self.items() if not isinstance(item, Refusal))
 
-    def items(self) -> Iterator[Entry | Refusal]:
+    def items(self) -> Iterator[RecordedEntry | Refusal]:
         """Return the entries, and what is refused in their midst."""
         part, report = self._part, self._report
         rows = ((f"{part.unit} {location}", row) for location, row in part.rows(report))
@@ -305,10 +307,10 @@ def _items(
     rows: Iterable[tuple[str, Any]],
     shape: RowMapping,
     read: str,
-    source: Source,
+    source: RecordedSource,
     report: Report,
     dated: Dated | None = None,
-) -> Iterator[Entry | Refusal]:
+) -> Iterator[RecordedEntry | Refusal]:
     """Yield entries in the order of rows; what cannot be used is refused in `report`, too."""
     for location, row in rows:
         if not report.closed:
@@ -336,7 +338,7 @@ def _items(
 
 def _in_order(parts: Sequence[_Entries], report: Report) -> list[Stream]:
     """Return the parts as streams in the order of time: held in memory, or read anew each time."""
-    held: list[Entry] | None = []
+    held: list[RecordedEntry] | None = []
     each_in_order = True
     latest, rows, behind = float("-inf"), 0, 0
     for part in parts:
@@ -366,7 +368,7 @@ def _in_order(parts: Sequence[_Entries], report: Report) -> list[Stream]:
     return [lambda: iter(held)]
 
 
-def _leading(entries: Iterable[Entry]) -> Iterator[tuple[Entry, bool]]:
+def _leading(entries: Iterable[RecordedEntry]) -> Iterator[tuple[RecordedEntry, bool]]:
     """Yield each entry, and whether it leads its row: an outcome right after its event does not."""
     event_id: str | None = None
     for entry in entries:
@@ -374,11 +376,11 @@ def _leading(entries: Iterable[Entry]) -> Iterator[tuple[Entry, bool]]:
         event_id = entry.event_id if entry.kind == "event" else None
 
 
-def _outcomes_in_time(read: Callable[[], Iterator[Entry]]) -> Stream:
+def _outcomes_in_time(read: Callable[[], Iterator[RecordedEntry]]) -> Stream:
     """Return a stream in which an outcome that follows its event waits until its own time."""
 
-    def stream() -> Iterator[Entry]:
-        waiting: list[tuple[tuple[float, int], int, Entry]] = []
+    def stream() -> Iterator[RecordedEntry]:
+        waiting: list[tuple[tuple[float, int], int, RecordedEntry]] = []
         for number, (entry, leads) in enumerate(_leading(read())):
             if not leads:
                 heapq.heappush(waiting, (entry.sort_key, number, entry))

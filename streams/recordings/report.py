@@ -39,7 +39,7 @@ class Unusable(Exception):
 
 
 @dataclass(slots=True)
-class Source:
+class RecordedSource:
     """One file or topic: what it was taken for, and its number of records."""
 
     name: str
@@ -53,7 +53,7 @@ class Report:
     only the event could be used.
     """
 
-    sources: list[Source] = field(default_factory=list)
+    sources: list[RecordedSource] = field(default_factory=list)
     events: int = 0
     outcomes: int = 0
     refused: int = 0

@@ -44,7 +44,7 @@ EXAMPLES = {
 REFUSED_NUMBER = "NaN and infinity are no numbers of JSON"
 
 
-class Entry(NamedTuple):
+class RecordedEntry(NamedTuple):
     """One event or outcome. `rank` puts outcomes first on equal times."""
 
     time: float
@@ -130,7 +130,7 @@ class Side:
         """Return True if the row has its time."""
         return any(_is_there(row.get(name)) for name in self.time_columns)
 
-    def entry(self, fields: dict[str, Any]) -> Entry:
+    def entry(self, fields: dict[str, Any]) -> RecordedEntry:
         """Return the record with its time if the model accepts it; else raise `Unusable`."""
         try:
             value = encoded(fields)
@@ -146,7 +146,7 @@ class Side:
             name = f"{type(error).__name__}: {error}"
             raise Unusable(f"a validator of {self.model.__name__} failed: {name}", "") from error
         time = getattr(body, self.time).timestamp()
-        return Entry(time, self._rank, self.kind, fields, body.event_id)
+        return RecordedEntry(time, self._rank, self.kind, fields, body.event_id)
 
     def _refusal(self, error: ValidationError) -> Unusable:
         first = error.errors(include_url=False, include_context=False)[0]
@@ -307,11 +307,11 @@ class RowMapping:
         self._report = report
         if role != "outcome":
             key = next(f.names for f in self.event.declared if f.name == use_case.key)
-            ours, theirs = set(self.event.by_column), set(self.outcome.by_column)
-            self.event.foreign = frozenset(theirs - ours)
-            self.outcome.foreign = frozenset(ours - theirs - key)
+            event_columns, outcome_columns = set(self.event.by_column), set(self.outcome.by_column)
+            self.event.foreign = frozenset(outcome_columns - event_columns)
+            self.outcome.foreign = frozenset(event_columns - outcome_columns - key)
 
-    def entries(self, row: Mapping[str, Any], read: str) -> Iterator[Entry | Unusable]:
+    def entries(self, row: Mapping[str, Any], read: str) -> Iterator[RecordedEntry | Unusable]:
         """Yield the event and the outcome in a row, `Unusable` for an outcome that cannot be used.
 
         Raises `Unusable` if nothing of the row can be. `read`: of_texts, of_values or of_json.
@@ -339,7 +339,7 @@ class RowMapping:
         elif any(_is_there(row.get(name)) for name in self.event.foreign):
             self._report.note("rows with fields of an outcome but no time of it are events only")
 
-    def _tried(self, row: Mapping[str, Any], read: str) -> Iterator[Entry]:
+    def _tried(self, row: Mapping[str, Any], read: str) -> Iterator[RecordedEntry]:
         """Yield what the author's validators find in a row: an event, an outcome or both."""
         refusals = []
         for side in (self.event, self.outcome):

@@ -13,7 +13,7 @@ import orjson
 
 from schemas.errors import ConfigError
 from streams.recordings.arrow_columns import KAFKA, OTHER, arrow
-from streams.recordings.files import Stored
+from streams.recordings.files import StoredFile
 
 BATCH = 4_096
 PARQUET, ARROW_FILE, ARROW_STREAM, FEATHER_1 = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"FEA1"
@@ -32,10 +32,10 @@ def format_of(head: bytes) -> str | None:
     return None
 
 
-class Table:
+class ColumnarFile:
     """One file of columns. `captured` is the topic that it was captured from, if it was."""
 
-    def __init__(self, stored: Stored, format: str) -> None:
+    def __init__(self, stored: StoredFile, format: str) -> None:
         self._stored = stored
         self.format = format
         with self._reader() as (schema, _):

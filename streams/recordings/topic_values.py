@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from models.inputs.decoder import ahead
 from streams.recordings.report import Unusable
-from streams.recordings.row_mapping import Entry
+from streams.recordings.row_mapping import RecordedEntry
 
 
 class TopicValue(NamedTuple):
@@ -29,7 +29,7 @@ class Dated:
         self._timestamps_ms = {value.location: value.timestamp_ms for value in records}
         self._max_jump_s = max_jump_s
 
-    def check(self, location: str, entries: Iterable[Entry | Unusable]) -> None:
+    def check(self, location: str, entries: Iterable[RecordedEntry | Unusable]) -> None:
         """Raise `Unusable` if the record's time is too far beyond its Kafka timestamp."""
         stamped_ms = self._timestamps_ms[location]
         for entry in entries:

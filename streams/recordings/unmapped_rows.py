@@ -8,8 +8,8 @@ from typing import Any
 from streams.recordings.cells import Times, guessed, jsonable
 from streams.recordings.documents import object_in
 from streams.recordings.files import is_stored, stored_in
-from streams.recordings.recorded_file import Columns, Format, RecordedFile
-from streams.recordings.report import Fault, Report, Source, Unusable
+from streams.recordings.recorded_file import Columns, FileFormat, RecordedFile
+from streams.recordings.report import Fault, RecordedSource, Report, Unusable
 from streams.recordings.topic_values import TopicReader
 
 Fields = Mapping[str, Any]
@@ -18,7 +18,7 @@ Fields = Mapping[str, Any]
 def rows_of(
     sources: Sequence[str],
     read_topic: TopicReader,
-    format: Format,
+    format: FileFormat,
     names: tuple[str, ...],
     report: Report,
 ) -> Iterator[Fields]:
@@ -36,7 +36,7 @@ def rows_of(
 
 
 def _topic(topic: str, read_topic: TopicReader, report: Report) -> Iterator[Fields]:
-    detected = Source(topic, "topic")
+    detected = RecordedSource(topic, "topic")
     report.sources.append(detected)
     for location, value, _ in read_topic(topic):
         detected.records += 1
@@ -48,7 +48,7 @@ def _topic(topic: str, read_topic: TopicReader, report: Report) -> Iterator[Fiel
 
 
 def _parts(
-    source: str, format: Format, names: tuple[str, ...], report: Report
+    source: str, format: FileFormat, names: tuple[str, ...], report: Report
 ) -> list[RecordedFile]:
     def left_alone(reason: str) -> None:
         report.note(f"Left alone: {reason}")
@@ -75,7 +75,7 @@ def _columns_of(part: RecordedFile) -> set[str]:
 
 
 def _timed(
-    rows: Iterator[Fields], format: Format, names: tuple[str, ...], report: Report
+    rows: Iterator[Fields], format: FileFormat, names: tuple[str, ...], report: Report
 ) -> Iterator[Fields]:
     """Yield the rows, with the times in them as --zone and --time-format have them read."""
     times, utc = Times(format.zone, format.time_format), Times("UTC", format.time_format)
@@ -94,7 +94,7 @@ def _timed(
 
 
 def _rows(part: RecordedFile, report: Report) -> Iterator[Fields]:
-    detected = Source(part.name, part.format)
+    detected = RecordedSource(part.name, part.format)
     report.sources.append(detected)
     times = Times(None, None)
     for location, row in part.rows(report):

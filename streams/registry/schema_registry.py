@@ -135,7 +135,7 @@ class SchemaRegistry:
             async with self._session.request(
                 verb, self._url + path, data=data, headers=headers, ssl=self._tls
             ) as answer:
-                content = await answer.content.read(SCHEMA_BYTES_MAX)
+                content = await _content(answer)
                 if answer.status == NOT_FOUND:
                     return None
                 if answer.status in (CONFLICT, UNPROCESSABLE):
@@ -151,3 +151,13 @@ class SchemaRegistry:
                 f"the Schema Registry at {self._url} does not answer ({type(error).__name__}). "
                 "See SCHEMA_REGISTRY_URL."
             ) from error
+
+
+async def _content(answer: aiohttp.ClientResponse) -> bytes:
+    """Return the answer's body, which comes in pieces; raise `ValueError` if it is too large."""
+    content = bytearray()
+    async for piece in answer.content.iter_any():
+        content += piece
+        if len(content) > SCHEMA_BYTES_MAX:
+            raise ValueError(f"more than {SCHEMA_BYTES_MAX} bytes")
+    return bytes(content)

@@ -13,15 +13,15 @@ from streams.config.naming import group_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.replay.derivation import StartingStates
-from streams.snapshots.archive import Archive, Kept, archive_of
+from streams.snapshots.archive import Archive, ArchivedSnapshot, archive_of
 from streams.snapshots.origin import origin_of
-from streams.snapshots.signed_format import Unusable
+from streams.snapshots.signed_format import UnusableSnapshot
 from streams.topics.topic_admin import names_of
 from streams.unpickling.safe_unpickler import Allowed
 
 
 def starts_of(loaded: LoadedUseCase, settings: Settings) -> StartingStates | None:
-    """Those of a use case's archive; None if no archive is set."""
+    """Return those of a use case's archive; None if no archive is set."""
     if settings.riverrun_archive is None:
         return None
     url, group = settings.riverrun_archive.get_secret_value(), group_of(loaded, settings)
@@ -46,20 +46,20 @@ class Archived:
         return await asyncio.to_thread(self._oldest, fresh, seq)
 
     def _oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        for kept in sorted(self._archive.of(fresh.partition)):
-            if kept.seq >= seq and kept.definition == fresh.definition:
+        for snapshot in sorted(self._archive.of(fresh.partition)):
+            if snapshot.seq >= seq and snapshot.definition == fresh.definition:
                 try:
-                    return self._restored(kept, fresh)
-                except Unusable:
+                    return self._restored(snapshot, fresh)
+                except UnusableSnapshot:
                     continue
         return fresh
 
-    def _restored(self, kept: Kept, fresh: PartitionTask) -> PartitionTask:
+    def _restored(self, snapshot: ArchivedSnapshot, fresh: PartitionTask) -> PartitionTask:
         use_case = fresh.use_case
         task = fresh.anew()
         allowed = Allowed(use_case.models.values(), use_case.event.__module__)
         try:
-            self._archive.restore(kept, task, allowed)
+            self._archive.restore(snapshot, task, allowed)
         except OSError as error:
             raise RiverrunError(f"the archive cannot be read: {error}") from error
         task.ledger.changed = None

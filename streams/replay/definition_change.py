@@ -133,7 +133,7 @@ class Eras:
         return await past.roll(task, on_progress)
 
     def past(self, log: Log, partition: int) -> LogsPast:
-        """Of one partition."""
+        """Return the past of one partition."""
         return LogsPast(self, log, partition)
 
 
@@ -228,7 +228,7 @@ class LogsPast:
         return task
 
     def loaded(self, definition: str) -> LoadedUseCase:
-        """Any definition that ever ran; the module that is in place stays in place."""
+        """Load any definition that ever ran; the module that is in place stays in place."""
         current = self._eras.loaded
         if definition == current.definition:
             return current
@@ -242,7 +242,7 @@ class LogsPast:
 
 
 def explained(loaded: LoadedUseCase, last: Entry, definitions: DefinitionHistory) -> str:
-    """Why a file is not run on a state of another definition, what changed, and the ways on."""
+    """Say why a file is not run on a state of another definition, what changed, and the ways on."""
     name = loaded.use_case.name
     command = f"riverrun redefine {shlex.quote(loaded.argument)} --why '…' --how"
     return (

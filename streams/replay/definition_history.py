@@ -62,8 +62,10 @@ class DefinitionHistory:
     async def read(
         cls, topic: str, settings: Settings, *, trusted: Collection[str] = ()
     ) -> DefinitionHistory:
-        """All that the topic holds; of one hash the newest record counts, those that may be run
-        before all others. `trusted`: sources that may be run without a signature.
+        """Read all that the topic holds.
+
+        Of one hash the newest record counts, those that may be run before all others.
+        `trusted`: sources that may be run without a signature.
         """
         definitions: dict[str, Definition] = {}
         unread, sure, several = set(), set(), set()

@@ -22,7 +22,7 @@ class DefinitionSpan:
         return await self._log.last()
 
     async def entries(self, seq: int) -> AsyncIterator[Entry]:
-        """Entries from that number on, while they are of its definition."""
+        """Yield entries from that number on, while they are of its definition."""
         first = True
         async for entry in self._log.entries(seq):
             if first and entry.seq > seq:

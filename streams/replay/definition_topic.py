@@ -70,12 +70,12 @@ DATED_BY_BROKER = 1
 
 
 def signature(value: bytes, key: bytes) -> bytes:
-    """Of one record's value."""
+    """Return the signature of one record's value."""
     return hmac.new(key, b"riverrun definition\0" + value, hashlib.sha256).hexdigest().encode()
 
 
 def is_signed(value: bytes, headers: Iterable[tuple[str, bytes]], key: bytes) -> bool:
-    """Whether a record carries the right signature."""
+    """Return True if a record carries the right signature."""
     right = signature(value, key)
     return any(
         name == SIGNATURE and hmac.compare_digest(header_value or b"", right)

@@ -129,10 +129,10 @@ class Derivation:
             at = None  # it cannot go back
         if self._starts is not None and self._jumps:
             newest = (await self.entry(max(until - 1, 0))).definition
-            kept = await self._starts.near(self.fresh(newest), until - 1)
-            if kept.seq > (0 if at is None else at.seq):
+            start = await self._starts.near(self.fresh(newest), until - 1)
+            if start.seq > (0 if at is None else at.seq):
                 self.through = ()
-                return kept
+                return start
         if at is None:
             self.through = ()
         return at or await self._first()
@@ -158,7 +158,7 @@ class Derivation:
         return task
 
     async def entry(self, seq: int) -> Entry:
-        """One journal entry."""
+        """Return one journal entry."""
         async for entry in self._log.entries(seq):
             return entry
         raise Unprovable(f"the journal has no entry {seq}.")

@@ -37,7 +37,7 @@ class Skew:
 def stored_sample(
     settings: Settings, use_case: str, count: int, seed: int
 ) -> tuple[int, list[Served]]:
-    """How many entities are stored, and so many of them, drawn evenly."""
+    """Return how many entities are stored, and a sample of them, drawn evenly."""
     assert settings.redis_url is not None
     client: Any = redis.Redis.from_url(settings.redis_address(), socket_timeout=5)
     prefix = place_key(use_case, settings.riverrun_topic_prefix)

@@ -24,7 +24,7 @@ from streams.kafka.input_partitions import located
 from streams.kafka.topic_reader import TopicReader
 from streams.replay.journal_fold import Entry
 from streams.topics.topic_admin import names_of
-from streams.topics.topic_identity import Identity
+from streams.topics.topic_identity import TopicIdentity
 
 MADE_BY_WORKERS = ("predictions", "examples", "dead-letter")
 """Kinds whose records come with a journal entry."""
@@ -203,8 +203,8 @@ class _Inputs:
 def changes(
     name: str,
     topics: Mapping[str, str],
-    first: Mapping[str, Identity],
-    now: Mapping[str, Identity],
+    first: Mapping[str, TopicIdentity],
+    now: Mapping[str, TopicIdentity],
     partitions: int,
 ) -> tuple[list[str], list[str]]:
     """Return (what ends a worker, what it warns of), since it first looked at its topics.

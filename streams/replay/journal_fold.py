@@ -104,10 +104,10 @@ class Log(Protocol):
         """Return the newest journal entry; None if there never was one."""
 
     def entries(self, seq: int) -> AsyncIterator[Entry]:
-        """Journal entries from that number on, to the end that the journal has now."""
+        """Yield journal entries from that number on, to the end that the journal has now."""
 
     async def run(self, input: int, first: int, count: int) -> Sequence[Any]:
-        """`count` visible records of an input from offset `first` on."""
+        """Yield `count` visible records of an input from offset `first` on."""
 
 
 class Diverged(Incompatible):

@@ -13,10 +13,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from models.task.learner_task import LEARNER
 from models.training.learner_inputs import learner_inputs
 from schemas.errors import Incompatible, Unavailable
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, LEARNER
 from streams.config.settings import Settings
 from streams.kafka.header_names import tolerate
 from streams.kafka.input_partitions import Input, located
@@ -76,11 +75,11 @@ class KafkaLog:
         await self._consumer.stop()
 
     async def beginnings(self) -> list[int]:
-        """First offset of each input that is still kept; -1 for an input without a topic."""
+        """Return the first kept offset of each input; -1 for an input without a topic."""
         return await self._offsets(self._consumer.beginning_offsets)
 
     async def ends(self) -> list[int]:
-        """Last stable offset of each input; -1 for an input without a topic."""
+        """Return the last stable offset of each input; -1 for an input without a topic."""
         return await self._offsets(self._consumer.end_offsets)
 
     async def last(self) -> Entry | None:
@@ -103,7 +102,7 @@ class KafkaLog:
         return None
 
     async def entries(self, seq: int) -> AsyncIterator[Entry]:
-        """Journal entries from that number on, to the end that the journal has now."""
+        """Yield journal entries from that number on, to the end that the journal has now."""
         async for entry in self._entries(lambda entry: entry.seq >= seq):
             yield entry
 
@@ -120,7 +119,7 @@ class KafkaLog:
         return None
 
     async def run(self, input: int, first: int, count: int) -> list[Any]:
-        """`count` visible records of an input from offset `first` on."""
+        """Yield `count` visible records of an input from offset `first` on."""
         tp = self.inputs[input]
         if tp is None:
             raise Incompatible(f"the journal names input {input}, which has no topic now")

@@ -19,17 +19,18 @@ import orjson
 
 from models.replay.structural_equality import alike
 from models.serving.model_slot import ModelSlot
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.training import linear_state
 from models.training.versions import ENCODING, LINEAR, STATE
 from schemas.headers import Headers
+from schemas.topics import LEARNER
 from streams.config.settings import Settings
 from streams.kafka.topic_reader import TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation
 from streams.replay.journal_fold import Diverged
 from streams.snapshots.model_transfer import pickled
-from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 
 
 @dataclass(slots=True)
@@ -102,9 +103,9 @@ class _Comparison:
         state = pickled(slot.model) if numbers is None else numbers
         return ((STATE, state),)
 
-    def outputs(self, made: Any) -> None:
+    def outputs(self, records: Any) -> None:
         """Hold what the fold gave against the topic."""
-        for output in made:
+        for output in records:
             if output.kind == "models" and self._verified.different is None:
                 self._compare(output)
 
@@ -135,7 +136,7 @@ class _Comparison:
             if data == derived:
                 return True  # most are; reading both takes a hundred times as long
             model = unpickle([data], self._allowed)
-        except (KeyError, zlib.error, Refused):
+        except (KeyError, zlib.error, RefusedPickle):
             return False
         return alike(model, pickle.loads(derived))
 

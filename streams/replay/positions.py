@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from models.task.learner_task import LEARNER
 from models.task.partition_task import PartitionTask
 from schemas.errors import ConfigError, RiverrunError
+from schemas.topics import LEARNER
 from streams.config.naming import title_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
@@ -187,7 +187,7 @@ class Checkpoints:
                     return
                 derivation.task = snapshot
             goal = await derivation.entry_of(step)
-            await derivation.to(goal.seq + 1, lambda made: None)
+            await derivation.to(goal.seq + 1, lambda outputs: None)
             if not seen:
                 assert derivation.task is not None
                 assert derivation.task.step == step
@@ -221,5 +221,5 @@ class Nearest:
         return task if task.seq > 0 else None
 
     async def oldest(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """As the archive has it."""
+        """Return what the archive has."""
         return fresh if self._archive is None else await self._archive.oldest(fresh, seq)

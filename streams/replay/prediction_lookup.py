@@ -18,7 +18,7 @@ STRETCH = 4_000
 """Offsets of a partition that are looked through first."""
 
 
-class Published:
+class PublishedPrediction:
     """Predictions of one partition in their order: those given, else all on the topic."""
 
     def __init__(
@@ -92,7 +92,7 @@ async def find(
 async def drawn(
     reader: TopicReader, count: int, draw: random.Random
 ) -> dict[TopicPartition, list[Any]]:
-    """So many records, each about as likely, by partition and in their order.
+    """Return so many records, each about as likely, by partition and in their order.
 
     Offsets are drawn, and one that ends a transaction stands for the record after it: twice as many
     are drawn, so that enough different records come of them.

@@ -17,23 +17,22 @@ from typing import Any
 import orjson
 from aiokafka import TopicPartition
 
-from models.task.learner_task import LEARNER
 from schemas.errors import RiverrunError
 from schemas.headers import has_schema
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, LEARNER
 from streams.config.settings import Settings
 from streams.kafka.topic_reader import Bounds, TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
 from streams.replay.journal_fold import Diverged
 from streams.replay.learner_derivation import verify_versions
-from streams.replay.prediction_lookup import Published, drawn, find
+from streams.replay.prediction_lookup import PublishedPrediction, drawn, find
 
 _END = object()
 
 
 @dataclass(slots=True)
-class Difference:
+class PredictionDifference:
     """The first that was found: where, in what, and both values (None: there is none)."""
 
     partition: int
@@ -59,7 +58,7 @@ class Verified:
     checked: int = 0
     different: int = 0
     unproven: int = 0
-    first: Difference | None = None
+    first: PredictionDifference | None = None
     reasons: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     entries: int = 0
@@ -69,11 +68,11 @@ class Verified:
 
     @property
     def proved(self) -> bool:
-        """Everything that was asked for was derived again, and was the same."""
+        """True if everything that was asked for was derived again, and was the same."""
         return not self.different and not self.unproven and not self.reasons
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         return asdict(self) | {"proved": self.proved}
 
 
@@ -92,22 +91,24 @@ class Verifier:
     trusted: Collection[str] = ()  # sources that may be run unsigned
 
     async def every(self) -> Verified:
-        """All predictions."""
+        """Verify all predictions."""
         async with TopicReader([self.names["predictions"]], self.settings) as reader:
             run = await _Run.of(self, reader)
             for topic_partition in reader.topic_partitions:
-                await run.partition(Published(reader, topic_partition), None)
+                await run.partition(PublishedPrediction(reader, topic_partition), None)
             await run.versions()
             return run.done()
 
     async def sample(self, count: int, seed: int) -> Verified:
-        """So many of them, drawn evenly."""
+        """Verify so many of them, drawn evenly."""
         async with TopicReader([self.names["predictions"]], self.settings) as reader:
             run = await _Run.of(self, reader)
             picked = await drawn(reader, count, random.Random(seed))
             for topic_partition, records in picked.items():
                 readable = [r for r in records if reader.row("predictions", r) is not None]
-                await run.partition(Published(reader, topic_partition, readable), readable)
+                await run.partition(
+                    PublishedPrediction(reader, topic_partition, readable), readable
+                )
             await run.versions()
             return run.done()
 
@@ -122,7 +123,7 @@ class Verifier:
                     "`riverrun explain` looks in the other topics, too."
                 )
             topic_partition = TopicPartition(record.topic, record.partition)
-            await run.partition(Published(reader, topic_partition, [record]), [record])
+            await run.partition(PublishedPrediction(reader, topic_partition, [record]), [record])
             await run.versions()
             return run.done()
 
@@ -172,9 +173,11 @@ class _Run:
         self.result.reasons += versions.reasons
         if versions.different is not None:
             self.result.different += 1
-            self._name(Difference(LEARNER, 0, 0, None, "a version", versions.different, None))
+            self._name(
+                PredictionDifference(LEARNER, 0, 0, None, "a version", versions.different, None)
+            )
 
-    async def partition(self, published: Published, wanted: Sequence[Any] | None) -> None:
+    async def partition(self, published: PublishedPrediction, wanted: Sequence[Any] | None) -> None:
         """Compare one partition; `wanted` are the predictions to look at, None all of them."""
         verifier = self._verifier
         derivation = Derivation(
@@ -203,7 +206,7 @@ class _Run:
     async def _fold(
         self,
         derivation: Derivation,
-        published: Published,
+        published: PublishedPrediction,
         goals: list[int],
         wanted: Collection[int] | None,
         end: int,
@@ -211,8 +214,8 @@ class _Run:
         derived: asyncio.Queue[Any] = asyncio.Queue()
         aim = self._done + max(goals, default=0)
 
-        def outputs(made: Sequence[Any]) -> None:
-            for output in made:
+        def outputs(fold_outputs: Sequence[Any]) -> None:
+            for output in fold_outputs:
                 if output.kind != "predictions":
                     continue
                 if wanted is None or _decoded(output.value)["step"] in wanted:
@@ -249,7 +252,9 @@ class _Run:
         self._stopped = True
         self.result.different += 1
         self._name(
-            Difference(task.partition, task.seq, task.step, None, "journal", str(error), None)
+            PredictionDifference(
+                task.partition, task.seq, task.step, None, "journal", str(error), None
+            )
         )
 
     def _unproven(self, derivation: Derivation, reason: str) -> None:
@@ -278,7 +283,7 @@ class _Run:
         self,
         derivation: Derivation,
         derived: asyncio.Queue[Any],
-        published: Published,
+        published: PublishedPrediction,
         end: int,
     ) -> None:
         """Compare until the derived ones end; of the published, those before entry `end`."""
@@ -353,9 +358,11 @@ class _Run:
                 self.result.reasons.append(reason)
             return
         self.result.different += 1
-        self._name(Difference(p, known["seq"], known["step"], known["event_id"], name, was, now))
+        self._name(
+            PredictionDifference(p, known["seq"], known["step"], known["event_id"], name, was, now)
+        )
 
-    def _name(self, difference: Difference) -> None:
+    def _name(self, difference: PredictionDifference) -> None:
         self.result.first = self.result.first or difference
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from models.worth.breakdown import Answerer, Point
+from models.worth.breakdown import Answerer, GainPoint
 from models.worth.worth import Worth
 from streams.reports import plain_language, rendered, svg_charts
 
@@ -87,13 +87,13 @@ def _by_total(row: Answerer) -> float:
     return -row.gain.total
 
 
-def _grouped(points: Sequence[Point]) -> list[Sequence[Point]]:
+def _grouped(points: Sequence[GainPoint]) -> list[Sequence[GainPoint]]:
     """Return the blocks in at most `BLOCKS_MAX` groups, so that lines stay readable."""
     size = max(1, -(-len(points) // BLOCKS_MAX))
     return [points[i : i + size] for i in range(0, len(points), size)]
 
 
-def _mean(points: Sequence[Point], name: str) -> float | None:
+def _mean(points: Sequence[GainPoint], name: str) -> float | None:
     weighted = [(point.kpi[name], point.labelled) for point in points if name in point.kpi]
     count = sum(n for _, n in weighted)
     return sum(value * n for value, n in weighted) / count if count else None

@@ -31,7 +31,7 @@ from streams.snapshots.signed_format import (
     Header,
     Origin,
     Reader,
-    Unusable,
+    UnusableSnapshot,
     checked,
     opened,
     signed_in,
@@ -51,7 +51,7 @@ _PARTIAL = ".partial"
 _NAME = re.compile(r"(\d{20})-(\d+)-([0-9a-zA-Z_]+)\.snapshot$")
 
 
-class Kept(NamedTuple):
+class ArchivedSnapshot(NamedTuple):
     """One archived snapshot, as its signed header says."""
 
     seq: int
@@ -61,7 +61,7 @@ class Kept(NamedTuple):
     path: str
 
 
-Found = list[Kept]
+ArchivedSnapshots = list[ArchivedSnapshot]
 
 
 class Archive:
@@ -95,7 +95,7 @@ class Archive:
     # When.
 
     def due(self, partition: int) -> bool:
-        """Whether the next snapshot is to be archived."""
+        """Return True if the next snapshot is to be archived."""
         return time.time() >= self._written_s.get(partition, 0.0) + self._interval_s
 
     def done(self, partition: int) -> float:
@@ -117,8 +117,8 @@ class Archive:
 
     # What there is.
 
-    def list(self) -> Found:
-        """All of the group, by partition, the newest entry first."""
+    def list(self) -> ArchivedSnapshots:
+        """Return all of the group, by partition, the newest entry first."""
         if not self._files.exists(self._root):
             return []
         numbers = sorted(
@@ -126,10 +126,10 @@ class Archive:
             for path in self._files.ls(self._root, detail=False)
             if (name := path.rstrip("/").rpartition("/")[2]).isdigit()
         )
-        return [kept for number in numbers for kept in self.of(number)]
+        return [snapshot for number in numbers for snapshot in self.of(number)]
 
-    def of(self, partition: int, problems: MutableSequence[str] | None = None) -> Found:
-        """Those of a partition, the newest entry first; `problems` gets what was passed over."""
+    def of(self, partition: int, problems: MutableSequence[str] | None = None) -> ArchivedSnapshots:
+        """Return those of a partition, newest entry first; `problems` gets what was passed over."""
         folder = f"{self._root}/{partition}"
         self._files.invalidate_cache(folder)
         if not self._files.exists(folder):
@@ -141,9 +141,9 @@ class Archive:
         }
         snapshots, left = [], []
         for path, header in self._headers(files).items():
-            kept = None if isinstance(header, str) else _kept(header, path)
-            if kept is not None and kept.partition == partition:
-                snapshots.append(kept)
+            snapshot = None if isinstance(header, str) else _snapshot_of(header, path)
+            if snapshot is not None and snapshot.partition == partition:
+                snapshots.append(snapshot)
             else:
                 why = header if isinstance(header, str) else "its name is not what its header says"
                 left.append(f"{path} ({why})")
@@ -152,12 +152,12 @@ class Archive:
             problems.append(f"{files_are} passed over in the archive, the first {left[0]}")
         snapshots.sort(reverse=True)
         if snapshots:
-            newest = max(kept.written_s for kept in snapshots)
+            newest = max(snapshot.written_s for snapshot in snapshots)
             self._written_s[partition] = max(self._written_s.get(partition, 0.0), newest)
         return snapshots
 
     def _headers(self, files: Mapping[str, int]) -> dict[str, Header | str]:
-        """Each file's signed header, or why it has none; read once, from its end."""
+        """Return each file's signed header, or why it has none; read once, from its end."""
         due = {path: END_BYTES for path, size in files.items() if (path, size) not in self._known}
         while due:
             starts = [max(0, files[path] - length) for path, length in due.items()]
@@ -182,19 +182,19 @@ class Archive:
             header = signed if isinstance(signed, int) else opened(signed, self._key)
             if isinstance(header, Header) and header.origin != self._origin():
                 return "it is of another environment: group, Kafka cluster or journal differ"
-        except Unusable as error:
+        except UnusableSnapshot as error:
             return str(error)
         return header
 
     def newest(
         self, partition: int, not_after_seq: int | None = None, definition: str | None = None
-    ) -> Kept | None:
+    ) -> ArchivedSnapshot | None:
         """Return the newest one, of at most so many closed entries; None if there is none."""
-        for kept in self.of(partition):
-            if not_after_seq is not None and kept.seq > not_after_seq:
+        for snapshot in self.of(partition):
+            if not_after_seq is not None and snapshot.seq > not_after_seq:
                 continue
-            if definition is None or kept.definition == definition:
-                return kept
+            if definition is None or snapshot.definition == definition:
+                return snapshot
         return None
 
     # In and out.
@@ -215,8 +215,8 @@ class Archive:
             self._files.mv(f"{folder}/{name}{_PARTIAL}", f"{folder}/{name}")
         finally:
             self._drop_partial(folder)
-        for kept in outlived(self.of(header.partition), time.time()):
-            self._files.rm_file(kept.path)
+        for snapshot in outlived(self.of(header.partition), time.time()):
+            self._files.rm_file(snapshot.path)
         return f"{folder}/{name}"
 
     def _drop_partial(self, folder: str) -> None:
@@ -226,17 +226,17 @@ class Archive:
                 if path.endswith(_PARTIAL):
                     self._files.rm_file(path)
 
-    def header(self, kept: Kept) -> Header:
-        """Return the header of a kept snapshot; raise `Unusable`."""
+    def header(self, snapshot: ArchivedSnapshot) -> Header:
+        """Return the header of a kept snapshot; raise `UnusableSnapshot`."""
         with tempfile.NamedTemporaryFile() as file:
-            self._files.get_file(kept.path, file.name)
+            self._files.get_file(snapshot.path, file.name)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return opened(Reader(bytes(data)).signed, self._key)
 
-    def restore(self, kept: Kept, task: PartitionTask, allowed: Allowed) -> None:
-        """Put one into a fresh task; raises `Unusable`, and the task is then of no use."""
+    def restore(self, snapshot: ArchivedSnapshot, task: PartitionTask, allowed: Allowed) -> None:
+        """Put one into a fresh task; raises `UnusableSnapshot`, and the task is then of no use."""
         with tempfile.NamedTemporaryFile() as file:
-            self._files.get_file(kept.path, file.name)
+            self._files.get_file(snapshot.path, file.name)
             data = file.read()
         reader = Reader(data)
         header = opened(reader.signed, self._key)
@@ -246,19 +246,19 @@ class Archive:
         )
 
     async def near(self, fresh: PartitionTask, seq: int) -> PartitionTask:
-        """deriving.Starts: the newest usable one of at most `seq` entries; else `fresh` itself."""
+        """Return the newest usable one of at most `seq` entries; else `fresh` itself."""
         return await awaited(lambda: self._near(fresh, seq))
 
     def _near(self, fresh: PartitionTask, seq: int) -> PartitionTask:
         use_case = fresh.use_case
         allowed = Allowed(use_case.models.values(), use_case.event.__module__)
-        for kept in self.of(fresh.partition):
-            if kept.seq > seq or kept.definition != fresh.definition:
+        for snapshot in self.of(fresh.partition):
+            if snapshot.seq > seq or snapshot.definition != fresh.definition:
                 continue
             task = fresh.anew()
             try:
-                self.restore(kept, task, allowed)
-            except Unusable:
+                self.restore(snapshot, task, allowed)
+            except UnusableSnapshot:
                 continue
             task.ledger.changed = None
             return task
@@ -269,29 +269,29 @@ def _name(header: Header) -> str:
     return f"{header.seq:020d}-{int(header.written_s)}-{header.definition}.snapshot"
 
 
-def _kept(header: Header, path: str) -> Kept | None:
+def _snapshot_of(header: Header, path: str) -> ArchivedSnapshot | None:
     """Return what a file is, if its name says the same as its header."""
     if path.rpartition("/")[2] != _name(header):
         return None
     written_s = float(int(header.written_s))
-    return Kept(header.seq, written_s, header.definition, header.partition, path)
+    return ArchivedSnapshot(header.seq, written_s, header.definition, header.partition, path)
 
 
-def outlived(kept: Iterable[Kept], now_s: float) -> list[Kept]:
-    """Those of one partition that are not kept any longer."""
-    newest_first = sorted(kept, reverse=True)
+def outlived(snapshots: Iterable[ArchivedSnapshot], now_s: float) -> list[ArchivedSnapshot]:
+    """Return those of one partition that are not kept any longer."""
+    newest_first = sorted(snapshots, reverse=True)
     begun = {snapshot.definition: snapshot.path for snapshot in newest_first}  # the oldest of each
     days: set[int] = set()
-    gone = []
+    outlived_snapshots = []
     for index, snapshot in enumerate(newest_first):
         age_s, day = now_s - snapshot.written_s, int(snapshot.written_s // 86_400)
         if begun[snapshot.definition] == snapshot.path and len(begun) > 1:
             continue
         if index >= LEAST and age_s > ALL_S and (age_s > DAILY_S or day in days):
-            gone.append(snapshot)
+            outlived_snapshots.append(snapshot)
         else:
             days.add(day)
-    return gone
+    return outlived_snapshots
 
 
 def archive_of(

@@ -22,14 +22,14 @@ from streams.snapshots.signed_format import (
     Blob,
     Header,
     Origin,
-    Part,
     Reader,
-    Unusable,
+    SnapshotPart,
+    UnusableSnapshot,
     Writer,
     opened,
     sign,
 )
-from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 
 IDS_AT_ONCE = 20_000
 """Ids of one part: a few megabytes."""
@@ -58,7 +58,7 @@ def write(
 ) -> None:
     """Write what changed since `base`, or everything; the task's slots are marked as kept."""
     writer = Writer(file)
-    parts: dict[str, Part] = {}
+    parts: dict[str, SnapshotPart] = {}
     for name, part in parts_of(task).items():
         known = base.header.parts.get(name) if base is not None else None
         if isinstance(part, ModelSlot):
@@ -104,12 +104,12 @@ def expected_bytes(task: PartitionTask, base: Base) -> int:
 
 
 def _outgrown(task: PartitionTask, base: Base) -> bool:
-    kept = base.header.ids
-    written = sum(count for _, count in kept) + len(base.changed)
-    return len(kept) >= DELTAS_MAX or written > 2 * len(task.ledger.entries) + IDS_AT_ONCE
+    deltas = base.header.ids
+    written = sum(count for _, count in deltas) + len(base.changed)
+    return len(deltas) >= DELTAS_MAX or written > 2 * len(task.ledger.entries) + IDS_AT_ONCE
 
 
-def _dump(writer: Writer, name: str, part: Any) -> Part:
+def _dump(writer: Writer, name: str, part: Any) -> SnapshotPart:
     writer.begin(name)
     try:
         pickle.Pickler(writer, PROTOCOL).dump(part)
@@ -128,7 +128,7 @@ def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
 
 def prove(file: BinaryIO, key: bytes, allowed: Allowed) -> None:
     """Load what was just written, so that it is known at once and not at the next recovery if it
-    cannot be. Raises `Refused`.
+    cannot be. Raises `RefusedPickle`.
     """
     file.flush()
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -139,10 +139,10 @@ def prove(file: BinaryIO, key: bytes, allowed: Allowed) -> None:
 
 
 def check_fits(header: Header, task: PartitionTask, origin: Origin) -> None:
-    """Raise `Unusable` if it is another's: environment, use case, partition, definition, Python or
-    River.
+    """Raise `UnusableSnapshot` if it is another's: environment, use case, partition, definition,
+    Python or River.
     """
-    mine = versions()
+    own_versions = versions()
     pairs = {
         "group": (header.origin.group, origin.group),
         "Kafka cluster": (header.origin.cluster, origin.cluster),
@@ -151,12 +151,12 @@ def check_fits(header: Header, task: PartitionTask, origin: Origin) -> None:
         "partition": (header.partition, task.partition),
         "number of partitions": (header.partitions, task.partitions),
         "definition": (header.definition, task.definition),
-        "River": (header.river, mine["river"]),
-        "Python": (_minor(header.python), _minor(mine["python"])),
+        "River": (header.river, own_versions["river"]),
+        "Python": (_minor(header.python), _minor(own_versions["python"])),
     }
     wrong = [f"{name} is {was}, not {now}" for name, (was, now) in pairs.items() if was != now]
     if wrong:
-        raise Unusable(f"its {', its '.join(wrong)}")
+        raise UnusableSnapshot(f"its {', its '.join(wrong)}")
 
 
 def _minor(version: str) -> str:
@@ -166,8 +166,9 @@ def _minor(version: str) -> str:
 def restore(
     header: Header, blob: Callable[[str], Blob], task: PartitionTask, allowed: Allowed
 ) -> None:
-    """Put it into a fresh task. `blob` gives a part by its name, checked. Raises `Unusable`; the
-    task is then of no use.
+    """Put it into a fresh task. `blob` gives a part by its name, checked.
+
+    Raises `UnusableSnapshot`; the task is then of no use.
     """
     try:
         ids: dict[str, Any] = {}
@@ -176,14 +177,14 @@ def restore(
         of_ids = {name for name, _ in header.ids}
         parts = {name: unpickle(blob(name), allowed) for name in header.parts if name not in of_ids}
         take_parts(task, parts, ids)
-    except Refused as error:
-        raise Unusable(str(error)) from error
+    except RefusedPickle as error:
+        raise UnusableSnapshot(str(error)) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise Unusable(
+        raise UnusableSnapshot(
             f"its parts do not fit this riverrun: {type(error).__name__}: {error}"
         ) from error
     if (task.seq, task.step, task.sealed) != (header.seq, header.step, header.entry):
-        raise Unusable(f"it says entry {header.seq} and holds {task.seq}")
+        raise UnusableSnapshot(f"it says entry {header.seq} and holds {task.seq}")
     for slot in task.roster.slots():
         slot.changed = False
 

@@ -85,7 +85,7 @@ class Written:
     error: Exception | None
 
     def wait(self) -> float:
-        """Nothing is waited for; raises `Unavailable` if it failed, as a child's does."""
+        """Return its cost at once; raise `Unavailable` if it failed, as a child's `wait` does."""
         if self.error is not None:
             raise Unavailable(f"{type(self.error).__name__}: {self.error}") from self.error
         return 0.0

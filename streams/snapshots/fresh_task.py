@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from models.spec.use_case import UseCase
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
+from schemas.topics import LEARNER
 from streams.snapshots.model_transfer import unsealer
 from streams.snapshots.version_transfer import VersionReader
 

@@ -22,7 +22,7 @@ from models.task.partition_task import PartitionTask
 from schemas.commands import StateChunk
 from schemas.errors import Incompatible, Malformed
 from streams.config.use_case_loader import namespace_of, standing_in
-from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 
 PROTOCOL = 5
 STATE_BYTES_MAX = 1 << 30
@@ -66,7 +66,7 @@ def pieces(of: str, state: bytes) -> Iterator[StateChunk]:
 
 
 def seal(label: bytes, state: bytes, key: bytes) -> str:
-    """Of one state, and of what it is for."""
+    """Return the seal of one state and of what it is for."""
     signed = b"riverrun state\0%d\0%b%b" % (len(label), label, state)
     return hmac.new(key, signed, hashlib.sha256).hexdigest()
 
@@ -90,5 +90,5 @@ def _read(case: UseCase, state: bytes) -> Stored:
             raise Malformed(f"the state has more than {STATE_BYTES_MAX} bytes, or is cut off")
         fields: Any = unpickle([data], Allowed(case.models.values(), case.event.__module__))
         return Stored(*fields)
-    except (Refused, zlib.error, TypeError) as error:
+    except (RefusedPickle, zlib.error, TypeError) as error:
         raise Malformed(f"the state cannot be read: {error}") from error

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import WatchError
 from redis.retry import Retry
 
-from streams.snapshots.signed_format import Header, Unusable
+from streams.snapshots.signed_format import Header, UnusableSnapshot, checked
 
 PIECE = 8 << 20
 """Bytes of one field at most. Redis takes 512 MB, but copying those would hold the worker up."""
@@ -68,13 +68,13 @@ class RedisStore:
         head: bytes | None = self._client.hget(self.key, HEAD)
         return head
 
-    def part(self, header: Header, name: str) -> list[bytes]:
-        """One part in its pieces, unchecked."""
+    def part(self, header: Header, name: str) -> Any:
+        """Return one part in its pieces; raise `UnusableSnapshot` if the header says otherwise."""
         fields = _fields(name, header.parts[name].size)
         pieces = [self._client.hget(self.key, field) for field in fields]
         if None in pieces:
-            raise Unusable(f"its part {name} is missing")
-        return pieces
+            raise UnusableSnapshot(f"its part {name} is missing")
+        return checked(header, name, pieces)
 
     def write(
         self,
@@ -116,8 +116,8 @@ class RedisStore:
         base: Header,
         pipe: Any,
     ) -> None:
-        if gone := _all_fields(base) - _all_fields(header):
-            pipe.hdel(self.key, *gone)
+        if obsolete := _all_fields(base) - _all_fields(header):
+            pipe.hdel(self.key, *obsolete)
         for name, blob in blobs.items():
             for field, piece in _pieces(name, blob):
                 pipe.hset(self.key, field, piece)

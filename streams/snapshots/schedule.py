@@ -94,7 +94,7 @@ class SnapshotSchedule:
         self._offered = None
 
     def wait_s(self) -> float:
-        """How long until the next is due; not above 0: it is."""
+        """Return how long until the next is due; not above 0: it is."""
         now = time.monotonic()
         unkept_cpu_s = time.thread_time() - self._stored_cpu_s
         if unkept_cpu_s >= self._fold_cpu_s and now >= self._again_s:
@@ -111,7 +111,7 @@ class SnapshotSchedule:
         return None if self.keeps(task) and self.header is not None and seq == self.seq else task
 
     def keeps(self, task: PartitionTask) -> bool:
-        """Whether its changes were tracked since what is stored."""
+        """Return True if its changes were tracked since what is stored."""
         return self._task() is task
 
     def base(self, task: PartitionTask) -> Base | None:
@@ -159,7 +159,7 @@ class SnapshotSchedule:
         self.due_s = time.monotonic() + self.interval_s
 
     def status(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "seq": self.seq,
             "age_s": None if self.written_s is None else round(time.time() - self.written_s, 1),

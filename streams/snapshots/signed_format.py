@@ -34,11 +34,11 @@ _LENGTHS = struct.Struct(">QQ")
 _SIGNATURE = hashlib.blake2b().digest_size
 
 
-class Unusable(Incompatible):
+class UnusableSnapshot(Incompatible):
     """A snapshot that is not used, and why; the state is to be had from the log."""
 
 
-class Part(NamedTuple):
+class SnapshotPart(NamedTuple):
     """One blob: its digest (hex), and its size in bytes."""
 
     digest: str
@@ -72,7 +72,7 @@ class Header:
     seq: int
     step: int
     written_s: float
-    parts: Mapping[str, Part]
+    parts: Mapping[str, SnapshotPart]
     ids: tuple[tuple[str, int], ...]
 
     @property
@@ -86,7 +86,7 @@ Blob = Sequence[bytes | memoryview]
 
 
 def digest_of(blob: Blob) -> str:
-    """Of one part."""
+    """Return the digest of one part."""
     digest = hashlib.blake2b(digest_size=32)
     for piece in blob:
         digest.update(piece)
@@ -102,29 +102,29 @@ def sign(header: Header, key: bytes) -> bytes:
 
 
 def opened(signed: bytes, key: bytes) -> Header:
-    """Return the header, if its signature holds; else raise `Unusable`."""
+    """Return the header, if its signature holds; else raise `UnusableSnapshot`."""
     signature, text = signed[:_SIGNATURE], signed[_SIGNATURE:]
     if not hmac.compare_digest(signature, _signature(text, key)):
-        raise Unusable(
+        raise UnusableSnapshot(
             "its signature does not hold: it was written with another RIVERRUN_SNAPSHOT_KEY, or "
             "it was forged"
         )
     try:
         raw: dict[str, Any] = orjson.loads(text)
         if raw["form"] != FORM:
-            raise Unusable(f"its form is {raw['form']}, and {FORM} is read here")
-        raw["parts"] = {name: Part(*part) for name, part in raw["parts"].items()}
+            raise UnusableSnapshot(f"its form is {raw['form']}, and {FORM} is read here")
+        raw["parts"] = {name: SnapshotPart(*part) for name, part in raw["parts"].items()}
         raw["origin"] = Origin(*raw["origin"])
         raw["ids"] = tuple((name, count) for name, count in raw["ids"])
         return Header(**raw)
     except (KeyError, TypeError, ValueError) as error:
-        raise Unusable(f"its header cannot be read: {error}") from error
+        raise UnusableSnapshot(f"its header cannot be read: {error}") from error
 
 
 def checked(header: Header, name: str, blob: Blob) -> Blob:
-    """Return the part, if it has its digest; else raise `Unusable`."""
+    """Return the part, if it has its digest; else raise `UnusableSnapshot`."""
     if digest_of(blob) != header.parts[name].digest:
-        raise Unusable(f"its part {name} is damaged")
+        raise UnusableSnapshot(f"its part {name} is damaged")
     return blob
 
 
@@ -158,9 +158,9 @@ class Writer:
         self._at += size
         return size
 
-    def end(self) -> Part:
+    def end(self) -> SnapshotPart:
         """Return the part that was written."""
-        return Part(self._digest.hexdigest(), self._at - self._start)
+        return SnapshotPart(self._digest.hexdigest(), self._at - self._start)
 
     def finish(self, signed: bytes) -> None:
         """Close the file with its header."""
@@ -172,37 +172,37 @@ class Writer:
 def signed_in(end: bytes, size: int) -> bytes | int:
     """Return the signed header, from the last bytes of a file of that size; or how many it takes.
 
-    Raises `Unusable` if it is no snapshot.
+    Raises `UnusableSnapshot` if it is no snapshot.
     """
     if len(end) < _LENGTHS.size:
-        raise Unusable("it is no snapshot, or cut off")
+        raise UnusableSnapshot("it is no snapshot, or cut off")
     signed, places = _LENGTHS.unpack(end[-_LENGTHS.size :])
     due = signed + places + _LENGTHS.size
     if due + len(MAGIC) > size or due > HEADER_BYTES_MAX:
-        raise Unusable("it is no snapshot, or cut off")
+        raise UnusableSnapshot("it is no snapshot, or cut off")
     return end[-due:][:signed] if due <= len(end) else due
 
 
 class Reader:
-    """The file form, read from memory (a map of the file). Raises `Unusable` if it is none."""
+    """The file form, read from memory (a map of the file); else raises `UnusableSnapshot`."""
 
     def __init__(self, data: Any) -> None:
         self._data = memoryview(data)
         end = len(self._data) - _LENGTHS.size
         if bytes(self._data[: len(MAGIC)]) != MAGIC or end < len(MAGIC):
-            raise Unusable("it is no snapshot, or cut off")
+            raise UnusableSnapshot("it is no snapshot, or cut off")
         signed, places = _LENGTHS.unpack(self._data[end:])
         if signed + places > end:
-            raise Unusable("it is cut off")
+            raise UnusableSnapshot("it is cut off")
         self.signed = bytes(self._data[end - places - signed : end - places])
         try:
             self.places: dict[str, int] = orjson.loads(bytes(self._data[end - places : end]))
         except ValueError as error:
-            raise Unusable("it is damaged at its end") from error
+            raise UnusableSnapshot("it is damaged at its end") from error
 
     def blob(self, header: Header, name: str) -> memoryview:
-        """One part, unchecked."""
+        """Return one part, unchecked."""
         start = self.places.get(name)
         if start is None or not isinstance(start, int):
-            raise Unusable(f"its part {name} is missing")
+            raise UnusableSnapshot(f"its part {name} is missing")
         return self._data[start : start + header.parts[name].size]

@@ -21,14 +21,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 from models.task.partition_task import PartitionTask
 from streams.config.naming import title_of
-from streams.snapshots.archive import Archive, Kept
+from streams.snapshots.archive import Archive, ArchivedSnapshot
 from streams.snapshots.background_io import awaited, beside
 from streams.snapshots.delta import Base, check_fits, expected_bytes, prove, restore, write
 from streams.snapshots.fork_writer import Child, Written, fork, write_here
 from streams.snapshots.redis_circuit_breaker import FAILURES, RedisCircuitBreaker
 from streams.snapshots.redis_store import Outrun, RedisStore
 from streams.snapshots.schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
-from streams.snapshots.signed_format import Header, Origin, Reader, Unusable, checked, opened
+from streams.snapshots.signed_format import Header, Origin, Reader, UnusableSnapshot, opened
 from streams.unpickling.safe_unpickler import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
@@ -52,7 +52,7 @@ class Loaded(NamedTuple):
     problems: list[str]
 
 
-class Outcome(NamedTuple):
+class WriteResult(NamedTuple):
     """What became of one snapshot: what is stored now, or why it is not."""
 
     head: bytes | None
@@ -114,7 +114,7 @@ class Snapshots:
         head = self._head(partition, [])
         try:
             header = None if head is None else opened(head, self._key)
-        except Unusable:
+        except UnusableSnapshot:
             return False
         if header is None or header.definition != at_hand.definition:
             return False
@@ -142,10 +142,10 @@ class Snapshots:
         problems: list[str] = []
         self._here = self._origin()
         head = self._head(partition, problems)
-        kept = self._kept(partition, problems)
-        loaded = None if again else self._from_redis(partition, head, kept, problems)
+        archived = self._archived(partition, problems)
+        loaded = None if again else self._from_redis(partition, head, archived, problems)
         if loaded is None:
-            loaded = self._from_archive(partition, head, kept, problems)
+            loaded = self._from_archive(partition, head, archived, problems)
         return loaded or Loaded(self._make(partition), head, None, "the log", problems)
 
     def _head(self, partition: int, problems: list[str]) -> bytes | None:
@@ -154,19 +154,23 @@ class Snapshots:
             problems.append(f"Redis does not answer ({away})")
         return head
 
-    def _kept(self, partition: int, problems: list[str]) -> list[Kept]:
+    def _archived(self, partition: int, problems: list[str]) -> list[ArchivedSnapshot]:
         if self._archive is None:
             return []
         try:
-            kept = self._archive.of(partition, problems)
+            archived = self._archive.of(partition, problems)
         except Exception as error:  # whatever a file system raises
             problems.append(f"the archive cannot be read ({error})")
             return []
         tried = self._tried[partition]
-        return [snapshot for snapshot in kept if snapshot.path not in tried][:TRIES]
+        return [snapshot for snapshot in archived if snapshot.path not in tried][:TRIES]
 
     def _from_redis(
-        self, partition: int, head: bytes | None, kept: list[Kept], problems: list[str]
+        self,
+        partition: int,
+        head: bytes | None,
+        archived: list[ArchivedSnapshot],
+        problems: list[str],
     ) -> Loaded | None:
         stored = self._hash(partition)
         for _ in range(TRIES):
@@ -176,11 +180,11 @@ class Snapshots:
             try:
                 header = opened(head, self._key)
                 check_fits(header, task, self._origin())
-                if kept and kept[0].seq > header.seq:
+                if archived and archived[0].seq > header.seq:
                     return None
-                restore(header, partial(_checked_part, header, stored), task, self._allowed)
+                restore(header, partial(stored.part, header), task, self._allowed)
                 return Loaded(task, head, header, f"Redis, entry {header.seq}", problems)
-            except Unusable as error:
+            except UnusableSnapshot as error:
                 before, head = head, self._head(partition, problems)
                 if head == before:
                     problems.append(f"the snapshot in Redis is not used: {error}")
@@ -192,16 +196,20 @@ class Snapshots:
         return None
 
     def _from_archive(
-        self, partition: int, head: bytes | None, kept: list[Kept], problems: list[str]
+        self,
+        partition: int,
+        head: bytes | None,
+        archived: list[ArchivedSnapshot],
+        problems: list[str],
     ) -> Loaded | None:
-        assert self._archive is not None or not kept
-        for snapshot in kept:
+        assert self._archive is not None or not archived
+        for snapshot in archived:
             self._tried[partition].add(snapshot.path)
             task = self._make(partition)
             try:
                 assert self._archive is not None
                 self._archive.restore(snapshot, task, self._allowed)
-            except Unusable as error:
+            except UnusableSnapshot as error:
                 problems.append(f"the snapshot {snapshot.path} is not used: {error}")
                 continue
             except Exception as error:  # whatever a file system raises
@@ -265,7 +273,7 @@ class Snapshots:
     def _write(
         self, task: PartitionTask, base: Base | None, first: bool, origin: Origin, file: BinaryIO
     ) -> None:
-        """In the child, or at once."""
+        """Write it, in the child or at once."""
         write(task, file, base, self._key, time.time(), origin)
         if first:
             prove(file, self._key, self._allowed)
@@ -277,8 +285,8 @@ class Snapshots:
         over: bytes | None,
         base: Header | None,
         archives: bool,
-    ) -> Outcome:
-        """In a thread: wait for the child, write what it wrote. Never raises."""
+    ) -> WriteResult:
+        """Wait for the child and store what it wrote, in a thread. Never raises."""
         cpu_s, began, soon = 0.0, time.thread_time(), False
         head: bytes | None = None
         whole: tuple[Header, Any] | None = None
@@ -301,7 +309,7 @@ class Snapshots:
         if archives and whole is not None and self._archive is not None:
             archived = self._archive.tried(*whole)
         cpu_s += time.thread_time() - began
-        return Outcome(head, header, cpu_s, error, *archived, soon)
+        return WriteResult(head, header, cpu_s, error, *archived, soon)
 
     def _put(
         self,
@@ -326,25 +334,25 @@ class Snapshots:
     def _seq(self, head: bytes | None) -> int:
         try:
             header = None if head is None else opened(head, self._key)
-        except Unusable:
+        except UnusableSnapshot:
             return -1
         # Another environment's is never ahead.
         return header.seq if header is not None and header.origin == self._origin() else -1
 
     def _outrun(
-        self, stored_head: bytes | None, over: bytes | None, mine: Header
+        self, stored_head: bytes | None, over: bytes | None, own: Header
     ) -> tuple[bytes | None, str]:
         """Return (the head to go over next time, why it was not written)."""
         if stored_head is None:
             return None, "Redis has lost the snapshot; the next one is whole"
         seq = self._seq(stored_head)
-        if seq > mine.seq:
+        if seq > own.seq:
             return over, "another worker's snapshot is ahead"
         why = "another snapshot is stored than this was to build on; the next one is whole"
         return stored_head, why
 
     def _done(
-        self, partition: int, keeper: SnapshotSchedule, forked_s: float, outcome: Outcome
+        self, partition: int, keeper: SnapshotSchedule, forked_s: float, outcome: WriteResult
     ) -> None:
         self._idle.set()
         keeper.cost_s = forked_s + outcome.cpu_s
@@ -362,7 +370,7 @@ class Snapshots:
             self._look(other)
 
     def release(self, partition: int) -> None:
-        """Another worker has that partition: nothing is written of it any more."""
+        """Write no more of that partition: another worker has it."""
         if partition in self._keepers:
             self._keepers[partition].release()
 
@@ -386,9 +394,5 @@ class Snapshots:
                 await self._idle.wait()
 
     def status(self, partition: int) -> Mapping[str, Any]:
-        """Age, size and cost of the newest snapshot, what recovery began with, the last error."""
+        """Return the newest snapshot's age, size and cost, recovery's source, the last error."""
         return self._keepers[partition].status()
-
-
-def _checked_part(header: Header, stored: RedisStore, name: str) -> Any:
-    return checked(header, name, stored.part(header, name))

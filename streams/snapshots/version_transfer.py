@@ -32,7 +32,7 @@ from schemas.errors import Incompatible, Malformed
 from schemas.headers import Headers
 from streams.config.use_case_loader import namespace_of, standing_in
 from streams.snapshots.model_transfer import STATE_BYTES_MAX, pickled, seal
-from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 
 SEAL = "seal"
 COPIES_MAX = 4
@@ -104,7 +104,14 @@ class VersionReader:
             if not unpacker.eof:
                 raise Incompatible(f"the version of {name} has more than {STATE_BYTES_MAX} bytes")
             return unpickle([data], self._allowed)
-        except (Refused, zlib.error, ValueError, KeyError, TypeError, pickle.PickleError) as error:
+        except (
+            RefusedPickle,
+            zlib.error,
+            ValueError,
+            KeyError,
+            TypeError,
+            pickle.PickleError,
+        ) as error:
             raise Incompatible(f"the version of {name} cannot be read: {error}") from error
 
     def flaw(self, record: Any) -> str | None:

@@ -19,7 +19,7 @@ from streams.kafka.direct_consumer import DirectConsumer
 from streams.kafka.faust_transport import Batch
 from streams.partition.direct_source import DirectSource
 from streams.partition.runner import PartitionRunner
-from streams.partition.shared_topic import Group
+from streams.partition.shared_topic import GroupMember
 from streams.registry.known_schemas import KnownSchemas
 from streams.sources.relay_plan import RelayPlan
 from streams.sources.schema_gate import SchemaGate
@@ -39,7 +39,7 @@ class Relay:
         self,
         plan: RelayPlan,
         generation: int,
-        group: Group,
+        group: GroupMember,
         *,
         counts: Callable[[], Mapping[str, int]],
         schemas: KnownSchemas,
@@ -108,7 +108,7 @@ class Relay:
         consumer.start()
         running = asyncio.create_task(runner.run())
         sides = [
-            asyncio.create_task(self._watch(runner)),
+            asyncio.create_task(self._watch(runner, gate)),
             asyncio.create_task(self._renewed.wait()),
         ]
         try:
@@ -125,10 +125,11 @@ class Relay:
             gate.close()
             await consumer.close()
 
-    async def _watch(self, runner: PartitionRunner) -> None:
+    async def _watch(self, runner: PartitionRunner, gate: SchemaGate) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            runner.watch()
+            if not gate.waiting:  # else inputs stand still, for as long as the registry is away
+                runner.watch()
 
     async def _pause(self) -> None:
         try:

@@ -27,7 +27,7 @@ from streams.registry.known_schemas import KnownSchemas
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.journal_fold import Entry
 from streams.replay.kafka_log import KafkaLog
-from streams.replay.prediction_lookup import Published
+from streams.replay.prediction_lookup import PublishedPrediction
 
 RELAYED = ("events", "outcomes")
 Place = tuple[str, int]
@@ -100,7 +100,7 @@ async def _journal(client: Mapping[str, Any], topic: str) -> list[Entry]:
 class _Cursor:
     """The relayed records of one partition of a topic, in their order."""
 
-    def __init__(self, published: Published, is_whole: bool) -> None:
+    def __init__(self, published: PublishedPrediction, is_whole: bool) -> None:
         self.is_whole = is_whole  # until a record was met: nothing before it was deleted
         self.is_stopped = False
         self._published = published
@@ -124,7 +124,7 @@ class _Cursor:
 async def _cursors(reader: TopicReader, names: Mapping[str, str]) -> dict[tuple[str, int], _Cursor]:
     bounds = await reader.bounds()
     return {
-        (kind, tp.partition): _Cursor(Published(reader, tp), not bounds[tp][0])
+        (kind, tp.partition): _Cursor(PublishedPrediction(reader, tp), not bounds[tp][0])
         for kind in RELAYED
         for tp in reader.of(names[kind])
     }

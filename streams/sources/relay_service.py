@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from schemas.errors import Incompatible, Unavailable
-from streams.partition.shared_topic import Group
+from streams.partition.shared_topic import GroupMember
 from streams.registry.known_schemas import KnownSchemas
 from streams.replay.input_positions import ANEW
 from streams.sources.relay import Relay
 from streams.sources.relay_plan import RelayPlan
 from streams.telemetry.measurements import Measurements
-from streams.topics.topic_identity import Identity, Topics
+from streams.topics.topic_identity import TopicIdentity, Topics
 
 log = logging.getLogger("riverrun.sources")
 
@@ -33,7 +33,7 @@ class RelayService:
         self.measures = Measurements()
         self._fail = fail
         self._run: asyncio.Task[None] | None = None
-        self._topics: dict[str, Identity] = {}
+        self._topics: dict[str, TopicIdentity] = {}
         self._schemas = KnownSchemas(plan.registry)
         self._schemas_read = not plan.registered
         self._looking: asyncio.Task[None] | None = None
@@ -49,7 +49,7 @@ class RelayService:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
 
-    def begin(self, numbers: Collection[int], generation: int, group: Group) -> None:
+    def begin(self, numbers: Collection[int], generation: int, group: GroupMember) -> None:
         """Relay, if the relay belongs to one of these partitions."""
         if self.plan.beside not in numbers:
             return
@@ -98,7 +98,7 @@ class RelayService:
                 log.debug("foreign topics: %s", error)
             await asyncio.sleep(LOOK_S)
 
-    def _heed(self, now: dict[str, Identity]) -> None:
+    def _heed(self, now: dict[str, TopicIdentity]) -> None:
         for topic, identity in now.items():
             before = self._topics.get(topic)
             if before is not None and before.id != identity.id:

@@ -1,8 +1,8 @@
 """Batches wait here until every schema that their records name is known.
 
 Decoding is pure and asks nobody, so what it needs is fetched before. A registry that does not
-answer is asked again: nothing is refused for its sake, records wait. An id that it does not have is
-told by the decoder.
+answer is asked again: nothing is refused for its sake, records wait. Of an id that it does not
+have, or whose schema nobody can read, the decoder tells.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 
-from models.formats.payload import WriterSchema
+from models.formats.payload import UNUSABLE, WriterSchema
 from models.formats.wire_format import HEADER_BYTES, MAGIC
-from schemas.errors import RiverrunError
+from schemas.errors import Incompatible, RiverrunError
 from streams.kafka.faust_transport import Batch
 
 log = logging.getLogger("riverrun.sources")
@@ -57,6 +57,11 @@ class SchemaGate:
             if self._fetching is None or self._fetching.done():
                 self._fetching = asyncio.create_task(self._fetched())
 
+    @property
+    def waiting(self) -> bool:
+        """Return whether batches wait: what was fetched has not all been passed on."""
+        return bool(self._held)
+
     def close(self) -> None:
         """Fetch no more."""
         if self._fetching is not None:
@@ -83,6 +88,8 @@ class SchemaGate:
         while True:
             try:
                 schema = await self._fetch(id)
+            except Incompatible as error:  # no protoc reads it: nor will the next time
+                schema = WriterSchema(id, UNUSABLE, str(error))
             except RiverrunError as error:
                 if self.error is None:
                     log.warning("schema %d: %s", id, error)

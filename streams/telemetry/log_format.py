@@ -24,7 +24,7 @@ password travels in plain text was chosen: by the settings, or it never leaves t
 def configure(settings: Settings, *, verbose: bool = False) -> None:
     """Log at the level and in the form of the settings; `verbose`: all of ours, more of others'."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if settings.riverrun_log_format == "json" else Lines())
+    handler.setFormatter(JsonLines() if settings.riverrun_log_format == "json" else LogLines())
     level = "debug" if verbose else settings.riverrun_log_level
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     logging.getLogger(OURS).setLevel(level.upper())
@@ -36,7 +36,7 @@ def quieten_client(level: int = logging.CRITICAL) -> None:
     logging.getLogger(CLIENT).setLevel(level)
 
 
-class Lines(logging.Formatter):
+class LogLines(logging.Formatter):
     """Time (UTC), level, logger and message in one line; a traceback below it."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -70,4 +70,4 @@ def _moment(record: logging.LogRecord) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-__all__ = ["JsonLines", "Lines", "configure", "quieten_client"]
+__all__ = ["JsonLines", "LogLines", "configure", "quieten_client"]

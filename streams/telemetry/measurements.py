@@ -53,7 +53,7 @@ class Histogram:
         return list(zip(names, accumulate(self.counts), strict=True))
 
 
-class Batch(Protocol):
+class MeasuredBatch(Protocol):
     """What was applied since the last commit; `oldest`: the first event at hand."""
 
     applied: int
@@ -86,7 +86,7 @@ class Measurements:
         self.recovered_to = getattr(getattr(task, "watermark", None), "time", None)
         self._learnt = _learnt(task)
 
-    def committed(self, taken: Batch, seconds: float, task: Any) -> None:
+    def committed(self, taken: MeasuredBatch, seconds: float, task: Any) -> None:
         """Record a committed batch: its contents, its duration, the task after it.
 
         An answer's latency is from its event's Kafka timestamp to now; the batch's oldest counts.

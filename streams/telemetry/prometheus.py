@@ -163,7 +163,7 @@ RELAY = (
 """The relay's figures (streams/sources/relay.py), where the use case has sources."""
 
 METRICS: Mapping[str, ExportedMetric] = {
-    kept.name: kept for kept in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAY)
+    metric.name: metric for metric in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAY)
 }
 """Every metric of a worker. Beside them: `riverrun_process_*`, the client's own of the process."""
 
@@ -205,27 +205,29 @@ class PrometheusExporter:
         samples: dict[str, list[tuple[tuple[str, ...], float]]] = {name: [] for name in METRICS}
         for name, labels, value in self._samples():
             samples[name].append((labels, value))
-        for kept in METRICS.values():
-            if kept.type == "histogram":
-                yield self._histogram(kept)
+        for metric in METRICS.values():
+            if metric.type == "histogram":
+                yield self._histogram(metric)
             else:
-                yield self._family(kept, samples[kept.name])
+                yield self._family(metric, samples[metric.name])
 
-    def _family(self, kept: ExportedMetric, samples: list[tuple[tuple[str, ...], float]]) -> Metric:
-        make = CounterMetricFamily if kept.type == "counter" else GaugeMetricFamily
-        family = make(kept.name, kept.help, labels=("use_case", *kept.labels))
+    def _family(
+        self, metric: ExportedMetric, samples: list[tuple[tuple[str, ...], float]]
+    ) -> Metric:
+        make = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
+        family = make(metric.name, metric.help, labels=("use_case", *metric.labels))
         for labels, value in samples:
             family.add_metric((self._use_case.name, *labels), value)
         return family
 
-    def _histogram(self, kept: ExportedMetric) -> Metric:
+    def _histogram(self, metric: ExportedMetric) -> Metric:
         names = {
             "riverrun_commit_seconds": "commit_s",
             "riverrun_answer_seconds": "answer_s",
             "riverrun_batch_records": "batch",
         }
-        histograms = [getattr(each, names[kept.name]) for each in self._measures.values()]
-        family = HistogramMetricFamily(kept.name, kept.help, labels=("use_case",))
+        histograms = [getattr(each, names[metric.name]) for each in self._measures.values()]
+        family = HistogramMetricFamily(metric.name, metric.help, labels=("use_case",))
         if histograms:
             whole = Histogram.together(histograms)
             family.add_metric((self._use_case.name,), whole.cumulative(), whole.sum)
@@ -239,8 +241,8 @@ class PrometheusExporter:
             count = sum(str(partition.state) == state for partition in self._partitions)
             yield "riverrun_partitions", (state,), count
         if self._features is not None:
-            for name, kept in FEATURES.items():
-                yield kept.name, (), self._features[name]
+            for name, metric in FEATURES.items():
+                yield metric.name, (), self._features[name]
         for number, measures in self._measures.items():
             yield from _measured(str(number), measures)
         if self._relay is not None:
@@ -252,8 +254,8 @@ class PrometheusExporter:
                 yield from self._judged(str(partition.number), task)
 
     def _judged(self, number: str, task: Any) -> Iterator[tuple[str, tuple[str, ...], float]]:
-        for name, kept in COUNTED.items():
-            yield kept.name, (number,), task.counts[name]
+        for name, metric in COUNTED.items():
+            yield metric.name, (number,), task.counts[name]
         for by in ANSWERED_BY:
             yield "riverrun_predictions", (number, by), task.counts[by]
         cell, unit = task.tally.total(), self._use_case.kpi.unit

@@ -50,13 +50,14 @@ def fault(kind: str, topic: str, config: Mapping[str, str], archive_s: float | N
     kept_ms, size = config.get("retention.ms", FOR_EVER), config.get("retention.bytes", FOR_EVER)
     if kept_ms == size == FOR_EVER:
         return None
-    kept = f"{topic} keeps its records for {spoken(int(kept_ms) / 1000)}"
+    retention = f"{topic} keeps its records for {spoken(int(kept_ms) / 1000)}"
     if kept_ms == FOR_EVER or (size != FOR_EVER and archive_s):
         return f"{topic} keeps {size} bytes, whatever time that is. Set retention.bytes=-1."
     if kind == "journal":
-        return f"{kept}. Set retention.ms=-1: it is small, and the position is in it."
+        return f"{retention}. Set retention.ms=-1: it is small, and the position is in it."
     if archive_s is None:
-        return f"{kept}. Set retention.ms=-1, or RIVERRUN_ARCHIVE for snapshots."
+        return f"{retention}. Set retention.ms=-1, or RIVERRUN_ARCHIVE for snapshots."
     if int(kept_ms) < OUTLIVED * archive_s * 1000:
-        return f"{kept}, and the archive needs {spoken(OUTLIVED * archive_s)}. Raise retention.ms."
+        needed = spoken(OUTLIVED * archive_s)
+        return f"{retention}, and the archive needs {needed}. Raise retention.ms."
     return None

@@ -28,7 +28,7 @@ COMPACT = {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"}
 
 
 def names_of(use_case: UseCase, settings: Settings) -> dict[str, str]:
-    """Kind → topic name, with the prefix of the settings."""
+    """Return kind → topic name, with the prefix of the settings."""
     return topic_names(
         use_case.name, prefix=settings.riverrun_topic_prefix, adopted=use_case.topics
     )
@@ -59,8 +59,8 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
         topics = catalogue_of(use_case, partitions)
         missing = [topic for topic in topics if topic.kind not in counts]
         if missing:
-            made = partitions, ahead_ms(use_case)
-            await _create(admin, names, missing, made, await _replicas(admin))
+            layout = partitions, ahead_ms(use_case)
+            await _create(admin, names, missing, layout, await _replicas(admin))
             await _led(admin, [names[topic.kind] for topic in missing])
         return partitions
     except (KafkaConnectionError, OSError, TimeoutError) as error:
@@ -70,7 +70,7 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
 
 
 async def partitions_of(use_case: UseCase, settings: Settings) -> int:
-    """How many partitions the events topic has; raises `Unavailable` if it is not there."""
+    """Return how many partitions the events topic has; raises `Unavailable` if it is not there."""
     names = names_of(use_case, settings)
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:
@@ -121,11 +121,11 @@ async def _create(
     admin: Any,
     names: Mapping[str, str],
     missing: list[Topic],
-    made: tuple[int, int | None],
+    layout: tuple[int, int | None],
     replicas: int,
 ) -> None:
-    """`made`: with how many partitions, and how far ahead of the broker records may be dated."""
-    partitions, ahead = made
+    """Create topics of a `layout`: how many partitions, how far ahead records may be dated."""
+    partitions, ahead = layout
     new = [
         NewTopic(
             names[topic.kind],

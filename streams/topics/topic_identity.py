@@ -38,7 +38,7 @@ NO_ID = bytes(ID_BYTES)
 TIMEOUT_S = 10.0
 
 
-class Identity(NamedTuple):
+class TopicIdentity(NamedTuple):
     """What tells a topic from another of its name; `id` is None where brokers give none."""
 
     id: bytes | None
@@ -154,8 +154,8 @@ class Topics:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def identities(self, names: Collection[str]) -> dict[str, Identity]:
-        """Name → identity, of those that there are."""
+    async def identities(self, names: Collection[str]) -> dict[str, TopicIdentity]:
+        """Return name → identity, of those that there are."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 node = self._client.get_random_node()
@@ -171,5 +171,5 @@ class Topics:
             error_code, name, id = topic[0], topic[1], topic[2] if has_id else None
             partitions = topic[4] if has_id else topic[3]
             if not error_code:
-                identities[name] = Identity(None if id == NO_ID else id, len(partitions))
+                identities[name] = TopicIdentity(None if id == NO_ID else id, len(partitions))
         return identities

@@ -71,7 +71,7 @@ Name = tuple[str, str]
 
 
 def written_as(kind: type[Any], name: Any) -> Name | None:
-    """Where a method of that class is written; None if there is no such function."""
+    """Return where a method of that class is written; None if there is no such function."""
     static = inspect.getattr_static(kind, name, None) if type(name) is str else None
     static = getattr(static, "__func__", static)
     return (static.__module__, static.__qualname__) if inspect.isfunction(static) else None

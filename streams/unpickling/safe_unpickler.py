@@ -104,7 +104,7 @@ def _names(*tables: Mapping[str, str]) -> frozenset[Name]:
 EVERYBODY = _names(_PLAIN, _RIVER_FUNCTIONS, _OURS) | river_allowlist.read()
 
 
-class Refused(Incompatible):
+class RefusedPickle(Incompatible):
     """A pickle that names what is not on the list, or that cannot be read."""
 
 
@@ -136,15 +136,15 @@ class Allowed:
         self._stand_ins = StandIns(self._methods, called)
 
     def stand_in(self, module: str, name: str) -> Any:
-        """Return what stands in for that name in a rehearsal; raise `Refused` as `find` does."""
+        """Return what stands in for a name in a rehearsal; raise `RefusedPickle` as `find` does."""
         return self._stand_ins.of(module, name, self.find(module, name))
 
     def find(self, module: str, name: str) -> Any:
-        """Return the object of that name; raise `Refused` for any other."""
+        """Return the object of that name; raise `RefusedPickle` for any other."""
         if (module, name) == GETATTR:
             return self._method
         if (module, name) not in self.names:
-            raise Refused(
+            raise RefusedPickle(
                 f"a snapshot names {module}.{name}, which none of this use case's may: it is not "
                 "loaded"
             )
@@ -165,7 +165,7 @@ def _imported(module: str) -> types.ModuleType:
 
 
 def unpickle(data: Sequence[bytes | memoryview], allowed: Allowed) -> Any:
-    """Load one pickle, given in pieces. Raises `Refused`, whatever is wrong with it.
+    """Load one pickle, given in pieces. Raises `RefusedPickle`, whatever is wrong with it.
 
     It is rehearsed first, which takes about as long again. It is read through a file of Python's
     own, so that in a thread it lets others run at every frame (64 kB): a forest of 100 MB would
@@ -174,12 +174,14 @@ def unpickle(data: Sequence[bytes | memoryview], allowed: Allowed) -> Any:
     try:
         _Unpickler(_Frames(data), allowed.stand_in).load()
         return _Unpickler(_Frames(data), allowed.find).load()
-    except Refused:
+    except RefusedPickle:
         raise
     except Forbidden as error:
-        raise Refused(f"a snapshot is not loaded: {error}.") from error
+        raise RefusedPickle(f"a snapshot is not loaded: {error}.") from error
     except Exception as error:  # whatever a broken program raises
-        raise Refused(f"a snapshot cannot be read: {type(error).__name__}: {error}") from error
+        raise RefusedPickle(
+            f"a snapshot cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 class _Unpickler(pickle.Unpickler):

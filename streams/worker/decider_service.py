@@ -111,10 +111,10 @@ class _Session:
                 self._take(record)
         await self._release(set(known))
         async for records in self.reader.follow(ends, wait_s=1.0):
-            mine = [r for r in records if r.topic == self.names["evidence"]]
-            for record in mine:
+            evidence = [r for r in records if r.topic == self.names["evidence"]]
+            for record in evidence:
                 self._take(record)
-            self.heard = monotonic() if mine else self.heard
+            self.heard = monotonic() if evidence else self.heard
             await self._release(set(), await self._idle())
         raise AssertionError("tapes are followed for ever")
 
@@ -124,7 +124,7 @@ class _Session:
             self.assembly.take(row)
 
     async def _recorded(self) -> dict[float, tuple[int, ...]]:
-        """Blocks that were released before, and of which partitions."""
+        """Return the blocks that were released before, and of which partitions."""
         blocks: dict[float, tuple[int, ...]] = {}
         for topic_partition in self.reader.of(self.names["verdicts"]):
             async for _, row in self.reader.rows("verdicts", topic_partition):
@@ -141,7 +141,7 @@ class _Session:
     # Who is passed over.
 
     async def _idle(self) -> list[int]:
-        """Partitions far behind that have nothing in line, as far as Kafka can tell."""
+        """Return partitions far behind that have nothing in line, as far as Kafka can tell."""
         laggards, now = self.assembly.laggards, monotonic()
         unheard = [number for number in self.assembly.unheard if number not in laggards]
         if not laggards and not unheard:
@@ -180,7 +180,7 @@ class _Session:
     # What is said.
 
     async def _write(self, decided: Decided) -> None:
-        """One block's standings and its command, all or nothing."""
+        """Write one block's standings and its command, all or nothing."""
         async with self.producer.transaction():
             sent = [
                 await self.producer.send(

@@ -123,7 +123,7 @@ class FeatureStoreWriter:
         self._thread.join(timeout_s)
 
     def status(self) -> dict[str, Any]:
-        """Its figures as plain values. `freshness_s`: from commit to store, of the last batch."""
+        """Return its figures. `freshness_s`: from commit to store, of the last batch."""
         return asdict(self.figures)
 
     # The thread.
@@ -181,7 +181,7 @@ class FeatureStoreWriter:
             await self._rest(consumer, have)
 
     async def _rest(self, consumer: Any, have: list[int]) -> None:
-        """With nothing to do: see whether the places are still there, and check the sample."""
+        """See whether the places are still there, and check the sample, with nothing to do."""
         stored = self._redis.hgetall(self._place_key)
         for number in have:
             if stored.get(b"%d" % number) != b"%d" % self._places[number]:

@@ -42,7 +42,7 @@ class _Watch:
 
 
 def bound_pauses() -> None:
-    """From now on in this process; to be called once, when all that it needs is imported."""
+    """Bound this process's pauses; to be called once, when all that it needs is imported."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])

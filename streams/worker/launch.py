@@ -10,9 +10,10 @@ from typing import Any
 
 from models.formats.payload import missing_package
 from models.spec.use_case import UseCase
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.training.learner_inputs import learner_inputs
 from schemas.errors import ConfigError, Incompatible
+from schemas.topics import LEARNER
 from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings
 from streams.config.use_case_loader import LoadedUseCase

@@ -20,19 +20,19 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from models.inputs.decoder import parsed_update
-from models.task.learner_task import LEARNER
 from schemas.errors import Malformed
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, LEARNER
 from streams.config.naming import transactional_id
 from streams.kafka.direct_consumer import DirectConsumer
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
+from streams.partition.announcement import Announcement
 from streams.partition.direct_source import DirectSource
 from streams.partition.pacing import LearnerPacing, PartitionPacing, Progress
 from streams.partition.ports import Wiring
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner
-from streams.partition.shared_topic import Group, Inputs, SharedReader, SharedTopic
+from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
 from streams.replay.kafka_log import KafkaLog, journal_entry
 from streams.telemetry.measurements import Measurements
 
@@ -123,7 +123,8 @@ class SharedLearning:
         self.error: str | None = None
         self.measures = Measurements()
         self.clock = asyncio.get_running_loop().time
-        self.progress = Progress(plan.partitions, self.clock)
+        wait_s = plan.learner.pace.alignment_wait_s
+        self.progress = Progress(plan.partitions, self.clock, wait_s=wait_s)
         self._versions = SharedTopic(plan.models)
         self._models = plan.consume(plan.client, [plan.models], self._arrived)
         self._versions.consumer = self._models
@@ -131,7 +132,7 @@ class SharedLearning:
         self._reaches = dict(
             zip(plan.journals(), [*self.progress.partitions, self.progress.learner], strict=True)
         )
-        self._kept: KeptState | None = None
+        self._kept_state: KeptState | None = None
         self._run: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -164,14 +165,16 @@ class SharedLearning:
             self.progress, number, lead_s=self.plan.lead_s, wait_s=wait_s, clock=self.clock
         )
 
-    def source(self, group: Group, accept: Callable[[Batch], None]) -> tuple[Inputs, SharedReader]:
+    def source(
+        self, group: GroupMember, accept: Callable[[Batch], None]
+    ) -> tuple[SharedInputs, SharedReader]:
         """Return a partition's inputs: those of the group, and the versions."""
         reader = self._versions.reader(accept)
-        return Inputs(group, reader, self.plan.models), reader
+        return SharedInputs(group, reader, self.plan.models), reader
 
     # The learner.
 
-    def begin(self, generation: int, group: Group) -> None:
+    def begin(self, generation: int, group: GroupMember) -> None:
         """Learn: this worker owns partition 0."""
         self._run = asyncio.create_task(self._learn(generation, group), name="learner")
 
@@ -186,9 +189,9 @@ class SharedLearning:
 
     def forget(self) -> None:
         """Drop the state: another worker learns."""
-        self._kept = None
+        self._kept_state = None
 
-    async def _learn(self, generation: int, group: Group) -> None:
+    async def _learn(self, generation: int, group: GroupMember) -> None:
         while True:
             try:
                 await self._life(generation, group)
@@ -196,13 +199,13 @@ class SharedLearning:
                 raise
             except Exception as error:
                 # Partitions go on answering with the versions that they have.
-                self._kept, self.error = None, f"{type(error).__name__}: {error}"
+                self._kept_state, self.error = None, f"{type(error).__name__}: {error}"
                 log.exception("the learner stopped; it begins again in %g s", AGAIN_S)
                 await asyncio.sleep(AGAIN_S)
             else:
                 return
 
-    async def _life(self, generation: int, group: Group) -> None:
+    async def _life(self, generation: int, group: GroupMember) -> None:
         plan = self.plan
         learner: PartitionRunner | None = None
 
@@ -218,9 +221,9 @@ class SharedLearning:
         pacing = LearnerPacing(self.progress, sources)
         wiring = replace(plan.learner, pacing=lambda _: pacing)
         learner = self.learner = PartitionRunner(
-            LEARNER, generation, source, wiring, kept=self._kept, measures=self.measures
+            LEARNER, generation, source, wiring, kept_state=self._kept_state, measures=self.measures
         )
-        self._kept = None
+        self._kept_state = None
         consumer.start()
         watching = asyncio.create_task(self._watch(learner))
         try:
@@ -230,7 +233,7 @@ class SharedLearning:
                 running.cancel()
                 watching.result()
             running.result()
-            self._kept, self.error = learner.kept, None
+            self._kept_state, self.error = learner.kept_state, None
         finally:
             watching.cancel()
             self.learner = None
@@ -254,11 +257,11 @@ class SharedLearning:
         reach = self._reaches[TP(batch.topic, batch.partition)]
         if not batch.records:
             return
-        entry = journal_entry(batch.records[-1])
         if reach is self.progress.learner:
-            self.progress.learner_entry(entry)
-        else:
-            self.progress.entry(reach, entry)
+            self.progress.learner_entry(journal_entry(batch.records[-1]))
+            return
+        for record in batch.records:
+            self.progress.entry(reach, journal_entry(record), Announcement.of(record.headers))
 
     async def _look(self) -> None:
         opened = False

@@ -63,7 +63,7 @@ class Supervisor:
         self._code = 0
 
     def run(self) -> int:
-        """Until all have ended for good; the worst of their exit codes.
+        """Run until all have ended for good; return the worst of their exit codes.
 
         A worker that ends before it was settled, and never had been, is not started again: what
         keeps it from beginning is for a person to see.
@@ -131,8 +131,8 @@ class Supervisor:
         slot.delay_s = 0.0 if lived_s >= SETTLED_S else _longer(slot.delay_s)
         slot.due = time.monotonic() + slot.delay_s
         ending = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-        who = f"{n} of {self._names[n]}" if self._names[n] else str(n)
-        log.warning("worker %s %s; again in %.1f s", who, ending, slot.delay_s)
+        name = f"{n} of {self._names[n]}" if self._names[n] else str(n)
+        log.warning("worker %s %s; again in %.1f s", name, ending, slot.delay_s)
 
     def _be_worker(self, n: int) -> None:
         code = os.EX_SOFTWARE

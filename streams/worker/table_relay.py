@@ -26,9 +26,9 @@ from models.features.reference_tables import ROW_BYTES_MAX, Table
 from models.outputs.output_records import Output, Publisher
 from models.spec.problem_types import KINDS
 from models.spec.use_case import UseCase
-from models.task.learner_task import LEARNER
 from schemas.errors import Malformed, Unavailable
 from schemas.headers import stamp
+from schemas.topics import LEARNER
 from streams.config.settings import Settings
 from streams.kafka.header_names import tolerate
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.errors import Incompatible, Unavailable
 from streams.replay.input_positions import ANEW, changes
-from streams.topics.topic_identity import Identity, Topics
+from streams.topics.topic_identity import TopicIdentity, Topics
 
 log = logging.getLogger("riverrun.worker")
 
@@ -33,7 +33,7 @@ class TopicWatch:
         self._topics = topics
         self._name = name
         self._partitions = partitions
-        self._first: dict[str, Identity] = {}
+        self._first: dict[str, TopicIdentity] = {}
         self._gone = 0
 
     async def first(self) -> None:
@@ -56,13 +56,13 @@ class TopicWatch:
                 log.debug("topics: %s", error)
             await asyncio.sleep(LOOK_S)
 
-    def _look(self, now: Mapping[str, Identity], end: Callable[[Incompatible], None]) -> None:
+    def _look(self, now: Mapping[str, TopicIdentity], end: Callable[[Incompatible], None]) -> None:
         self._first = {**now, **self._first}
         ending, warnings = changes(self._name, self._topics, self._first, now, self._partitions)
-        gone = sorted(set(self._first) - set(now))
-        self._gone = self._gone + 1 if gone else 0
+        deleted = sorted(set(self._first) - set(now))
+        self._gone = self._gone + 1 if deleted else 0
         if self._gone >= GONE_LOOKS:
-            ending.append(f"{', '.join(gone)}: deleted while this worker ran. {ANEW}")
+            ending.append(f"{', '.join(deleted)}: deleted while this worker ran. {ANEW}")
         for text in warnings:
             if text not in self.warnings:
                 log.warning("%s", text)

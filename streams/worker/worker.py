@@ -27,14 +27,14 @@ from typing import Any
 
 from faust.types import TP
 
-from models.task.learner_task import LEARNER
 from schemas.errors import ConfigError, Incompatible
+from schemas.topics import LEARNER
 from streams.config.process_env import claim_instance
 from streams.kafka.clock_check import ClockWatch
 from streams.kafka.faust_transport import App, Batch, make_app, tell_quietly
 from streams.kafka.header_names import tolerate
 from streams.partition.ports import (
-    Source,
+    InputSource,
     Wiring,
 )
 from streams.partition.recovery import KeptState
@@ -78,7 +78,7 @@ class _Worker:
         self.besides: list[asyncio.Task[Any]] = []
         self.partitions: dict[int, PartitionRunner] = {}
         self.runs: dict[int, asyncio.Task[None]] = {}
-        self.kept: dict[int, KeptState] = {}
+        self.kept_states: dict[int, KeptState] = {}
         self.measures: dict[int, Measurements] = {}
         self.topics: TopicWatch | None = None
         if config.partitions is not None:
@@ -218,7 +218,7 @@ class _Worker:
         self.assigned = True
         for number in sorted(numbers):
             self._start(number, generation)
-        self.kept.clear()  # those of partitions that are others' now
+        self.kept_states.clear()  # those of partitions that are others' now
         for number in self.owned - numbers:
             self.wiring.store.release(number)
         self.owned = numbers
@@ -247,7 +247,7 @@ class _Worker:
                 )
 
     def _start(self, number: int, generation: int) -> None:
-        source: Source = self.app.consumer
+        source: InputSource = self.app.consumer
         if self.sharing is not None:
             source, reader = self.sharing.source(self.app.consumer, partial(self._give, number))
             self.readers.append(reader)
@@ -256,7 +256,7 @@ class _Worker:
             generation,
             source,
             self.wiring,
-            kept=self.kept.pop(number, None),
+            kept_state=self.kept_states.pop(number, None),
             siblings=lambda: len(self.partitions),
             measures=self.measures.setdefault(number, Measurements()),
         )
@@ -293,9 +293,9 @@ class _Worker:
                 log.warning("partition %d did not end in time; its state is dropped", number)
                 run.cancel()
             elif not run.cancelled() and run.exception() is None:
-                kept = stopping[number].kept
-                if kept is not None:
-                    self.kept[number] = kept
+                kept_state = stopping[number].kept_state
+                if kept_state is not None:
+                    self.kept_states[number] = kept_state
 
     def _route(self, batch: Batch) -> None:
         self._give(batch.partition, batch)

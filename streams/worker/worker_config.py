@@ -13,7 +13,7 @@ from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.config.naming import transactional_id
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
-from streams.partition.ports import FreshStore, Pace, PartitionTask, SnapshotStore, Wiring
+from streams.partition.ports import FreshStore, Pace, RunnableTask, SnapshotStore, Wiring
 from streams.replay.journal_fold import rolled
 from streams.replay.kafka_log import KafkaLog
 from streams.sources.relay_plan import RelayPlan
@@ -52,7 +52,7 @@ class WorkerConfig:
     The other fields are those of `streams.partition.ports.Wiring`.
     """
 
-    factory: Callable[[int], PartitionTask]
+    factory: Callable[[int], RunnableTask]
     client: Mapping[str, Any]
     topics: Mapping[str, str]
     group_id: str

@@ -2,8 +2,9 @@ import pickle
 
 import pytest
 
+from models.stats.confidence_sequence import Comparison
 from tests.gallery.claims.claim import SHORT, Result, Run, Size, failures_allowed, judged
-from tests.gallery.claims.verdict_claims import false_winners
+from tests.gallery.claims.verdict_claims import false_winners, mark_of
 from tests.gallery.registry import CLAIMS, STREAMS
 from tests.gallery.streams.answers import BROKEN_AT
 from tests.gallery.streams.stream import Blocks
@@ -64,16 +65,28 @@ def test_failures_beyond_the_limit_are_told_unless_they_were_marked():
     assert failures_allowed(300, 0.05) == 24
     assert result(0, 24).status == "pass"
     assert result(2, 25).status == "fail"
-    assert result(1, 24) == Result("not promised", "25 of 300, 1 marked", "because of 0")
+    assert result(10, 16).status == "fail"
+    assert result(10, 15) == Result("not promised", "25 of 300, 10 marked", "because of 0")
+
+
+def test_what_a_verdict_assumes_counts_only_where_the_stream_breaks_it():
+    """Losses once in 40 blocks are assumed away until 280 blocks; no other stream is excused."""
+    comparison = Comparison(alpha=0.05, bound=50.0)
+    for day in range(100):
+        comparison.update(100, 100 * (0.1 + 0.01 * (-1) ** day))
+    assert mark_of(comparison, {}) is None
+    assert mark_of(comparison, {"loss_once_in": 14}) is None
+    assert mark_of(comparison, {"loss_once_in": 40})[0] == f"assumes {comparison.assumes}"
+    assert mark_of(comparison, {"months": True})[1]
 
 
 @pytest.mark.parametrize(
     ("name", "mark"),
     [
-        ("a disaster in 40 blocks", "blocks went against the verdict"),
+        ("a disaster in 40 blocks, calm", "no large loss comes less often than"),
         ("4 % missing by outcome", "of the outcomes are missing"),
-        ("day effect AR(.95)", "successive blocks hang together"),
-        ("long memory, d = .4", "successive blocks hang together"),
+        ("day effect AR(.95)", "hang together"),
+        ("long memory, d = .4", "hang together"),
     ],
 )
 def test_where_nothing_is_promised_the_verdict_itself_says_why(name, mark):

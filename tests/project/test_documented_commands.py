@@ -6,6 +6,8 @@ What needs one is run by the integration tests of its own command; here its help
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,7 @@ RUN = [
     words
     for words in commands()
     if name_of(words) in ALONE and len(words) > 1 and not set(words) & set(LONG)
+    if words[0] != "profile" or "visits.csv" in words  # of a topic, it needs servers
 ]
 
 
@@ -108,3 +111,14 @@ def test_a_misspelt_command_is_answered_with_the_right_one(group: str, riverrun:
     said = riverrun(group[:-1] + group[-1] * 2)
     assert said.code == 2
     assert group in said.err
+
+
+def test_help_waits_for_no_heavy_import() -> None:
+    """The command line lists its commands without River, SciPy or an HTTP client: `--help`, and
+    every command that needs none of them, starts in a third of the time.
+    """
+    heavy = {"river", "scipy", "numpy", "aiohttp", "faust"}
+    code = f"import streams.cli, sys; sys.exit(' '.join({heavy!r} & sys.modules.keys()) or 0)"
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -29,6 +29,12 @@ IMPORTED = [name for name in MODULES if not name.endswith("__main__")]
 ENVIRONMENTS = {".envs"}
 """Folders in which `make bench` installs riverrun's peers; git ignores them."""
 
+VERBLESS = {
+    *("A", "All", "An", "Another", "Any", "As", "Before", "Each", "Every", "Everything", "For"),
+    *("From", "How", "In", "It", "Its", "No", "None", "Not", "Nothing", "Of", "One", "Only", "So"),
+    *("That", "The", "They", "Those", "Until", "What", "When", "Where", "Whether", "Which", "Who"),
+    *("Whoever", "Why", "With"),
+}
 VAGUE = {"utils", "helpers", "manager", "base", "common", "misc", "util", "helper"}
 
 
@@ -93,6 +99,30 @@ def test_every_public_thing_is_documented():
             if not first.endswith((".", ":", "?")):
                 wrong.append((path, name))
     assert wrong == []
+
+
+def test_a_function_s_docstring_begins_with_its_verb():
+    """Ruff knows the moods of verbs, and not that a sentence has none; properties are nouns."""
+    wrong = [
+        (path, name, first)
+        for path in FILES
+        for name, node in public(ast.parse((ROOT / path).read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not any("property" in ast.unparse(each) for each in node.decorator_list)
+        and ((first := (ast.get_docstring(node) or "").split(" ")[0]) in VERBLESS)
+    ]
+    assert wrong == []
+
+
+def test_a_public_class_has_a_name_of_its_own():
+    """Whoever greps for a name finds one class and nothing else."""
+    classes = Counter(
+        node.name
+        for path in FILES
+        for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in classes.items() if count > 1] == []
 
 
 def test_the_files_that_are_spread_or_begin_first_exist():

@@ -22,7 +22,7 @@ from schemas.printable import json_text, printable
 from streams.cli.shared.terminal import PrintingConsole
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.telemetry.log_format import JsonLines, Lines, quieten_client
+from streams.telemetry.log_format import JsonLines, LogLines, quieten_client
 from streams.web.state.page_model import Case
 from tests.support.loop import SOURCE
 
@@ -135,7 +135,7 @@ def test_no_data_forges_a_log_line(text: str) -> None:
     record = logging.LogRecord(
         "riverrun.ops", logging.WARNING, __file__, 1, "%s by %s", ("promote", text), None
     )
-    line, row = Lines().format(record), JsonLines().format(record)
+    line, row = LogLines().format(record), JsonLines().format(record)
     assert line.isprintable()
     assert "\n" not in row
     assert not any(sign in row for sign in "\x1b\x9b\u202e\u2028\r\x00")
@@ -150,6 +150,6 @@ def test_a_traceback_keeps_its_lines_and_gives_no_order() -> None:
     except ValueError as error:
         told = (type(error), error, error.__traceback__)
     record = logging.LogRecord("riverrun", logging.ERROR, __file__, 1, "failed", (), told)
-    text = Lines().format(record)
+    text = LogLines().format(record)
     assert text.count("\n") > 2
     assert "\x1b" not in text

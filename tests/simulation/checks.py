@@ -20,8 +20,8 @@ from faust.types import TP
 
 from models.inputs.decoder import KIND_HEADER
 from models.inputs.skipped_records import Skip
-from models.task.learner_task import LEARNER
 from models.task.partition_task import PartitionTask
+from schemas.topics import LEARNER
 from streams.replay.journal_fold import Entry
 from tests.simulation.broker import Record
 from tests.simulation.store import restore

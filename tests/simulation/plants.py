@@ -9,8 +9,10 @@ from typing import Any
 
 from models.inputs.decoder import MODELS
 from models.task.checkpoint import parts_of
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
+from schemas.headers import Headers
+from schemas.topics import LEARNER
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import TransactionalWriter
 from streams.partition.intake import Intake
@@ -70,10 +72,12 @@ class Plants:
 
 
 class _CommitsBeforeFlush(TransactionalWriter):
-    async def commit(self, outputs: Sequence[Any], entry: bytes | None) -> None:
+    async def commit(
+        self, outputs: Sequence[Any], entry: bytes | None, headers: Headers = ()
+    ) -> None:
         batches = self._batches(outputs)
         if entry is not None:
-            batches.append(self._batch(_entry(entry)))
+            batches.append(self._batch(_entry(entry, headers)))
         async with self._failures():
             await self.producer.begin_transaction()
             for batch in batches:
@@ -81,16 +85,16 @@ class _CommitsBeforeFlush(TransactionalWriter):
             await self.producer.commit_transaction()
 
 
-def _entry(value: bytes) -> Any:
+def _entry(value: bytes, headers: Headers) -> Any:
     from streams.kafka.transactional_writer import _Entry
 
-    return _Entry(value)
+    return _Entry(value, headers=headers)
 
 
 class _SnapshotsBeforeCommit(PartitionRunner):
-    async def _write(self, writer: Any, entry: bytes | None) -> None:
+    async def _write(self, writer: Any, entry: bytes | None, headers: Headers) -> None:
         self.wiring.store.offer(self.number, self.task)  # type: ignore[arg-type]
-        await super()._write(writer, entry)
+        await super()._write(writer, entry, headers)
 
 
 class _ForgetsParkedInSnapshot(Store):
@@ -110,10 +114,10 @@ class _ForgetsParkedInCore(Mortal):
 
 
 class _CommitsAgainUnseen(Recovery):
-    async def _settled(self, kept: KeptState, sealed: bytes, last: Any, reader: Any) -> Any:
+    async def _settled(self, kept_state: KeptState, sealed: bytes, last: Any, reader: Any) -> Any:
         # The journal is not asked whether the batch in doubt is there.
-        await self._commit(kept.outputs, sealed)
-        self.kept = KeptState(kept.task)
+        await self._commit(kept_state.outputs, sealed)
+        self.kept_state = KeptState(kept_state.task)
         return Entry.decode(sealed)
 
 

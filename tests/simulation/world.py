@@ -15,11 +15,10 @@ import orjson
 from faust.types import TP
 
 from models.features.window_declarations import over_events
-from models.task.learner_task import LEARNER
 from models.task.partition_task import PartitionTask
 from models.training.learner_inputs import learner_inputs
 from models.values.durations import minutes
-from schemas.topics import INPUTS, topic_names
+from schemas.topics import INPUTS, LEARNER, topic_names
 from streams.partition.ports import Pace
 from streams.partition.runner import State
 from streams.replay.journal_fold import Entry

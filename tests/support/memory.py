@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from faust.types import TP
 
 from schemas.errors import Unavailable
+from schemas.headers import Headers
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import Fenced, Limits
 from streams.partition.ports import Pace, Wiring
@@ -176,7 +177,9 @@ class MemoryWriter:
         self.memory.epoch += 1
         self.epoch = self.memory.epoch
 
-    async def commit(self, outputs: Sequence[Any], entry: bytes | None) -> None:
+    async def commit(
+        self, outputs: Sequence[Any], entry: bytes | None, headers: Headers = ()
+    ) -> None:
         """All or nothing; its answer may be lost."""
         await asyncio.sleep(0)
         if self.memory.fails("before"):

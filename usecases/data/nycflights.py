@@ -79,7 +79,7 @@ EPOCH = date(1970, 1, 1)
 
 
 def flights(limit: int | None = None, days: float | None = None) -> Iterator[tuple[Kind, Record]]:
-    """Departures and arrivals in the order of their times; at equal times arrivals first.
+    """Yield departures and arrivals in the order of their times; at equal times arrivals first.
 
     Equal times of one kind are ordered by event_id. `limit` keeps the first so many departures,
     `days` those that leave within so many days of New Year in New York; their arrivals all follow,
@@ -119,7 +119,7 @@ Flight = tuple[int, str, Record, tuple[int, Record] | None]
 
 
 def _in_order(folder: Path) -> Iterator[Flight]:
-    """All departures by time and id; a month of rows is read when its turn comes."""
+    """Yield all departures by time and id; a month of rows is read when its turn comes."""
     months = _lines_by_month(folder / "flights.csv.zip")
     zones, weather = _zones(folder / "airports.csv"), _weather(folder / "weather.csv")
     waiting: list[Flight] = []
@@ -276,7 +276,7 @@ def _utc(zone: str, local: int) -> int:
 
 @lru_cache(maxsize=100_000)
 def _offset(zone: str, local_hour: int) -> int:
-    """Minutes that the zone is ahead of UTC in that local hour (the first of a doubled hour)."""
+    """Return the minutes that the zone is ahead of UTC in a local hour (the first of two)."""
     wall = datetime(1970, 1, 1, tzinfo=ZoneInfo(zone)) + timedelta(hours=local_hour)
     offset = wall.utcoffset()
     assert offset is not None

@@ -15,14 +15,14 @@ from rich.text import Text
 from models.spec.use_case import Learning
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson, UseCaseName
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.recording_options import Limit, RecordingOptions, print_unmatched
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.use_case_loader import LoadedUseCase, load
 from streams.recordings import Recording
 
 if TYPE_CHECKING:
-    from streams.offline.backtest import Result, Verdict
+    from streams.offline.backtest import GateVerdict, Result
 
     Pair = tuple[Result, Result | None]
 
@@ -141,7 +141,9 @@ def _run(
 ) -> Result:
     from streams.offline.backtest import backtest as run_backtest
 
-    progress = Progress(f"{which} {partitions} partition{'s' if partitions > 1 else ''}".strip())
+    progress = ProgressLine(
+        f"{which} {partitions} partition{'s' if partitions > 1 else ''}".strip()
+    )
     try:
         return run_backtest(loaded, recording, partitions, progress, on_example)
     finally:
@@ -152,7 +154,7 @@ def _document(
     loaded: LoadedUseCase,
     recording: Recording,
     results: list[Pair],
-    verdicts: list[Verdict],
+    verdicts: list[GateVerdict],
     margin: float,
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
@@ -175,7 +177,7 @@ def _show(
     loaded: LoadedUseCase,
     recording: Recording,
     results: list[Pair],
-    verdicts: list[Verdict],
+    verdicts: list[GateVerdict],
     margin: float,
 ) -> None:
     data.print(f"{loaded.use_case.name} on {recording.name}")
@@ -215,7 +217,7 @@ def _show_result(result: Result) -> None:
         "refused": result.refused,
     }
     if any(counts.values()):
-        data.print("  " + ", ".join(f"{n:,} {what}" for what, n in counts.items() if n))
+        data.print("  " + ", ".join(f"{n:,} {label}" for label, n in counts.items() if n))
     data.print(_table(result))
     for row in result.standings:
         data.print(
@@ -226,6 +228,8 @@ def _show_result(result: Result) -> None:
         doubt = row["not_promised"]
         if doubt is not None and doubt not in row["recommendation"]:
             data.print(f"    not promised here: {doubt}")
+        if row["verdict"] != "undecided" and row["assumes"] is not None:
+            data.print(f"    it assumes {row['assumes']}")
     for command in result.acts:
         data.print(
             f"  {command['time'][:10]} {command['verb']} {command['model']}: {command['why']}"
@@ -234,9 +238,9 @@ def _show_result(result: Result) -> None:
         talk.print(f"{refusal['count']:,} {word}, the first: {refusal['first']}")
 
 
-def _comparison(results: list[Result]) -> Table:
+def _comparison(results: list[Result]) -> TerminalTable:
     """Return what the champion reaches on each number of partitions."""
-    table = Table(
+    table = TerminalTable(
         "partitions", "models learn", results[0].metric, f"{results[0].kpi_unit} an event", box=None
     )
     for result in sorted(results, key=lambda result: (result.partitions, not result.shared)):
@@ -247,11 +251,11 @@ def _comparison(results: list[Result]) -> Table:
     return table
 
 
-def _table(result: Result) -> Table:
+def _table(result: Result) -> TerminalTable:
     """Return the scores of each model on the same events, and how many values were withheld."""
     from models.metrics.windowed_metrics import ALL
 
-    table = Table("", result.metric, f"{result.kpi_unit} an event", box=None)
+    table = TerminalTable("", result.metric, f"{result.kpi_unit} an event", box=None)
     withheld = any(score.withheld for score in result.scores.values())
     if withheld:
         table.add_column("withheld")

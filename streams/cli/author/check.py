@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from models.validation import Lines
 from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
 from streams.cli.shared.recording_options import RecordingOptions
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.lookup_files import LookupFile
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, find, load
@@ -80,6 +79,8 @@ def _compare_registered(loaded: LoadedUseCase, examined: Any) -> None:
         examined.warnings.append(f"Its predictions' schema was not compared: {error}")
         return
     if reason is not None:
+        from models.validation import Lines
+
         why, _, hint = reason.partition(". ")
         line = Lines(loaded.source).of("prediction_format")
         examined.mistakes.append(ConfigError(f"{why}.", hint=hint, line=line))
@@ -103,7 +104,9 @@ def _show(examined: Any, path: Path) -> None:
     for warning in examined.warnings:
         talk.print(f"Note: {warning}", style="yellow")
     if examined.mistakes:
-        table = Table("line", "what is wrong", "how to fix it", box=None, title_justify="left")
+        table = TerminalTable(
+            "line", "what is wrong", "how to fix it", box=None, title_justify="left"
+        )
         for mistake in examined.mistakes:
             line = str(mistake.line) if mistake.line else ""
             table.add_row(line, mistake.reason, mistake.hint)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson, Partitions, UseCaseName
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.recording_options import (
     Limit,
     RecordingOptions,
     print_unmatched,
 )
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.use_case_loader import LoadedUseCase, load
 from streams.recordings import Recording
 
@@ -44,7 +44,7 @@ def cost(
             }
         )
         return
-    table = Table("", "µs an event", "share", box=None)
+    table = TerminalTable("", "µs an event", "share", box=None)
     total = sum(run.cpu_us.values())
     for name, cpu_us in sorted(run.cpu_us.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{cpu_us:,.0f}", f"{cpu_us / total:.0%}")
@@ -56,7 +56,7 @@ def assessed(loaded: LoadedUseCase, recording: Recording, partitions: int | None
     """Run the use case over recorded data, with its progress shown."""
     from streams.offline.evidence import assess
 
-    progress = Progress("records run")
+    progress = ProgressLine("records run")
     try:
         return assess(loaded, recording, partitions or loaded.use_case.partitions, progress)
     finally:

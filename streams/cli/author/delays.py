@@ -10,7 +10,7 @@ import typer
 from models.metrics.label_delays import delays_of
 from schemas.errors import ConfigError
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.embedded.discovery import running
@@ -52,7 +52,7 @@ def delays(
 
 
 def _show(summary: dict[str, Any]) -> None:
-    lines, curve = Table("age", "has its label", "", box=None), summary["curve"]
+    lines, curve = TerminalTable("age", "has its label", "", box=None), summary["curve"]
     top, before = curve[-1][1] or 1.0, -1.0
     for age, share in curve:
         # Where nothing comes, nothing is to be seen.
@@ -77,7 +77,9 @@ def _show(summary: dict[str, Any]) -> None:
 
 
 def _compare(summaries: dict[str | None, dict[str, Any]]) -> None:
-    table = Table("segment", "labels", "half by", "90 % by", "ever", "proposed horizon", box=None)
+    table = TerminalTable(
+        "segment", "labels", "half by", "90 % by", "ever", "proposed horizon", box=None
+    )
     for name, summary in summaries.items():
         half, most = summary["quantiles_s"]["0.5"], summary["quantiles_s"]["0.9"]
         table.add_row(

@@ -9,19 +9,19 @@ import typer
 
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson, Partitions, Prefix, UseCaseName
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.recording_options import (
     Limit,
     RecordingOptions,
     open_recording,
     print_unmatched,
 )
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.use_case_loader import LoadedUseCase, load
 from streams.recordings import Recording
 
 if TYPE_CHECKING:
-    from models.replay.learning_curve import Curve, Sample
+    from models.replay.learning_curve import Curve, CurveSample
 
 
 @spread_options
@@ -81,14 +81,14 @@ def _shares(text: str) -> list[float]:
 
 def _runs(
     loaded: LoadedUseCase, recording: Recording, partitions: int, shares: list[float]
-) -> list[Sample]:
+) -> list[CurveSample]:
     from streams.offline.evidence import samples
 
-    shown: dict[float, Progress] = {}
+    shown: dict[float, ProgressLine] = {}
 
     def on_progress(share: float, count: int) -> None:
         if share not in shown:
-            shown[share] = Progress(f"learning from {share:.0%}, records")
+            shown[share] = ProgressLine(f"learning from {share:.0%}, records")
         shown[share](count)
 
     try:
@@ -122,7 +122,7 @@ def _show(curve: Curve) -> None:
         f"{plain_language.day(curve.since)} to {plain_language.day((curve.until or 1) - 1)}.",
     )
     names = list(curve.rungs[-1].kpi)
-    rungs = Table("learnt from", "outcomes", curve.metric, box=None)
+    rungs = TerminalTable("learnt from", "outcomes", curve.metric, box=None)
     for name in names:
         rungs.add_column(f"{name}, {unit} an event")
     for rung in curve.rungs:
@@ -133,7 +133,7 @@ def _show(curve: Curve) -> None:
             *(number(rung.kpi.get(name)) for name in names),
         )
     data.print(rungs)
-    steps = Table("from", "to", "further", f"gain an event, {unit}", box=None)
+    steps = TerminalTable("from", "to", "further", f"gain an event, {unit}", box=None)
     steps.add_column(f"{unit} for 1,000 further outcomes")
     steps.add_column("luck aside")
     for step in curve.steps:

@@ -77,7 +77,8 @@ def new(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
     data.print(str(path))
-    options = () if source is None else ("--source", source)
+    read = [each for each in (source, foreign, outcomes) if each is not None]
+    options = tuple(word for each in read for word in ("--source", each))
     talk.print(f"Next: `{command_line('check', str(path), options=options)}`, then adapt it.")
 
 
@@ -87,13 +88,13 @@ def _drafted(name: str, source: str, label: str, key: str | None) -> str:
     from models.validation.simple_rules import joined, ranked
     from streams.offline.recording_draft import recording_draft
     from streams.recordings import Report
-    from streams.recordings.recorded_file import Format
+    from streams.recordings.recorded_file import FileFormat
     from streams.recordings.unmapped_rows import rows_of
 
     if not is_stored(source):
         raise ConfigError(f"There is no file {source}.", hint="Name a file or a folder.")
     profile, rows = Profile(), []
-    for row in islice(rows_of([source], lambda _: [], Format(), (), Report()), ROWS_MAX):
+    for row in islice(rows_of([source], lambda _: [], FileFormat(), (), Report()), ROWS_MAX):
         rows.append(row)
         profile.event(row)
         if row.get("outcome_time") not in (None, ""):
@@ -123,7 +124,7 @@ def _adopting(name: str, source: str, outcomes: str | None) -> str:
     ]
     for topic, seen in profiles:
         talk.print(
-            f"{topic}: {seen.format}, {seen.records:,} records; id {seen.id}, time {seen.time}, "
-            f"key {seen.key}"
+            f"{topic}: {seen.format}, {seen.records:,} records; id {seen.id}, time "
+            f"{seen.shown_time}, key {seen.key}"
         )
     return foreign_draft(name, *profiles[0], *(profiles[1] if outcomes else ())).text()

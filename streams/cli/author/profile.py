@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column
 
 from models.formats.payload import Schemas
-from models.validation.check_names import TOPIC
-from models.validation.data_profile import Profile
 from schemas.errors import ConfigError, Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson
 from streams.cli.shared.recording_options import FormatOptions, Outcomes, print_report, topic_reader
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.recordings import Report
 from streams.recordings.cells import TIME_EXAMPLE
 from streams.recordings.files import is_stored
-from streams.registry.known_schemas import schemas_of
+
+if TYPE_CHECKING:
+    from models.validation.source_profile import SourceProfile
 
 TOPIC_MAX = 100_000
 LABELLED_MAX = 20_000
@@ -51,6 +51,8 @@ def profile(
     recording: files, folders, topics. Of a topic of others, or TOPIC=FILE, it proposes the source
     that would adopt it. Example: `riverrun profile visits.csv --label minutes`
     """
+    from models.validation.data_profile import Profile
+
     data_profile, read = Profile(time=time, id=id), Report()
     labelled_rows: list[Any] = []
     names = () if time is None else (time,)
@@ -61,8 +63,13 @@ def profile(
         reader = topic_reader(limit or TOPIC_MAX)
         return islice(rows_of(sources, reader, options.format, names, read), limit)
 
-    proposals = [one for one in map(_proposal, source) if one is not None]
-    for row in rows([_where(each) for each in source]):
+    seen = {each: profile for each in source if (profile := _foreign(each)) is not None}
+    proposals = [_proposal(*each) for each in seen.values()]
+    decoded = [one for each in source if (one := seen.get(each)) and one[1].format != "Json()"]
+    if time is None and decoded:
+        data_profile.time = decoded[0][1].time
+    plain = [_where(each) for each in source if seen.get(each) not in decoded]
+    for row in chain(rows(plain), *(one[1].rows for one in decoded)):
         labelled = outcomes is None and row.get("outcome_time") not in (None, "")
         if not labelled or row.get(data_profile.time or "event_time") not in (None, ""):
             data_profile.event(row)
@@ -97,14 +104,16 @@ def _where(source: str) -> str:
 
 def _is_named(source: str) -> bool:
     """Return whether it is TOPIC=FILE."""
+    from models.validation.check_names import TOPIC
+
     topic, sign, _ = source.partition("=")
     return bool(sign) and TOPIC.fullmatch(topic) is not None and not Path(source).exists()
 
 
-def _proposal(argument: str) -> dict[str, Any] | None:
-    """Return what a source of that topic would be; None of what is no topic of others."""
-    from streams.offline.foreign_draft import source_text
+def _foreign(argument: str) -> tuple[str, SourceProfile] | None:
+    """Return a topic of others and what is seen in it; None of what is none."""
     from streams.offline.foreign_sample import SAMPLE, foreign_profile
+    from streams.registry.known_schemas import schemas_of
 
     if not _is_named(argument) and is_stored(argument):
         return None
@@ -117,10 +126,15 @@ def _proposal(argument: str) -> dict[str, Any] | None:
             return {}
 
     try:
-        topic, seen = foreign_profile(argument, topic_reader(SAMPLE), schemas)
+        return foreign_profile(argument, topic_reader(SAMPLE), schemas)
     except ConfigError as error:
         talk.print(f"source? {error}", markup=False)
         return None
+
+
+def _proposal(topic: str, seen: SourceProfile) -> dict[str, Any]:
+    from streams.offline.foreign_draft import source_text
+
     return {
         "topic": topic,
         "format": seen.format,
@@ -128,6 +142,7 @@ def _proposal(argument: str) -> dict[str, Any] | None:
         "refused": seen.refused,
         "id": seen.id,
         "time": seen.time,
+        "time_read": seen.shown_time,
         "key": seen.key,
         "source": source_text(topic, seen),
     }
@@ -136,7 +151,8 @@ def _proposal(argument: str) -> dict[str, Any] | None:
 def _show_source(proposal: dict[str, Any]) -> None:
     data.print(
         f"source? {proposal['topic']}: {proposal['format']}, id {proposal['id']}, time "
-        f"{proposal['time']}, key {proposal['key']} (`riverrun new NAME --from` writes a use case)"
+        f"{proposal['time_read']}, key {proposal['key']} (`riverrun new NAME --from` writes a use "
+        "case)"
     )
     data.print(proposal["source"], markup=False, highlight=False, soft_wrap=True)
 
@@ -166,7 +182,7 @@ def _show_rules(report: dict[str, Any]) -> None:
 def _show_profile(report: dict[str, Any], source: str) -> None:
     data.print(f"{source}: {report['records']:,} records")
     columns = ("field", "type", "missing", "least", "most", "distinct", "most common")
-    table = Table(*(Column(c, no_wrap=c != columns[-1]) for c in columns), box=None)
+    table = TerminalTable(*(Column(c, no_wrap=c != columns[-1]) for c in columns), box=None)
     for name, field in report["fields"].items():
         common = field["common"] if _is_informative(field) else []
         table.add_row(

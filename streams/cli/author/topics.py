@@ -10,7 +10,7 @@ from models.values.durations import spoken
 from schemas.asyncapi import Subject
 from schemas.topics import Topic, topic_names
 from streams.cli.shared.options import AsJson, Prefix
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 
@@ -29,7 +29,7 @@ def topics(usecase: OptionalUseCase = None, prefix: Prefix = None, json: AsJson 
     if json:
         as_json(rows)
         return
-    table = Table("topic", "", "value", "key", "partitions", "kept", "about", box=None)
+    table = TerminalTable("topic", "", "value", "key", "partitions", "kept", "about", box=None)
     for row in rows:
         table.add_row(
             row["topic"],

@@ -13,7 +13,7 @@ from streams.cli.author.cost import assessed
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson, Partitions, Prefix, UseCaseName
 from streams.cli.shared.recording_options import Limit, RecordingOptions, open_recording
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.use_case_loader import LoadedUseCase, load
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _show_slices(group: Slice) -> None:
     if not group.parts:
         return
     figures = list(group.parts[0].figures)
-    table = Table(group.name, "judged", *figures, box=None)
+    table = TerminalTable(group.name, "judged", *figures, box=None)
     for part in group.parts:
         values = (number(part.figures[figure]) for figure in figures)
         table.add_row(part.value, f"{part.labelled:,}", *values)
@@ -153,10 +153,10 @@ def _show_slices(group: Slice) -> None:
         )
 
 
-def _table(what: str, rows: list[Answerer], unit: str) -> Table:
+def _table(title: str, rows: list[Answerer], unit: str) -> TerminalTable:
     from streams.reports.plain_language import between, number, verdict
 
-    table = Table(what, "verdict", f"gain, {unit}", "luck aside", box=None)
+    table = TerminalTable(title, "verdict", f"gain, {unit}", "luck aside", box=None)
     for name in (f"{unit} an event", "baseline", "judged"):
         table.add_column(name)
     priced = any(row.cost is not None for row in rows)

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName, Who, login_or
-from streams.cli.shared.progress import Progress
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.progress import ProgressLine
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.embedded.discovery import running
@@ -58,7 +58,7 @@ def redefine(
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
-    progress = Progress("journal entries derived")
+    progress = ProgressLine("journal entries derived")
     request = RedefineRequest(how.value, login_or(who), why)
     redefinition = Redefinition(
         loaded, settings, request, lambda partition, seq: progress(seq, seq), dry_run=dry_run
@@ -70,7 +70,7 @@ def redefine(
         document = {"definition": loaded.definition, "how": how.value, "dry_run": dry_run}
         as_json(document | {"partitions": rows})
         return
-    table = Table("partition", "journal entry", "models kept", box=None)
+    table = TerminalTable("partition", "journal entry", "models kept", box=None)
     for row in rows:
         entry = "in force already" if row["entry"] is None else str(row["entry"])
         table.add_row(str(row["partition"]), entry, ", ".join(row["kept_models"]) or "none")

@@ -11,7 +11,7 @@ import typer
 
 from schemas.command_line import command_line
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
@@ -40,7 +40,7 @@ def repartition(
     use_case = load(usecase).use_case
     target = f"{settings.riverrun_topic_prefix}p{partitions}." if to is None else to
     moved = settings.model_copy(update={"riverrun_topic_prefix": target})
-    progress, began = Progress("records copied"), monotonic()
+    progress, began = ProgressLine("records copied"), monotonic()
     copied = asyncio.run(copy_inputs(use_case, settings, moved, partitions, progress))
     progress.done()
     result = {"prefix": target, "partitions": partitions, **asdict(copied)}

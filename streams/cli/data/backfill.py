@@ -14,7 +14,7 @@ from schemas.command_line import command_line
 from schemas.errors import Unavailable
 from streams.cli.shared.option_groups import spread_options
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.recording_options import (
     FormatOptions,
     Limit,
@@ -74,7 +74,7 @@ def backfill(
     )
     partitions = asyncio.run(topic_admin.ensure(use_case, settings))
     names = topic_admin.names_of(use_case, settings)
-    progress, began = Progress("written"), monotonic()
+    progress, began = ProgressLine("written"), monotonic()
 
     def on_progress(count: int, time: datetime) -> None:
         progress(count, more=f"{time:%Y-%m-%d %H:%M}")
@@ -100,7 +100,7 @@ async def _applied(
 ) -> tuple[int, int]:
     from streams.offline.backfill import applied
 
-    progress = Progress("learnt by the workers")
+    progress = ProgressLine("learnt by the workers")
     before, moved = -1, monotonic()
     while True:
         done, total = await applied(settings, names, partitions)

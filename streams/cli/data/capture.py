@@ -58,8 +58,8 @@ def capture(
         raise ConfigError(
             f"There is no kind of topic {unknown[0]!r}.", hint=f"Known: {', '.join(BY_KIND)}."
         )
-    what = f"capture of {', '.join(kinds)} to {to}"
-    masking = masking_for(use_case, settings, why=reveal, what=what)
+    subject = f"capture of {', '.join(kinds)} to {to}"
+    masking = masking_for(use_case, settings, why=reveal, subject=subject)
     folder = Folder(to)
 
     def on_file(path: str, count: int) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.shared.board_command import Answer, print_answer
+from streams.cli.shared.board_command import BoardAnswer, print_answer
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName, Watch
 
 
@@ -26,9 +26,9 @@ def alerts(
     from streams.cli.shared import tables
     from streams.monitor.store import event_queries, queries
 
-    async def query(board: queries.Board) -> Answer:
+    async def query(board: queries.Board) -> BoardAnswer:
         rows = await event_queries.alerts(board.source, open_only=not everything)
         ok = all(alert.state != "open" for alert in rows)
-        return Answer([asdict(alert) for alert in rows], [tables.alerts(rows)], ok)
+        return BoardAnswer([asdict(alert) for alert in rows], [tables.alerts(rows)], ok)
 
     print_answer(usecase, prefix, json, watch, query)

@@ -15,7 +15,7 @@ from models.spec.use_case import UseCase
 from schemas.errors import ConfigError, Skipped
 from schemas.printable import printable
 from streams.cli.shared.options import AsJson, Prefix, Reveal, UseCaseName, Who, Why, login_or
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.embedded.discovery import running
@@ -73,7 +73,7 @@ def list_letters(
     """
     use_case, settings, names = _opened(usecase, prefix)
     topic = names["dead-letter"]
-    masking = masking_for(use_case, settings, why=reveal, what=topic)
+    masking = masking_for(use_case, settings, why=reveal, subject=topic)
     if state not in (None, *STATES):
         raise typer.BadParameter(f"{state!r} is not a state; choose from {', '.join(STATES)}")
     matches = [
@@ -109,14 +109,14 @@ def _causes(letters: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _print_causes(causes: Iterable[dict[str, Any]]) -> None:
-    table = Table("count", "class", "cause", "such as", box=None)
+    table = TerminalTable("count", "class", "cause", "such as", box=None)
     for row in causes:
         table.add_row(f"{row['count']:,}", row["class"], row["cause"], row["newest"])
     data.print(table)
 
 
 def _print_letters(letters: Iterable[dict[str, Any]]) -> None:
-    table = Table("position", "when", "class", "state", "from", "try", "error", box=None)
+    table = TerminalTable("position", "when", "class", "state", "from", "try", "error", box=None)
     for shown in letters:
         when = datetime.fromtimestamp(shown["refused_ms"] / 1000, UTC)
         source = f"{shown['topic']}[{shown['partition']}] {shown['offset']}"
@@ -148,7 +148,7 @@ def show(
     """
     use_case, settings, names = _opened(usecase, prefix)
     topic = names["dead-letter"]
-    masking = masking_for(use_case, settings, why=reveal, what=f"{topic} {position}")
+    masking = masking_for(use_case, settings, why=reveal, subject=f"{topic} {position}")
     _, shown = _matching(use_case, settings, (position,), None, None, masking)[0]
     if json:
         as_json(shown)
@@ -269,11 +269,11 @@ def _chosen(
     return [each for each in matches if positions or each[1]["state"] == "open"]
 
 
-def _report(what: str, done: Sequence[str], left: Mapping[str, str], json: bool) -> None:
+def _report(action: str, done: Sequence[str], left: Mapping[str, str], json: bool) -> None:
     if json:
-        as_json({"sent" if what == "sent again" else "done": done, "left": left})
+        as_json({"sent" if action == "sent again" else "done": done, "left": left})
     else:
-        data.print(f"{len(done):,} {what}")
+        data.print(f"{len(done):,} {action}")
         for position, reason in left.items():
             talk.print(f"{position} was left: {reason}")
     if left:

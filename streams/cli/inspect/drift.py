@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.shared.board_command import Answer, print_answer
+from streams.cli.shared.board_command import BoardAnswer, print_answer
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName, Watch
 
 
@@ -26,9 +26,9 @@ def drift(
     from streams.cli.shared import tables
     from streams.monitor.store import event_queries, queries
 
-    async def query(board: queries.Board) -> Answer:
+    async def query(board: queries.Board) -> BoardAnswer:
         records = await event_queries.drift(board.source)
         changes = [each for each in records if subject in (None, each.subject)][-limit:]
-        return Answer([asdict(change) for change in changes], [tables.drift(changes)])
+        return BoardAnswer([asdict(change) for change in changes], [tables.drift(changes)])
 
     print_answer(usecase, prefix, json, watch, query)

@@ -14,7 +14,7 @@ from rich.text import Text
 from schemas.errors import RiverrunError
 from schemas.printable import printable
 from streams.cli.shared.options import AsJson, Prefix, Reveal, Trust, UseCaseName, trusted_sources
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import DIFFERENT, UNPROVABLE, as_json, data, talk
 from streams.config.process_env import reexec_if_unsafe
 from streams.config.settings import Settings
@@ -51,11 +51,11 @@ def explain(
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
-    progress = Progress("journal entries derived")
+    progress = ProgressLine("journal entries derived")
     names = names_of(loaded.use_case, settings)
     starts = starts_of(loaded, settings)
     trusted = trusted_sources(loaded, trust)
-    search = Progress("offsets of a topic looked through")
+    search = ProgressLine("offsets of a topic looked through")
     history = EventHistory(
         settings,
         names,
@@ -72,8 +72,8 @@ def explain(
         raise RiverrunError(
             f"There is no event {event_id!r} on {names['events']}. Check the id and --prefix."
         )
-    what = f"the history of event {event_id}"
-    life = life.masked(masking_for(loaded.use_case, settings, why=reveal, what=what))
+    subject = f"the history of event {event_id}"
+    life = life.masked(masking_for(loaded.use_case, settings, why=reveal, subject=subject))
     if json:
         as_json(asdict(life))
     else:

@@ -42,8 +42,8 @@ def get(
 
     settings, loaded = _serving(usecase, prefix)
     case = loaded.use_case
-    what = f"features of {', '.join(keys)}"
-    masking = masking_for(case, settings, why=reveal, what=what)
+    subject = f"features of {', '.join(keys)}"
+    masking = masking_for(case, settings, why=reveal, subject=subject)
     assert settings.redis_url is not None
     url, before = settings.redis_address(), settings.riverrun_topic_prefix
     with FeatureReader(url, case.name, prefix=before) as reader:

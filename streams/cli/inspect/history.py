@@ -11,8 +11,8 @@ import typer
 
 from schemas.timestamps import moment
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName
-from streams.cli.shared.progress import Progress
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.progress import ProgressLine
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.embedded.discovery import running
@@ -56,7 +56,7 @@ def history(
     start = _start(since)
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     names = names_of(load(usecase).use_case, settings)
-    progress = Progress("records read")
+    progress = ProgressLine("records read")
     entries = asyncio.run(audited(settings, names, progress))
     progress.done()
     chosen = [
@@ -90,7 +90,7 @@ def _start(text: str | None) -> str | None:
 
 def show(entries: Iterable[AuditEntry]) -> None:
     """Print one line an entry, and one for each change that a command made."""
-    table = Table(box=None)
+    table = TerminalTable(box=None)
     table.add_column("when", no_wrap=True)
     for name in ("what", "who", "why", "in", "position"):
         table.add_column(name)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from schemas.errors import ConfigError
-from streams.cli.shared.board_command import Answer, print_answer
+from streams.cli.shared.board_command import BoardAnswer, print_answer
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName, Watch
 
 GROUPINGS = ("segment", "slice", "feature", "probability")
@@ -45,20 +45,20 @@ def metrics(
         raise typer.BadParameter(f"--by takes {', '.join(GROUPINGS)}")
     times = {"since": _iso_time(since), "until": _iso_time(until)}
 
-    async def query(board: queries.Board) -> Answer:
+    async def query(board: queries.Board) -> BoardAnswer:
         if by == "feature":
             windows = await model_quality_queries.importance(board)
-            return Answer([asdict(window) for window in windows], [tables.importance(windows)])
+            return BoardAnswer([asdict(window) for window in windows], [tables.importance(windows)])
         if by == "probability":
             bins = await model_quality_queries.calibration(board, segment=segment, slice=slice)
-            return Answer([asdict(bin) for bin in bins], [tables.calibration(bins)])
+            return BoardAnswer([asdict(bin) for bin in bins], [tables.calibration(bins)])
         if by is not None:
             groups = await (queries.segments if by == "segment" else queries.slices)(board, last)
-            return Answer([asdict(group) for group in groups], [tables.groups(board, groups)])
+            return BoardAnswer([asdict(group) for group in groups], [tables.groups(board, groups)])
         quality = await queries.quality(board, segment=segment, slice=slice, **times)
         points = quality.points[-last:]
         document = asdict(quality) | {"points": [asdict(point) for point in points]}
-        return Answer(document, [tables.windows(quality, points), tables.total(quality)])
+        return BoardAnswer(document, [tables.windows(quality, points), tables.total(quality)])
 
     print_answer(usecase, prefix, json, watch, query)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName
-from streams.cli.shared.progress import Progress
-from streams.cli.shared.terminal import Table, as_json, as_text, data, talk
+from streams.cli.shared.progress import ProgressLine
+from streams.cli.shared.terminal import TerminalTable, as_json, as_text, data, talk
 from streams.config.naming import number_of, place_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
@@ -45,7 +45,7 @@ def list_models(
     if json:
         as_json({"use_case": registry.use_case.name, "models": registry.rows()})
         return
-    table = Table("model", "segment", "partition", "state", "learnt", box=None)
+    table = TerminalTable("model", "segment", "partition", "state", "learnt", box=None)
     table.add_column("since", no_wrap=True)
     table.add_column("why")
     for group in _groups(registry.entries, each):
@@ -102,7 +102,7 @@ def show(
 
 
 def _print(card: Mapping[str, Any]) -> None:
-    table = Table("partition", "state", "since", "version", box=None)
+    table = TerminalTable("partition", "state", "since", "version", box=None)
     for row in card["states"]:
         where = number_of(row["partition"])
         table.add_row(where, *(str(row[c]) for c in ("state", "since", "version")))
@@ -144,7 +144,7 @@ def model_history(
 
 
 def _print_changes(changes: Iterable[Mapping[str, Any]]) -> None:
-    table = Table(box=None)
+    table = TerminalTable(box=None)
     table.add_column("when", no_wrap=True)
     for name in ("model", "segment", "change", "position", "cause", "who", "why"):
         table.add_column(name)
@@ -173,7 +173,7 @@ def _gathered(usecase: str, prefix: str | None) -> Registry:
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
-    progress = Progress("examples read")
+    progress = ProgressLine("examples read")
     registry = asyncio.run(gather(loaded, settings, names_of(loaded.use_case, settings), progress))
     progress.done()
     return registry

@@ -49,7 +49,7 @@ def tail(
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     tests = [filter_of(text) for text in where or ()]
     owned = owner_of(topic, settings, usecase)
-    masking = masking_for(owned.use_case, settings, why=reveal, what=f"tail of {owned.topic}")
+    masking = masking_for(owned.use_case, settings, why=reveal, subject=f"tail of {owned.topic}")
     rows = matching_rows(
         owned.topic,
         settings,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.shared.options import AsJson, Prefix, Trust, UseCaseName, trusted_sources
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import DIFFERENT, UNPROVABLE, as_json, data, talk
 from streams.config.process_env import reexec_if_unsafe
 from streams.config.settings import Settings
@@ -57,7 +57,7 @@ def verify(
     from streams.replay.verify import Verifier  # River comes with it, which takes seconds
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
-    progress = Progress("journal entries derived")
+    progress = ProgressLine("journal entries derived")
     loaded = load(usecase)
     verifier = Verifier(
         settings,
@@ -97,7 +97,7 @@ def _relayed(
         return None
     from streams.sources.relay_proof import prove_relay
 
-    progress = Progress("relay entries derived")
+    progress = ProgressLine("relay entries derived")
     names, trusted = names_of(loaded.use_case, settings), trusted_sources(loaded, trust)
     relayed = asyncio.run(prove_relay(settings, names, trusted=trusted, on_progress=progress))
     progress.done()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
@@ -19,15 +19,16 @@ from rich.live import Live
 from schemas.errors import RiverrunError
 from streams.cli.run.ops import has_display
 from streams.cli.shared.options import AsJson
-from streams.cli.shared.terminal import Table, as_json, data, talk
+from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.project_dir import make_home
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.demo.counts import Count
-from streams.demo.loop import Workers, report, run
-from streams.demo.page_process import page_beside
 from streams.embedded.discovery import started
-from streams.kafka.ordered_producer import OrderedProducer
+
+if TYPE_CHECKING:
+    from streams.demo.counts import Count
+    from streams.demo.loop import Workers
+    from streams.kafka.ordered_producer import OrderedProducer
 
 ABOUT = """\
 Departures from New York in 2013 are published to a Kafka on this machine. The models
@@ -56,6 +57,8 @@ def demo(
     Exit code 0 only if every event got exactly one prediction and every outcome within its horizon
     was learnt. Example: `riverrun demo --events 5000 --json`
     """
+    from streams.demo.loop import Workers, report, run
+    from streams.demo.page_process import page_beside
     from usecases.data import nycflights
 
     logging.basicConfig(level=logging.ERROR)
@@ -83,7 +86,7 @@ def demo(
         addresses.append(address)
         _opened(address)
 
-    log = Log(make_home(settings.home) / LOG_FILE)
+    log = DemoLog(make_home(settings.home) / LOG_FILE)
     with (
         log.shown_on_failure(),
         page_beside(loaded, settings, on_address, log.write) if page else nullcontext() as beside,
@@ -126,7 +129,7 @@ def _stay(crew: Workers, count: int, page: Any, addresses: list[str]) -> None:
         crew.stop()
 
 
-class Log:
+class DemoLog:
     """The file with what workers and page write on stderr, for finding the cause of a failure."""
 
     def __init__(self, path: Path) -> None:
@@ -204,8 +207,8 @@ class Screen:
         return rows
 
 
-def _table(rows: list[tuple[str, str]]) -> Table:
-    table = Table(box=None, show_header=False)
+def _table(rows: list[tuple[str, str]]) -> TerminalTable:
+    table = TerminalTable(box=None, show_header=False)
     for name, value in rows:
         table.add_row(name, value)
     return table

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from schemas.errors import ConfigError
 from streams.cli.shared.options import AsJson, Prefix
-from streams.cli.shared.terminal import Table, as_json, data
+from streams.cli.shared.terminal import TerminalTable, as_json, data
 from streams.config.settings import Settings
 from streams.embedded.discovery import running
 
@@ -50,7 +50,7 @@ def doctor(
     if json:
         as_json([finding.__dict__ for finding in findings])
     else:
-        table = Table("", "check", "cause", "remedy", box=None)
+        table = TerminalTable("", "check", "cause", "remedy", box=None)
         for f in findings:
             state = ("ok", "") if f.ok else ("no", "red") if f.essential else ("so-so", "yellow")
             table.add_row(Text(*state), f.check, f.cause, f.remedy)

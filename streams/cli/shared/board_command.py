@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from streams.cli.shared.terminal import Table, as_json, data
+from streams.cli.shared.terminal import TerminalTable, as_json, data
 from streams.cli.shared.watch_option import again
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
@@ -18,11 +18,11 @@ from streams.embedded.discovery import running
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BoardAnswer:
     """The result of a query: `document` for --json, tables for people."""
 
     document: Any
-    tables: list[Table]
+    tables: list[TerminalTable]
     ok: bool = True
 
 
@@ -31,7 +31,7 @@ def print_answer(
     prefix: str | None,
     json: bool,
     watch: bool,
-    query: Callable[[Any], Awaitable[Answer]],
+    query: Callable[[Any], Awaitable[BoardAnswer]],
 ) -> None:
     """Query the board and print the answer, once or repeatedly; exit code 1 if it is not ok."""
     settings, loaded = running(Settings.load(riverrun_topic_prefix=prefix)), load(usecase)
@@ -47,8 +47,8 @@ def print_answer(
 
 
 async def _queried(
-    loaded: LoadedUseCase, settings: Settings, query: Callable[[Any], Awaitable[Answer]]
-) -> Answer:
+    loaded: LoadedUseCase, settings: Settings, query: Callable[[Any], Awaitable[BoardAnswer]]
+) -> BoardAnswer:
     from streams.monitor.store.board import board_of
 
     async with board_of(loaded, settings) as board:

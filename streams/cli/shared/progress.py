@@ -11,11 +11,11 @@ TERMINAL_S, PLAIN_S = 0.2, 5.0
 """Seconds between two updates, on a terminal and elsewhere."""
 
 
-class Progress:
-    """A progress line for `what`; call it with each new count, and `done` at the end."""
+class ProgressLine:
+    """A progress line for `activity`; call it with each new count, and `done` at the end."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, activity: str) -> None:
+        self._activity = activity
         self._began = self._shown_at = monotonic()
         self._shown = False
 
@@ -27,7 +27,7 @@ class Progress:
         self._shown_at = now
         of = f" of {total:,} ({count / total:.0%})" if total else ""
         rate = f", {count / max(now - self._began, 1e-9):,.0f}/s"
-        text = f"{self._what}: {count:,}{of}{rate}" + (f", {more}" if more else "")
+        text = f"{self._activity}: {count:,}{of}{rate}" + (f", {more}" if more else "")
         if talk.is_terminal:
             talk.file.write(f"\r\x1b[2K{printable(text)}")
             talk.file.flush()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from models.formats.payload import Schemas
 from models.spec.use_case import UseCase
 from streams.cli.shared.option_groups import OptionGroup
 from streams.cli.shared.terminal import talk
 from streams.config.settings import Settings
-from streams.recordings import Format, Recording, Report, TopicReader, recording_of
-from streams.registry.known_schemas import schemas_of
+from streams.recordings import FileFormat, Recording, Report, TopicReader, recording_of
 
 Outcomes = Annotated[
     list[str] | None,
@@ -53,9 +53,9 @@ class FormatOptions(OptionGroup):
     ] = None
 
     @property
-    def format(self) -> Format:
+    def format(self) -> FileFormat:
         """Return the format for readers; raise `ConfigError` on an unknown decimal sign."""
-        return Format(self.encoding, self.delimiter, self.decimal, self.zone, self.time_format)
+        return FileFormat(self.encoding, self.delimiter, self.decimal, self.zone, self.time_format)
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,18 @@ def open_recording(
     sources: Sequence[str] | None,
     outcomes: Sequence[str] | None,
     limit: int | None = None,
-    format: Format | None = None,
+    format: FileFormat | None = None,
     settings: Settings | None = None,
     *,
     sort_topics: bool = False,
 ) -> Recording:
     """Open the named sources, else the use case's own, and report what was read and left out."""
+
+    def read_schemas(values: Iterable[bytes]) -> Schemas:
+        from streams.registry.known_schemas import schemas_of
+
+        return schemas_of(values, settings or Settings.load())
+
     recording = recording_of(
         use_case,
         sources or (),
@@ -110,7 +116,7 @@ def open_recording(
         limit,
         format,
         sort_topics=sort_topics,
-        read_schemas=lambda values: schemas_of(values, settings or Settings.load()),
+        read_schemas=read_schemas,
     )
     print_report(recording.report)
     return recording

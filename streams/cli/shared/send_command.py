@@ -14,7 +14,7 @@ from schemas.commands import Command, Verb
 from schemas.errors import RiverrunError
 from streams.cli.shared.option_groups import OptionGroup
 from streams.cli.shared.options import AsJson, Prefix, Who, Why, login_or
-from streams.cli.shared.progress import Progress
+from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import as_json, complain, data
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
@@ -59,7 +59,7 @@ def send(
     settings = options.settings()
     use_case = load(usecase).use_case
     names = names_of(use_case, settings)
-    progress = Progress("partitions that have answered")
+    progress = ProgressLine("partitions that have answered")
 
     def show(result: CommandResult) -> None:
         progress(result.partitions - len(result.waiting), result.partitions)

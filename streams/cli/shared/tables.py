@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from streams.cli.shared.terminal import Table
+from streams.cli.shared.terminal import TerminalTable
 from streams.monitor.store.queries import Board, kpi_gain
 from streams.monitor.store.view_models import (
     AlertRow,
@@ -55,8 +55,8 @@ def age(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def _table(words: Sequence[str], numbers: Sequence[str], title: str | None = None) -> Table:
-    table = Table(box=None, title=title, title_justify="left", title_style="bold")
+def _table(words: Sequence[str], numbers: Sequence[str], title: str | None = None) -> TerminalTable:
+    table = TerminalTable(box=None, title=title, title_justify="left", title_style="bold")
     for name in words:
         table.add_column(name)
     for name in numbers:
@@ -64,7 +64,7 @@ def _table(words: Sequence[str], numbers: Sequence[str], title: str | None = Non
     return table
 
 
-def windows(quality: Quality, points: Sequence[Point]) -> Table:
+def windows(quality: Quality, points: Sequence[Point]) -> TerminalTable:
     """Return one row a window: volume, maturity, the metric of each model, the KPI's gain."""
     models = list(quality.models)
     of = quality.segment or quality.slice or "all"
@@ -89,7 +89,7 @@ def windows(quality: Quality, points: Sequence[Point]) -> Table:
     return table
 
 
-def total(quality: Quality) -> Table:
+def total(quality: Quality) -> TerminalTable:
     """Return one row a model, all windows together."""
     table = _table(
         ("model",),
@@ -116,7 +116,7 @@ def _gain(quality: Quality, served: Score | None, baseline: Score | None) -> flo
     return saved if quality.kpi_better == "lower" else -saved
 
 
-def groups(board: Board, rows: Iterable[Group]) -> Table:
+def groups(board: Board, rows: Iterable[Group]) -> TerminalTable:
     """Return one row a segment or slice, the worst first."""
     metric, unit = board.use_case.metric, board.use_case.kpi.unit
     table = _table(
@@ -137,7 +137,7 @@ def groups(board: Board, rows: Iterable[Group]) -> Table:
     return table
 
 
-def importance(records: Sequence[Importance]) -> Table:
+def importance(records: Sequence[Importance]) -> TerminalTable:
     """Return one row a feature: its importance in the newest window that has it, and before."""
     table = _table(("feature",), ("adds to the loss", "the window before"), "importance")
     newest = records[-1].features if records else {}
@@ -147,7 +147,7 @@ def importance(records: Sequence[Importance]) -> Table:
     return table
 
 
-def calibration(bins: Iterable[CalibrationBin]) -> Table:
+def calibration(bins: Iterable[CalibrationBin]) -> TerminalTable:
     """Return one row a bin of probabilities."""
     table = _table((), ("predicted", "observed", "predictions"), "calibration")
     for bin in bins:
@@ -155,7 +155,7 @@ def calibration(bins: Iterable[CalibrationBin]) -> Table:
     return table
 
 
-def drift(changes: Iterable[DriftRow]) -> Table:
+def drift(changes: Iterable[DriftRow]) -> TerminalTable:
     """Return one row a change."""
     table = _table(("noticed", "in", "subject", "was", "is", "since", "severity"), ())
     for change in changes:
@@ -171,7 +171,7 @@ def drift(changes: Iterable[DriftRow]) -> Table:
     return table
 
 
-def alerts(rows: Iterable[AlertRow]) -> Table:
+def alerts(rows: Iterable[AlertRow]) -> TerminalTable:
     """Return one row an alert."""
     table = _table(("", "severity", "rule", "subject", "since", "cause", "look further"), ())
     for alert in rows:
@@ -188,9 +188,9 @@ def alerts(rows: Iterable[AlertRow]) -> Table:
     return table
 
 
-def overview(overview: Overview) -> Table:
+def overview(overview: Overview) -> TerminalTable:
     """Return a use case's figures, one a row."""
-    table = Table(box=None, show_header=False)
+    table = TerminalTable(box=None, show_header=False)
     served, baseline, muted = overview.served, overview.baseline, overview.muted
     live = f"{overview.partitions_live} of {overview.partitions}"
     rows = {
@@ -224,7 +224,7 @@ def _unit(value: float | None, unit: str) -> str:
     return "" if value is None else f"{number(value)} {unit}"
 
 
-def partitions(rows: Iterable[PartitionRow]) -> Table:
+def partitions(rows: Iterable[PartitionRow]) -> TerminalTable:
     """Return one row a partition."""
     rows = list(rows)
     shared = any(row.model_staleness_s is not None for row in rows)

@@ -49,7 +49,7 @@ data = PrintingConsole(width=None if sys.stdout.isatty() else 240)
 """For results: tables, values."""
 
 
-class Table(rich.table.Table):
+class TerminalTable(rich.table.Table):
     """A table in which cells, headers and title are text: nothing in a record acts as markup."""
 
     def __init__(self, *headers: rich.table.Column | str, title: str | None = None, **options: Any):

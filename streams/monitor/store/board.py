@@ -22,7 +22,7 @@ from streams.config.use_case_loader import LoadedUseCase
 from streams.kafka.topic_reader import TopicReader
 from streams.monitor.store.queries import Board
 from streams.monitor.store.row_mapping import KINDS, rows_of
-from streams.monitor.store.store import MemoryStore, RedisStore, connect
+from streams.monitor.store.store import MemoryStore, MetricsTables, connect
 from streams.telemetry import partition_table
 from streams.topics.topic_admin import names_of, partitions_of
 
@@ -57,7 +57,7 @@ class BoardPool:
         if self._settings.redis_url is not None:
             if self._client is None:
                 self._client = connect(self._settings.redis_address())
-            store = RedisStore(self._client, group_of(self._loaded, self._settings))
+            store = MetricsTables(self._client, group_of(self._loaded, self._settings))
             # Without Redis the topics have the same, except workers' statuses.
             with contextlib.suppress(RedisError, OSError):
                 if await store.has_live_monitor():

@@ -11,10 +11,9 @@ import orjson
 
 from models.metrics.label_delays import delays_of
 from streams.inspection.model_registry import together
-from streams.monitor.store.store import Source
+from streams.monitor.store.store import MetricsSource
 from streams.monitor.store.view_models import (
     AlertRow,
-    Change,
     DeadLetterGroup,
     DefinitionRow,
     DelayPoint,
@@ -22,6 +21,7 @@ from streams.monitor.store.view_models import (
     DriftRow,
     Mute,
     Restart,
+    StateChange,
 )
 from streams.operations.alert_mutes import MUTED
 from streams.operations.operator_actions import ALERTS
@@ -34,21 +34,21 @@ SEVERITY_RANK = {"alarm": 0, "warning": 1, "notice": 2}
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.:+TZ-]*")
 
 
-async def lifecycle(source: Source) -> tuple[Change, ...]:
+async def lifecycle(source: MetricsSource) -> tuple[StateChange, ...]:
     """Return the newest `ROWS_MAX` changes of models, oldest first."""
     (table,) = await source.tables(["lifecycle"])
     changes = []
     for value in table.values():
         record = orjson.loads(value)
         changes.append(record | {"time": _moment(record["time_ms"])})
-    names = [name for name in Change.__slots__ if name != "partitions"]
+    names = [name for name in StateChange.__slots__ if name != "partitions"]
     return tuple(
-        Change(**{n: group[n] for n in names}, partitions=tuple(sorted(group["partitions"])))
+        StateChange(**{n: group[n] for n in names}, partitions=tuple(sorted(group["partitions"])))
         for group in together(changes)
     )
 
 
-async def muted(source: Source, now_s: float) -> Mute | None:
+async def muted(source: MetricsSource, now_s: float) -> Mute | None:
     """Return the mute that an operator set last, if it is still in force.
 
     The records are written by streams/operations/alert_mutes.py.
@@ -67,13 +67,13 @@ async def muted(source: Source, now_s: float) -> Mute | None:
     return Mute(until.isoformat(), rules, mutes[-1].who, mutes[-1].why)
 
 
-async def delivery(source: Source) -> Delivery | None:
+async def delivery(source: MetricsSource) -> Delivery | None:
     """Return what the webhook does not accept; None if it accepts all, or there is none."""
     (table,) = await source.tables([DELIVERY])
     return Delivery(**orjson.loads(table[DELIVERY])) if DELIVERY in table else None
 
 
-async def states(source: Source, count: int) -> tuple[dict[str, tuple[int, ...]], bool]:
+async def states(source: MetricsSource, count: int) -> tuple[dict[str, tuple[int, ...]], bool]:
     """Return champion → its partitions, and whether promotions are frozen in any partition."""
     champions: dict[str, list[int]] = {}
     frozen = False
@@ -87,7 +87,7 @@ async def states(source: Source, count: int) -> tuple[dict[str, tuple[int, ...]]
     return {model: tuple(numbers) for model, numbers in sorted(champions.items())}, frozen
 
 
-async def drift(source: Source) -> tuple[DriftRow, ...]:
+async def drift(source: MetricsSource) -> tuple[DriftRow, ...]:
     """Return every detected change, oldest first."""
     (table,) = await source.tables(["drift"])
     names = ("partition", "detector", "subject", "was", "now", "since", "severity")
@@ -99,13 +99,13 @@ async def drift(source: Source) -> tuple[DriftRow, ...]:
     return tuple(rows)
 
 
-async def restarts(source: Source) -> tuple[Restart, ...]:
+async def restarts(source: MetricsSource) -> tuple[Restart, ...]:
     """Return every recovery of a partition that the monitor saw, oldest first."""
     (table,) = await source.tables(["restarts"])
     return tuple(Restart(**orjson.loads(value)) for value in table.values())
 
 
-async def dead_letters(source: Source, count: int) -> tuple[DeadLetterGroup, ...]:
+async def dead_letters(source: MetricsSource, count: int) -> tuple[DeadLetterGroup, ...]:
     """Return the newest dead letters of each partition by cause, the most frequent first."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for table in await source.tables([f"dead-letter:{n}" for n in range(count)]):
@@ -135,7 +135,9 @@ def _dead_letter_group(key: tuple[str, ...], letters: list[dict[str, Any]]) -> D
     )
 
 
-async def delays(source: Source, count: int, segment: str | None = None) -> tuple[DelayPoint, ...]:
+async def delays(
+    source: MetricsSource, count: int, segment: str | None = None
+) -> tuple[DelayPoint, ...]:
     """Return the share of labelled predictions by age (models/metrics/label_delays.py)."""
     tables = await source.tables([f"delays:{n}" for n in range(count)])
     rows = [orjson.loads(table[segment or ""]) for table in tables if (segment or "") in table]
@@ -147,19 +149,19 @@ async def delays(source: Source, count: int, segment: str | None = None) -> tupl
     return tuple(DelayPoint(age_s, share, round(at_risk[age_s])) for age_s, share in curve)
 
 
-async def standings(source: Source) -> tuple[dict[str, Any], ...]:
+async def standings(source: MetricsSource) -> tuple[dict[str, Any], ...]:
     """Return every comparison as it stands now: the fields of `schemas.records.Standing`."""
     (table,) = await source.tables(["verdicts"])
     return tuple(orjson.loads(value) for value in table.values())
 
 
-async def standing_history(source: Source, name: str) -> tuple[dict[str, Any], ...]:
+async def standing_history(source: MetricsSource, name: str) -> tuple[dict[str, Any], ...]:
     """Return one comparison (row_mapping.standing_name) over time, oldest first."""
     (table,) = await source.tables([f"standings:{name}"])
     return tuple(orjson.loads(value) for value in table.values())
 
 
-async def alerts(source: Source, *, open_only: bool = False) -> tuple[AlertRow, ...]:
+async def alerts(source: MetricsSource, *, open_only: bool = False) -> tuple[AlertRow, ...]:
     """Return alerts by their newest record: open ones by severity, then closed, newest first."""
     (table,) = await source.tables(["alerts"])
     records = [orjson.loads(value) for value in table.values()]
@@ -178,7 +180,7 @@ def _descending(row: AlertRow) -> float:
     return -datetime.fromisoformat(row.opened_at).timestamp()
 
 
-async def definitions(source: Source) -> tuple[DefinitionRow, ...]:
+async def definitions(source: MetricsSource) -> tuple[DefinitionRow, ...]:
     """Return every definition that ran, ordered by when a worker last started with it."""
     (table,) = await source.tables(["definitions"])
     rows = [orjson.loads(value) for value in table.values()]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from schemas.unreadable import Unreadable
 from streams.kafka.faust_transport import Batch
 from streams.monitor.store.row_mapping import Row, rows_of
-from streams.monitor.store.store import KindPartition, PositionConflict, RedisStore
+from streams.monitor.store.store import KindPartition, MetricsTables, PositionConflict
 
 log = logging.getLogger("riverrun.monitor")
 
@@ -37,7 +37,7 @@ class QueuedRecord(NamedTuple):
 class Ingest:
     """The rows and positions of one use case."""
 
-    def __init__(self, store: RedisStore) -> None:
+    def __init__(self, store: MetricsTables) -> None:
         self.store = store
         self.next_offsets: dict[KindPartition, int] = {}
         self._stored: dict[KindPartition, int | None] = {}

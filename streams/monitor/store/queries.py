@@ -13,14 +13,14 @@ from time import time
 
 import orjson
 
-from models.metrics.targets import Held, judged
+from models.metrics.targets import TargetStatus, judged
 from models.spec.problem_types import BETTER
 from models.spec.use_case import UseCase
 from streams.monitor.store import aggregation
 from streams.monitor.store.aggregation import Windows
 from streams.monitor.store.event_queries import alerts, definitions, muted, states
 from streams.monitor.store.row_mapping import WHOLE, evidence_table, group_name, metrics_table
-from streams.monitor.store.store import Source
+from streams.monitor.store.store import MetricsSource
 from streams.monitor.store.view_models import (
     RECENT,
     ClosedBlock,
@@ -40,7 +40,7 @@ class Board:
 
     use_case: UseCase
     count: int
-    source: Source
+    source: MetricsSource
 
 
 async def quality(
@@ -216,7 +216,7 @@ def _group(
 
 def _targets(
     use_case: UseCase, cells: dict[str, aggregation.Cell], freshness_s: float | None
-) -> list[Held]:
+) -> list[TargetStatus]:
     served = cells.get("served")
     if served is None:
         return judged(use_case, {}, freshness_s=freshness_s)

@@ -42,7 +42,7 @@ TRIM_SHARE = 1.25
 TIMEOUT_S = 5.0
 
 
-class Source(Protocol):
+class MetricsSource(Protocol):
     """The tables of one use case, to read from."""
 
     async def tables(self, names: Sequence[str]) -> list[Table]:
@@ -64,7 +64,7 @@ def connect(redis_url: str) -> Any:
     return redis.from_url(redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
 
 
-class RedisStore:
+class MetricsTables:
     """The tables of one use case in Redis. Errors of the client are passed on."""
 
     def __init__(self, client: Any, group: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from models.metrics.targets import Held
+from models.metrics.targets import TargetStatus
 
 RECENT = 7
 """Windows of the overview and the targets."""
@@ -142,7 +142,7 @@ class DelayPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StateChange:
     """A lifecycle record; the same change in several partitions is one."""
 
     time: str
@@ -334,7 +334,7 @@ class Overview:
     served: Score | None
     baseline: Score | None
     kpi_gain: float | None
-    targets: tuple[Held, ...]
+    targets: tuple[TargetStatus, ...]
     champion: str | None
     champions: dict[str, tuple[int, ...]]
     frozen: bool
@@ -343,7 +343,7 @@ class Overview:
     muted: Mute | None = None
     level: float | None = None
 
-    def undecided(self, target: Held) -> bool:
+    def undecided(self, target: TargetStatus) -> bool:
         """Return whether chance or the first windows may explain a target's result.
 
         Models warm up in the first windows. Freshness is a fact of the moment.

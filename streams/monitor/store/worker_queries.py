@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from time import time
 from typing import Any
 
-from streams.monitor.store.store import Source
+from streams.monitor.store.store import MetricsSource
 from streams.monitor.store.view_models import PartitionRow, WorkerRow
 from streams.telemetry.partition_table import UNTOLD
 
@@ -17,7 +17,7 @@ FIGURES = ("lag", "events_per_s", "latency_s", "commit_s", "recoveries", "error"
 
 
 async def partitions(
-    source: Source, count: int, now_s: float | None = None
+    source: MetricsSource, count: int, now_s: float | None = None
 ) -> tuple[PartitionRow, ...]:
     """Return one row for each partition, also for one without an owner."""
     now = time() if now_s is None else now_s
@@ -62,7 +62,7 @@ def _partition(
     )
 
 
-async def workers(source: Source) -> tuple[WorkerRow, ...]:
+async def workers(source: MetricsSource) -> tuple[WorkerRow, ...]:
     """Return every worker that sent its status in the last seconds, by name."""
     return tuple(
         WorkerRow(

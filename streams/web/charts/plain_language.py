@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import filterfalse
 from typing import Any
 
-from models.metrics.targets import Held
+from models.metrics.targets import TargetStatus
 from models.stats.adaptive_conformal import coverage_doubt
 from streams.monitor.store.view_models import RECENT, AlertRow, Overview
 from streams.web.render.formatting import money, number, percent
@@ -61,7 +61,14 @@ def _by_evidence(case: Case, standing: Mapping[str, Any]) -> PlainVerdict:
     if standing["missing"]:
         evidence += f", {number(standing['missing'])} missing"
     more = f"{evidence}. Not promised here: {doubt}." if doubt else f"{evidence}."
-    return PlainVerdict(kind, word, sentence, more)
+    return PlainVerdict(kind, word, sentence, more + assumption_text(standing))
+
+
+def assumption_text(standing: Mapping[str, Any]) -> str:
+    """Return what a verdict takes for granted, as a further sentence; nothing without a verdict."""
+    assumes = standing.get("assumes")  # what an older riverrun wrote does not say it
+    decided = standing["verdict"] != "undecided"
+    return f" It assumes {assumes}." if assumes and decided else ""
 
 
 def confidence_text(case: Case, standing: Mapping[str, Any]) -> str:
@@ -151,7 +158,7 @@ def _changed(overview: Overview) -> str:
     return f"Changed: {', '.join(subjects[:2])}{more}." if subjects else ""
 
 
-def _beyond(target: Held) -> str:
+def _beyond(target: TargetStatus) -> str:
     return f"T{target.measured()[1:]}."
 
 

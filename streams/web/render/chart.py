@@ -55,7 +55,7 @@ class Shade:
 
 
 @dataclass(slots=True)
-class Rule:
+class ReferenceLine:
     """A reference level of the vertical axis: a target, or no gain."""
 
     y: float
@@ -86,7 +86,7 @@ class Chart:
     height: int = 240
     marks: list[Mark] = field(default_factory=list)
     shades: list[Shade] = field(default_factory=list)
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[ReferenceLine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.group = self.group or self.id

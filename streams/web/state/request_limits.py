@@ -30,8 +30,8 @@ class Busy(Exception):
 class RequestSlots:
     """Slots for each visitor, and for all signed-in and all other visitors."""
 
-    def __init__(self, what: str, *, each: int, together: int) -> None:
-        self._what = what
+    def __init__(self, name: str, *, each: int, together: int) -> None:
+        self._name = name
         self._each, self._together = each, together
         self._by_visitor: Counter[str] = Counter()
         self._by_side: Counter[bool] = Counter()
@@ -39,10 +39,10 @@ class RequestSlots:
     def take(self, visitor: Visitor) -> None:
         """Take a slot; raises `Busy`."""
         if self._by_visitor[visitor.name] >= self._each:
-            message = f"You have {self._each} {self._what} open at once, the maximum. Close one."
+            message = f"You have {self._each} {self._name} open at once, the maximum. Close one."
             raise Busy(429, message)
         if self._by_side[visitor.signed_in] >= self._together:
-            message = f"There are {self._together} {self._what} open at once, the maximum."
+            message = f"There are {self._together} {self._name} open at once, the maximum."
             advice = "" if visitor.signed_in else " Signed-in visitors have their own limit."
             raise Busy(503, f"{message} Try again soon.{advice}")
         self._by_visitor[visitor.name] += 1

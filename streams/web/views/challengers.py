@@ -8,8 +8,8 @@ from typing import Any
 from streams.monitor.store import event_queries, queries
 from streams.monitor.store.board import redis_errors
 from streams.monitor.store.row_mapping import standing_name
-from streams.web.charts.plain_language import confidence_text
-from streams.web.render.chart import Chart, Rule, Series
+from streams.web.charts.plain_language import assumption_text, confidence_text
+from streams.web.render.chart import Chart, ReferenceLine, Series
 from streams.web.render.formatting import money, number, seconds_of
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import Case, PageModel, ViewRequest
@@ -113,7 +113,7 @@ def _decision_text(standing: Mapping[str, Any]) -> str:
     """Return what is missing to a verdict, in words."""
     if standing["verdict"] != "undecided":
         at = str(standing["decided_at"] or "")[:10]
-        return f"Decided{' at ' + at if at else ''}."
+        return f"Decided{' at ' + at if at else ''}.{assumption_text(standing)}"
     if standing["blocks"] < standing["blocks_least"]:
         return f"A decision needs at least {standing['blocks_least']} blocks."
     needed = standing["blocks_needed"]
@@ -141,7 +141,7 @@ def confidence_sequence_chart(
                 high=[row["upper"] for row in history],
             )
         ],
-        rules=[Rule(0.0, "no difference")],
+        rules=[ReferenceLine(0.0, "no difference")],
         unit=standing["kpi_unit"],
         group="time",
         narrows=True,

@@ -27,7 +27,7 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OverviewRow:
     """One use case in the overview; `trouble` if nothing is known of it."""
 
     case: Case
@@ -48,7 +48,7 @@ async def view(context: PageContext, view_request: ViewRequest) -> PageModel:
     return PageModel("overview.html", "Overview", {"rows": rows}, charts)
 
 
-async def overview_row(context: PageContext, case: Case) -> Row:
+async def overview_row(context: PageContext, case: Case) -> OverviewRow:
     """Return one use case; an unreachable server is reported in the row, not raised."""
     try:
         opened = await context.board(case)
@@ -57,9 +57,9 @@ async def overview_row(context: PageContext, case: Case) -> Row:
             quality = await queries.quality(opened.board)
             standings = await event_queries.standings(opened.board.source)
     except RiverrunError as error:
-        return Row(case, trouble=str(error))
+        return OverviewRow(case, trouble=str(error))
     standing = next((s for s in standings if s["question"] == "worth" and not s["segment"]), None)
-    return Row(
+    return OverviewRow(
         case,
         overview=overview,
         monitored=opened.monitored,

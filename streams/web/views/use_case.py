@@ -8,7 +8,7 @@ from typing import Any
 from models.spec.problem_types import BETTER
 from streams.monitor.store import event_queries, model_quality_queries, queries
 from streams.monitor.store.board import redis_errors
-from streams.monitor.store.view_models import Change, DelayPoint, DriftRow, Quality, Restart
+from streams.monitor.store.view_models import DelayPoint, DriftRow, Quality, Restart, StateChange
 from streams.web.charts.calibration_chart import (
     class_calibration,
     regression_calibration,
@@ -17,7 +17,7 @@ from streams.web.charts.calibration_chart import (
 from streams.web.charts.gain_chart import gain_chart
 from streams.web.charts.importance_chart import importance_chart
 from streams.web.charts.score_lines import group_options, lines_of, small_multiples
-from streams.web.render.chart import Chart, Mark, Rule, Series, Shade
+from streams.web.render.chart import Chart, Mark, ReferenceLine, Series, Shade
 from streams.web.render.formatting import money, percent, seconds_of, span
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import Case, PageModel, ViewRequest
@@ -98,7 +98,11 @@ def time_charts(case: Case, quality: Quality, marks: list[Mark]) -> list[Chart]:
         series=lines_of(quality, "value", banded=True),
         marks=marks,
         shades=shades,
-        rules=[Rule(b, f"target {b:g}", "good") for n, b in _targets(case) if n == quality.metric],
+        rules=[
+            ReferenceLine(b, f"target {b:g}", "good")
+            for n, b in _targets(case)
+            if n == quality.metric
+        ],
         **shared,
     )
     volume = Chart(
@@ -126,7 +130,9 @@ def _coverage(quality: Quality, shared: dict[str, Any]) -> list[Chart]:
             caption=f"Share of outcomes in the interval; {percent(quality.level, 0)} is declared.",
             series=[Series("coverage", [_percent(s.coverage) if s else None for s in served])],
             unit="%",
-            rules=[Rule(100 * quality.level, f"declared {percent(quality.level, 0)}", "good")],
+            rules=[
+                ReferenceLine(100 * quality.level, f"declared {percent(quality.level, 0)}", "good")
+            ],
             **shared,
         ),
     ]
@@ -163,7 +169,7 @@ def _immature(quality: Quality, x: list[float]) -> list[Shade]:
 
 
 def event_marks(
-    lifecycle: Sequence[Change], drift: Sequence[DriftRow], restarts: Sequence[Restart] = ()
+    lifecycle: Sequence[StateChange], drift: Sequence[DriftRow], restarts: Sequence[Restart] = ()
 ) -> list[Mark]:
     """Return marks at event times: changes of models and definitions, drift, restarts."""
     marks, definition = [], None

@@ -12,7 +12,7 @@ import orjson
 from schemas.errors import RiverrunError
 from schemas.topics import BY_KIND
 from streams.inspection.tail import filter_of
-from streams.monitor.store import worker_queries as worker_queries
+from streams.monitor.store import worker_queries
 from streams.monitor.store.board import redis_errors
 from streams.monitor.store.queries import samples
 from streams.monitor.store.view_models import Sample

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import poisson
 
-from models.stats.drift_detection import Drift, DriftMonitor
+from models.stats.drift_detection import DriftAlarm, DriftMonitor
 from tests.gallery.claims.claim import Claim, Result, Size
 from tests.gallery.streams.drift_shapes import Days
 from tests.gallery.streams.stream import Stream
@@ -18,7 +18,7 @@ DETECTORS = 13
 DAYS_MOST = 7
 
 
-def alarms_of(days: Days, run: int) -> list[Drift]:
+def alarms_of(days: Days, run: int) -> list[DriftAlarm]:
     """Return the alarms of one run at the evidence that 13 detectors would need."""
     kind = days.kind
     monitor = DriftMonitor(
@@ -29,7 +29,7 @@ def alarms_of(days: Days, run: int) -> list[Drift]:
     share = DETECTORS / (2 * len(monitor.features) + 2 + len(monitor.errors))
     monitor.records_between *= share
     monitor.blocks_between *= share
-    alarms: list[Drift] = []
+    alarms: list[DriftAlarm] = []
     for day, (values, count) in enumerate(
         zip(days.values[run].tolist(), days.events[run].tolist(), strict=True)
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,29 +33,52 @@ def runs_of(blocks: Blocks) -> Iterator[Course]:
         yield Course(*(column.tolist() for column in row))
 
 
-def false_winner(run: Course, blocks: Blocks, **options: Any) -> Run:
+def mark_of(comparison: Comparison, truth: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """Return why the comparison promises nothing, and whether that is what it assumes.
+
+    What it assumes counts only where the stream is known to break it: its losses are rarer than
+    the comparison says that it could have seen, or its gains hang together over months.
+    """
+    doubt = comparison.not_promised
+    if doubt is not None:
+        return doubt, False
+    rare = truth.get("loss_once_in", 0) > comparison.rarest_loss
+    months = truth.get("months", False) and not comparison.knows_memory
+    return (f"assumes {comparison.assumes}", True) if rare or months else None
+
+
+def judged_run(marks: Sequence[tuple[str, bool] | None]) -> Run:
+    """Return a run from the mark of each of its failures, in their order."""
+    last = next((mark for mark in reversed(marks) if mark is not None), ("", False))
+    unmarked = None in marks
+    assumed = any(mark is not None and mark[1] for mark in marks)
+    return Run(bool(marks), unmarked, last[0] or None, assumed=assumed)
+
+
+def false_winner(run: Course, blocks: Blocks, truth: Mapping[str, Any], **options: Any) -> Run:
     """Return whether a challenger that is no better was called better, and how it was marked.
 
     What is true is the expected gain per prediction since the warm-up.
     """
     comparison = Comparison(alpha=2 * FIRST, bound=blocks.bound, **options)
-    mark, expected, predictions = None, 0.0, 0
+    marks: list[tuple[str, bool] | None] = []
+    expected, predictions = 0.0, 0
     for labelled, gain, missing, true in zip(*run, strict=True):
         if comparison.seen >= comparison.warm_blocks:
             expected += true
             predictions += labelled + missing
         comparison.update(labelled, gain, missing, cost=blocks.cost * labelled)
         if comparison.verdict == "better" and expected <= EQUAL * max(1, predictions):
-            mark = comparison.not_promised
-            if mark is None:
-                return Run(failed=True, unmarked=True)
-    return Run(mark is not None, unmarked=False, mark=mark)
+            marks.append(mark_of(comparison, truth))
+            if marks[-1] is None:
+                break
+    return judged_run(marks)
 
 
 def false_winners(stream: Stream[Blocks], size: Size) -> list[Run]:
     """Return whether each run had a false winner, and how it was marked."""
     blocks = stream.sample(size.seed, size.runs, size.length)
-    return [false_winner(run, blocks) for run in runs_of(blocks)]
+    return [false_winner(run, blocks, stream.truth) for run in runs_of(blocks)]
 
 
 def measure_winners(stream: Stream[Blocks], size: Size) -> Result:

@@ -59,6 +59,12 @@ def two_percent(rng: np.random.Generator, runs: int, length: int, inflation: flo
     )
 
 
+def clear(rng: np.random.Generator, runs: int, length: int) -> Blocks:
+    """Return gains of 0.5 on a cost of 15 whose days have half of that as their deviation."""
+    gain = 0.5 + 0.25 * rng.normal(size=(runs, length))
+    return equal(EXAMPLES * gain, expected=0.5 * EXAMPLES)
+
+
 STREAMS = [
     Stream(
         "gain falls at once", "changing", Blocks, partial(shift, before=1.0, after=-1.0, at=0.3)
@@ -76,6 +82,9 @@ STREAMS = [
         Blocks,
         partial(cold_start, gain=0.30),
         {"gain": 0.30, "days_most": 60},
+    ),
+    Stream(
+        "a gain on nearly every day", "true gain", Blocks, clear, {"gain": 0.5, "days_most": 42}
     ),
     *(
         Stream(

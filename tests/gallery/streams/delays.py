@@ -106,7 +106,11 @@ STREAMS = [
             "label outages",
             Delays,
             partial(drawn, delay, share),
-            {"age_max_days": age, "stops_at": STOPS_AT},
+            {
+                "age_max_days": age,
+                "stops_at": STOPS_AT,
+                "hours_most": 30 if delay is slow_week_ends else 12,
+            },
         )
         for share in (0.0, 0.1, 0.3)
         for name, (delay, age) in list(_STEADY.items())[:4]

@@ -105,7 +105,7 @@ STREAMS = [
             "autoregression",
             Blocks,
             with_days(partial(autoregressive, rho=rho)),
-            {"rho": rho},
+            {"rho": rho, "months": rho > 0.9},
         )
         for rho in (0.3, 0.6, 0.8, 0.9, 0.95)
     ),
@@ -115,7 +115,7 @@ STREAMS = [
             "long memory",
             Blocks,
             with_days(partial(fractional, d=d)),
-            {"d": d},
+            {"d": d, "months": True},
         )
         for d in (0.2, 0.3, 0.4)
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -101,10 +102,12 @@ def rare_class(odds: int) -> Draw:
     return draw
 
 
-def disaster(rng: np.random.Generator, runs: int, length: int) -> Blocks:
-    """Return small gains whose sum a block in forty takes back."""
-    lost = rng.uniform(size=(runs, length)) < 1 / 40
-    mean = np.where(lost, -3.9, 0.1) + 0.05 * rng.normal(size=(runs, length))
+def disaster(
+    once_in: int, spread: float, rng: np.random.Generator, runs: int, length: int
+) -> Blocks:
+    """Return small gains, of a `spread` by block, whose sum one block in `once_in` takes back."""
+    lost = rng.uniform(size=(runs, length)) < 1 / once_in
+    mean = np.where(lost, -0.1 * (once_in - 1), 0.1) + spread * rng.normal(size=(runs, length))
     return equal(EXAMPLES * mean)
 
 
@@ -143,7 +146,17 @@ STREAMS = [
     Stream("5 skewed losses a block", "skew", Blocks, examples(lognormal(-1.0), 5)),
     Stream("5 skewed gains a block", "skew", Blocks, examples(lognormal(+1.0), 5)),
     Stream("gains in 1 of 100 examples", "skew", Blocks, examples(sparse)),
-    Stream("a disaster in 40 blocks", "skew", Blocks, disaster),
+    *(
+        Stream(
+            f"a disaster in {once_in} blocks" + (", calm" if spread < 0.1 else ""),
+            "skew",
+            Blocks,
+            partial(disaster, once_in, spread),
+            {"loss_once_in": once_in},
+        )
+        for once_in in (10, 20, 40)
+        for spread in (0.05, 0.15)
+    ),
     Stream("costs 19 to 1", "costs", Blocks, examples(asymmetric)),
     Stream("class 1 in 20", "rare classes", Blocks, examples(rare_class(20))),
     Stream("class 1 in 1,000", "rare classes", Blocks, examples(rare_class(1_000))),

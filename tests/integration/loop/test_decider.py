@@ -30,7 +30,7 @@ SLOW = SOURCE.replace("SGD(0.01)", "SGD(0.00001), intercept_lr=0.00001").replace
 RULED = (
     SLOW.replace(
         'Promotion("manual")',
-        'Promotion("automatic", after=200, margin=0.01), contest=Contest(rare_losses="none")',
+        'Promotion("automatic", after=200, margin=0.01)',
     )
     .replace("horizon=hours(48)", "horizon=hours(12), window=hours(2), breaker=False")
     .replace("limits=(0, 200)", "limits=(-200, 200)")

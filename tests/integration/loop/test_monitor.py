@@ -16,7 +16,7 @@ from streams.embedded import Endpoints
 from streams.monitor.store import event_queries, queries
 from streams.monitor.store.board import read_topics
 from streams.monitor.store.queries import Board
-from streams.monitor.store.store import RedisStore, connect
+from streams.monitor.store.store import MetricsTables, connect
 from tests.support.loop import SOURCE, Loop, Process, parcels
 
 pytestmark = pytest.mark.integration
@@ -65,12 +65,12 @@ class Watched(Loop):
         super().close()
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[RedisStore]:
+    async def store(self) -> AsyncIterator[MetricsTables]:
         """What the monitor keeps."""
         assert self.settings.redis_url is not None
         client = connect(self.settings.redis_url.get_secret_value())
         try:
-            yield RedisStore(client, group_of(self.loaded, self.settings))
+            yield MetricsTables(client, group_of(self.loaded, self.settings))
         finally:
             await client.aclose()
 

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from models.replay.backtest import Backtest
-from models.task.learner_task import LEARNER
 from schemas.timestamps import moment
+from schemas.topics import LEARNER
 from streams.embedded import Endpoints
 from streams.inspection.audit_trail import audited
 from streams.operations.repartition import repartition
@@ -305,8 +305,9 @@ async def test_a_burst_of_four_days_is_not_answered_by_old_models(
     stack: Endpoints, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """On 16 partitions and two workers, all of it learnt from the first example on, the champion
-    errs at most 2.5 times as much as in the backtest (0.97). Partitions that ran ahead of the
-    learner erred 3.80; now it is 1.15, and 1.70 where the machine is so busy that waits run out.
+    errs at most a tenth more than in the backtest (0.97), and 3 % if each version is half an hour
+    late, as is declared. Partitions that ran ahead of the learner erred 3.80; those that waited by
+    the time that others had come to 1.15, on a machine of their own.
     """
     loop = Loop(stack, tmp_path, PLAIN.replace("partitions=4", "partitions=16"))
     try:
@@ -322,6 +323,6 @@ async def test_a_burst_of_four_days_is_not_answered_by_old_models(
         record_property("burst_error_live", round(live, 3))
         record_property("burst_error_backtest", round(recorded, 3))
         record_property("burst_seconds", round(monotonic() - began, 1))
-        assert live <= 2.5 * recorded
+        assert live <= 1.1 * recorded
     finally:
         loop.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import apicurio
+from tests.support.servers import apicurio
 
 
 @pytest.fixture(scope="package")

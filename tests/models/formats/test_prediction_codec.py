@@ -9,7 +9,7 @@ from typing import Any
 import fastavro
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.formats.payload import WriterSchema
@@ -72,6 +72,7 @@ def predictions(draw: st.DrawFn, kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_prediction_comes_back_to_the_last_bit(
     format: str, kind: str, data: st.DataObject

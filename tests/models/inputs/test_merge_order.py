@@ -44,11 +44,11 @@ def test_alignment_is_river_s_question_and_answer_order(rows: list[tuple[int, in
     )
     taken = aligned(
         [
-            iter([SimpleNamespace(due=float(t), what=("event", n)) for n, t in enumerate(times)]),
-            iter([SimpleNamespace(due=float(t), what=("outcome", n)) for t, n in due]),
+            iter([SimpleNamespace(due=float(t), kind=("event", n)) for n, t in enumerate(times)]),
+            iter([SimpleNamespace(due=float(t), kind=("outcome", n)) for t, n in due]),
         ]
     )
-    assert list(_after_its_event(one.what for one in taken)) == river
+    assert list(_after_its_event(one.kind for one in taken)) == river
 
 
 def _after_its_event(taken: Iterator[tuple[str, int]]) -> Iterator[tuple[str, int]]:

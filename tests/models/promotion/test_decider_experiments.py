@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from models.promotion.block_merger import Block
+from models.promotion.block_merger import MergedBlock
 from models.promotion.decider import Decider
 from models.spec.experiment_arms import GROUPS
 from models.spec.use_case import Contest
@@ -78,4 +78,4 @@ def test_blocks_of_no_partition_are_harmless() -> None:
     """A block whose every partition was passed over says nothing new."""
     decider = Decider(case())
     number = count()
-    assert decider.take(Block(float(next(number)), [], ())).wish is None
+    assert decider.take(MergedBlock(float(next(number)), [], ())).wish is None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from models.inputs.decoder import PlainRecord
-from models.relay.id_directory import HeldOutcome, IdDirectory
+from models.relay.id_directory import IdDirectory, WaitingOutcome
 from models.relay.record_mapper import MappedRecord
 
 
-def held(n: int, size: int = 10) -> HeldOutcome:
+def held(n: int, size: int = 10) -> WaitingOutcome:
     """An outcome of an event that never came."""
     record = PlainRecord("bills", 0, n, 0, None, b"x" * size, ())
-    return HeldOutcome(record, MappedRecord("outcomes", None, b"{}", float(n), "nobody"))
+    return WaitingOutcome(record, MappedRecord("outcomes", None, b"{}", float(n), "nobody"))
 
 
 def test_held_outcomes_are_bounded_in_number_and_in_bytes() -> None:

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from models.replay.backtest import Backtest
-from models.replay.learning_curve import Sample, curve, drawn, sampled
+from models.replay.learning_curve import CurveSample, curve, drawn, sampled
 from models.worth.settled_blocks import SettledBlocks
 from streams.config.use_case_loader import load
 from streams.offline.evidence import samples
@@ -66,7 +66,7 @@ def test_a_folded_label_and_its_corrections_are_left_out_alike() -> None:
     assert full.roster.pooled["linear"].trained_on == 100
 
 
-def told(gains: dict[float, float], days: int = 60) -> list[Sample]:
+def told(gains: dict[float, float], days: int = 60) -> list[CurveSample]:
     """Runs whose served KPI is 10 minus the gain, with the same noise on each day."""
     found = []
     for share, gain in gains.items():
@@ -74,7 +74,7 @@ def told(gains: dict[float, float], days: int = 60) -> list[Sample]:
         for day in range(days):
             served = 10.0 - gain + 0.3 * (-1) ** day + 0.2 * gain * (day % 3 - 1)
             settled.add(evidence(day, kpi={"served": 400 * served}))
-        found.append(Sample(share, round(share * 24_000), settled))
+        found.append(CurveSample(share, round(share * 24_000), settled))
     return found
 
 
@@ -110,7 +110,7 @@ def test_runs_that_scored_different_events_are_not_compared() -> None:
     for day in range(60):
         other.add(evidence(day, n=399))
     with pytest.raises(ValueError, match="different events"):
-        curve(case(), [Sample(0.5, 1, other), *short])
+        curve(case(), [CurveSample(0.5, 1, other), *short])
 
 
 @pytest.mark.slow

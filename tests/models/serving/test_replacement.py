@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from river import dummy, stats
 
-from models.stats.drift_detection import Drift
+from models.stats.drift_detection import DriftAlarm
 from models.task.checkpoint import parts_of, take_parts
 from models.validation import mistakes
 from models.values.durations import hours
@@ -45,12 +45,14 @@ def play(feed: Partition, level: float, count: int, *, first: int = 0) -> None:
         feed.outcome(f"e{n}", 60.0 * n + 30, took=level + draw.uniform(-1, 1))
 
 
-def alarm(model: str = "stubborn", **changes: Any) -> Drift:
+def alarm(model: str = "stubborn", **changes: Any) -> DriftAlarm:
     """An alarm on a model's error."""
-    return Drift(model, "error", "mean", 1.0, 5.0, "1", "5", 10, 12, 2e6, 1e6)._replace(**changes)
+    return DriftAlarm(model, "error", "mean", 1.0, 5.0, "1", "5", 10, 12, 2e6, 1e6)._replace(
+        **changes
+    )
 
 
-def react(feed: Partition, given: Drift) -> tuple[str, list[Any]]:
+def react(feed: Partition, given: DriftAlarm) -> tuple[str, list[Any]]:
     """What is done about it, and what is told."""
     out: list[Any] = []
     done = feed.task.reaction.react(given, out)
@@ -104,7 +106,7 @@ def test_a_reset_model_is_answered_for_until_it_is_warm() -> None:
         alarm("linear"),
     ],
 )
-def test_only_a_declared_models_risen_error_is_acted_on(given: Drift) -> None:
+def test_only_a_declared_models_risen_error_is_acted_on(given: DriftAlarm) -> None:
     """Not what was served, nor a feature, nor a model for which nothing is declared."""
     feed = partition({"stubborn": "reset"})
     play(feed, 5.0, 20)

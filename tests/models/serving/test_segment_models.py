@@ -50,7 +50,6 @@ def case(**changes: Any) -> Any:
         "models": {"linear": mean},
         "kpi": Kpi(lambda _e, o, s: abs(s - o.took), unit="EUR", better="lower", range=(0, 30)),
         "segments": Segments("items", limit=4),
-        "contest": Contest(rare_losses="none"),
         "slices": {},
         "window": BLOCK,
         "horizon": minutes(10),
@@ -110,9 +109,9 @@ def test_planted_effects_are_earned_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("contest", "earned"),
     [
-        (Contest(rare_losses="none"), 0),
-        (Contest(rare_losses="none", missing="worst"), 0),
-        (Contest(rare_losses="none", missing="by chance"), 2),
+        (Contest(), 0),
+        (Contest(missing="worst"), 0),
+        (Contest(missing="by chance"), 2),
     ],
     ids=["missing, unknown", "missing, at worst", "missing, by chance"],
 )

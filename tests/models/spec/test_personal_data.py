@@ -18,7 +18,7 @@ from models.metrics.drift_monitor import Watcher
 from models.spec.personal_data import NOTHING, masking_of
 from models.spec.use_case import Segments
 from models.stats.block_histograms import Histograms
-from models.stats.drift_detection import Drift
+from models.stats.drift_detection import DriftAlarm
 from models.validation import mistakes
 from models.values.durations import hours
 from schemas.asyncapi import Subject, json_schemas
@@ -207,7 +207,7 @@ def test_drift_of_a_personal_feature_is_masked_when_it_is_written(subject: str) 
     """Values and categories; alerts, webhook, page and log pass on what the record holds."""
     kind, _, name = subject.rpartition(":")
     shown = Histograms(edges=None, names=["Ann Miller"], then=[1.0], now=[0.0])
-    alarm: Any = Drift(
+    alarm: Any = DriftAlarm(
         name,
         kind or "category",
         "mean",
@@ -231,7 +231,7 @@ def test_drift_of_a_personal_feature_is_masked_when_it_is_written(subject: str) 
 def test_drift_of_any_other_feature_and_of_what_is_missing_is_told() -> None:
     """With its figures."""
     for kind, name in (("numeric", "weight"), ("missing", "buyer")):
-        alarm: Any = Drift(name, kind, "mean", 2.0, 3.0, "mean 2", "mean 3", 3, 3, 1.0, 1.0)  # type: ignore[arg-type]
+        alarm: Any = DriftAlarm(name, kind, "mean", 2.0, 3.0, "mean 2", "mean 3", 3, 3, 1.0, 1.0)  # type: ignore[arg-type]
         told = Watcher(people(), ("served", "linear")).told(alarm, "alert")
         assert told["was"] == "mean 2"
 

@@ -238,7 +238,7 @@ def test_a_wide_range_does_not_hide_a_gain(bound):
 def test_what_missing_outcomes_could_undo_is_not_promised():
     """4 % missing: unknown is marked, by chance is not, and the worst case has no verdict."""
     comparisons = {
-        missing: Comparison(alpha=0.05, bound=50.0, missing_outcomes=missing, rare_losses="none")
+        missing: Comparison(alpha=0.05, bound=50.0, missing_outcomes=missing)
         for missing in ("unknown", "by chance", "worst")
     }
     for day in range(80):
@@ -254,36 +254,48 @@ def test_what_missing_outcomes_could_undo_is_not_promised():
 def test_a_gain_above_the_worst_case_is_promised_and_found():
     """1 % missing of a range of 50 can take back 0.5 at most: a gain of 2 stands."""
     for missing in ("unknown", "worst"):
-        c = Comparison(alpha=0.05, bound=50.0, missing_outcomes=missing, rare_losses="none")
+        c = Comparison(alpha=0.05, bound=50.0, missing_outcomes=missing)
         for day in range(80):
             c.update(99, 99 * (2.0 + 0.3 * (-1) ** day), missing=1)
         assert (c.verdict, c.not_promised) == ("better", None)
 
 
-def steady(days, lost=(), **options):
-    """Return a comparison of days that gain 0.1, and lose 0.1 on the `lost` ones."""
+def steady(days, **options):
+    """Return a comparison of days that each gain about 0.1."""
     c = Comparison(alpha=0.05, bound=options.pop("bound", 50.0), **options)
     for day in range(days):
-        c.update(100, 100 * ((-0.1 if day in lost else 0.1) + 0.01 * (-1) ** day))
+        c.update(100, 100 * (0.1 + 0.01 * (-1) ** day))
     return c
 
 
-def test_a_gain_that_hardly_a_block_went_against_is_not_promised_before_160():
-    """A loss once in 40 days may not have been seen; five losing days show what losses are like."""
-    young = steady(80, lost={20, 60})
+def test_a_clear_gain_is_promised_as_soon_as_it_is_found():
+    """The first verdict, after 35 days: it says which losses could not be seen by then."""
+    first = steady(35)
+    assert (first.verdict, first.not_promised) == ("better", None)
+    assert "no large loss comes less often than once in 5 blocks" in first.assumes
+
+
+def test_losses_that_were_declared_are_waited_for():
+    """Once in 40 blocks: seen twice in 280 blocks but for 0.7 % of use cases."""
+    young = steady(279, rare_losses=40)
     assert young.verdict == "better"
-    assert "only 2 of 80 blocks went against the verdict" in (young.not_promised or "")
-    assert 'Contest(rare_losses="none")' in (young.not_promised or "")
-    assert steady(80, lost={10, 25, 40, 55, 70}).not_promised is None
-    assert steady(160).not_promised is None
-    assert steady(80, rare_losses="none").not_promised is None
+    assert "a loss that comes once in 40 blocks may not have been seen" in young.not_promised
+    assert steady(280, rare_losses=40).not_promised is None
+
+
+def test_that_months_are_independent_is_assumed_until_it_is_measured():
+    """Twelve groups of 28 blocks measure it."""
+    assert "hang together over months" in steady(7 + 335).assumes
+    assert steady(7 + 336).assumes == (
+        "that no large loss comes less often than once in 49 blocks (343 cannot show one)"
+    )
 
 
 @pytest.mark.parametrize(("gain", "doubted"), [(0.8, True), (3.0, False)])
 def test_memory_is_a_doubt_only_where_it_could_undo_the_verdict(gain, doubted):
     """AR(.3) days of deviation 1: long memory of it would widen the bounds threefold."""
     rng, level = np.random.default_rng(2), 0.0
-    c = Comparison(alpha=0.05, bound=50.0, rare_losses="none")
+    c = Comparison(alpha=0.05, bound=50.0)
     for _ in range(100):
         level = 0.3 * level + rng.normal()
         c.update(100, 100 * (gain + level))
@@ -293,8 +305,8 @@ def test_memory_is_a_doubt_only_where_it_could_undo_the_verdict(gain, doubted):
 
 def test_a_gain_that_no_rare_loss_within_the_range_could_undo_is_promised():
     """Of 80 days at most 3/80 have losses unlike any seen: of a range of 1 they cost 0.04."""
-    assert steady(80, bound=1.0).not_promised is None
-    assert steady(80, bound=4.0).not_promised is not None
+    assert steady(80, bound=1.0, rare_losses=40).not_promised is None
+    assert steady(80, bound=4.0, rare_losses=40).not_promised is not None
 
 
 def test_a_share_that_could_not_err_is_given_back_and_used_again():

@@ -17,12 +17,12 @@ from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import EVENTS, OUTCOMES
 from models.replay.state_migration import carry
 from models.spec.use_case import UseCase
-from models.task.learner_task import LEARNER
 from models.task.partition_task import PartitionTask
 from models.validation import mistakes
 from models.values.durations import hours
 from models.windows.corrected import CorrectedWindow
 from schemas import records
+from schemas.topics import LEARNER
 from tests.models.task.test_folded_labels import STEP, UNTIL, folded, sale
 from tests.models.task.test_shared_learning import EACH
 from tests.support.ledger.shared_flow import SharedFlow

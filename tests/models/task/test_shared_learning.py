@@ -19,12 +19,12 @@ from models.inputs.decoder import MODELS, PlainRecord
 from models.replay.backtest import Backtest, run
 from models.serving.model_slot import ModelSlot
 from models.spec.use_case import Freshness, UseCase
-from models.task.learner_task import LEARNER
 from models.training.model_structure import size_of
 from models.training.schedule import VersionSchedule
 from models.validation import mistakes
 from schemas import records
 from schemas.commands import Command
+from schemas.topics import LEARNER
 from tests.models.replay.test_river_equality import DATA, DELAYS, assert_same_answers
 from tests.support.ledger.shared_flow import SharedFlow
 from tests.support.one_partition import command

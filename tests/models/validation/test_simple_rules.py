@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from models.validation.simple_rules import Example, joined, ranked
+from models.validation.simple_rules import LabelledRow, joined, ranked
 from schemas.timestamps import moment
 
 HOUR = 3_600.0
 
 
-def examples(label: Callable[[int, str], Any], count: int = 600) -> list[Example]:
+def examples(label: Callable[[int, str], Any], count: int = 600) -> list[LabelledRow]:
     """One an hour of one of three shops; the label is known half an hour later."""
     draw = Random(3)
     made = []
     for n in range(count):
         shop = draw.choice(("a", "b", "c"))
         fields = {"shop": shop, "size": float(n % 7), "comment": f"n{n}"}
-        made.append(Example(n * HOUR, n * HOUR + 1_800, fields, label(n, shop)))
+        made.append(LabelledRow(n * HOUR, n * HOUR + 1_800, fields, label(n, shop)))
     return made
 
 

@@ -148,6 +148,13 @@ def test_missing_outcomes_at_their_worst_are_shown_beside() -> None:
     assert gain.worst_lower == pytest.approx(gain.lower * 400 / 404 - 50 * 4 / 404)
 
 
+def test_a_verdict_says_what_it_assumes() -> None:
+    """Of 90 days none can show a loss that comes once in 40; without a verdict nothing is said."""
+    notes = worth(case(), settled(90, 1.0, 0.5)).notes
+    assert any("no large loss comes less often than once in 12 blocks" in note for note in notes)
+    assert not any("assumes" in note for note in worth(case(), settled(20, 1.0, 0.5)).notes)
+
+
 def test_where_answers_change_the_outcome_nothing_is_claimed_without_a_holdout() -> None:
     """The baseline's KPI on the same events was never seen then."""
     found = worth(case(contest=Contest(acts_on_outcome=True)), settled(90, 1.0, 0.3))

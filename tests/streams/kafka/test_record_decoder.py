@@ -14,12 +14,12 @@ from aiokafka import TopicPartition
 from rich.console import Console
 
 from models.outputs.output_records import Output
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from riverrun.client.predictions import CommittedReader
 from schemas.errors import Incompatible
-from schemas.topics import CATALOGUE
+from schemas.topics import CATALOGUE, LEARNER
 from streams.cli.shared.tables import importance
-from streams.cli.shared.terminal import Table, data
+from streams.cli.shared.terminal import TerminalTable, data
 from streams.kafka.record_decoder import RecordDecoder, content, decoded
 from streams.monitor.store.row_mapping import KINDS, rows_of
 from streams.monitor.store.view_models import Importance
@@ -181,7 +181,7 @@ def test_what_records_say_is_text_on_a_terminal(
     mark: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In cells, headers and titles, on any console; and in lines."""
-    table = Table(mark, "other", title=mark, box=None)
+    table = TerminalTable(mark, "other", title=mark, box=None)
     table.add_column(mark)
     table.add_row(mark, "1", mark)
     out = io.StringIO()

@@ -21,7 +21,7 @@ from schemas.records import Alert
 from streams.config.settings import Settings
 from streams.monitor import conditions
 from streams.monitor.alert_state import AlertState
-from streams.monitor.rules import Rule, rules
+from streams.monitor.rules import AlertRule, rules
 from streams.monitor.snapshot import LIMITS, AlertContext, Observation, parse_limits
 from streams.monitor.store import event_queries
 from streams.monitor.store.row_mapping import Row
@@ -60,7 +60,7 @@ class Topic:
 
     def __init__(self, after_s: float = 0.0, quiet_s: float = 10.0) -> None:
         self.told = Told()
-        self.rule = Rule(
+        self.rule = AlertRule(
             "lag", "warning", "about", "look {subject}", self.told.look, after_s, quiet_s
         )
         self.records: list[Alert] = []
@@ -146,7 +146,7 @@ def test_limits_are_changed_by_name_and_a_wrong_one_is_refused() -> None:
 def test_a_command_is_quoted_and_names_the_prefix() -> None:
     """So that it can be pasted."""
     told = Told()
-    rule = Rule("drift", "warning", "about", "drift {use_case} --subject {subject}", told.look)
+    rule = AlertRule("drift", "warning", "about", "drift {use_case} --subject {subject}", told.look)
     told.seen = [Observation("error:a b", "x")]
     (alert,) = AlertState("uc", [rule], "demo-1.").step(context(0.0), [])
     assert alert.command == "riverrun drift uc --subject 'error:a b' --prefix demo-1."

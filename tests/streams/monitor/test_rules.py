@@ -16,11 +16,11 @@ from streams.monitor.store import event_queries
 from streams.monitor.store.monotonic_counts import CounterTotals
 from streams.monitor.store.store import MemoryStore
 from streams.monitor.store.view_models import (
-    Change,
     DeadLetterGroup,
     DriftRow,
     PartitionRow,
     Sample,
+    StateChange,
 )
 from tests.streams.monitor.test_view_models import DAYS, board, metric, rows
 
@@ -278,7 +278,7 @@ async def test_drift_is_told_for_a_while(tmp_path: Path) -> None:
     ]
 
 
-def change(**fields: Any) -> Change:
+def change(**fields: Any) -> StateChange:
     """A breaker that opened long ago."""
     plain: dict[str, Any] = {
         "time": moment(9e5),
@@ -294,7 +294,7 @@ def change(**fields: Any) -> Change:
         "partitions": (0,),
         "evidence": None,
     }
-    return Change(**plain | fields)
+    return StateChange(**plain | fields)
 
 
 async def test_a_safeguard_that_acts(tmp_path: Path) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import fastavro
 import orjson
 import pytest
 
+from models.formats.payload import WriterSchema
+from models.relay.record_mapper import RecordMapper
 from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
 from models.validation import mistakes
@@ -165,3 +172,97 @@ def test_a_format_that_is_not_seen_is_said() -> None:
         format_of([b"junk"], {})
     with pytest.raises(ConfigError, match="SCHEMA_REGISTRY_URL"):
         format_of([b"\x00\x00\x00\x00\x07\x02a"], {})
+
+
+SHOP = {
+    "type": "record",
+    "name": "Order",
+    "fields": [
+        {"name": "number", "type": "string"},
+        {"name": "placed", "type": {"type": "long", "logicalType": "local-timestamp-millis"}},
+        {
+            "name": "customer",
+            "type": {
+                "type": "record",
+                "name": "Customer",
+                "fields": [{"name": "id", "type": {"type": "string", "logicalType": "uuid"}}],
+            },
+        },
+        {
+            "name": "total",
+            "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+        },
+        {"name": "weight", "type": ["null", "double"], "default": None},
+    ],
+}
+
+
+def shop_rows() -> list[dict[str, Any]]:
+    """Thirty orders of three customers, as their Avro schema has them."""
+    return [
+        {
+            "number": f"O-{n}",
+            "placed": datetime(2024, 3, 1, 8, n),
+            "customer": {"id": UUID(int=n % 3)},
+            "total": Decimal(n).scaleb(-1),
+            "weight": None if n % 4 == 0 else n / 2,
+        }
+        for n in range(30)
+    ]
+
+
+def avro_values(schema: Any, rows: Sequence[dict[str, Any]]) -> tuple[list[bytes], WriterSchema]:
+    """Values behind the id of their schema, and the schema."""
+    parsed, values = fastavro.parse_schema(schema), []
+    for row in rows:
+        stream = BytesIO()
+        fastavro.schemaless_writer(stream, parsed, row)
+        values.append(b"\x00\x00\x00\x00\x09" + stream.getvalue())
+    return values, WriterSchema(9, "AVRO", orjson.dumps(schema).decode())
+
+
+def test_the_types_of_avro_are_read(tmp_path: Path) -> None:
+    """A time without a zone, a UUID as key, a decimal, and a number that may be missing."""
+    values, schema = avro_values(SHOP, shop_rows())
+    profile = profile_of(values, {9: schema})
+    assert (profile.id, profile.time, profile.key) == ("number", "placed", "customer.id")
+    assert "without a zone" in profile.shown_time
+    file = tmp_path / "adopted.py"
+    file.write_text(foreign_draft("adopted", "shop", profile).text())
+    loaded = load(str(file))
+    assert mistakes(loaded.use_case, loaded.source) == []
+    mapper = RecordMapper(loaded.use_case, loaded.use_case.sources[0])
+    (first,), (second,) = (mapper.records(value, {9: schema}) for value in values[:2])
+    assert first.key == str(UUID(int=0)).encode()
+    assert orjson.loads(first.value)["weight"] is None
+    assert orjson.loads(second.value) == {
+        "event_id": "O-1",
+        "event_time": "2024-03-01T08:01:00Z",
+        "customer_id": str(UUID(int=1)),
+        "total": 0.1,
+        "weight": 0.5,
+    }
+
+
+def test_an_envelope_within_a_registered_format_is_seen() -> None:
+    """Debezium's change events are often Avro."""
+    names = iter(("Before", "After"))
+    row = {"type": "record", "fields": [{"name": "id", "type": "int"}]}
+    schema = {
+        "type": "record",
+        "name": "Envelope",
+        "fields": [
+            {"name": "before", "type": ["null", {**row, "name": next(names)}]},
+            {"name": "after", "type": ["null", {**row, "name": next(names)}]},
+            {"name": "op", "type": "string"},
+            {"name": "ts_ms", "type": "long"},
+        ],
+    }
+    changes = [
+        {"before": None, "after": {"id": n}, "op": "c", "ts_ms": 1_709_280_000_000 + n}
+        for n in range(5)
+    ]
+    values, writer = avro_values(schema, changes)
+    profile = profile_of(values, {9: writer})
+    assert profile.format == "Debezium(Avro())"
+    assert list(profile.fields) == ["id", "__op", "__source_ts_ms", "__ts_ms"]

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from models.spec.personal_data import NOTHING, masking_of
 from schemas.errors import Incompatible, Unavailable
 from schemas.topics import BY_KIND
-from streams.offline.parquet_capture import Folder, Range
+from streams.offline.parquet_capture import Folder, OffsetRange
 from streams.recordings.arrow_columns import Rows, fit, schema, type_of, types_in, types_of
 from tests.models.spec.test_personal_data import EVENT, people
 from tests.support.one_partition import delivery, order, use_case
@@ -125,7 +125,7 @@ def test_types_of_fields() -> None:
 
 def write(folder: Folder, first: int, following: int) -> str:
     """A file of that range."""
-    return folder.write(PLACE, Range(first, following), table("examples", [EXAMPLE]))
+    return folder.write(PLACE, OffsetRange(first, following), table("examples", [EXAMPLE]))
 
 
 def test_what_is_there_says_where_to_go_on(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_what_is_there_says_where_to_go_on(tmp_path: Path) -> None:
     assert folder.types([PLACE]) is None
     write(folder, 10, 12)
     write(folder, 0, 10)
-    Path(folder.of(PLACE), f".{Range(12, 20).name}.unfinished").write_bytes(b"PAR1")
+    Path(folder.of(PLACE), f".{OffsetRange(12, 20).name}.unfinished").write_bytes(b"PAR1")
     Path(folder.of(PLACE), "notes.txt").write_text("mine")
-    assert folder.ranges(PLACE) == [Range(0, 10), Range(10, 12)]
+    assert folder.ranges(PLACE) == [OffsetRange(0, 10), OffsetRange(10, 12)]
     assert folder.types([PLACE]) == types_of(use_case(), "examples", [EXAMPLE])
 
 
@@ -167,6 +167,6 @@ def test_any_filesystem_will_do() -> None:
     folder = Folder("memory://captured")
     path = write(folder, 0, 3)
     assert folder.fs.exists(path)
-    assert folder.ranges(PLACE) == [Range(0, 3)]
+    assert folder.ranges(PLACE) == [OffsetRange(0, 3)]
     with folder.locked():
         pass

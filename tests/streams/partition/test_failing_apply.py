@@ -231,13 +231,15 @@ async def _survive(seed: int) -> None:
     for n in range(40):
         memory.put(rng.randrange(2), BUG if n in (11, 30) else at(n), gap=rng.choice((0, 0, 2)))
     bad = [(r.topic, r.offset) for log in memory.logs for r in log if r.value == BUG]
-    rule, kept = rng.choice((0, 2)), None
+    rule, kept_state = rng.choice((0, 2)), None
     if not rule:
         for topic, offset in bad:
             memory.put(2, skip(("events", "outcomes")[int(topic[2])], offset))
     due = sum(map(len, memory.logs))
     for _ in range(40):
-        partition = PartitionRunner(0, 1, memory, memory.wiring(skip_after=rule), kept=kept)
+        partition = PartitionRunner(
+            0, 1, memory, memory.wiring(skip_after=rule), kept_state=kept_state
+        )
         memory.to = partition.accept
         running = asyncio.create_task(partition.run())
         for _ in range(rng.choice((50, 500, 20_000))):
@@ -247,7 +249,7 @@ async def _survive(seed: int) -> None:
                 break
         partition.stop()
         await running
-        kept = partition.kept
+        kept_state = partition.kept_state
         if applied(memory) == due:
             break
     assert applied(memory) == due

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from models.outputs.output_records import Output
-from streams.partition.pacing import NEVER, STILL_S, LearnerPacing, PartitionPacing, Progress
+from streams.partition.announcement import Announcement
+from streams.partition.pacing import (
+    CATCH_UP_S,
+    NEVER,
+    STILL_S,
+    LearnerPacing,
+    PartitionPacing,
+    Progress,
+)
 from streams.replay.journal_fold import Entry
 
 
@@ -17,8 +25,8 @@ class Clock:
         return self.now
 
 
-def _entry(clock_s: float, *following: int) -> Entry:
-    return Entry(0, 0, [], list(following), "d", clock_s=clock_s)
+def _entry(clock_s: float, *following: int, seq: int = 0) -> Entry:
+    return Entry(seq, 0, [], list(following), "d", clock_s=clock_s)
 
 
 def _progress(clock: Clock, *clocks: float) -> Progress:
@@ -29,12 +37,38 @@ def _progress(clock: Clock, *clocks: float) -> Progress:
     return progress
 
 
+def _told(progress: Progress, number: int, clock_s: float, *times: float | None) -> None:
+    progress.entry(progress.partitions[number], _entry(clock_s, 6, 6), Announcement(*times))
+
+
 def test_the_learner_waits_for_a_partition_that_is_behind() -> None:
     """Its next example may be due before those that are at hand."""
     pacing = LearnerPacing(_progress(Clock(), 10.0, 30.0), {1: 0, 2: 1})
     assert pacing.holds(1, 20.0)
     assert not pacing.holds(2, 20.0)
     assert not pacing.holds(0, 20.0)  # commands
+
+
+def test_the_learner_does_not_wait_for_one_that_has_nothing_to_say_before() -> None:
+    """Its next record is due later, as it announces."""
+    progress = _progress(Clock(), 10.0)
+    _told(progress, 0, 10.0, 20.0)
+    assert not LearnerPacing(progress, {1: 0}).holds(1, 20.0)
+    assert LearnerPacing(progress, {1: 0}).holds(1, 21.0)
+
+
+def test_the_learner_waits_for_what_is_announced_and_not_fetched() -> None:
+    """Examples and journal come by two connections: an example that is due before those at hand is
+    waited for, even where its partition has come further; one that was learnt is not.
+    """
+    progress = _progress(Clock(), 10.0)
+    _told(progress, 0, 30.0, 40.0, 12.0, 14.0)
+    pacing = LearnerPacing(progress, {1: 0})
+    assert pacing.limit(11.0, 20.0) == NEVER
+    assert pacing.holds(1, 20.0)
+    assert not pacing.holds(1, 12.0)
+    assert pacing.limit(14.0, 20.0) == NEVER
+    assert not pacing.holds(1, 20.0)
 
 
 def test_the_learner_does_not_wait_for_one_that_has_read_all() -> None:
@@ -52,16 +86,75 @@ def test_nobody_waits_for_one_that_stands_still() -> None:
     assert not pacing.holds(1, 20.0)
 
 
+def test_one_that_catches_up_is_waited_for_longer() -> None:
+    """Where a machine is busy, a task that is days behind may stand still for seconds."""
+    clock = Clock()
+    progress = _progress(clock, 10.0)
+    pacing = LearnerPacing(progress, {1: 0})
+    clock.now += STILL_S + 0.1
+    assert pacing.holds(1, 11.0 + CATCH_UP_S)
+    clock.now += progress.wait_s
+    assert not pacing.holds(1, 11.0 + CATCH_UP_S)
+
+
+def test_one_that_has_not_begun_is_waited_for_if_it_has_records() -> None:
+    """Workers start one after another: the first one does not run ahead of the others."""
+    clock = Clock()
+    progress = Progress(2, clock)
+    progress.partitions[1].ends = [50, 0]
+    assert _partition(clock, progress, 0).limit(30.0, 31.0) == -NEVER
+    assert progress.wanted, "what is in line is worth asking for"
+    progress.partitions[1].ends = [0, 0]
+    assert _partition(clock, progress, 0).limit(30.0, 31.0) == NEVER
+
+
 def _partition(clock: Clock, progress: Progress, number: int) -> PartitionPacing:
     return PartitionPacing(progress, number, lead_s=5.0, wait_s=3.0, clock=clock)
 
 
 def test_a_partition_runs_ahead_no_further_than_declared() -> None:
-    """It stops five seconds ahead of the one behind; that one, furthest behind, never waits."""
+    """It stops five seconds ahead of the one behind; that one, furthest behind, is far below the
+    limit that the others set.
+    """
     clock = Clock()
     progress = _progress(clock, 10.0, 30.0)
-    assert _partition(clock, progress, 1).limit(30.0) == 15.0
-    assert _partition(clock, progress, 0).limit(10.0) == NEVER
+    assert _partition(clock, progress, 1).limit(30.0, 31.0) == 15.0
+    assert _partition(clock, progress, 0).limit(10.0, 11.0) == NEVER
+
+
+def test_it_waits_by_when_the_next_record_of_another_is_due() -> None:
+    """Not by the time that the other one has come to: it may have nothing for hours."""
+    clock = Clock()
+    progress = _progress(clock, 10.0, 30.0)
+    _told(progress, 0, 10.0, 28.0)
+    assert _partition(clock, progress, 1).limit(30.0, 31.0) == 33.0
+
+
+def test_who_is_furthest_behind_as_far_as_others_know_does_not_wait() -> None:
+    """A record is held back by when it is due only if the others know of it, or will by the next
+    commit; else by the time of the task, by which they wait for it.
+    """
+    clock = Clock()
+    pacing = _partition(clock, _progress(clock, 10.0, 11.0), 0)
+    assert pacing.position(10.0, 40.0, is_open=False) == 10.0
+    assert pacing.position(10.0, 40.0, is_open=True) == 40.0
+    pacing.announcement(40.0)
+    assert pacing.position(10.0, 40.0, is_open=False) == 40.0
+    assert pacing.position(10.0, 50.0, is_open=False) == 10.0
+    assert pacing.position(None, 50.0, is_open=False) == -NEVER, "it begins"
+
+
+def test_a_partition_waits_for_what_others_have_told_and_nobody_has_learnt() -> None:
+    """Their journals say when the first example was known that the learner has not learnt."""
+    clock = Clock()
+    progress = _progress(clock, 50.0, 50.0)
+    _told(progress, 0, 50.0, 55.0, 31.0, 33.0)
+    pacing = _partition(clock, progress, 1)
+    assert pacing.limit(50.0, 51.0) == 36.0
+    progress.learner_entry(_entry(32.0, 1))
+    assert pacing.limit(50.0, 51.0) == 36.0
+    progress.learner_entry(_entry(33.0, 1))
+    assert pacing.limit(50.0, 51.0) == NEVER
 
 
 def test_a_partition_that_waited_long_enough_goes_on() -> None:
@@ -69,35 +162,45 @@ def test_a_partition_that_waited_long_enough_goes_on() -> None:
     clock = Clock()
     progress = _progress(clock, 10.0, 30.0)
     pacing = _partition(clock, progress, 1)
-    assert pacing.limit(30.0) == 15.0
+    assert pacing.limit(30.0, 31.0) == 15.0
+    pacing.held()
     clock.now += 3.1
     progress.entry(progress.partitions[0], _entry(11.0, 6, 6))
-    assert pacing.limit(30.0) == NEVER
+    assert pacing.limit(30.0, 31.0) == NEVER
+    pacing.held()
+    assert pacing.limit(30.0, 32.0) == NEVER
     progress.entry(progress.partitions[0], _entry(28.0, 7, 7))
-    assert pacing.limit(30.0) == NEVER
-    progress.entry(progress.partitions[0], _entry(29.0, 8, 8))
-    assert pacing.limit(40.0) == 34.0
+    assert pacing.limit(30.0, 32.0) == 33.0
+    assert pacing.limit(30.0, 34.0) == 33.0
 
 
 def test_a_partition_waits_for_the_learner() -> None:
-    """What the learner has not learnt yet is missing in the versions at hand."""
+    """What it has not learnt yet of what was made known before this worker followed the journals
+    is missing in the versions at hand.
+    """
     clock = Clock()
-    progress = _progress(clock, 30.0)
-    progress.entry(progress.learner, _entry(10.0, 0, 3))
+    progress = Progress(1, clock)
+    progress.entry(progress.partitions[0], _entry(30.0, 5, 5, seq=7))
+    progress.learner_entry(_entry(10.0, 0, 3))
     progress.learner.ends = [0, 40]
-    assert _partition(clock, progress, 0).limit(30.0) == 15.0
+    pacing = _partition(clock, progress, 0)
+    assert pacing.limit(30.0, 31.0) == 15.0
+    progress.learner_entry(_entry(30.0, 0, 30))
+    assert pacing.limit(30.0, 90.0) == NEVER, "of what is younger the journals tell"
 
 
 def test_a_partition_waits_for_a_learner_that_has_not_begun() -> None:
     """Examples lie there, and nobody has learnt one: a while, but no longer."""
     clock = Clock()
-    progress = _progress(clock, 30.0)
+    progress = Progress(1, clock)
+    progress.entry(progress.partitions[0], _entry(30.0, 5, 5, seq=7))
     pacing = _partition(clock, progress, 0)
-    assert pacing.limit(30.0) == NEVER
+    assert pacing.limit(30.0, 31.0) == NEVER
     progress.learner.ends = [0, 40]
-    assert pacing.limit(30.0) == -NEVER
+    assert pacing.limit(30.0, 31.0) == -NEVER
+    pacing.held()
     clock.now += 3.1
-    assert pacing.limit(30.0) == NEVER
+    assert pacing.limit(30.0, 31.0) == NEVER
 
 
 def _example(value: bytes = b'{"training":{"clock_s":1}}') -> Output:
@@ -116,9 +219,11 @@ def test_a_partition_knows_without_asking_what_is_not_learnt() -> None:
     pacing.published([_example()], 10.0)
     pacing.published([_example()], 12.0)
     assert pacing.unlearnt_limit() == 15.0
-    progress.entry(progress.learner, _entry(10.0, 1))
+    assert pacing.announcement(13.0) == Announcement(13.0, 10.0, 12.0)
+    assert pacing.announcement(None) == Announcement()
+    progress.learner_entry(_entry(10.0, 1))
     assert pacing.unlearnt_limit() == 17.0
-    progress.entry(progress.learner, _entry(12.0, 2))
+    progress.learner_entry(_entry(12.0, 2))
     assert pacing.unlearnt_limit() == NEVER
 
 
@@ -132,8 +237,10 @@ def test_where_nobody_learns_it_goes_on_after_a_while() -> None:
     clock.now += 3.1
     assert pacing.unlearnt_limit() == NEVER
     pacing.published([_example()], 30.0)
+    pacing.limit(30.0, 31.0)
     assert pacing.unlearnt_limit() == NEVER
-    progress.entry(progress.learner, _entry(11.0, 1))
+    progress.learner_entry(_entry(11.0, 1))
+    pacing.limit(30.0, 31.0)
     assert pacing.unlearnt_limit() == 35.0
 
 
@@ -147,3 +254,11 @@ def test_an_example_is_learnt_once_the_versions_of_its_entry_have_arrived() -> N
     assert progress.learner.clock_s == 20.0
     progress.learner_entry(_entry(21.0)._replace(updates=8))
     assert progress.learner.clock_s == 21.0
+
+
+def test_an_announcement_is_read_as_it_was_written_and_nothing_of_what_is_none() -> None:
+    """A journal without it, of an older worker, announces nothing."""
+    announced = Announcement(5.0, None, 2.5)
+    assert Announcement.of(announced.headers()) == announced
+    assert Announcement.of((("ahead", b"nonsense"), ("other", b""))) == Announcement()
+    assert Announcement().headers() == ()

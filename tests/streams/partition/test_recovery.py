@@ -43,7 +43,7 @@ async def test_a_snapshot_that_does_not_fit_is_left_for_the_log() -> None:
     stranger = Ledger(2)
     stranger.seq = stranger.step = 10_000
     memory.put(0, at(99))
-    await drain(memory, memory.partition(kept=KeptState(stranger)), rng, 31)
+    await drain(memory, memory.partition(kept_state=KeptState(stranger)), rng, 31)
     await check(memory)
 
 
@@ -131,23 +131,23 @@ async def test_a_recovery_broken_off_goes_on_from_where_it_was(
         memory.put(rng.randrange(2), at(n))
     await drain(memory, memory.partition(), rng, 60)
     memory.fails = lambda step: step == "read" and rng.random() < 0.1
-    store, kept, broken_off = Loads(), None, 0
-    while not kept or kept.task.step < 60:
-        partition = PartitionRunner(0, 1, memory, memory.wiring(store=store), kept=kept)
+    store, kept_state, broken_off = Loads(), None, 0
+    while not kept_state or kept_state.task.step < 60:
+        partition = PartitionRunner(0, 1, memory, memory.wiring(store=store), kept_state=kept_state)
         running = asyncio.create_task(partition.run())
         for _ in range(rng.randint(1, 40)):
             await asyncio.sleep(0)
         broken_off += partition.state is State.RECOVERING
         partition.stop()
         await running
-        kept = partition.kept
+        kept_state = partition.kept_state
     assert broken_off > 3
     assert len(store.loaded) == 1
     assert store.loaded[0].applied == 60
     fresh = Ledger(2)
     memory.fails = lambda step: False
     await fold(fresh, MemoryLog(memory))
-    assert (kept.task.hash, kept.task.next) == (fresh.hash, fresh.next)  # type: ignore[attr-defined]
+    assert (kept_state.task.hash, kept_state.task.next) == (fresh.hash, fresh.next)  # type: ignore[attr-defined]
 
 
 async def test_a_long_fold_is_kept_halfway_and_goes_on_from_what_is_ahead(
@@ -222,15 +222,17 @@ async def test_a_batch_in_doubt_is_left_where_another_has_gone_on() -> None:
     await drain(memory, first, rng, 20)
     for n in range(20, 30):
         memory.put(n % 2, at(n))
-    assert first.kept is not None
-    doubted = first.kept.task
+    assert first.kept_state is not None
+    doubted = first.kept_state.task
     outputs = [
         out for n in range(3) for out in doubted.apply(doubted.read(0, memory.logs[0][10 + n]))
     ]
-    kept = KeptState(doubted, outputs, doubted.seal())
+    kept_state = KeptState(doubted, outputs, doubted.seal())
     second = memory.partition()
     await drain(memory, second, rng, 30)
-    third = PartitionRunner(0, 1, memory, memory.wiring(store=(store := Loads())), kept=kept)
+    third = PartitionRunner(
+        0, 1, memory, memory.wiring(store=(store := Loads())), kept_state=kept_state
+    )
     running = asyncio.create_task(third.run())
     await until_live(third)
     third.stop()

@@ -47,10 +47,10 @@ async def _survive(seed: int) -> None:
     memory.put_gap(0, 2)
     task = None
     for _ in range(40):
-        partition = memory.partition(kept=task)
+        partition = memory.partition(kept_state=task)
         try:
             await drain(memory, partition, rng, count)
-            task = partition.kept
+            task = partition.kept_state
         except Stalled:
             task = None  # the worker exits, and another one starts from the log
         if applied(memory) == count:
@@ -101,13 +101,13 @@ async def test_a_clean_stop_leaves_a_state_to_go_on_from() -> None:
     rng = random.Random(3)
     first = memory.partition()
     await drain(memory, first, rng, 30)
-    parked = first.kept.task
+    parked = first.kept_state.task
     assert isinstance(parked, Ledger)
     fresh = Ledger(2)
     await fold(fresh, MemoryLog(memory))
     assert (parked.hash, parked.seq, parked.next) == (fresh.hash, fresh.seq, fresh.next)
     memory.put(0, at(99))
-    second = memory.partition(kept=first.kept)
+    second = memory.partition(kept_state=first.kept_state)
     await drain(memory, second, rng, 31)
     assert second.task is parked
     await check(memory)

@@ -19,7 +19,7 @@ from schemas.topics import CATALOGUE, topic_names
 from streams.embedded import Endpoints
 from streams.replay.input_positions import changes, refuse_beyond, refuse_count, refuse_others
 from streams.replay.journal_fold import Entry
-from streams.topics.topic_identity import Identity, Topics
+from streams.topics.topic_identity import TopicIdentity, Topics
 from tests.support.loop import Loop, parcels
 
 NAMES = topic_names("parcels")
@@ -83,17 +83,17 @@ def test_another_number_of_partitions_is_refused() -> None:
         refuse_count("parcels", last, 4)
 
 
-def identities(**changed: Identity | None) -> dict[str, Identity]:
+def identities(**changed: TopicIdentity | None) -> dict[str, TopicIdentity]:
     """All topics of a use case of two partitions, and what is different."""
     found = {
-        topic.kind: Identity(topic.kind.encode(), 2 if topic.partitioned else 1)
+        topic.kind: TopicIdentity(topic.kind.encode(), 2 if topic.partitioned else 1)
         for topic in CATALOGUE
     }
     there = {kind.replace("_", "-"): one for kind, one in changed.items()}
     return {NAMES[kind]: one for kind, one in {**found, **there}.items() if one is not None}
 
 
-def told(now: Mapping[str, Identity]) -> tuple[list[str], list[str]]:
+def told(now: Mapping[str, TopicIdentity]) -> tuple[list[str], list[str]]:
     """(what ends a worker, what it warns of)."""
     return changes("parcels", NAMES, identities(), now, 2)
 
@@ -101,13 +101,13 @@ def told(now: Mapping[str, Identity]) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize("kind", ["events", "outcomes", "commands", "history", "journal"])
 def test_what_state_is_folded_from_may_not_be_made_anew(kind: str) -> None:
     """Any of them, by its id; the same with fewer or more partitions."""
-    ending, warning = told(identities(**{kind: Identity(b"another", 2)}))
+    ending, warning = told(identities(**{kind: TopicIdentity(b"another", 2)}))
     assert "was deleted and made anew while this worker ran" in ending[0]
     assert not warning
-    assert len(told(identities(**{kind: Identity(b"another", 1)}))[0]) == 2
+    assert len(told(identities(**{kind: TopicIdentity(b"another", 1)}))[0]) == 2
     assert (
         "riverrun repartition parcels N"
-        in told(identities(**{kind: Identity(kind.encode(), 3)}))[0][0]
+        in told(identities(**{kind: TopicIdentity(kind.encode(), 3)}))[0][0]
     )
 
 
@@ -115,11 +115,11 @@ def test_what_a_worker_only_writes_is_warned_of() -> None:
     """Nothing is answered wrongly; what was there is gone. A topic that is away for a moment, and
     brokers that give no ids, say nothing.
     """
-    ending, warning = told(identities(predictions=Identity(b"another", 2)))
+    ending, warning = told(identities(predictions=TopicIdentity(b"another", 2)))
     assert not ending
     assert "parcels.predictions was deleted and made anew" in warning[0]
     assert told(identities(events=None)) == ([], [])
-    bare = {name: Identity(None, one.partitions) for name, one in identities().items()}
+    bare = {name: TopicIdentity(None, one.partitions) for name, one in identities().items()}
     assert changes("parcels", NAMES, bare, bare, 2) == ([], [])
 
 

@@ -12,7 +12,7 @@ import pytest
 from models.task.partition_task import PartitionTask
 from streams.snapshots.archive import Archive
 from streams.snapshots.delta import write
-from streams.snapshots.signed_format import Origin, Reader, Unusable, opened
+from streams.snapshots.signed_format import Origin, Reader, UnusableSnapshot, opened
 from streams.unpickling.safe_unpickler import Allowed
 from tests.support.one_partition import Partition, dump, use_case
 
@@ -127,5 +127,5 @@ def test_a_snapshot_of_another_environment_is_refused_and_told(
     assert [kept.seq for kept in found.of(0, problems)] == [3, 2, 1]
     assert "another environment" in problems[0]
     one: Any = found.of(0)[0]._replace(path=str(tmp_path / "group" / "0" / name))
-    with pytest.raises(Unusable, match=r"its (group|Kafka cluster|journal) is "):
+    with pytest.raises(UnusableSnapshot, match=r"its (group|Kafka cluster|journal) is "):
         found.restore(one, fresh(), ALLOWED)

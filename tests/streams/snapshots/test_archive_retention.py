@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from streams.snapshots.archive import ALL_S, DAILY_S, LEAST, Kept, outlived
+from streams.snapshots.archive import ALL_S, DAILY_S, LEAST, ArchivedSnapshot, outlived
 
 DAY_S = 86_400.0
 NOW_S = 1_000 * DAY_S
 
 
-def kept(seq: int, age_s: float, definition: str = "a") -> Kept:
+def kept(seq: int, age_s: float, definition: str = "a") -> ArchivedSnapshot:
     """One, by name."""
-    return Kept(seq, NOW_S - age_s, definition, 0, f"{seq}")
+    return ArchivedSnapshot(seq, NOW_S - age_s, definition, 0, f"{seq}")
 
 
 def test_of_old_ones_the_newest_of_each_day_is_kept() -> None:

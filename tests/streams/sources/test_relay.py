@@ -75,7 +75,9 @@ async def known_ids(memory: Memory) -> dict[bytes, bytes]:
     return {key: value for key, value in rows.items() if value is not None}
 
 
-def relay_on(memory: Memory, use_case: UseCase, kept: KeptState | None = None) -> PartitionRunner:
+def relay_on(
+    memory: Memory, use_case: UseCase, kept_state: KeptState | None = None
+) -> PartitionRunner:
     """Connect a relay to a memory, as relay_plan.py does to Kafka."""
     inputs = [RelayInput(source, 0) for source in use_case.sources]
     places = [TP(source.topic, 0) for source in use_case.sources]
@@ -91,7 +93,7 @@ def relay_on(memory: Memory, use_case: UseCase, kept: KeptState | None = None) -
         obeys_skips=False,
         roll=partial(resumed, places, lambda: known_ids(memory)),
     )
-    runner = PartitionRunner(0, 1, memory, wiring, kept=kept)
+    runner = PartitionRunner(0, 1, memory, wiring, kept_state=kept_state)
     memory.to = runner.accept
     return runner
 
@@ -114,14 +116,14 @@ async def _survive(seed: int) -> None:
         memory.put(1, bill(n), gap=rng.choice((0, 0, 1)))
     memory.put(0, b"no JSON")
     memory.put_gap(0, 2)
-    kept = None
+    kept_state = None
     for _ in range(40):
-        runner = relay_on(memory, use_case, kept)
+        runner = relay_on(memory, use_case, kept_state)
         try:
             await drain(memory, runner, rng, 2 * count + 1)
-            kept = runner.kept if rng.random() < 0.5 else None  # a stop, or a kill
+            kept_state = runner.kept_state if rng.random() < 0.5 else None  # a stop, or a kill
         except Stalled:
-            kept = None
+            kept_state = None
         if applied(memory) == 2 * count + 1:
             break
     memory.fails = lambda step: False
@@ -165,14 +167,14 @@ async def _match(seed: int) -> None:
         memory.put(0, order(n))
         memory.put(1, bill(m))
     memory.put(1, bill(99))  # of no order
-    kept = None
+    kept_state = None
     for _ in range(40):
-        runner = relay_on(memory, by_id(), kept)
+        runner = relay_on(memory, by_id(), kept_state)
         try:
             await drain(memory, runner, rng, 2 * count + 1)
-            kept = runner.kept if rng.random() < 0.5 else None
+            kept_state = runner.kept_state if rng.random() < 0.5 else None
         except Stalled:
-            kept = None
+            kept_state = None
         if applied(memory) == 2 * count + 1:
             break
     outputs = [out for out in memory.outputs if out.kind in ("events", "outcomes")]
@@ -308,6 +310,6 @@ def test_the_schema_of_a_record_is_kept_beside_it() -> None:
         value = b"\x00\x00\x00\x00\x07" + stream.getvalue()
         outputs += task.apply(task.read(0, PlainRecord("in0", 0, n, 0, None, value)))
     assert [out.kind for out in outputs] == ["events", "schemas", "events", "events"]
-    kept = SourceSchema.model_validate_json(outputs[1].value)
-    assert (kept.id, kept.text) == (7, schema)
+    kept_state = SourceSchema.model_validate_json(outputs[1].value)
+    assert (kept_state.id, kept_state.text) == (7, schema)
     assert (outputs[1].key, outputs[1].partition) == (b"7", 0)

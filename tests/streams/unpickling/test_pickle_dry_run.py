@@ -22,7 +22,7 @@ from river.tree import splitter
 
 from streams.unpickling.pickle_dry_run import METHODS, written_as
 from streams.unpickling.river_allowlist import _left_out
-from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 
 ALLOWED = Allowed()
 
@@ -159,7 +159,7 @@ def _classes() -> dict[str, Any]:
 def test_it_is_refused_and_nothing_has_changed(what: str) -> None:
     """Whatever the order of its parts, as classes and functions are as they were."""
     before = _classes()
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedPickle):
         unpickle([ATTACKS[what]], ALLOWED)
     assert _classes() == before
 
@@ -258,5 +258,5 @@ def test_an_authors_estimator_may_keep_the_methods_that_its_fresh_ones_keep() ->
     assert found.how(2.0) == 4.0
     other = Own()
     other.how = other.learn_one  # type: ignore[assignment]
-    with pytest.raises(Refused, match="learn_one"):
+    with pytest.raises(RefusedPickle, match="learn_one"):
         unpickle([pickle.dumps(other, 5)], allowed)

@@ -22,7 +22,7 @@ from river import base, compose, linear_model, preprocessing
 
 from models.task.checkpoint import parts_of
 from streams.unpickling import river_allowlist, safe_unpickler
-from streams.unpickling.safe_unpickler import Allowed, Refused, unpickle
+from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 from tests.support.one_partition import Partition, linear, use_case
 
 ALLOWED = Allowed()
@@ -102,7 +102,7 @@ def test_a_hostile_pickle_does_nothing(
     monkeypatch.chdir(tmp_path)
     for name in ("system", "popen"):
         monkeypatch.setattr(os, name, lambda *_: Path("hacked").touch())
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedPickle):
         unpickle([HOSTILE[what]], ALLOWED)
     assert not list(tmp_path.iterdir())
 
@@ -111,7 +111,7 @@ def test_a_state_that_replaces_a_method_reaches_nothing_new() -> None:
     """BUILD can set attributes: of what is on the list, to what is on the list."""
     state = {"learn_one": os.system}
     data = pickle.dumps(Reduced(linear_model.LinearRegression, state=state))
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedPickle):
         unpickle([data], ALLOWED)
 
 
@@ -198,9 +198,9 @@ def test_what_the_use_case_declares_is_allowed_and_nothing_else_of_its_file() ->
 
     allowed = Allowed([make], __name__)
     unpickle([pickle.dumps(make(), 5)], allowed)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedPickle):
         unpickle([pickle.dumps(make(), 5)], ALLOWED)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedPickle):
         unpickle([by_name(__name__, "by_name", "os", "system")], allowed)
     assert sys.modules[__name__].__dict__["Mine"] is Mine
 

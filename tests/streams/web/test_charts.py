@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models.metrics.targets import Held
+from models.metrics.targets import TargetStatus
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.monitor.store.view_models import AlertRow, Overview, Restart, Score
@@ -125,6 +125,15 @@ def test_a_verdict_that_is_not_promised_says_why() -> None:
     assert (undecided.word, undecided.more) == ("Undecided", found.more)
 
 
+def test_a_verdict_says_what_it_assumes() -> None:
+    """Beside a verdict; where there is none yet, nothing is assumed."""
+    assumed = {"assumes": "that no large loss is rare"}
+    found = worth(CASE, told(), {**STANDING, **assumed})
+    assert found.more.endswith(" It assumes that no large loss is rare.")
+    undecided = worth(CASE, told(), {**STANDING, **assumed, "verdict": "undecided"})
+    assert "assumes" not in undecided.more
+
+
 def test_worth_without_evidence_says_that_it_is_early() -> None:
     """Few outcomes: nothing; many without evidence: so far."""
     assert worth(CASE, told(served=score(kpi_n=20)), None).word == "Too early"
@@ -134,7 +143,7 @@ def test_worth_without_evidence_says_that_it_is_early() -> None:
 
 ALARM = AlertRow("a", "kpi", "served", "open", "alarm", "It costs more.", "riverrun …", "", None)
 
-MISSED = Held("mae", 11.5, "lower", "", 12.1, 2_000, False)
+MISSED = TargetStatus("mae", 11.5, "lower", "", 12.1, 2_000, False)
 
 
 @pytest.mark.parametrize(

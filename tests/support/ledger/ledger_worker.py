@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from models.task.learner_task import LEARNER
+from schemas.topics import LEARNER
 from streams.partition.ports import Pace
 from streams.worker.worker import run_worker
 from streams.worker.worker_config import WorkerConfig

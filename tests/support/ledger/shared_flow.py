@@ -17,10 +17,11 @@ from models.inputs.decoder import MODELS, PlainRecord
 from models.outputs.output_records import Output
 from models.spec.use_case import UseCase
 from models.task.checkpoint import parts_of, take_parts
-from models.task.learner_task import LEARNER, LearnerTask
+from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.versions import PlainUnpack
 from schemas.partitioner import partition_of
+from schemas.topics import LEARNER
 from tests.support.one_partition import REPLAYED
 from tests.support.task_runs import Given
 

@@ -21,6 +21,9 @@ from tempfile import TemporaryDirectory
 
 PRELOADED = [
     "streams.cli",
+    "models.validation",
+    "streams.demo.loop",
+    "streams.registry.known_schemas",
     "streams.inspection.audit_trail",
     "streams.monitor.agent",
     "streams.worker.launch",

@@ -13,7 +13,7 @@ from models.spec.use_case import Kpi, UseCase
 from models.values.durations import hours
 from schemas.events import Event, Outcome
 from schemas.personal_data import Personal
-from streams.recordings import Format, Recording, recording_of
+from streams.recordings import FileFormat, Recording, recording_of
 
 
 class Visit(Event):
@@ -102,7 +102,7 @@ def opened(
         [str(source) for source in outcomes],
         lambda topic: [],
         limit,
-        Format(**how),
+        FileFormat(**how),
     )
 
 
