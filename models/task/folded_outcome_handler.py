@@ -22,7 +22,6 @@ from models.pending.collected_outcomes import CollectedOutcome, Collection, fold
 from models.spec.label_fold import FoldedOutcome, LabelFold
 from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out
 from models.task.state import Question, digest
-from models.values.bounded_text import CHARACTERS_MAX
 from models.values.durations import spoken
 from schemas.command_line import command_line
 from schemas.errors import Implausible, Late, Malformed
@@ -54,7 +53,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
     def outcome(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Collect an outcome, hold it until its event comes, count it again, or reject it."""
         parts, event_id = self._parts, outcome.event_id
-        self._id_of(outcome)  # raises where it has none
+        self._fold.id_of(outcome)  # raises where it has none
         entry = parts.ledger.find(event_id)
         if entry is None:
             self._hold(taken, outcome, out)
@@ -81,7 +80,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         check_key(taken, asked)
         if taken.time > waiting.time + parts.ledger.horizon:
             raise Late(self._after_horizon(event_id))
-        before, name = parts.collected.of(event_id), self._id_of(outcome)
+        before, name = parts.collected.of(event_id), self._fold.id_of(outcome)
         new = CollectedOutcome(taken.time, taken, digest(outcome))
         known = before.get(name)
         put = new if known is None else known.with_version(new)
@@ -116,7 +115,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         """Keep an outcome that came before its event."""
         parts = self._parts
         # Each version has a place of its own: which of them counts is told when the event is there.
-        key = f"{outcome.event_id}\0{self._id_of(outcome)}\0{digest(outcome).hex()}"
+        key = f"{outcome.event_id}\0{self._fold.id_of(outcome)}\0{digest(outcome).hex()}"
         if key in parts.ledger.early:
             parts.counts["repeats"] += 1
             return
@@ -339,19 +338,6 @@ class FoldedOutcomeHandler(OutcomeHandler):
         fold = self._parts.use_case.label
         assert isinstance(fold, LabelFold)
         return fold
-
-    def _id_of(self, outcome: Outcome) -> str:
-        """Return the id that tells the event's outcomes apart; raise `Malformed` if it has none."""
-        name = self._fold.id
-        value = getattr(outcome, name)
-        text = "" if value is None else str(value)
-        if not 0 < len(text) <= CHARACTERS_MAX:
-            found = "none" if not text else f"one of {len(text)} characters"
-            raise Malformed(
-                f"an outcome of a folded label needs a {name} of 1 to {CHARACTERS_MAX} characters, "
-                f"and this one has {found}."
-            )
-        return text
 
     def _publish(
         self,
