@@ -44,7 +44,7 @@ class WaitingOutcome(NamedTuple):
 
 
 class IdDirectory:
-    """The ids of relayed events, and outcomes without one. Memory: at most `limit` ids of about 300
+    """The ids of relayed events, and outcomes without one. Memory: at most `limit` ids of about 500
     bytes, and `held_limit` outcomes of `held_bytes` together; beyond, the oldest go first.
     """
 
