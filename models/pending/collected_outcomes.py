@@ -6,7 +6,8 @@
 The state depends on which versions of which outcomes have come, and on nothing else: of each
 outcome are kept the version of latest time (ties: larger digest) and the earliest time of all.
 Memory: a time for each event that waits, and the records of its outcomes; both as long as the event
-waits in the ledger, so within its bounds, and at most `LabelFold.limit` outcomes an event.
+waits in the ledger, so within its bounds; at most `LabelFold.limit` outcomes an event, and
+`waiting_bytes` of all together.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from models.inputs.decoder import DecodedRecord
+from models.pending.early_outcomes import OVERHEAD_BYTES
 from models.pending.expiry_queue import ExpiryQueue
 
 
@@ -24,6 +26,11 @@ class CollectedOutcome(NamedTuple):
     first: float
     taken: DecodedRecord
     digest: bytes
+
+    @property
+    def size(self) -> int:
+        """Return the room that it takes, in bytes."""
+        return len(self.taken.record.value or b"") + OVERHEAD_BYTES
 
     def with_version(self, other: CollectedOutcome) -> CollectedOutcome:
         """Return the outcome with one more version; itself if that changes nothing."""
@@ -50,6 +57,7 @@ class CollectedOutcomes:
         # Events whose label is not due yet, with their times.
         self.pending: dict[str, float] = {}
         self.outcomes: dict[str, dict[str, CollectedOutcome]] = {}
+        self.bytes = 0
         # Events that had a label: how often it was corrected.
         self.revisions: dict[str, int] = {}
         # Those whose label is not plausible now, and the outcomes of such as were released.
@@ -68,7 +76,11 @@ class CollectedOutcomes:
 
     def put(self, event_id: str, outcome_id: str, outcome: CollectedOutcome) -> None:
         """Keep an outcome, in the place of the one with the same id."""
-        self.outcomes.setdefault(event_id, {})[outcome_id] = outcome
+        of = self.outcomes.setdefault(event_id, {})
+        if outcome_id in of:
+            self.bytes -= of[outcome_id].size
+        self.bytes += outcome.size
+        of[outcome_id] = outcome
 
     def due(self, now: float) -> Iterator[str]:
         """Yield the events whose label is due at `now`, the oldest first; each once."""
@@ -102,7 +114,9 @@ class CollectedOutcomes:
         self.revisions.pop(event_id, None)
         self.withheld.discard(event_id)
         self.released.pop(event_id, None)
-        return list(self.outcomes.pop(event_id, NOTHING).values())
+        outcomes = list(self.outcomes.pop(event_id, NOTHING).values())
+        self.bytes -= sum(one.size for one in outcomes)
+        return outcomes
 
     def restore(
         self,
@@ -113,6 +127,7 @@ class CollectedOutcomes:
     ) -> None:
         """Take over what was saved; `doubts`: what is withheld, and released."""
         self.pending, self.outcomes, self.revisions = pending, outcomes, revisions
+        self.bytes = sum(one.size for of in outcomes.values() for one in of.values())
         self.withheld, self.released = set(doubts[0]), dict(doubts[1])
         self._queue = ExpiryQueue(self.pending.get)
         for event_id, time in pending.items():

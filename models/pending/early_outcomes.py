@@ -131,7 +131,7 @@ class EarlyOutcomesOfFolds(EarlyOutcomes):
 
     def __init__(self, limit: int, limit_bytes: int) -> None:
         super().__init__(limit, limit_bytes)
-        self._of_event: dict[str, list[str]] = {}
+        self._of_event: dict[str, dict[str, None]] = {}
 
     def of_event(self, event_id: str) -> list[DecodedRecord]:
         """Return what is held of an event, the oldest first."""
@@ -142,7 +142,7 @@ class EarlyOutcomesOfFolds(EarlyOutcomes):
         taken = super().pop(event_id)
         if taken is not None:
             names = self._of_event[taken.body.event_id]
-            names.remove(event_id)
+            del names[event_id]
             if not names:
                 del self._of_event[taken.body.event_id]
         return taken
@@ -159,4 +159,4 @@ class EarlyOutcomesOfFolds(EarlyOutcomes):
 
     def _put(self, event_id: str, taken: DecodedRecord) -> None:
         super()._put(event_id, taken)
-        self._of_event.setdefault(taken.body.event_id, []).append(event_id)
+        self._of_event.setdefault(taken.body.event_id, {})[event_id] = None

@@ -36,22 +36,31 @@ class WaitingOutcome(NamedTuple):
         """Return where the record is: topic/partition/offset."""
         return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
 
+    @property
+    def size(self) -> int:
+        """Return the room that it takes, in bytes."""
+        record = self.record
+        return len(record.value or b"") + len(record.key or b"") + len(self.mapped.value) + 200
+
 
 class IdDirectory:
-    """The ids of relayed events, and outcomes without one. Memory: at most `limit` ids of about 300
-    bytes, and `held_limit` outcomes; beyond, the oldest go first.
+    """The ids of relayed events, and outcomes without one. Memory: at most `limit` ids of about 500
+    bytes, and `held_limit` outcomes of `held_bytes` together; beyond, the oldest go first.
     """
 
-    def __init__(self, memory_s: float, limit: int, held_limit: int) -> None:
+    def __init__(
+        self, memory_s: float, limit: int, held_limit: int, held_bytes: int = 1 << 40
+    ) -> None:
         self._memory_s = memory_s
         self._limit = limit
-        self._held_limit = held_limit
+        self._held_limit, self._held_bytes = held_limit, held_bytes
+        self._bytes = 0
         self._rows: list[Output | Tombstone] = []
         self._known: dict[str, tuple[bytes, float]] = {}
         self._expiry = ExpiryQueue(lambda id: self._known[id][1] if id in self._known else None)
         # By origin, the first that came first; and the origins of each event's.
         self._held: dict[str, WaitingOutcome] = {}
-        self._of_event: dict[str, list[str]] = {}
+        self._of_event: dict[str, dict[str, None]] = {}
         self._held_from = float("inf")  # no outcome that is held is older
 
     def note(self, event_id: str, key: bytes, time: float) -> list[WaitingOutcome]:
@@ -105,7 +114,7 @@ class IdDirectory:
             given_up += [self._release(origin) for origin in overdue]
             times = (held.mapped.time for held in self._held.values())
             self._held_from = min(times, default=float("inf"))
-        while len(self._held) > self._held_limit:
+        while len(self._held) > self._held_limit or self._bytes > self._held_bytes:
             given_up.append(self._release(next(iter(self._held))))
         return given_up
 
@@ -137,13 +146,15 @@ class IdDirectory:
 
     def _put(self, held: WaitingOutcome) -> None:
         self._held[held.origin] = held
+        self._bytes += held.size
         self._held_from = min(self._held_from, held.mapped.time)
-        self._of_event.setdefault(held.mapped.event_id, []).append(held.origin)
+        self._of_event.setdefault(held.mapped.event_id, {})[held.origin] = None
 
     def _release(self, origin: str) -> WaitingOutcome:
         held = self._held.pop(origin)
+        self._bytes -= held.size
         origins = self._of_event[held.mapped.event_id]
-        origins.remove(origin)
+        del origins[origin]
         if not origins:
             del self._of_event[held.mapped.event_id]
         self._write(OUTCOME + origin.encode(), None)

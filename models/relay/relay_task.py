@@ -157,6 +157,7 @@ class RelayTask:
                 max(use_case.horizon, use_case.id_retention_s),
                 use_case.waiting_limit * partitions,
                 use_case.early_limit * partitions,
+                use_case.early_bytes * partitions,
             )
 
     def _mapped_again(self, record: PlainRecord) -> Sequence[MappedRecord]:

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from models.values.bounded_text import CHARACTERS_MAX
+from schemas.errors import Malformed
+
 FOLDS = ("first", "last", "sum", "count", "max", "mean")
 
 
@@ -79,6 +82,18 @@ class LabelFold:
         if how in ("first", "last"):
             return values[0 if how == "first" else -1]
         return max(values) if how == "max" else math.fsum(values) / len(values)
+
+    def id_of(self, outcome: Any) -> str:
+        """Return the id that tells the event's outcomes apart; raise `Malformed` if it has none."""
+        value = getattr(outcome, self.id)
+        text = "" if value is None else str(value)
+        if not 0 < len(text) <= CHARACTERS_MAX:
+            found = "none" if not text else f"one of {len(text)} characters"
+            raise Malformed(
+                f"an outcome of a folded label needs a {self.id} of 1 to {CHARACTERS_MAX} "
+                f"characters, and this one has {found}."
+            )
+        return text
 
     def joined(
         self, event: Any, outcomes: Sequence[Any], end: datetime | None = None

@@ -53,6 +53,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
     def outcome(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Collect an outcome, hold it until its event comes, count it again, or reject it."""
         parts, event_id = self._parts, outcome.event_id
+        self._fold.id_of(outcome)  # raises where it has none
         entry = parts.ledger.find(event_id)
         if entry is None:
             self._hold(taken, outcome, out)
@@ -79,7 +80,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         check_key(taken, asked)
         if taken.time > waiting.time + parts.ledger.horizon:
             raise Late(self._after_horizon(event_id))
-        before, name = parts.collected.of(event_id), self._id_of(outcome)
+        before, name = parts.collected.of(event_id), self._fold.id_of(outcome)
         new = CollectedOutcome(taken.time, taken, digest(outcome))
         known = before.get(name)
         put = new if known is None else known.with_version(new)
@@ -87,11 +88,16 @@ class FoldedOutcomeHandler(OutcomeHandler):
             parts.counts["repeats"] += 1
             return
         after = {**before, name: put}
-        limit = self._fold.limit
+        limit, room = self._fold.limit, parts.use_case.waiting_bytes
         if len(after) > limit:
             raise Malformed(
                 f"event {event_id!r} has {limit} outcomes already, the limit of its label's fold. "
                 "Raise `limit`, or send fewer."
+            )
+        if parts.collected.bytes + put.size - (0 if known is None else known.size) > room:
+            raise Malformed(
+                f"the outcomes of events that wait take {room} bytes already (waiting_bytes). "
+                "Raise it, or send fewer or smaller ones."
             )
         due = event_id not in parts.collected.pending
         counted = parts.collected.is_labelled(event_id)
@@ -108,12 +114,11 @@ class FoldedOutcomeHandler(OutcomeHandler):
     def _hold(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Keep an outcome that came before its event."""
         parts = self._parts
-        held = parts.ledger.early.of_event(outcome.event_id)
-        if any(one.body == outcome for one in held):
+        # Each version has a place of its own: which of them counts is told when the event is there.
+        key = f"{outcome.event_id}\0{self._fold.id_of(outcome)}\0{digest(outcome).hex()}"
+        if key in parts.ledger.early:
             parts.counts["repeats"] += 1
             return
-        # Each version has a place of its own: which of them counts is told when the event is there.
-        key = f"{outcome.event_id}\0{self._id_of(outcome)}\0{digest(outcome).hex()}"
         for given_up in parts.ledger.early.hold(key, taken):
             parts.counts["evicted"] += 1
             parts.refuse(given_up, crowded_out(given_up), out)
@@ -323,9 +328,6 @@ class FoldedOutcomeHandler(OutcomeHandler):
         fold = self._parts.use_case.label
         assert isinstance(fold, LabelFold)
         return fold
-
-    def _id_of(self, outcome: Outcome) -> str:
-        return str(getattr(outcome, self._fold.id))
 
     def _publish(
         self,

@@ -7,7 +7,8 @@ from models.spec.use_case import UseCase, fold_of
 from models.validation.findings import Findings, is_number, nearest, takes
 from models.values.durations import spoken
 
-LIMIT_MAX = 100_000
+LIMIT_MAX = 10_000
+"""Each outcome that comes is folded with all others of its event."""
 
 
 def check_label(use_case: UseCase, findings: Findings) -> None:
