@@ -118,7 +118,7 @@ def champion(case: UseCase, recorded: Recorded, partitions: int) -> float:
     names = kind_of(case.kind, case.metrics).sums
     sums = [0.0] * (2 + len(names))
     for task in run.tasks.values():
-        row = task.tally.total().scores[case.champion]
+        row = task.metrics.total().scores[case.champion]
         sums = [a + b for a, b in zip(sums, row, strict=True)]
     found = metric_value(case.metric, sums[0], dict(zip(names, sums[2:], strict=True)))
     assert found is not None

@@ -26,7 +26,7 @@ def main(records: int = 100_000) -> None:
         run.feed(kind, fields)
     rows = []
     for partition, task in sorted(run.tasks.items()):
-        for segment, earnings in task.roster.own.earning.items():
+        for segment, earnings in task.router.own.earning.items():
             for model, earning in earnings.items():
                 c = earning.comparison
                 rows.append((earning.earned, c.mean, partition, segment, model, c))

@@ -120,7 +120,7 @@ def learnt(name: str, given: Sequence[tuple[int, bytes, bytes]], rate: float) ->
                 state = sum(len(part) for _, part in output.headers)
                 sizes.append(len(output.value) + state)
         seconds += time.process_time() - began
-    slot = task.roster.pooled["it"]
+    slot = task.router.pooled["it"]
     if slot.faults or not slot.trained_on:
         sys.exit(f"{name} learnt {slot.trained_on} examples, {slot.faults}: {slot.last_fault}")
     return Learnt(len(given), seconds, sizes)

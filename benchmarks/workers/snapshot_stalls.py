@@ -115,12 +115,12 @@ async def main(redis_url: str, records: int, copies: int) -> None:
 
     group = f"stalls-{uuid.uuid4().hex[:8]}"
     task, mine = make(0), store()
-    task.roster.pooled["heavy"].model = [pickle.loads(data) for _ in range(copies)]
+    task.router.pooled["heavy"].model = [pickle.loads(data) for _ in range(copies)]
     print(f"{'':28} {'':14}  median    99 %  longest")
     shown("alone", await turns(asyncio.sleep(5)))
     for name in ("first snapshot (proved)", "second snapshot"):
         task.journal.seq += 1
-        task.roster.pooled["heavy"].changed = True
+        task.router.pooled["heavy"].changed = True
         await asyncio.sleep(mine.status(0)["interval_s"] + 0.1)
         mine.offer(0, task)
         took = await turns(mine.written())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from models.metrics.issued_predictions import IssuedPredictions
 from models.spec.default_outcome import DefaultOutcome
 from models.spec.personal_data import masking_of
-from models.spec.problem_types import Kind, Said
+from models.spec.problem_types import Kind, Predicted
 from models.spec.use_case import UseCase
 from models.values.numbers import amount
 from schemas.errors import Malformed
@@ -140,7 +140,7 @@ class Judge:
     ) -> Judged:
         kind, limits_of = self._kind, self._use_case.limits_of
         baseline, served, then = predictions.baseline, predictions.served, predictions.limits
-        answers: list[tuple[str, Said]] = [("served", served), ("baseline", baseline)]
+        answers: list[tuple[str, Predicted]] = [("served", served), ("baseline", baseline)]
         stood_in: list[StoodIn] = []
         for name, value in zip(self._names, predictions.pooled, strict=True):
             if isinstance(value, str):
@@ -168,7 +168,7 @@ class Judge:
     def _gains(
         self,
         scores: list[Score],
-        own_predictions: list[tuple[str, Said]],
+        own_predictions: list[tuple[str, Predicted]],
         kpis: Sequence[float | None],
     ) -> list[OwnGain]:
         """Return what segment models gained over the global ones of the same name."""
@@ -186,7 +186,11 @@ class Judge:
         return gains
 
     def _kpis(
-        self, event: Any, outcome: Any, served: Said, others: list[tuple[str, Said]]
+        self,
+        event: Any,
+        outcome: Any,
+        served: Predicted,
+        others: list[tuple[str, Predicted]],
     ) -> Sequence[float | None]:
         """Return the KPI of the served prediction, then of the others."""
         if outcome is None:

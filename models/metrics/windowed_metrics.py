@@ -36,6 +36,7 @@ class MetricCell:
 
     __slots__ = (
         "arms",
+        "diverged",
         "expired",
         "guarded",
         "kpis",
@@ -47,7 +48,6 @@ class MetricCell:
         "scores",
         "stood_in",
         "unpaired",
-        "wild",
         "within",
     )
 
@@ -63,7 +63,7 @@ class MetricCell:
         self.reliability: dict[int, list[float]] = {}
         self.guarded: dict[str, int] = {}
         # Of these, values that ran away.
-        self.wild: dict[str, int] = {}
+        self.diverged: dict[str, int] = {}
         # Of outcomes with a KPI that every model predicted: how many, the baseline's KPI.
         self.paired = [zero, zero]
         # arm → its groups of units: [predictions, labelled, KPI, then the kind's sums]
@@ -92,8 +92,8 @@ class MetricCell:
             self.reliability[index] = [a + b for a, b in zip(ours, bin, strict=True)]
         for name, count in other.guarded.items():
             self.guarded[name] = self.guarded.get(name, 0) + count
-        for name, count in other.wild.items():
-            self.wild[name] = self.wild.get(name, 0) + count
+        for name, count in other.diverged.items():
+            self.diverged[name] = self.diverged.get(name, 0) + count
         for rows, more in (
             (self.scores, other.scores),
             (self.stood_in, other.stood_in),
@@ -167,17 +167,17 @@ class WindowedMetrics:
         groups: list[Group],
         withheld: list[str],
         drawn: Drawn | None = None,
-        wild: Sequence[str] = (),
+        diverged: Sequence[str] = (),
     ) -> None:
-        """Count a prediction; `withheld` names models whose value was unusable, `wild` those of
+        """Count a prediction; `withheld` names models whose value was unusable, `diverged` those of
         them whose value diverged.
         """
         for cell in self._cells(time, groups):
             cell.predictions += 1
             for name in withheld:
                 cell.guarded[name] = cell.guarded.get(name, 0) + 1
-            for name in wild:
-                cell.wild[name] = cell.wild.get(name, 0) + 1
+            for name in diverged:
+                cell.diverged[name] = cell.diverged.get(name, 0) + 1
         if drawn is not None:
             self._arm(time, drawn)[0] += 1.0
 

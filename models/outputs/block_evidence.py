@@ -29,50 +29,50 @@ class BlockEvidence:
         self,
         use_case: UseCase,
         kind: Kind,
-        tally: WindowedMetrics,
-        roster: ModelRouter,
+        metrics: WindowedMetrics,
+        router: ModelRouter,
         identity: tuple[int, str],
     ) -> None:
         self._use_case = use_case
         self._kind = kind
-        self._tally = tally
-        self._roster = roster
+        self._metrics = metrics
+        self._router = router
         self._partition, self._definition = identity
 
     def due(self, now: float) -> bool:
         """Return whether a block may have settled by that watermark."""
-        settled = self._tally.settled
-        return settled is None or now - self._use_case.horizon >= settled + self._tally.window
+        settled = self._metrics.settled
+        return settled is None or now - self._use_case.horizon >= settled + self._metrics.window
 
     def settle(self, now: float, step: int) -> list[Row]:
         """Return the Evidence records of the blocks that settled, in the order of time."""
-        tally = self._tally
-        frontier = tally.start_of(now - self._use_case.horizon)
-        tally.settled = frontier
+        metrics = self._metrics
+        frontier = metrics.start_of(now - self._use_case.horizon)
+        metrics.settled = frontier
         rows: list[Row] = []
-        for start in sorted(start for start in tally.open if start < frontier):
-            for group in sorted(tally.open.pop(start), key=_whole_first):
-                cell = tally.cells.get((start, group))
+        for start in sorted(start for start in metrics.open if start < frontier):
+            for group in sorted(metrics.open.pop(start), key=_whole_first):
+                cell = metrics.cells.get((start, group))
                 if cell is not None and cell.predictions:
                     rows.append(self._row(start, group, cell) | {"step": step})
         return rows
 
     def _row(self, start: float, group: Group, cell: MetricCell) -> Row:
-        scores, roster = cell.scores, self._roster
+        scores, router = cell.scores, self._router
         sums = self._kind.sums
-        settled = self._tally.settled
+        settled = self._metrics.settled
         assert settled is not None
         paired = {"baseline": float(cell.paired[1])}
         paired |= {
             name: float(scores[name][1])
-            for name in roster.names
-            if name in scores and name not in roster.retired
+            for name in router.names
+            if name in scores and name not in router.retired
         }
         return {
             "use_case": self._use_case.name,
             "partition": self._partition,
             "block_start": datetime.fromtimestamp(start, UTC),
-            "block_s": self._tally.window,
+            "block_s": self._metrics.window,
             "settled_before": datetime.fromtimestamp(settled, UTC),
             "segment": group[0],
             "slice": group[1],
@@ -88,11 +88,11 @@ class BlockEvidence:
             },
             "arms": {name: self._arm(arm) for name, arm in cell.arms.items()},
             "withheld": dict(sorted(cell.guarded.items())),
-            "wild": dict(sorted(cell.wild.items())),
-            "champion": roster.champion,
-            "champion_since": _moment(roster.since),
-            "experiment_since": _moment(roster.experiment_since),
-            "began": {name: _moment(time) for name, time in roster.began.items()},
+            "diverged": dict(sorted(cell.diverged.items())),
+            "champion": router.champion,
+            "champion_since": _moment(router.since),
+            "experiment_since": _moment(router.experiment_since),
+            "began": {name: _moment(time) for name, time in router.began.items()},
             "definition": self._definition,
         }
 

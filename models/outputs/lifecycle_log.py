@@ -22,7 +22,7 @@ class LifecycleLog:
     def __init__(
         self,
         publish: Publisher,
-        roster: ModelRouter,
+        router: ModelRouter,
         journal: Journal,
         watermark: Watermark,
         *,
@@ -30,7 +30,7 @@ class LifecycleLog:
     ) -> None:
         self.told: set[str] = set()
         self._publish = publish
-        self._roster = roster
+        self._router = router
         self._journal = journal
         self._watermark = watermark
         self._discreet = discreet
@@ -46,11 +46,11 @@ class LifecycleLog:
         if "beginning" in self.told:
             return
         self.told.add("beginning")
-        for name in self._roster.names:
+        for name in self._router.names:
             self.tell(
                 out,
                 name,
-                to_state=self._roster.state(name),
+                to_state=self._router.state(name),
                 cause="definition",
                 why=f"declared by definition {definition}",
             )
@@ -58,12 +58,12 @@ class LifecycleLog:
     def warm(self, out: list[Output], name: str) -> None:
         """Write, once, that a model has learnt enough to answer."""
         word = f"warm:{name}"
-        if word in self.told or self._roster.state(name) == "champion":
+        if word in self.told or self._router.state(name) == "champion":
             return
         self.told.add(word)
-        state = self._roster.state(name)
+        state = self._router.state(name)
         if state == "shadow":
-            why = f"has learnt its warm-up of {self._roster.pooled[name].trained_on} examples"
+            why = f"has learnt its warm-up of {self._router.pooled[name].trained_on} examples"
             self.tell(out, name, from_state="candidate", to_state=state, cause="rule", why=why)
 
     def anew(self, name: str) -> None:
@@ -76,8 +76,8 @@ class LifecycleLog:
         What a model says during its warm-up is no news, unless it raises.
         """
         for name in names:
-            fault = self._roster.pooled[name].last_fault
-            if name in self.told or not (fault or self._roster.warm(name)):
+            fault = self._router.pooled[name].last_fault
+            if name in self.told or not (fault or self._router.warm(name)):
                 continue
             self.told.add(name)
             if fault and self._discreet:
@@ -87,12 +87,12 @@ class LifecycleLog:
 
     def segment(self, out: list[Output], segment: str | None) -> None:
         """Make room for the segment's own model, and say what that changed."""
-        champion = self._roster.champion
+        champion = self._router.champion
         if segment is None:
             return
-        roster, time = self._roster, self._watermark.time
+        router, time = self._router, self._watermark.time
         assert time is not None
-        new, dropped = roster.own.enter(segment, roster.champion, time)
+        new, dropped = router.own.enter(segment, router.champion, time)
         if dropped is not None:
             self.tell(
                 out,
@@ -115,7 +115,7 @@ class LifecycleLog:
 
     def left(self, out: list[Output], before: str, champion: str) -> None:
         """Tell that another model is champion, and that its predecessor's segments end."""
-        for segment in self._roster.own.leave(champion):
+        for segment in self._router.own.leave(champion):
             self.tell(
                 out,
                 before,
@@ -128,7 +128,7 @@ class LifecycleLog:
 
     def breaker(self, out: list[Output], model: str, guard: CircuitBreaker) -> None:
         """Write that a model's breaker opened, or closed again."""
-        state, breaker = self._roster.state(model), guard.breaker
+        state, breaker = self._router.state(model), guard.breaker
         self.tell(
             out,
             model,

@@ -40,17 +40,17 @@ class Contender:
     command_id: str | None = None
     withheld: int = 0
     asked: int = 0
-    wild: int = 0
-    wild_most: int = 3
+    diverged: int = 0
+    max_diverged: int = 3
 
-    def note_withheld(self, values: int, wild: int, asked: int) -> None:
+    def note_withheld(self, values: int, diverged: int, asked: int) -> None:
         """Count the withheld values of a block after the warm-up.
 
-        `values` could not be served, `wild` of them diverged, and `asked` were predicted in all.
+        `values` could not be served, `diverged` of them as they diverged; `asked` were predicted.
         """
         if self.contest.seen > self.contest.warm_blocks:
             self.withheld += values
-            self.wild += wild
+            self.diverged += diverged
             self.asked += asked
 
     @property
@@ -61,7 +61,7 @@ class Contender:
     @property
     def blows_up(self) -> bool:
         """True if too many of its values diverged, for which no number of examples makes up."""
-        return self.wild >= self.wild_most
+        return self.diverged >= self.max_diverged
 
     @property
     def runs_away(self) -> bool:
@@ -71,7 +71,9 @@ class Contender:
     @property
     def run_away(self) -> str:
         """The times that it could not be served, in words."""
-        ran = f", {self.wild} of them far beyond its limits or no number" if self.wild else ""
+        ran = (
+            f", {self.diverged} of them far beyond its limits or no number" if self.diverged else ""
+        )
         return f"{self.withheld} of its {self.asked} values could not be served{ran}"
 
     def add(self, own: Mapping[str, float], rival: Mapping[str, float]) -> None:

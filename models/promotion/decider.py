@@ -208,7 +208,7 @@ class Decider:
             contest,
             rule.margin,
             share=share,
-            wild_most=rule.max_diverged,
+            max_diverged=rule.max_diverged,
         )
 
     def _shadow(self, block: MergedBlock, name: str, champion: str) -> None:
@@ -313,8 +313,8 @@ def _note_withheld(contender: Contender, block: MergedBlock) -> None:
     name, rows = contender.model, block.records
     values = sum(row["withheld"].get(name, 0) for row in rows)
     # What an older riverrun settled does not say it.
-    wild = sum(row.get("wild", {}).get(name, 0) for row in rows)
-    contender.note_withheld(values, wild, sum(row["predictions"] for row in rows))
+    diverged = sum(row.get("diverged", {}).get(name, 0) for row in rows)
+    contender.note_withheld(values, diverged, sum(row["predictions"] for row in rows))
 
 
 def _one(values: Iterable[str]) -> str | None:

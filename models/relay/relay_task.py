@@ -288,7 +288,7 @@ class RelayTask:
         """Pass over a journal entry in which nothing was applied."""
         self._journal.skip()
 
-    def heed(self, restored: Collection[str]) -> None:
+    def note_restored(self, restored: Collection[str]) -> None:
         """Do nothing: a relay has no models."""
 
     def report(self) -> list[Any]:

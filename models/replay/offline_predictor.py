@@ -49,7 +49,7 @@ class OfflinePredictor:
         segment = task.grouping.segment(event)
         asked = self._asked(event, segment, x)
         answer = asked.answer
-        sure = self.model in (None, task.roster.champion)
+        sure = self.model in (None, task.router.champion)
         given = task.certainty.give(answer.prediction, segment) if sure else None
         return task.publish.prediction_fields(event, asked, segment, given) | {
             "step": task.step,
@@ -57,16 +57,16 @@ class OfflinePredictor:
         }
 
     def _asked(self, event: Event, segment: str | None, x: dict[str, Any]) -> PredictionSet:
-        roster, threshold = self.task.roster, self.task.threshold(event)
+        router, threshold = self.task.router, self.task.threshold(event)
         base = self.task.baseline(event, x, threshold)
         x = self.task.featurizer.shown(x)
         if self.model is not None:
-            return roster.alone(self.model, x, base, threshold)
+            return router.alone(self.model, x, base, threshold)
         assignment = self.task.assignment
-        drawn = assignment.drawn(event, roster.experiment, roster.champion)
+        drawn = assignment.drawn(event, router.experiment, router.champion)
         paired = assignment.in_shadow(event.event_id)
         arm = None if drawn is None else drawn.arm
-        return roster.ask(segment, x, base, everybody=paired, arm=arm, threshold=threshold)
+        return router.ask(segment, x, base, everybody=paired, arm=arm, threshold=threshold)
 
 
 __all__ = ["Answer", "OfflinePredictor", "Rejected", "Said"]

@@ -49,24 +49,30 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
         _keep_windows(old, new)
     else:
         _take_warmed(old, new, warmed)
-    new.tally.cells, new.tally.closed = old.tally.cells, old.tally.closed
-    changed = {*old.roster.names, *new.roster.names} - set(unchanged if warmed is None else ())
-    for cell in (*new.tally.cells.values(), *new.tally.closed.values()):
+    new.metrics.cells, new.metrics.closed = (
+        old.metrics.cells,
+        old.metrics.closed,
+    )
+    changed = {*old.router.names, *new.router.names} - set(unchanged if warmed is None else ())
+    for cell in (*new.metrics.cells.values(), *new.metrics.closed.values()):
         for name in changed:
             cell.scores.pop(name, None)
             cell.guarded.pop(name, None)
-            cell.wild.pop(name, None)
-    if old.tally.window == new.tally.window:
-        new.tally.open, new.tally.settled = old.tally.open, old.tally.settled
+            cell.diverged.pop(name, None)
+    if old.metrics.window == new.metrics.window:
+        new.metrics.open, new.metrics.settled = (
+            old.metrics.open,
+            old.metrics.settled,
+        )
     # What a changed model says is compared from here on; all, if what is compared changed.
-    anew = changed if _compares_alike(old, new) else set(new.roster.names)
-    began = {name: old.roster.began[name] for name in unchanged if name in old.roster.began}
+    anew = changed if _compares_alike(old, new) else set(new.router.names)
+    began = {name: old.router.began[name] for name in unchanged if name in old.router.began}
     if old.watermark.time is not None:
-        began |= {name: old.watermark.time for name in new.roster.names if name in anew}
-    new.roster.began = began
-    same = new.roster.champion == old.roster.champion
-    new.roster.since = old.roster.since if same else old.watermark.time
-    new.tally.touch()
+        began |= {name: old.watermark.time for name in new.router.names if name in anew}
+    new.router.began = began
+    same = new.router.champion == old.router.champion
+    new.router.since = old.router.since if same else old.watermark.time
+    new.metrics.touch()
     if old.use_case.id_retention_s == new.use_case.id_retention_s:
         new.maturity.arrivals = old.maturity.arrivals
         if alike(old.use_case.segments, new.use_case.segments):
@@ -83,10 +89,10 @@ def carry_position(old: PartitionTask, new: PartitionTask) -> None:
     new.journal.seq, new.journal.step = old.journal.seq, old.journal.step
     _carry_inputs(old.journal, new.journal)
     new.skips.wanted, new.skips.done = dict(old.skips.wanted), dict(old.skips.done)
-    new.roster.obeyed = dict(old.roster.obeyed)
+    new.router.applied_commands = dict(old.router.applied_commands)
     new.counts.update(old.counts)
     if old.watermark.time is not None:
-        new.roster.began = dict.fromkeys(new.roster.names, old.watermark.time)
+        new.router.began = dict.fromkeys(new.router.names, old.watermark.time)
 
 
 def _carry_inputs(old: Journal, new: Journal) -> None:
@@ -100,7 +106,7 @@ def carry_learner(old: LearnerTask, new: LearnerTask, *, clean: bool = False) ->
     new.journal.seq, new.journal.step = old.journal.seq, old.journal.step
     _carry_inputs(old.journal, new.journal)
     new.skips.wanted, new.skips.done = dict(old.skips.wanted), dict(old.skips.done)
-    new.roster.obeyed = dict(old.roster.obeyed)
+    new.router.applied_commands = dict(old.router.applied_commands)
     new.counts.update(old.counts)
     new.watermark.time = old.watermark.time
     new.number = old.number
@@ -110,13 +116,13 @@ def carry_learner(old: LearnerTask, new: LearnerTask, *, clean: bool = False) ->
         new.taught_by = old.taught_by | new.taught_by
     # So that a model which begins anew is known as another one.
     new.generations |= {
-        name: old.generations.get(name, -1) + (name not in unchanged) for name in new.roster.names
+        name: old.generations.get(name, -1) + (name not in unchanged) for name in new.router.names
     }
-    router, former = new.roster, old.roster
+    router, former = new.router, old.router
     for name in unchanged:
         router.pooled[name] = former.pooled[name]
-        if name in former.heirs:
-            router.heirs[name] = former.heirs[name]
+        if name in former.replacements:
+            router.replacements[name] = former.replacements[name]
     if clean:
         return
     _accept(old, new)
@@ -131,7 +137,7 @@ def carry_learner(old: LearnerTask, new: LearnerTask, *, clean: bool = False) ->
     if router.champion == former.champion and router.champion in unchanged:
         router.safeguard.adopt(former.safeguard.breaker, same_kpi=_same_kpi(old, new))
     _carry_experiment(old, new)
-    if (old.roster.names, old.use_case.window) == (new.roster.names, new.use_case.window):
+    if (old.router.names, old.use_case.window) == (new.router.names, new.use_case.window):
         new.watcher.monitor = old.watcher.monitor
 
 
@@ -218,11 +224,11 @@ def _read_anew(taken: DecodedRecord, new: PartitionTask) -> DecodedRecord:
 
 
 def _keep_models(old: PartitionTask, new: PartitionTask, unchanged: list[str]) -> None:
-    router, former = new.roster, old.roster
+    router, former = new.router, old.router
     for name in unchanged if new.shared is None else ():
         router.pooled[name] = former.pooled[name]
-        if name in former.heirs:
-            router.heirs[name] = former.heirs[name]
+        if name in former.replacements:
+            router.replacements[name] = former.replacements[name]
     if former.champion in router.pooled:
         router.champion = former.champion
     router.before = [name for name in former.before if name in router.pooled]
@@ -251,13 +257,13 @@ def _keep_models(old: PartitionTask, new: PartitionTask, unchanged: list[str]) -
     }
     if _watched(old) == _watched(new):
         new.watcher.monitor = old.watcher.monitor
-    new.teller.told = {
-        word for word in old.teller.told if word in unchanged or word not in old.roster.names
+    new.lifecycle_log.told = {
+        word for word in old.lifecycle_log.told if word in unchanged or word not in old.router.names
     }
 
 
 def _carry_experiment(old: Task, new: Task) -> None:
-    router, former = new.roster, old.roster
+    router, former = new.router, old.router
     if not alike(old.use_case.contest.experiment, new.use_case.contest.experiment):
         router.experiment_since = old.watermark.time
         return
@@ -285,7 +291,7 @@ def _watched(task: PartitionTask) -> tuple[Any, ...]:
         is_shared(task),
         list(task.use_case.features),
         task.use_case.drift_features,
-        task.roster.names,
+        task.router.names,
         task.use_case.window,
     )
 
@@ -324,34 +330,34 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
     for name, state in warmed.featurizer.states.items():
         new.featurizer.states[name].restore(state.saved())
     new.windows.note("warmed", new.partition)
-    obeyed = new.roster.obeyed
-    router, former = new.roster, warmed.roster
-    router.pooled, router.heirs = former.pooled, former.heirs
+    obeyed = new.router.applied_commands
+    router, former = new.router, warmed.router
+    router.pooled, router.replacements = former.pooled, former.replacements
     router.own.slots, router.own.earning = former.own.slots, former.own.earning
     if former.own.budget.comparisons >= router.own.budget.comparisons:
         router.own.budget = former.own.budget
     router.champion, router.before, router.frozen = (
         former.champion,
         former.before,
-        old.roster.frozen,
+        old.router.frozen,
     )
     router.safeguard.breaker = former.safeguard.breaker
     router.bounds = former.bounds
-    router.obeyed = obeyed
+    router.applied_commands = obeyed
     new.certainty.tracker = warmed.certainty.tracker
     new.explainer.means = warmed.explainer.means
     new.explainer.mute = warmed.explainer.mute
     new.influence.champion = warmed.influence.champion
     new.influence.importance = warmed.influence.importance
     new.watcher.monitor = warmed.watcher.monitor
-    new.teller.told = set(warmed.teller.told)
+    new.lifecycle_log.told = set(warmed.lifecycle_log.told)
 
 
 def _carry_waiting(
     old: PartitionTask, new: PartitionTask, unchanged: list[str], warmed: PartitionTask | None
 ) -> None:
     indices = [
-        old.roster.names.index(name) if name in unchanged else None for name in new.roster.names
+        old.router.names.index(name) if name in unchanged else None for name in new.router.names
     ]
     added = [name for name in new.use_case.features if name not in old.use_case.features]
     entries: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models.spec.problem_types import Kind, Said
+from models.spec.problem_types import Kind, Predicted
 from models.spec.use_case import Kpi
 from models.stats.breaker_rules import Breaker, Difference
 
@@ -37,7 +37,7 @@ class CircuitBreaker:
         kpi: Mapping[str, float],
         model: str,
         label: Any,
-        baseline: Said,
+        baseline: Predicted,
     ) -> bool:
         """Take one labelled example; return whether the breaker opened or closed.
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from models.attribution.contributions import Means, explained
 from models.serving.model_slot import ModelSlot
-from models.spec.problem_types import Said
+from models.spec.problem_types import Predicted
 
 SLOTS_MAX = 1_000
 
@@ -38,7 +38,7 @@ class Explainer:
         for name in [name for name in self.means if name.partition("/")[0] == model]:
             del self.means[name]
 
-    def explain(self, slot: ModelSlot | None, x: dict[str, Any], base: Said) -> Reasons | None:
+    def explain(self, slot: ModelSlot | None, x: dict[str, Any], base: Predicted) -> Reasons | None:
         """Return the reasons of `slot`'s answer to `x`; `base` is what a correction is added to."""
         if slot is None or not self._top:
             return None

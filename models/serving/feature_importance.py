@@ -18,7 +18,7 @@ from models.attribution.sampled_shapley import ROUNDS, sampled
 from models.features.featurizer import Vector
 from models.serving.model_router import ModelRouter
 from models.serving.replacement import loss_of
-from models.spec.problem_types import Kind, Said
+from models.spec.problem_types import Kind, Predicted
 from models.spec.use_case import UseCase
 
 SHOWN_MAX = 50
@@ -30,35 +30,35 @@ class FeatureImportance:
     Another champion's begins anew. Off where `UseCase.contributions` is 0.
     """
 
-    def __init__(self, use_case: UseCase, kind: Kind, roster: ModelRouter) -> None:
+    def __init__(self, use_case: UseCase, kind: Kind, router: ModelRouter) -> None:
         self._use_case = use_case
         self._kind = kind
-        self._roster = roster
+        self._router = router
         self._every = max(50, 10 * len(use_case.features))
-        self.champion = roster.champion
+        self.champion = router.champion
         self.importance = self._fresh()
 
     def _fresh(self) -> PermutationImportance:
         return PermutationImportance(every=self._every, rate=0.01, reservoir=50)
 
-    def learnt(self, x: Vector, label: Any, baseline: Said) -> None:
+    def learnt(self, x: Vector, label: Any, baseline: Predicted) -> None:
         """Take one labelled example, before the champion learns it."""
         if not self._use_case.contributions:
             return
         followed = self.importance
-        if (followed.seen + 1) % followed.every and self.champion == self._roster.champion:
+        if (followed.seen + 1) % followed.every and self.champion == self._router.champion:
             followed.seen += 1  # nearly all of them
             return
-        if self.champion != self._roster.champion:
-            self.champion, self.importance = self._roster.champion, self._fresh()
-        slot, kind = self._roster.pooled[self.champion], self._kind
+        if self.champion != self._router.champion:
+            self.champion, self.importance = self._router.champion, self._fresh()
+        slot, kind = self._router.pooled[self.champion], self._kind
         corrects = self._use_case.target != "label"
 
-        def predict(features: dict[str, Any]) -> Said | None:
+        def predict(features: dict[str, Any]) -> Predicted | None:
             prediction = slot.ask(kind, features)
             return baseline + prediction if prediction is not None and corrects else prediction
 
-        def loss(true: Any, prediction: Said | None) -> float:
+        def loss(true: Any, prediction: Predicted | None) -> float:
             return loss_of(kind, true, prediction, baseline)
 
         self.importance.update(predict, x, label, loss)
@@ -70,11 +70,11 @@ class FeatureImportance:
         lately is what it is compared with. None where the baseline answered, or nothing was seen.
         """
         name = published["model"].partition("@")[0]
-        slot = self._roster.pooled.get(name)
+        slot = self._router.pooled.get(name)
         if published["contributions"] is not None or slot is None:
             return None
         if published["reason"].startswith("the segment's own model"):
-            slot = self._roster.own.of(published["segment"]).get(name, slot)
+            slot = self._router.own.of(published["segment"]).get(name, slot)
         slot, number = copy.deepcopy(slot), self._use_case.kind == "regression"
 
         def predict(x: dict[str, Any]) -> float:

@@ -21,7 +21,7 @@ from models.serving.model_slot import ModelSlot
 from models.serving.replacement import ShadowReplacement
 from models.serving.segment_models import SegmentModels
 from models.spec.experiment_arms import HOLDOUT
-from models.spec.problem_types import Kind, Said
+from models.spec.problem_types import Kind, Predicted
 from models.spec.use_case import UseCase
 
 BEFORE_MAX = 16
@@ -33,7 +33,7 @@ UNASKED = "-"
 class Answer(NamedTuple):
     """What is served of one event."""
 
-    prediction: Said
+    prediction: Predicted
     by: str
     why: str
     model: str
@@ -43,12 +43,12 @@ class Answer(NamedTuple):
 class PredictionSet(NamedTuple):
     """What everybody said of one event. `own`: the segment's own models' answers, by name."""
 
-    baseline: Said
-    pooled: tuple[Said | None, ...]
-    own: dict[str, Said | None]
+    baseline: Predicted
+    pooled: tuple[Predicted | None, ...]
+    own: dict[str, Predicted | None]
     withheld: list[str]
     answer: Answer
-    wild: Sequence[str] = ()
+    diverged: Sequence[str] = ()
     """Those of `withheld` whose value ran away."""
 
 
@@ -68,7 +68,7 @@ class ModelRouter:
         self.since: float | None = None
         self.experiment_since: float | None = None
         self.began: dict[str, float] = {}
-        self.obeyed: dict[str, None] = {}
+        self.applied_commands: dict[str, None] = {}
         self.frozen = False
         self.safeguard = CircuitBreaker(kind, use_case.kpi, on=use_case.breaker)
         self.guards: dict[str, CircuitBreaker] = {}
@@ -79,7 +79,7 @@ class ModelRouter:
         }
         self.own = SegmentModels(use_case, partitions)
         # Fresh copies that learn beside a model whose error has risen.
-        self.heirs: dict[str, ShadowReplacement] = {}
+        self.replacements: dict[str, ShadowReplacement] = {}
         # What models may say of which nothing is declared.
         self.bounds = LearnedLimits()
         numbers = use_case.kind == "regression"
@@ -131,7 +131,7 @@ class ModelRouter:
         self,
         segment: str | None,
         x: dict[str, Any],
-        base: Said,
+        base: Predicted,
         *,
         everybody: bool = True,
         arm: str | None = None,
@@ -144,9 +144,9 @@ class ModelRouter:
         """
         kind, answerer = self._kind, self.answering(arm)
         withheld: list[str] = []
-        wild: list[str] = []
-        pooled: list[Said | None] = []
-        served: Said | None = None
+        diverged: list[str] = []
+        pooled: list[Predicted | None] = []
+        served: Predicted | None = None
         for name, slot in self.pooled.items():
             if name in self.retired or not (everybody or name == self.champion or name == answerer):
                 pooled.append(UNASKED)
@@ -155,12 +155,12 @@ class ModelRouter:
             limits = self.limits_of(name)
             if prediction is None or not kind.usable(prediction, limits):
                 withheld.append(name)
-                if prediction is not None and kind.wild(prediction, limits):
-                    wild.append(name)
+                if prediction is not None and kind.diverged(prediction, limits):
+                    diverged.append(name)
             pooled.append(prediction)
             if name == answerer:
                 served = prediction
-        own: dict[str, Said | None] = {}
+        own: dict[str, Predicted | None] = {}
         if segment is not None:
             own = {
                 name: self._asked(slot, x, base, threshold)
@@ -173,10 +173,10 @@ class ModelRouter:
             answer = self._baseline(base, "the holdout")._replace(by="holdout")
         else:
             answer = self._answer(answerer, segment, base, served, answerer not in withheld, own)
-        return PredictionSet(base, tuple(pooled), own, withheld, answer, wild)
+        return PredictionSet(base, tuple(pooled), own, withheld, answer, diverged)
 
     def alone(
-        self, model: str, x: dict[str, Any], base: Said, threshold: float | None = None
+        self, model: str, x: dict[str, Any], base: Predicted, threshold: float | None = None
     ) -> PredictionSet:
         """Ask the pooled `model` alone, whoever is champion."""
         slot = self.pooled[model]
@@ -192,8 +192,8 @@ class ModelRouter:
         return PredictionSet(base, pooled, {}, [], answer)
 
     def _asked(
-        self, slot: ModelSlot, x: dict[str, Any], base: Said, threshold: float | None
-    ) -> Said | None:
+        self, slot: ModelSlot, x: dict[str, Any], base: Predicted, threshold: float | None
+    ) -> Predicted | None:
         prediction = slot.ask(self._kind, x)
         if prediction is not None and threshold is not None:
             prediction = self._kind.decide(prediction, threshold)
@@ -205,10 +205,10 @@ class ModelRouter:
         self,
         answerer: str,
         segment: str | None,
-        base: Said,
-        pooled: Said | None,
+        base: Predicted,
+        pooled: Predicted | None,
         usable: bool,
-        own: Mapping[str, Said | None],
+        own: Mapping[str, Predicted | None],
     ) -> Answer:
         challenges = answerer != self.champion
         tripped = (self.guards[answerer] if challenges else self.safeguard).fault
@@ -236,13 +236,13 @@ class ModelRouter:
         reasons.append(fault)
         return self._baseline(base, "; ".join(reasons))
 
-    def _baseline(self, base: Said, why: str) -> Answer:
+    def _baseline(self, base: Predicted, why: str) -> Answer:
         return Answer(base, "baseline", why, f"baseline@{self._definition}#0", None)
 
-    def _usable(self, slot: ModelSlot, prediction: Said | None) -> bool:
+    def _usable(self, slot: ModelSlot, prediction: Predicted | None) -> bool:
         return prediction is not None and self._kind.usable(prediction, self.limits_of(slot.name))
 
-    def _fault(self, slot: ModelSlot, prediction: Said | None, usable: bool) -> str | None:
+    def _fault(self, slot: ModelSlot, prediction: Predicted | None, usable: bool) -> str | None:
         warmup = self._use_case.warmup_of(slot.name)
         if slot.trained_on < warmup:
             return f"{slot.name} has learnt {slot.trained_on} of {warmup} examples"
@@ -250,7 +250,7 @@ class ModelRouter:
             return f"{slot.name} had nothing to say"
         return None if usable else f"{slot.name} left its limits"
 
-    def _by(self, by: str, why: str, prediction: Said, slot: ModelSlot) -> Answer:
+    def _by(self, by: str, why: str, prediction: Predicted, slot: ModelSlot) -> Answer:
         return Answer(
             prediction, by, why, f"{slot.name}@{self._definition}#{slot.trained_on}", slot
         )
@@ -331,7 +331,7 @@ class ModelRouter:
         """Put a fresh model in the place of that one; only the champion keeps its place."""
         self.pooled[model] = ModelSlot(model, None, self._use_case.models[model]())
         self.own.renew(model, now)
-        self.heirs.pop(model, None)
+        self.replacements.pop(model, None)
         if now > float("-inf"):
             self.began[model] = now
         self.retired.pop(model, None)
@@ -346,13 +346,13 @@ class ModelRouter:
         if now is not None:
             self.began[model] = now
 
-    def heard(self, command_id: str) -> bool:
+    def already_applied(self, command_id: str) -> bool:
         """Return whether that command came before, obeyed or refused; the last `OBEYED_MAX` are
         known.
         """
-        if command_id in self.obeyed:
+        if command_id in self.applied_commands:
             return True
-        self.obeyed[command_id] = None
-        if len(self.obeyed) > OBEYED_MAX:
-            del self.obeyed[next(iter(self.obeyed))]
+        self.applied_commands[command_id] = None
+        if len(self.applied_commands) > OBEYED_MAX:
+            del self.applied_commands[next(iter(self.applied_commands))]
         return False

@@ -11,7 +11,7 @@ from typing import Any
 from models.attribution.contributions import Seen, inputs
 from models.fastpath import fused
 from models.serving.river_models import settled
-from models.spec.problem_types import Kind, Said
+from models.spec.problem_types import Kind, Predicted
 
 UNSTEADY = (RecursionError, MemoryError)
 """What a model may not be excused for: when it comes depends on the caller and the machine, so
@@ -66,7 +66,7 @@ class ModelSlot:
         seen = None if self._fast is None else self._fast.seen(x)
         return inputs(self.model, x) if seen is None else seen
 
-    def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
+    def ask(self, kind: Kind, x: dict[str, Any]) -> Predicted | None:
         """Return what it says of `x`; None where it has nothing to say or raised. Nobody changes
         `x` afterwards: what was made of it may be used again when it is learnt.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.spec.problem_types import Said
+from models.spec.problem_types import Predicted
 from models.spec.use_case import UseCase
 from models.stats.adaptive_conformal import IntervalTracker, SetTracker
 from models.values.numbers import amount
@@ -30,7 +30,7 @@ class PredictionIntervals:
         else:
             self.tracker = SetTracker(coverage=use_case.interval)
 
-    def give(self, served: Said, segment: str | None) -> Given:
+    def give(self, served: Predicted, segment: str | None) -> Given:
         """Return the interval or set to issue with a served prediction."""
         if self.tracker is None:
             return None
@@ -45,7 +45,7 @@ class PredictionIntervals:
         return self.tracker.labels if isinstance(self.tracker, IntervalTracker) else None
 
     def learn(
-        self, served: Said, label: Any, segment: str | None, known: int | None = None
+        self, served: Predicted, label: Any, segment: str | None, known: int | None = None
     ) -> None:
         """Learn from the label of a served prediction; `known` were the `labels` at that time."""
         if isinstance(self.tracker, SetTracker):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from models.serving.model_slot import ModelSlot
-from models.spec.problem_types import Kind, Said
+from models.spec.problem_types import Kind, Predicted
 from models.stats.mean_shift import MeanDetector
 
 NEEDED = 100_000.0
@@ -45,7 +45,7 @@ class ShadowReplacement:
         return "gives up" if self.seen >= PATIENCE else None
 
 
-def loss_of(kind: Kind, label: Any, prediction: Said | None, baseline: Said) -> float:
+def loss_of(kind: Kind, label: Any, prediction: Predicted | None, baseline: Predicted) -> float:
     """Return what one answer costs; one that cannot be used, what the baseline's would have."""
     usable = prediction is not None and kind.usable(prediction, None)
     return kind.error(kind.losses(label, prediction if usable else baseline))

@@ -1,9 +1,9 @@
 """What is learnt: a number, a yes or no, or one of many classes.
 
 A kind knows how to ask a River model, whether its prediction may be served, and how it is scored.
-`Said` is a prediction inside the task: a float for regression; for classes the pair (class,
-probabilities), in the order in which River gave them. Sums are mergeable: partitions, windows and
-segments add up.
+`Predicted` is a prediction inside the task: a float for regression; for classes the pair
+(class, probabilities), in the order in which River gave them. Sums are mergeable: partitions,
+windows and segments add up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from models.spec.metric_sums import quantile_of, sums_for, value_of
 from models.values.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST, amount
 
-Said = Any
+Predicted = Any
 Sums = list[float]
 
 _LEAST_PROBABILITY = 1e-15  # as in River's LogLoss, so that a certain mistake stays finite
@@ -26,40 +26,40 @@ class Kind(Protocol):
 
     sums: tuple[str, ...]
 
-    def ask(self, model: Any, x: dict[str, Any]) -> Said | None:
+    def ask(self, model: Any, x: dict[str, Any]) -> Predicted | None:
         """Return the prediction of `model` for `x`; None where it makes none."""
 
-    def usable(self, prediction: Said, limits: tuple[float, float] | None) -> bool:
+    def usable(self, prediction: Predicted, limits: tuple[float, float] | None) -> bool:
         """Return True if the prediction is finite and within its limits."""
 
-    def wild(self, prediction: Said, limits: tuple[float, float] | None) -> bool:
+    def diverged(self, prediction: Predicted, limits: tuple[float, float] | None) -> bool:
         """Return True if an unusable prediction ran away, and did not only touch a bound."""
 
-    def decide(self, prediction: Said, threshold: float) -> Said:
+    def decide(self, prediction: Predicted, threshold: float) -> Predicted:
         """Return the prediction with yes where the probability of true is above `threshold`."""
 
     def label(self, value: Any) -> Any:
         """Return the label as it is learnt; raise ValueError, in words, if it cannot be one."""
 
-    def said_of(self, baseline: Any) -> Said:
+    def said_of(self, baseline: Any) -> Predicted:
         """Return the baseline's value as a prediction; raise ValueError if it cannot be one."""
 
-    def value(self, prediction: Said) -> Any:
+    def value(self, prediction: Predicted) -> Any:
         """Return the value that is served."""
 
-    def shadow(self, prediction: Said | None) -> Any:
+    def shadow(self, prediction: Predicted | None) -> Any:
         """Return a model's prediction as records show it beside what was served."""
 
-    def probabilities(self, prediction: Said) -> dict[str, float] | None:
+    def probabilities(self, prediction: Predicted) -> dict[str, float] | None:
         """Return class (as text) to probability, for a record."""
 
-    def losses(self, y: Any, prediction: Said) -> tuple[float, ...]:
+    def losses(self, y: Any, prediction: Predicted) -> tuple[float, ...]:
         """Return what one scored prediction adds to `sums`."""
 
     def error(self, losses: tuple[float, ...]) -> float:
         """Return the loss that is compared and watched; smaller is better."""
 
-    def sure(self, y: Any, prediction: Said) -> tuple[float, bool] | None:
+    def sure(self, y: Any, prediction: Predicted) -> tuple[float, bool] | None:
         """Return the probability that is checked against the label, and whether it came true."""
 
 
@@ -72,14 +72,14 @@ class _Scored:
         names, self._more = sums_for(metrics)
         self.sums = (*self.own, *names)
 
-    def losses(self, y: Any, prediction: Said) -> tuple[float, ...]:
+    def losses(self, y: Any, prediction: Predicted) -> tuple[float, ...]:
         """Return what one scored prediction adds to `sums`."""
         losses = self._losses(y, prediction)
         for more in self._more:
             losses += more(y, prediction)
         return losses
 
-    def _losses(self, y: Any, prediction: Said) -> tuple[float, ...]:
+    def _losses(self, y: Any, prediction: Predicted) -> tuple[float, ...]:
         raise NotImplementedError
 
 
@@ -103,7 +103,7 @@ class Regression(_Scored):
         """Return the prediction as it is: a number needs no threshold."""
         return prediction
 
-    def wild(self, prediction: float, limits: tuple[float, float] | None) -> bool:
+    def diverged(self, prediction: float, limits: tuple[float, float] | None) -> bool:
         """Return True if it is not finite, or further outside its limits than they are wide."""
         if limits is None:
             return True
@@ -159,23 +159,23 @@ class _Classes(_Scored):
         p = {label: float(share) for label, share in asked.items()}
         return max(p, key=lambda label: p[label]), p
 
-    def usable(self, prediction: Said, limits: tuple[float, float] | None) -> bool:
+    def usable(self, prediction: Predicted, limits: tuple[float, float] | None) -> bool:
         """Return True if every probability is a number from 0 to 1."""
         return all(0.0 <= p <= 1.0 + 1e-9 for p in prediction[1].values())
 
-    def wild(self, prediction: Said, limits: tuple[float, float] | None) -> bool:
+    def diverged(self, prediction: Predicted, limits: tuple[float, float] | None) -> bool:
         """Return True if a probability is no number."""
         return not all(map(math.isfinite, prediction[1].values()))
 
-    def decide(self, prediction: Said, threshold: float) -> Said:
+    def decide(self, prediction: Predicted, threshold: float) -> Predicted:
         """Return the prediction as it is: one of many classes has no threshold."""
         return prediction
 
-    def value(self, prediction: Said) -> Any:
+    def value(self, prediction: Predicted) -> Any:
         """Return the class."""
         return prediction[0]
 
-    def probabilities(self, prediction: Said) -> dict[str, float] | None:
+    def probabilities(self, prediction: Predicted) -> dict[str, float] | None:
         """Return class to probability, the class as JSON writes it."""
         return {text(c): p for c, p in prediction[1].items()}
 
@@ -183,7 +183,7 @@ class _Classes(_Scored):
         """Return the log loss."""
         return losses[1]
 
-    def _p(self, y: Any, prediction: Said) -> float:
+    def _p(self, y: Any, prediction: Predicted) -> float:
         p: float = prediction[1].get(y, 0.0)
         return -math.log(min(max(p, _LEAST_PROBABILITY), 1.0 - _LEAST_PROBABILITY))
 
@@ -199,7 +199,7 @@ class Binary(_Classes):
             raise ValueError(f"the label is {value!r}; a yes/no use case needs true or false")
         return value
 
-    def said_of(self, baseline: Any) -> Said:
+    def said_of(self, baseline: Any) -> Predicted:
         """Return the class and the probabilities of a bool or of the probability of true."""
         if isinstance(baseline, bool):
             return baseline, {False: 1.0 - baseline, True: float(baseline)}
@@ -208,22 +208,22 @@ class Binary(_Classes):
             raise ValueError(f"the baseline's probability is {p}; it must be from 0 to 1")
         return p > 0.5, {False: 1.0 - p, True: p}
 
-    def decide(self, prediction: Said, threshold: float) -> Said:
+    def decide(self, prediction: Predicted, threshold: float) -> Predicted:
         """Return the prediction with yes where the probability of true is above `threshold`."""
         return prediction[1].get(True, 0.0) > threshold, prediction[1]
 
-    def sure(self, y: bool, prediction: Said) -> tuple[float, bool]:
+    def sure(self, y: bool, prediction: Predicted) -> tuple[float, bool]:
         """Return the probability of true."""
         return _probability(prediction[1].get(True, 0.0)), y
 
-    def shadow(self, prediction: Said | None) -> float | None:
+    def shadow(self, prediction: Predicted | None) -> float | None:
         """Return the probability of true."""
         if prediction is None:
             return None
         p: float = prediction[1].get(True, 0.0)
         return p if math.isfinite(p) else None
 
-    def _losses(self, y: bool, prediction: Said) -> tuple[float, ...]:
+    def _losses(self, y: bool, prediction: Predicted) -> tuple[float, ...]:
         """Return correct (0 or 1), log loss (nats), and the counts that F1 is made of."""
         guess = prediction[0]
         return (
@@ -250,24 +250,24 @@ class Multiclass(_Classes):
             value.encode()  # half a surrogate pair is no text
         return value
 
-    def said_of(self, baseline: Any) -> Said:
+    def said_of(self, baseline: Any) -> Predicted:
         """Return the class and the probabilities of a class or of a dictionary of probabilities."""
         if isinstance(baseline, Mapping):
             p = {c: amount(v, "baseline's probability") for c, v in baseline.items()}
             return max(p, key=lambda c: p[c]), p
         return self.label(baseline), {baseline: 1.0}
 
-    def sure(self, y: Any, prediction: Said) -> tuple[float, bool]:
+    def sure(self, y: Any, prediction: Predicted) -> tuple[float, bool]:
         """Return the predicted class's probability, and whether it is the label."""
         return _probability(prediction[1][prediction[0]]), y == prediction[0]
 
-    def shadow(self, prediction: Said | None) -> dict[str, float] | None:
+    def shadow(self, prediction: Predicted | None) -> dict[str, float] | None:
         """Return all probabilities; None where one is not finite."""
         if prediction is None or not all(map(math.isfinite, prediction[1].values())):
             return None
         return self.probabilities(prediction)
 
-    def _losses(self, y: Any, prediction: Said) -> tuple[float, ...]:
+    def _losses(self, y: Any, prediction: Predicted) -> tuple[float, ...]:
         """Return correct (0 or 1) and log loss (nats)."""
         return float(prediction[0] == y), self._p(y, prediction)
 

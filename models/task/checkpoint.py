@@ -63,7 +63,7 @@ def _take_journal_parts(task: JournaledTask, parts: dict[str, Any]) -> None:
 
 
 def _partition_parts(task: PartitionTask) -> dict[str, Any]:
-    ledger, roster = task.ledger, task.roster
+    ledger, router = task.ledger, task.router
     task.windows.settle()
     parts: dict[str, Any] = {
         **_journal_parts(task),
@@ -74,30 +74,35 @@ def _partition_parts(task: PartitionTask) -> dict[str, Any]:
             for event_id, held in task.quarantine.held.items()
         },
         "windows": {name: state.saved() for name, state in task.featurizer.states.items()},
-        "roster": (
-            roster.champion,
-            roster.before,
-            roster.frozen,
-            roster.obeyed,
-            list(roster.own.slots),
+        "router": (
+            router.champion,
+            router.before,
+            router.frozen,
+            router.applied_commands,
+            list(router.own.slots),
         ),
         "contest": (
-            roster.experiment,
-            roster.retired,
-            {n: g.breaker for n, g in roster.guards.items()},
+            router.experiment,
+            router.retired,
+            {n: g.breaker for n, g in router.guards.items()},
         ),
-        "earning": (roster.own.earning, roster.own.budget),
-        "bounds": roster.bounds,
-        "since": (roster.since, roster.began, roster.experiment_since),
-        "tally": (task.tally.cells, task.tally.closed, task.tally.open, task.tally.settled),
-        "breaker": roster.safeguard.breaker,
-        "heirs": roster.heirs,
+        "earning": (router.own.earning, router.own.budget),
+        "bounds": router.bounds,
+        "since": (router.since, router.began, router.experiment_since),
+        "metrics": (
+            task.metrics.cells,
+            task.metrics.closed,
+            task.metrics.open,
+            task.metrics.settled,
+        ),
+        "breaker": router.safeguard.breaker,
+        "replacements": router.replacements,
         "influence": (task.influence.champion, task.influence.importance),
         "maturity": (task.maturity.arrivals, task.maturity.segments),
         "certainty": task.certainty.tracker,
         "means": (task.explainer.means, sorted(task.explainer.mute)),
         "drift": task.watcher.monitor,
-        "told": sorted(task.teller.told),
+        "told": sorted(task.lifecycle_log.told),
         "restoring": (task.restoring.of, list(task.restoring.pieces)),
         "accepted": dict(task.accepted),
         "window_token": task.windows.token,
@@ -107,7 +112,7 @@ def _partition_parts(task: PartitionTask) -> dict[str, Any]:
         parts["collected"] = _collected(task)
     if task.shared is not None:
         parts["shared"] = task.shared.state()
-    for slot in roster.slots() if task.shared is None else roster.own:
+    for slot in router.slots() if task.shared is None else router.own:
         parts[slot_part(slot)] = slot
     return parts
 
@@ -131,34 +136,41 @@ def _take_partition_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[
     )
     for name, cells in parts["windows"].items():
         task.featurizer.states[name].restore(cells)
-    roster = task.roster
-    roster.champion, roster.before, roster.frozen, roster.obeyed, segments = parts["roster"]
-    roster.experiment, roster.retired, guards = parts["contest"]
-    roster.guards.clear()
+    router = task.router
+    router.champion, router.before, router.frozen, router.applied_commands, segments = parts[
+        "router"
+    ]
+    router.experiment, router.retired, guards = parts["contest"]
+    router.guards.clear()
     for name, breaker in guards.items():
-        roster.guard(name).breaker = breaker
-    roster.own.earning, roster.own.budget = parts["earning"]
-    roster.safeguard.breaker, roster.heirs = parts["breaker"], parts["heirs"]
+        router.guard(name).breaker = breaker
+    router.own.earning, router.own.budget = parts["earning"]
+    router.safeguard.breaker, router.replacements = parts["breaker"], parts["replacements"]
     slots = [part for name, part in parts.items() if name.startswith("slot/")]
-    roster.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
+    router.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
     own: dict[str, dict[str, ModelSlot]] = {segment: {} for segment in segments}
-    for name in roster.names:
+    for name in router.names:
         for slot in slots:
             if slot.segment is not None and slot.name == name:
                 own[slot.segment][name] = slot
-    roster.own.slots = own
-    roster.bounds = parts["bounds"]
-    roster.since, roster.began, roster.experiment_since = parts["since"]
-    tally = task.tally
-    tally.cells, tally.closed, tally.open, tally.settled = parts["tally"]
-    task.tally.touch()
+    router.own.slots = own
+    router.bounds = parts["bounds"]
+    router.since, router.began, router.experiment_since = parts["since"]
+    metrics = task.metrics
+    (
+        metrics.cells,
+        metrics.closed,
+        metrics.open,
+        metrics.settled,
+    ) = parts["metrics"]
+    task.metrics.touch()
     task.maturity.arrivals, task.maturity.segments = parts["maturity"]
     task.certainty.tracker = parts["certainty"]
     task.explainer.means, mute = parts["means"]
     task.explainer.mute = set(mute)
     task.watcher.monitor = parts["drift"]
     task.influence.champion, task.influence.importance = parts["influence"]
-    task.teller.told = set(parts["told"])
+    task.lifecycle_log.told = set(parts["told"])
     task.restoring.of, task.restoring.pieces = parts["restoring"]
     task.accepted = parts["accepted"]
     task.windows.token = parts["window_token"]
@@ -193,7 +205,7 @@ def _take_collected(task: PartitionTask, saved: tuple[Any, ...]) -> None:
 
 
 def _learner_parts(task: LearnerTask) -> dict[str, Any]:
-    roster = task.roster
+    router = task.router
     parts: dict[str, Any] = {
         **_journal_parts(task),
         "clock": task.watermark.time,
@@ -205,21 +217,21 @@ def _learner_parts(task: LearnerTask) -> dict[str, Any]:
             dict(task.schedule.sizes),
         ),
         "batches": (task.batches.saved(), dict(task.accepted)),
-        "roster": (roster.champion, roster.before, roster.frozen, roster.obeyed),
+        "router": (router.champion, router.before, router.frozen, router.applied_commands),
         "contest": (
-            roster.experiment,
-            roster.retired,
-            {n: g.breaker for n, g in roster.guards.items()},
+            router.experiment,
+            router.retired,
+            {n: g.breaker for n, g in router.guards.items()},
         ),
-        "bounds": roster.bounds,
-        "since": (roster.since, roster.began, roster.experiment_since),
-        "breaker": roster.safeguard.breaker,
-        "heirs": roster.heirs,
+        "bounds": router.bounds,
+        "since": (router.since, router.began, router.experiment_since),
+        "breaker": router.safeguard.breaker,
+        "replacements": router.replacements,
         "drift": task.watcher.monitor,
-        "told": sorted(task.teller.told),
+        "told": sorted(task.lifecycle_log.told),
         "restoring": (task.restoring.of, list(task.restoring.pieces)),
     }
-    for slot in roster.pooled.values():
+    for slot in router.pooled.values():
         parts[slot_part(slot)] = slot
     return parts
 
@@ -234,19 +246,19 @@ def _take_learner_parts(task: LearnerTask, parts: dict[str, Any]) -> None:
     task.schedule.sizes = dict(sizes)
     batches, task.accepted = parts["batches"]
     task.batches.restore(batches)
-    roster = task.roster
-    roster.champion, roster.before, roster.frozen, roster.obeyed = parts["roster"]
-    roster.experiment, roster.retired, guards = parts["contest"]
-    roster.guards.clear()
+    router = task.router
+    router.champion, router.before, router.frozen, router.applied_commands = parts["router"]
+    router.experiment, router.retired, guards = parts["contest"]
+    router.guards.clear()
     for name, breaker in guards.items():
-        roster.guard(name).breaker = breaker
-    roster.bounds = parts["bounds"]
-    roster.since, roster.began, roster.experiment_since = parts["since"]
-    roster.safeguard.breaker, roster.heirs = parts["breaker"], parts["heirs"]
+        router.guard(name).breaker = breaker
+    router.bounds = parts["bounds"]
+    router.since, router.began, router.experiment_since = parts["since"]
+    router.safeguard.breaker, router.replacements = parts["breaker"], parts["replacements"]
     slots = [part for name, part in parts.items() if name.startswith("slot/")]
-    roster.pooled.update({slot.name: slot for slot in slots})
+    router.pooled.update({slot.name: slot for slot in slots})
     task.watcher.monitor = parts["drift"]
-    task.teller.told = set(parts["told"])
+    task.lifecycle_log.told = set(parts["told"])
     task.restoring.of, task.restoring.pieces = parts["restoring"]
 
 

@@ -36,8 +36,8 @@ class Commanded(Protocol):
     partition: int
     definition: str
     use_case: UseCase
-    roster: ModelRouter
-    teller: LifecycleLog
+    router: ModelRouter
+    lifecycle_log: LifecycleLog
     journal: Journal
     skips: Skips
     watermark: Watermark
@@ -70,7 +70,7 @@ class ModelCommands:
             "deliver": self._deliver,
         }
 
-    def obey(self, command: Command, out: list[Output]) -> None:
+    def apply_command(self, command: Command, out: list[Output]) -> None:
         """Apply a command; raises `Refused`, with nothing changed, if it cannot be.
 
         One that is not about models is passed by: partitions obey it.
@@ -80,37 +80,37 @@ class ModelCommands:
             act(command, out)
 
     def _promote(self, command: Command, out: list[Output]) -> None:
-        roster, model = self._parts.roster, self._named(command)
-        if roster.frozen:
+        router, model = self._parts.router, self._named(command)
+        if router.frozen:
             raise Refused("promotions are frozen; send `unfreeze` first")
-        if model == roster.champion:
+        if model == router.champion:
             raise Refused(f"{model} is the champion already")
-        was = roster.state(model)
+        was = router.state(model)
         following(was, "promote", model)
-        self._changed_places(roster.promote(model), model, was, command, out)
+        self._changed_places(router.promote(model), model, was, command, out)
 
     def _roll_back(self, command: Command, out: list[Output]) -> None:
-        roster = self._parts.roster
+        router = self._parts.router
         if command.model_state is not None:
             self._put_back(command, command.model_state, out)
             return
-        if not roster.before:
+        if not router.before:
             raise Refused("there is no earlier champion to roll back to")
-        was = roster.state(roster.before[-1])
-        left = roster.roll_back()
-        self._changed_places(left, roster.champion, was, command, out)
+        was = router.state(router.before[-1])
+        left = router.roll_back()
+        self._changed_places(left, router.champion, was, command, out)
 
     def _put_back(self, command: Command, model_state: ModelState, out: list[Output]) -> None:
         """Put the champion, or the one before, back as it was at a place."""
         parts, model = self._parts, self._named(command)
-        roster, candidates = parts.roster, (*parts.roster.before[-1:], parts.roster.champion)
+        router, candidates = parts.router, (*parts.router.before[-1:], parts.router.champion)
         if model not in candidates:
             raise Refused(
                 f"{model} is neither champion nor the one before: {', '.join(candidates)}"
             )
-        was = roster.state(model)
+        was = router.state(model)
         stored = parts.restoring.opened(parts, command, model_state)
-        left = None if model == roster.champion else roster.roll_back()
+        left = None if model == router.champion else router.roll_back()
         if stored is not None:
             parts.put_back(stored)
         parts.journal.restored.append(command.command_id)
@@ -127,79 +127,85 @@ class ModelCommands:
     def _changed_places(
         self, left: str, came: str, was: str, command: Command, out: list[Output]
     ) -> None:
-        teller, roster, fields = self._parts.teller, self._parts.roster, _command_fields(command)
-        roster.since = self._parts.watermark.time
+        lifecycle_log, router, fields = (
+            self._parts.lifecycle_log,
+            self._parts.router,
+            _command_fields(command),
+        )
+        router.since = self._parts.watermark.time
         # A segment's own model is one of the champion's kind; another champion's start anew.
-        for segment in roster.own.leave(came):
-            teller.tell(
+        for segment in router.own.leave(came):
+            lifecycle_log.tell(
                 out, left, segment=segment, from_state="shadow", to_state="retired", **fields
             )
-        teller.tell(out, left, from_state="champion", to_state=roster.state(left), **fields)
-        teller.tell(out, came, from_state=was, to_state="champion", **fields)
+        lifecycle_log.tell(out, left, from_state="champion", to_state=router.state(left), **fields)
+        lifecycle_log.tell(out, came, from_state=was, to_state="champion", **fields)
 
     def _freeze(self, command: Command, out: list[Output]) -> None:
-        roster = self._parts.roster
-        roster.frozen = command.verb == "freeze"
-        state = "frozen" if roster.frozen else "open"
-        self._parts.teller.tell(out, roster.champion, to_state=state, **_command_fields(command))
+        router = self._parts.router
+        router.frozen = command.verb == "freeze"
+        state = "frozen" if router.frozen else "open"
+        self._parts.lifecycle_log.tell(
+            out, router.champion, to_state=state, **_command_fields(command)
+        )
 
     def _experiment(self, command: Command, out: list[Output]) -> None:
-        roster, model, share = self._parts.roster, self._named(command), command.share
-        was = roster.state(model)
+        router, model, share = self._parts.router, self._named(command), command.share
+        was = router.state(model)
         following(was, "experiment", model)
         if share is None or not 0.0 < share <= 1.0:
             raise Refused(f"an experiment needs a share above 0 and at most 1, not {share}")
-        others = sum(s for name, s in roster.experiment.items() if name != model)
+        others = sum(s for name, s in router.experiment.items() if name != model)
         held = self._parts.use_case.contest.holdout
         if others + held + share > 1.0 + 1e-9:
             raise Refused(
                 f"other arms and the holdout take {others + held:g} of the units; "
                 f"{share:g} more than are left"
             )
-        roster.experiment[model] = share
-        roster.guard(model)
+        router.experiment[model] = share
+        router.guard(model)
         self._drawn_anew(model, was, command, out)
 
     def _drain(self, command: Command, out: list[Output]) -> None:
-        roster, model = self._parts.roster, self._named(command)
-        was = roster.state(model)
+        router, model = self._parts.router, self._named(command)
+        was = router.state(model)
         following(was, "drain", model)
-        roster.leave_experiment(model)
+        router.leave_experiment(model)
         self._drawn_anew(model, was, command, out)
 
     def _retire(self, command: Command, out: list[Output]) -> None:
-        roster, model = self._parts.roster, self._named(command)
-        was = roster.state(model)
+        router, model = self._parts.router, self._named(command)
+        was = router.state(model)
         following(was, "retire", model)
-        roster.retired[model] = None
-        if roster.leave_experiment(model):
-            roster.experiment_since = self._parts.watermark.time
+        router.retired[model] = None
+        if router.leave_experiment(model):
+            router.experiment_since = self._parts.watermark.time
         self._tell(model, was, command, out)
 
     def _reset(self, command: Command, out: list[Output]) -> None:
         parts, model = self._parts, self._named(command)
-        was = parts.roster.state(model)
+        was = parts.router.state(model)
         following(was, "reset", model)
         parts.renew(model)
         self._tell(model, was, self._learnt(command, model), out)
 
     def _drawn_anew(self, model: str, was: str, command: Command, out: list[Output]) -> None:
-        self._parts.roster.experiment_since = self._parts.watermark.time
+        self._parts.router.experiment_since = self._parts.watermark.time
         self._tell(model, was, command, out)
 
     def _tell(self, model: str, was: str, command: Command, out: list[Output]) -> None:
-        state = self._parts.roster.state(model)
-        self._parts.teller.tell(
+        state = self._parts.router.state(model)
+        self._parts.lifecycle_log.tell(
             out, model, from_state=was, to_state=state, **_command_fields(command)
         )
 
     def _learnt(self, command: Command, model: str) -> Command:
         """Return the command, with what a model that was put in the place of another has learnt."""
-        learnt = {"learnt": {model: self._parts.roster.pooled[model].trained_on}}
+        learnt = {"learnt": {model: self._parts.router.pooled[model].trained_on}}
         return command.model_copy(update={"evidence": (command.evidence or {}) | learnt})
 
     def _named(self, command: Command) -> str:
-        names = self._parts.roster.names
+        names = self._parts.router.names
         if command.model is None or command.model not in names:
             raise Refused(f"there is no model {command.model!r}; there are: {', '.join(names)}")
         return command.model
@@ -214,7 +220,7 @@ class CommandHandler(ModelCommands):
         super().__init__(parts)
         self._learning = learning
 
-    def obey(self, command: Command, out: list[Output]) -> None:
+    def apply_command(self, command: Command, out: list[Output]) -> None:
         """Apply a command; raises `Refused`, with nothing changed, if it cannot be."""
         own: dict[str, Act] = {
             "release": self._release,
@@ -227,7 +233,7 @@ class CommandHandler(ModelCommands):
         elif command.verb not in self._acts:
             raise Refused(f"the command {command.verb!r} is not known to this version")
         elif self._parts.shared is None:
-            super().obey(command, out)
+            super().apply_command(command, out)
 
     def _release(self, command: Command, out: list[Output]) -> None:
         """Learn outcomes that were held as implausible; says which of them are here."""
@@ -237,7 +243,7 @@ class CommandHandler(ModelCommands):
         released = [i for i in ids if self._learning.release(i, out)]
         evidence = {"released": released}
         fields = _command_fields(command) | {"cause": "operator", "evidence": evidence}
-        self._parts.teller.tell(out, QUARANTINE, to_state="released", **fields)
+        self._parts.lifecycle_log.tell(out, QUARANTINE, to_state="released", **fields)
 
     def _set_watermark(self, command: Command, out: list[Output]) -> None:
         """Move time back; a partition that has not come to that time is left as it is."""
@@ -250,7 +256,7 @@ class CommandHandler(ModelCommands):
         was = None if reached is None else datetime.fromtimestamp(reached, UTC).isoformat()
         evidence = {"was": was, "refused": refused}
         fields = _command_fields(command) | {"cause": "operator", "evidence": evidence}
-        parts.teller.tell(out, WATERMARK, to_state=state, **fields)
+        parts.lifecycle_log.tell(out, WATERMARK, to_state=state, **fields)
 
     def _skip(self, command: Command, out: list[Output]) -> None:
         # What it sets aside is told when it is: `PartitionTask.set_aside`.

@@ -19,7 +19,7 @@ from models.outputs.output_records import Output
 from models.serving.model_router import ModelRouter
 from models.serving.model_slot import ModelSlot
 from models.serving.replacement import ShadowReplacement, loss_of
-from models.spec.problem_types import Kind, Said
+from models.spec.problem_types import Kind, Predicted
 from models.spec.use_case import UseCase
 from models.stats.drift_detection import DriftAlarm
 
@@ -34,40 +34,40 @@ class DriftResponse:
         self,
         use_case: UseCase,
         kind: Kind,
-        roster: ModelRouter,
-        teller: LifecycleLog,
+        router: ModelRouter,
+        lifecycle_log: LifecycleLog,
         renew: Callable[[str], None],
     ) -> None:
         self._use_case = use_case
         self._kind = kind
-        self._roster = roster
-        self._teller = teller
+        self._router = router
+        self._lifecycle_log = lifecycle_log
         self._renew = renew
 
     def react(self, alarm: DriftAlarm, out: list[Output]) -> str:
         """Do what is declared about it; returns what was done."""
-        roster, model = self._roster, alarm.name
-        if alarm.kind != "error" or model not in roster.pooled or model in roster.retired:
+        router, model = self._router, alarm.name
+        if alarm.kind != "error" or model not in router.pooled or model in router.retired:
             return "alert"
         action = self._use_case.action_of(model)
         why = f"its error rose from {alarm.was:.4g} to {alarm.now:.4g}"
         if action == "reset":
-            was = roster.state(model)
+            was = router.state(model)
             self._renew(model)
             self._tell(out, model, f"{why}: it begins anew", was)
         elif action == "challenger":
-            if model in roster.heirs:
+            if model in router.replacements:
                 return "alert"
-            roster.heirs[model] = ShadowReplacement(
+            router.replacements[model] = ShadowReplacement(
                 ModelSlot(model, None, self._use_case.models[model]())
             )
             self._tell(out, model, f"{why}: a fresh copy learns beside it")
         elif action == "fallback":
-            guard = roster.safeguard if model == roster.champion else roster.guards.get(model)
+            guard = router.safeguard if model == router.champion else router.guards.get(model)
             if guard is None or guard.breaker.open:
                 return "alert"
             guard.breaker.trip("error drifted")
-            self._teller.breaker(out, model, guard)
+            self._lifecycle_log.breaker(out, model, guard)
         return action
 
     def learn(
@@ -75,42 +75,47 @@ class DriftResponse:
         x: dict[str, Any],
         target: Any,
         weight: float | None,
-        label: tuple[Any, Said],
+        label: tuple[Any, Predicted],
         out: list[Output],
         learners: str | None = None,
     ) -> None:
         """Let the copies learn one example; `label` is it and the baseline's answer. Before the
         models themselves learn it.
         """
-        for name, heir in list(self._roster.heirs.items()):
-            if name in self._roster.retired:
-                del self._roster.heirs[name]
+        for name, replacement in list(self._router.replacements.items()):
+            if name in self._router.retired:
+                del self._router.replacements[name]
                 continue
             if learners is not None and name != learners:
                 continue
             losses = [
-                self._loss(slot, x, *label) for slot in (self._roster.pooled[name], heir.slot)
+                self._loss(slot, x, *label)
+                for slot in (self._router.pooled[name], replacement.slot)
             ]
-            heir.slot.learn(x, target, weight)
-            decided = heir.judge(losses[0], losses[1], self._use_case.warmup_of(name))
+            replacement.slot.learn(x, target, weight)
+            decided = replacement.judge(losses[0], losses[1], self._use_case.warmup_of(name))
             if decided is None:
                 continue
-            del self._roster.heirs[name]
+            del self._router.replacements[name]
             if decided == "takes over":
-                was = self._roster.state(name)
+                was = self._router.state(name)
                 self._renew(name)
-                self._roster.pooled[name] = heir.slot
-                self._tell(out, name, f"its fresh copy lost less on {heir.seen} examples", was)
+                self._router.pooled[name] = replacement.slot
+                self._tell(
+                    out, name, f"its fresh copy lost less on {replacement.seen} examples", was
+                )
             else:
-                self._tell(out, name, f"its fresh copy was no better on {heir.seen} examples")
+                self._tell(
+                    out, name, f"its fresh copy was no better on {replacement.seen} examples"
+                )
 
-    def _loss(self, slot: ModelSlot, x: dict[str, Any], label: Any, baseline: Said) -> float:
+    def _loss(self, slot: ModelSlot, x: dict[str, Any], label: Any, baseline: Predicted) -> float:
         prediction = slot.ask(self._kind, x)
         if prediction is not None and self._use_case.target != "label":
             prediction = baseline + prediction
         return loss_of(self._kind, label, prediction, baseline)
 
     def _tell(self, out: list[Output], model: str, why: str, was: str | None = None) -> None:
-        state = self._roster.state(model)
+        state = self._router.state(model)
         was = was or state
-        self._teller.tell(out, model, from_state=was, to_state=state, cause="rule", why=why)
+        self._lifecycle_log.tell(out, model, from_state=was, to_state=state, cause="rule", why=why)

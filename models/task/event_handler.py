@@ -49,8 +49,8 @@ class EventHandler:
         threshold = parts.threshold(event)
         base = parts.baseline(event, x, threshold)
         segment = parts.grouping.segment(event)
-        roster = parts.roster
-        drawn = parts.assignment.drawn(event, roster.experiment, roster.champion)
+        router = parts.router
+        drawn = parts.assignment.drawn(event, router.experiment, router.champion)
         record = taken.record
         trace = traceparent(record.headers) if record.headers else None
         shared = parts.publish.of_event(event, trace)
@@ -61,11 +61,11 @@ class EventHandler:
 
         self._learning.pass_to(time, out)
         if segment is not None:
-            parts.teller.segment(out, segment)
+            parts.lifecycle_log.segment(out, segment)
         shown = parts.featurizer.shown(x)
         paired = parts.assignment.in_shadow(event_id)
         arm = None if drawn is None else drawn.arm
-        asked = roster.ask(segment, shown, base, everybody=paired, arm=arm, threshold=threshold)
+        asked = router.ask(segment, shown, base, everybody=paired, arm=arm, threshold=threshold)
         self._answer(taken, question, asked, shown, (trace, paired, drawn), out)
         parts.enter(entries, time, out)
         parts.counts["events"] += 1
@@ -90,7 +90,7 @@ class EventHandler:
         answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
         trace, paired, arm = drawn
         given = parts.certainty.give(answer.prediction, question.segment)
-        then = parts.roster.bounds.limits
+        then = parts.router.bounds.limits
         predictions = IssuedPredictions(
             asked.baseline,
             asked.pooled,
@@ -126,10 +126,10 @@ class EventHandler:
         if taken.silent:
             return
         parts.counts[answer.by] += 1
-        parts.tally.asked(taken.time, question.groups, asked.withheld, drawn[2], asked.wild)
+        parts.metrics.asked(taken.time, question.groups, asked.withheld, drawn[2], asked.diverged)
         parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:
-            parts.teller.withheld(out, asked.withheld)
+            parts.lifecycle_log.withheld(out, asked.withheld)
         more = More(question.segment, given, reasons, seq, step)
         out.append(parts.publish.features(record, features, question.shared))
         out.append(parts.publish.prediction(record, event, asked, more, question.shared))

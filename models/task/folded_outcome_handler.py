@@ -140,7 +140,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         judged = parts.judge.outcome(asked.event, joined, waiting.predictions)
         parts.ledger.settle(event_id, waiting, digest(asked.event), digest(outcome))
         if not waiting.silent:
-            parts.tally.late(waiting.time, asked.groups)
+            parts.metrics.late(waiting.time, asked.groups)
         parts.live.pop(event_id, None)
         parts.counts["outcomes"] += 1
         parts.counts["late"] += 1

@@ -30,7 +30,7 @@ Inputs = tuple[tuple[str, int], ...]
 class Commands(Protocol):
     """What carries out a task's commands."""
 
-    def obey(self, command: Command, out: list[Output]) -> None:
+    def apply_command(self, command: Command, out: list[Output]) -> None:
         """Carry out a command; raises `Rejected` for one that cannot be."""
 
 
@@ -46,9 +46,9 @@ class JournaledTask(ABC):
     journal: Journal
     skips: Skips
     publish: Publisher
-    teller: LifecycleLog
+    lifecycle_log: LifecycleLog
     restoring: ModelRestore
-    roster: ModelRouter
+    router: ModelRouter
     _commanding: Commands
     sealed: str
 
@@ -115,7 +115,7 @@ class JournaledTask(ABC):
 
     def seal(self) -> bytes | None:
         """Close the journal entry: its record's value, or None if nothing was applied."""
-        self.restoring.heeded = frozenset()
+        self.restoring.restored_before = frozenset()
         entry = self.journal.seal(self.definition, self.partitions, self.clock_s, self.updates)
         if entry is None:
             return None
@@ -128,13 +128,13 @@ class JournaledTask(ABC):
         self.journal.skip()
         self.sealed = ""
 
-    def heed(self, restored: Collection[str]) -> None:
+    def note_restored(self, restored: Collection[str]) -> None:
         """Note, before an entry is folded, its commands that put a model back then.
 
         Where that was under another definition, whose state does not fit here, what they decided
         still holds.
         """
-        self.restoring.heeded = frozenset(restored)
+        self.restoring.restored_before = frozenset(restored)
 
     def set_aside(self, index: int, record: Record, skip: Skip) -> list[Output]:
         """Pass over a record that cannot be applied: it takes its place in the journal, and leaves
@@ -151,7 +151,7 @@ class JournaledTask(ABC):
             f"{skip.error or 'The failure is not known.'}"
         )
         self.refuse(DecodedRecord(index, record), error, out, skip.traceback)
-        self.teller.tell(
+        self.lifecycle_log.tell(
             out,
             SUBJECT,
             to_state="skipped",
@@ -163,14 +163,14 @@ class JournaledTask(ABC):
         )
         return out
 
-    def _obey(self, taken: DecodedRecord, command: Command, out: list[Output]) -> bool:
+    def _apply_command(self, taken: DecodedRecord, command: Command, out: list[Output]) -> bool:
         """Carry out a command, or refuse it; return False for one that came before."""
         # Pieces are told from each other by their numbers.
-        if command.verb != "deliver" and self.roster.heard(command.command_id):
+        if command.verb != "deliver" and self.router.already_applied(command.command_id):
             self.counts["repeats"] += 1
             return False
         try:
-            self._commanding.obey(command, out)
+            self._commanding.apply_command(command, out)
         except Rejected as error:
             self.refuse(taken, error, out)
         return True

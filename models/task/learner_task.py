@@ -92,14 +92,14 @@ class LearnerTask(JournaledTask):
         self.sealed = ""
         self.counts = dict.fromkeys(COUNTED, 0)
         self.watermark = Watermark(use_case.max_jump_s, use_case.confirm_jump_after)
-        self.roster = ModelRouter(use_case, kind, definition, partitions)
-        names, kinds = self.roster.names, [name for name, _ in self.inputs]
+        self.router = ModelRouter(use_case, kind, definition, partitions)
+        names, kinds = self.router.names, [name for name, _ in self.inputs]
         self.masking = masking_of(use_case)
         self.publish = Publisher(use_case.name, LEARNER, kind, names, kinds)
-        self.teller = LifecycleLog(
-            self.publish, self.roster, self.journal, self.watermark, discreet=bool(self.masking)
+        self.lifecycle_log = LifecycleLog(
+            self.publish, self.router, self.journal, self.watermark, discreet=bool(self.masking)
         )
-        self.reaction = DriftResponse(use_case, kind, self.roster, self.teller, self.renew)
+        self.reaction = DriftResponse(use_case, kind, self.router, self.lifecycle_log, self.renew)
         self.watcher = Watcher(use_case, ("served", *names))
         self.schedule = VersionSchedule(use_case.freshness)
         self.batches = WindowBatches(use_case.freshness)
@@ -187,7 +187,7 @@ class LearnerTask(JournaledTask):
         return training is not None and training["definition"] in self.taught_by
 
     def _begin(self, out: list[Output]) -> None:
-        self.teller.beginning(out, self.definition)
+        self.lifecycle_log.beginning(out, self.definition)
 
     def refuse(
         self, taken: DecodedRecord, error: Rejected, out: list[Output], traceback: str | None = None
@@ -200,14 +200,14 @@ class LearnerTask(JournaledTask):
         out.append(self.publish.dead_letter(taken.record, taken.input, error, step, traceback))
 
     def _command(self, taken: DecodedRecord, command: Command, out: list[Output]) -> None:
-        is_new = self._obey(taken, command, out)
+        is_new = self._apply_command(taken, command, out)
         if is_new and command.verb == "set-watermark" and command.watermark is not None:
             self._set_back(command.watermark.timestamp())
 
     def _set_back(self, time: float) -> None:
         """Set time back, as the partitions do and tell."""
         self.watermark.set_back(time)
-        self.roster.set_back(time)
+        self.router.set_back(time)
         self.schedule.set_back(time)
         self.batches.set_back(time)
         if self.watcher.monitor is not None:
@@ -224,7 +224,7 @@ class LearnerTask(JournaledTask):
     def _learn(self, example: Mapping[str, Any], time: float, out: list[Output]) -> None:
         """Let breakers, drift detectors and every model learn one example."""
         self._watch(time, out)
-        roster, training, label = self.roster, example["training"], example["label"]
+        router, training, label = self.router, example["training"], example["label"]
         baseline, again = self.kind.said_of(example["baseline"]), bool(example.get("revision"))
         if not again:
             self._judge(label, baseline, training, out)
@@ -235,23 +235,23 @@ class LearnerTask(JournaledTask):
         # A default label, which no outcome brought, has no weight.
         weighed = self.use_case.weight is not None and example["outcome_time"] is not None
         weight = example["weight"] if weighed else None
-        if roster.bounded:
-            roster.bounds.update(label)
-        if roster.heirs and not again:
+        if router.bounded:
+            router.bounds.update(label)
+        if router.replacements and not again:
             self.reaction.learn(x, target, weight, (label, baseline), out, training["learner"])
-        for name in roster.learn(None, x, target, weight, training["learner"]):
-            self.teller.warm(out, name)
+        for name in router.learn(None, x, target, weight, training["learner"]):
+            self.lifecycle_log.warm(out, name)
         self.counts["learnt"] += 1
 
     def _judge(self, label: Any, baseline: Any, training: Any, out: list[Output]) -> None:
         """Let breakers and drift detectors see an example's errors; not those of a correction."""
-        roster, errors, kpi = self.roster, training["errors"], training["kpi"]
+        router, errors, kpi = self.router, training["errors"], training["kpi"]
         self.watcher.errors(errors)
-        if roster.safeguard.learnt(errors, kpi, roster.champion, label, baseline):
-            self.teller.breaker(out, roster.champion, roster.safeguard)
-        for name, guard in roster.guards.items():
+        if router.safeguard.learnt(errors, kpi, router.champion, label, baseline):
+            self.lifecycle_log.breaker(out, router.champion, router.safeguard)
+        for name, guard in router.guards.items():
             if guard.learnt(errors, kpi, name, label, baseline):
-                self.teller.breaker(out, name, guard)
+                self.lifecycle_log.breaker(out, name, guard)
 
     def _watch(self, time: float, out: list[Output]) -> None:
         """Let time pass: act on models whose error has risen."""
@@ -272,8 +272,8 @@ class LearnerTask(JournaledTask):
             rows = self.batches.take()
             out.append(self._update("windows", None, rows))
             told = False
-        for name, slot in self.roster.pooled.items():
-            if name not in self.roster.retired and self.schedule.due(name, at, slot):
+        for name, slot in self.router.pooled.items():
+            if name not in self.router.retired and self.schedule.due(name, at, slot):
                 self.schedule.note(name, slot.trained_on, at)
                 out.append(self._update(name, slot))
                 told = False
@@ -313,16 +313,16 @@ class LearnerTask(JournaledTask):
         return self.publish.update(name, value, state or ())
 
     def _roles(self) -> dict[str, Any]:
-        roster = self.roster
-        guards = {roster.champion: roster.safeguard, **roster.guards}
+        router = self.router
+        guards = {router.champion: router.safeguard, **router.guards}
         return {
-            "champion": roster.champion,
-            "before": roster.before,
-            "frozen": roster.frozen,
-            "experiment": roster.experiment,
-            "retired": list(roster.retired),
+            "champion": router.champion,
+            "before": router.before,
+            "frozen": router.frozen,
+            "experiment": router.experiment,
+            "retired": list(router.retired),
             "faults": {name: guard.fault for name, guard in guards.items() if guard.fault},
-            "limits": roster.bounds.limits,
+            "limits": router.bounds.limits,
         }
 
     # What commands and drift change.
@@ -330,8 +330,8 @@ class LearnerTask(JournaledTask):
     def renew(self, model: str) -> None:
         """Put a fresh model in the place of that one."""
         now = self.watermark.time
-        self.roster.renew(model, float("-inf") if now is None else now)
-        self.teller.anew(model)
+        self.router.renew(model, float("-inf") if now is None else now)
+        self.lifecycle_log.anew(model)
         self.generations[model] += 1
         self.schedule.forget(model)
 
@@ -339,5 +339,5 @@ class LearnerTask(JournaledTask):
         """Put a model as it was in the place of what it is now."""
         slot = stored.slot
         self.renew(slot.name)
-        self.roster.pooled[slot.name] = slot
+        self.router.pooled[slot.name] = slot
         slot.changed = True

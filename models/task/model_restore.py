@@ -55,7 +55,7 @@ class ModelRestore:
 
     def __init__(self, unseal: Unseal | None) -> None:
         self._unseal = unseal
-        self.heeded: frozenset[str] = frozenset()
+        self.restored_before: frozenset[str] = frozenset()
         self.of = ""
         self.pieces: list[bytes] = []
 
@@ -77,7 +77,7 @@ class ModelRestore:
         """Return the state that a command names; raise `Refused`, with nothing changed. None: the
         command was obeyed under another definition, for which the state was made.
         """
-        if command.command_id in self.heeded and model_state.definition != task.definition:
+        if command.command_id in self.restored_before and model_state.definition != task.definition:
             return None
         if model_state.definition != task.definition:
             raise Refused(

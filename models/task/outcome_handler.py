@@ -19,7 +19,7 @@ from models.outputs.output_records import Learnt, Output, TrainingFields
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
 from models.serving.prediction_intervals import coverage_of
-from models.spec.problem_types import Said
+from models.spec.problem_types import Predicted
 from models.task.state import Question, TaskState, digest
 from models.values.durations import spoken
 from schemas.command_line import command_line
@@ -91,7 +91,7 @@ class OutcomeHandler:
         if late:
             parts.counts["late"] += 1
             if after is not None and not waiting.silent:
-                parts.tally.late(waiting.time, asked.groups)
+                parts.metrics.late(waiting.time, asked.groups)
             self._example(asked, waiting, Learnt(outcome, judged.label, delay, False), out)
             return
         self._score(asked, waiting, judged)
@@ -181,7 +181,7 @@ class OutcomeHandler:
         parts = self._parts
         if not waiting.silent:
             within = coverage_of(waiting.predictions.given, judged.label)
-            parts.tally.scored(
+            parts.metrics.scored(
                 waiting.time,
                 asked.groups,
                 judged.scores,
@@ -213,8 +213,8 @@ class OutcomeHandler:
         parts.watcher.errors(errors)
         parts.certainty.learn(served, judged.label, segment, waiting.predictions.labels)
         if judged.own and not waiting.silent:
-            start = parts.tally.start_of(waiting.time)
-            parts.roster.own.gained(segment, start, waiting.time, judged.own)
+            start = parts.metrics.start_of(waiting.time)
+            parts.router.own.gained(segment, start, waiting.time, judged.own)
         learner = self._learner(waiting)
         training = self._training(errors, kpi, learner)
         if training is None:
@@ -234,21 +234,21 @@ class OutcomeHandler:
         return TrainingFields(parts.shared.clock, errors, kpi, learner, parts.definition)
 
     def _guard(
-        self, judged: Judged, baseline: Said, errors: Mapping[str, float], out: list[Output]
+        self, judged: Judged, baseline: Predicted, errors: Mapping[str, float], out: list[Output]
     ) -> None:
         """Let the breakers learn."""
-        roster, teller = self._parts.roster, self._parts.teller
-        if roster.safeguard.learnt(errors, judged.kpis, roster.champion, judged.label, baseline):
-            teller.breaker(out, roster.champion, roster.safeguard)
-        for name, guard in roster.guards.items():
+        router, lifecycle_log = self._parts.router, self._parts.lifecycle_log
+        if router.safeguard.learnt(errors, judged.kpis, router.champion, judged.label, baseline):
+            lifecycle_log.breaker(out, router.champion, router.safeguard)
+        for name, guard in router.guards.items():
             if guard.learnt(errors, judged.kpis, name, judged.label, baseline):
-                teller.breaker(out, name, guard)
+                lifecycle_log.breaker(out, name, guard)
 
     def _train(
         self,
         asked: Question,
         judged: Judged,
-        baseline: Said,
+        baseline: Predicted,
         learner: str | None,
         out: list[Output],
         *,
@@ -258,21 +258,21 @@ class OutcomeHandler:
 
         `again`: a corrected example, of which importance and replacements learnt before.
         """
-        parts, roster = self._parts, self._parts.roster
+        parts, router = self._parts, self._parts.router
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
         if not again:
             parts.influence.learnt(shown, judged.label, baseline)
         if parts.shared is not None:
-            roster.learn_own(asked.segment, shown, target, judged.weight, learner)
+            router.learn_own(asked.segment, shown, target, judged.weight, learner)
             return
-        if roster.bounded:
-            roster.bounds.update(judged.label)
-        if roster.heirs and not again:
+        if router.bounded:
+            router.bounds.update(judged.label)
+        if router.replacements and not again:
             label = judged.label, baseline
             parts.reaction.learn(shown, target, judged.weight, label, out, learner)
-        for name in roster.learn(asked.segment, shown, target, judged.weight, learner):
-            parts.teller.warm(out, name)
+        for name in router.learn(asked.segment, shown, target, judged.weight, learner):
+            parts.lifecycle_log.warm(out, name)
 
     def _learner(self, waiting: PendingPrediction) -> str | None:
         """Return the one model that learns from an example, where models act on outcomes; None:
@@ -282,7 +282,7 @@ class OutcomeHandler:
         if not contest.acts_on_outcome or contest.shared or waiting.silent:
             return None
         drawn = waiting.predictions.drawn
-        return self._parts.roster.champion if drawn is None else drawn.model
+        return self._parts.router.champion if drawn is None else drawn.model
 
     def _example(
         self, asked: Question, waiting: PendingPrediction, learnt: Learnt, out: list[Output]
@@ -319,13 +319,13 @@ class OutcomeHandler:
         if parts.settling.due(now):
             rows = parts.settling.settle(now, parts.journal.step)
             out.extend(map(parts.publish.evidence, rows))
-            assert parts.tally.settled is not None
-            for turned in parts.roster.own.settle(parts.tally.settled):
-                parts.teller.earned(out, turned)
+            assert parts.metrics.settled is not None
+            for turned in parts.router.own.settle(parts.metrics.settled):
+                parts.lifecycle_log.earned(out, turned)
         before = now - ledger.memory
-        if parts.tally.closes(before):
+        if parts.metrics.closes(before):
             log_position = parts.partition, parts.definition, parts.journal.step
-            out.extend(map(parts.publish.metric, parts.tally.close(before, *log_position)))
+            out.extend(map(parts.publish.metric, parts.metrics.close(before, *log_position)))
         return now
 
     def _expire(
@@ -338,7 +338,7 @@ class OutcomeHandler:
         asked = self._question(event_id, waiting)
         parts.live.pop(event_id, None)
         if not waiting.silent:
-            parts.tally.expired(waiting.time, asked.groups)
+            parts.metrics.expired(waiting.time, asked.groups)
         judged = None
         if parts.use_case.label_on_timeout is not None and not self._is_held(event_id):
             judged = parts.judge.default(asked.event, waiting.predictions)
@@ -360,8 +360,8 @@ class OutcomeHandler:
         own = [model for model, answer in waiting.predictions.own.items() if answer is not None]
         if own and not waiting.silent:
             parts = self._parts
-            start = parts.tally.start_of(waiting.time)
-            parts.roster.own.note_missing(asked.segment, start, waiting.time, own)
+            start = parts.metrics.start_of(waiting.time)
+            parts.router.own.note_missing(asked.segment, start, waiting.time, own)
 
     def _unmatched(self, taken: DecodedRecord) -> Unmatched:
         """Say why an outcome has no prediction: its event never came, or was forgotten by then."""

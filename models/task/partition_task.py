@@ -94,7 +94,7 @@ class PartitionTask(TaskState, JournaledTask):
 
     def report(self) -> list[Output]:
         """Return metrics and delays that changed since the last report: a read of the state."""
-        rows = self.tally.report(self.partition, self.definition, self.step)
+        rows = self.metrics.report(self.partition, self.definition, self.step)
         whole = [row for row in rows if row["segment"] is None and row["slice"] is None]
         for row in whole:
             newest = row["window_start"] == whole[-1]["window_start"]
@@ -125,7 +125,7 @@ class PartitionTask(TaskState, JournaledTask):
         elif body is None:
             self.counts["tombstones"] += 1
         elif taken.kind == COMMANDS:
-            self._obey(taken, body, out)
+            self._apply_command(taken, body, out)
         elif taken.kind == MODELS:
             self._adopt(taken, body, out)
         elif self.watermark.doubts(taken.time, taken.record.timestamp):
@@ -139,7 +139,7 @@ class PartitionTask(TaskState, JournaledTask):
 
     def _begin(self, out: list[Output]) -> None:
         if self.shared is None:  # else the learner tells it
-            self.teller.beginning(out, self.definition)
+            self.lifecycle_log.beginning(out, self.definition)
 
     def _dated(self, taken: DecodedRecord, out: list[Output]) -> None:
         if self.shared is not None:
@@ -175,7 +175,7 @@ class PartitionTask(TaskState, JournaledTask):
         shared.version_clock = update["clock_s"]
         changed = shared.take_roles(update["roles"], self.watermark.time)
         if changed is not None:
-            self.teller.left(out, *changed)
+            self.lifecycle_log.left(out, *changed)
         if update["version"] is None:
             return
         if shared.take_version(update, record.offset, tuple(record.headers)):

@@ -43,10 +43,10 @@ def set_back(parts: TaskState, time: float, out: list[Output]) -> int:
     parts.maturity.arrivals.set_back(time)
     if parts.watcher.monitor is not None:
         parts.watcher.monitor.set_back(parts.watcher.block_of(time))
-    parts.roster.set_back(time)
+    parts.router.set_back(time)
     if parts.shared is not None:
         parts.shared.set_back(time)
-    parts.tally.set_back(time)
+    parts.metrics.set_back(time)
     return len(later)
 
 

@@ -37,7 +37,7 @@ from models.serving.prediction_intervals import PredictionIntervals
 from models.spec.decision_threshold import DecisionThreshold
 from models.spec.experiment_arms import Assignment
 from models.spec.personal_data import masking_of
-from models.spec.problem_types import Said, kind_of
+from models.spec.problem_types import Predicted, kind_of
 from models.spec.use_case import UseCase, fold_of, is_correctable
 from models.task.drift_response import DriftResponse
 from models.task.model_restore import ModelRestore, Stored, Unseal
@@ -123,30 +123,30 @@ class TaskState:
         self.windows = SharedWindows(
             self.featurizer.states, use_case.shared_windows, definition, pool
         )
-        self.roster = ModelRouter(use_case, kind, definition, partitions)
-        self.tally = WindowedMetrics(use_case, kind)
+        self.router = ModelRouter(use_case, kind, definition, partitions)
+        self.metrics = WindowedMetrics(use_case, kind)
         self.settling = BlockEvidence(
-            use_case, kind, self.tally, self.roster, (partition, definition)
+            use_case, kind, self.metrics, self.router, (partition, definition)
         )
         self.assignment = Assignment(use_case)
         self.counts = dict.fromkeys(COUNTED, 0)
         self.grouping = Grouping(use_case)
-        self.publish = Publisher(use_case.name, partition, kind, self.roster.names, inputs)
+        self.publish = Publisher(use_case.name, partition, kind, self.router.names, inputs)
         self.maturity = Maturity(use_case)
         self.certainty = PredictionIntervals(use_case)
         self.explainer = Explainer(use_case.contributions)
-        self.watcher = Watcher(use_case, () if shared else ("served", *self.roster.names))
+        self.watcher = Watcher(use_case, () if shared else ("served", *self.router.names))
         self.masking = masking_of(use_case)
-        self.judge = Judge(use_case, kind, self.roster.names)
-        self.teller = LifecycleLog(
+        self.judge = Judge(use_case, kind, self.router.names)
+        self.lifecycle_log = LifecycleLog(
             self.publish,
-            self.roster,
+            self.router,
             self.journal,
             self.watermark,
             discreet=bool(self.masking),
         )
-        self.reaction = DriftResponse(use_case, kind, self.roster, self.teller, self.renew)
-        self.influence = FeatureImportance(use_case, kind, self.roster)
+        self.reaction = DriftResponse(use_case, kind, self.router, self.lifecycle_log, self.renew)
+        self.influence = FeatureImportance(use_case, kind, self.router)
         self._threshold = DecisionThreshold(use_case)
         self._baseline = with_features(use_case.baseline)
         self.corrects = use_case.target != "label"
@@ -156,7 +156,7 @@ class TaskState:
         self.shared: SharedModels | None = None
         if shared:
             unpack = unpack or PlainUnpack(use_case)
-            self.shared = SharedModels(self.roster, kind, use_case, unpack)
+            self.shared = SharedModels(self.router, kind, use_case, unpack)
         # Definition → the shared windows that count what was sent out under it.
         self.accepted = {definition: use_case.shared_windows}
         self.restoring = ModelRestore(unseal)
@@ -212,7 +212,7 @@ class TaskState:
                 "KPI's cost need nothing of the outcome but its label, or declare a number."
             ) from error
 
-    def baseline(self, event: Event, x: Vector, threshold: float | None) -> Said:
+    def baseline(self, event: Event, x: Vector, threshold: float | None) -> Predicted:
         """Return the baseline's prediction of an event with these features.
 
         Raises `Malformed` where it cannot make one.
@@ -228,21 +228,21 @@ class TaskState:
     def renew(self, model: str) -> None:
         """Replace a model by a fresh one; what was known of the old one is forgotten."""
         now = self.watermark.time
-        self.roster.renew(model, float("-inf") if now is None else now)
-        self.teller.anew(model)
+        self.router.renew(model, float("-inf") if now is None else now)
+        self.lifecycle_log.anew(model)
         self.explainer.forget(model)
 
     def begin_anew(self, model: str) -> None:
         """Note that a shared model has begun anew: what was known of the old one is forgotten."""
-        self.roster.note_renewed(model, self.watermark.time)
-        self.teller.anew(model)
+        self.router.note_renewed(model, self.watermark.time)
+        self.lifecycle_log.anew(model)
         self.explainer.forget(model)
 
     def put_back(self, stored: Stored) -> None:
         """Put a model as it was in the place of what it is now."""
         slot = stored.slot
         self.renew(slot.name)
-        self.roster.pooled[slot.name] = slot
+        self.router.pooled[slot.name] = slot
         slot.changed = True
         if stored.means is not None:
             self.explainer.means[f"{slot.name}/"] = stored.means

@@ -46,17 +46,17 @@ class SharedModels:
     `models`; -1 and None before the first.
     """
 
-    def __init__(self, roster: ModelRouter, kind: Kind, use_case: UseCase, unpack: Unpack) -> None:
-        self._roster = roster
+    def __init__(self, router: ModelRouter, kind: Kind, use_case: UseCase, unpack: Unpack) -> None:
+        self._router = router
         self._use_case = use_case.name
         self._unpack = unpack
         self.clock: float | None = None
         self.number = -1
         self.version_clock: float | None = None
-        self.generations = dict.fromkeys(roster.names, 0)
-        self.guards = {name: PublishedGuard(kind, use_case.kpi) for name in roster.names}
-        roster.safeguard = self.guards[roster.champion]
-        roster.guards = {name: self.guards[name] for name in roster.experiment}
+        self.generations = dict.fromkeys(router.names, 0)
+        self.guards = {name: PublishedGuard(kind, use_case.kpi) for name in router.names}
+        router.safeguard = self.guards[router.champion]
+        router.guards = {name: self.guards[name] for name in router.experiment}
 
     def advance(self, due: float) -> None:
         """Note the time of a record that is applied."""
@@ -99,31 +99,31 @@ class SharedModels:
     def _put(self, ref: VersionRef, faults: tuple[int, str] | None = None) -> None:
         label = label_of_version(self._use_case, ref)
         slot = VersionSlot(ref, label, self._unpack)
-        before = self._roster.pooled[ref.name]
+        before = self._router.pooled[ref.name]
         slot.faults, slot.last_fault = faults or (before.faults, before.last_fault)
-        self._roster.pooled[ref.name] = slot
+        self._router.pooled[ref.name] = slot
 
     def take_roles(self, roles: Mapping[str, Any], now: float | None) -> tuple[str, str] | None:
         """Let roles be as published; (champion before, champion now) if another one answers."""
-        roster = self._roster
-        before, champion = roster.champion, roles["champion"]
+        router = self._router
+        before, champion = router.champion, roles["champion"]
         if champion != before:
-            roster.champion, roster.since = champion, now
-        roster.before, roster.frozen = list(roles["before"]), roles["frozen"]
-        if roles["experiment"] != roster.experiment:
-            roster.experiment, roster.experiment_since = dict(roles["experiment"]), now
-        roster.retired = dict.fromkeys(roles["retired"])
+            router.champion, router.since = champion, now
+        router.before, router.frozen = list(roles["before"]), roles["frozen"]
+        if roles["experiment"] != router.experiment:
+            router.experiment, router.experiment_since = dict(roles["experiment"]), now
+        router.retired = dict.fromkeys(roles["retired"])
         limits = roles["limits"]
-        roster.bounds.limits = None if limits is None else (limits[0], limits[1])
+        router.bounds.limits = None if limits is None else (limits[0], limits[1])
         for name, guard in self.guards.items():
             guard.cause = roles["faults"].get(name)
         self._hand_out_guards()
         return None if champion == before else (before, champion)
 
     def _hand_out_guards(self) -> None:
-        roster = self._roster
-        roster.safeguard = self.guards[roster.champion]
-        roster.guards = {name: self.guards[name] for name in roster.experiment}
+        router = self._router
+        router.safeguard = self.guards[router.champion]
+        router.guards = {name: self.guards[name] for name in router.experiment}
 
     def carry(self, old: SharedModels | None, names: Collection[str]) -> None:
         """Take over what `old`, of another definition, had of the models `names`; None: nothing,
@@ -145,14 +145,14 @@ class SharedModels:
     @property
     def versions(self) -> dict[str, VersionRef]:
         """The version that each model answers by; none of those that are as declared."""
-        slots = self._roster.pooled.items()
+        slots = self._router.pooled.items()
         return {name: slot.version for name, slot in slots if isinstance(slot, VersionSlot)}
 
     def state(self) -> tuple[Any, ...]:
         """Return all of it as plain data."""
         versions = {}
         for name, ref in self.versions.items():
-            slot = self._roster.pooled[name]
+            slot = self._router.pooled[name]
             versions[name] = (*ref, slot.faults, slot.last_fault)
         causes = {name: guard.cause for name, guard in self.guards.items()}
         taken = self.clock, self.number, self.version_clock
@@ -167,7 +167,7 @@ class SharedModels:
         versions = {}
         for name, ref in self.versions.items():
             if model in (None, name):
-                slot = self._roster.pooled[name]
+                slot = self._router.pooled[name]
                 plain = ref._replace(headers=plain_pack(slot, b""))
                 versions[name] = (*plain, slot.faults, slot.last_fault)
         return *rest, versions

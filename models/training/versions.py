@@ -21,7 +21,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from models.serving.model_slot import ModelSlot
-from models.spec.problem_types import Kind, Said
+from models.spec.problem_types import Kind, Predicted
 from models.spec.use_case import UseCase
 from models.training import linear_state
 from schemas.headers import Headers
@@ -144,7 +144,7 @@ class VersionSlot(ModelSlot):
         self._open()
         return super().seen(x)
 
-    def ask(self, kind: Kind, x: dict[str, Any]) -> Said | None:
+    def ask(self, kind: Kind, x: dict[str, Any]) -> Predicted | None:
         """Return what the model says of `x`, as any slot does."""
         self._open()
         prediction = super().ask(kind, x)

@@ -276,7 +276,7 @@ def _location_in(error: str) -> tuple[str, ...]:
 
 def _ask_slots(backtest: Backtest, findings: Findings) -> None:
     for task in backtest.tasks.values():
-        for slot in task.roster.slots():
+        for slot in task.router.slots():
             if slot.faults:
                 findings.add(
                     ("models", slot.name),

@@ -63,7 +63,7 @@ class Evidence(OutputRecord):
     withheld: dict[str, int] = Field(
         description="By model: values that were not finite or left the limits; never served."
     )
-    wild: dict[str, int] = Field(
+    diverged: dict[str, int] = Field(
         default_factory=dict,
         description="Of these, by model: not finite, or further outside the limits than they are "
         "wide.",

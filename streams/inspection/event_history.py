@@ -340,5 +340,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(part) for part in value]
     long = isinstance(value, int) and not INT_LEAST <= value <= INT_MOST
-    wild = isinstance(value, float) and not math.isfinite(value)
-    return str(value) if long or wild else value
+    not_finite = isinstance(value, float) and not math.isfinite(value)
+    return str(value) if long or not_finite else value

@@ -48,7 +48,7 @@ class Lessons:
         example = self._example
         if (taken.input, taken.record.offset) != (1 + example.partition, example.offset):
             return None
-        before = [copy.deepcopy(slot) for slot in task.roster.pooled.values()]
+        before = [copy.deepcopy(slot) for slot in task.router.pooled.values()]
 
         def after(_: Sequence[Any]) -> None:
             self.learnt += lessons(task, taken, example.body, before)
@@ -91,8 +91,8 @@ async def shared_lessons(
 
 def models_before(task: Any, example: Mapping[str, Any]) -> list[ModelSlot]:
     """Return copies of a partition's slots that are about to learn this example."""
-    own = task.roster.own.of(example["segment"])
-    pooled = task.roster.pooled.values() if task.shared is None else ()
+    own = task.router.own.of(example["segment"])
+    pooled = task.router.pooled.values() if task.shared is None else ()
     return [copy.deepcopy(slot) for slot in (*pooled, *own.values())]
 
 
@@ -102,7 +102,7 @@ def lessons(
     """Return what each model learnt by the record `taken`; `before` are the slots of then."""
     record, kind = taken.record, task.inputs[taken.input][0]
     by = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-    slots = {(slot.name, slot.segment): slot for slot in task.roster.slots()}
+    slots = {(slot.name, slot.segment): slot for slot in task.router.slots()}
     lessons = []
     for old in before:
         new = slots.get((old.name, old.segment))

@@ -142,7 +142,7 @@ def _refused(output: Output, refusals: Counter[str], result: Result) -> None:
 def _summed(run: Backtest, use_case: UseCase, result: Result) -> Result:
     total = MetricCell()
     for _, task in sorted(run.tasks.items()):
-        total.add(task.tally.total())
+        total.add(task.metrics.total())
         result.events += task.counts["events"]
         result.outcomes += task.counts["outcomes"]
         result.late += task.counts["late"]

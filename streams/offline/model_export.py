@@ -68,7 +68,7 @@ class Export:
             )
         parts = parts_of(task) | {"early": {}, "quarantine": {}}
         parts["watermark"] = (task.watermark.time, [])
-        for name in task.roster.names if self.model is not None else ():
+        for name in task.router.names if self.model is not None else ():
             if name != self.model:
                 parts.pop(f"slot/{name}", None)
         if task.shared is not None:
@@ -79,7 +79,7 @@ class Export:
             "seq": task.seq,
             "step": task.step,
             "watermark": None if reached is None else datetime.fromtimestamp(reached, UTC),
-            "learnt": {slot.name: slot.trained_on for slot in task.roster.pooled.values()},
+            "learnt": {slot.name: slot.trained_on for slot in task.router.pooled.values()},
         }
 
     def finish(self, folder: Path, card: str) -> str:

@@ -199,21 +199,21 @@ class Redefinition:
         out: list[Output] = []
         if not isinstance(task, LearnerTask) and task.shared is not None:
             return out  # the learner tells it, once
-        wish, names = self._wish, task.roster.names
+        wish, names = self._wish, task.router.names
         warm = wish.how == "warm"
         unchanged = [] if warm else unchanged
         for name in names:
-            task.teller.tell(
+            task.lifecycle_log.tell(
                 out,
                 name,
                 from_state=None,
-                to_state="champion" if name == task.roster.champion else "shadow",
+                to_state="champion" if name == task.router.champion else "shadow",
                 cause="definition",
                 who=wish.who,
                 why=f"definition {task.definition} was begun ({wish.how}): {wish.why}",
                 evidence={
                     "begun": "kept" if name in unchanged else WARMED if warm else ANEW,
-                    "learnt": {name: task.roster.pooled[name].trained_on},
+                    "learnt": {name: task.router.pooled[name].trained_on},
                 },
             )
         return out

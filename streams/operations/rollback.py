@@ -82,7 +82,7 @@ class Rollback:
             self._check(task, model)
             # The learner reads partition 0 of the commands.
             by_partition[max(0, task.partition)] = self._commands(command, task, model)
-            learnt = task.roster.pooled[model].trained_on
+            learnt = task.router.pooled[model].trained_on
             log_position = place_of(task.partition, task.step)
             summary.append(f"{model} as of {log_position}, where it had learnt {learnt} examples")
 
@@ -122,8 +122,8 @@ class Rollback:
         for partition, step in sorted(newest.items()):
 
             def look(task: Task, partition: int = partition) -> None:
-                before = task.roster.before
-                champions[partition] = task.roster.champion, before[-1] if before else None
+                before = task.router.before
+                champions[partition] = task.router.champion, before[-1] if before else None
 
             await checkpoints.visit(partition, step, look)
         if self._model is not None:

@@ -57,7 +57,7 @@ async def redefined(past: Past, old: Any, entry: Entry) -> Any:
         _adopt(old.use_case, new)
     else:
         await _carried(past, old, new, entry)
-    new.teller.told.add("beginning")  # the act itself tells of it
+    new.lifecycle_log.told.add("beginning")  # the act itself tells of it
     new.skip()
     return new
 
@@ -94,7 +94,7 @@ def _adopt(before: UseCase, task: Task) -> None:
     old, new = (
         namespace_of(module, [*case.models.values(), case.label]) for case in (before, after)
     )
-    own = list(task.roster.slots()) if _trains(task) else list(task.roster.own)
+    own = list(task.router.slots()) if _trains(task) else list(task.router.own)
     for slot in own:
         with standing_in(module, old):
             data = pickle.dumps(slot.model)

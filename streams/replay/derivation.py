@@ -241,8 +241,8 @@ class _Watched:
     def skip(self) -> None:
         self._task.skip()
 
-    def heed(self, restored: Collection[str]) -> None:
-        self._task.heed(restored)
+    def note_restored(self, restored: Collection[str]) -> None:
+        self._task.note_restored(restored)
 
     @property
     def marks(self) -> Sequence[int]:

@@ -111,7 +111,7 @@ class Task(Protocol):
     def set_aside(self, index: int, record: Any, skip: Skip) -> Sequence[Any]: ...  # noqa: D102
     def seal(self) -> bytes | None: ...  # noqa: D102
     def skip(self) -> None: ...  # noqa: D102
-    def heed(self, restored: Collection[str]) -> None: ...  # noqa: D102
+    def note_restored(self, restored: Collection[str]) -> None: ...  # noqa: D102
     @property
     def marks(self) -> Sequence[int]: ...  # noqa: D102
     @property
@@ -159,7 +159,7 @@ async def fold(
                 f"the journal goes on with entry {entry.seq} where {task.seq} was expected: a part "
                 "of it is gone. Start from a newer snapshot or from an archive."
             )
-        task.heed(entry.restored or ())
+        task.note_restored(entry.restored or ())
         skips = {skip.input_offset: skip for skip in (Skip(**one) for one in entry.skipped or ())}
         begun = task.begun
         for input, first, count, _ in entry.runs:

@@ -185,7 +185,7 @@ def restore(
         ) from error
     if (task.seq, task.step, task.sealed) != (header.seq, header.step, header.entry):
         raise UnusableSnapshot(f"it says entry {header.seq} and holds {task.seq}")
-    for slot in task.roster.slots():
+    for slot in task.router.slots():
         slot.changed = False
 
 

@@ -33,7 +33,7 @@ def packed(task: PartitionTask | LearnerTask, model: str) -> bytes:
     """Return the pooled model of a task as it is; raise `Incompatible` if it is too large to
     travel.
     """
-    case, slot = task.use_case, task.roster.pooled[model]
+    case, slot = task.use_case, task.router.pooled[model]
     module = case.event.__module__
     # Of a shared model each partition has means of its own.
     means = None if isinstance(task, LearnerTask) else task.explainer.means.get(f"{model}/")

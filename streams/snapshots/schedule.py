@@ -124,7 +124,7 @@ class SnapshotSchedule:
         """Begin tracking anew: a child has the changes."""
         self._taken_cpu_s = time.thread_time()
         task.ledger.changed = set()
-        for slot in task.roster.slots():
+        for slot in task.router.slots():
             slot.changed = False
 
     def written(self, head: bytes, header: Header) -> None:

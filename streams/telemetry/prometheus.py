@@ -250,7 +250,7 @@ class PrometheusExporter:
         for partition in self._partitions:
             yield from _told(partition.status())
             task = partition.task
-            if getattr(task, "tally", None) is not None:
+            if getattr(task, "metrics", None) is not None:
                 yield from self._judged(str(partition.number), task)
 
     def _judged(self, number: str, task: Any) -> Iterator[tuple[str, tuple[str, ...], float]]:
@@ -258,7 +258,7 @@ class PrometheusExporter:
             yield metric.name, (number,), task.counts[name]
         for by in ANSWERED_BY:
             yield "riverrun_predictions", (number, by), task.counts[by]
-        cell, unit = task.tally.total(), self._use_case.kpi.unit
+        cell, unit = task.metrics.total(), self._use_case.kpi.unit
         if cell.predictions:
             yield "riverrun_maturity_ratio", (number,), cell.outcomes / cell.predictions
         for model in self._models:

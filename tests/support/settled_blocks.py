@@ -45,7 +45,7 @@ def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
         "n": 300, "cost": {"baseline": 12.0, "linear": 10.0, "tree": 10.0, "slow": 10.0},
         "served": None, "champion": "linear", "champion_since": None, "began": {}, "arms": {},
         "experiment_since": None, "missing": 0, "definition": "d1", "noise": 0.3, "mae": {},
-        "withheld": {}, "wild": {},
+        "withheld": {}, "diverged": {},
     } | changes  # fmt: skip
     n = given["n"]
     draw = random.Random(f"{partition} {day}")
@@ -76,7 +76,7 @@ def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
         },
         "arms": given["arms"],
         "withheld": given["withheld"],
-        "wild": given["wild"],
+        "diverged": given["diverged"],
         "champion": given["champion"],
         "champion_since": moment(given["champion_since"]),
         "experiment_since": moment(given["experiment_since"]),

@@ -59,5 +59,5 @@ def test_over_the_year_it_is_as_good_as_with_the_airport_as_key():
     backtest = Backtest(FLIGHT_BY_AIRCRAFT, 16, "d")
     for kind, fields in rows(10**9):
         backtest.feed(kind, fields)
-    scores = [task.tally.total().scores["served"] for task in backtest.tasks.values()]
+    scores = [task.metrics.total().scores["served"] for task in backtest.tasks.values()]
     assert sum(row[2] for row in scores) / sum(row[0] for row in scores) <= MAE_MAX

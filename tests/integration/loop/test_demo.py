@@ -84,7 +84,7 @@ def backtested(loaded: LoadedUseCase, flights: int) -> float:
         partitions=loaded.use_case.partitions,
         definition=loaded.definition,
     )
-    rows = [task.tally.total().scores["served"] for task in test.tasks.values()]
+    rows = [task.metrics.total().scores["served"] for task in test.tasks.values()]
     return sum(row[2] for row in rows) / sum(row[0] for row in rows)
 
 

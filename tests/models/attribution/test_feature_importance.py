@@ -148,7 +148,7 @@ def test_a_model_that_cannot_be_taken_apart_is_explained_by_sampling() -> None:
     said = feed.of("predictions")[-1]
     assert said["contributions"] is None
     shown = {"weight": 9.0, "items": 1}
-    before = pickle.dumps(feed.task.roster.pooled["forest"].model)
+    before = pickle.dumps(feed.task.router.pooled["forest"].model)
     found = feed.task.influence.sampled(said, shown)
     assert found is not None
     assert found == feed.task.influence.sampled(said, shown)
@@ -157,7 +157,7 @@ def test_a_model_that_cannot_be_taken_apart_is_explained_by_sampling() -> None:
     assert total == pytest.approx(said["value"], abs=1e-9)
     assert next(iter(found["contributions"])) == "weight"
     assert found["contributions"]["weight"] > 3
-    assert pickle.dumps(feed.task.roster.pooled["forest"].model) == before, "nothing was learnt"
+    assert pickle.dumps(feed.task.router.pooled["forest"].model) == before, "nothing was learnt"
     exact = partition()
     play(exact, 30)
     assert exact.task.influence.sampled(exact.of("predictions")[-1], shown) is None

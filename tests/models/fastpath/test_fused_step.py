@@ -51,7 +51,7 @@ SHAPES: dict[str, Callable[[], Any]] = {
 }
 
 
-def examples(seed: int, *, wild: bool, logistic: bool) -> Any:
+def examples(seed: int, *, diverged: bool, logistic: bool) -> Any:
     """Endless: features of all types, some absent, categories that go on coming, odd weights."""
     draw = random.Random(seed)
     while True:
@@ -65,7 +65,7 @@ def examples(seed: int, *, wild: bool, logistic: bool) -> Any:
         }
         if draw.random() < 0.002:
             del x[draw.choice([*x])]
-        if wild and draw.random() < 0.01:
+        if diverged and draw.random() < 0.01:
             x["a"] = 1e80
         y = draw.random() < 0.5 if logistic else x.get("u", 0.0) * 3 + draw.gauss(0, 1)
         yield x, y, draw.choice([1.0, 0.5, 2.0])
@@ -115,11 +115,11 @@ def reasons(slot: ModelSlot, x: dict[str, Any], means: Means, *, apart: bool) ->
 
 def compare(name: str, count: int, seed: int) -> None:
     """River beside its fused step on `count` examples, through a pickle now and then."""
-    logistic, wild = "logistic" in name, "wild" in name
+    logistic, diverged = "logistic" in name, "wild" in name
     river, model = SHAPES[name](), SHAPES[name]()
     fast = fused(model)
     assert fast is not None
-    stream = examples(seed, wild=wild, logistic=logistic)
+    stream = examples(seed, diverged=diverged, logistic=logistic)
     for number in range(count):
         x, y, w = next(stream)
         assert said(fast, x, logistic=logistic) == said(river, x, logistic=logistic), number
@@ -230,7 +230,7 @@ def test_an_unknown_shape_is_not_fused(model: Any) -> None:
 def test_a_slot_shows_rivers_object_with_all_that_was_learnt() -> None:
     """Snapshots, exports and explanations take `slot.model`."""
     slot, river = ModelSlot("adam", None, SHAPES["Adam"]()), SHAPES["Adam"]()
-    for x, y, _ in (next(stream) for stream in [examples(5, wild=False, logistic=False)] * 200):
+    for x, y, _ in (next(stream) for stream in [examples(5, diverged=False, logistic=False)] * 200):
         assert slot.ask(KINDS["regression"], x) == river.predict_one(x)
         slot.learn(x, y, None)
         river.learn_one(x, y)
@@ -245,7 +245,7 @@ def test_it_is_explained_as_river_would_be(name: str) -> None:
     mine, rivers = ModelSlot("m", None, SHAPES[name]()), ModelSlot("m", None, SHAPES[name]())
     means, others = Means(), Means()
     logistic, asked = "logistic" in name, 0
-    stream = examples(5, wild="wild" in name, logistic=logistic)
+    stream = examples(5, diverged="diverged" in name, logistic=logistic)
     for _ in range(700):
         x, y, _ = next(stream)
         asked += mine._fast is not None and mine._fast.seen(x) is not None
@@ -253,4 +253,4 @@ def test_it_is_explained_as_river_would_be(name: str) -> None:
         assert (means.count, means.sums) == (others.count, others.sums)
         for slot in (mine, rivers):
             slot.learn(x, y, None)
-    assert asked > 500 or "wild" in name
+    assert asked > 500 or "diverged" in name

@@ -127,7 +127,7 @@ def test_metrics_count_what_was_decided():
     partition = Partition(payments(threshold=1e-12))
     for kind, fields in ROWS:
         partition.give(0 if kind == "event" else 1, fields)
-    row = partition.task.tally.total().scores["served"]
+    row = partition.task.metrics.total().scores["served"]
     assert dict(zip(partition.task.kind.sums, row[2:], strict=True)) | {"logloss": 0.0} == {
         "correct": 1.0,
         "logloss": 0.0,

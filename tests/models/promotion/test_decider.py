@@ -129,8 +129,10 @@ def test_what_blows_up_is_retired_at_its_third_wild_value_however_few_its_exampl
     mine = case("automatic", promotion={"after": 10**6})
 
     def wishes(rare: Any, *at: int) -> list[tuple[str, str]]:
-        wild = [{"tree": int(d in at)} for d in range(40)]
-        records = [evidence(0, d, cost=GAIN, withheld=wild[d], wild=wild[d]) for d in range(40)]
+        diverged = [{"tree": int(d in at)} for d in range(40)]
+        records = [
+            evidence(0, d, cost=GAIN, withheld=diverged[d], diverged=diverged[d]) for d in range(40)
+        ]
         return [(w.verb, w.model) for d in fold(rare, records) if (w := d.wish) is not None]
 
     assert wishes(mine, 10, 20, 30) == [("retire", "tree")]
@@ -138,7 +140,7 @@ def test_what_blows_up_is_retired_at_its_third_wild_value_however_few_its_exampl
     assert wishes(mine, 0, 1, 2, 3) == []
     strict = case("automatic", promotion={"after": 10**6, "max_diverged": 1})
     assert wishes(strict, 10) == [("retire", "tree")]
-    records = [evidence(0, d, withheld={"tree": 1}, wild={"tree": 1}) for d in range(20)]
+    records = [evidence(0, d, withheld={"tree": 1}, diverged={"tree": 1}) for d in range(20)]
     row = orjson.loads(said(case(), records)[-1])[1]
     assert "far beyond its limits" in row["recommendation"]
 

@@ -38,12 +38,12 @@ def test_what_is_outside_the_sample_is_scored_and_not_learnt() -> None:
         for run in (whole, part, plain):
             run.feed(kind, fields)
     full, few, due = (run.tasks[0] for run in (whole, part, plain))
-    assert full.tally.total().scores == due.tally.total().scores
-    assert few.tally.total().outcomes == due.tally.total().outcomes
+    assert full.metrics.total().scores == due.metrics.total().scores
+    assert few.metrics.total().outcomes == due.metrics.total().outcomes
     assert few.counts["outcomes"] == due.counts["outcomes"]
     ids = [fields["event_id"] for kind, fields in rows if kind == "outcome"]
     learnt = sum(drawn(event_id) < 0.25 for event_id in ids)
-    assert {slot.trained_on for slot in few.roster.pooled.values()} == {learnt}
+    assert {slot.trained_on for slot in few.router.pooled.values()} == {learnt}
     assert few.counts["learnt"] == learnt < due.counts["learnt"]
 
 
@@ -59,11 +59,11 @@ def test_a_folded_label_and_its_corrections_are_left_out_alike() -> None:
         for event_id in ids:
             run.feed("outcome", delivery(event_id, 1_001, 5.0, outcome_id="o"))
     full, few = (run.tasks[0] for run in runs)
-    assert full.tally.total().outcomes == few.tally.total().outcomes == 50
+    assert full.metrics.total().outcomes == few.metrics.total().outcomes == 50
     assert full.counts["corrected"] == few.counts["corrected"] == 50
     learnt = 2 * sum(drawn(event_id) < 0.4 for event_id in ids)
-    assert few.roster.pooled["linear"].trained_on == learnt
-    assert full.roster.pooled["linear"].trained_on == 100
+    assert few.router.pooled["linear"].trained_on == learnt
+    assert full.router.pooled["linear"].trained_on == 100
 
 
 def told(gains: dict[float, float], days: int = 60) -> list[CurveSample]:

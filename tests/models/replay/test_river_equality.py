@@ -161,7 +161,7 @@ def test_the_tally_s_sums_give_river_s_metric(name: str):
     metric = metrics.MAE() if name == "TrumpApproval" else metrics.Accuracy()
     for row in said.examples:
         metric.update(row["label"], row["prediction"])
-    total = said.task.tally.total().scores["served"]
+    total = said.task.metrics.total().scores["served"]
     assert total[0] == len(data)
     assert math.isclose(total[2] / total[0], metric.get(), rel_tol=1e-12)
 

@@ -92,21 +92,21 @@ def test_unchanged_models_go_on_and_changed_ones_begin_beside() -> None:
         max_jump=1e9, models={"linear": linear, "tree": lambda: forest.ARFRegressor(seed=1)}
     )
     feed = lived(use_case(max_jump=1e9))
-    learnt = feed.task.roster.pooled["linear"].trained_on
+    learnt = feed.task.router.pooled["linear"].trained_on
     new = task_of(case)
     assert kept_models(feed.task, new) == ["linear"]
     carry(feed.task, new)
-    assert new.roster.pooled["linear"].trained_on == learnt > 50
-    assert new.roster.pooled["tree"].trained_on == 0
+    assert new.router.pooled["linear"].trained_on == learnt > 50
+    assert new.router.pooled["tree"].trained_on == 0
     waiting = waiting_of(new)
     assert waiting
     assert all(
         entry.predictions[1][0] is not None and entry.predictions[1][1] == UNASKED
         for entry in waiting
     )
-    assert "tree" not in {n for cell in new.tally.cells.values() for n in cell.scores}
+    assert "tree" not in {n for cell in new.metrics.cells.values() for n in cell.scores}
     more(going_on(feed, new))
-    assert new.roster.pooled["tree"].trained_on > 20
+    assert new.router.pooled["tree"].trained_on > 20
 
 
 def test_windows_stay_where_they_are_declared_as_before() -> None:
@@ -150,9 +150,9 @@ def test_clean_keeps_the_place_and_what_was_obeyed() -> None:
     new = task_of(CASE)
     carry_position(feed.task, new)
     assert (new.seq, new.step, new.next) == (feed.task.seq, feed.task.step, feed.task.next)
-    assert "c1" in new.roster.obeyed
+    assert "c1" in new.router.applied_commands
     assert not new.ledger.entries
-    assert not any(slot.trained_on for slot in new.roster.slots())
+    assert not any(slot.trained_on for slot in new.router.slots())
     assert new.watermark.time is None
 
 
@@ -165,8 +165,8 @@ def test_what_is_compared_begins_anew_only_if_it_changed() -> None:
         new = task_of(case)
         feed = lived()
         carry(feed.task, new)
-        assert set(new.roster.began.values()) <= {feed.task.watermark.time}
-        return set(new.roster.began)
+        assert set(new.router.began.values()) <= {feed.task.watermark.time}
+        return set(new.router.began)
 
     assert began(replace(CASE, owner="bea@example.com", contributions=0)) == set()
     other = {**CASE.models, "tree": lambda: tree.HoeffdingTreeRegressor(grace_period=77)}
@@ -176,7 +176,7 @@ def test_what_is_compared_begins_anew_only_if_it_changed() -> None:
         assert began(replace(CASE, **changed)) == {"linear", "tree"}
     clean = task_of(CASE)
     carry_position(lived().task, clean)
-    assert set(clean.roster.began) == {"linear", "tree"}
+    assert set(clean.router.began) == {"linear", "tree"}
 
 
 class Stricter(Order):

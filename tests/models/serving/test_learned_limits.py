@@ -59,17 +59,17 @@ def test_a_model_that_blows_up_is_withheld_though_no_limits_are_declared(role: s
         assert all("squared left its limits" in row["reason"] for row in held)
     told = {row["model"]: row for row in partition.of("lifecycle") if row["to_state"] == "withheld"}
     assert told["squared"]["cause"] == "safeguard"
-    total = partition.task.tally.total()
+    total = partition.task.metrics.total()
     error = {name: row[2] / row[0] for name, row in total.scores.items()}
     assert error["squared"] < 2 * max(error["baseline"], error["calm"]), "as what was served"
-    assert total.wild["squared"] > 50
+    assert total.diverged["squared"] > 50
 
 
 def test_what_a_model_says_during_its_warm_up_is_no_news() -> None:
     """It would not have been served; the first value that might have been is told."""
     partition = bounded(warmup={"squared": 60})
     live(partition, 0, 60)
-    assert partition.task.tally.total().wild["squared"] > 0
+    assert partition.task.metrics.total().diverged["squared"] > 0
     assert not [row for row in partition.of("lifecycle") if row["to_state"] == "withheld"]
     live(partition, 60, 70)
     [told] = [row for row in partition.of("lifecycle") if row["to_state"] == "withheld"]
@@ -81,8 +81,8 @@ def test_declared_limits_are_taken_as_they_are() -> None:
     partition = bounded(limits={"squared": (-1e99, 1e99)})
     live(partition, 0, 60)
     assert max(abs(row["value"]) for row in partition.of("predictions")) > 1e6
-    assert partition.task.roster.limits_of("calm") == (-85.0, 99.0)
-    assert not bounded(limits=(0, 9)).task.roster.bounded
+    assert partition.task.router.limits_of("calm") == (-85.0, 99.0)
+    assert not bounded(limits=(0, 9)).task.router.bounded
 
 
 def test_they_are_kept_in_a_snapshot_and_what_was_said_is_judged_by_those_of_then() -> None:
@@ -102,19 +102,21 @@ def test_they_are_kept_in_a_snapshot_and_what_was_said_is_judged_by_those_of_the
         live(partition, 20, 40)
         partition.outcome("open", 500.0, took=9.0)
     assert dump(after.task) == dump(whole_too.task)
-    assert after.task.roster.bounds.limits == whole.task.roster.bounds.limits
+    assert after.task.router.bounds.limits == whole.task.router.bounds.limits
 
 
 @given(
     st.lists(st.floats(-1e6, 1e6), min_size=FEW, max_size=400),
     st.lists(st.sampled_from([1e99, -1e99, 1e12]), max_size=2),
 )
-def test_two_wild_labels_among_many_widen_nothing(labels: list[float], wild: list[float]) -> None:
+def test_two_wild_labels_among_many_widen_nothing(
+    labels: list[float], diverged: list[float]
+) -> None:
     """And a label that is seen is never outside, once it is not among the two furthest; where all
     others are 0 there are no limits.
     """
     bounds = LearnedLimits()
-    for label in (*wild, *labels):
+    for label in (*diverged, *labels):
         bounds.update(label)
     least, most = bounds.limits or (-1e6, 1e6)
     assert -6e6 <= least <= most <= 6e6

@@ -64,9 +64,9 @@ def test_the_earlier_champion_returns_as_it_was() -> None:
         ("tree", "shadow"),
         ("linear", "champion"),
     ]
-    slot, roster = mine.task.roster.pooled["linear"], mine.task.roster
-    assert (roster.champion, roster.before, slot.trained_on) == ("linear", [], 40)
-    assert roster.began["linear"] == mine.task.watermark.time
+    slot, router = mine.task.router.pooled["linear"], mine.task.router
+    assert (router.champion, router.before, slot.trained_on) == ("linear", [], 40)
+    assert router.began["linear"] == mine.task.watermark.time
     assert mine.task.restoring.pieces == []
     entry = mine.task.seal()
     assert entry is not None
@@ -86,7 +86,7 @@ def test_the_champion_itself_can_be_put_back() -> None:
     lived(mine, 40, 60, took=500.0)
     (told,) = bring(mine, state, "linear")
     assert (told.value["from_state"], told.value["to_state"]) == ("champion", "champion")
-    assert mine.task.roster.pooled["linear"].trained_on == 40
+    assert mine.task.router.pooled["linear"].trained_on == 40
 
 
 def test_a_fold_puts_back_the_same_and_so_does_a_snapshot_between_the_pieces() -> None:
@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
     said = bring(mine, state, model, **changed)
     assert words in letters(said)[0]["error"]
     after = dump(mine.task)
-    for part in ("roster", "restoring"):
+    for part in ("router", "restoring"):
         before.pop(part), after.pop(part)
     assert after == before
     assert b"restored" not in (mine.task.seal() or b"")
@@ -184,10 +184,10 @@ async def test_warmed_under_another_definition_the_decision_holds(refused: bool)
     live.sealed += [entry for entry in [live.task.seal()] if entry is not None]
     warmed = PartitionTask(live.case, partition=0, partitions=1, definition="d2")
     await fold(warmed, live)
-    assert warmed.roster.champion == live.task.roster.champion == ("tree" if refused else "linear")
-    assert warmed.roster.before == live.task.roster.before
-    assert warmed.roster.pooled["linear"].trained_on == 80
-    assert live.task.roster.pooled["linear"].trained_on == (80 if refused else 60)
+    assert warmed.router.champion == live.task.router.champion == ("tree" if refused else "linear")
+    assert warmed.router.before == live.task.router.before
+    assert warmed.router.pooled["linear"].trained_on == 80
+    assert live.task.router.pooled["linear"].trained_on == (80 if refused else 60)
     # The state itself came and went: the next command of another definition is refused as ever.
     other = Partition(live.case, unseal=unsealer(lambda: KEY))
     other.task, other.offsets = warmed, list(live.offsets)
@@ -201,7 +201,7 @@ def test_under_another_key_nothing_is_read() -> None:
         lived(mine, 0, 30)
         said = bring(mine, packed(mine.task, "linear"), "linear")
         assert "RIVERRUN_SNAPSHOT_KEY" in str(said[0].value) or "no key" in str(said[0].value)
-        assert mine.task.roster.pooled["linear"].trained_on == 30
+        assert mine.task.router.pooled["linear"].trained_on == 30
 
 
 def test_pieces_come_in_their_order_and_again_without_harm() -> None:

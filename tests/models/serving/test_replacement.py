@@ -81,7 +81,7 @@ def test_a_change_of_the_world_is_noticed_and_the_model_begins_anew() -> None:
         "rule",
         "champion",
     )
-    assert feed.task.roster.began["stubborn"] > 4_260 * 60
+    assert feed.task.router.began["stubborn"] > 4_260 * 60
     last = feed.of("predictions")[-1]
     assert last["shadows"]["stubborn"] == pytest.approx(30.0, abs=1.0), "it forgot the old level"
 
@@ -111,7 +111,7 @@ def test_only_a_declared_models_risen_error_is_acted_on(given: DriftAlarm) -> No
     feed = partition({"stubborn": "reset"})
     play(feed, 5.0, 20)
     assert react(feed, given) == ("alert", [])
-    assert feed.task.roster.pooled["stubborn"].trained_on == 20
+    assert feed.task.router.pooled["stubborn"].trained_on == 20
 
 
 def test_a_fresh_copy_takes_the_place_of_a_model_that_loses() -> None:
@@ -121,7 +121,7 @@ def test_a_fresh_copy_takes_the_place_of_a_model_that_loses() -> None:
     assert react(feed, alarm())[0] == "challenger"
     assert react(feed, alarm())[0] == "alert", "one copy at a time"
     play(feed, 30.0, 400, first=2_000)
-    assert feed.task.roster.heirs == {}
+    assert feed.task.router.replacements == {}
     told = [row["why"] for row in feed.of("lifecycle") if "copy" in row["why"]]
     assert "its fresh copy lost less on" in told[-1]
     assert feed.of("predictions")[-1]["shadows"]["stubborn"] == pytest.approx(30.0, abs=1.0)
@@ -134,9 +134,9 @@ def test_a_fresh_copy_that_is_no_better_is_given_up(monkeypatch: pytest.MonkeyPa
     play(feed, 5.0, 1_000)
     react(feed, alarm())
     play(feed, 5.0, 520, first=1_000)
-    assert feed.task.roster.heirs == {}
+    assert feed.task.router.replacements == {}
     assert "no better" in [r["why"] for r in feed.of("lifecycle") if "copy" in r["why"]][-1]
-    assert feed.task.roster.pooled["stubborn"].trained_on == 1_520
+    assert feed.task.router.pooled["stubborn"].trained_on == 1_520
 
 
 def test_fallback_serves_the_baseline_until_the_model_has_recovered() -> None:
@@ -170,7 +170,7 @@ def test_a_copy_survives_a_cut() -> None:
         play(feed, 30.0, 300, first=360)
     said = [row["shadows"] for row in other.of("predictions")]
     assert said == [row["shadows"] for row in whole.of("predictions")][-300:]
-    assert whole.task.roster.heirs == other.task.roster.heirs == {}
+    assert whole.task.router.replacements == other.task.router.replacements == {}
 
 
 def test_declarations_that_cannot_be_right_are_found() -> None:
@@ -204,4 +204,4 @@ def test_limits_and_warmup_are_each_models_own() -> None:
         "baseline"
     ] * 2
     assert "left its limits" in said[-1]["reason"]
-    assert feed.task.roster.state("linear") == "candidate"
+    assert feed.task.router.state("linear") == "candidate"

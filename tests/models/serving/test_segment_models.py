@@ -120,7 +120,7 @@ def test_a_place_is_earned_by_what_is_promised_only(contest: Contest, earned: in
     partition = Partition(case(contest=contest))
     changes = drive(partition, range(70), {1: 0.0, 2: 4.0}, lost=1)
     assert len(changes) == earned
-    promotion = partition.task.roster.own.earning["2"]["linear"]
+    promotion = partition.task.router.own.earning["2"]["linear"]
     assert earned or promotion.comparison.missing >= 60
     if contest.missing != "worst" and not earned:
         assert promotion.comparison.verdict == "better"
@@ -165,24 +165,24 @@ def test_named_models_have_their_own_and_keep_them_over_a_promotion() -> None:
     models = {"linear": mean, "tree": mean}
     named = Partition(case(models=models, segments=Segments("items", models=("tree",))))
     drive(named, range(3), {1: 0.0, 2: 1.0})
-    slots = {(s.name, s.segment) for s in named.task.roster.slots()}
+    slots = {(s.name, s.segment) for s in named.task.router.slots()}
     assert slots == {("linear", None), ("tree", None), ("tree", "1"), ("tree", "2")}
-    learnt = named.task.roster.own.of("1")["tree"].trained_on
+    learnt = named.task.router.own.of("1")["tree"].trained_on
     named.command("c1", "promote", model="tree")
-    assert named.task.roster.own.of("1")["tree"].trained_on == learnt > 0
+    assert named.task.router.own.of("1")["tree"].trained_on == learnt > 0
 
     plain = Partition(case(models=models))
     drive(plain, range(3), {1: 0.0})
     plain.command("c1", "promote", model="tree")
-    assert not len(plain.task.roster.own)
+    assert not len(plain.task.router.own)
     drive(plain, range(3, 6), {1: 0.0})
-    assert [(s.name, s.segment) for s in plain.task.roster.own] == [("tree", "1")]
+    assert [(s.name, s.segment) for s in plain.task.router.own] == [("tree", "1")]
 
 
 def test_the_error_budget_is_never_exceeded() -> None:
     """However many segments come and go, their shares add up to at most half of alpha."""
     partition = Partition(case(segments=Segments("items", limit=1)))
     drive(partition, range(5), dict.fromkeys(range(20), 0.0))
-    budget = partition.task.roster.own.budget
+    budget = partition.task.router.own.budget
     assert budget.comparisons > 500
     assert budget.spent < 0.025

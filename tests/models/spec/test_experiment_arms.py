@@ -159,7 +159,7 @@ def test_where_answers_act_on_outcomes_each_model_learns_from_its_own_arm(shared
         drawing.drawn(Asker(f"e{step}"), {"tree": 0.3}, "linear").arm  # type: ignore[union-attr]
         for step in range(300)
     )
-    slots = partition.task.roster.pooled
+    slots = partition.task.router.pooled
     learnt = (slots["tree"].trained_on, slots["linear"].trained_on)
     assert learnt == ((300, 300) if shared else (counts["tree"], counts["champion"]))
 
@@ -178,7 +178,7 @@ def test_a_challenger_that_may_not_be_served_is_answered_for_by_the_baseline() -
     assert said["served_by"] == "baseline"
     partition.outcome("e", 1)
     partition.event("x", 600)
-    assert partition.task.tally.cells[next(iter(partition.task.tally.cells))].arms.keys() == {
+    assert partition.task.metrics.cells[next(iter(partition.task.metrics.cells))].arms.keys() == {
         "tree"
     }
 

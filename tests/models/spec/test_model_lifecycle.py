@@ -83,7 +83,7 @@ def test_a_model_goes_through_its_life_along_the_table() -> None:
     ]
     known = {(None if t.before == BEGIN else t.before, t.after) for t in TABLE}
     assert {*path(partition, "tree"), *path(partition, "linear")} <= known
-    assert partition.task.roster.experiment == {}
+    assert partition.task.router.experiment == {}
 
 
 @pytest.mark.parametrize(
@@ -102,30 +102,30 @@ def test_a_model_goes_through_its_life_along_the_table() -> None:
 def test_what_is_not_along_it_changes_nothing(verb: str, fields: dict[str, Any], words: str):
     """And its dead letter says what would be possible."""
     partition = living(holdout=0.1)
-    roster = partition.task.roster
-    before = (roster.champion, dict(roster.experiment), dict(roster.retired), roster.since)
+    router = partition.task.router
+    before = (router.champion, dict(router.experiment), dict(router.retired), router.since)
     said = partition.command("c", verb, **fields)
     assert words in letters(said)[0]["error"]
-    assert (roster.champion, roster.experiment, roster.retired, roster.since) == before
+    assert (router.champion, router.experiment, router.retired, router.since) == before
 
 
 def test_who_is_retired_neither_predicts_nor_learns() -> None:
     """Nor is it in the evidence; once reset, it begins as a fresh model."""
     partition = living()
-    learnt = partition.task.roster.pooled["tree"].trained_on
+    learnt = partition.task.router.pooled["tree"].trained_on
     partition.command("c1", "retire", model="tree")
     partition.event("a", 30)
     partition.outcome("a", 31)
     assert partition.of("predictions")[-1]["shadows"]["tree"] is None
-    assert partition.task.roster.pooled["tree"].trained_on == learnt == 20
-    cell = next(iter(partition.task.tally.cells.values()))
+    assert partition.task.router.pooled["tree"].trained_on == learnt == 20
+    cell = next(iter(partition.task.metrics.cells.values()))
     assert cell.scores["linear"][0] == cell.scores["tree"][0] + 1
     partition.command("c2", "reset", model="tree")
-    assert partition.task.roster.pooled["tree"].trained_on == 0
-    assert partition.task.roster.began["tree"] == partition.task.watermark.time
+    assert partition.task.router.pooled["tree"].trained_on == 0
+    assert partition.task.router.began["tree"] == partition.task.watermark.time
     partition.event("b", 40)
     partition.outcome("b", 41)
-    assert partition.task.roster.pooled["tree"].trained_on == 1
+    assert partition.task.router.pooled["tree"].trained_on == 1
 
 
 def test_a_warm_up_by_model_is_told_as_one_for_all_is() -> None:

@@ -86,8 +86,8 @@ def test_a_task_cut_anywhere_and_restored_goes_on_as_if_it_had_not_been(
     assert restored.task.seal() == whole.task.seal()
     assert restored.task.counts == whole.task.counts
     # A restart does not know what was reported, so it reports all open windows anew.
-    whole.task.tally.touch()
-    restored.task.tally.touch()
+    whole.task.metrics.touch()
+    restored.task.metrics.touch()
     assert restored.task.report() == whole.task.report()
 
 

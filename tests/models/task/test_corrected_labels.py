@@ -283,7 +283,7 @@ def test_a_corrected_example_is_learnt_once_more_by_every_model(learning: str) -
     for label in (3.0, 5.0):
         expected.learn_one({"weight": 1.0}, label)
     task: Any = flow.learner if learning == "shared" else flow.tasks[0]
-    slot = task.roster.pooled["linear"]
+    slot = task.router.pooled["linear"]
     assert slot.trained_on == 2
     assert slot.model.predict_one({"weight": 4.0}) == expected.predict_one({"weight": 4.0})
     if learning == "shared":

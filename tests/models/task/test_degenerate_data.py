@@ -36,7 +36,7 @@ class Edge(Run):
 
     def __init__(self, case: UseCase) -> None:
         super().__init__(case)
-        breaker = self.task.roster.safeguard.breaker
+        breaker = self.task.router.safeguard.breaker
         breaker.warm, breaker.examples_between, breaker.back, breaker.open_min = 30, 50.0, 5.0, 10
 
     def give(self, records: Sequence[Given]) -> list[Output]:
@@ -79,7 +79,7 @@ def tried(case: Case, count: int) -> None:
         other.task, *pickle.loads(pickle.dumps((parts_of(one.task), one.task.ledger.entries)))
     )
     other.offsets = list(one.offsets)
-    one.task.tally.touch()
+    one.task.metrics.touch()
     rest = feed[2 * len(feed) // 3 :]
     after = one.give(rest)
     assert other.give(rest) == after

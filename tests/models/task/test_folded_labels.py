@@ -212,8 +212,8 @@ def test_a_task_cut_anywhere_goes_on_as_if_it_had_not_been(
     take_parts(restored.task, parts, ids)
     restored.offsets = list(whole.offsets)
     assert restored.give(records[cut:]) == whole.give(records[cut:])
-    whole.task.tally.touch()
-    restored.task.tally.touch()
+    whole.task.metrics.touch()
+    restored.task.metrics.touch()
     assert restored.task.report() == whole.task.report()
 
 
@@ -325,7 +325,7 @@ def test_check_says_what_does_not_go_with_a_fold(changes: dict[str, Any], messag
 def test_exact_sums_survive_a_snapshot() -> None:
     """What a correctable use case sums up passes the allow-list that snapshots are read by."""
     task = run(CORRECTABLE, [asked("e", 0), sale("e", "o", 1, 0.1), asked("x", UNTIL + 1)])
-    cells: Any = task.task.tally.cells
+    cells: Any = task.task.metrics.cells
     allowed = Allowed(CORRECTABLE.models.values(), CORRECTABLE.event.__module__)
     read: Any = unpickle([pickle.dumps(cells, 5)], allowed)
     for key, cell in cells.items():

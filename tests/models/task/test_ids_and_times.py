@@ -287,11 +287,11 @@ def test_a_late_outcome_is_published_and_not_learnt():
     partition.event("2", 1_700)
     partition.event("3", 3_400)
     partition.event("4", 3_700)
-    trained = partition.task.roster.pooled["linear"].trained_on
+    trained = partition.task.router.pooled["linear"].trained_on
     windows = dump(partition.task)["windows"]
     (example,) = [out.value for out in partition.outcome("1", 3_710) if out.kind == "examples"]
     assert (example["learnt"], example["delay_s"], example["kpi"]) == (False, 3_710.0, None)
-    assert partition.task.roster.pooled["linear"].trained_on == trained
+    assert partition.task.router.pooled["linear"].trained_on == trained
     assert dump(partition.task)["windows"] == windows
     assert partition.task.counts["late"] == 1
     assert partition.outcome("1", 3_710) == []

@@ -240,7 +240,7 @@ def test_all_that_a_partition_holds_is_bounded(given_: Inputs, limit: int):
         assert state.ledger.waiting <= limit + 1
         assert len(state.ledger.entries) <= 2 * limit + 2
         assert len(state.ledger.early) <= limit
-        assert len(state.roster.own) == len(state.roster.own.earning) <= limit
+        assert len(state.router.own) == len(state.router.own.earning) <= limit
         assert all(len(window.cells) <= limit for window in state.featurizer.states.values())
 
 

@@ -177,7 +177,7 @@ def test_a_bad_record_changes_nothing(bad: Bad):
     after = dump(partition.task)
     if bad.index == COMMANDS:
         # An id has one verdict: that it was heard is remembered.
-        before["roster"], after["roster"] = before["roster"][:3], after["roster"][:3]
+        before["router"], after["router"] = before["router"][:3], after["router"][:3]
     assert after == before
     assert partition.task.step == step + 1
     # A command that cannot be obeyed is no record that could not be used.

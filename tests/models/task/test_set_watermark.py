@@ -92,7 +92,7 @@ def test_a_partition_that_has_not_come_there_is_left_as_it_is():
     (told,) = [out.value for out in set_back(partition, 60) if out.kind == "lifecycle"]
     after = dump(partition.task)
     assert told["to_state"] == "unchanged"
-    before["roster"] = after["roster"] = None  # where the command's id is remembered
+    before["router"] = after["router"] = None  # where the command's id is remembered
     assert after == before
     assert kinds(set_back(Partition(), 60)) == []
 
@@ -147,7 +147,7 @@ def test_windows_of_metrics_close_behind_one_that_is_far_ahead():
     set_back(partition, 2_400)
     for n in range(41, 400):
         partition.event(f"e{n}", 60 * n)
-    assert len({start for start, _ in partition.task.tally.cells}) < 12
+    assert len({start for start, _ in partition.task.metrics.cells}) < 12
 
 
 def test_a_held_outcome_that_is_released_after_it_counts_at_the_time_that_is_set():

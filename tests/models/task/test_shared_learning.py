@@ -230,7 +230,7 @@ def test_a_promotion_is_told_once_and_every_partition_answers_by_it():
     assert {row["model"].partition("@")[0] for row in after} == {"bayes"}
     answered = {row["partition"] for row in after}
     assert len(answered) > 8
-    assert {backtest.tasks[number].roster.champion for number in answered} == {"bayes"}
+    assert {backtest.tasks[number].router.champion for number in answered} == {"bayes"}
     assert not [o for o in said if o.kind == "lifecycle"]
 
 
@@ -242,7 +242,7 @@ def test_a_reset_begins_anew_once_and_everywhere():
         backtest.feed(kind, fields)
     lifecycle(backtest, "reset", model="logistic")
     assert backtest.learner is not None
-    assert backtest.learner.roster.pooled["logistic"].trained_on == 0
+    assert backtest.learner.router.pooled["logistic"].trained_on == 0
     said = [o for kind, fields in recorded[1_600:1_660] for o in backtest.feed(kind, fields)]
     rows = [orjson.loads(o.value) for o in said if o.kind == "predictions"]
     assert rows
@@ -290,7 +290,7 @@ def accuracy(case: UseCase, partitions: int) -> float:
     backtest = run(case, case.recorded(), partitions=partitions, definition="d")
     right = total = 0.0
     for task in backtest.tasks.values():
-        row = task.tally.total().scores[case.champion]
+        row = task.metrics.total().scores[case.champion]
         total, right = total + row[0], right + row[2]
     return right / total
 
@@ -384,7 +384,7 @@ def test_flights_keyed_by_aircraft_are_predicted_as_well_on_64_partitions():
             if kind == "outcome" or (row["tailnum"] and row["temp"] is not None)
         )
         backtest = run(case, recorded, partitions=partitions, definition="d")
-        rows = [task.tally.total().scores["adam"] for task in backtest.tasks.values()]
+        rows = [task.metrics.total().scores["adam"] for task in backtest.tasks.values()]
         return sum(row[2] for row in rows) / sum(row[0] for row in rows)
 
     alone = error(replace(RIVERRUN_FLIGHTS, learning="partition"), 1)

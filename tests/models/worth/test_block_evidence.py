@@ -109,7 +109,7 @@ def test_only_a_share_is_predicted_by_challengers_and_it_is_the_same_everywhere(
     assert set(learnt_on) <= inside
     assert len(inside) - len(learnt_on) <= 1
     assert all(p["shadows"]["linear"] is not None for p in partition.of("predictions"))
-    slots = partition.task.roster.pooled
+    slots = partition.task.router.pooled
     assert slots["tree"].trained_on == slots["linear"].trained_on == 100
     labelled = [e for e in partition.of("examples") if e["event_id"] in inside]
     assert sum(value["paired_n"] for value in whole(partition)) == len(labelled)

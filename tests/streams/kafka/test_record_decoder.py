@@ -58,7 +58,7 @@ def test_what_the_learner_writes_is_on_partition_0(kind: str) -> None:
     case = replace(PHISHING, learning="shared", partitions=2)
     learner = LearnerTask(case, partitions=2, definition="d")
     out: list[Output] = []
-    learner.teller.tell(out, "logistic", to_state="champion", cause="rule", who="x", why="y")
+    learner.lifecycle_log.tell(out, "logistic", to_state="champion", cause="rule", who="x", why="y")
     change = {
         "detector": "x", "subject": "labels", "was": "a", "now": "b", "severity": "notice",
         "since": "2024-05-01T00:00:00Z", "use_case": "phishing",

@@ -24,7 +24,7 @@ VALUE = b'{"seq":0}'
 def _learner(rows: int, restored_at: int | None = None) -> LearnerTask:
     """Return a learner whose tree has learnt so many rows, and was restored amid them."""
     task = LearnerTask(CASE, partitions=2, definition="d")
-    slot = task.roster.pooled["trees"]
+    slot = task.router.pooled["trees"]
     for n in range(rows):
         if n == restored_at:
             slot.model = pickle.loads(pickle.dumps(slot.model))
@@ -49,10 +49,10 @@ def test_a_tree_of_a_learner_that_was_restored_is_the_same_and_is_not_read(
         return pickle.loads(b"".join(data))
 
     monkeypatch.setattr("streams.replay.learner_derivation.unpickle", unpickle)
-    state = dict(comparison.pack(published.roster.pooled["trees"], b""))[STATE]
+    state = dict(comparison.pack(published.router.pooled["trees"], b""))[STATE]
     headers = ((ENCODING, PICKLE), (STATE, zlib.compress(state)))
     comparison.published.append(SimpleNamespace(offset=0, value=VALUE, headers=headers))
-    again = comparison.pack(derived.roster.pooled["trees"], b"")
+    again = comparison.pack(derived.router.pooled["trees"], b"")
     assert dict(again)[STATE] != state
     comparison.outputs([Output("models", b"trees", VALUE, again)])
     assert (verified.checked, verified.different is None) == (int(same), same)

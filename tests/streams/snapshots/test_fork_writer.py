@@ -40,14 +40,14 @@ async def test_a_tree_as_deep_as_a_chain_is_kept(life: Life) -> None:
     make = partial(tree.HoeffdingTreeRegressor, grace_period=10**6)
     store = life.store(use_case(models={"tree": make}, champion="tree"))
     task = await store.load(0)
-    slot = next(iter(task.roster.slots()))
+    slot = next(iter(task.router.slots()))
     for n in range(3_000):
         slot.learn({"nth": float(n)}, float(n), None)
     with pytest.raises(RecursionError):
         _pickled_under(1_000, slot.model)
     task.seal()
     await keep(store, task)
-    again = next(iter((await store.load(0)).roster.slots()))
+    again = next(iter((await store.load(0)).router.slots()))
     assert again.trained_on == 3_000
     assert again.model.predict_one({"nth": 5.0}) == slot.model.predict_one({"nth": 5.0})
 
@@ -95,7 +95,7 @@ async def test_a_child_that_dies_is_told_and_the_next_is_whole(life: Life) -> No
     feed.task = await store.load(0)
     advance(feed, life.records(10))
     store._keepers[0].due_s = 0.0
-    feed.task.teller.told = Sleepy(feed.task.teller.told)
+    feed.task.lifecycle_log.told = Sleepy(feed.task.lifecycle_log.told)
     store.offer(0, feed.task)
     os.kill(_newest_child(), signal.SIGKILL)
     await store.written()
@@ -128,13 +128,13 @@ async def test_what_is_little_is_written_at_once(
     await keep(store, feed.task)
     assert not asked
     assert dump(await life.store().load(0)) == dump(feed.task)
-    told, feed.task.teller.told = feed.task.teller.told, {lambda: None}  # type: ignore[arg-type]
+    told, feed.task.lifecycle_log.told = feed.task.lifecycle_log.told, {lambda: None}  # type: ignore[arg-type]
     advance(feed, life.records(10))
     store._keepers[0].due_s = 0.0
     store.offer(0, feed.task)
     await store.written()
     assert "TypeError" in store.status(0)["error"]
-    feed.task.teller.told = told
+    feed.task.lifecycle_log.told = told
     store._keepers[0].due_s = 0.0
     store.offer(0, feed.task)
     assert len(asked) == 1
@@ -171,7 +171,7 @@ async def test_a_heavy_forest_makes_no_prediction_wait(life: Life) -> None:
     store = life.store()
     feed = Partition(life.case)
     feed.task = await store.load(0)
-    slot = feed.task.roster.pooled["tree"]
+    slot = feed.task.router.pooled["tree"]
     slot.model = [pickle.loads(data) for _ in range(40_000_000 // len(data))]
     gc.collect()  # the first full collection is what sets the forest aside
     for _ in range(2):

@@ -117,7 +117,7 @@ class Ledger:
         self.step += 1
         self.counts[i] += 1
 
-    def heed(self, restored: Any) -> None:
+    def note_restored(self, restored: Any) -> None:
         """It puts nothing back."""
 
     def rule_may_skip(self) -> bool:
