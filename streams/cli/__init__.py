@@ -56,7 +56,7 @@ from streams.cli.inspect import (
 )
 from streams.cli.run import demo, doctor, monitor, ops, up, worker
 from streams.cli.shared.terminal import complain
-from streams.config.gc_tuning import bound_pauses
+from streams.config.gc_tuning import collect_seldom
 from streams.config.process_env import recurse_deeply
 from streams.telemetry.log_format import quieten_client
 
@@ -122,7 +122,7 @@ def _options(
 def main() -> None:
     """Run a command; an expected failure is one line that says what to do, and an exit code."""
     recurse_deeply()
-    bound_pauses()
+    collect_seldom()
     quieten_client()
     try:
         app()

@@ -42,10 +42,15 @@ class _Watch:
             gc.freeze()
 
 
+def collect_seldom() -> None:
+    """Let more containers come together before the young ones are looked at."""
+    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
+
+
 def bound_pauses() -> None:
-    """Bound this process's pauses; what is imported by then is never looked at again."""
+    """Bound a worker's pauses, too; what is imported by then is never looked at again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
+    collect_seldom()
     if not any(isinstance(callback, _Watch) for callback in gc.callbacks):
         gc.callbacks.append(_Watch())

@@ -31,8 +31,12 @@ def covered(residual: np.ndarray, segment: np.ndarray | None, late: int = 0) -> 
 
 
 def labels_of(stream: Stream[Any], size: Size) -> list[np.ndarray]:
-    """Return `covered` of some runs: 1 of 5,000 labels in the short part, 5 of 20,000 in full."""
-    sample = stream.sample(size.seed, *((5, 20_000) if size.full else (1, 5_000)))
+    """Return `covered` of some runs: 1 of 5,000 labels in the short part, 5 of 20,000 in full.
+
+    Late labels take 20,000 to reach the long run in the short part, too.
+    """
+    short = 20_000 if "late" in stream.truth else 5_000
+    sample = stream.sample(size.seed, *((5, 20_000) if size.full else (1, short)))
     segments = [None] * len(sample.residual) if sample.segment is None else list(sample.segment)
     rows = zip(sample.residual, segments, strict=True)
     return [covered(row, segment, sample.late) for row, segment in rows]
