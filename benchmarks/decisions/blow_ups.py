@@ -118,10 +118,10 @@ def run(days: int, every: int = 1) -> Told:
             elif output.kind == "lifecycle":
                 told.changes.append(orjson.loads(output.value))
     told.acts, told.standings = decider.acts, decider.standings
-    for (_, group), cell in backtest.task(0).windowed_metrics.cells.items():
+    for (_, group), cell in backtest.task(0).metrics.cells.items():
         if group == (None, None):
             told.withheld.update(cell.guarded)
-    told.withheld.update(backtest.task(0).windowed_metrics.closed[None, None].guarded)
+    told.withheld.update(backtest.task(0).metrics.closed[None, None].guarded)
     return told
 
 
