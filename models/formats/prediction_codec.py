@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -17,7 +16,7 @@ import orjson
 from models.formats.avro import Avro, parsed_schema
 from models.formats.payload import WriterSchema
 from models.formats.protobuf import Protobuf, message_class
-from models.formats.wire_format import HEADER_BYTES, MAGIC
+from models.formats.wire_format import HEADER_BYTES, find_schema_id, header_of
 from schemas.errors import Malformed
 from schemas.records.predictions import Prediction
 
@@ -27,14 +26,15 @@ FIRST_MESSAGE = b"\x00"
 
 def is_framed(value: bytes | None) -> bool:
     """Return whether a value begins as one behind a schema's id does; no JSON does."""
-    return value is not None and len(value) > HEADER_BYTES and value[0] == MAGIC
+    return value is not None and len(value) > HEADER_BYTES and find_schema_id(value) is not None
 
 
 def encoder_of(schema: WriterSchema) -> Callable[[bytes], bytes]:
     """Return what makes of a prediction's JSON the bytes for its topic, by a registered schema."""
-    head = bytes([MAGIC]) + schema.id.to_bytes(4, "big")
+    head = header_of(schema.id)
     if schema.type == "PROTOBUF":
-        return lambda value: head + FIRST_MESSAGE + _message(orjson.loads(value), schema)
+        message = message_class(schema, (0,))
+        return lambda value: head + FIRST_MESSAGE + _message(orjson.loads(value), message())
     write, parsed = _avro_writer(schema)
 
     def encoded(value: bytes) -> bytes:
@@ -88,11 +88,11 @@ def _from_avro(row: dict[str, Any]) -> dict[str, Any]:
 # Protobuf.
 
 
-def _message(row: Mapping[str, Any], schema: WriterSchema) -> bytes:
-    message = message_class(schema, (0,))()
+def _message(row: Mapping[str, Any], message: Any) -> bytes:
+    """Return a prediction as an empty message, filled, has it."""
     message.event_time.FromDatetime(datetime.fromisoformat(row["event_time"]))
     value = row["value"]
-    if _has_oneof(schema):
+    if "text" in message.DESCRIPTOR.fields_by_name:  # of classes: a text or a number
         setattr(message, "text" if isinstance(value, str) else "number", value)
     else:
         message.value = value
@@ -121,11 +121,6 @@ _AS_THEY_ARE = (
     *("event_id", "segment", "served_by", "reason", "model"),
     *("reference", "rest", "seq", "step", "partition"),
 )
-
-
-@lru_cache(maxsize=100)
-def _has_oneof(schema: WriterSchema) -> bool:
-    return "text" in message_class(schema, (0,)).DESCRIPTOR.fields_by_name
 
 
 def _from_message(row: dict[str, Any]) -> dict[str, Any]:

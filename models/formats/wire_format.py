@@ -5,10 +5,37 @@ Source: Confluent, "Wire format" of Schema Registry's documentation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from schemas.errors import Malformed
 
 MAGIC = 0
 HEADER_BYTES = 5
+
+
+def header_of(id: int) -> bytes:
+    """Return what a value begins with that is written with the schema of that id.
+
+    >>> find_schema_id(header_of(258) + b"payload")
+    258
+    """
+    return bytes([MAGIC]) + id.to_bytes(HEADER_BYTES - 1, "big")
+
+
+def find_schema_id(value: bytes) -> int | None:
+    """Return the id of the schema that a value begins with; None if it begins with none.
+
+    >>> find_schema_id(b'{"a": 1}') is None
+    True
+    """
+    if len(value) < HEADER_BYTES or value[0] != MAGIC:
+        return None
+    return int.from_bytes(value[1:HEADER_BYTES], "big")
+
+
+def schema_ids(values: Iterable[bytes | None]) -> set[int]:
+    """Return the ids of all schemas that values begin with."""
+    return {id for value in values if value and (id := find_schema_id(value)) is not None}
 
 
 def schema_id(value: bytes) -> int:
@@ -17,12 +44,13 @@ def schema_id(value: bytes) -> int:
     >>> schema_id(bytes([0, 0, 0, 1, 2]) + b"payload")
     258
     """
-    if len(value) < HEADER_BYTES or value[0] != MAGIC:
+    id = find_schema_id(value)
+    if id is None:
         raise Malformed(
             "the value does not begin with the id of a schema (Confluent's wire format). Declare "
             "the format that its producer writes."
         )
-    return int.from_bytes(value[1:HEADER_BYTES], "big")
+    return id
 
 
 def message_index(value: bytes) -> tuple[list[int], int]:

@@ -21,7 +21,7 @@ from models.formats.json_format import Json
 from models.formats.json_schema import JsonSchema
 from models.formats.payload import Format, Schemas
 from models.formats.protobuf import Protobuf
-from models.formats.wire_format import HEADER_BYTES, MAGIC
+from models.formats.wire_format import HEADER_BYTES, find_schema_id
 from schemas.errors import ConfigError, Malformed
 
 DEPTH = 3
@@ -122,8 +122,8 @@ def profile_of(values: Sequence[bytes], schemas: Schemas) -> SourceProfile:
 def format_of(values: Sequence[bytes], schemas: Schemas) -> Format:
     """Return the format of most of the values."""
     for value in values:
-        if len(value) >= HEADER_BYTES and value[0] == MAGIC:
-            schema = schemas.get(int.from_bytes(value[1:HEADER_BYTES], "big"))
+        if (id := find_schema_id(value)) is not None:
+            schema = schemas.get(id)
             if schema is not None:
                 return _wrapped(REGISTERED[schema.type], value, schemas)
             if value[HEADER_BYTES:].lstrip().startswith(b"{"):

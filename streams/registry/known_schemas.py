@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.formats.payload import Schemas, WriterSchema
-from models.formats.wire_format import HEADER_BYTES, MAGIC
+from models.formats.wire_format import schema_ids
 from riverrun.client.compacted_topic import newest_values
 from riverrun.client.written_predictions import written_schema
 from schemas.errors import Unavailable
@@ -47,12 +47,7 @@ class KnownSchemas:
 
 def schemas_of(values: Iterable[bytes], settings: Settings) -> Schemas:
     """Return the schemas of the registry that values in Confluent's wire format name."""
-    ids = {
-        int.from_bytes(value[1:HEADER_BYTES], "big")
-        for value in values
-        if len(value) >= HEADER_BYTES and value[0] == MAGIC
-    }
-    return asyncio.run(_fetched(sorted(ids), KnownSchemas(registry_of(settings))))
+    return asyncio.run(_fetched(sorted(schema_ids(values)), KnownSchemas(registry_of(settings))))
 
 
 async def _fetched(ids: Iterable[int], known: KnownSchemas) -> Schemas:

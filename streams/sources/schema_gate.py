@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 
 from models.formats.payload import UNUSABLE, WriterSchema
-from models.formats.wire_format import HEADER_BYTES, MAGIC
+from models.formats.wire_format import schema_ids
 from schemas.errors import Incompatible, RiverrunError
 from streams.kafka.faust_transport import Batch
 
@@ -70,12 +70,7 @@ class SchemaGate:
     def _missing(self, batch: Batch) -> set[int]:
         if batch.topic not in self._topics:
             return set()
-        values = (record.value for record in batch.records if record.value)
-        ids = {
-            int.from_bytes(value[1:HEADER_BYTES], "big")
-            for value in values
-            if len(value) >= HEADER_BYTES and value[0] == MAGIC
-        }
+        ids = schema_ids(record.value for record in batch.records)
         return ids - self._schemas.keys() - self._absent
 
     async def _fetched(self) -> None:
