@@ -119,10 +119,7 @@ def _print_relayed(relayed: ProvedRelay) -> None:
         f"relayed  checked {relayed.checked:,}  different {relayed.different:,}  "
         f"cannot prove {relayed.unproven:,}"
     )
-    if relayed.first is not None:
-        data.print(f"first difference: {relayed.first}", style="red")
-    for reason in relayed.reasons:
-        talk.print(f"cannot prove: {reason}", style="yellow")
+    _print_reasons(relayed)
 
 
 def _print(verified: Verified) -> None:
@@ -130,10 +127,7 @@ def _print(verified: Verified) -> None:
         f"checked {verified.checked:,}  different {verified.different:,}  "
         f"cannot prove {verified.unproven:,}  ({verified.entries:,} journal entries derived)"
     )
-    if verified.first is not None:
-        data.print(f"first difference: {verified.first}", style="red")
-    for reason in verified.reasons:
-        talk.print(f"cannot prove: {reason}", style="yellow")
+    _print_reasons(verified)
     if verified.skipped:
         talk.print(
             f"{verified.skipped:,} records were set aside and not applied, then as now: "
@@ -141,3 +135,10 @@ def _print(verified: Verified) -> None:
         )
     if verified.versions and verified.proved:
         talk.print(f"the same, although with {'; '.join(verified.versions)}")
+
+
+def _print_reasons(result: Verified | ProvedRelay) -> None:
+    if result.first is not None:
+        data.print(f"first difference: {result.first}", style="red")
+    for reason in result.reasons:
+        talk.print(f"cannot prove: {reason}", style="yellow")
