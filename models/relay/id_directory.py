@@ -25,6 +25,15 @@ EVENT, OUTCOME = b"event/", b"outcome/"
 """What the keys of `ids` begin with."""
 
 
+def origin_text(topic: str, partition: int, offset: int) -> str:
+    """Return where a record was relayed from, as headers and the keys of `ids` have it.
+
+    >>> origin_text("orders", 0, 17)
+    'orders/0/17'
+    """
+    return f"{topic}/{partition}/{offset}"
+
+
 class WaitingOutcome(NamedTuple):
     """An outcome that waits for its event: the record of the source, and what it became."""
 
@@ -34,7 +43,7 @@ class WaitingOutcome(NamedTuple):
     @property
     def origin(self) -> str:
         """Return where the record is: topic/partition/offset."""
-        return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
+        return origin_text(self.record.topic, self.record.partition, self.record.offset)
 
     @property
     def size(self) -> int:

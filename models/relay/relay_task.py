@@ -27,7 +27,7 @@ from models.inputs.merge_order import choose_earliest
 from models.inputs.skipped_records import InputOffset, Skip
 from models.inputs.watermark import Watermark
 from models.outputs.output_records import Output, Publisher, Tombstone
-from models.relay.id_directory import IdDirectory, WaitingOutcome
+from models.relay.id_directory import IdDirectory, WaitingOutcome, origin_text
 from models.relay.record_mapper import MappedRecord, RecordMapper
 from models.spec.personal_data import masking_of
 from models.spec.problem_types import KINDS
@@ -262,7 +262,7 @@ class RelayTask:
 
     def _relayed(self, record: Record, mapped: MappedRecord, key: bytes) -> Output:
         self.counts[mapped.kind] += 1
-        origin = f"{record.topic}/{record.partition}/{record.offset}".encode()
+        origin = origin_text(record.topic, record.partition, record.offset).encode()
         headers: tuple[tuple[str, bytes], ...] = ((SOURCE_HEADER, origin),)
         if record.headers and (trace := traceparent(record.headers)) is not None:
             headers = (*headers, ("traceparent", trace))

@@ -18,8 +18,8 @@ STRETCH = 4_000
 """Offsets of a partition that are looked through first."""
 
 
-class PublishedPrediction:
-    """Predictions of one partition in their order: those given, else all on the topic."""
+class PublishedRecords:
+    """Records of one partition in their order: those given, else all on the topic."""
 
     def __init__(
         self,

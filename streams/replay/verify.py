@@ -26,7 +26,7 @@ from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
 from streams.replay.journal_fold import Diverged
 from streams.replay.learner_derivation import verify_versions
-from streams.replay.prediction_lookup import PublishedPrediction, drawn, find
+from streams.replay.prediction_lookup import PublishedRecords, drawn, find
 
 _END = object()
 
@@ -95,7 +95,7 @@ class Verifier:
         async with TopicReader([self.names["predictions"]], self.settings) as reader:
             run = await _Run.of(self, reader)
             for topic_partition in reader.topic_partitions:
-                await run.partition(PublishedPrediction(reader, topic_partition), None)
+                await run.partition(PublishedRecords(reader, topic_partition), None)
             await run.versions()
             return run.done()
 
@@ -106,9 +106,7 @@ class Verifier:
             picked = await drawn(reader, count, random.Random(seed))
             for topic_partition, records in picked.items():
                 readable = [r for r in records if reader.row("predictions", r) is not None]
-                await run.partition(
-                    PublishedPrediction(reader, topic_partition, readable), readable
-                )
+                await run.partition(PublishedRecords(reader, topic_partition, readable), readable)
             await run.versions()
             return run.done()
 
@@ -123,7 +121,7 @@ class Verifier:
                     "`riverrun explain` looks in the other topics, too."
                 )
             topic_partition = TopicPartition(record.topic, record.partition)
-            await run.partition(PublishedPrediction(reader, topic_partition, [record]), [record])
+            await run.partition(PublishedRecords(reader, topic_partition, [record]), [record])
             await run.versions()
             return run.done()
 
@@ -177,7 +175,7 @@ class _Run:
                 PredictionDifference(LEARNER, 0, 0, None, "a version", versions.different, None)
             )
 
-    async def partition(self, published: PublishedPrediction, wanted: Sequence[Any] | None) -> None:
+    async def partition(self, published: PublishedRecords, wanted: Sequence[Any] | None) -> None:
         """Compare one partition; `wanted` are the predictions to look at, None all of them."""
         verifier = self._verifier
         derivation = Derivation(
@@ -206,7 +204,7 @@ class _Run:
     async def _fold(
         self,
         derivation: Derivation,
-        published: PublishedPrediction,
+        published: PublishedRecords,
         goals: list[int],
         wanted: Collection[int] | None,
         end: int,
@@ -283,7 +281,7 @@ class _Run:
         self,
         derivation: Derivation,
         derived: asyncio.Queue[Any],
-        published: PublishedPrediction,
+        published: PublishedRecords,
         end: int,
     ) -> None:
         """Compare until the derived ones end; of the published, those before entry `end`."""

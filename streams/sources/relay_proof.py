@@ -20,6 +20,7 @@ from aiokafka import TopicPartition
 
 from models.formats.payload import WriterSchema
 from models.inputs.skipped_records import Skip
+from models.relay.id_directory import OUTCOME, origin_text
 from models.relay.relay_task import RELAY, RelayInput, RelayTask, origin_of
 from streams.config.settings import Settings
 from streams.kafka.topic_reader import TopicReader
@@ -27,7 +28,7 @@ from streams.registry.known_schemas import KnownSchemas
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.journal_fold import Entry
 from streams.replay.kafka_log import KafkaLog
-from streams.replay.prediction_lookup import PublishedPrediction
+from streams.replay.prediction_lookup import PublishedRecords
 
 RELAYED = ("events", "outcomes")
 SourcePartition = tuple[str, int]
@@ -36,7 +37,7 @@ SourcePartition = tuple[str, int]
 
 @dataclass(slots=True)
 class ProvedRelay:
-    """What a proof of relayed records found. `first`: the first difference, in words."""
+    """The result of a proof of relayed records. `first`: the first difference, in words."""
 
     checked: int = 0
     different: int = 0
@@ -69,10 +70,12 @@ async def prove_relay(
     definitions = await DefinitionHistory.read(names["definitions"], settings, trusted=trusted)
     schemas = KnownSchemas(None)
     await schemas.read(client, names["schemas"])
-    places = list(dict.fromkeys((t, p) for entry in entries for t, p in entry.inputs or ()))
-    async with TopicReader([topic for topic, _ in places], settings) as reader:
+    source_partitions = list(
+        dict.fromkeys((t, p) for entry in entries for t, p in entry.inputs or ())
+    )
+    async with TopicReader([topic for topic, _ in source_partitions], settings) as reader:
         there = {(tp.topic, tp.partition) for tp in reader.topic_partitions}
-    inputs = [TopicPartition(*tp) for tp in places if tp in there]
+    inputs = [TopicPartition(*tp) for tp in source_partitions if tp in there]
     log = KafkaLog(client, journal=names["relay"], inputs=inputs, partition=RELAY)
     async with TopicReader([names[kind] for kind in RELAYED], settings) as reader:
         await log.start()
@@ -100,7 +103,7 @@ async def _journal(client: Mapping[str, Any], topic: str) -> list[Entry]:
 class _Cursor:
     """The relayed records of one partition of a topic, in their order."""
 
-    def __init__(self, published: PublishedPrediction, is_whole: bool) -> None:
+    def __init__(self, published: PublishedRecords, is_whole: bool) -> None:
         self.is_whole = is_whole  # until a record was met: nothing before it was deleted
         self.is_stopped = False
         self._published = published
@@ -124,7 +127,7 @@ class _Cursor:
 async def _cursors(reader: TopicReader, names: Mapping[str, str]) -> dict[tuple[str, int], _Cursor]:
     bounds = await reader.bounds()
     return {
-        (kind, tp.partition): _Cursor(PublishedPrediction(reader, tp), not bounds[tp][0])
+        (kind, tp.partition): _Cursor(PublishedRecords(reader, tp), not bounds[tp][0])
         for kind in RELAYED
         for tp in reader.of(names[kind])
     }
@@ -165,18 +168,18 @@ class _Proof:
 
     async def entry(self, entry: Entry) -> None:
         """Derive what one journal entry relayed."""
-        places = [(topic, partition) for topic, partition in entry.inputs or ()]
-        self._next |= dict(zip(places, entry.next, strict=False))
+        source_partitions = [(topic, partition) for topic, partition in entry.inputs or ()]
+        self._next |= dict(zip(source_partitions, entry.next, strict=False))
         if self._last is None and entry.seq > 0:
             self._is_whole = False
             self.result.doubts(f"the relay's journal is kept from entry {entry.seq} on.", 0)
-        task = self._task_of(entry, places)
+        task = self._task_of(entry, source_partitions)
         self._last = entry
         if task is None:
             return
         skips = {skip.input_offset: skip for skip in (Skip(**one) for one in entry.skipped or ())}
         for number, first, count, end in entry.runs:
-            records = await self._records(places[number], first, count, end)
+            records = await self._records(source_partitions[number], first, count, end)
             for record in records:
                 skip = skips.get((number, record.offset))
                 outputs = (
@@ -189,16 +192,18 @@ class _Proof:
             await asyncio.sleep(0)
         task.seal()
 
-    def _task_of(self, entry: Entry, places: list[SourcePartition]) -> RelayTask | None:
+    def _task_of(self, entry: Entry, source_partitions: list[SourcePartition]) -> RelayTask | None:
         """Return the relay under the definition and the inputs of then; None if it is unknown."""
-        made_of = entry.definition, places
+        made_of = entry.definition, source_partitions
         if made_of == self._made_of:
             return self._task
         self._made_of, self._task = made_of, None
         try:
             use_case = self._definitions.loaded(entry.definition).use_case
             sources = {source.topic: source for source in use_case.sources}
-            inputs = [RelayInput(sources[topic], partition) for topic, partition in places]
+            inputs = [
+                RelayInput(sources[topic], partition) for topic, partition in source_partitions
+            ]
         except Unprovable as error:
             self._is_whole = False
             self.result.doubts(str(error))
@@ -285,12 +290,13 @@ class _Proof:
                 "records that it lacks cannot be derived."
             )
             return True
-        if not self._is_whole and b"outcome/" + _joined(origin) in self._ids:
+        held = OUTCOME + origin_text(*origin).encode()
+        if not self._is_whole and held in self._ids:
             self.result.doubts(
                 "events of outcomes that found them by id were relayed before what the sources "
                 "still have."
             )
-            del self._ids[b"outcome/" + _joined(origin)]
+            del self._ids[held]
             return True
         return False
 
@@ -308,10 +314,6 @@ class _Proof:
                     self.result.differs(f"{topic}: nothing on {_words(origin)} gives this record")
                     cursor.is_stopped = True
                 cursor.take()
-
-
-def _joined(origin: tuple[str, int, int]) -> bytes:
-    return "{}/{}/{}".format(*origin).encode()
 
 
 def _words(origin: Any) -> str:
