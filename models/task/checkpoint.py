@@ -21,7 +21,7 @@ from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.schedule import Published
 
-FORMAT = 19
+FORMAT = 20
 """Raised whenever a part's shape changes; another number is refused."""
 
 
@@ -62,8 +62,44 @@ def _take_journal_parts(task: JournaledTask, parts: dict[str, Any]) -> None:
     task.counts.update(parts["counts"])
 
 
+def _router_parts(task: PartitionTask | LearnerTask) -> dict[str, Any]:
+    """Return who answers, what is compared, and what guards it: the same of both tasks."""
+    router = task.router
+    guards = {name: guard.breaker for name, guard in router.guards.items()}
+    return {
+        "router": (router.champion, router.before, router.frozen, router.applied_commands),
+        "contest": (router.experiment, router.retired, guards),
+        "bounds": router.bounds,
+        "since": (router.since, router.began, router.experiment_since),
+        "breaker": router.safeguard.breaker,
+        "replacements": router.replacements,
+        "drift": task.watcher.monitor,
+        "told": sorted(task.lifecycle_log.told),
+        "restoring": (task.restoring.of, list(task.restoring.pieces)),
+    }
+
+
+def _take_router_parts(task: PartitionTask | LearnerTask, parts: dict[str, Any]) -> list[ModelSlot]:
+    """Take over what `_router_parts` gave, and the global models; return all slots."""
+    router = task.router
+    router.champion, router.before, router.frozen, router.applied_commands = parts["router"]
+    router.experiment, router.retired, guards = parts["contest"]
+    router.guards.clear()
+    for name, breaker in guards.items():
+        router.guard(name).breaker = breaker
+    router.bounds = parts["bounds"]
+    router.since, router.began, router.experiment_since = parts["since"]
+    router.safeguard.breaker, router.replacements = parts["breaker"], parts["replacements"]
+    slots = [part for name, part in parts.items() if name.startswith("slot/")]
+    router.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
+    task.watcher.monitor = parts["drift"]
+    task.lifecycle_log.told = set(parts["told"])
+    task.restoring.of, task.restoring.pieces = parts["restoring"]
+    return slots
+
+
 def _partition_parts(task: PartitionTask) -> dict[str, Any]:
-    ledger, router = task.ledger, task.router
+    ledger, router, metrics = task.ledger, task.router, task.metrics
     task.windows.settle()
     parts: dict[str, Any] = {
         **_journal_parts(task),
@@ -74,36 +110,14 @@ def _partition_parts(task: PartitionTask) -> dict[str, Any]:
             for event_id, held in task.quarantine.held.items()
         },
         "windows": {name: state.saved() for name, state in task.featurizer.states.items()},
-        "router": (
-            router.champion,
-            router.before,
-            router.frozen,
-            router.applied_commands,
-            list(router.own.slots),
-        ),
-        "contest": (
-            router.experiment,
-            router.retired,
-            {n: g.breaker for n, g in router.guards.items()},
-        ),
+        **_router_parts(task),
+        "segments": list(router.own.slots),
         "earning": (router.own.earning, router.own.budget),
-        "bounds": router.bounds,
-        "since": (router.since, router.began, router.experiment_since),
-        "metrics": (
-            task.metrics.cells,
-            task.metrics.closed,
-            task.metrics.open,
-            task.metrics.settled,
-        ),
-        "breaker": router.safeguard.breaker,
-        "replacements": router.replacements,
+        "metrics": (metrics.cells, metrics.closed, metrics.open, metrics.settled),
         "influence": (task.influence.champion, task.influence.importance),
         "maturity": (task.maturity.arrivals, task.maturity.segments),
         "certainty": task.certainty.tracker,
         "means": (task.explainer.means, sorted(task.explainer.mute)),
-        "drift": task.watcher.monitor,
-        "told": sorted(task.lifecycle_log.told),
-        "restoring": (task.restoring.of, list(task.restoring.pieces)),
         "accepted": dict(task.accepted),
         "window_token": task.windows.token,
         "tables": {name: state.saved() for name, state in task.featurizer.tables.items()},
@@ -137,41 +151,22 @@ def _take_partition_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[
     for name, cells in parts["windows"].items():
         task.featurizer.states[name].restore(cells)
     router = task.router
-    router.champion, router.before, router.frozen, router.applied_commands, segments = parts[
-        "router"
-    ]
-    router.experiment, router.retired, guards = parts["contest"]
-    router.guards.clear()
-    for name, breaker in guards.items():
-        router.guard(name).breaker = breaker
+    slots = _take_router_parts(task, parts)
     router.own.earning, router.own.budget = parts["earning"]
-    router.safeguard.breaker, router.replacements = parts["breaker"], parts["replacements"]
-    slots = [part for name, part in parts.items() if name.startswith("slot/")]
-    router.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
-    own: dict[str, dict[str, ModelSlot]] = {segment: {} for segment in segments}
+    own: dict[str, dict[str, ModelSlot]] = {segment: {} for segment in parts["segments"]}
     for name in router.names:
         for slot in slots:
             if slot.segment is not None and slot.name == name:
                 own[slot.segment][name] = slot
     router.own.slots = own
-    router.bounds = parts["bounds"]
-    router.since, router.began, router.experiment_since = parts["since"]
     metrics = task.metrics
-    (
-        metrics.cells,
-        metrics.closed,
-        metrics.open,
-        metrics.settled,
-    ) = parts["metrics"]
-    task.metrics.touch()
+    metrics.cells, metrics.closed, metrics.open, metrics.settled = parts["metrics"]
+    metrics.touch()
     task.maturity.arrivals, task.maturity.segments = parts["maturity"]
     task.certainty.tracker = parts["certainty"]
     task.explainer.means, mute = parts["means"]
     task.explainer.mute = set(mute)
-    task.watcher.monitor = parts["drift"]
     task.influence.champion, task.influence.importance = parts["influence"]
-    task.lifecycle_log.told = set(parts["told"])
-    task.restoring.of, task.restoring.pieces = parts["restoring"]
     task.accepted = parts["accepted"]
     task.windows.token = parts["window_token"]
     for name, rows in parts["tables"].items():
@@ -205,7 +200,6 @@ def _take_collected(task: PartitionTask, saved: tuple[Any, ...]) -> None:
 
 
 def _learner_parts(task: LearnerTask) -> dict[str, Any]:
-    router = task.router
     parts: dict[str, Any] = {
         **_journal_parts(task),
         "clock": task.watermark.time,
@@ -217,21 +211,9 @@ def _learner_parts(task: LearnerTask) -> dict[str, Any]:
             dict(task.schedule.sizes),
         ),
         "batches": (task.batches.saved(), dict(task.accepted)),
-        "router": (router.champion, router.before, router.frozen, router.applied_commands),
-        "contest": (
-            router.experiment,
-            router.retired,
-            {n: g.breaker for n, g in router.guards.items()},
-        ),
-        "bounds": router.bounds,
-        "since": (router.since, router.began, router.experiment_since),
-        "breaker": router.safeguard.breaker,
-        "replacements": router.replacements,
-        "drift": task.watcher.monitor,
-        "told": sorted(task.lifecycle_log.told),
-        "restoring": (task.restoring.of, list(task.restoring.pieces)),
+        **_router_parts(task),
     }
-    for slot in router.pooled.values():
+    for slot in task.router.pooled.values():
         parts[slot_part(slot)] = slot
     return parts
 
@@ -246,20 +228,7 @@ def _take_learner_parts(task: LearnerTask, parts: dict[str, Any]) -> None:
     task.schedule.sizes = dict(sizes)
     batches, task.accepted = parts["batches"]
     task.batches.restore(batches)
-    router = task.router
-    router.champion, router.before, router.frozen, router.applied_commands = parts["router"]
-    router.experiment, router.retired, guards = parts["contest"]
-    router.guards.clear()
-    for name, breaker in guards.items():
-        router.guard(name).breaker = breaker
-    router.bounds = parts["bounds"]
-    router.since, router.began, router.experiment_since = parts["since"]
-    router.safeguard.breaker, router.replacements = parts["breaker"], parts["replacements"]
-    slots = [part for name, part in parts.items() if name.startswith("slot/")]
-    router.pooled.update({slot.name: slot for slot in slots})
-    task.watcher.monitor = parts["drift"]
-    task.lifecycle_log.told = set(parts["told"])
-    task.restoring.of, task.restoring.pieces = parts["restoring"]
+    _take_router_parts(task, parts)
 
 
 def _raw(taken: DecodedRecord) -> tuple[Any, ...]:
