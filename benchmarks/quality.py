@@ -73,7 +73,12 @@ def of_river(
         champion="champion",
         baseline=lambda e: baseline,
         metric=metric,
-        kpi=Kpi(lambda e, o, said: float(said != o.y), unit="1", better="lower", range=(0, 1)),
+        kpi=Kpi(
+            lambda e, o, p: float(p != o.y),
+            unit="1",
+            better="lower",
+            range=(0, 1),
+        ),
         horizon=days(3),
         interval=None,
         contributions=0,
@@ -120,9 +125,9 @@ def champion(case: UseCase, recorded: Recorded, partitions: int) -> float:
     for task in run.tasks.values():
         row = task.metrics.total().scores[case.champion]
         sums = [a + b for a, b in zip(sums, row, strict=True)]
-    found = metric_value(case.metric, sums[0], dict(zip(names, sums[2:], strict=True)))
-    assert found is not None
-    return found
+    value = metric_value(case.metric, sums[0], dict(zip(names, sums[2:], strict=True)))
+    assert value is not None
+    return value
 
 
 def loss(case: UseCase, alone: float, several: float) -> float:
@@ -151,11 +156,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.quality")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(DATA))
     parser.add_argument("--check", action="store_true", help=f"fail above {BOUND:.0%}")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     heads = "".join(f"{number:>10}" for number in PARTITIONS)
     print(f"{'data':10}{'metric':>10}{'learning':>11}{heads}{'worse':>9}")
-    losses = [measured(name) for name in given.names or DATA]
-    return int(given.check and max(losses) > BOUND)
+    losses = [measured(name) for name in arguments.names or DATA]
+    return int(arguments.check and max(losses) > BOUND)
 
 
 if __name__ == "__main__":

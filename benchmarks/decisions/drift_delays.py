@@ -130,11 +130,11 @@ EXCHANGEABLE: dict[str, Callable[[np.random.Generator], Rows]] = {
 
 def false_alarms(name: str, days: int = 5_000, runs: int = 10) -> list[DriftAlarm]:
     """All alarms of exchangeable days."""
-    found: list[DriftAlarm] = []
+    alarms: list[DriftAlarm] = []
     for seed in range(runs):
         rng = np.random.default_rng(1_000 + seed)
-        found += fed(EXCHANGEABLE[name](rng) for _ in range(days // runs))
-    return found
+        alarms += fed(EXCHANGEABLE[name](rng) for _ in range(days // runs))
+    return alarms
 
 
 def main() -> None:

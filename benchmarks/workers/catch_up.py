@@ -1,4 +1,4 @@
-"""How good and how fast shared models are while everything comes at once, beside the backtest.
+"""Quality and pace of shared models while everything comes at once, beside the backtest.
 
     python -P -m benchmarks.workers.catch_up [--events N] [--workers N]
 
@@ -55,7 +55,7 @@ def recorded(events: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 class Answers:
-    """What was answered, live or in a backtest, and what the versions had learnt."""
+    """The answers, live or in a backtest, and what the versions had learnt."""
 
     def __init__(self) -> None:
         self.errors: list[float] = []
@@ -172,17 +172,17 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--logs", type=Path, help="keep the workers' logs there")
-    given = parser.parse_args()
-    rows = list(recorded(given.events))
+    arguments = parser.parse_args()
+    rows = list(recorded(arguments.events))
     expected = backtested(rows)
     with (
         tempfile.TemporaryDirectory(prefix="riverrun-catch-up-") as folder,
-        servers(Path(folder), purge=True) as found,
+        servers(Path(folder), purge=True) as stack,
     ):
         settings = Settings.load(riverrun_home=Path(folder))
-        settings = settings.at(found.bootstrap_servers, found.redis_url, found.kafka_password)
-        burst = Burst(settings, {}, given.workers, __file__)
-        burst.logs = given.logs or Path(folder)
+        settings = settings.at(stack.bootstrap_servers, stack.redis_url, stack.kafka_password)
+        burst = Burst(settings, {}, arguments.workers, __file__)
+        burst.logs = arguments.logs or Path(folder)
         live, seconds = burst.answers(rows)
     heads = ("mae", "missing", "99 %", "most", "minutes", "99 %", "most")
     print(f"{'':<10}" + "".join(f"{head:>10}" for head in heads))

@@ -1,4 +1,4 @@
-"""What the ids of a million relayed events take: memory, and how long a recovery reads them back.
+"""The cost of the ids of a million relayed events: memory, and how long a recovery reads them back.
 
     python -P -m benchmarks.workers.id_directory --ids 1000000
 
@@ -64,12 +64,12 @@ async def recovered(client: Mapping[str, Any], count: int) -> None:
     peak = process.memory_info().rss - before
     del rows
     gc.collect()
-    kept = process.memory_info().rss - before
+    grown = process.memory_info().rss - before
     assert not held
     print(f"ids           {count:,}")
     print(f"topic read    {read[0]:.1f} s, {read[1]:.1f} s of CPU")
     print(f"directory     {filled[0]:.1f} s, {filled[1]:.1f} s of CPU")
-    print(f"memory        {kept / MEGABYTE:.0f} MB, {kept / count:.0f} bytes an id")
+    print(f"memory        {grown / MEGABYTE:.0f} MB, {grown / count:.0f} bytes an id")
     print(f"meanwhile     {peak / MEGABYTE:.0f} MB")
     assert directory.key_of(f"0f2c5a1e-77aa-4c5e-9d4b-{count - 1:012}") is not None
 

@@ -41,7 +41,7 @@ FOREIGN = "departures.v2"
 
 
 class Landed(Outcome):
-    """What the id alone leads to its event."""
+    """An outcome that the id alone leads to its event."""
 
     delay: float
 
@@ -58,8 +58,8 @@ async def create(bootstrap: str, names: Mapping[str, int]) -> None:
     """Create topics of so many partitions each."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
-    kept = {"retention.ms": "-1"}
-    topics = [NewTopic(name, count, 1, topic_configs=kept) for name, count in names.items()]
+    configs = {"retention.ms": "-1"}
+    topics = [NewTopic(name, count, 1, topic_configs=configs) for name, count in names.items()]
     await admin.create_topics(topics)
     for _ in range(300):  # until every partition has a leader
         described = await admin.describe_topics(list(names))
@@ -160,5 +160,5 @@ async def main(bootstrap: str) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as home, servers(Path(home), purge=True) as found:
-        asyncio.run(main(found.bootstrap_servers))
+    with tempfile.TemporaryDirectory() as home, servers(Path(home), purge=True) as stack:
+        asyncio.run(main(stack.bootstrap_servers))

@@ -214,8 +214,8 @@ class Backlog(Bench):
     Each event and outcome has the time at which it is sent. CPU is counted until all is learnt.
     """
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.ports = free_ports(self.count)
         self.sums = {"event": 0, "outcome": 0}
 
@@ -340,25 +340,31 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--use-case", default=LIGHT)
     parser.add_argument("--partitions", type=int, action="append")
-    given = parser.parse_args()
-    if given.what == "learner":
-        learner(given.events)
+    arguments = parser.parse_args()
+    if arguments.what == "learner":
+        learner(arguments.events)
         return 0
-    if given.what == "one":
-        backlog = Backlog(Settings.load(), {}, given.workers, given.use_case)
-        print(backlog.run(given.events, ALL_S_MAX))
+    if arguments.what == "one":
+        backlog = Backlog(Settings.load(), {}, arguments.workers, arguments.use_case)
+        print(backlog.run(arguments.events, ALL_S_MAX))
         return 0
     with tempfile.TemporaryDirectory(prefix="riverrun-shared-") as folder:
         home = Path(folder)
-        with servers(home, purge=True) as found:
+        with servers(home, purge=True) as stack:
             settings = Settings.load(riverrun_home=home)
-            settings = settings.at(found.bootstrap_servers, found.redis_url, found.kafka_password)
-            if given.what == "freshness":
+            settings = settings.at(stack.bootstrap_servers, stack.redis_url, stack.kafka_password)
+            if arguments.what == "freshness":
                 os.environ.setdefault("BENCH_LEARNING", "shared")
-                freshness(settings, given.rate, given.seconds, given.use_case, given.workers)
+                freshness(
+                    settings,
+                    arguments.rate,
+                    arguments.seconds,
+                    arguments.use_case,
+                    arguments.workers,
+                )
             else:
-                numbers = given.partitions or PARTITIONS
-                throughput(settings, given.events, given.use_case, numbers)
+                numbers = arguments.partitions or PARTITIONS
+                throughput(settings, arguments.events, arguments.use_case, numbers)
     return 0
 
 

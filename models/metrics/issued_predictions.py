@@ -1,4 +1,4 @@
-"""What was predicted of one event, by everybody, until its label is known."""
+"""The predictions of one event, by everybody, until its label is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.spec.experiment_arms import Drawn
 
 
 class IssuedPredictions(NamedTuple):
-    """All that was predicted of one event, and by what it is judged once its label is known.
+    """The predictions of one event, and by what they are judged once its label is known.
 
     `pooled`: of the global models in their order; `own`: segment model → prediction. `by` says who
     was served, and `given` with which interval or set. `paired`: every model was asked; `drawn`:

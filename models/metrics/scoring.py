@@ -186,11 +186,7 @@ class Judge:
         return gains
 
     def _kpis(
-        self,
-        event: Any,
-        outcome: Any,
-        served: Predicted,
-        others: list[tuple[str, Predicted]],
+        self, event: Any, outcome: Any, served: Predicted, others: list[tuple[str, Predicted]]
     ) -> Sequence[float | None]:
         """Return the KPI of the served prediction, then of the others."""
         if outcome is None:

@@ -49,10 +49,7 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
         _keep_windows(old, new)
     else:
         _take_warmed(old, new, warmed)
-    new.metrics.cells, new.metrics.closed = (
-        old.metrics.cells,
-        old.metrics.closed,
-    )
+    new.metrics.cells, new.metrics.closed = old.metrics.cells, old.metrics.closed
     changed = {*old.router.names, *new.router.names} - set(unchanged if warmed is None else ())
     for cell in (*new.metrics.cells.values(), *new.metrics.closed.values()):
         for name in changed:
@@ -60,10 +57,7 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
             cell.guarded.pop(name, None)
             cell.diverged.pop(name, None)
     if old.metrics.window == new.metrics.window:
-        new.metrics.open, new.metrics.settled = (
-            old.metrics.open,
-            old.metrics.settled,
-        )
+        new.metrics.open, new.metrics.settled = old.metrics.open, old.metrics.settled
     # What a changed model says is compared from here on; all, if what is compared changed.
     anew = changed if _compares_alike(old, new) else set(new.router.names)
     began = {name: old.router.began[name] for name in unchanged if name in old.router.began}
@@ -336,11 +330,8 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
     router.own.slots, router.own.earning = former.own.slots, former.own.earning
     if former.own.budget.comparisons >= router.own.budget.comparisons:
         router.own.budget = former.own.budget
-    router.champion, router.before, router.frozen = (
-        former.champion,
-        former.before,
-        old.router.frozen,
-    )
+    router.champion, router.before = former.champion, former.before
+    router.frozen = old.router.frozen
     router.safeguard.breaker = former.safeguard.breaker
     router.bounds = former.bounds
     router.applied_commands = obeyed

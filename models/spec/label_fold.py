@@ -88,10 +88,10 @@ class LabelFold:
         value = getattr(outcome, self.id)
         text = "" if value is None else str(value)
         if not 0 < len(text) <= CHARACTERS_MAX:
-            found = "none" if not text else f"one of {len(text)} characters"
+            actual = "none" if not text else f"one of {len(text)} characters"
             raise Malformed(
                 f"an outcome of a folded label needs a {self.id} of 1 to {CHARACTERS_MAX} "
-                f"characters, and this one has {found}."
+                f"characters, and this one has {actual}."
             )
         return text
 

@@ -136,7 +136,7 @@ class AbTest:
 
     @property
     def assumes(self) -> None:
-        """Nothing: groups of units are independent, whatever blocks are."""
+        """No assumption: groups of units are independent, whatever blocks are."""
         return
 
     def _verdict(self, interval: Interval) -> Verdict:

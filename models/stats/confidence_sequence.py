@@ -220,12 +220,12 @@ class Comparison:
 
     @property
     def knows_memory(self) -> bool:
-        """Whether there are enough blocks to measure how long gains hang together."""
+        """True if there are enough blocks to measure how long gains hang together."""
         return self.running.blocks >= KNOWN_AFTER
 
     @property
     def assumes(self) -> str:
-        """What interval and verdict take for granted, since so few blocks cannot show it."""
+        """The assumptions of interval and verdict, since so few blocks cannot show it."""
         rare = (
             f"that no large loss comes less often than once in {self.rarest_loss} blocks "
             f"({self.seen} cannot show one)"

@@ -127,11 +127,8 @@ class ModelCommands:
     def _changed_places(
         self, left: str, came: str, was: str, command: Command, out: list[Output]
     ) -> None:
-        lifecycle_log, router, fields = (
-            self._parts.lifecycle_log,
-            self._parts.router,
-            _command_fields(command),
-        )
+        lifecycle_log, router = self._parts.lifecycle_log, self._parts.router
+        fields = _command_fields(command)
         router.since = self._parts.watermark.time
         # A segment's own model is one of the champion's kind; another champion's start anew.
         for segment in router.own.leave(came):

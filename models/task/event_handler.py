@@ -126,7 +126,7 @@ class EventHandler:
         if taken.silent:
             return
         parts.counts[answer.by] += 1
-        parts.metrics.asked(taken.time, question.groups, asked.withheld, drawn[2], asked.diverged)
+        parts.metrics.asked(taken.time, question.groups, asked.withheld, arm, asked.diverged)
         parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:
             parts.lifecycle_log.withheld(out, asked.withheld)

@@ -29,7 +29,7 @@ from schemas.events import Outcome
 
 
 class Folded(NamedTuple):
-    """What an event's outcomes make together: the joint outcome, its scores, its window entries,
+    """The joint outcome that an event's outcomes make, its scores, its window entries,
     and why the label is not plausible, if it is not.
     """
 
@@ -300,7 +300,8 @@ class FoldedOutcomeHandler(OutcomeHandler):
         parts = self._parts
         if parts.collected.take(event_id):
             self._fall_due(event_id, waiting, out)
-        labelled, withheld = parts.collected.is_labelled(event_id), self._is_held(event_id)
+        labelled = parts.collected.is_labelled(event_id)
+        withheld = event_id in parts.collected.withheld
         asked, end = self._question(event_id, waiting), waiting.time + self._fold.until
         if not labelled:
             super()._expire(event_id, waiting, now, out)
@@ -312,9 +313,6 @@ class FoldedOutcomeHandler(OutcomeHandler):
             parts.live.pop(event_id, None)
             event = digest(asked.event)
             parts.ledger.settle(event_id, waiting, event, together(collected))
-
-    def _is_held(self, event_id: str) -> bool:
-        return event_id in self._parts.collected.withheld
 
     # Plain work.
 

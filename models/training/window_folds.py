@@ -38,7 +38,7 @@ States = dict[str, WindowState]
 
 
 class WindowBatch(NamedTuple):
-    """What one record of `models` adds to the windows `names`; its number and offset there."""
+    """Rows that one record of `models` adds to the windows `names`; its number and offset there."""
 
     number: int
     offset: int

@@ -1,4 +1,4 @@
-"""What aiokafka's transactional producer does not make public: its waits, and how it failed.
+"""Parts of aiokafka's transactional producer that are not public: its waits, and how it failed.
 
 As streams/kafka/faust_transport.py, this touches private members of one pinned version.
 """

@@ -138,7 +138,7 @@ class _Fields:
 
 
 class _Answer:
-    """What outcomes have: their event's id, the time, the key if they know it, and a label."""
+    """The fields of outcomes: their event's id, the time, the key if they know it, and a label."""
 
     def __init__(self, events: SourceProfile, outcomes: SourceProfile) -> None:
         assert events.id is not None

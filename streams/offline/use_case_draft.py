@@ -94,7 +94,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a profile fills the template with; code is as it stands in the file.
+    """The values that a profile fills the template with; code is as it stands in the file.
 
     `features` are entries of a dictionary, `sources` calls of `Source`, each with its comma.
     `labels` are the least and the largest label that were seen.

@@ -1,4 +1,4 @@
-"""What a partition tells the others beside a journal entry: a header, and no part of its state.
+"""News of a partition for others, beside a journal entry: a header, and no part of its state.
 
 The entry says what was taken, and a fold gives it again to the byte; when the next record is due is
 known to who has fetched it. Nobody's state depends on it: it is read for pacing alone

@@ -1,4 +1,4 @@
-"""Whether an input that is empty was looked at since the record that is next was fetched.
+"""The freshness of empty inputs: each was looked at since the record that is next was fetched.
 
 A transaction of the relay, or a burst of any producer, may be many horizons of event time. Its
 records become visible on one topic a moment before another: an input that was at its end a moment
@@ -20,7 +20,7 @@ ANSWERS = 2
 
 
 class Answers(Protocol):
-    """What is known of answers to fetches (faust_transport.Consumer)."""
+    """The answers to fetches that are known (faust_transport.Consumer)."""
 
     def answered(self, tp: TP) -> tuple[int, int] | None: ...  # noqa: D102
 

@@ -271,7 +271,7 @@ class Intake:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the next record is held back, since it is too far ahead of other tasks."""
+        """True while the next record is held back, since it is too far ahead of other tasks."""
         return self._ahead
 
     @property

@@ -75,7 +75,7 @@ class Entry(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """How far a task had come with an entry, without its runs, of which there may be thousands."""
+    """The progress of a task as of an entry, without its runs, of which there may be thousands."""
 
     seq: int
     clock_s: float | None

@@ -1,4 +1,4 @@
-"""Whether Redis answers: one circuit breaker for all partitions of a worker, for some seconds.
+"""One circuit breaker for all partitions of a worker: does Redis answer? Known for some seconds.
 
 Without it each partition, and each recovery after the next rebalance, would wait for a silent
 Redis anew, while the log could have been folded.

@@ -1,4 +1,4 @@
-"""Whether two pickles give the same objects although they share their texts in another way.
+"""Equality of two pickles that share their texts in another way: do they give the same objects?
 
 A pickle says at each text whether it came before. That depends on which objects were the same one
 when it was written: a model that was restored from a snapshot has names of features of its own
@@ -42,7 +42,7 @@ def equal_but_for_sharing(one: bytes, other: bytes) -> bool:
     """
     try:
         pairs = zip_longest(_tokens(one), _tokens(other), fillvalue=_DONE)
-        return all(mine == theirs for mine, theirs in pairs)
+        return all(left == right for left, right in pairs)
     except (IndexError, KeyError):
         return False
 

@@ -96,7 +96,7 @@ VISITS = UseCase(
 
 
 class Sent(NamedTuple):
-    """What is published, in the order of time, and the label that each visit has in the end."""
+    """The published records, in the order of time, and the label that each visit has in the end."""
 
     records: list[tuple[str, dict[str, Any]]]
     labels: Mapping[str, float]

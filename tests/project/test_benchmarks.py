@@ -1,4 +1,4 @@
-"""What the benchmark beside other systems turns on, and what its check lets pass."""
+"""The options that the benchmark beside other systems turns on, and what its check lets pass."""
 
 import importlib.util
 import json

@@ -106,17 +106,17 @@ def test_predictions_in_a_format_are_described(
     official: Draft7Validator, subject: Subject, format: PredictionFormat, kind: str
 ) -> None:
     """Their schema, the header that says where it is kept, and where its id is in a value."""
-    made = document(replace(subject, prediction_format=format, kind=kind, sources=False))
-    assert [error.message for error in official.iter_errors(made)] == []
-    message = made["components"]["messages"]["Predictions"]
+    contract = document(replace(subject, prediction_format=format, kind=kind, sources=False))
+    assert [error.message for error in official.iter_errors(contract)] == []
+    message = contract["components"]["messages"]["Predictions"]
     assert message["contentType"] == CONTENT_TYPES[format]
     schema = message["payload"]["schema"]
     assert name_of(kind) in (schema["name"] if format == "avro" else schema)
     assert "ce_dataschema" in message["headers"]["required"]
     assert message["bindings"]["kafka"]["schemaIdPayloadEncoding"] == "confluent"
-    assert "schemas" in made["channels"]
-    assert "relay" not in made["channels"]
-    others = made["components"]["messages"]["Examples"]
+    assert "schemas" in contract["channels"]
+    assert "relay" not in contract["channels"]
+    others = contract["components"]["messages"]["Examples"]
     assert others["contentType"] == "application/json"
 
 

@@ -262,8 +262,8 @@ async def test_a_source_needs_read_and_describe_and_doctor_names_them(
 
     settings = loop.settings
     topics = [NewTopic(foreign + name, 2) for name in (SENT, DELIVERED)]
-    for made in kafka.admin.create_topics(topics).values():
-        made.result(30)
+    for created in kafka.admin.create_topics(topics).values():
+        created.result(30)
     granted(kafka, loop, "clerk")
     named = sorted((foreign + DELIVERED, foreign + SENT))
     lacking = "no DESCRIBE and READ on topic {}, which the use case reads"

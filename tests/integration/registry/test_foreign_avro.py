@@ -1,4 +1,4 @@
-"""As a new user would: from a foreign Avro topic to predictions, with the commands of SOURCES."""
+"""A new user's way from a foreign Avro topic to predictions, with the commands of SOURCES."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a real registry, a real Kafka and a worker show of foreign schemas."""
+"""Foreign schemas, as only a real registry, a real Kafka and a worker show them."""
 
 from __future__ import annotations
 

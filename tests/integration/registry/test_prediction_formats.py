@@ -66,9 +66,9 @@ def written(
     request: pytest.FixtureRequest, stack: Endpoints, tmp_path: Path, registry: str
 ) -> Iterator[Written]:
     """One in each format."""
-    made = Written(stack, tmp_path, registry, request.param)
-    yield made
-    made.loop.close()
+    written = Written(stack, tmp_path, registry, request.param)
+    yield written
+    written.loop.close()
 
 
 async def killed_once(written: Written) -> None:
@@ -87,7 +87,7 @@ async def killed_once(written: Written) -> None:
 
 
 def decoded(format: str, value: bytes, text: str) -> dict[str, Any]:
-    """What a consumer's own library makes of a value, by the text that the registry gave it."""
+    """Read a value with a consumer's own library, by the text that the registry gave it."""
     if format == "avro":
         schema = fastavro.parse_schema(orjson.loads(text))
         row = fastavro.schemaless_reader(BytesIO(value[5:]), schema)
@@ -169,7 +169,7 @@ async def test_a_schema_that_does_not_fit_is_told_before_anything_is_written(
 
 
 async def test_without_a_registry_the_setting_is_named(written: Written) -> None:
-    """By `check` as a note, by a worker as an error."""
+    """Tell it by `check` as a note, by a worker as an error."""
     loop = written.loop
     del loop.environment["SCHEMA_REGISTRY_URL"]
     checked = await asyncio.to_thread(loop.said, "check", str(loop.file))
@@ -181,7 +181,7 @@ async def test_without_a_registry_the_setting_is_named(written: Written) -> None
 
 
 async def test_a_field_that_is_added_later_is_taken(written: Written) -> None:
-    """What an older riverrun has registered is no hindrance: the rule BACKWARD takes ours."""
+    """The schema of an older riverrun is no hindrance: the rule BACKWARD takes ours."""
     if written.format == "avro":
         body = orjson.loads(avro_text("regression"))
         body["fields"] = [each for each in body["fields"] if each["name"] != "contributions"]
@@ -198,7 +198,7 @@ async def test_a_field_that_is_added_later_is_taken(written: Written) -> None:
 async def test_a_running_use_case_may_change_the_format(
     stack: Endpoints, tmp_path: Path, registry: str
 ) -> None:
-    """By a redefinition: one topic holds JSON, then Avro, and the proof goes through both."""
+    """Redefine: one topic holds JSON, then Avro, and the proof goes through both."""
     loop, half = Loop(stack, tmp_path), IDS[: COUNT // 2]
     loop.environment["SCHEMA_REGISTRY_URL"] = registry
     try:

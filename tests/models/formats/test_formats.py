@@ -142,7 +142,7 @@ def test_protobuf_is_read_by_the_message_that_its_index_names(proto: WriterSchem
 
 
 def test_a_schema_may_be_registered_as_its_descriptor(proto: WriterSchema) -> None:
-    """As Confluent's serializer for Python does it: in base64, and what it imports likewise."""
+    """Do as Confluent's serializer for Python does: in base64, and what it imports likewise."""
     files = descriptor_pb2.FileDescriptorSet.FromString(b64decode(proto.text)).file
     by_name = {file.name: b64encode(file.SerializeToString()).decode() for file in files}
     *_, main = by_name.values()

@@ -24,7 +24,7 @@ FORMATS = ("avro", "protobuf")
 
 
 def schema_of(format: str, kind: str) -> WriterSchema:
-    """As the registry's client gives it."""
+    """Return it as the registry's client gives it."""
     text = schema_text(format, kind)
     return WriterSchema(7, TYPES[format], compiled(text, {}) if format == "protobuf" else text)
 
@@ -44,7 +44,7 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def predictions(draw: st.DrawFn, kind: str) -> dict[str, Any]:
-    """What a task may say of an event."""
+    """Draw what a task may predict of an event."""
     is_number = kind == "regression"
     shadow = amounts if kind == "multiclass" else numbers
     reasons = draw(st.none() | st.dictionaries(names, numbers, max_size=3))
@@ -139,6 +139,6 @@ def test_an_added_field_hinders_no_reader(format: str) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_junk_behind_an_id_says_why(format: str) -> None:
-    """As of any format."""
+    """Refuse it as any format does."""
     with pytest.raises(Malformed, match=r"no (Avro|Protobuf)"):
         json_of(b"\x00\x00\x00\x00\x07\x00\xff\xff\xff", SCHEMAS[format, "regression"])

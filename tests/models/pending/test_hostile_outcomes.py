@@ -31,7 +31,7 @@ def raw(**fields: Any) -> Given:
 
 
 def errors(task: Run) -> list[str]:
-    """What its dead letters say."""
+    """Return the texts of its dead letters."""
     return [letter["error"] for letter in task.of("dead-letter")]
 
 
@@ -78,7 +78,7 @@ def test_unicode_ids_are_told_apart() -> None:
 
 
 def test_outcomes_with_one_id_and_time_and_other_bodies_have_one_winner_in_any_order() -> None:
-    """Which of them counts depends on what they are, and not on the order."""
+    """The one that counts depends on what they are, and not on the order."""
     bodies = [raw(took=float(n)) for n in range(20)]
     labels = {
         run(CASE, [asked("e", 0), *order_, asked("x", UNTIL + 1)]).of("examples")[0]["label"]

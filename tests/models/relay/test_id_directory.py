@@ -31,7 +31,7 @@ def test_held_outcomes_are_bounded_in_number_and_in_bytes() -> None:
 
 
 def test_a_hundred_thousand_outcomes_of_one_event_are_released_in_their_order() -> None:
-    """Of one event as many are held as of many, and releasing them takes no time that grows."""
+    """One event may have as many as many have, and releasing them takes no time that grows."""
     count = 100_000
     directory = IdDirectory(1e9, 10, count)
     for n in range(count):

@@ -1,4 +1,4 @@
-"""What real topics hold: each value becomes a record, or a dead letter that says why."""
+"""Values of real topics: each becomes a record, or a dead letter that says why."""
 
 from __future__ import annotations
 

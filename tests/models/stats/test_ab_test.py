@@ -27,7 +27,7 @@ def events_of(rng, blocks):
 
 
 def sums_of(events, arm):
-    """Of each group of an arm: its events and their KPI."""
+    """Return the events of each group of an arm, and their KPI."""
     rows = [[0, 0.0] for _ in range(GROUPS)]
     for of, group, kpi in events:
         if of == arm:

@@ -56,10 +56,10 @@ def test_who_shares_a_fold_says_what_who_counts_alone_says(
     for flow in (alone, shared, resumed):
         flow.run(turns[cut:])
     for number in alone.tasks:
-        said = [o[:3] for o in alone.outputs[number]]
-        assert [o[:3] for o in shared.outputs[number]] == said
+        expected = [o[:3] for o in alone.outputs[number]]
+        assert [o[:3] for o in shared.outputs[number]] == expected
         after = [o[:3] for o in resumed.outputs[number]]
-        assert after == said[len(said) - len(after) :]
+        assert after == expected[len(expected) - len(after) :]
     for number in range(alone.partitions):
         one, other = alone.tasks[number], shared.tasks[number]
         assert isinstance(one, PartitionTask)

@@ -323,15 +323,15 @@ def test_a_file_that_is_not_there_is_no_topic(riverrun: Command) -> None:
 def test_the_schema_of_predictions_is_written_in_the_format_that_is_declared(
     riverrun: Command,
 ) -> None:
-    """For code generators; `topics` names the format, and the topic that keeps the schema."""
+    """Print it for code generators; `topics` names the format and the topic of the schema."""
     riverrun("new", "mine")
     path = riverrun.folder / "usecases" / "mine.py"
     text = path.read_text().replace("    owner=", '    prediction_format="avro",\n    owner=')
     path.write_text(text)
     avro = json.loads(riverrun("schema", "mine", "--format", "avro").out)
     assert (avro["name"], avro["namespace"]) == ("RegressionPrediction", "riverrun")
-    said = riverrun("schema", "mine", "--format", "protobuf", "--to", "contract")
-    assert said.out.strip() == "contract/predictions.proto"
+    done = riverrun("schema", "mine", "--format", "protobuf", "--to", "contract")
+    assert done.out.strip() == "contract/predictions.proto"
     text = (riverrun.folder / "contract" / "predictions.proto").read_text()
     assert "message RegressionPrediction {" in text
     rows = {row["kind"]: row for row in riverrun("topics", "mine", "--json").json}
@@ -341,11 +341,11 @@ def test_the_schema_of_predictions_is_written_in_the_format_that_is_declared(
 
 
 def test_a_format_that_is_none_is_a_mistake(riverrun: Command) -> None:
-    """With those that there are."""
+    """Name those that there are."""
     riverrun("new", "mine")
     path = riverrun.folder / "usecases" / "mine.py"
     text = path.read_text().replace("    owner=", '    prediction_format="xml",\n    owner=')
     path.write_text(text)
-    said = riverrun("check", "mine")
-    assert said.code == 5
-    assert "Give one of json, avro, protobuf." in said.out
+    done = riverrun("check", "mine")
+    assert done.code == 5
+    assert "Give one of json, avro, protobuf." in done.out

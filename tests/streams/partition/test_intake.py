@@ -58,7 +58,7 @@ class Ends:
         self.known = stable
 
     def stable(self, tp: object) -> int | None:
-        """By the topic's number."""
+        """Return an answer by the topic's number."""
         return self.known[int(str(tp.topic)[2:])]  # type: ignore[attr-defined]
 
 

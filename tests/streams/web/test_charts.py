@@ -128,8 +128,8 @@ def test_a_verdict_that_is_not_promised_says_why() -> None:
 def test_a_verdict_says_what_it_assumes() -> None:
     """Beside a verdict; where there is none yet, nothing is assumed."""
     assumed = {"assumes": "that no large loss is rare"}
-    found = worth(CASE, told(), {**STANDING, **assumed})
-    assert found.more.endswith(" It assumes that no large loss is rare.")
+    shown = worth(CASE, told(), {**STANDING, **assumed})
+    assert shown.more.endswith(" It assumes that no large loss is rare.")
     undecided = worth(CASE, told(), {**STANDING, **assumed, "verdict": "undecided"})
     assert "assumes" not in undecided.more
 
@@ -183,9 +183,9 @@ def test_intervals_that_hold_another_share_are_doubted(
     coverage: float, intervals: int, word: str
 ) -> None:
     """More than 5 points from what is declared over 1,000 outcomes: the page says both shares."""
-    found = trust(told(served=score(coverage=coverage, intervals=intervals), level=0.9))
-    assert found.word == word
-    assert ("lay in the interval that was issued, 90% are declared" in found.sentence) == (
+    shown = trust(told(served=score(coverage=coverage, intervals=intervals), level=0.9))
+    assert shown.word == word
+    assert ("lay in the interval that was issued, 90% are declared" in shown.sentence) == (
         word == "With care"
     )
 

@@ -214,7 +214,7 @@ class SecuredKafka(Stack):
 
     @property
     def admin_settings(self) -> dict[str, str]:
-        """That user's settings for a client of librdkafka."""
+        """Return that user's settings for a client of librdkafka."""
         endpoints = self.find()
         assert endpoints is not None
         return {

@@ -72,7 +72,7 @@ Row = tuple[datetime, str, str | None, dict[str, Any]]
 
 
 def shop_rows(count: int) -> list[Row]:
-    """So many orders, one every five minutes, and their deliveries; in the order of time."""
+    """Return so many orders, one every five minutes, and their deliveries; in the order of time."""
     draw = random.Random(3)
     customers = [(UUID(int=n), draw.choice(("DE", "FR"))) for n in range(20)]
     rows: list[Row] = []
@@ -114,9 +114,9 @@ class Shop:
         """Create the topics and register their schemas."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
         await admin.start()
-        kept = {"retention.ms": "-1"}  # what is published is dated months ago
+        configs = {"retention.ms": "-1"}  # what is published is dated months ago
         topics = [
-            NewTopic(self._prefix + name, n, 1, topic_configs=kept)
+            NewTopic(self._prefix + name, n, 1, topic_configs=configs)
             for name, n in PARTITIONS.items()
         ]
         await admin.create_topics(topics)
