@@ -301,7 +301,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         if parts.collected.take(event_id):
             self._fall_due(event_id, waiting, out)
         labelled = parts.collected.is_labelled(event_id)
-        withheld = event_id in parts.collected.withheld
+        withheld = self._is_held(event_id)
         asked, end = self._question(event_id, waiting), waiting.time + self._fold.until
         if not labelled:
             super()._expire(event_id, waiting, now, out)
@@ -313,6 +313,9 @@ class FoldedOutcomeHandler(OutcomeHandler):
             parts.live.pop(event_id, None)
             event = digest(asked.event)
             parts.ledger.settle(event_id, waiting, event, together(collected))
+
+    def _is_held(self, event_id: str) -> bool:
+        return event_id in self._parts.collected.withheld
 
     # Plain work.
 
