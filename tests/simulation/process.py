@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
 
 
-def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **given: Any) -> asyncio.Task[Any]:
+def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
     """A loop's task factory: a task belongs to the process that makes it, and dies with it."""
-    task = asyncio.Task(coroutine, loop=loop, **given)
+    task = asyncio.Task(coroutine, loop=loop, **options)
     process = CURRENT.get()
     if process is not None:
         process.tasks.append(task)

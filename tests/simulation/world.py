@@ -222,16 +222,16 @@ class World:
             await asyncio.sleep(1.0)
             for process in self._alive():
                 for number, partition in process.worker.partitions.items():
-                    place = partition._halting.suspect.input_offset
-                    if partition.state is State.HALTED and place is not None:
-                        self._set_aside(number, place)
+                    position = partition._halting.suspect.input_offset
+                    if partition.state is State.HALTED and position is not None:
+                        self._set_aside(number, position)
 
-    def _set_aside(self, number: int, place: tuple[int, int]) -> None:
-        if (number, place) in self._skips_sent:
+    def _set_aside(self, number: int, position: tuple[int, int]) -> None:
+        if (number, position) in self._skips_sent:
             return
-        self._skips_sent.add((number, place))
-        record = {"input": INPUTS[place[0]], "offset": place[1]}
-        told = command(f"skip-{number}-{place}", "skip", record=record)
+        self._skips_sent.add((number, position))
+        record = {"input": INPUTS[position[0]], "offset": position[1]}
+        told = command(f"skip-{number}-{position}", "skip", record=record)
         message = Message(b"skip", orjson.dumps(told))
         self._append(Sending(0.0, "commands", number, message), None)
 
@@ -398,15 +398,15 @@ class World:
         return None
 
     def _standing(self) -> str:
-        said = []
+        lines = []
         for process in self._alive():
             for number, partition in process.worker.partitions.items():
                 intake = partition.intake
-                said.append(
+                lines.append(
                     f"{process.instance}/{number} {partition.state} lag {intake.lag()} "
                     f"times {intake._times} lost {intake.lost} full {intake.full}"
                 )
-        return f"down {self.kafka.down}; " + "; ".join(said)
+        return f"down {self.kafka.down}; " + "; ".join(lines)
 
 
 def simulate(seed: int, *, events: int = 24, plants: Plants | None = None) -> Result:
