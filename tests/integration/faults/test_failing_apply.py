@@ -43,8 +43,8 @@ async def halted(loop: Loop) -> dict[str, Any]:
     """The row of the partition that halts, as soon as `status` has it."""
     began = monotonic()
     while monotonic() - began < 60:
-        said = await asyncio.to_thread(loop.said, "status", str(loop.file), "--json")
-        for row in json.loads(said.stdout)["rows"]:
+        status = await asyncio.to_thread(loop.said, "status", str(loop.file), "--json")
+        for row in json.loads(status.stdout)["rows"]:
             if row["state"] == "halted":
                 return dict(row)
     raise AssertionError(loop.log())
@@ -91,8 +91,8 @@ async def test_one_bad_record_is_told_set_aside_and_proved(loop: Loop) -> None:
     redriven = loop.run("dead-letters", "redrive", str(loop.file), "--all", "--json", code=1)
     assert redriven["sent"] == []
     assert "--class skipped" in next(iter(redriven["left"].values()))
-    said = loop.run("verify", str(loop.file), "--all", "--json")
-    assert (said["checked"], said["different"], said["skipped"]) == (39, 0, 1)
+    report = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (report["checked"], report["different"], report["skipped"]) == (39, 0, 1)
     told = loop.said("explain", str(loop.file), "p17")
     assert "skipped: set aside by" in told.stdout
     moved = loop.run("repartition", str(loop.file), "3", "--to", f"{loop.prefix}again.", "--json")

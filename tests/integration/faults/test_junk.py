@@ -121,9 +121,9 @@ def test_what_was_written_is_shown_as_it_is(loop: Loop) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert "junk [/x]" in done.stdout
-    found = loop.run("explain", str(loop.file), MARKED, "--json")
-    assert found["event"]["value"]["also"] == ["nan", "inf"]
-    assert found["proved"] is True
+    explained = loop.run("explain", str(loop.file), MARKED, "--json")
+    assert explained["event"]["value"]["also"] == ["nan", "inf"]
+    assert explained["proved"] is True
 
 
 def test_a_journal_with_junk_is_an_error_that_says_where_and_what_to_do(loop: Loop) -> None:

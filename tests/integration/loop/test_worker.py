@@ -104,7 +104,7 @@ async def test_a_woken_zombie_does_no_harm(flow: Flow) -> None:
 
 async def test_aborted_transactions_upstream_leave_no_trace(flow: Flow) -> None:
     """What a transactional producer aborts is never applied, and the gaps do not stall."""
-    kept = []
+    lines = []
     flow.start()
     sink = AIOKafkaProducer(**flow.client, transactional_id=f"{flow.group}-upstream")
     async with sink:
@@ -117,11 +117,11 @@ async def test_aborted_transactions_upstream_leave_no_trace(flow: Flow) -> None:
                 await sink.abort_transaction()
             else:
                 await sink.commit_transaction()
-                kept += ids
-    await flow.wait_for("predictions", len(kept))
-    await flow.wait_for("examples", len(kept) // 2)
+                lines += ids
+    await flow.wait_for("predictions", len(lines))
+    await flow.wait_for("examples", len(lines) // 2)
     await asyncio.sleep(4)
-    await flow.verify(kept)
+    await flow.verify(lines)
     assert "lost" not in flow.log_text()
 
 

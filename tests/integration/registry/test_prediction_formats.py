@@ -51,7 +51,7 @@ class Written:
         """The records of predictions as any consumer sees them."""
         topic = self.loop.names["predictions"]
         async with TopicReader([topic], self.loop.settings, as_written=True) as reader:
-            return [r for place in reader.topic_partitions async for r in reader.records(place)]
+            return [r for tp in reader.topic_partitions async for r in reader.records(tp)]
 
     async def register(self, text: str, type: str, rule: str | None = None) -> None:
         """Register a schema under the subject of the predictions, and the rule for further ones."""
