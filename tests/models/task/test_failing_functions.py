@@ -67,8 +67,8 @@ def test_a_window_s_value_that_is_no_number_is_refused_by_name(over: Any, value:
 
     windows = {"mine": over(by="shop", last=60).mean(of, empty=0.0)}
     partition = Partition(use_case(features=windows))
-    said = partition.event("1", 0, colour="bad") + partition.outcome("1", 5)
-    (letter,) = [one for one in letters(said) if "mine" in one["error"]]
+    outputs = partition.event("1", 0, colour="bad") + partition.outcome("1", 5)
+    (letter,) = [one for one in letters(outputs) if "mine" in one["error"]]
     assert letter["error_class"] == "malformed"
     assert kinds(partition.event("2", 6)) == ["features", "predictions"]
     assert kinds(partition.outcome("2", 7)) == ["examples"]
@@ -157,8 +157,8 @@ def test_a_validator_of_the_author_that_fails_refuses_the_event():
 class Odd:
     """A model that says one thing for ever, or raises it."""
 
-    def __init__(self, said: Any) -> None:
-        self.said = said
+    def __init__(self, answer: Any) -> None:
+        self.said = answer
 
     def predict_one(self, _x: Any) -> Any:
         """It, whatever is asked."""
@@ -175,11 +175,11 @@ class Odd:
 
 
 @pytest.mark.parametrize(
-    "said", [NAN, INF, -1e9, 1e300, "text", None, [1], 2j, 10**400, ValueError("no")], ids=str
+    "answer", [NAN, INF, -1e9, 1e300, "text", None, [1], 2j, 10**400, ValueError("no")], ids=str
 )
-def test_no_nonsense_of_a_model_reaches_a_consumer(said: Any):
+def test_no_nonsense_of_a_model_reaches_a_consumer(answer: Any):
     """The baseline answers and says so; the shadow is null or a number; the loop goes on."""
-    partition = Partition(use_case(models={"odd": lambda: Odd(said)}, champion="odd", warmup=0))
+    partition = Partition(use_case(models={"odd": lambda: Odd(answer)}, champion="odd", warmup=0))
     prediction = partition.event("1", 0)[-1].value
     assert (prediction["value"], prediction["served_by"]) == (5.0, "baseline")
     assert "odd" in prediction["reason"]
@@ -188,18 +188,18 @@ def test_no_nonsense_of_a_model_reaches_a_consumer(said: Any):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [{"x": NAN}, {"x": 2.0}, {"x": -0.5, "y": 1.5}, {"x": None}, {"x": "p"}, {}, None, 3],
     ids=str,
 )
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
-def test_no_nonsense_of_a_classifier_reaches_a_consumer(kind: str, said: Any):
+def test_no_nonsense_of_a_classifier_reaches_a_consumer(kind: str, answer: Any):
     """Probabilities that are none: the baseline answers."""
     labels = {"binary": (lambda _e, o: o.took > 5, False), "multiclass": (lambda _e, _o: "x", "y")}
     label, baseline = labels[kind]
     partition = Partition(
         use_case(
-            models={"odd": lambda: Odd(said)},
+            models={"odd": lambda: Odd(answer)},
             champion="odd",
             warmup=0,
             kind=kind,

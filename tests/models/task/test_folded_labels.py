@@ -56,7 +56,10 @@ def folded(how: Any = "sum", **changes: Any) -> UseCase:
         },
         "models": {"linear": linear},
         "kpi": Kpi(
-            lambda _e, o, said: abs(said - o.label), unit="EUR", better="lower", range=(0, 1e3)
+            lambda _e, o, prediction: abs(prediction - o.label),
+            unit="EUR",
+            better="lower",
+            range=(0, 1e3),
         ),
         "segments": None,
         "slices": {},
@@ -352,7 +355,7 @@ def test_a_state_carried_to_the_same_declaration_goes_on_with_its_outcomes(
     new = two.task.anew()
     carry(two.task, new)
     two.task = new
-    said = len(one.said), len(two.said)
+    lengths = len(one.said), len(two.said)
     one.give(records[at:])
     two.give(records[at:])
-    assert timeless(one.said[said[0] :]) == timeless(two.said[said[1] :])
+    assert timeless(one.said[lengths[0] :]) == timeless(two.said[lengths[1] :])

@@ -63,8 +63,8 @@ def test_after_it_events_are_answered_and_outcomes_learnt(kind: str):
     assert (told["model"], told["to_state"], told["who"]) == ("(watermark)", "set back", "ann")
     assert told["event_time"] == at(2_460).replace("Z", "+00:00")
     assert kinds(partition.event("next", 2_520)) == ["features", "predictions"]
-    said = partition.outcome("next", 3_000)
-    assert [out.value["learnt"] for out in said if out.kind == "examples"] == [True]
+    outputs = partition.outcome("next", 3_000)
+    assert [out.value["learnt"] for out in outputs if out.kind == "examples"] == [True]
     assert partition.of("examples")[-1]["delay_s"] == 480.0
 
 
@@ -190,5 +190,5 @@ def test_a_task_that_is_restored_amid_it_goes_on_alike():
 def _say(task: Any, offset: int, index: int, fields: dict[str, Any], key: bytes) -> list[Any]:
     stamp = int((START + timedelta(days=1)).timestamp() * 1000)
     record = PlainRecord(INPUTS[index], 0, 1_000 + offset, stamp, key, orjson.dumps(fields))
-    said: list[Any] = task.apply(task.read(index, record))
-    return said
+    outputs: list[Any] = task.apply(task.read(index, record))
+    return outputs
