@@ -158,4 +158,6 @@ def test_selectors_find_their_pods() -> None:
             spec = document["spec"]
             selector = spec.get("selector") or spec["podSelector"]
             wanted = selector.get("matchLabels", selector)
-            assert any(wanted.items() <= found.items() for found in labels), document["metadata"]
+            assert any(wanted.items() <= pod_labels.items() for pod_labels in labels), document[
+                "metadata"
+            ]

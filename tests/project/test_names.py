@@ -47,10 +47,10 @@ def test_the_import_names_belong_to_this_distribution_alone():
     for name in PACKAGES:
         assert set(owners.get(name, ["riverrun"])) == {"riverrun"}
         elsewhere = [
-            found
+            path
             for entry in map(Path, filter(None, sys.path))
-            for found in (entry / name, entry / f"{name}.py")
-            if entry.resolve() != ROOT and found.exists()
+            for path in (entry / name, entry / f"{name}.py")
+            if entry.resolve() != ROOT and path.exists()
         ]
         assert elsewhere == []
 
@@ -180,9 +180,9 @@ def vars_of(name: str) -> list[ModuleType]:
 
 def test_the_list_above_is_all_there_is():
     """Found as files and found as modules are the same."""
-    found = {
+    modules = {
         module.name
         for name in PACKAGES
         for module in pkgutil.walk_packages([str(ROOT / name)], prefix=f"{name}.")
     }
-    assert found | set(PACKAGES) == set(MODULES)
+    assert modules | set(PACKAGES) == set(MODULES)

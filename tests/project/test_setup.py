@@ -76,9 +76,9 @@ def checkout(tmp_path: Path) -> Checkout:
     shutil.copy(ROOT / "tools/make_venv.py", folder / "tools")
     (folder / "requirements.lock").write_text("")
     (folder / "pyproject.toml").write_text('[project]\nname = "tiny"\nversion = "1"\n')
-    made = Checkout(folder)
-    made.uv("exit 0")
-    return made
+    instance = Checkout(folder)
+    instance.uv("exit 0")
+    return instance
 
 
 def test_a_set_up_is_done_once_and_again_when_its_sources_change(checkout: Checkout) -> None:
@@ -113,7 +113,7 @@ def test_it_is_made_anew_from_within_itself(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "advised"),
+    ("message", "advised"),
     [
         ("cause: invalid peer certificate: UnknownIssuer", "SSL_CERT_FILE="),
         ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]", "PIP_CERT="),
@@ -140,15 +140,15 @@ def test_it_is_made_anew_from_within_itself(checkout: Checkout) -> None:
     ],
 )
 def test_a_failure_leaves_nothing_and_says_what_to_do(
-    checkout: Checkout, said: str, advised: str
+    checkout: Checkout, message: str, advised: str
 ) -> None:
     """Whatever pip or uv fails of: its words, the advice for that cause, and no environment."""
-    (checkout.folder / "words").write_text(said)
+    (checkout.folder / "words").write_text(message)
     checkout.uv("cat words; exit 2")
     done = checkout.set_up(HTTPS_PROXY="http://me:secret@proxy:3128")
     assert done.returncode == 1
-    assert said in done.stderr
-    assert advised in done.stderr.replace(said, "")
+    assert message in done.stderr
+    assert advised in done.stderr.replace(message, "")
     assert "secret" not in done.stderr
     assert checkout.left() == []
 
@@ -312,7 +312,7 @@ def test_a_bare_machine_has_no_settings_of_this_one_but_for_its_network(tmp_path
         **{"RIVERRUN_HOME": "/x", "KAFKA_BOOTSTRAP_SERVERS": "x:1", "PYTHONPATH": "/x"},
         **{"PIP_CACHE_DIR": "/x", "UV_CACHE_DIR": "/x", "M2_REPO": "/x", "XDG_CACHE_HOME": "/x"},
     }
-    kept = {"SSL_CERT_FILE": "/c", "HTTPS_PROXY": "http://p", "PIP_FIND_LINKS": "/w  x"}
+    variables = {"SSL_CERT_FILE": "/c", "HTTPS_PROXY": "http://p", "PIP_FIND_LINKS": "/w  x"}
     code = """
 import json, os, shutil
 print(json.dumps([dict(os.environ), os.listdir(os.environ["HOME"]), shutil.which("uv")]))
@@ -321,7 +321,12 @@ print(json.dumps([dict(os.environ), os.listdir(os.environ["HOME"]), shutil.which
     (tmp_path / "uv").chmod(0o755)
     done = subprocess.run(
         [BARE, "python3", "-c", code],
-        env={**settings, **kept, "HOME": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        env={
+            **settings,
+            **variables,
+            "HOME": str(tmp_path),
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -330,7 +335,7 @@ print(json.dumps([dict(os.environ), os.listdir(os.environ["HOME"]), shutil.which
     assert home == []
     assert uv is None
     assert settings.keys().isdisjoint(environment)
-    assert {name: environment[name] for name in kept} == kept
+    assert {name: environment[name] for name in variables} == variables
     assert not Path(environment["HOME"]).exists()
 
 
