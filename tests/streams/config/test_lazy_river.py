@@ -63,6 +63,6 @@ def test_a_worker_starts_without_what_nobody_calls() -> None:
     as_it_comes = "import scipy.stats, river.stream.iter_sklearn\n" + SCRIPT.replace(
         "assert not heavy", "assert heavy"
     )
-    said = _said(SCRIPT)
-    assert said
-    assert said == _said(as_it_comes)
+    result = _said(SCRIPT)
+    assert result
+    assert result == _said(as_it_comes)

@@ -117,11 +117,11 @@ def test_two_starts_at_once_make_one_pair_that_outlives_both(own: Stack) -> None
     answers = [json.loads(starter.communicate(timeout=200)[0]) for starter in starters]
     assert sorted(answer.pop("started") for answer in answers) == [False, True]
     assert answers[0] == answers[1]
-    found = own.find()
-    assert found is not None
-    assert found.bootstrap_servers == answers[0]["bootstrap_servers"]
+    endpoints = own.find()
+    assert endpoints is not None
+    assert endpoints.bootstrap_servers == answers[0]["bootstrap_servers"]
     assert len(list(servers_in(own.home))) == 2
-    assert own.up() == found
+    assert own.up() == endpoints
 
 
 @integration
@@ -166,11 +166,11 @@ async def test_a_killed_server_comes_back_on_its_port_with_its_data(own: Stack) 
     own.broker(1).kill()
     assert own.broker(1).pid is None
     assert own.find() is None
-    said: list[str] = []
-    again = own.up(said.append)
+    messages: list[str] = []
+    again = own.up(messages.append)
     assert replace(again, started=False) == replace(endpoints, started=False)
     assert again.started
-    assert any("kafka-1 (pid" in line and "had ended" in line for line in said)
+    assert any("kafka-1 (pid" in line and "had ended" in line for line in messages)
     assert await consume(endpoints, "kept", 1) == [b"before"]
     with redis.Redis.from_url(endpoints.redis_url) as client:
         assert client.get("kept") == b"before"
@@ -264,12 +264,12 @@ def test_an_empty_maven_cache_is_filled_from_the_lock(
 ) -> None:
     """On a fresh machine every jar is downloaded and verified; one line tells of it."""
     monkeypatch.setenv("M2_REPO", str(tmp_path))
-    said: list[str] = []
-    classes = jars.class_path(said.append).split(":")
+    messages: list[str] = []
+    classes = jars.class_path(messages.append).split(":")
     count = len(jar_lock.locked_jars())
     assert len(classes) == count
-    assert said[0].endswith(f"{count} of {count} jars")
-    assert len([line for line in said if "have come" not in line]) == 1
+    assert messages[0].endswith(f"{count} of {count} jars")
+    assert len([line for line in messages if "have come" not in line]) == 1
     assert sorted(map(str, tmp_path.rglob("*.*ar"))) == sorted(classes)
     assert not list(tmp_path.glob(".riverrun-*"))
 
@@ -376,8 +376,10 @@ async def test_kafka_asks_for_a_password_and_a_shell_finds_it(own: Stack) -> Non
     await create_topic(endpoints, "shell")
     env = os.environ | {"RIVERRUN_HOME": str(own.home)}
     asked = [sys.executable, "-P", "-m", "streams.cli", "history", "flight_eta"]
-    said = await asyncio.to_thread(subprocess.run, asked, env=env, check=False, capture_output=True)
-    assert b"in the clear" not in said.stderr, said.stderr
+    result = await asyncio.to_thread(
+        subprocess.run, asked, env=env, check=False, capture_output=True
+    )
+    assert b"in the clear" not in result.stderr, result.stderr
     lines = f". {own.home / 'client.env'}; echo told | kcat -P -b $KAFKA -t shell"
     if shutil.which("kcat"):
         await asyncio.to_thread(subprocess.run, ["sh", "-c", lines], check=True, timeout=60)

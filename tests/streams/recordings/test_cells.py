@@ -328,10 +328,10 @@ def test_a_bad_line_of_json_is_named_and_costs_no_other(
 ) -> None:
     """In the middle and at the end."""
     right = [json.dumps(visit(n)) for n in (0, 2)]
-    for lines, place in (((right[0], line, right[1]), 2), ((*right, line), 3)):
+    for lines, line_number in (((right[0], line, right[1]), 2), ((*right, line), 3)):
         recording = opened(_written(tmp_path, "\n".join(lines), "a.jsonl"))
         assert ids(recording) == ["v0", "v2"]
-        assert f"a.jsonl, line {place}" in faults(recording)[0]
+        assert f"a.jsonl, line {line_number}" in faults(recording)[0]
         assert reason in faults(recording)[0]
 
 

@@ -203,8 +203,8 @@ async def test_a_whole_snapshot_is_put_in_place_at_once(life: Life) -> None:
     class Watching:
         """The client, which looks at what readers see with each piece."""
 
-        def hset(self, key: str, *given: Any) -> None:
-            life.client.hset(key, *given)
+        def hset(self, key: str, *args: Any) -> None:
+            life.client.hset(key, *args)
             written.append(life.hash.head())
 
         def __getattr__(self, name: str) -> Any:

@@ -120,8 +120,8 @@ async def test_streams_of_one_visitor_are_bounded_and_others_have_theirs(client:
         if answer.status == 429:
             assert "at once" in await answer.text()
     await enter(client)
-    mine, others = await opened(client, "/live/", 1)
-    assert mine == {200: 1}
+    own, others = await opened(client, "/live/", 1)
+    assert own == {200: 1}
     for answer in [*answers, *others]:
         answer.close()
 

@@ -70,11 +70,11 @@ def gone(pid: int) -> bool:
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[Family]:
     """Killed at the end."""
-    found = Family(tmp_path)
-    yield found
-    if found.parent is not None and found.parent.poll() is None:
-        found.parent.kill()
-        found.parent.wait()
+    group = Family(tmp_path)
+    yield group
+    if group.parent is not None and group.parent.poll() is None:
+        group.parent.kill()
+        group.parent.wait()
 
 
 def test_a_killed_worker_is_there_again_at_once(family: Family) -> None:
