@@ -33,32 +33,32 @@ class Life:
         self.number = 0
         self.feed = Partition(case)
 
-    def store(self, case: UseCase | None = None, **given: Any) -> Snapshots:
+    def store(self, case: UseCase | None = None, **options: Any) -> Snapshots:
         """A worker's store, as of a fresh process."""
         case = case or self.case
-        definition = given.pop("definition", "d1")
+        definition = options.pop("definition", "d1")
         settings: dict[str, Any] = {
             "key": KEY,
             "allowed": Allowed(case.models.values(), case.event.__module__),
             "interval_s": 0.0,
         }
         return Snapshots(
-            given.pop("client", self.client),
+            options.pop("client", self.client),
             self.group,
             lambda n: PartitionTask(case, partition=n, partitions=1, definition=definition),
-            **settings | given,
+            **settings | options,
         )
 
     def records(self, count: int) -> list[tuple[Any, ...]]:
         """Events and outcomes, some of them, some twice."""
-        found: list[tuple[Any, ...]] = []
+        rows: list[tuple[Any, ...]] = []
         for _ in range(count):
             n = self.number = self.number + 1
             items = self.random.randint(1, 4)
-            found.append(("event", f"e{n}", n * 20.0, items, self.random.random()))
+            rows.append(("event", f"e{n}", n * 20.0, items, self.random.random()))
             if n > 5 and n % 3:
-                found.append(("outcome", f"e{n - 4}", n * 20.0 + 1, self.random.random()))
-        return found
+                rows.append(("outcome", f"e{n - 4}", n * 20.0 + 1, self.random.random()))
+        return rows
 
 
 def advance(feed: Partition, records: list[tuple[Any, ...]]) -> list[bytes]:

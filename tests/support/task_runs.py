@@ -150,9 +150,9 @@ class Run:
 
     def give(self, records: Sequence[Given]) -> list[Output]:
         """Apply them in this order."""
-        said = [out for record in records for out in self.task.apply(self.read(record))]
-        self.said += said
-        return said
+        outputs = [out for record in records for out in self.task.apply(self.read(record))]
+        self.said += outputs
+        return outputs
 
     def read(self, record: Given) -> DecodedRecord:
         """Read one record at the next offset."""

@@ -74,8 +74,8 @@ class Answer(Outcome):
 class Says:
     """A model that says the same of everything, and learns nothing."""
 
-    def __init__(self, said: Any = 0.0) -> None:
-        self.said = said
+    def __init__(self, answer: Any = 0.0) -> None:
+        self.said = answer
 
     def predict_one(self, x: Any) -> Any:
         """What it says."""
@@ -214,8 +214,8 @@ def use_case_of(case: Case) -> UseCase:
     honest = NUMERIC if numbers else CLASSES if binary else MANY
     says = SaysNumber if numbers else SaysClass
     names = {"honest": list(honest.values())[list(NUMERIC).index(case.honest)]}
-    made = {**names, "odd": lambda: says(SAID[case.odd])}
-    made["odd2"] = made["odd"]
+    models = {**names, "odd": lambda: says(SAID[case.odd])}
+    models["odd2"] = models["odd"]
     metrics = OF_KIND[case.kind]
     return UseCase(
         name="edge",
@@ -239,7 +239,7 @@ def use_case_of(case: Case) -> UseCase:
                 lambda e, _x: e.size, prior="sum", weight=0
             ),
         },
-        models=made,
+        models=models,
         champion=("honest", "odd")[case.champion],
         baseline=_baseline(case),
         metric=metrics[case.metric % len(metrics)],  # type: ignore[arg-type]
@@ -343,14 +343,14 @@ def _plausible(case: Case, numbers: bool) -> Any:
 
 
 def _contest(case: Case) -> Contest:
-    given: dict[str, dict[str, Any]] = {
+    fields: dict[str, dict[str, Any]] = {
         "plain": {},
         "sampled": {"shadow": 0.5},
         "experiment": {"experiment": {"odd2": 0.3}, "holdout": 0.2, "unit": "key"},
         "whole arm": {"experiment": {"odd2": 0.99}, "unit": "word"},
         "acting": {"experiment": {"odd2": 0.5}, "acts_on_outcome": True},
     }
-    return Contest(**given[case.contest], alpha=0.05 if case.seed % 2 else 0.9)
+    return Contest(**fields[case.contest], alpha=0.05 if case.seed % 2 else 0.9)
 
 
 def records(case: Case, count: int) -> Iterator[Given]:
