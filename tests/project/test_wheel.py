@@ -90,7 +90,7 @@ def test_the_consumers_part_imports_without_the_rest() -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class Installation:
     """An environment and a folder, outside the checkout, with nothing of this process' own."""
 
     environment: Path
@@ -143,18 +143,20 @@ class Installer:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def place(self, folder: Path, *what: str) -> Place:
+    def fresh_installation(self, folder: Path, *what: str) -> Installation:
         """Install into an empty environment."""
         environment = self.folder / "env"
         venv = [sys.executable, "-I", "-m", "venv", "--without-pip", "--clear", environment]
         subprocess.run(venv, check=True)
         self.install(*what)
-        return Place(environment, folder)
+        return Installation(environment, folder)
 
-    def extra(self, folder: Path, wheel: zipfile.ZipFile, extra: str) -> Place:
+    def extra(self, folder: Path, wheel: zipfile.ZipFile, extra: str) -> Installation:
         """Install the wheel with an extra into an empty environment, in the lock's versions."""
         pins = str(self.folder / "pins")
-        return self.place(folder, "-c", pins, f"riverrun[{extra}] @ file://{wheel.filename}")
+        return self.fresh_installation(
+            folder, "-c", pins, f"riverrun[{extra}] @ file://{wheel.filename}"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +202,7 @@ def test_the_wheel_works_with_each_extra_alone(
             assert "pip install 'riverrun[embedded]'" in done.stderr
 
 
-def tried(target: Place) -> None:
+def tried(target: Installation) -> None:
     """Write a use case, check it and run it on its recording, as the README does."""
     assert target.run("riverrun", "new", "parcels").returncode == 0
     done = target.run("riverrun", "check", "usecases/parcels.py")
@@ -215,7 +217,7 @@ def test_what_the_image_installs_works(
 ) -> None:
     """deploy/requirements.lock and the wheel without its dependencies: what containers run."""
     lock = str(ROOT / "deploy/requirements.lock")
-    target = installer.place(tmp_path, "--require-hashes", "-r", lock)
+    target = installer.fresh_installation(tmp_path, "--require-hashes", "-r", lock)
     installer.install("--no-deps", str(wheel.filename))
     for command in (["worker", "--help"], ["ops", "--help"], ["status", "--help"]):
         done = target.run("riverrun", *command)

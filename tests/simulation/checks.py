@@ -103,7 +103,7 @@ class Safety:
     def _check_fold(self, number: int, entries: list[Entry]) -> None:
         world = self.world
         task = _fresh(world, number)
-        saved = {seq: state for _, seq, state in world.vault.kept.get(number, [])[-2:]}
+        saved = {seq: state for _, seq, state in world.vault.snapshots.get(number, [])[-2:]}
         self._hold(not saved or max(saved) <= len(entries), f"{number}: snapshot of the future")
         fields: dict[str, list[Any]] = {kind: [] for kind in KINDS}
         inputs = [iter(self._records(*tp)) for _, tp in world.inputs(number)]

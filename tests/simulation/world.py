@@ -297,7 +297,7 @@ class World:
             self.kafka.down = True
             later(rng.choice((0.1, 1.0, 6.0)), setattr, self.kafka, "down", False)
         elif kind == "snapshots flushed":
-            self.vault.kept.clear()
+            self.vault.snapshots.clear()
         elif kind == "snapshots lose a second":
             self.vault.lose_since(asyncio.get_running_loop().time() - 1.0)
         elif kind == "rebalance storm":

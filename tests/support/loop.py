@@ -135,12 +135,12 @@ class Loop:
 
     def run(self, *arguments: str, code: int = 0) -> Any:
         """Run `riverrun …`; what it printed on stdout, decoded if it is JSON."""
-        done = self.said(*arguments)
+        done = self.attempt(*arguments)
         talk = done.stderr
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{talk}\n{done.stdout!r}"
         return json.loads(done.stdout) if "--json" in arguments and done.stdout else talk
 
-    def said(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `riverrun …`, whatever its exit code."""
         if self._imports_anew:
             return subprocess.run(

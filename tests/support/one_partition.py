@@ -144,7 +144,7 @@ class Partition:
     case: UseCase = field(default_factory=use_case)
     partitions: int = 1
     number: int = 0
-    said: list[Out] = field(default_factory=list)
+    outputs: list[Out] = field(default_factory=list)
     unseal: Unseal | None = None
 
     def __post_init__(self) -> None:
@@ -207,12 +207,12 @@ class Partition:
     def apply(self, taken: DecodedRecord) -> list[Out]:
         """Apply a record that was read."""
         outputs = [Out(o.kind, orjson.loads(o.value), o) for o in self.task.apply(taken)]
-        self.said += outputs
+        self.outputs += outputs
         return outputs
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """All that it said of one kind so far."""
-        return [out.value for out in self.said if out.kind == kind]
+        return [out.value for out in self.outputs if out.kind == kind]
 
 
 def letters(outputs: list[Out]) -> list[dict[str, Any]]:

@@ -95,7 +95,9 @@ def fold(
     return [decided for _, decided in _decided(use_case, records, partitions)]
 
 
-def said(use_case: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1) -> list[Any]:
+def standings_by_block(
+    use_case: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1
+) -> list[Any]:
     """All standings, block by block, as bytes."""
     return [orjson.dumps(standings(*one)) for one in _decided(use_case, records, partitions)]
 

@@ -63,14 +63,14 @@ class Life:
 
 def advance(feed: Partition, records: list[tuple[Any, ...]]) -> list[bytes]:
     """Apply them and close the journal entry; gives every byte that was said."""
-    before = len(feed.said)
+    before = len(feed.outputs)
     for kind, event_id, second, *rest in records:
         if kind == "event":
             feed.event(event_id, second, items=rest[0], weight=rest[1])
         else:
             feed.outcome(event_id, second, rest[0])
     feed.task.seal()
-    return [out.raw.value for out in feed.said[before:]]
+    return [out.raw.value for out in feed.outputs[before:]]
 
 
 def on(task: PartitionTask, like: Partition) -> Partition:

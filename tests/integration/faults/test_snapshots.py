@@ -133,11 +133,11 @@ async def test_killed_between_snapshots_and_resumed_bit_for_bit(loop: Loop) -> N
     answered = ids(rows[:700], "event")
     assert (report["checked"], report["different"]) == (len(answered), 0)
     for partition in range(2):
-        from_start, all_said = await folded(loop, fresh(loop, partition))
+        from_start, all_outputs = await folded(loop, fresh(loop, partition))
         loaded = await store_of(loop.loaded, loop.settings, partial(fresh, loop)).load(partition)
         assert loaded.seq > 0
         from_snapshot, outputs = await folded(loop, loaded)
-        assert outputs == all_said[len(all_said) - len(outputs) :]
+        assert outputs == all_outputs[len(all_outputs) - len(outputs) :]
         assert _alike(from_snapshot, from_start)
 
 

@@ -137,7 +137,7 @@ async def refolded(loop: Loop, rows: list[dict[str, Any]]) -> list[dict[str, Any
 
 def test_history_shows_the_verdict_and_what_became_of_it(loop: Loop, tmp_path: Path) -> None:
     """One line: who, what, the figures, and that it was applied everywhere."""
-    result = loop.said("history", str(loop.file))
+    result = loop.attempt("history", str(loop.file))
     assert result.returncode == 0, result.stderr
     text = result.stdout + result.stderr
     assert "decider" in text

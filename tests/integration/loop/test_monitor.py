@@ -74,7 +74,7 @@ class Watched(Loop):
         finally:
             await client.aclose()
 
-    async def kept(self) -> dict[str, dict[str, bytes]]:
+    async def stored(self) -> dict[str, dict[str, bytes]]:
         """Everything on the store that comes of a topic."""
         async with self.store() as store:
             names = [
@@ -131,11 +131,11 @@ async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
     await loop.wait_for("examples", ids)
     loop.watch()
     await loop.until("the same figures", lambda: _same(loop), 150)
-    before = await loop.kept()
+    before = await loop.stored()
     async with loop.store() as store:
         await store.clear()
     await loop.until("rebuilt figures", lambda: _same(loop), 150)
-    after = await loop.kept()
+    after = await loop.stored()
     alone = {name: table for name, table in after.items() if name != "alerts"}
     assert alone == {name: table for name, table in before.items() if name != "alerts"}
     served = (await queries.quality(await loop.board())).total["served"]
@@ -143,7 +143,7 @@ async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
 
 
 async def _has(loop: Watched, table: str) -> bool:
-    return table in await loop.kept()
+    return table in await loop.stored()
 
 
 async def _same(loop: Watched) -> bool:

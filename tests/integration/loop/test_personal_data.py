@@ -64,7 +64,7 @@ def printed(
 
     def run(*arguments: str) -> str:
         if arguments[0] == "explain":
-            done = loop.said(*arguments)
+            done = loop.attempt(*arguments)
             return done.stdout + done.stderr
         result = riverrun(*arguments)
         return result.out + result.err

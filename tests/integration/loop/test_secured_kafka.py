@@ -253,7 +253,7 @@ async def test_a_source_needs_read_and_describe_and_doctor_names_them(
     loop = loop_on(kafka, "scram", tmp_path, source=adopting(foreign))
     kafka.add_user("clerk", PASSWORD)
 
-    async def found(*expected: str) -> None:
+    async def causes_are(*expected: str) -> None:
         """Wait until that is what is found: grants take a moment."""
         causes: list[str] = []
         while causes != list(expected):
@@ -267,9 +267,9 @@ async def test_a_source_needs_read_and_describe_and_doctor_names_them(
     granted(kafka, loop, "clerk")
     named = sorted((foreign + DELIVERED, foreign + SENT))
     lacking = "no DESCRIBE and READ on topic {}, which the use case reads"
-    await found(*map(lacking.format, named))
+    await causes_are(*map(lacking.format, named))
     kafka.allow("clerk", foreign, {"TOPIC": ("READ", "DESCRIBE")})
-    await found("all that workers of parcels need")
+    await causes_are("all that workers of parcels need")
     rows = parcels(30)
     producer = ForeignProducer("", foreign, client=kafka.admin_settings)
     try:

@@ -71,7 +71,7 @@ def examples(seed: int, *, diverged: bool, logistic: bool) -> Any:
         yield x, y, draw.choice([1.0, 0.5, 2.0])
 
 
-def said(model: Any, x: dict[str, Any], *, logistic: bool) -> str:
+def answer_of(model: Any, x: dict[str, Any], *, logistic: bool) -> str:
     """The prediction's every bit, or what was raised."""
     try:
         return repr(model.predict_proba_one(x) if logistic else model.predict_one(x))
@@ -122,7 +122,9 @@ def compare(name: str, count: int, seed: int) -> None:
     stream = examples(seed, diverged=diverged, logistic=logistic)
     for number in range(count):
         x, y, w = next(stream)
-        assert said(fast, x, logistic=logistic) == said(river, x, logistic=logistic), number
+        assert answer_of(fast, x, logistic=logistic) == answer_of(river, x, logistic=logistic), (
+            number
+        )
         assert learnt(fast, x, y, w) == learnt(river, x, y, w), number
         if number % 499 == 0 or number == count - 1:
             fast.flush()

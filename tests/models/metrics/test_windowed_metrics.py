@@ -33,8 +33,8 @@ def test_metric_records_of_partitions_add_up(given_: Inputs, partitions: int):
 
 def _last(task: Run) -> dict[Any, dict[str, Any]]:
     """The newest metric record of each key, as a compacted topic keeps it."""
-    task.said += task.task.report()
-    keyed = {out.key: orjson.loads(out.value) for out in task.said if out.kind == "metrics"}
+    task.outputs += task.task.report()
+    keyed = {out.key: orjson.loads(out.value) for out in task.outputs if out.kind == "metrics"}
     return {key: row for key, row in keyed.items() if row["model"] in ("baseline", "served")}
 
 

@@ -15,7 +15,7 @@ from models.promotion.standings import standings
 from models.spec.use_case import Contest, Segments
 from schemas.records import Standing
 from tests.support.one_partition import linear
-from tests.support.settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, said
+from tests.support.settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, standings_by_block
 
 
 def test_a_better_model_is_recommended_and_nothing_is_done_by_hand() -> None:
@@ -63,7 +63,9 @@ def test_a_rule_promotes_once_and_compares_anew_when_the_other_answers() -> None
         evidence(0, day, cost=GAIN, champion="tree", champion_since=since)
         for day in range(at + 1, at + 60)
     ]
-    rows = [orjson.loads(row) for row in said(use_case, records[: at + 1] + after)][at + 1 :]
+    rows = [orjson.loads(row) for row in standings_by_block(use_case, records[: at + 1] + after)][
+        at + 1 :
+    ]
     assert [r["model"] for r in rows[0]] == ["served"]  # half of that day was another's
     against = {(r["model"], r["against"], r["blocks"]) for r in rows[1][1:]}
     assert against == {("linear", "tree", 1), ("slow", "tree", 1)}
@@ -106,7 +108,7 @@ def test_what_is_worse_is_retired_by_the_rule() -> None:
     records = [evidence(0, day, cost=cost) for day in range(80)]
     wishes = [d.wish for d in fold(case("automatic"), records) if d.wish is not None]
     assert [(w.verb, w.model) for w in wishes] == [("retire", "slow")]
-    rows = orjson.loads(said(case(), records)[-1])
+    rows = orjson.loads(standings_by_block(case(), records)[-1])
     assert rows[-1]["recommendation"] == "retire or reset slow: linear is better"
 
 
@@ -118,7 +120,7 @@ def test_what_runs_away_is_not_promoted_and_is_retired_however_good_it_is() -> N
     often = [evidence(0, d, cost=GAIN, withheld={"tree": 20}) for d in range(80)]
     wishes = [d.wish for d in fold(use_case, often) if d.wish]
     assert [(w.verb, w.model) for w in wishes] == [("retire", "tree")]
-    by_hand = orjson.loads(said(case(), often)[-1])[1]
+    by_hand = orjson.loads(standings_by_block(case(), often)[-1])[1]
     assert by_hand["recommendation"].startswith("wait:")
     cold = [evidence(0, d, cost=GAIN, withheld={"tree": 300 * (d < 6)}) for d in range(80)]
     assert [d.wish.verb for d in fold(use_case, cold) if d.wish] == ["promote"]
@@ -141,7 +143,7 @@ def test_what_blows_up_is_retired_at_its_third_wild_value_however_few_its_exampl
     strict = case("automatic", promotion={"after": 10**6, "max_diverged": 1})
     assert wishes(strict, 10) == [("retire", "tree")]
     records = [evidence(0, d, withheld={"tree": 1}, diverged={"tree": 1}) for d in range(20)]
-    row = orjson.loads(said(case(), records)[-1])[1]
+    row = orjson.loads(standings_by_block(case(), records)[-1])[1]
     assert "far beyond its limits" in row["recommendation"]
 
 
@@ -163,7 +165,7 @@ def test_a_fresh_model_begins_its_comparison_anew_and_a_definition_alone_does_no
     ]
     other = {"tree": BEGIN + 45 * DAY, "slow": BEGIN + 45 * DAY, "linear": BEGIN + 45 * DAY}
     records += [evidence(0, d, cost=GAIN, began=other, definition="d3") for d in range(45, 48)]
-    rows = [orjson.loads(row) for row in said(use_case, records)]
+    rows = [orjson.loads(row) for row in standings_by_block(use_case, records)]
 
     def seen(number: int) -> dict[str, int]:
         return {r["model"]: r["blocks"] for r in rows[number][1:]}
@@ -181,7 +183,11 @@ def test_a_rule_waits_for_the_rare_losses_that_were_declared() -> None:
     assert [d.wish.verb for d in fold(case("automatic"), records) if d.wish] == ["promote"]
     use_case = case("automatic", contest=Contest(rare_losses=40))
     assert not [d for d in fold(use_case, records) if d.wish]
-    last = next(row for row in orjson.loads(said(use_case, records)[-1]) if row["model"] == "tree")
+    last = next(
+        row
+        for row in orjson.loads(standings_by_block(use_case, records)[-1])
+        if row["model"] == "tree"
+    )
     assert last["verdict"] == "better"
     assert last["not_promised"].startswith("a loss that comes once in 40 blocks")
     assert "once in 11 blocks" in last["assumes"]
@@ -196,7 +202,11 @@ def test_a_rule_leaves_to_a_person_what_missing_outcomes_could_undo(
     use_case = case("automatic", contest=Contest(missing=assumed))
     records = [evidence(0, day, cost=GAIN, missing=3) for day in range(80)]
     assert any(decided.wish for decided in fold(use_case, records)) is promoted
-    last = [row for row in orjson.loads(said(use_case, records)[-1]) if row["model"] == "tree"]
+    last = [
+        row
+        for row in orjson.loads(standings_by_block(use_case, records)[-1])
+        if row["model"] == "tree"
+    ]
     if not promoted:
         assert last[0]["verdict"] == "better"
         assert last[0]["not_promised"].startswith("1.0% of the outcomes are missing")
@@ -210,7 +220,7 @@ def test_what_ended_before_it_could_err_costs_no_error_budget() -> None:
     records = [
         evidence(0, day, cost=GAIN, champion=champion) for day, champion in enumerate(champions)
     ]
-    rows = [orjson.loads(text) for text in said(use_case, records)]
+    rows = [orjson.loads(text) for text in standings_by_block(use_case, records)]
 
     def shares(row: list[dict[str, Any]]) -> list[float]:
         return sorted(r["alpha"] for r in row if r["question"] == "shadow")

@@ -12,7 +12,7 @@ from models.promotion.block_merger import MergedBlock
 from models.promotion.decider import Decider
 from models.spec.experiment_arms import GROUPS
 from models.spec.use_case import Contest
-from tests.support.settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, said
+from tests.support.settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, standings_by_block
 
 
 def arms(day: int, gain: float) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def test_where_answers_act_on_outcomes_only_an_experiment_decides() -> None:
     use_case = case("automatic", contest=Contest(acts_on_outcome=True))
     shadow = [evidence(0, day, cost=GAIN) for day in range(100)]
     assert not [d for d in fold(use_case, shadow) if d.wish]
-    rows = orjson.loads(said(use_case, shadow)[-1])
+    rows = orjson.loads(standings_by_block(use_case, shadow)[-1])
     assert "indicative only" in rows[1]["recommendation"]
     tried = [evidence(0, day, arms=arms(day, 0.4)) for day in range(60)]
     wishes = [d.wish for d in fold(use_case, tried) if d.wish]
@@ -63,12 +63,12 @@ def test_the_holdout_is_never_used_to_choose() -> None:
     """Its outcomes change no verdict about models."""
     use_case = case(contest=Contest(acts_on_outcome=True))
     records = [evidence(0, day, arms=arms(day, 0.4)) for day in range(30)]
-    plain = orjson.loads(said(use_case, records)[-1])
+    plain = orjson.loads(standings_by_block(use_case, records)[-1])
     for record in records:
         record["arms"]["holdout"]["kpi"] *= 5
         record["arms"]["holdout"]["groups"] = [(n, 5 * k) for n, k in
                                                record["arms"]["holdout"]["groups"]]  # fmt: skip
-    other = orjson.loads(said(use_case, records)[-1])
+    other = orjson.loads(standings_by_block(use_case, records)[-1])
     assert [r for r in other if r["question"] != "worth"] == [
         r for r in plain if r["question"] != "worth"
     ]

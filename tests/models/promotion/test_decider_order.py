@@ -11,7 +11,7 @@ import pytest
 from models.promotion.block_merger import BlockMerger
 from models.promotion.decider import Decider
 from models.promotion.standings import standings
-from tests.support.settled_blocks import GAIN, case, evidence, said
+from tests.support.settled_blocks import GAIN, case, evidence, standings_by_block
 
 pytestmark = pytest.mark.slow
 
@@ -35,12 +35,12 @@ def test_the_order_in_which_partitions_speak_changes_nothing() -> None:
     """Nor do repetitions: the standings are the same to the last byte."""
     use_case = case("automatic")
     records = [evidence(p, day, cost=GAIN) for day in range(50) for p in range(3)]
-    plain = said(use_case, records, 3)
+    plain = standings_by_block(use_case, records, 3)
     assert len(plain) == 50
     for seed in range(5):
         mixed = shuffled(records, seed)
         twice = [record for record in mixed for _ in range(1 + (record["step"] % 2))]
-        assert said(use_case, twice, 3) == plain
+        assert standings_by_block(use_case, twice, 3) == plain
 
 
 def test_a_restart_anywhere_goes_on_as_if_there_had_been_none() -> None:

@@ -58,7 +58,7 @@ def test_what_is_said_aside_is_what_is_then_published(changes: dict[str, Any]) -
             event_id, took = open_.pop(0)
             for partition in (asked, twin):
                 partition.outcome(event_id, second + 1, took)
-    assert [out.raw for out in asked.said] == [out.raw for out in twin.said]
+    assert [out.raw for out in asked.outputs] == [out.raw for out in twin.outputs]
     assert len(by) > 1
 
 

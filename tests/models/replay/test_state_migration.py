@@ -61,12 +61,12 @@ def going_on(feed: Partition, task: PartitionTask) -> Partition:
 def more(feed: Partition, start: int = 150, count: int = 60) -> list[bytes]:
     """Go on; what it says."""
     draw = Random(4)
-    before = len(feed.said)
+    before = len(feed.outputs)
     for n in range(start, start + count):
         feed.event(f"e{n}", n * 30.0, items=draw.randint(1, 4), weight=draw.random())
         feed.outcome(f"e{n - 3}", n * 30.0 + 10, draw.random())
     feed.event("early", (start + count) * 30.0)
-    return [out.raw.value for out in feed.said[before:]]
+    return [out.raw.value for out in feed.outputs[before:]]
 
 
 def test_under_the_same_declaration_nothing_is_forgotten() -> None:

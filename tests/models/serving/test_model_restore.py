@@ -103,7 +103,7 @@ def test_a_fold_puts_back_the_same_and_so_does_a_snapshot_between_the_pieces() -
     before = parts_of(folded.task), dict(folded.task.ledger.entries)
     fresh = partition()
     take_parts(fresh.task, *before)
-    fresh.offsets, fresh.said = list(folded.offsets), list(folded.said)
+    fresh.offsets, fresh.outputs = list(folded.offsets), list(folded.outputs)
     for feed in (live, fresh):
         bring(feed, state, "linear")
     assert lived(live, 40, 60) == lived(fresh, 40, 60)

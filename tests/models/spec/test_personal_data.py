@@ -200,7 +200,7 @@ def test_what_is_written_of_a_refused_record_is_masked_already() -> None:
     failed = "the baseline failed on this event: LookupError"
     assert letter["error"] == f"{failed}: no price for {MASK} of {MASK}"
     causes = [
-        value for out in partition.said for name, value in out.raw.headers if "message" in name
+        value for out in partition.outputs for name, value in out.raw.headers if "message" in name
     ]
     assert causes == [letter["error"].encode()]
 

@@ -24,11 +24,11 @@ class Says:
     """A model that says what it is made with."""
 
     def __init__(self, answer: Any) -> None:
-        self.said = answer
+        self.answer = answer
 
     def predict_one(self, _x: Any) -> Any:
         """That."""
-        return self.said
+        return self.answer
 
     predict_proba_one = predict_one
 

@@ -158,20 +158,20 @@ class Odd:
     """A model that says one thing for ever, or raises it."""
 
     def __init__(self, answer: Any) -> None:
-        self.said = answer
+        self.answer = answer
 
     def predict_one(self, _x: Any) -> Any:
         """It, whatever is asked."""
-        if isinstance(self.said, Exception):
-            raise self.said
-        return self.said
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
     predict_proba_one = predict_one
 
     def learn_one(self, _x: Any, _y: Any) -> None:
         """Nothing."""
-        if isinstance(self.said, Exception):
-            raise self.said
+        if isinstance(self.answer, Exception):
+            raise self.answer
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_no_nonsense_of_a_model_reaches_a_consumer(answer: Any):
     assert (prediction["value"], prediction["served_by"]) == (5.0, "baseline")
     assert "odd" in prediction["reason"]
     assert kinds(partition.outcome("1", 5)) == ["examples"]
-    assert b"NaN" not in b"".join(out.raw.value for out in partition.said)
+    assert b"NaN" not in b"".join(out.raw.value for out in partition.outputs)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_features_of_any_finite_size_stop_nothing_and_let_no_infinity_out(size: 
         minute, second = divmod(n, 59)
         partition.event(str(n), minute * 60 + second, weight=size * (1 - n % 3), items=1)
         partition.outcome(str(n), minute * 60 + second, took=float(n % 10))
-    for out in partition.said:
+    for out in partition.outputs:
         if out.kind in RECORDS:
             RECORDS[out.kind].model_validate_json(out.raw.value)
     refused = [one for one in partition.of("dead-letter") if one["stage"] == "event"]

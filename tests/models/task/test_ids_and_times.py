@@ -320,7 +320,7 @@ def test_a_window_s_last_metric_record_stands_whatever_comes_late():
     partition.outcome("1", 10_000)
     partition.event("3", 20_000)
     partition.event("4", 90_000)
-    partition.said += [
+    partition.outputs += [
         Out(o.kind, orjson.loads(o.value), o) for o in partition.task.report()
     ]  # what a worker would add at its commit
     of_first = [

@@ -160,9 +160,9 @@ def test_every_output_is_a_record_of_the_catalogue(case: str, given_: Inputs):
     """
     task = Run(CASES[case])
     task.give([*given_.order, Given(COMMANDS, b"p", orjson.dumps(PROMOTION))])
-    task.said += task.task.report()
+    task.outputs += task.task.report()
     ids = Counter()
-    for out in task.said:
+    for out in task.outputs:
         record = RECORDS[out.kind].model_validate_json(out.value)
         assert set(orjson.loads(out.value)) <= set(type(record).model_fields)
         headers = dict(out.headers)
@@ -190,8 +190,8 @@ def test_the_examples_above_show_every_kind_of_record():
             given_record(EVENTS, ("a", order("3", 9_000))),
         ]
     )
-    task.said += task.task.report()
-    assert {out.kind for out in task.said} == set(RECORDS)
+    task.outputs += task.task.report()
+    assert {out.kind for out in task.outputs} == set(RECORDS)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -109,7 +109,7 @@ def test_what_is_held_and_dated_later_is_refused_since_it_would_move_time_again(
     partition = led_astray(horizon=hours(1), id_retention=days(400))
     forged(partition, OUTCOMES, delivery("later", AHEAD + 10))
     set_back(partition, 2_460)
-    (letter,) = letters(partition.said)
+    (letter,) = letters(partition.outputs)
     assert (letter["error_class"], letter["stage"]) == ("ahead", "outcome")
     assert "set the watermark back" in letter["error"]
     partition.event("later", 2_500)

@@ -195,9 +195,9 @@ async def test_topics_made_anew_while_nobody_looked_are_refused(loop: Loop) -> N
     assert code == 4, log
     assert "made anew" in log
     for command in ("status", "doctor"):
-        began, result = monotonic(), loop.said(command, str(loop.file))
+        began, result = monotonic(), loop.attempt(command, str(loop.file))
         while result.returncode == 0 and monotonic() - began < 60:  # a killed worker's last report
-            result = loop.said(command, str(loop.file))
+            result = loop.attempt(command, str(loop.file))
         assert result.returncode == 1
         assert "made anew" in " ".join(result.stdout.split()), result.stdout
     await made_anew(loop, "journal")

@@ -72,7 +72,7 @@ class Flow:
         self.logs.append(log)
         return worker
 
-    async def wait_until_said(self, text: str, within_s: float = 90.0) -> None:
+    async def wait_until_logged(self, text: str, within_s: float = 90.0) -> None:
         """Wait until the newest worker's log holds that text."""
         deadline = monotonic() + within_s
         while text not in self.logs[-1].read_text():

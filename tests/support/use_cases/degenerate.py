@@ -75,23 +75,26 @@ class Says:
     """A model that says the same of everything, and learns nothing."""
 
     def __init__(self, answer: Any = 0.0) -> None:
-        self.said = answer
+        self.answer = answer
 
     def predict_one(self, x: Any) -> Any:
         """What it says."""
-        if isinstance(self.said, type):
-            raise self.said("no answer")
-        return self.said
+        if isinstance(self.answer, type):
+            raise self.answer("no answer")
+        return self.answer
 
     def predict_proba_one(self, x: Any) -> Any:
         """The same, as probabilities where it is one."""
-        if self.said is None or isinstance(self.said, dict | type):
+        if self.answer is None or isinstance(self.answer, dict | type):
             return self.predict_one(x)
-        return {True: self.said, False: 1.0 - self.said if isinstance(self.said, float) else 0}
+        return {
+            True: self.answer,
+            False: 1.0 - self.answer if isinstance(self.answer, float) else 0,
+        }
 
     def learn_one(self, x: Any, y: Any, w: float = 1.0) -> None:
         """Nothing; some fail at it."""
-        if self.said is OverflowError:
+        if self.answer is OverflowError:
             raise OverflowError("too large")
 
 
