@@ -15,18 +15,18 @@ from models.stats.adaptive_conformal import Bounds, IntervalTracker
 
 def coverage(model: str) -> tuple[dict[str, list[tuple[bool, float]]], float]:
     """(Held, width) of each interval by "month 01" and "carrier UA"; µs per flight."""
-    tracker, said = IntervalTracker(0.9), {}
+    tracker, intervals = IntervalTracker(0.9), {}
     groups: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     spent = 0.0
     for kind, i, f in stream():
         began = time.perf_counter()
         if kind == "event":
-            said[i] = tracker.interval(f.said[model], f.x["carrier"])
+            intervals[i] = tracker.interval(f.predictions[model], f.x["carrier"])
             spent += time.perf_counter() - began
             continue
-        tracker.update(f.said[model], f.label, f.x["carrier"])
+        tracker.update(f.predictions[model], f.label, f.x["carrier"])
         spent += time.perf_counter() - began
-        bounds: Bounds | None = said.pop(i)
+        bounds: Bounds | None = intervals.pop(i)
         if bounds is not None:
             row = bounds.lower <= f.label <= bounds.upper, bounds.upper - bounds.lower
             for group in (f"month {f.month:02d}", f"carrier {f.x['carrier']}", "all"):
