@@ -23,7 +23,7 @@ from streams.partition.ports import Pace
 from streams.partition.runner import State
 from streams.replay.journal_fold import Entry
 from streams.worker.worker import AGAIN, BUG, CLEAN, DECIDE
-from tests.simulation.broker import Kafka, Message, Transaction
+from tests.simulation.broker import Kafka, Message
 from tests.simulation.checks import Safety
 from tests.simulation.clients import simulated
 from tests.simulation.fate import Fate
@@ -31,6 +31,7 @@ from tests.simulation.group import Group
 from tests.simulation.plants import POISON, Plants
 from tests.simulation.process import Process, make_task
 from tests.simulation.store import Vault
+from tests.simulation.upstream import Upstream
 from tests.simulation.workload import Sending, workload
 from tests.support.one_partition import FEATURES, command, use_case
 from tests.support.virtual_time import run_virtually
@@ -100,7 +101,7 @@ class World:
         )
         self.skip_after = random.Random(seed + 2).choice((0, 0, 1, 2))
         self._skips_sent: set[tuple[int, Any]] = set()
-        self.all_sent = False
+        self.upstream = Upstream(self)
         self._ending = False
 
     @property
@@ -167,7 +168,7 @@ class World:
         loop.set_task_factory(make_task)
         self.sent = workload(self.rng, self.partitions, events, SENDING_S)
         self._poison()
-        side = [asyncio.create_task(self._tick()), asyncio.create_task(self._send())]
+        side = [asyncio.create_task(self._tick()), asyncio.create_task(self.upstream.send())]
         side.append(asyncio.create_task(self._operate()))
         side.append(asyncio.create_task(self._trouble()))
         for instance in self._wanted():
@@ -233,49 +234,12 @@ class World:
         record = {"input": INPUTS[position[0]], "offset": position[1]}
         told = command(f"skip-{number}-{position}", "skip", record=record)
         message = Message(b"skip", orjson.dumps(told))
-        self._append(Sending(0.0, "commands", number, message), None)
+        self.upstream.append(Sending(0.0, "commands", number, message), None)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(0.5)
             self.group.tick()
-
-    async def _send(self) -> None:
-        clock = asyncio.get_running_loop().time
-        rng, pending = self.rng, list(reversed(self.sent))
-        while pending:
-            await asyncio.sleep(max(0.0, pending[-1].at - clock()))
-            block = [pending.pop() for _ in range(min(len(pending), rng.randint(1, 3)))]
-            if rng.random() < 0.2:
-                self._send_in_transaction(block)
-                continue
-            if rng.random() < 0.1:
-                self._send_and_abort(block)
-            for sending in block:
-                self._append(sending, None)
-        self.all_sent = True
-
-    def _append(self, sending: Sending, transaction: Transaction | None) -> None:
-        tp = TP(self.topics[sending.kind], sending.partition)
-        self.kafka.append(tp, [sending.message], transaction)
-
-    def _send_in_transaction(self, block: list[Sending]) -> None:
-        transaction = self.kafka.begin_upstream()
-        for sending in block:
-            self._append(sending, transaction)
-        after_s = self.rng.choice((0.01, 0.3, 2.0))
-        asyncio.get_running_loop().call_later(after_s, self._end_upstream, transaction, True)
-
-    def _send_and_abort(self, block: list[Sending]) -> None:
-        # What is aborted is sent again afterwards, as a producer does.
-        self.fate.struck["upstream transaction aborted"] += 1
-        transaction = self.kafka.begin_upstream()
-        for sending in block:
-            self._append(sending, transaction)
-        asyncio.get_running_loop().call_later(0.2, self._end_upstream, transaction, False)
-
-    def _end_upstream(self, transaction: Transaction, commit: bool) -> None:
-        self.kafka.end_upstream(transaction, commit=commit)
 
     # Faults of a moment.
 
@@ -350,7 +314,7 @@ class World:
 
     def _quiet(self) -> bool:
         # All is sent, and no transaction is open.
-        return self.all_sent and all(
+        return self.upstream.all_sent and all(
             log.stable == len(log.entries) for log in self.kafka.logs.values()
         )
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,15 +21,12 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
-from hypothesis import given
-from hypothesis import strategies as st
 
 from schemas.errors import ConfigError, Incompatible, Unavailable
 from streams.config.project_dir import make_home
 from streams.config.settings import Settings
 from streams.doctor.doctor import doctor
 from streams.embedded import Endpoints, Stack, jar_lock, jars, stack_file
-from streams.embedded.kafka_probe import METADATA_REQUEST, brokers_in, is_answered, metadata_request
 from streams.embedded.ports import HIGHEST, LOOPBACK, LOWEST, free_ports, is_free
 from streams.embedded.process import Identity, is_alive, servers_in, stop
 from streams.embedded.redis_server import Redis
@@ -310,12 +306,6 @@ def test_free_ports_are_different_and_outside_the_range_of_clients() -> None:
         assert not is_free(ports[0])
 
 
-@given(st.binary(max_size=200))
-def test_any_bytes_for_a_metadata_answer_are_survived(answer: bytes) -> None:
-    """Whatever listens on the port, asking it which brokers live raises nothing."""
-    assert isinstance(brokers_in(answer), set)
-
-
 def test_the_doctor_repeats_no_password() -> None:
     """Servers that do not answer are findings with a remedy and without the credentials."""
     port = free_ports(1)[0]
@@ -384,22 +374,3 @@ async def test_kafka_asks_for_a_password_and_a_shell_finds_it(own: Stack) -> Non
     if shutil.which("kcat"):
         await asyncio.to_thread(subprocess.run, ["sh", "-c", lines], check=True, timeout=60)
         assert await consume(endpoints, "shell", 1) == [b"told"]
-
-
-def test_the_answer_is_found_after_those_to_the_password() -> None:
-    """Three answers come as they like, whole or in pieces; only the last one names brokers."""
-
-    def frame(correlation: int, body: bytes) -> bytes:
-        return struct.pack(">ii", 4 + len(body), correlation) + body
-
-    broker = struct.pack(">ih", 2, 9) + b"127.0.0.1" + struct.pack(">ih", 9_092, -1)
-    told = frame(7, struct.pack(">i", 1) + broker)
-    answer = frame(17, struct.pack(">hi", 0, 0)) + frame(36, struct.pack(">hhi", 0, -1, 0)) + told
-    assert brokers_in(answer) == {2}
-    for end in range(len(answer)):
-        assert not is_answered(answer[:end])
-        assert brokers_in(answer[:end]) == set()
-    assert is_answered(answer)
-    request = metadata_request("riverrun", "secret")
-    assert b"\0riverrun\0secret" in request
-    assert request.endswith(METADATA_REQUEST)
