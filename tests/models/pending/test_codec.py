@@ -61,7 +61,7 @@ def events(draw: st.DrawFn) -> bytes:
 @pytest.mark.slow
 @given(
     event=events(),
-    said=st.builds(
+    issued=st.builds(
         IssuedPredictions,
         st.floats(),
         st.lists(ANSWERS, max_size=3).map(tuple),
@@ -100,7 +100,7 @@ def test_a_number_s_prediction_comes_back_to_the_bit(
         assert len(back.x) < len(FEATURES)
 
 
-@given(said=PROBABILITIES, given_=st.none() | st.lists(WORDS | st.integers(), max_size=3))
+@given(shares=PROBABILITIES, given_=st.none() | st.lists(WORDS | st.integers(), max_size=3))
 @settings(deadline=None)
 def test_classes_come_back_with_their_probabilities_in_order(
     shares: dict[Any, float], given_: list[Any] | None
