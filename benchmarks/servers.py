@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.embedded import Endpoints, Stack
-from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.free_ports import LOOPBACK, free_ports
 
 END_S = 60.0
 

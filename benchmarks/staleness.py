@@ -25,7 +25,7 @@ from river import datasets, linear_model, naive_bayes, optim, preprocessing, tre
 
 from models.serving.model_slot import ModelSlot
 from models.spec.use_case import Freshness
-from models.training.schedule import VersionSchedule
+from models.training.version_schedule import VersionSchedule
 from models.values.durations import minutes
 from usecases.data.nycflights import flights
 

@@ -22,8 +22,8 @@ from xdist.scheduler import LoadScopeScheduling
 from streams.cli.shared import terminal
 from streams.config.process_env import recurse_deeply
 from streams.embedded import Endpoints, Stack
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.embedded.kafka_probe import METADATA_REQUEST, brokers_in
-from streams.embedded.ports import LOOPBACK, free_ports
 from streams.telemetry.log_format import CLIENT
 from tests.support.commands import Command
 from tests.support.servers.programs import summary

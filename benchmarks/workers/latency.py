@@ -8,7 +8,7 @@ Real flights and their arrivals on embedded servers: a worker answers, this proc
 Poisson stream and reads committed predictions. A latency runs from just before an event is sent to
 the moment at which the reader has its prediction. All shares one machine, so the sender's and the
 reader's work is in it; both are librdkafka. `--pace` replaces fields of
-streams.partition.ports.Pace.
+streams.partition.wiring.Pace.
 
 The use case is a light one (light_flights.py: StandardScaler and OneHotEncoder into
 LinearRegression, 7 features, intervals): what is measured is the way, not the model. `--use-case
@@ -195,13 +195,13 @@ class Bench:
 
 def worker(use_case: str, pace: Mapping[str, Any], health_port: int | None) -> int:
     """A worker as `riverrun worker` starts it, perhaps at another pace."""
-    import streams.worker.worker
-    from streams.partition.ports import Pace
+    import streams.worker.worker_process
+    from streams.partition.wiring import Pace
     from streams.worker.launch import operate, prepare
 
     if pace:
         paced: Any = lambda: Pace(**pace)  # noqa: E731 - in a class's place
-        vars(streams.worker.worker)["Pace"] = paced
+        vars(streams.worker.worker_process)["Pace"] = paced
     loaded, settings = load(use_case), Settings.load()
     partitions = prepare(loaded, settings)
     return operate(loaded, settings, partitions=partitions, health_port=health_port)

@@ -31,7 +31,7 @@ import psutil
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
 from streams.demo.loop import Workers
-from streams.embedded.discovery import started
+from streams.embedded.server_discovery import started
 from streams.kafka.ordered_producer import OrderedProducer
 from streams.kafka.topic_reader import TopicReader
 from streams.topics.topic_admin import ensure, names_of

@@ -26,7 +26,7 @@ from models.inputs.decoder import OUTCOMES, PlainRecord
 from models.inputs.json_bytes import encoded
 from models.task.partition_task import PartitionTask
 from streams.snapshots.redis_store import connect
-from streams.snapshots.store import Snapshots
+from streams.snapshots.snapshot_store import Snapshots
 from streams.unpickling.safe_unpickler import Allowed
 
 GROUP = "restart"

@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.servers import servers
 from benchmarks.workers.latency import LIGHT, Bench
 from streams.config.settings import Settings
-from streams.embedded.ports import free_ports
+from streams.embedded.free_ports import free_ports
 
 READY_S_MAX = 60.0
 

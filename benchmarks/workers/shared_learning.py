@@ -43,7 +43,7 @@ from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
 from streams.config.settings import Settings
-from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.snapshots.version_transfer import packer
 from streams.topics import topic_admin
 from usecases.data import nycflights

@@ -29,9 +29,9 @@ from models.task.partition_task import PartitionTask
 from models.values.durations import hours
 from schemas.events import Event, Outcome
 from streams.config.gc_tuning import bound_pauses
-from streams.snapshots import schedule
+from streams.snapshots import snapshot_schedule
 from streams.snapshots.redis_store import connect
-from streams.snapshots.store import Snapshots
+from streams.snapshots.snapshot_store import Snapshots
 from streams.unpickling.safe_unpickler import Allowed
 
 
@@ -100,7 +100,7 @@ def shown(what: str, took: list[float], more: str = "") -> None:
 
 async def main(redis_url: str, records: int, copies: int) -> None:
     """Print the table."""
-    schedule.SHARE = 1.0
+    snapshot_schedule.SHARE = 1.0
     bound_pauses()
     began = time.perf_counter()
     data = pickle.dumps(grown(records), 5)

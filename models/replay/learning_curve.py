@@ -25,8 +25,8 @@ from models.task.folded_outcome_handler import FoldedOutcomeHandler
 from models.task.outcome_handler import OutcomeHandler
 from models.task.partition_task import PartitionTask
 from models.task.state import Question
+from models.worth.closed_blocks import SettledBlocks, together
 from models.worth.gain import BlockGain, Gain, gain_of, unknown
-from models.worth.settled_blocks import SettledBlocks, together
 
 SHARES = (0.25, 0.5, 1.0)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.spec.use_case import UseCase
+from models.worth.closed_blocks import Block, SettledBlocks, together
 from models.worth.gain import Gain, add_block, bounds_of, comparison_of, gained, pair_of
-from models.worth.settled_blocks import Block, SettledBlocks, together
 
 POINTS_MAX = 400
 DAY_S = 86_400.0

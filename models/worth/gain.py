@@ -10,7 +10,7 @@ from models.spec.experiment_arms import HOLDOUT
 from models.spec.use_case import UseCase
 from models.stats.ab_test import AbTest
 from models.stats.confidence_sequence import Comparison, Interval
-from models.worth.settled_blocks import ArmTotals, Block
+from models.worth.closed_blocks import ArmTotals, Block
 from models.worth.time_to_decision import blocks_needed
 
 Verdict = Literal["worth it", "not worth it", "not known yet"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from models.metrics.targets import LEAST
 from models.spec.problem_types import BETTER, OF_KIND, metric_value
 from models.spec.use_case import UseCase
-from models.worth.settled_blocks import SettledBlocks, together
+from models.worth.closed_blocks import SettledBlocks, together
 
 
 @dataclass(frozen=True, slots=True)

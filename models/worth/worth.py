@@ -26,8 +26,8 @@ from models.worth.breakdown import (
     points_of,
     segment_of,
 )
+from models.worth.closed_blocks import Block, SettledBlocks, together
 from models.worth.gain import Gain, Verdict, gained, held_out, unknown
-from models.worth.settled_blocks import Block, SettledBlocks, together
 from models.worth.slice_gaps import Slice, slices_of
 
 DAY_S = 86_400.0

@@ -12,7 +12,7 @@ import orjson
 from models.replay.backtest import Backtest
 from models.replay.learning_curve import SHARES, CurveSample, SampledTask, sampled
 from models.spec.use_case import UseCase
-from models.worth.settled_blocks import SettledBlocks
+from models.worth.closed_blocks import SettledBlocks
 from schemas.errors import Unavailable
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from models.validation.source_profile import FieldProfile, SourceProfile
+from models.validation.foreign_topic_profile import FieldProfile, SourceProfile
 from schemas.errors import ConfigError
 from streams.offline.use_case_draft import Draft
 

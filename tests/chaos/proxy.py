@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from streams.embedded import Endpoints
-from streams.embedded.ports import free_ports
+from streams.embedded.free_ports import free_ports
 
 REQUESTS, ANSWERS = "requests", "answers"
 BOTH = (REQUESTS, ANSWERS)

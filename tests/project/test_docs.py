@@ -20,7 +20,7 @@ from schemas.errors import ConfigError, Incompatible, RiverrunError, Unavailable
 from schemas.topics import CATALOGUE, Topic
 from streams.cli.shared.terminal import EXIT_CODES, complain
 from streams.config.settings import Settings
-from streams.worker import worker
+from streams.worker import worker_process
 from tests.support.reference import tree, written
 
 ROOT = Path(__file__).parents[2]
@@ -315,7 +315,7 @@ def test_no_page_names_a_setting_that_there_is_not(path: Path) -> None:
 def test_every_exit_code_of_a_worker_is_documented() -> None:
     """Those that its module names."""
     rows = table(section(page("docs/how-to/OPERATIONS.md"), "Exit codes of a worker"))
-    codes = {worker.CLEAN, worker.BUG, worker.AGAIN, worker.DECIDE}
+    codes = {worker_process.CLEAN, worker_process.BUG, worker_process.AGAIN, worker_process.DECIDE}
     assert {int(row[0]) for row in rows} == codes
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from streams.config.settings import Settings
-from streams.worker.worker import SHUTDOWN_S_MAX
+from streams.worker.worker_process import SHUTDOWN_S_MAX
 from tests.project.test_docs import COMMANDS, accepts
 
 ROOT = Path(__file__).parents[2]

@@ -19,11 +19,11 @@ from models.task.partition_task import PartitionTask
 from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.kafka.transactional_writer import Limits
-from streams.partition.ports import Wiring
+from streams.partition.wiring import Wiring
 from streams.replay.kafka_log import KafkaLog
 from streams.worker.shared_learning import Plan
-from streams.worker.worker import AGAIN, _Worker
 from streams.worker.worker_config import WorkerConfig
+from streams.worker.worker_process import AGAIN, _Worker
 from tests.simulation.clients import Direct, Member
 from tests.simulation.group import HEARTBEAT_S
 

@@ -19,10 +19,10 @@ from models.task.partition_task import PartitionTask
 from models.training.learner_inputs import learner_inputs
 from models.values.durations import minutes
 from schemas.topics import INPUTS, LEARNER, topic_names
-from streams.partition.ports import Pace
 from streams.partition.runner import State
+from streams.partition.wiring import Pace
 from streams.replay.journal_fold import Entry
-from streams.worker.worker import AGAIN, BUG, CLEAN, DECIDE
+from streams.worker.worker_process import AGAIN, BUG, CLEAN, DECIDE
 from tests.simulation.broker import Kafka, Message
 from tests.simulation.checks import Safety
 from tests.simulation.clients import simulated
@@ -386,7 +386,7 @@ def simulate(seed: int, *, events: int = 24, plants: Plants | None = None) -> Re
     asyncio_log.setLevel(logging.CRITICAL + 1)
     with simulated(), contextlib.ExitStack() as patches:
         for name, planted in (
-            ("worker.worker.PartitionRunner", chosen.partition),
+            ("worker.worker_process.PartitionRunner", chosen.partition),
             ("partition.runner.Recovery", chosen.resuming),
             ("partition.runner.Intake", chosen.intake),
             ("partition.recovery.FAR_RECORDS", 8),  # runs are short

@@ -12,7 +12,7 @@ from typing import Any
 from models.spec.use_case import Segments, UseCase
 from models.task.partition_task import PartitionTask
 from streams.snapshots.redis_store import RedisStore, connect
-from streams.snapshots.store import Snapshots
+from streams.snapshots.snapshot_store import Snapshots
 from streams.unpickling.safe_unpickler import Allowed
 from tests.support.one_partition import Partition, use_case
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from streams.embedded import Endpoints
-from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.embedded.process import Identity, send, stop
 from streams.embedded.redis_server import Redis
 from streams.telemetry.partition_table import UNTOLD

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from streams.embedded import Endpoints
-from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from tests.streams.telemetry.test_prometheus import dashboards, rules
 from tests.support.loop import SOURCE, Loop, parcels
 from tests.support.servers.browser import waited

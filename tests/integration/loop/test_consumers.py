@@ -27,7 +27,7 @@ from streams.config.naming import group_of
 from streams.embedded import Endpoints
 from streams.offline.parquet_capture import Capture, Folder
 from streams.replay import derivation
-from streams.replay.positions import Checkpoints
+from streams.replay.past_states import Checkpoints
 from streams.telemetry import partition_table
 from streams.worker.feature_store_writer import WRITE
 from tests.support.commands import Command

@@ -16,7 +16,7 @@ from streams.embedded import Endpoints
 from streams.monitor.store import event_queries, queries
 from streams.monitor.store.board import read_topics
 from streams.monitor.store.queries import Board
-from streams.monitor.store.store import MetricsTables, connect
+from streams.monitor.store.table_store import MetricsTables, connect
 from tests.support.loop import SOURCE, Loop, Process, parcels
 
 pytestmark = pytest.mark.integration

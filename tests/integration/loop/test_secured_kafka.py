@@ -27,7 +27,7 @@ from streams.credentials.token_provider import provider_of
 from streams.doctor import server_checks
 from streams.doctor.grant_checks import check_grants, check_token
 from streams.embedded import Endpoints
-from streams.embedded.ports import LOOPBACK
+from streams.embedded.free_ports import LOOPBACK
 from streams.telemetry import worker_status
 from tests.support.loop import SOURCE, Loop, parcels
 from tests.support.servers.foreign_parcels import DELIVERED, SENT, ForeignProducer, adopting

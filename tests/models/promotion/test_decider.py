@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from models.promotion.block_merger import BlockMerger
-from models.promotion.commands import order
 from models.promotion.decider import Decider
+from models.promotion.decider_command import order
 from models.promotion.standings import standings
 from models.spec.use_case import Contest, Segments
 from schemas.records import Standing
+from tests.support.closed_blocks import BEGIN, DAY, GAIN, case, evidence, fold, standings_by_block
 from tests.support.one_partition import linear
-from tests.support.settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, standings_by_block
 
 
 def test_a_better_model_is_recommended_and_nothing_is_done_by_hand() -> None:

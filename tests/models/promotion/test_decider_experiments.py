@@ -12,7 +12,7 @@ from models.promotion.block_merger import MergedBlock
 from models.promotion.decider import Decider
 from models.spec.experiment_arms import GROUPS
 from models.spec.use_case import Contest
-from tests.support.settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, standings_by_block
+from tests.support.closed_blocks import BEGIN, DAY, GAIN, case, evidence, fold, standings_by_block
 
 
 def arms(day: int, gain: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from models.promotion.block_merger import BlockMerger
 from models.promotion.decider import Decider
 from models.promotion.standings import standings
-from tests.support.settled_blocks import GAIN, case, evidence, standings_by_block
+from tests.support.closed_blocks import GAIN, case, evidence, standings_by_block
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.replay.backtest import Backtest
 from models.replay.learning_curve import CurveSample, curve, drawn, sampled
-from models.worth.settled_blocks import SettledBlocks
+from models.worth.closed_blocks import SettledBlocks
 from streams.config.use_case_loader import load
 from streams.offline.evidence import samples
 from streams.recordings import recording_of

@@ -18,12 +18,12 @@ from models.replay.backtest import run
 from models.spec.default_outcome import DefaultOutcome
 from models.spec.use_case import Kpi, Promotion, UseCase
 from models.values.durations import days, hours
-from models.worth.settled_blocks import SettledBlocks
+from models.worth.closed_blocks import SettledBlocks
 from models.worth.worth import worth
 from schemas.events import Event, Outcome
 from streams.config.use_case_loader import LoadedUseCase
 from streams.offline.backtest import backtest
-from streams.reports import plain_language
+from streams.reports import report_texts
 
 BEGIN = datetime(2021, 5, 1, tzinfo=UTC)
 
@@ -144,7 +144,7 @@ def test_without_a_kpi_of_default_labels_nothing_is_decided() -> None:
     assert verdict.unpriced > 3_000
     assert verdict.net.lower is None
     assert {row.gain.verdict for row in verdict.models} == {"not known yet"}
-    assert "have no KPI" in plain_language.headline(verdict)
+    assert "have no KPI" in report_texts.headline(verdict)
     assert "label_on_timeout={" in verdict.notes[0]
     result = backtest(loaded(use_case), recorded(worth=25.0), 1)
     assert result.unpriced > 3_000

@@ -20,7 +20,7 @@ from models.replay.backtest import Backtest, run
 from models.serving.model_slot import ModelSlot
 from models.spec.use_case import Freshness, UseCase
 from models.training.model_structure import size_of
-from models.training.schedule import VersionSchedule
+from models.training.version_schedule import VersionSchedule
 from models.training.window_folds import WindowPool
 from models.validation import mistakes
 from schemas import records

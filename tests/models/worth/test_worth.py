@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.spec.use_case import Contest, Price, UseCase
-from models.worth.settled_blocks import SettledBlocks, together
+from models.worth.closed_blocks import SettledBlocks, together
 from models.worth.worth import worth
 from schemas.records import Evidence
 from streams.offline.cpu_sampler import EXPLAINING, RIVERRUN, Cpu
-from streams.reports import plain_language
+from streams.reports import report_texts
 from streams.reports.worth import page
 from tests.support.commands import Command
 from tests.support.one_partition import use_case
@@ -85,14 +85,14 @@ def test_what_was_saved_is_the_sum_of_paired_differences_and_its_interval_holds_
     assert result.gain.total_lower == pytest.approx(result.gain.lower * 36_000)
     assert result.points[-1].total == pytest.approx(result.gain.total)
     assert result.points[-1].lower == pytest.approx(result.gain.total_lower)
-    assert plain_language.headline(result).startswith("parcels is worth it: it saved")
+    assert report_texts.headline(result).startswith("parcels is worth it: it saved")
 
 
 def test_a_baseline_that_is_better_is_said_so() -> None:
     """A model that costs more than it saves is not worth it; better="higher" turns the sign."""
     result = worth(case(), settled(90, -1.0, 0.5))
     assert result.verdict == "not worth it"
-    assert "not worth it: it lost" in plain_language.headline(result)
+    assert "not worth it: it lost" in report_texts.headline(result)
     higher = replace(case(), kpi=replace(case().kpi, better="higher"))
     assert worth(higher, settled(90, -1.0, 0.5)).verdict == "worth it"
 
@@ -119,7 +119,7 @@ def test_what_is_not_known_yet_says_about_when_it_will_be() -> None:
     assert result.days_needed is not None
     later = worth(case(), settled(15 + 2 * round(result.days_needed), 0.5, 0.8))
     assert later.verdict == "worth it"
-    assert "will be in about" in plain_language.headline(result)
+    assert "will be in about" in report_texts.headline(result)
 
 
 def test_cost_is_taken_off_before_the_verdict() -> None:
@@ -264,7 +264,7 @@ def test_segments_and_slices_are_told_apart_with_the_gap_between_best_and_worst(
     assert part.cost is not None
     # It bears its share of the days: 204 of the 404 predictions.
     assert part.cost.total == pytest.approx(60.0 * 30 * 204 / 404)
-    assert "parcels for DE" in plain_language.headline(part)
+    assert "parcels for DE" in report_texts.headline(part)
     (colour,) = told.slices
     assert [part.value for part in colour.parts] == ["blue", "odd", "red"]
     gap = next(gap for gap in colour.gaps if gap.figure == "mae")

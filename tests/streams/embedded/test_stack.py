@@ -27,7 +27,7 @@ from streams.config.project_dir import make_home
 from streams.config.settings import Settings
 from streams.doctor.doctor import doctor
 from streams.embedded import Endpoints, Stack, jar_lock, jars, stack_file
-from streams.embedded.ports import HIGHEST, LOOPBACK, LOWEST, free_ports, is_free
+from streams.embedded.free_ports import HIGHEST, LOOPBACK, LOWEST, free_ports, is_free
 from streams.embedded.process import Identity, is_alive, servers_in, stop
 from streams.embedded.redis_server import Redis
 

@@ -18,15 +18,15 @@ from models.task.learner_task import LearnerTask
 from riverrun.client.predictions import CommittedReader
 from schemas.errors import Incompatible
 from schemas.topics import CATALOGUE, LEARNER
-from streams.cli.shared.tables import importance
 from streams.cli.shared.terminal import TerminalTable, data
+from streams.cli.shared.text_tables import importance
 from streams.kafka.record_decoder import RecordDecoder, content, decoded
-from streams.monitor.store.row_mapping import KINDS, rows_of
+from streams.monitor.store.record_rows import KINDS, rows_of
 from streams.monitor.store.view_models import Importance
 from streams.replay.kafka_log import journal_entry
 from tests.streams.monitor.test_view_models import REST, metric
+from tests.support.closed_blocks import case, evidence
 from tests.support.memory import Record
-from tests.support.settled_blocks import case, evidence
 from usecases.phishing import PHISHING
 
 JUNK = [

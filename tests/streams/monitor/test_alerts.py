@@ -20,12 +20,12 @@ from schemas.errors import ConfigError
 from schemas.records import Alert
 from streams.config.settings import Settings
 from streams.monitor import conditions
+from streams.monitor.alert_context import LIMITS, AlertContext, Observation, parse_limits
 from streams.monitor.alert_state import AlertState
 from streams.monitor.rules import AlertRule, rules
-from streams.monitor.snapshot import LIMITS, AlertContext, Observation, parse_limits
 from streams.monitor.store import event_queries
-from streams.monitor.store.row_mapping import Row
-from streams.monitor.store.store import MemoryStore
+from streams.monitor.store.record_rows import Row
+from streams.monitor.store.table_store import MemoryStore
 from streams.monitor.store.view_models import AlertRow, Mute
 from streams.monitor.webhook_outbox import ALERTS_MAX, Outbox, is_held_back
 from streams.monitor.webhook_sender import Webhook

@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from streams.monitor import conditions
+from streams.monitor.alert_context import LIMITS, AlertContext
 from streams.monitor.evaluator import read_alert_context, restart_rows, sample_rows
-from streams.monitor.snapshot import LIMITS, AlertContext
 from streams.monitor.store import event_queries
 from streams.monitor.store.monotonic_counts import CounterTotals
-from streams.monitor.store.store import MemoryStore
+from streams.monitor.store.table_store import MemoryStore
 from streams.monitor.store.view_models import (
     DeadLetterGroup,
     DriftRow,

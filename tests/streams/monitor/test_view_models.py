@@ -4,7 +4,7 @@ import json
 import random
 from typing import Any
 
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 from streams.config.use_case_loader import load
 from streams.monitor.store import (
     aggregation,
@@ -14,7 +14,7 @@ from streams.monitor.store import (
     view_models,
 )
 from streams.monitor.store.queries import Board
-from streams.monitor.store.row_mapping import (
+from streams.monitor.store.record_rows import (
     GROUP_WINDOWS_MAX,
     ROWS_MAX,
     WINDOWS_MAX,
@@ -22,7 +22,7 @@ from streams.monitor.store.row_mapping import (
     newest_names,
     rows_of,
 )
-from streams.monitor.store.store import MemoryStore
+from streams.monitor.store.table_store import MemoryStore
 from tests.support.loop import SOURCE
 from tests.support.memory import Record
 

@@ -19,7 +19,7 @@ from models.relay.record_mapper import RecordMapper
 from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
 from models.validation import mistakes
-from models.validation.source_profile import format_of, profile_of
+from models.validation.foreign_topic_profile import format_of, profile_of
 from schemas.errors import ConfigError
 from streams.config.use_case_loader import load
 from streams.offline.foreign_draft import foreign_draft

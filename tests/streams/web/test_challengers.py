@@ -8,7 +8,7 @@ import pytest
 
 from models.stats.ab_test import AbTest
 from models.stats.confidence_sequence import Comparison
-from streams.web.charts.plain_language import confidence_text
+from streams.web.charts.verdict_sentences import confidence_text
 from streams.web.state.page_model import Case
 from streams.web.views.challengers import _decision_text, _doubt, _partition_standings
 from tests.streams.web.test_auth import FLIGHTS, NOBODY

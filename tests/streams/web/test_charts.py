@@ -14,7 +14,7 @@ from models.metrics.targets import TargetStatus
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.monitor.store.view_models import AlertRow, Overview, Restart, Score
-from streams.web.charts.plain_language import event_noun, trust, worth
+from streams.web.charts.verdict_sentences import event_noun, trust, worth
 from streams.web.render.chart import Chart, Series
 from streams.web.state.page_model import Case
 from streams.web.views.use_case import event_marks

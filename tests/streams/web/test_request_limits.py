@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streams.web.render.server_sent_events import EACH_MAX, STREAMS_MAX
-from streams.web.server import CONTEXT, application
+from streams.web.routes import CONTEXT, application
 from streams.web.state.live_tails import ROWS_MAX, Follower, LiveTails
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import Case

@@ -20,8 +20,8 @@ from schemas.commands import Command
 from streams.config.settings import Settings
 from streams.kafka.record_decoder import RecordDecoder
 from streams.worker.decider_service import DeciderService, _Session
+from tests.support.closed_blocks import GAIN, case, evidence
 from tests.support.memory import Record
-from tests.support.settled_blocks import GAIN, case, evidence
 
 PARTITIONS = 2
 NAMES = {kind: kind for kind in ("evidence", "verdicts", "commands", "events", "outcomes")}

@@ -7,9 +7,9 @@ import logging
 import sys
 
 from schemas.topics import LEARNER
-from streams.partition.ports import Pace
-from streams.worker.worker import run_worker
+from streams.partition.wiring import Pace
 from streams.worker.worker_config import WorkerConfig
+from streams.worker.worker_process import run_worker
 from tests.support.ledger.ledger import Ledger
 from tests.support.ledger.ledger_learner import Answering, Learning
 

@@ -28,7 +28,7 @@ from streams.config.use_case_loader import load
 from streams.demo.counts import READ, Count
 from streams.demo.loop import Workers
 from streams.demo.page_process import page_beside
-from streams.embedded.discovery import started
+from streams.embedded.server_discovery import started
 from streams.kafka.ordered_producer import OrderedProducer
 from streams.kafka.topic_reader import TopicReader
 from streams.topics.topic_admin import ensure, names_of

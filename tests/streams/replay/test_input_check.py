@@ -17,7 +17,7 @@ from models.inputs.journal import mark_of
 from schemas.errors import Incompatible
 from schemas.topics import CATALOGUE, topic_names
 from streams.embedded import Endpoints
-from streams.replay.input_positions import changes, refuse_beyond, refuse_count, refuse_others
+from streams.replay.input_check import changes, refuse_beyond, refuse_count, refuse_others
 from streams.replay.journal_fold import Entry
 from streams.topics.topic_identity import TopicIdentity, Topics
 from tests.support.loop import Loop, parcels

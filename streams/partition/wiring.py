@@ -19,7 +19,7 @@ from streams.config.naming import title_of
 from streams.kafka.input_partitions import Input
 from streams.kafka.transactional_writer import Limits
 from streams.partition.intake import Ends
-from streams.partition.pacing import Pacing
+from streams.partition.watermark_alignment import Pacing
 from streams.replay.journal_fold import Log, Task, rolled
 
 
