@@ -196,7 +196,7 @@ class Bench:
 def worker(use_case: str, pace: Mapping[str, Any], health_port: int | None) -> int:
     """A worker as `riverrun worker` starts it, perhaps at another pace."""
     import streams.worker.worker_process
-    from streams.partition.wiring import Pace
+    from streams.partition.pace import Pace
     from streams.worker.launch import operate, prepare
 
     if pace:

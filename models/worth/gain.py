@@ -1,4 +1,4 @@
-"""What one answerer gained on another over settled blocks, with an interval valid at any time."""
+"""What one answerer gained on another over closed blocks, with an interval valid at any time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OF_COMPARISON: Mapping[str, Verdict] = {
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What one answerer gained on another over settled blocks; above 0 is better.
+    """What one answerer gained on another over closed blocks; above 0 is better.
 
     `mean`, `lower` and `upper` are per labelled prediction, `total` and its bounds over all of
     these, all in the KPI's unit. Bounds are None until there is enough to bound it by.

@@ -19,8 +19,8 @@ from models.task.partition_task import PartitionTask
 from models.training.learner_inputs import learner_inputs
 from models.values.durations import minutes
 from schemas.topics import INPUTS, LEARNER, topic_names
+from streams.partition.pace import Pace
 from streams.partition.runner import State
-from streams.partition.wiring import Pace
 from streams.replay.journal_fold import Entry
 from streams.worker.worker_process import AGAIN, BUG, CLEAN, DECIDE
 from tests.simulation.broker import Kafka, Message

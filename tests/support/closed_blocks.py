@@ -1,4 +1,4 @@
-"""Settled blocks as partitions say them, and a decider that folds them."""
+"""Closed blocks as partitions say them, and a decider that folds them."""
 
 from __future__ import annotations
 

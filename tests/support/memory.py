@@ -18,8 +18,9 @@ from schemas.errors import Unavailable
 from schemas.headers import Headers
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import Fenced, Limits
+from streams.partition.pace import Pace
 from streams.partition.runner import PartitionRunner
-from streams.partition.wiring import Pace, Wiring
+from streams.partition.wiring import Wiring
 from streams.replay.journal_fold import Entry
 from tests.support.ledger.ledger import Ledger
 

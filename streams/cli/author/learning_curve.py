@@ -118,7 +118,7 @@ def _show(curve: Curve) -> None:
     if not curve.labelled:
         return
     data.print(
-        f"{curve.labelled:,} answers, the same in each run, settled from "
+        f"{curve.labelled:,} answers, the same in each run, closed from "
         f"{report_texts.day(curve.since)} to {report_texts.day((curve.until or 1) - 1)}.",
     )
     names = list(curve.rungs[-1].kpi)

@@ -19,7 +19,7 @@ from streams.config.use_case_loader import LoadedUseCase, load
 if TYPE_CHECKING:
     from models.metrics.windowed_metrics import Group
     from models.worth.breakdown import Answerer
-    from models.worth.closed_blocks import SettledBlocks
+    from models.worth.closed_blocks import ClosedBlocks
     from models.worth.slice_gaps import Slice
     from models.worth.worth import Worth
 
@@ -57,10 +57,10 @@ def worth(
     loaded = load(usecase)
     if recorded or options.source:
         run = assessed(loaded, options.open(loaded.use_case, limit), partitions)
-        settled, cpu_us = run.settled, run.cpu_us
+        closed, cpu_us = run.closed, run.cpu_us
     else:
-        settled, cpu_us = _live(loaded, prefix)
-    result = worth_of(loaded.use_case, settled, cpu_us, _group(settled, segment, of_slice))
+        closed, cpu_us = _live(loaded, prefix)
+    result = worth_of(loaded.use_case, closed, cpu_us, _group(closed, segment, of_slice))
     if html is not None:
         from streams.reports import write
         from streams.reports.worth import page
@@ -73,12 +73,12 @@ def worth(
         show(result)
 
 
-def _group(settled: SettledBlocks, segment: str | None, of_slice: str | None) -> Group:
+def _group(closed: ClosedBlocks, segment: str | None, of_slice: str | None) -> Group:
     group = segment, of_slice
     if segment is not None and of_slice is not None:
         raise typer.BadParameter("give --segment or --slice")
-    if group != (None, None) and group not in settled.groups():
-        names = sorted(name for pair in settled.groups() for name in pair if name is not None)
+    if group != (None, None) and group not in closed.groups():
+        names = sorted(name for pair in closed.groups() for name in pair if name is not None)
         raise ConfigError(
             f"There is no closed block of {segment or of_slice!r}.",
             hint=f"There are: {', '.join(names) or 'no segments and no slices yet'}.",
@@ -86,7 +86,7 @@ def _group(settled: SettledBlocks, segment: str | None, of_slice: str | None) ->
     return group
 
 
-def _live(loaded: LoadedUseCase, prefix: str | None) -> tuple[SettledBlocks, dict[str, float]]:
+def _live(loaded: LoadedUseCase, prefix: str | None) -> tuple[ClosedBlocks, dict[str, float]]:
     """Return the published evidence and, if CPU has a price, the CPU of a run over its inputs."""
     from streams.config.settings import Settings
     from streams.embedded.server_discovery import running
@@ -95,12 +95,12 @@ def _live(loaded: LoadedUseCase, prefix: str | None) -> tuple[SettledBlocks, dic
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     names = names_of(loaded.use_case, settings)
-    settled = asyncio.run(published(loaded.use_case, names["evidence"], settings))
+    closed = asyncio.run(published(loaded.use_case, names["evidence"], settings))
     if loaded.use_case.price is None:
-        return settled, {}
+        return closed, {}
     sources, outcomes = [names["events"]], [names["outcomes"]]
     recording = open_recording(loaded.use_case, sources, outcomes, SAMPLE, settings=settings)
-    return settled, assessed(loaded, recording, None).cpu_us
+    return closed, assessed(loaded, recording, None).cpu_us
 
 
 def show(worth: Worth) -> None:

@@ -140,7 +140,7 @@ async def test_three_workers_err_as_the_backtest_does(settings: Settings, crew: 
     )
     assert done.returncode == 0, done.stderr.decode()
     report = json.loads(done.stdout)
-    due = worth(loaded.use_case, assess(loaded, nycflights.flights(limit=FLIGHTS), 4).settled)
+    due = worth(loaded.use_case, assess(loaded, nycflights.flights(limit=FLIGHTS), 4).closed)
     assert (report["labelled"], report["missing"]) == (due.labelled, due.missing)
     assert due.labelled > 1_000
     assert report["kpi"]["baseline"] == pytest.approx(due.kpi["baseline"])

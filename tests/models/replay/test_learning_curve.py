@@ -7,7 +7,7 @@ import pytest
 
 from models.replay.backtest import Backtest
 from models.replay.learning_curve import CurveSample, curve, drawn, sampled
-from models.worth.closed_blocks import SettledBlocks
+from models.worth.closed_blocks import ClosedBlocks
 from streams.config.use_case_loader import load
 from streams.offline.evidence import samples
 from streams.recordings import recording_of
@@ -70,7 +70,7 @@ def told(gains: dict[float, float], days: int = 60) -> list[CurveSample]:
     """Runs whose served KPI is 10 minus the gain, with the same noise on each day."""
     points = []
     for share, gain in gains.items():
-        settled = SettledBlocks()
+        settled = ClosedBlocks()
         for day in range(days):
             served = 10.0 - gain + 0.3 * (-1) ** day + 0.2 * gain * (day % 3 - 1)
             settled.add(evidence(day, kpi={"served": 400 * served}))
@@ -106,7 +106,7 @@ def test_outcomes_that_bring_nothing_are_not_said_to_help() -> None:
 def test_runs_that_scored_different_events_are_not_compared() -> None:
     """A pair is of the same events, or it is none."""
     short = told({1.0: 1.0})
-    other = SettledBlocks()
+    other = ClosedBlocks()
     for day in range(60):
         other.add(evidence(day, n=399))
     with pytest.raises(ValueError, match="different events"):

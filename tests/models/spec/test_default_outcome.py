@@ -18,7 +18,7 @@ from models.replay.backtest import run
 from models.spec.default_outcome import DefaultOutcome
 from models.spec.use_case import Kpi, Promotion, UseCase
 from models.values.durations import days, hours
-from models.worth.closed_blocks import SettledBlocks
+from models.worth.closed_blocks import ClosedBlocks
 from models.worth.worth import worth
 from schemas.events import Event, Outcome
 from streams.config.use_case_loader import LoadedUseCase
@@ -87,9 +87,9 @@ def recorded(count: int = 4_000, **more: Any) -> Iterator[tuple[str, dict[str, A
         yield ("event" if kind else "outcome"), fields
 
 
-def settled(use_case: UseCase, records: Iterator[tuple[str, dict[str, Any]]]) -> SettledBlocks:
+def settled(use_case: UseCase, records: Iterator[tuple[str, dict[str, Any]]]) -> ClosedBlocks:
     """The evidence of a run."""
-    blocks = SettledBlocks()
+    blocks = ClosedBlocks()
 
     def hear(output: Any) -> None:
         if output.kind == "evidence":

@@ -1,4 +1,4 @@
-"""What a partition says of each settled block: complete, once, and the same after any restart."""
+"""What a partition says of each closed block: complete, once, and the same after any restart."""
 
 from __future__ import annotations
 

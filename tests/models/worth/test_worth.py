@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.spec.use_case import Contest, Price, UseCase
-from models.worth.closed_blocks import SettledBlocks, together
+from models.worth.closed_blocks import ClosedBlocks, together
 from models.worth.worth import worth
 from schemas.records import Evidence
 from streams.offline.cpu_sampler import EXPLAINING, RIVERRUN, Cpu
@@ -57,9 +57,9 @@ def evidence(day: int, *, partition: int = 0, n: int = 400, **changes: Any) -> d
     return values
 
 
-def settled(days: int, gain: float, noise: float, seed: int = 1, n: int = 400) -> SettledBlocks:
+def settled(days: int, gain: float, noise: float, seed: int = 1, n: int = 400) -> ClosedBlocks:
     """Days on which the model saves `gain` an event, give or take."""
-    draw, blocks = random.Random(seed), SettledBlocks()
+    draw, blocks = random.Random(seed), ClosedBlocks()
     for day in range(days):
         saved = gain + draw.gauss(0.0, noise)
         blocks.add(evidence(day, n=n, kpi={"served": (10.0 - saved) * n}))
@@ -180,7 +180,7 @@ def arms(gain: float, noise: random.Random, holdout: int = 6, champion: int = 12
 
 def test_where_answers_change_the_outcome_a_holdout_tells_what_they_are_worth() -> None:
     """Units that the baseline answers cost 0.5 more: that is the gain, whatever shadows say."""
-    noise, blocks, none = random.Random(4), SettledBlocks(), SettledBlocks()
+    noise, blocks, none = random.Random(4), ClosedBlocks(), ClosedBlocks()
     for day in range(60):
         blocks.add(evidence(day, arms=arms(0.5, noise)))
         none.add(evidence(day, arms=arms(0.0, noise)))
@@ -199,7 +199,7 @@ def test_where_answers_change_the_outcome_a_holdout_tells_what_they_are_worth() 
 
 def test_nothing_settled_is_an_answer_too() -> None:
     """No evidence: not known, no total, and a report all the same."""
-    result = worth(case(), SettledBlocks())
+    result = worth(case(), ClosedBlocks())
     assert result.verdict == "not known yet"
     assert result.labelled == 0
     assert "no block is closed" in page(result)
@@ -207,7 +207,7 @@ def test_nothing_settled_is_an_answer_too() -> None:
 
 def test_a_block_counts_once_every_partition_has_settled_it() -> None:
     """Whoever is quick waits for the slowest."""
-    blocks = SettledBlocks()
+    blocks = ClosedBlocks()
     for day in range(5):
         blocks.add(evidence(day, partition=0))
     blocks.add(evidence(0, partition=1))
@@ -220,7 +220,7 @@ def test_a_block_counts_once_every_partition_has_settled_it() -> None:
 
 def test_a_partition_that_fell_silent_does_not_hold_up_the_others_for_ever() -> None:
     """More than its patience behind, it is passed over and named; what it had said counts."""
-    blocks = SettledBlocks(patience_s=8 * 86_400.0)
+    blocks = ClosedBlocks(patience_s=8 * 86_400.0)
     for day in range(20):
         blocks.add(evidence(day, partition=0))
     blocks.add(evidence(0, partition=1))
@@ -238,10 +238,10 @@ def test_the_order_of_records_and_repetitions_change_no_float(shuffle: random.Ra
         for day in range(4)
         for p in range(3)
     ]
-    due = SettledBlocks()
+    due = ClosedBlocks()
     for row in rows:
         due.add(row)
-    blocks = SettledBlocks()
+    blocks = ClosedBlocks()
     for row in shuffle.sample(rows * 2, len(rows) * 2):
         blocks.add(row)
     assert blocks.blocks() == due.blocks()

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from schemas.topics import LEARNER
-from streams.partition.wiring import Pace
+from streams.partition.pace import Pace
 from streams.worker.worker_config import WorkerConfig
 from streams.worker.worker_process import run_worker
 from tests.support.ledger.ledger import Ledger
