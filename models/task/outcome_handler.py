@@ -211,7 +211,8 @@ class OutcomeHandler:
         baseline, served = waiting.predictions.baseline, waiting.predictions.served
         errors, kpi = judged.errors(parts.kind), judged.kpis
         parts.watcher.errors(errors)
-        parts.certainty.learn(served, judged.label, segment, waiting.predictions.labels)
+        issued = waiting.predictions
+        parts.certainty.learn(served, judged.label, segment, issued.labels, issued.given)
         if judged.own and not waiting.silent:
             start = parts.metrics.start_of(waiting.time)
             parts.router.own.gained(segment, start, waiting.time, judged.own)
