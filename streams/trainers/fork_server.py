@@ -45,20 +45,20 @@ class ForkServer:
         """Return the socket and the process id of a new trainer; raise `Unavailable` if none can
         be had.
         """
-        ours, theirs = socket.socketpair()
+        near_end, far_end = socket.socketpair()
         try:
-            with theirs:
-                socket.send_fds(self._channel, [b"+"], [theirs.fileno()])
+            with far_end:
+                socket.send_fds(self._channel, [b"+"], [far_end.fileno()])
             pid = int.from_bytes(self._channel.recv(PID_BYTES, socket.MSG_WAITALL))
         except OSError as error:
-            ours.close()
+            near_end.close()
             raise Unavailable(f"the process that starts trainers does not answer: {error}") from (
                 error
             )
         if not pid:
-            ours.close()
+            near_end.close()
             raise Unavailable("the process that starts trainers has ended, or has no room for one")
-        return ours, pid
+        return near_end, pid
 
     def close(self) -> None:
         """Let the server end; trainers end with their own sockets."""

@@ -161,7 +161,9 @@ class TrainerPool:
     def _start(self) -> None:
         try:
             while len(self._links) < self._wanted:
-                self._links.append(TrainerLink(len(self._links) + 1, *self._server.spawn()))
+                link = TrainerLink(len(self._links) + 1, *self._server.spawn())
+                self._links.append(link)
+                log.info("trainer %d is process %d", link.number, link.pid)
         except Unavailable as error:
             if self._error is None:
                 log.error("%s; models are trained in place", error)

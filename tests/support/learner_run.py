@@ -177,21 +177,21 @@ def differences(one: LearnerRun, other: LearnerRun) -> list[str]:
         if left[:3] != right[:3] or left[4:] != right[4:] or not _alike(left, right):
             told.append(f"{left.kind}: {left.value!r} {right.value!r}"[:300])
             break
-    ours, theirs = one.parts(), other.parts()
+    first, second = one.parts(), other.parts()
     told += [
         f"part {name}"
-        for name in sorted(ours | theirs)
-        if not _are_equal(ours.get(name, b""), theirs.get(name, b""))
+        for name in sorted(first | second)
+        if not _are_equal(first.get(name, b""), second.get(name, b""))
     ]
     return told
 
 
 def _alike(left: Output, right: Output) -> bool:
-    ours, theirs = dict(left.headers), dict(right.headers)
-    state, other = ours.pop(STATE, b""), theirs.pop(STATE, b"")
-    if ours.get(ENCODING) != b"pickle":
-        return (ours, state) == (theirs, other)
-    return ours == theirs and _are_equal(state, other)
+    first, second = dict(left.headers), dict(right.headers)
+    state, other = first.pop(STATE, b""), second.pop(STATE, b"")
+    if first.get(ENCODING) != b"pickle":
+        return (first, state) == (second, other)
+    return first == second and _are_equal(state, other)
 
 
 def _are_equal(state: bytes, other: bytes) -> bool:
