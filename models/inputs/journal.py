@@ -6,8 +6,8 @@ A run is consecutive records of one input: [input, first offset, count, next off
 have gaps (aborted and control records), so a run counts records and does not subtract offsets.
 
 An offset names a record only as long as its topic is the same one. So an entry has, besides where
-each input goes on, a mark of the record before: its CRC-32. A topic that was deleted and made anew,
-or restored with other records, does not bear it.
+each input goes on, a mark of the record before: its CRC-32. A topic that was deleted and created
+again, or restored with other records, does not have it.
 """
 
 from __future__ import annotations

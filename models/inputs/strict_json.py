@@ -44,7 +44,7 @@ def json_reader(model: type[BaseModel]) -> JsonReader:
     rewritten, changed = _rewritten(model.__pydantic_core_schema__)
     if not changed:
         return model.__pydantic_validator__
-    # Built anew all through: nested models have validators of their own, ready as they were.
+    # Built again all through: nested models have validators of their own, ready as they were.
     return SchemaValidator(rewritten, _use_prebuilt=False)
 
 

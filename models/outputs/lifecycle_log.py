@@ -28,7 +28,7 @@ class LifecycleLog:
         *,
         discreet: bool = False,
     ) -> None:
-        self.told: set[str] = set()
+        self.announced: set[str] = set()
         self._publish = publish
         self._router = router
         self._journal = journal
@@ -43,9 +43,9 @@ class LifecycleLog:
 
     def beginning(self, out: list[Output], definition: str) -> None:
         """Write that every declared model begins, with the partition's first record."""
-        if "beginning" in self.told:
+        if "beginning" in self.announced:
             return
-        self.told.add("beginning")
+        self.announced.add("beginning")
         for name in self._router.names:
             self.tell(
                 out,
@@ -58,17 +58,17 @@ class LifecycleLog:
     def warm(self, out: list[Output], name: str) -> None:
         """Write, once, that a model has learnt enough to answer."""
         word = f"warm:{name}"
-        if word in self.told or self._router.state(name) == "champion":
+        if word in self.announced or self._router.state(name) == "champion":
             return
-        self.told.add(word)
+        self.announced.add(word)
         state = self._router.state(name)
         if state == "shadow":
             why = f"has learnt its warm-up of {self._router.pooled[name].trained_on} examples"
             self.tell(out, name, from_state="candidate", to_state=state, cause="rule", why=why)
 
-    def anew(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         """Forget what was said of a model that is no more."""
-        self.told -= {name, f"warm:{name}"}
+        self.announced -= {name, f"warm:{name}"}
 
     def withheld(self, out: list[Output], names: list[str]) -> None:
         """Write the first time that a model's value could not be used where it might have been.
@@ -77,9 +77,9 @@ class LifecycleLog:
         """
         for name in names:
             fault = self._router.pooled[name].last_fault
-            if name in self.told or not (fault or self._router.warm(name)):
+            if name in self.announced or not (fault or self._router.warm(name)):
                 continue
-            self.told.add(name)
+            self.announced.add(name)
             if fault and self._discreet:
                 fault = f"{fault.partition(':')[0]} (its words are left out: some data is personal)"
             why = fault or "a value was not finite or left the limits"

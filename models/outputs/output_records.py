@@ -80,7 +80,7 @@ class More(NamedTuple):
     step: int
 
 
-class Learnt(NamedTuple):
+class LabelledPrediction(NamedTuple):
     """What became of one prediction: its label, and how it was used."""
 
     outcome: Outcome | FoldedOutcome | None
@@ -174,38 +174,38 @@ class Publisher:
         segment: str | None,
         vector: orjson.Fragment,
         waiting: PendingPrediction,
-        learnt: Learnt,
+        labelled: LabelledPrediction,
         step: int,
     ) -> Output:
         """Return features joined to their label; `about` is the event's key and shared headers."""
-        kind, outcome = self._kind, learnt.outcome
+        kind, outcome = self._kind, labelled.outcome
         issued = waiting.predictions
         body = {
             "event_id": event.event_id,
             "event_time": event.event_time,
             "outcome_time": None if outcome is None else outcome.outcome_time,
             "features": vector,
-            "label": learnt.label,
+            "label": labelled.label,
             "prediction": kind.value(issued.served),
             "baseline": kind.value(issued.baseline),
             "shadows": self._shadows(issued.pooled, issued.own, segment),
             "served_by": issued.by,
             "segment": segment,
-            "delay_s": learnt.delay_s,
-            "weight": 1.0 if learnt.weight is None else learnt.weight,
-            "learnt": learnt.learnt,
+            "delay_s": labelled.delay_s,
+            "weight": 1.0 if labelled.weight is None else labelled.weight,
+            "learnt": labelled.learnt,
             "source": (
                 "history" if waiting.silent else "default" if outcome is None else "outcome"
             ),
-            "kpi": learnt.kpi,
+            "kpi": labelled.kpi,
             "step": step,
             "partition": self.partition,
         }
-        if learnt.fold is not None:
-            known, body["revision"], body["outcomes"] = learnt.fold
+        if labelled.fold is not None:
+            known, body["revision"], body["outcomes"] = labelled.fold
             body["known_time"] = datetime.fromtimestamp(known, UTC)
-        if learnt.training is not None:
-            body["training"] = learnt.training._asdict()
+        if labelled.training is not None:
+            body["training"] = labelled.training._asdict()
         key, shared = about
         return Output("examples", key, encoded(body), self._stamps["examples"] + shared)
 

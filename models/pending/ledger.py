@@ -195,7 +195,7 @@ class PendingLedger:
     def restore(
         self, entries: dict[str, PendingPrediction | bytes], early: Mapping[str, DecodedRecord]
     ) -> None:
-        """Take over saved ids; an id's event time is kept with it, the agendas are made anew."""
+        """Take over saved ids; an id's event time is kept with it, the queues are built again."""
         self.entries = entries
         self.early.restore(dict(early))
         if self.changed is not None:

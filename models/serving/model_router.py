@@ -327,10 +327,10 @@ class ModelRouter:
         self.guards.pop(model, None)
         return self.experiment.pop(model, None) is not None
 
-    def renew(self, model: str, now: float) -> None:
+    def reset(self, model: str, now: float) -> None:
         """Put a fresh model in the place of that one; only the champion keeps its place."""
         self.pooled[model] = ModelSlot(model, None, self._use_case.models[model]())
-        self.own.renew(model, now)
+        self.own.reset(model, now)
         self.replacements.pop(model, None)
         if now > float("-inf"):
             self.began[model] = now
@@ -341,8 +341,8 @@ class ModelRouter:
             self.safeguard.another()
 
     def note_renewed(self, model: str, now: float | None) -> None:
-        """Begin comparisons, and segments' own, anew: a shared model has begun anew elsewhere."""
-        self.own.renew(model, float("-inf") if now is None else now)
+        """Restart comparisons, and those of segments: a shared model has started over elsewhere."""
+        self.own.reset(model, float("-inf") if now is None else now)
         if now is not None:
             self.began[model] = now
 

@@ -1,8 +1,8 @@
 """Whether an estimator can be trusted to say the same again, and what makes it slow.
 
-A prediction is verified by deriving it anew: after a crash, in another process, a year later. So an
-estimator must not draw unseeded random numbers, must survive a pickle, and must not depend on the
-order in which Python iterates a set of strings, which differs from process to process
+A prediction is verified by deriving it again: after a crash, in another process, a year later. So
+an estimator must not draw unseeded random numbers, must survive a pickle, and must not depend on
+the order in which Python iterates a set of strings, which differs from process to process
 (`PYTHONHASHSEED`). The part that needs other processes is in `streams.offline.hash_seed_check`.
 """
 

@@ -1,7 +1,7 @@
 """The models of single segments: made on first sight, bounded, and who of them has earned a place.
 
 `Segments.models` names which of the use case's models have a copy of their own for each segment; by
-default the champion, and another champion's begin anew.
+default the champion, and another champion's start over.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class SegmentModels:
         alpha = self.budget.spend(f"{name}[{segment}]")
         return SegmentPromotion(now, comparison_of_segment(self._use_case, alpha))
 
-    def renew(self, model: str, now: float) -> None:
-        """Begin that model's copies anew, in every segment."""
+    def reset(self, model: str, now: float) -> None:
+        """Reset that model's copies in every segment."""
         for segment, slots in self.slots.items():
             if model in slots:
                 slots[model] = self._slot(model, segment)

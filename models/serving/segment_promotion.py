@@ -18,7 +18,7 @@ from models.stats.alpha_spending import AlphaSpending
 from models.stats.confidence_sequence import Comparison
 
 KEPT_BLOCKS = 120
-"""How long a model that answers is compared before it is looked at anew: what it gained long ago
+"""How long a model that answers is compared before it is looked at again: what it gained long ago
 must not hide what it loses now."""
 
 

@@ -43,7 +43,7 @@ class Commanded(Protocol):
     watermark: Watermark
     restoring: ModelRestore
 
-    def renew(self, model: str) -> None: ...  # noqa: D102 - TaskState says it
+    def reset(self, model: str) -> None: ...  # noqa: D102 - TaskState says it
     def put_back(self, stored: Stored) -> None: ...  # noqa: D102
 
 
@@ -130,7 +130,7 @@ class ModelCommands:
         lifecycle_log, router = self._parts.lifecycle_log, self._parts.router
         fields = _command_fields(command)
         router.since = self._parts.watermark.time
-        # A segment's own model is one of the champion's kind; another champion's start anew.
+        # A segment's own model is one of the champion's kind; another champion's start over.
         for segment in router.own.leave(came):
             lifecycle_log.tell(
                 out, left, segment=segment, from_state="shadow", to_state="retired", **fields
@@ -183,7 +183,7 @@ class ModelCommands:
         parts, model = self._parts, self._named(command)
         was = parts.router.state(model)
         following(was, "reset", model)
-        parts.renew(model)
+        parts.reset(model)
         self._tell(model, was, self._learnt(command, model), out)
 
     def _drawn_anew(self, model: str, was: str, command: Command, out: list[Output]) -> None:

@@ -72,7 +72,7 @@ class EventHandler:
         served = parts.kind.value(asked.answer.prediction)
         for alarm in parts.watcher.event(time, x, served):
             done = parts.reaction.react(alarm, out)
-            change = parts.watcher.told(alarm, done)
+            change = parts.watcher.lifecycle_change(alarm, done)
             out.append(parts.publish.drift(change, parts.journal.step))
         return parts.ledger.early.pop_event(event_id)
 

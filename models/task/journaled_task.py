@@ -83,7 +83,7 @@ class JournaledTask(ABC):
         """The time reached, for the journal; None where models are not shared."""
 
     @abstractmethod
-    def anew(self) -> JournaledTask:
+    def fresh(self) -> JournaledTask:
         """Return a task at its beginning: the same use case and definition, the same place."""
 
     @abstractmethod

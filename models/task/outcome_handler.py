@@ -15,7 +15,7 @@ from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Learnt, Output, TrainingFields
+from models.outputs.output_records import LabelledPrediction, Output, TrainingFields
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
 from models.serving.prediction_intervals import coverage_of
@@ -92,12 +92,16 @@ class OutcomeHandler:
             parts.counts["late"] += 1
             if after is not None and not waiting.silent:
                 parts.metrics.late(waiting.time, asked.groups)
-            self._example(asked, waiting, Learnt(outcome, judged.label, delay, False), out)
+            self._example(
+                asked, waiting, LabelledPrediction(outcome, judged.label, delay, False), out
+            )
             return
         self._score(asked, waiting, judged)
         training = self.teach(asked, waiting, judged, entries, taken.time, out)
-        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
-        self._example(asked, waiting, learnt, out)
+        labelled = LabelledPrediction(
+            outcome, judged.label, delay, True, judged.kpi, judged.weight, training
+        )
+        self._example(asked, waiting, labelled, out)
 
     def _doubt(self, event_id: str, held: Held, doubt: str, out: list[Output]) -> None:
         """Hold an outcome that cannot be believed, and say how it is released."""
@@ -138,8 +142,10 @@ class OutcomeHandler:
         time = min(held.taken.time, parts.watermark.time)
         training = self.teach(asked, waiting, judged, entries, time, out)
         delay = held.arrived - waiting.time
-        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
-        self._example(asked, waiting, learnt, out)
+        labelled = LabelledPrediction(
+            outcome, judged.label, delay, True, judged.kpi, judged.weight, training
+        )
+        self._example(asked, waiting, labelled, out)
         return True
 
     def _question(self, event_id: str, waiting: PendingPrediction) -> Question:
@@ -238,10 +244,10 @@ class OutcomeHandler:
     ) -> None:
         """Let the breakers learn."""
         router, lifecycle_log = self._parts.router, self._parts.lifecycle_log
-        if router.safeguard.learnt(errors, judged.kpis, router.champion, judged.label, baseline):
+        if router.safeguard.observe(errors, judged.kpis, router.champion, judged.label, baseline):
             lifecycle_log.breaker(out, router.champion, router.safeguard)
         for name, guard in router.guards.items():
-            if guard.learnt(errors, judged.kpis, name, judged.label, baseline):
+            if guard.observe(errors, judged.kpis, name, judged.label, baseline):
                 lifecycle_log.breaker(out, name, guard)
 
     def _train(
@@ -262,7 +268,7 @@ class OutcomeHandler:
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
         if not again:
-            parts.influence.learnt(shown, judged.label, baseline)
+            parts.influence.observe(shown, judged.label, baseline)
         if parts.shared is not None:
             router.learn_own(asked.segment, shown, target, judged.weight, learner)
             return
@@ -285,19 +291,23 @@ class OutcomeHandler:
         return self._parts.router.champion if drawn is None else drawn.model
 
     def _example(
-        self, asked: Question, waiting: PendingPrediction, learnt: Learnt, out: list[Output]
+        self,
+        asked: Question,
+        waiting: PendingPrediction,
+        labelled: LabelledPrediction,
+        out: list[Output],
     ) -> None:
         parts = self._parts
         step, shared = parts.journal.step, asked.shared
         event, segment = asked.event, asked.segment
-        if not learnt.learnt:
+        if not labelled.learnt:
             # A default label may be on the topic already: the late outcome is another record.
             shared = parts.publish.of_event(event, waiting.trace, again="late")
-        elif learnt.fold is not None and learnt.fold[1]:
-            shared = parts.publish.of_event(event, waiting.trace, again=str(learnt.fold[1]))
+        elif labelled.fold is not None and labelled.fold[1]:
+            shared = parts.publish.of_event(event, waiting.trace, again=str(labelled.fold[1]))
         about = asked.key, shared
         out.append(
-            parts.publish.example(about, event, segment, asked.vector, waiting, learnt, step)
+            parts.publish.example(about, event, segment, asked.vector, waiting, labelled, step)
         )
 
     def pass_to(self, time: float, out: list[Output]) -> float:
@@ -348,8 +358,10 @@ class OutcomeHandler:
         self._score(asked, waiting, judged)
         training = self.teach(asked, waiting, judged, [], now, out)
         delay = now - waiting.time
-        learnt = Learnt(None, judged.label, delay, True, judged.kpi, training=training)
-        self._example(asked, waiting, learnt, out)
+        labelled = LabelledPrediction(
+            None, judged.label, delay, True, judged.kpi, training=training
+        )
+        self._example(asked, waiting, labelled, out)
 
     def _is_held(self, event_id: str) -> bool:
         """Return whether an implausible label of that event is held."""

@@ -64,7 +64,7 @@ class PartitionTask(TaskState, JournaledTask):
         self._answering = EventHandler(self, self._learning)
         self._commanding = CommandHandler(self, self._learning)
 
-    def anew(self, partition: int | None = None) -> PartitionTask:
+    def fresh(self, partition: int | None = None) -> PartitionTask:
         """Return a task at its beginning: the same use case and definition, the same place or
         another.
         """

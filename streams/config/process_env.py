@@ -56,7 +56,7 @@ def recurse_deeply() -> None:
 
 
 def reexec_if_unsafe(arguments: Sequence[str]) -> None:
-    """Start this process anew under `python -P` and PYTHONHASHSEED=0, unless it is so already.
+    """Restart this process under `python -P` and PYTHONHASHSEED=0, unless it is so already.
 
     River sums over sets of names: under another hash seed the last bits differ. `arguments` are
     those after the interpreter, as in `["-m", "streams.cli", "worker", …]`.

@@ -44,7 +44,7 @@ class ServerSettings(BaseSettings):
     kafka_sasl_token_file: Path | None = Field(
         None,
         description="With `file`: a file that holds the token. With `oidc`: one that holds the "
-        "client's signed assertion, in place of a secret. Read anew whenever a token is due.",
+        "client's signed assertion, in place of a secret. Read again whenever a token is due.",
     )
     kafka_sasl_oauth_token_url: str | None = Field(
         None, description="The token endpoint of an OpenID Connect provider; `https`."

@@ -23,7 +23,7 @@ from streams.kafka.record_decoder import time_of
 from streams.kafka.topic_reader import TopicReader
 from streams.operations.dead_letter_states import RELEASED
 from streams.operations.operator_actions import SUBJECTS
-from streams.operations.redefine import ANEW
+from streams.operations.redefine import FRESH
 from streams.replay.definition_history import DefinitionHistory
 from streams.replay.kafka_log import newest_entries
 from streams.telemetry import partition_table
@@ -153,7 +153,7 @@ def folded(changes: Iterable[Mapping[str, Any]]) -> list[RegistryEntry]:
                 entry.withheld = change["why"]
             continue
         evidence = change["evidence"] or {}
-        if entry is None or entry.state == "retired" or evidence.get("begun") == ANEW:
+        if entry is None or entry.state == "retired" or evidence.get("begun") == FRESH:
             entry = entries[key] = RegistryEntry(
                 change["model"],
                 change["segment"],

@@ -41,7 +41,7 @@ from streams.telemetry import partition_table
 from streams.telemetry.worker_status import STATUS_TTL_S
 from streams.topics import topic_admin
 
-ANEW, WARMED = "anew", "warmed"
+FRESH, WARMED = "fresh", "warmed"
 """How a model began under a new definition, where it was not kept; told on `lifecycle`."""
 
 
@@ -212,7 +212,7 @@ class Redefinition:
                 who=wish.who,
                 why=f"definition {task.definition} was begun ({wish.how}): {wish.why}",
                 evidence={
-                    "begun": "kept" if name in unchanged else WARMED if warm else ANEW,
+                    "begun": "kept" if name in unchanged else WARMED if warm else FRESH,
                     "learnt": {name: task.router.pooled[name].trained_on},
                 },
             )
@@ -227,7 +227,7 @@ class Redefinition:
         store = store_of(
             self._loaded,
             self._settings,
-            lambda _: task.anew(),
+            lambda _: task.fresh(),
             interval_s=0.0,
             archive_interval_s=0.0,
         )

@@ -6,7 +6,7 @@
     `skip`          an operator's command does so; it is looked for on its topic beside the order of
                     the inputs, since what blocks them may come before it
 
-The worker lives on, and so do its other partitions: a start anew would lead to the same record.
+The worker lives on, and so do its other partitions: a restart would lead to the same record.
 Failures are counted in this process only. What is decided is in the journal, and decided once.
 """
 
@@ -72,7 +72,7 @@ class Suspect:
             return skip
         return skip._replace(error=self.failure.error, traceback=self.failure.traceback)
 
-    def told(self, partition: int) -> str:
+    def explanation(self, partition: int) -> str:
         """Return what operators are told of the stop, with the ways on."""
         assert self.failure is not None
         index, offset = self.failure.input_offset
@@ -80,7 +80,7 @@ class Suspect:
         which = "" if kind == "events" else f" --input {kind}"
         return (
             f"stopped at {kind} offset {offset}: {self.failure.error}. Nothing of this "
-            "partition is answered until the code is mended and the worker started anew, or the "
+            "partition is answered until the code is mended and the worker restarted, or the "
             f"record is set aside: riverrun skip {self._advice} {partition} {offset}{which} "
             "--why '…'"
         )
@@ -123,9 +123,9 @@ class FailingRecord:
         return report
 
     @property
-    def told(self) -> str:
+    def explanation(self) -> str:
         """The reason why the partition stands still, with the ways on."""
-        return self.suspect.told(self.number)
+        return self.suspect.explanation(self.number)
 
     async def look(self, reader: PartitionLog, task: RunnableTask, intake: Intake) -> None:
         """Tell the intake what is to be set aside, before anything is applied."""
@@ -143,7 +143,7 @@ class FailingRecord:
         """Wait until a command sets the record aside, or until `stopped`; `following` is each
         input's next offset.
         """
-        log.error("%s: %s", self.title, self.told)
+        log.error("%s: %s", self.title, self.explanation)
         while not stopped.is_set():
             reader = self.wiring.open_log(self.number)
             try:

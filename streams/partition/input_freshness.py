@@ -42,7 +42,7 @@ class FreshEnds:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start over."""
         is_on = self._answered is not None and self._unseen_s < float("inf")
         self.sure: list[float] = [float("-inf" if is_on else "inf") for _ in self._tps]
         self._counts = [0 for _ in self._tps]

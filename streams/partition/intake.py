@@ -103,7 +103,7 @@ class Intake:
         self._forget_heads()
 
     def reset(self, task: Task, positions: Sequence[int]) -> dict[TP, int]:
-        """Begin anew with that task; gives where to seek each input."""
+        """Start over with that task; gives where to seek each input."""
         self._task = task
         self._choosing = getattr(task, "choose", self._choose)
         for inbox, offset in zip(self.inboxes, positions, strict=True):

@@ -133,7 +133,7 @@ class PartitionRunner:
                     break
                 except TooLarge as error:
                     await self._discard(error)
-                    self.kept_state = None  # the batch must be made anew
+                    self.kept_state = None  # the batch must be built again
                 except ApplyFailed as error:
                     await self._halt(error)
                     await self._confirm_membership()
@@ -326,7 +326,7 @@ class PartitionRunner:
         await self._discard(error)
         self.kept_state = None
         if not again:
-            self.state, self.error = State.HALTED, self._halting.told
+            self.state, self.error = State.HALTED, self._halting.explanation
             await self._halting.until_wished(task.next, self._stopped)
 
     async def _discard(self, error: Exception) -> None:

@@ -64,7 +64,7 @@ class Pacing(Protocol):
         """Note that a record is held back."""
 
     def announcement(self, due: float | None) -> Announcement:
-        """Return what others are told with the entry that is to be committed, and begin anew."""
+        """Return what others are told with the entry that is to be committed, and start over."""
 
 
 @dataclass

@@ -36,7 +36,7 @@ class KnownSchemas:
         if self._registry is None:
             raise Unavailable(
                 f"a source's record names schema {id}, and no Schema Registry is set. Set "
-                "SCHEMA_REGISTRY_URL and start the worker anew."
+                "SCHEMA_REGISTRY_URL and restart the worker."
             )
         async with self._asking:
             if id in self.by_id:  # by another relay meanwhile

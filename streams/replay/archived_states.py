@@ -56,7 +56,7 @@ class Archived:
 
     def _restored(self, snapshot: ArchivedSnapshot, fresh: PartitionTask) -> PartitionTask:
         use_case = fresh.use_case
-        task = fresh.anew()
+        task = fresh.fresh()
         allowed = Allowed(use_case.models.values(), use_case.event.__module__)
         try:
             self._archive.restore(snapshot, task, allowed)

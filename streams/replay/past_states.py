@@ -216,7 +216,7 @@ class Nearest:
         if fresh.definition != self._loaded.definition or self._settings.redis_url is None:
             return None
         # Each try needs a task of its own; closing the store would write a snapshot.
-        store = store_of(self._loaded, self._settings, lambda _: fresh.anew())
+        store = store_of(self._loaded, self._settings, lambda _: fresh.fresh())
         task = await store.load(fresh.partition)
         return task if task.seq > 0 else None
 

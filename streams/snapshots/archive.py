@@ -255,7 +255,7 @@ class Archive:
         for snapshot in self.of(fresh.partition):
             if snapshot.seq > seq or snapshot.definition != fresh.definition:
                 continue
-            task = fresh.anew()
+            task = fresh.fresh()
             try:
                 self.restore(snapshot, task, allowed)
             except UnusableSnapshot:

@@ -2,7 +2,7 @@
 
 Each part of `models.task.checkpoint` is one pickle. A slot that did not change since the base is
 carried over. Ids go as a delta: {id: entry, or None where it was forgotten}; once the deltas
-outweigh what is alive, all ids are written anew.
+outweigh what is alive, all ids are rewritten.
 """
 
 from __future__ import annotations

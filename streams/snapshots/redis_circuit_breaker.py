@@ -1,7 +1,7 @@
 """One circuit breaker for all partitions of a worker: does Redis answer? Known for some seconds.
 
 Without it each partition, and each recovery after the next rebalance, would wait for a silent
-Redis anew, while the log could have been folded.
+Redis again, while the log could have been folded.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class SnapshotSchedule:
         return Base(self.header, frozenset(task.ledger.changed))
 
     def taken(self, task: PartitionTask) -> None:
-        """Begin tracking anew: a child has the changes."""
+        """Start tracking over: a child has the changes."""
         self._taken_cpu_s = time.thread_time()
         task.ledger.changed = set()
         for slot in task.router.slots():

@@ -1,8 +1,8 @@
 """Which topics there are: each one's id and number of partitions, as the brokers have them.
 
-A topic's name says little: one that was deleted and made anew has the same. Kafka gives each an id
-(KIP-516), told in Metadata answers from version 10 on, which aiokafka does not ask for. Brokers
-that know no such version are asked without: then a topic has no id.
+A topic's name says little: one that was deleted and created again has the same. Kafka gives each an
+id (KIP-516), reported in Metadata answers from version 10 on, which aiokafka does not ask for.
+Brokers that know no such version are asked without: then a topic has no id.
 """
 
 # aiokafka ships no types, so its classes are Any to mypy.
