@@ -93,7 +93,8 @@ class Watcher:
     def lifecycle_change(self, alarm: DriftAlarm, done: str) -> dict[str, Any]:
         """Return the drift record of an alarm and of the action taken, without personal values.
 
-        They are masked here already, since alerts, webhooks and logs pass on the record's fields.
+        Personal values are masked here, since alerts, webhooks and logs pass on the record's
+        fields.
         """
         of = "" if alarm.kind in ("numeric", "category", "prediction") else f"{alarm.kind}:"
         shares = alarm.histograms

@@ -30,7 +30,8 @@ class Maturity:
         self._limit = use_case.segments.limit if use_case.segments is not None else 0
         self.arrivals = Arrivals(self._fresh())
         self.segments: dict[str, DelayCurve] = {}
-        # What was reported at which size; nobody knows after a restart, and then all is again.
+        # The size at which each curve was last reported; unknown after a restart, so all are
+        # reported again.
         self._reported: dict[str | None, float] = {}
 
     def _fresh(self) -> DelayCurve:

@@ -1,4 +1,4 @@
-"""What is told on `lifecycle`: a model began, was promoted, withheld, dropped; who, when, why."""
+"""The records on `lifecycle`: a model began, was promoted, withheld, dropped; who, when, why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.serving.segment_models import Turned
 
 
 class LifecycleLog:
-    """Writes lifecycle records of one partition; says each standing fact once.
+    """Writes lifecycle records of one partition; reports each lasting fact once.
 
     Memory: one word for each model. `discreet`: a model's own words about its failure are left out,
     since an error's text may quote what it was given, and that may be personal.
@@ -67,13 +67,13 @@ class LifecycleLog:
             self.tell(out, name, from_state="candidate", to_state=state, cause="rule", why=why)
 
     def forget(self, name: str) -> None:
-        """Forget what was said of a model that is no more."""
+        """Forget what was reported of a model that no longer exists."""
         self.announced -= {name, f"warm:{name}"}
 
     def withheld(self, out: list[Output], names: list[str]) -> None:
         """Write the first time that a model's value could not be used where it might have been.
 
-        What a model says during its warm-up is no news, unless it raises.
+        An unusable value during the warm-up is not reported, unless the model raises.
         """
         for name in names:
             fault = self._router.pooled[name].last_fault
@@ -81,12 +81,14 @@ class LifecycleLog:
                 continue
             self.announced.add(name)
             if fault and self._discreet:
-                fault = f"{fault.partition(':')[0]} (its words are left out: some data is personal)"
+                fault = (
+                    f"{fault.partition(':')[0]} (its message is left out: some data is personal)"
+                )
             why = fault or "a value was not finite or left the limits"
             self.tell(out, name, to_state="withheld", cause="safeguard", why=why)
 
     def segment(self, out: list[Output], segment: str | None) -> None:
-        """Make room for the segment's own model, and say what that changed."""
+        """Make room for the segment's own model, and write what that changed."""
         champion = self._router.champion
         if segment is None:
             return
@@ -114,7 +116,7 @@ class LifecycleLog:
             )
 
     def left(self, out: list[Output], before: str, champion: str) -> None:
-        """Tell that another model is champion, and that its predecessor's segments end."""
+        """Write that another model is champion, and that its predecessor's segment models end."""
         for segment in self._router.own.leave(champion):
             self.tell(
                 out,
