@@ -1,4 +1,4 @@
-"""Where the servers are, how to talk to them, and where this machine keeps its data.
+"""All settings: where the servers are, how to connect, and where this machine keeps its data.
 
 One frozen object, built once by the command line and passed down. A value comes from a flag, else
 the environment, else `.env`, else `riverrun.toml` (same names, lower case). Whatever a prediction
@@ -55,7 +55,7 @@ SECRETS = (
 
 
 class Settings(ServerSettings):
-    """All that differs between one machine and another. Fields are named as the environment's."""
+    """All that differs between machines. Fields are named as the environment variables."""
 
     model_config = SettingsConfigDict(
         frozen=True,

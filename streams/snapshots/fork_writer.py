@@ -51,9 +51,8 @@ class Child:
     forked_s: float
 
     def wait(self) -> float:
-        """Wait until it has ended, in a thread; gives the CPU seconds that it took.
-
-        Raises `Unavailable` with what it said, if it failed.
+        """Wait until the child has ended, in a thread; return the CPU seconds that it took. Raise
+        `Unavailable` with its message if it failed.
         """
         deadline = time.monotonic() + CHILD_S_MAX + 5
         while True:
@@ -72,7 +71,9 @@ class Child:
         return usage.ru_utime + usage.ru_stime
 
     def data(self) -> mmap.mmap:
-        """Return what it wrote; the map is closed with its last view, which a failure may hold."""
+        """Return the bytes that it wrote; the map is closed with its last view, which a failure may
+        hold.
+        """
         return mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
 
 

@@ -1,7 +1,7 @@
 """The relay in a worker: the runner of a partition, on foreign inputs, as long as it is owned.
 
-It runs in the worker that owns the last partition. It begins again after any failure; only a
-foreign topic that is not the one that was read ends the worker, since a person has to decide then.
+It runs in the worker that owns the last partition. It restarts after any failure; only a foreign
+topic that was replaced by another ends the worker, since a person has to decide then.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Relay:
         self._restarted = asyncio.Event()
 
     async def run(self) -> None:
-        """Relay until stopped. Raises what a person has to decide."""
+        """Relay until stopped. Raise only errors that a person has to decide about."""
         while not self._stopping:
             self._restarted.clear()
             self.inputs = self._plan.inputs(self._counts())
@@ -78,7 +78,7 @@ class Relay:
                 await self._pause()
 
     def restart(self) -> None:
-        """Begin again with the inputs that there are now."""
+        """Restart with the inputs that exist now."""
         self._restarted.set()
 
     def stop(self) -> None:

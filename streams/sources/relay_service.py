@@ -24,7 +24,8 @@ STOP_S_MAX = 5.0
 
 
 class RelayService:
-    """start → (begin | end)* → close. `fail` is told what a worker must not go on with."""
+    """start → (begin | end)* → close. `fail` is called with errors after which a worker must stop.
+    """
 
     def __init__(self, plan: RelayPlan, fail: Callable[[Exception], None]) -> None:
         self.plan = plan
@@ -39,11 +40,11 @@ class RelayService:
         self._looking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look at the foreign topics."""
+        """Start to watch the foreign topics."""
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
