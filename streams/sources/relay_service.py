@@ -24,8 +24,7 @@ STOP_S_MAX = 5.0
 
 
 class RelayService:
-    """start → (begin | end)* → close. `fail` is called with errors after which a worker must stop.
-    """
+    """start → (begin | end)* → close. `fail` gets errors after which a worker must stop."""
 
     def __init__(self, plan: RelayPlan, fail: Callable[[Exception], None]) -> None:
         self.plan = plan

@@ -81,8 +81,7 @@ async def unbounded_of(topics: list[str], settings: Settings) -> Iterator[str]:
 
 
 async def unbounded_here(settings: Settings) -> list[str]:
-    """Return the faults of all use cases whose topics have riverrun's names: those with a journal.
-    """
+    """Return the faults of all use cases whose topics have riverrun's names (a journal)."""
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     await admin.start()
     try:

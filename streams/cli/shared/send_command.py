@@ -1,4 +1,4 @@
-"""What the commands share that send a command to every partition and wait for its result."""
+"""The common part of the commands that send a command to every partition and wait for its result."""
 
 from __future__ import annotations
 
