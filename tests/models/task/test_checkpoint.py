@@ -50,7 +50,7 @@ def test_the_journal_read_back_gives_the_order_and_the_order_gives_the_outputs(
     for entry in entries:
         for index, first, count, following in entry["runs"]:
             begin = on_topic[index].index(first)
-            offsets = on_topic[index][begin : start + count]
+            offsets = on_topic[index][begin : begin + count]
             assert following == offsets[-1] + 1
             read_back += [(index, offset) for offset in offsets]
     assert read_back == task.applied
