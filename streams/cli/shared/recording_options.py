@@ -1,4 +1,4 @@
-"""The common part of the commands that read recordings: options, and the report of what was read."""
+"""Options of the commands that read recordings, and the report of what was read."""
 
 from __future__ import annotations
 
