@@ -70,7 +70,7 @@ class Implausible(Rejected):
 
 
 class Refused(Rejected):
-    """A command that cannot be applied in the present state; no producer has to correct anything."""
+    """A command that does not fit the present state; no producer has to correct anything."""
 
     fault = "refused"
 

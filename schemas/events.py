@@ -71,7 +71,7 @@ class Event(InputRecord):
 
 
 class Outcome(InputRecord):
-    """What turned out to be true of one event. Subclass it with the label and what the KPI needs."""
+    """What turned out to be true of one event. Subclass it with label and KPI inputs."""
 
     event_id: EventId = Field(description="The event that it answers.")
     outcome_time: UtcTime = Field(description="When the outcome was known, UTC.")

@@ -53,7 +53,7 @@ class Watermark:
         return self.refuse()
 
     def holds(self, taken: Any) -> bool:
-        """Return whether the same record was set aside before: a repetition is not another witness."""
+        """Return whether the same record was set aside: a repetition is no further witness."""
         return any(
             held.input == taken.input and held.body.event_id == taken.body.event_id
             for held in self.aside

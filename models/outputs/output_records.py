@@ -130,7 +130,7 @@ class Publisher:
         return Output(kind, key, encoded(value), (*self._stamps[kind], ("ce_id", id.encode())))
 
     def features(self, record: Record, value: bytes, shared: Headers) -> Output:
-        """Return the features that the models saw, encoded (the same bytes wait for the outcome)."""
+        """Return the features that the models saw, encoded (these bytes wait for the outcome)."""
         return Output("features", record.key, value, self._stamps["features"] + shared)
 
     def prediction_fields(
@@ -156,7 +156,7 @@ class Publisher:
     def prediction(
         self, record: Record, event: Event, asked: PredictionSet, more: More, shared: Headers
     ) -> Output:
-        """Return a prediction's record: the value, the model that made it, and its contributions."""
+        """Return a prediction's record: the value, the model that made it, contributions."""
         reasons = more.reasons
         body = self.prediction_fields(event, asked, more.segment, more.given)
         body["contributions"] = None if reasons is None else reasons.top

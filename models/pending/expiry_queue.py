@@ -121,7 +121,7 @@ class ExpiryQueue:
             self._replace(0, 1, [])
 
     def _entries_of(self, number: int) -> list[Entry]:
-        """Return the entries of a bucket, in order; an id that was used again is in another bucket."""
+        """Return the entries of a bucket, in order; an id used again is in another bucket."""
         low, end = self._lows[number : number + 2]
         times = ((self._time_of(event_id), event_id) for event_id in self._buckets[number])
         due = {(time, event_id) for time, event_id in times if time is not None}
