@@ -242,7 +242,9 @@ def _moment(time: float) -> str:
 
 def parsed_update(value: bytes) -> tuple[dict[str, Any], float]:
     """Return a record of `models` and the time at which it is due; raise `Malformed` if it is not
-    one. Only the fields that decide its order are read, since one is published every few examples.
+    one.
+
+    Only the fields that decide its order are read, since one is published every few examples.
     """
     try:
         update = orjson.loads(value)

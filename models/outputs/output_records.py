@@ -81,7 +81,7 @@ class More(NamedTuple):
     step: int
 
 
-class LabelledPrediction(NamedTuple):
+class LabelUse(NamedTuple):
     """A prediction with its label, and how the label was used."""
 
     outcome: Outcome | FoldedOutcome | None
@@ -175,38 +175,38 @@ class Publisher:
         segment: str | None,
         vector: orjson.Fragment,
         waiting: PendingPrediction,
-        labelled: LabelledPrediction,
+        use: LabelUse,
         step: int,
     ) -> Output:
         """Return features joined to their label; `about` is the event's key and shared headers."""
-        kind, outcome = self._kind, labelled.outcome
+        kind, outcome = self._kind, use.outcome
         issued = waiting.predictions
         body = {
             "event_id": event.event_id,
             "event_time": event.event_time,
             "outcome_time": None if outcome is None else outcome.outcome_time,
             "features": vector,
-            "label": labelled.label,
+            "label": use.label,
             "prediction": kind.value(issued.served),
             "baseline": kind.value(issued.baseline),
             "shadows": self._shadows(issued.pooled, issued.own, segment),
             "served_by": issued.by,
             "segment": segment,
-            "delay_s": labelled.delay_s,
-            "weight": 1.0 if labelled.weight is None else labelled.weight,
-            "learnt": labelled.learnt,
+            "delay_s": use.delay_s,
+            "weight": 1.0 if use.weight is None else use.weight,
+            "learnt": use.learnt,
             "source": (
                 "history" if waiting.silent else "default" if outcome is None else "outcome"
             ),
-            "kpi": labelled.kpi,
+            "kpi": use.kpi,
             "step": step,
             "partition": self.partition,
         }
-        if labelled.fold is not None:
-            known, body["revision"], body["outcomes"] = labelled.fold
+        if use.fold is not None:
+            known, body["revision"], body["outcomes"] = use.fold
             body["known_time"] = datetime.fromtimestamp(known, UTC)
-        if labelled.training is not None:
-            body["training"] = labelled.training._asdict()
+        if use.training is not None:
+            body["training"] = use.training._asdict()
         key, shared = about
         return Output("examples", key, encoded(body), self._stamps["examples"] + shared)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from models.features.featurizer import Entries
 from models.inputs.decoder import DecodedRecord
 from models.metrics.scoring import Judged
-from models.outputs.output_records import LabelledPrediction, Output, TrainingFields
+from models.outputs.output_records import LabelUse, Output, TrainingFields
 from models.pending.codec import PendingPrediction, digests
 from models.pending.collected_outcomes import CollectedOutcome, Collection, folded, together
 from models.spec.label_fold import FoldedOutcome, LabelFold
@@ -145,7 +145,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         parts.counts["outcomes"] += 1
         parts.counts["late"] += 1
         delay = max(0.0, self._now(taken) - waiting.time)
-        self._example(asked, waiting, LabelledPrediction(joined, judged.label, delay, False), out)
+        self._example(asked, waiting, LabelUse(joined, judged.label, delay, False), out)
 
     # What is made of it.
 
@@ -346,9 +346,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         revision = self._parts.collected.revisions[asked.event.event_id]
         fold = known.since, revision, len(outcome.outcomes)
         kpi, weight = (judged.kpi, judged.weight) if learnt else (None, None)
-        example = LabelledPrediction(
-            outcome, judged.label, delay, learnt, kpi, weight, training, fold
-        )
+        example = LabelUse(outcome, judged.label, delay, learnt, kpi, weight, training, fold)
         self._example(asked, waiting, example, out)
 
     def _implausible(self, event_id: str, doubt: str) -> Implausible:

@@ -15,7 +15,7 @@ from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
 from models.metrics.scoring import Judged
-from models.outputs.output_records import LabelledPrediction, Output, TrainingFields
+from models.outputs.output_records import LabelUse, Output, TrainingFields
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
 from models.serving.prediction_intervals import coverage_of
@@ -92,16 +92,12 @@ class OutcomeHandler:
             parts.counts["late"] += 1
             if after is not None and not waiting.silent:
                 parts.metrics.late(waiting.time, asked.groups)
-            self._example(
-                asked, waiting, LabelledPrediction(outcome, judged.label, delay, False), out
-            )
+            self._example(asked, waiting, LabelUse(outcome, judged.label, delay, False), out)
             return
         self._score(asked, waiting, judged)
         training = self.teach(asked, waiting, judged, entries, taken.time, out)
-        labelled = LabelledPrediction(
-            outcome, judged.label, delay, True, judged.kpi, judged.weight, training
-        )
-        self._example(asked, waiting, labelled, out)
+        use = LabelUse(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
+        self._example(asked, waiting, use, out)
 
     def _doubt(self, event_id: str, held: Held, doubt: str, out: list[Output]) -> None:
         """Hold an outcome that cannot be believed, and say how it is released."""
@@ -142,10 +138,8 @@ class OutcomeHandler:
         time = min(held.taken.time, parts.watermark.time)
         training = self.teach(asked, waiting, judged, entries, time, out)
         delay = held.arrived - waiting.time
-        labelled = LabelledPrediction(
-            outcome, judged.label, delay, True, judged.kpi, judged.weight, training
-        )
-        self._example(asked, waiting, labelled, out)
+        use = LabelUse(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
+        self._example(asked, waiting, use, out)
         return True
 
     def _question(self, event_id: str, waiting: PendingPrediction) -> Question:
@@ -291,24 +285,18 @@ class OutcomeHandler:
         return self._parts.router.champion if drawn is None else drawn.model
 
     def _example(
-        self,
-        asked: Question,
-        waiting: PendingPrediction,
-        labelled: LabelledPrediction,
-        out: list[Output],
+        self, asked: Question, waiting: PendingPrediction, use: LabelUse, out: list[Output]
     ) -> None:
         parts = self._parts
         step, shared = parts.journal.step, asked.shared
         event, segment = asked.event, asked.segment
-        if not labelled.learnt:
+        if not use.learnt:
             # A default label may be on the topic already: the late outcome is another record.
             shared = parts.publish.of_event(event, waiting.trace, again="late")
-        elif labelled.fold is not None and labelled.fold[1]:
-            shared = parts.publish.of_event(event, waiting.trace, again=str(labelled.fold[1]))
+        elif use.fold is not None and use.fold[1]:
+            shared = parts.publish.of_event(event, waiting.trace, again=str(use.fold[1]))
         about = asked.key, shared
-        out.append(
-            parts.publish.example(about, event, segment, asked.vector, waiting, labelled, step)
-        )
+        out.append(parts.publish.example(about, event, segment, asked.vector, waiting, use, step))
 
     def pass_to(self, time: float, out: list[Output]) -> float:
         """Move the watermark, and let pass what is over by then; returns the watermark."""
@@ -358,10 +346,8 @@ class OutcomeHandler:
         self._score(asked, waiting, judged)
         training = self.teach(asked, waiting, judged, [], now, out)
         delay = now - waiting.time
-        labelled = LabelledPrediction(
-            None, judged.label, delay, True, judged.kpi, training=training
-        )
-        self._example(asked, waiting, labelled, out)
+        use = LabelUse(None, judged.label, delay, True, judged.kpi, training=training)
+        self._example(asked, waiting, use, out)
 
     def _is_held(self, event_id: str) -> bool:
         """Return whether an implausible label of that event is held."""

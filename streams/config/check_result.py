@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One fact that was checked. If not `ok`, `remedy` says what to do. `essential`: riverrun does
-    not work until it is fixed; else it works, with the drawback named in `cause`. Holds no secret.
+    """One fact that was checked.
+
+    If not `ok`, `remedy` says what to do. `essential`: riverrun does not work until it is fixed;
+    else it works, with the drawback named in `cause`. Holds no secret.
     """
 
     check: str

@@ -121,8 +121,9 @@ def check_has(case: UseCase, model: str) -> None:
 
 
 def load(name: str) -> LoadedUseCase:
-    """Run a use case's file and return the one `UseCase` in it. Raise `ConfigError`, with the line
-    where it is known, if the file fails or has none or several.
+    """Run a use case's file and return the one `UseCase` in it.
+
+    Raise `ConfigError`, with the line where it is known, if the file fails or has none or several.
     """
     path = find(name)
     source = path.read_text()

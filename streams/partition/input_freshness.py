@@ -12,17 +12,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from faust.types import TP
 
 ANSWERS = 2
-
-
-class Answers(Protocol):
-    """The answers to fetches that are known (faust_transport.Consumer)."""
-
-    def answered(self, tp: TP) -> tuple[int, int] | None: ...  # noqa: D102
 
 
 class FreshEnds:

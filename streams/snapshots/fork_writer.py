@@ -51,8 +51,9 @@ class Child:
     forked_s: float
 
     def wait(self) -> float:
-        """Wait until the child has ended, in a thread; return the CPU seconds that it took. Raise
-        `Unavailable` with its message if it failed.
+        """Wait until the child has ended, in a thread; return the CPU seconds that it took.
+
+        Raise `Unavailable` with its message if it failed.
         """
         deadline = time.monotonic() + CHILD_S_MAX + 5
         while True:

@@ -1,4 +1,5 @@
 """A model's state as it travels with a `rollback` to a position: pickled, compressed and signed.
+
 Write access to the `commands` topic is no permission to run code: a state is read only if its
 signature (HMAC-SHA256 under RIVERRUN_SNAPSHOT_KEY) covers it and its purpose, and only by the exact
 list of names that snapshots are read by. docs/adr/0060-a-rollback-brings-its-state.md

@@ -85,8 +85,9 @@ class RedisStore:
         over: bytes | None,
         base: Header | None,
     ) -> None:
-        """Store it over the head `over`, or raise `Outrun` and change nothing. `base` is that
-        head's content where parts of it are kept; None: no part is.
+        """Store it over the head `over`, or raise `Outrun` and change nothing.
+
+        `base` is that head's content where parts of it are kept; None: no part is.
         """
         if base is not None:
             self._replace(over, partial(self._change, signed, header, blobs, base))

@@ -171,7 +171,9 @@ class Writer:
 
 def signed_in(end: bytes, size: int) -> bytes | int:
     """Return the signed header from the last bytes of a file of that size, or the number of bytes
-    that it takes. Raise `UnusableSnapshot` if it is not a snapshot.
+    that it takes.
+
+    Raise `UnusableSnapshot` if it is not a snapshot.
     """
     if len(end) < _LENGTHS.size:
         raise UnusableSnapshot("it is no snapshot, or cut off")

@@ -1,8 +1,9 @@
-"""A shared model's version as it travels on `models`: numbers or a pickle, and a signature. Write
-access to the topic is no permission to run code: a state is read only if its signature (HMAC-SHA256
-under RIVERRUN_SNAPSHOT_KEY) covers it and its purpose, and a pickle only by the exact list of names
-that snapshots are read by. `VersionReader` checks and reads each version once for all partitions of
-a process.
+"""A shared model's version as it travels on `models`: numbers or a pickle, and a signature.
+
+Write access to the topic is no permission to run code: a state is read only if its signature
+(HMAC-SHA256 under RIVERRUN_SNAPSHOT_KEY) covers it and its purpose, and a pickle only by the exact
+list of names that snapshots are read by. `VersionReader` checks and reads each version once for all
+partitions of a process.
 """
 
 from __future__ import annotations

@@ -33,10 +33,11 @@ def rollback(
         typer.Option(help="With --as-of: restore this champion, instead of the previous one."),
     ] = None,
 ) -> None:
-    """Return to the previous champion, in every partition: as it is now, or as it was earlier. With
-    one POSITION, the other partitions are as of its time. Exit code 6 if the log does not reach
-    back to it. Example: `riverrun rollback flight_eta --as-of 0/51234 --why "the labels broke after
-    it"`
+    """Return to the previous champion, in every partition: as it is now, or as it was earlier.
+
+    With one POSITION, the other partitions are as of its time. Exit code 6 if the log does not
+    reach back to it. Example: `riverrun rollback flight_eta --as-of 0/51234 --why "the labels broke
+    after it"`
     """
     command = options.command("rollback")
     if as_of is None:

@@ -59,10 +59,12 @@ def backfill(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Let a use case learn from recorded events and outcomes before it goes live. They are written
-    to its history topic in the order of time; workers learn and journal all of them, and answer
-    none. Repeating the command continues where it stopped; nothing is written twice. Exit code 1 if
-    records had to be left out. Example: `riverrun backfill flight_eta --limit 20000 --wait`
+    """Let a use case learn from recorded events and outcomes before it goes live.
+
+    They are written to its history topic in the order of time; workers learn and journal all of
+    them, and answer none. Repeating the command continues where it stopped; nothing is written
+    twice. Exit code 1 if records had to be left out. Example: `riverrun backfill flight_eta --limit
+    20000 --wait`
     """
     from streams.offline.backfill import Backfill
 

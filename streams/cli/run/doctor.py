@@ -26,8 +26,9 @@ def doctor(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Check everything that riverrun depends on; name cause and remedy of each fault. Exit code 1
-    if there is one. Example: `riverrun doctor flight_eta`
+    """Check everything that riverrun depends on; name cause and remedy of each fault.
+
+    Exit code 1 if there is one. Example: `riverrun doctor flight_eta`
     """
     try:
         from streams.doctor.doctor import doctor as examine
