@@ -21,7 +21,7 @@ from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
 from models.training.version_schedule import Published
 
-FORMAT = 20
+FORMAT = 21
 """Raised whenever a part's shape changes; another number is refused."""
 
 

@@ -97,7 +97,9 @@ def _narrowed(value: Any) -> Any:
     if isinstance(value, list):
         return [_narrowed(each) for each in value]
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return float(value) if value.bit_length() < 1024 else math.copysign(math.inf, value)
+        if value.bit_length() < 1024:
+            return float(value)
+        return math.inf if value > 0 else -math.inf
     return value
 
 

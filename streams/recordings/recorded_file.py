@@ -14,7 +14,7 @@ from schemas.personal_data import personal_paths
 from schemas.timestamps import moment
 from streams.recordings import columnar_files, delimited, documents
 from streams.recordings.cells import ABSENT, COMMA_NUMBER, NUMBER
-from streams.recordings.encodings import encoding_of, is_readable, text_of
+from streams.recordings.encodings import encoding_of, is_binary, is_readable, text_of
 from streams.recordings.files import NotARecording, StoredFile, reading
 from streams.recordings.report import Report, Unusable
 from streams.recordings.row_mapping import Field, is_plain
@@ -87,6 +87,11 @@ class RecordedFile:
         self._codec, encoding = encoding_of(stored, format.encoding)
         with text_of(stored, self._codec) as text:
             start = reading(self.name, lambda: text.read(16_384))
+        if is_binary(start):
+            raise NotARecording(
+                f"{self.name} is no text: it holds control characters.",
+                hint="Save it as CSV, JSON lines, Parquet or Arrow.",
+            )
         if start.lstrip().startswith(("{", "[")):
             self.read, self._document = "of_json", documents.is_document(start)
             self.format = f"{'JSON' if self._document else 'JSON lines'}, {encoding}{packing}"

@@ -45,7 +45,7 @@ class PrintingConsole(Console):
 talk = PrintingConsole(stderr=True)
 """For people: progress, explanations, errors. Respects NO_COLOR; plain when not on a terminal."""
 
-data = PrintingConsole(width=None if sys.stdout.isatty() else 240)
+data = PrintingConsole(width=None if sys.stdout and sys.stdout.isatty() else 240)
 """For results: tables, values."""
 
 

@@ -62,3 +62,13 @@ def test_rows_without_time_or_label_are_no_examples():
     assert [one.known - one.asked for one in joined_rows] == [0.0, 3600.0]
     assert joined_rows[0].fields == {"event_time": "2024-01-01T00:00:00Z", "shop": "a"}
     assert ranked([], "took") == []
+
+
+@pytest.mark.parametrize("label", ["took-s", 'a"b', "class", "ﬁ", "__import__('os')"])
+def test_names_are_no_code(label: str):
+    """Labels and fields that Python could not read as names are ranked or passed over."""
+    odd = [
+        one._replace(fields={**one.fields, "class": "x", "lambda": 1.0, "ﬁ": "y", "a b": "z"})
+        for one in examples(lambda n, shop: float(n % 7), 100)
+    ]
+    assert ranked(odd, label)[0].rule.words == "the field size as it is"

@@ -89,3 +89,56 @@ def test_a_profile_of_another_label_says_so(riverrun: Command):
     result = riverrun("profile", "took.csv", "--label", "tok")
     assert result.code == 5
     assert "has both a time and the label 'tok'" in result.err
+
+
+ODD = (
+    'a"b',
+    "class",
+    "copy",
+    "fields",
+    "ﬁ",
+    "²",
+    "self",
+    "float",
+    "rule",
+    "rule_hour",
+    "two words",
+)
+
+
+def odd_recording(folder: Path) -> Path:
+    """A recording with columns whose names a field of Python cannot have, or only with care."""
+    path = folder / "od'd.csv"
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["event_id", "event_time", "outcome_time", "shop", "took", "took-s", *ODD])
+        for n in range(100):
+            time = START + timedelta(hours=n)
+            known = (time + timedelta(hours=2)).isoformat()
+            took = n % 24 * 7 % 24
+            rows.writerow(
+                [f"r{n}", time.isoformat(), known, shop(n), took, took, *(n for _ in ODD)]
+            )
+    return path
+
+
+def test_columns_that_cannot_be_fields_are_left_out_and_named(riverrun: Command):
+    """The draft of such a recording has no mistakes."""
+    path = odd_recording(riverrun.folder)
+    drafted = riverrun("new", "odd", "--source", path.name, "--label", "took", "--key", "shop")
+    assert drafted.code == 0, drafted.err
+    loaded = load(str(riverrun.folder / "usecases" / "odd.py"))
+    assert not mistakes(loaded.use_case, loaded.source)
+    left_out = next(line for line in loaded.source.splitlines() if "# Left out" in line)
+    assert all(repr(name) in left_out for name in ODD[:6])
+    assert {"self", "rule", "rule_hour"} < set(loaded.use_case.event.model_fields)
+
+
+def test_a_label_that_cannot_be_a_field_is_ranked_and_refused_as_a_draft(riverrun: Command):
+    """`profile` has no code to write; `new` says what to do."""
+    path = odd_recording(riverrun.folder)
+    profile = riverrun("profile", path.name, "--label", "took-s", "--json")
+    assert profile.json["rules"][0]["rule"] == "the field took as it is"
+    refused = riverrun("new", "odd", "--source", path.name, "--label", "took-s")
+    assert refused.code == 5
+    assert "'took-s' cannot be the name of a field" in refused.err

@@ -122,6 +122,7 @@ def test_what_a_worker_takes_a_reader_reads() -> None:
     assert body["many"] == 123456789012345678901234567890.0
     assert b"null" in orjson.dumps(body)
     assert decoded(b'{"a": 1e999}') == {"a": float("inf")}
+    assert decoded(b'{"a": -' + b"9" * 4_000 + b', "b": NaN}')["a"] == float("-inf")
 
 
 def test_a_timestamp_that_is_no_time_is_told() -> None:

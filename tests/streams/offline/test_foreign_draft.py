@@ -266,3 +266,41 @@ def test_an_envelope_within_a_registered_format_is_seen() -> None:
     profile = profile_of(values, {9: writer})
     assert profile.format == "Debezium(Avro())"
     assert list(profile.fields) == ["id", "__op", "__source_ts_ms", "__ts_ms"]
+
+
+NAMES = (
+    'a"b', "a\\b", "a\nb", "{x}", " ", "", "class", "schema", "copy", "fields", "5'", "temp²", "ﬁ",
+    "µ", "İx", "model_x", "A", "a", "日本", '"]+1/0+r["', "float", "event_id", "-", "--", "r",
+)  # fmt: skip
+"""Names that are no names in Python, hide something, or end a literal that is not quoted."""
+
+
+@pytest.mark.parametrize("seldom", [False, True])
+def test_names_of_others_are_text_and_never_code(tmp_path: Path, seldom: bool) -> None:
+    """Whatever a foreign topic calls its fields, the written file has no mistakes and runs."""
+    events = [
+        {"id": f"e{n}", "at": 1_709_280_000 + n, "shop": f"s{n % 4}"}
+        | {name: n + 0.5 for name in NAMES if n % 3 or not seldom}
+        for n in range(40)
+    ]
+    answers = [{"id": f"e{n}", "at": 1_709_280_100 + n, '"v\\': n} for n in range(40)]
+    named = stored(tmp_path, "odd.v1", events), stored(tmp_path, "answers", answers)
+    use_case = written(tmp_path, *named)
+    assert len(use_case.event.model_fields) == 3 + len(NAMES)  # id, time and shop
+    recording = recording_of(use_case, named, [], lambda topic: [])
+    backtest = Backtest(use_case, partitions=1, definition="d")
+    kinds = [out.kind for kind, fields in recording for out in backtest.feed(kind, fields)]
+    assert (kinds.count("predictions"), kinds.count("examples")) == (40, 40)
+
+
+def test_what_is_left_out_of_a_draft_is_named(tmp_path: Path) -> None:
+    """Lists, what is too deep, names with a dot, and what is seldom there."""
+    rows = [
+        {"id": f"e{n}", "at": 1_709_280_000 + n, "shop": f"s{n % 4}", "lines": [1], "a.b": 1}
+        | {"deep": {"a": {"b": {"c": 1}}}, "rare": None if n else 5}
+        for n in range(40)
+    ]
+    written(tmp_path, stored(tmp_path, "orders.v2", rows))
+    text = (tmp_path / "adopted.py").read_text()
+    line = next(line for line in text.splitlines() if "# Left out" in line)
+    assert all(repr(name) in line for name in ("lines", "a.b", "deep.a.b", "rare"))

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import random
 import zipfile
 from collections.abc import Iterator
@@ -119,6 +120,15 @@ NO_RECORDING = {
     "a column lacks": (table().replace("beds", "Beds").encode(), "Is 'Beds' meant"),
     "a column twice": (table().replace("beds", "age").encode(), "two columns named 'age'"),
     "Excel": (b"\xd0\xcf\x11\xe0abc", "is an old Excel workbook"),
+    "a pickle": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}", "is no text"),
+    "zeros": (bytes(1_000), "is no text"),
+    "anything": (random.Random(1).randbytes(1_000), "is no text"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n\x00\x00", "is HDF5"),
+    "XML": (b'<?xml version="1.0"?>\n<a/>\n', "is XML"),
+    "a number of 5,000 digits": (
+        json.dumps(visit(0) | {"beds": 7}).replace("7", "7" * 5_000).encode(),
+        "number out of range",
+    ),
     "broken zip": (b"PK\x03\x04abc", "cannot be unpacked"),
     "broken Parquet": (b"PAR1abc", "is not whole Parquet"),
     "all bad": (table(row(0, age="x"), row(1, age="y")).encode(), "None of the 2 records"),
@@ -133,6 +143,23 @@ def test_what_is_no_recording_ends_in_words(content: bytes, reason: str, tmp_pat
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=reason):
         opened(path)
+
+
+def test_a_pipe_is_refused_and_not_taken_for_empty(tmp_path: Path) -> None:
+    """Its records would be gone at the second reading."""
+    pipe = tmp_path / "visits"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="Write it to a file"):
+        opened(pipe)
+
+
+def test_what_is_packed_twice_is_read(tmp_path: Path) -> None:
+    """As downloads of packed files are."""
+    content = table(row(0)).encode()
+    for packing in ("gz", "bz2", "xz", "zst"):
+        path = tmp_path / f"visits.{packing}"
+        path.write_bytes(_packed(packing, _packed(packing, content)))
+        assert ids(opened(path)) == ["v0"]
 
 
 def _times(recorded: Any) -> Iterator[tuple[float, int]]:
