@@ -67,7 +67,7 @@ class DriftResponse:
             if guard is None or guard.breaker.open:
                 return "alert"
             guard.breaker.trip("error drifted")
-            self._lifecycle_log.breaker(out, model, guard)
+            out.append(self._lifecycle_log.breaker(model, guard))
         return action
 
     def learn(
@@ -118,4 +118,5 @@ class DriftResponse:
     def _tell(self, out: list[Output], model: str, why: str, was: str | None = None) -> None:
         state = self._router.state(model)
         was = was or state
-        self._lifecycle_log.tell(out, model, from_state=was, to_state=state, cause="rule", why=why)
+        change = self._lifecycle_log.change
+        out.append(change(model, from_state=was, to_state=state, cause="rule", why=why))

@@ -151,8 +151,7 @@ class JournaledTask(ABC):
             f"{skip.error or 'The failure is not known.'}"
         )
         self.refuse(DecodedRecord(index, record), error, out, skip.traceback)
-        self.lifecycle_log.tell(
-            out,
+        change = self.lifecycle_log.change(
             SUBJECT,
             to_state="skipped",
             cause=skip.cause,
@@ -161,7 +160,7 @@ class JournaledTask(ABC):
             command_id=skip.command_id,
             evidence=self._where(index, record) | {"error": skip.error},
         )
-        return out
+        return [*out, change]
 
     def _apply_command(self, taken: DecodedRecord, command: Command, out: list[Output]) -> bool:
         """Carry out a command, or refuse it; return False for one that came before."""

@@ -187,7 +187,7 @@ class LearnerTask(JournaledTask):
         return training is not None and training["definition"] in self.taught_by
 
     def _begin(self, out: list[Output]) -> None:
-        self.lifecycle_log.beginning(out, self.definition)
+        out += self.lifecycle_log.beginning(self.definition)
 
     def refuse(
         self, taken: DecodedRecord, error: Rejected, out: list[Output], traceback: str | None = None
@@ -240,7 +240,7 @@ class LearnerTask(JournaledTask):
         if router.replacements and not again:
             self.reaction.learn(x, target, weight, (label, baseline), out, training["learner"])
         for name in router.learn(None, x, target, weight, training["learner"]):
-            self.lifecycle_log.warm(out, name)
+            out += self.lifecycle_log.warm(name)
         self.counts["learnt"] += 1
 
     def _judge(self, label: Any, baseline: Any, training: Any, out: list[Output]) -> None:
@@ -248,10 +248,10 @@ class LearnerTask(JournaledTask):
         router, errors, kpi = self.router, training["errors"], training["kpi"]
         self.watcher.errors(errors)
         if router.safeguard.observe(errors, kpi, router.champion, label, baseline):
-            self.lifecycle_log.breaker(out, router.champion, router.safeguard)
+            out.append(self.lifecycle_log.breaker(router.champion, router.safeguard))
         for name, guard in router.guards.items():
             if guard.observe(errors, kpi, name, label, baseline):
-                self.lifecycle_log.breaker(out, name, guard)
+                out.append(self.lifecycle_log.breaker(name, guard))
 
     def _watch(self, time: float, out: list[Output]) -> None:
         """Let time pass: act on models whose error has risen."""

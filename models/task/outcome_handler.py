@@ -238,10 +238,10 @@ class OutcomeHandler:
         """Let the breakers learn."""
         router, lifecycle_log = self._parts.router, self._parts.lifecycle_log
         if router.safeguard.observe(errors, judged.kpis, router.champion, judged.label, baseline):
-            lifecycle_log.breaker(out, router.champion, router.safeguard)
+            out.append(lifecycle_log.breaker(router.champion, router.safeguard))
         for name, guard in router.guards.items():
             if guard.observe(errors, judged.kpis, name, judged.label, baseline):
-                lifecycle_log.breaker(out, name, guard)
+                out.append(lifecycle_log.breaker(name, guard))
 
     def _train(
         self,
@@ -271,7 +271,7 @@ class OutcomeHandler:
             label = judged.label, baseline
             parts.reaction.learn(shown, target, judged.weight, label, out, learner)
         for name in router.learn(asked.segment, shown, target, judged.weight, learner):
-            parts.lifecycle_log.warm(out, name)
+            out += parts.lifecycle_log.warm(name)
 
     def _learner(self, waiting: PendingPrediction) -> str | None:
         """Return the one model that learns from an example, where models act on outcomes; None:
@@ -317,8 +317,8 @@ class OutcomeHandler:
             rows = parts.settling.settle(now, parts.journal.step)
             out.extend(map(parts.publish.evidence, rows))
             assert parts.metrics.settled is not None
-            for turned in parts.router.own.settle(parts.metrics.settled):
-                parts.lifecycle_log.earned(out, turned)
+            turned = parts.router.own.settle(parts.metrics.settled)
+            out.extend(map(parts.lifecycle_log.earned, turned))
         before = now - ledger.memory
         if parts.metrics.closes(before):
             log_position = parts.partition, parts.definition, parts.journal.step

@@ -191,20 +191,18 @@ class Redefinition:
                 raise Incompatible(
                     f"{title_of(begun.partition)} went on meanwhile; stop all workers, then again"
                 )
-            await writer.commit(self._told(task, begun.unchanged), orjson.dumps(entry.record()))
+            await writer.commit(self._changes(task, begun.unchanged), orjson.dumps(entry.record()))
         finally:
             await writer.close()
 
-    def _told(self, task: PartitionTask | LearnerTask, unchanged: list[str]) -> list[Output]:
-        out: list[Output] = []
+    def _changes(self, task: PartitionTask | LearnerTask, unchanged: list[str]) -> list[Output]:
         if not isinstance(task, LearnerTask) and task.shared is not None:
-            return out  # the learner tells it, once
+            return []  # the learner writes it, once
         wish, names = self._wish, task.router.names
         warm = wish.how == "warm"
         unchanged = [] if warm else unchanged
-        for name in names:
-            task.lifecycle_log.tell(
-                out,
+        return [
+            task.lifecycle_log.change(
                 name,
                 from_state=None,
                 to_state="champion" if name == task.router.champion else "shadow",
@@ -216,7 +214,8 @@ class Redefinition:
                     "learnt": {name: task.router.pooled[name].trained_on},
                 },
             )
-        return out
+            for name in names
+        ]
 
     async def _keep(self, begun: Begun) -> None:
         task: Any = begun.task
