@@ -1,8 +1,7 @@
-"""All comparisons of a use case, folded over released blocks; what a rule would do about them.
+"""All comparisons of a use case, folded over released blocks, and the commands of the rule.
 
-Everything is a function of the blocks in their order: whoever folds them again comes to the same
-standings and to the same commands under the same ids, so a decider that is killed, restarted or
-doubled does no harm.
+Everything is a function of the blocks in their order: a second fold gives the same standings and
+the same commands under the same ids, so a decider may be killed, restarted or run twice.
 
 A comparison starts over whenever another model answers, when a model on either side starts over,
 and when arms are changed. Under another definition a model starts over if its declaration has

@@ -87,7 +87,7 @@ class SegmentModels:
                 self.earning[segment][model] = self._earning(model, segment, now)
 
     def set_back(self, time: float) -> None:
-        """Note that time was set back: no copy began later."""
+        """Move the beginnings of copies back to a watermark that was set back."""
         for earnings in self.earning.values():
             for earning in earnings.values():
                 earning.began = min(earning.began, time)
@@ -124,7 +124,9 @@ class SegmentModels:
         return earning if earning is not None and time >= earning.began else None
 
     def settle(self, frontier: float) -> list[Turned]:
-        """Take in the blocks that start before; whose place changed hands by it."""
+        """Close the blocks that start before `time`; return the segments whose serving model
+        changed.
+        """
         turned = []
         for segment in sorted(self.earning):
             for model, earning in self.earning[segment].items():

@@ -71,9 +71,9 @@ class ModelCommands:
         }
 
     def apply_command(self, command: Command, out: list[Output]) -> None:
-        """Apply a command; raises `Refused`, with nothing changed, if it cannot be.
+        """Apply a command; raise `Refused`, with nothing changed, if it cannot be.
 
-        One that is not about models is passed by: partitions obey it.
+        A command that is not about models is ignored here: partitions apply it.
         """
         act = self._acts.get(command.verb)
         if act is not None:
@@ -255,7 +255,7 @@ class CommandHandler(ModelCommands):
         out.append(parts.lifecycle_log.change(WATERMARK, to_state=state, **fields))
 
     def _skip(self, command: Command, out: list[Output]) -> None:
-        # What it sets aside is told when it is: `PartitionTask.set_aside`.
+        # The record is reported once it is set aside: `PartitionTask.set_aside`.
         skip = skip_of(command)
         self._parts.skips.want(skip, self._parts.journal.next[skip.input])
 

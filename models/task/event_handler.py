@@ -1,4 +1,4 @@
-"""From an event to what is said of it: features, everybody's answer, the one that is served.
+"""Answers an event: features, all models' predictions, and the one that is served.
 
 All that may be rejected comes before all that changes.
 """

@@ -114,7 +114,8 @@ class FoldedOutcomeHandler(OutcomeHandler):
     def _hold(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Keep an outcome that came before its event."""
         parts = self._parts
-        # Each version has a place of its own: which of them counts is told when the event is there.
+        # Each version has a key of its own: which of them counts is decided when the event is
+        # there.
         key = f"{outcome.event_id}\0{self._fold.id_of(outcome)}\0{digest(outcome).hex()}"
         if key in parts.ledger.early:
             parts.counts["repeats"] += 1

@@ -164,7 +164,7 @@ class JournaledTask(ABC):
 
     def _apply_command(self, taken: DecodedRecord, command: Command, out: list[Output]) -> bool:
         """Carry out a command, or refuse it; return False for one that came before."""
-        # Pieces are told from each other by their numbers.
+        # Parts of a state are distinguished by their numbers.
         if command.verb != "deliver" and self.router.already_applied(command.command_id):
             self.counts["repeats"] += 1
             return False
@@ -188,7 +188,7 @@ class JournaledTask(ABC):
         return self.skips.rule_may(self.journal.step)
 
     def halted(self, index: int, record: Record, failure: Skip) -> list[Output]:
-        """Return what is told when the task stops at a record; nothing changes."""
+        """Return the outputs when the task halts at a record; nothing changes."""
         evidence = self._where(index, record) | {
             "error": failure.error,
             "traceback": failure.traceback,

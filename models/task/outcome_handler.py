@@ -174,7 +174,7 @@ class OutcomeHandler:
     def _score(
         self, asked: Question, waiting: PendingPrediction, judged: Judged, sign: int = 1
     ) -> None:
-        """Score every answer that was made: what nothing that is said later depends on.
+        """Score all predictions of the event; no later prediction depends on it.
 
         `sign` -1 takes back what was scored before.
         """
@@ -202,7 +202,7 @@ class OutcomeHandler:
         time: float,
         out: list[Output],
     ) -> TrainingFields | None:
-        """Learn from one scored example: all that it changes in what is said later.
+        """Learn from one scored example: everything that later predictions depend on.
 
         `entries` are what it brings to windows over outcomes. Returns what the learner needs where
         the models are shared.

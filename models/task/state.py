@@ -233,7 +233,7 @@ class TaskState:
         self.explainer.forget(model)
 
     def begin_anew(self, model: str) -> None:
-        """Note that a shared model has started over: what was known of the old one is forgotten."""
+        """Forget what was known of a shared model that has started over."""
         self.router.note_renewed(model, self.watermark.time)
         self.lifecycle_log.forget(model)
         self.explainer.forget(model)
@@ -250,7 +250,7 @@ class TaskState:
     def refuse(
         self, taken: DecodedRecord, error: Rejected, out: list[Output], traceback: str | None = None
     ) -> None:
-        """Park a record that cannot be used; what is said of it has no personal data."""
+        """Write a dead letter for an unusable record; its error holds no personal data."""
         self.counts["refused"] += not isinstance(error, Refused)
         if self.masking:
             words = self.masking.words_about(taken.record.value, str(error))

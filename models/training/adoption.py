@@ -64,7 +64,7 @@ class SharedModels:
             self.clock = due
 
     def set_back(self, time: float) -> None:
-        """Note that time was set back."""
+        """Follow a watermark that was set back."""
         if self.clock is not None:
             self.clock = min(self.clock, time)
 

@@ -1,8 +1,9 @@
 """The registry: every model of every segment and partition, as the topics and the workers tell it.
 
-There is no database behind it. Who began and was promoted, when, by whom and why is on `lifecycle`,
-what was learnt on `examples`, how good it is on `metrics`, its source on `definitions`, the journal
-position on `journal`, and the partition's present owner is what workers report in Redis.
+There is no database behind it. Which model began or was promoted, when, by whom and why is on
+`lifecycle`, what was learnt on `examples`, how good it is on `metrics`, its source on
+`definitions`, the journal position on `journal`, and the partition's present owner is what workers
+report in Redis.
 """
 
 from __future__ import annotations

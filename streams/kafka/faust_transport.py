@@ -74,7 +74,7 @@ def unanswered(client: Any, *, coordination: bool) -> list[tuple[Any, int]]:
 def tell_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log, at debug, what Kafka's client left unread: a loop's exception handler.
 
-    Whoever waits for a transaction or a fetch is told of the same failure.
+    All that wait for a transaction or a fetch get the same error.
     """
     error = context.get("exception")
     if isinstance(error, KafkaError) and "never retrieved" in context.get("message", ""):

@@ -47,7 +47,7 @@ FRESH, WARMED = "fresh", "warmed"
 
 @dataclass(frozen=True, slots=True)
 class RedefineRequest:
-    """How a definition is to be begun, by whom and why."""
+    """How a definition is to start, by whom and why."""
 
     how: str
     who: str

@@ -49,7 +49,7 @@ class Suspect:
         return None if self.failure is None else self.failure.input_offset
 
     def failed(self, failure: Skip, *, rule_may: bool) -> bool:
-        """Note that it failed; return whether it is to be tried again."""
+        """Count a failure; return whether it is to be tried again."""
         self.failures = self.failures + 1 if self.input_offset == failure.input_offset else 1
         self.failure = failure
         return self._rule_acts(rule_may) or self.failures <= RETRIES
@@ -73,7 +73,7 @@ class Suspect:
         return skip._replace(error=self.failure.error, traceback=self.failure.traceback)
 
     def explanation(self, partition: int) -> str:
-        """Return what operators are told of the stop, with the ways on."""
+        """Return the message to operators about the stop, with the ways on."""
         assert self.failure is not None
         index, offset = self.failure.input_offset
         kind = self._kinds[index]
@@ -102,7 +102,7 @@ class FailingRecord:
     async def failed(
         self, error: ApplyFailed, task: RunnableTask, writer: TransactionWriter | None
     ) -> bool:
-        """Note a failure; gives whether the record is to be tried again. If not, it is told."""
+        """Count a failure; return whether to try the record again. If not, it is reported."""
         again = self.suspect.failed(error.failure, rule_may=task.rule_may_skip())
         log.error("%s: %s\n%s", self.title, error, error.failure.traceback)
         if not again and writer is not None:

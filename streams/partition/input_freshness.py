@@ -20,7 +20,7 @@ ANSWERS = 2
 
 
 class FreshEnds:
-    """Up to which time each input may be passed while it is empty.
+    """The time up to which each input may be passed while it is empty.
 
     Call order: `fetched` with each batch; `passes` before a record is taken past an empty input.
     Memory: a few numbers for each batch that is not taken.
@@ -45,13 +45,13 @@ class FreshEnds:
         self._batches: list[deque[tuple[int, list[int]]]] = [deque() for _ in self._tps]
 
     def fetched(self, i: int, end: int) -> None:
-        """Note that a batch came, up to offset `end`."""
+        """Record that a batch came, up to offset `end`."""
         if self.sure[i] < float("inf"):
             self._look()
             self._batches[i].append((end, list(self._counts)))
 
     def gave(self, i: int, time: float) -> None:
-        """Note that an input's last record at hand was due at that time."""
+        """Record that an input's last fetched record was due at that time."""
         self.sure[i] = max(self.sure[i], time + self._unseen_s)
 
     def passes(self, i: int, expected: int, head: tuple[int, int, float]) -> bool:

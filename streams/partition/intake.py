@@ -124,7 +124,7 @@ class Intake:
         self.newest = [None for _ in self.tps]
 
     def accept(self, batch: Batch) -> TP | None:
-        """Take in a fetched batch. Gives the input if its reader should stop for now."""
+        """Accept a fetched batch; return the input if its reader should stop for now."""
         i = self.index[TP(batch.topic, batch.partition)]
         if i in self.lost:
             return None
@@ -241,7 +241,7 @@ class Intake:
         return True
 
     def announcement(self) -> Announcement:
-        """Return what others are told with the batch that is to be committed."""
+        """Return the announcement to others with the batch that is to be committed."""
         if self._pacing is None:
             return Announcement()
         due = self._earliest()

@@ -157,7 +157,7 @@ class PartitionRunner:
         self._wake.set()
 
     def accept(self, batch: Batch) -> None:
-        """Take in a fetched batch. Never waits."""
+        """Accept a fetched batch. Never waits."""
         if self.state is not State.LIVE:
             return  # The seek that follows recovery brings it again.
         full = self.intake.accept(batch)

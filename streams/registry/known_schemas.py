@@ -1,4 +1,4 @@
-"""The schemas that a worker's relays know: those kept on the log, then those of the registry."""
+"""The schemas that a worker's relays know: from the log, then from the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the inputs still hold what the journal says that was taken from them.
+"""Checks that the inputs still hold the records that the journal says were taken from them.
 
 An offset names a record only while its topic is the same one. So a journal entry has a mark of the
 record before each input's position, and here the topic's own record is held against it. What no
@@ -66,7 +66,7 @@ async def refuse_others(
 
 
 def made_anew(topic: str, partition: int, offset: int) -> str:
-    """Return what is said of a topic that holds something else now."""
+    """Return the error about a topic that holds other records now."""
     return (
         f"{topic}[{partition}] does not hold the record at offset {offset} that was taken there: "
         f"the topic was deleted and created again, or restored with other records. {START_OVER}"

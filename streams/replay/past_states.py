@@ -1,7 +1,7 @@
-"""The state of each partition at a place of its past or at its newest, for whoever asks about it.
+"""The state of each partition at a past position, or the newest.
 
-A place is a partition's step: the state after so many records. `PARTITION/STEP` names one, a time
-names that of every partition, as of what was committed by then.
+A position is a partition's step: the state after so many records. `PARTITION/STEP` names one, a
+time names that of every partition, as of what was committed by then.
 """
 
 from __future__ import annotations
