@@ -48,9 +48,9 @@ class ApplyFailed(RiverrunError):
 
 
 class Ends(Protocol):
-    """Where an input's end is known from (transport.Consumer)."""
+    """Where an input's end is known from (faust_transport.Consumer)."""
 
-    def stable(self, tp: TP) -> int | None: ...  # noqa: D102 - transport.Consumer says it
+    def stable(self, tp: TP) -> int | None: ...  # noqa: D102 - faust_transport.Consumer says it
 
 
 class Intake:

@@ -51,7 +51,7 @@ class SharedTopic:
 
 
 class SharedReader:
-    """One partition's view of the topic (ports.Source, as far as it is about one input)."""
+    """One partition's view of the topic (wiring.InputSource, as far as it is about one input)."""
 
     def __init__(self, topic: SharedTopic, accept: Callable[[Batch], None]) -> None:
         self.position: int | None = None

@@ -49,7 +49,7 @@ class TransactionWriter(Protocol):
 
     limits: Limits
 
-    async def start(self) -> None: ...  # noqa: D102 - writer.Writer says it
+    async def start(self) -> None: ...  # noqa: D102 - TransactionalWriter says it
     async def commit(  # noqa: D102
         self, outputs: Sequence[Any], entry: bytes | None, headers: Headers = ()
     ) -> None: ...
@@ -59,7 +59,7 @@ class TransactionWriter(Protocol):
 class PartitionLog(Log, Protocol):
     """A log with its connections and bounds (kafka_log.KafkaLog)."""
 
-    async def start(self) -> None: ...  # noqa: D102 - log.KafkaLog says it
+    async def start(self) -> None: ...  # noqa: D102 - KafkaLog says it
     async def close(self) -> None: ...  # noqa: D102
     async def beginnings(self) -> list[int]: ...  # noqa: D102
     async def ends(self) -> list[int]: ...  # noqa: D102

@@ -39,7 +39,7 @@ START_OVER = (
 
 
 class Inputs(Protocol):
-    """Where records are looked up (log.KafkaLog)."""
+    """Where records are looked up (kafka_log.KafkaLog)."""
 
     async def at(self, input: int, offset: int) -> Any | None: ...  # noqa: D102 - KafkaLog says it
 

@@ -37,7 +37,7 @@ from schemas.errors import Unavailable
 CHILD_S_MAX = 600
 NICE = 5
 STACK_BYTES = 1 << 30
-"""Address space; memory is taken as it is touched. Enough for processes.RECURSION_MAX."""
+"""Address space; memory is taken as it is touched. Enough for process_env.RECURSION_MAX."""
 
 _LOOK_S = 0.01
 
