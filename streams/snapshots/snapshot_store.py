@@ -39,8 +39,8 @@ FOLD_S = 3e-4
 
 AT_ONCE_BYTES = 1 << 19
 """About 10 ms of pickling, no longer than a fork holds the loop up."""
-
 TRIES = 5
+AT_HAND_S = 0.05  # until trainers are asked again for the models that they have
 
 
 class Loaded(NamedTuple):
@@ -240,6 +240,8 @@ class Snapshots:
         if task is None or not self._idle.is_set():
             return
         wait_s = keeper.wait_s()
+        if wait_s <= 0 and [slot for slot in task.router.slots() if not slot.is_at_hand()]:
+            wait_s = AT_HAND_S
         if wait_s <= 0:
             self._take(partition, keeper, task)
         elif not keeper.looked_for:
