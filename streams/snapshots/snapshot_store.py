@@ -226,8 +226,7 @@ class Snapshots:
 
     def offer(self, partition: int, task: Any) -> None:
         """Take a snapshot now if one is due and none is under way, else as soon as that is so and
-        the task still stands where it does now. Milliseconds at most. A snapshot of an earlier
-        definition, in the middle of a fold, would be useless.
+        the task still stands where it does now. None of an earlier definition, amid a fold.
         """
         if task.definition != self._definitions.get(partition, task.definition):
             return
