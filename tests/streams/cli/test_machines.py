@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
+from streams.config.process_env import only_one
 from tests.support.commands import Command
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -105,3 +107,37 @@ def test_a_file_that_is_no_python_is_told_so(riverrun: Command) -> None:
     assert "rows.csv is no Python file" in riverrun("check", "rows.csv").err
     (riverrun.folder / "latin.py").write_bytes(b"# \xe9\n")
     assert "latin.py is no text in UTF-8" in riverrun("check", "latin.py").out
+
+
+def test_a_second_backfill_at_once_is_refused(
+    riverrun: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would see an empty topic, and write all of it."""
+    servers = "127.0.0.1:1"
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    prefix = f"t{uuid.uuid4().hex}."
+    with only_one("backfill", f"{prefix}flight_eta", servers):
+        refused = riverrun("backfill", "flight_eta", "--limit", "1", "--prefix", prefix)
+    assert refused.code == 4
+    assert "runs for" in refused.err
+    after = riverrun("backfill", "flight_eta", "--limit", "1", "--prefix", prefix)
+    assert after.code == 3  # no server answers
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_it_starts_has_no_traceback(tmp_path: Path) -> None:
+    """Whatever is being imported when Ctrl-C comes."""
+    code = (
+        "import sys, types\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'streams.cli.author': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from streams.entry import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
