@@ -275,4 +275,5 @@ def _key(by: tuple[str, ...], event: Any, x: Vector) -> Any:
 
 def shared_key(by: tuple[str, ...], event: Any, x: Vector) -> Any:
     """Return the key of a window that all partitions share: what JSON gives back as it is."""
-    return plain_key(_key(by, event, x))
+    key = _key(by, event, x)
+    return key if type(key) is str else plain_key(key)

@@ -28,7 +28,7 @@ from models.spec.experiment_arms import GROUPS
 from riverrun.client.predictions import lenient
 from schemas.commands import Command
 from schemas.topics import BY_KIND, LEARNER
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 
 LOOSE = ("events", "outcomes", "history")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from statistics import fmean, median
 
-from models.validation.source_profile import FieldProfile, SourceProfile
+from models.validation.foreign_topic_profile import FieldProfile, SourceProfile
 from models.values.python_names import field_name
 from schemas.errors import ConfigError
 from streams.offline.use_case_draft import Draft

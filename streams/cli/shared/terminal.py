@@ -77,7 +77,7 @@ EXIT_CODES = {
     5: "a use case or a setting is wrong",
     6: "it cannot be proved (`verify`), or the log does not reach back (`rollback --as-of`)",
 }
-"""What a command's exit code means. A worker's own are in `streams/worker/worker.py`."""
+"""What a command's exit code means. A worker's own are in `streams/worker/worker_process.py`."""
 
 
 DIFFERENT, UNPROVABLE = 1, 6

@@ -45,9 +45,9 @@ def recording(folder: Path, label: str) -> Path:
 def test_a_draft_runs_and_its_baseline_is_the_best_simple_rule(riverrun: Command, label: str):
     """Of numbers, yes or no, and classes: no mistakes, and the baseline's error is the rule's."""
     path = recording(riverrun.folder, label)
-    made = riverrun("new", f"my_{label}", "--source", path.name, "--label", label, "--key", "shop")
-    assert made.code == 0, made.err
-    assert f"--source {path.name}" in made.err
+    draft = riverrun("new", f"my_{label}", "--source", path.name, "--label", label, "--key", "shop")
+    assert draft.code == 0, draft.err
+    assert f"--source {path.name}" in draft.err
     loaded = load(str(riverrun.folder / "usecases" / f"my_{label}.py"))
     assert not mistakes(loaded.use_case, loaded.source)
 
@@ -77,18 +77,18 @@ def test_what_is_no_draft_is_told_in_words(
 ):
     """Nothing is written then."""
     recording(riverrun.folder, "took")
-    said = riverrun("new", "mine", *arguments)
-    assert said.code == 5
-    assert words in said.err
+    result = riverrun("new", "mine", *arguments)
+    assert result.code == 5
+    assert words in result.err
     assert not (riverrun.folder / "usecases" / "mine.py").exists()
 
 
 def test_a_profile_of_another_label_says_so(riverrun: Command):
     """The rules need rows that have both a time and the label."""
     recording(riverrun.folder, "took")
-    said = riverrun("profile", "took.csv", "--label", "tok")
-    assert said.code == 5
-    assert "has both a time and the label 'tok'" in said.err
+    result = riverrun("profile", "took.csv", "--label", "tok")
+    assert result.code == 5
+    assert "has both a time and the label 'tok'" in result.err
 
 
 ODD = (

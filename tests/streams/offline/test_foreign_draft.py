@@ -19,7 +19,7 @@ from models.relay.record_mapper import RecordMapper
 from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
 from models.validation import mistakes
-from models.validation.source_profile import format_of, profile_of
+from models.validation.foreign_topic_profile import format_of, profile_of
 from schemas.errors import ConfigError
 from streams.config.use_case_loader import load
 from streams.offline.foreign_draft import foreign_draft
@@ -103,12 +103,12 @@ def test_a_profile_proposes_the_source_of_a_topic(
 ) -> None:
     """Format, id, time with its unit and key, and the code to copy."""
     monkeypatch.chdir(tmp_path)
-    said = riverrun("profile", stored(tmp_path, "orders.v2", orders()), "--json").json
-    (source,) = said["sources"]
+    result = riverrun("profile", stored(tmp_path, "orders.v2", orders()), "--json").json
+    (source,) = result["sources"]
     assert (source["topic"], source["format"]) == ("orders.v2", "Json()")
     assert (source["id"], source["time"], source["key"]) == ("id", "created", "shop.code")
     assert 'event_time=epoch_ms(r["created"]),' in source["source"]
-    assert said["records"] == 40
+    assert result["records"] == 40
 
 
 def test_a_profile_proposes_the_source_of_what_plain_reading_refuses(
@@ -118,9 +118,9 @@ def test_a_profile_proposes_the_source_of_what_plain_reading_refuses(
     rows = [b"\x00\x00\x00\x00\x07" + orjson.dumps(row) for row in orders()]
     file = tmp_path / "orders.jsonl"
     file.write_bytes(b"\n".join(rows))
-    said = riverrun("profile", f"orders.v2={file}")
-    assert said.code == 0, said.err
-    assert "format=JsonSchema()," in said.out
+    result = riverrun("profile", f"orders.v2={file}")
+    assert result.code == 0, result.err
+    assert "format=JsonSchema()," in result.out
 
 
 def test_a_topic_without_outcomes_is_written_as_far_as_it_goes(tmp_path: Path) -> None:
