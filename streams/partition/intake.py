@@ -354,10 +354,8 @@ class Intake:
         return ApplyFailed(i, record, failure_of(i, record.offset, error, masked=masked))
 
     def lag(self) -> int:
-        """Return how many committed records wait, aborted and control ones included.
-
-        Versions of models that wait for the partition's own time are none: an idle partition has
-        no use for them, and however many they become, nobody waits.
+        """Return how many committed records wait, aborted and control ones included; but no
+        versions of models that wait for an idle partition's own time: nobody waits for those.
         """
         lag, early = 0, self._choosing(self._times) is None
         for i, (inbox, tp) in enumerate(zip(self.inboxes, self.tps, strict=True)):
