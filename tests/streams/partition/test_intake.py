@@ -119,6 +119,19 @@ def test_an_empty_batch_tells_the_end() -> None:
     assert task.step == 3
 
 
+def test_what_waits_for_its_own_time_is_no_lag() -> None:
+    """An idle partition takes no versions of shared models, and is not behind for that."""
+    intake, task = _intake(Ends(2, 40))
+    task.choose = lambda times: None if times[0] is None else 0  # type: ignore[attr-defined]
+    intake.reset(task, [0, 0])
+    intake.accept(batch_of(0, 3, "in1"))
+    assert intake.take(100, 1.0) == 0
+    assert intake.lag() == 2  # the first input's, which were not fetched yet
+    intake.accept(batch_of(0, 2))
+    assert intake.take(1, 1.0) == 1
+    assert intake.lag() > 30  # while the partition has something to do, all counts
+
+
 class Answered(Ends):
     """The same, with answers to fetches: when the newest came, and what is written next."""
 
