@@ -83,7 +83,7 @@ class ModelSlot:
         return inputs(self.model, x) if seen is None else seen
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Predicted | None:
-        """Return what it says of `x`; None where it has nothing to say or raised. Nobody changes
+        """Return its prediction for `x`; None where it makes none or raised. Nobody changes
         `x` afterwards: what was made of it may be used again when it is learnt.
         """
         self.changed = True  # some estimators draw random numbers, or cache, to say something

@@ -58,7 +58,7 @@ class VersionSchedule:
         return elapsed_s >= pause_s or since >= RUSH * max(gap, affordable)
 
     def note(self, name: str, trained_on: int, clock: float) -> None:
-        """Note that a version was published."""
+        """Record that a version was published."""
         self.published[name] = Published(trained_on, clock)
 
     def forget(self, name: str) -> None:

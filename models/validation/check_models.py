@@ -243,7 +243,7 @@ def check_kpi(use_case: UseCase, findings: Findings) -> None:
 
 
 def check_models(use_case: UseCase, findings: Findings) -> None:
-    """Report models without a usable name, of a wrong kind, or not made anew by each call."""
+    """Report models without a usable name, of a wrong kind, or not made afresh by each call."""
     if not findings.sound("models"):
         return
     for name, make in use_case.models.items():
@@ -324,7 +324,7 @@ class _Model:
             )
 
     def _may_be_shared(self, model: Any) -> None:
-        sound = self._findings.sound("learning", "partitions")
+        sound = self._findings.sound("learning", "partitions", "features")
         if not sound or not self._use_case.is_shared(self._use_case.partitions):
             return
         drawing = draws_when_asked(model)

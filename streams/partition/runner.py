@@ -30,13 +30,13 @@ from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any
 
-from schemas.errors import RiverrunError
 from schemas.headers import Headers
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import FAILURES, TooLarge
 from streams.partition.failing_record import FailingRecord
-from streams.partition.intake import NEVER, ApplyFailed, Intake, Watchdog
+from streams.partition.intake import NEVER, ApplyFailed, Intake
 from streams.partition.recovery import KeptState, Recovery
+from streams.partition.stalled_inputs import Stalled, Watchdog
 from streams.partition.wiring import InputSource, RunnableTask, TransactionWriter, Wiring
 from streams.telemetry.measurements import Measurements
 from streams.trainers.trainer_link import StateLost
@@ -56,10 +56,6 @@ class State(StrEnum):
     WAITING = "waiting"
     HALTED = "halted"
     STOPPED = "stopped"
-
-
-class Stalled(RiverrunError):
-    """A partition that does not move although it should; the worker exits, others take over."""
 
 
 class _Stop(Exception): ...
@@ -134,7 +130,7 @@ class PartitionRunner:
                     break
                 except TooLarge as error:
                     await self._discard(error)
-                    self.kept_state = None  # the batch must be made anew
+                    self.kept_state = None  # the batch must be built again
                 except ApplyFailed as error:
                     await self._halt(error)
                     await self._confirm_membership()
@@ -158,7 +154,7 @@ class PartitionRunner:
         self._wake.set()
 
     def accept(self, batch: Batch) -> None:
-        """Take in a fetched batch. Never waits."""
+        """Accept a fetched batch. Never waits."""
         if self.state is not State.LIVE:
             return  # The seek that follows recovery brings it again.
         if (full := self.intake.accept(batch)) is not None:
@@ -325,7 +321,7 @@ class PartitionRunner:
         await self._discard(error)
         self.kept_state = None
         if not again:
-            self.state, self.error = State.HALTED, self._halting.told
+            self.state, self.error = State.HALTED, self._halting.explanation
             await self._halting.until_wished(task.next, self._stopped)
 
     async def _discard(self, error: Exception) -> None:

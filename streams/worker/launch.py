@@ -54,7 +54,7 @@ def prepare(loaded: LoadedUseCase, settings: Settings) -> int:
     """See to the topics and publish the definition; gives the number of partitions.
 
     Once, before the first worker: one that is started again trusts it, and recovery looks at the
-    definition anew. Leaves no connection behind.
+    definition again. Leaves no connection behind.
     """
     return asyncio.run(_prepared(loaded, settings))
 
