@@ -35,9 +35,10 @@ LIGHT = replace(
 
 
 @cache
-def light_story() -> tuple[Step, ...]:
-    """What the learner of the light case is given."""
-    return tuple(story(LIGHT, 80))
+def light_steps() -> tuple[Step, ...]:
+    """What the learner of the light case is given: examples, and no command."""
+    steps = story(LIGHT, 100)
+    return tuple(step for step in steps if isinstance(step, Given) and step.index)
 
 
 class Slow(Fragile):
@@ -51,7 +52,7 @@ class Slow(Fragile):
 
 def test_a_trainer_that_hangs_is_ended_and_nothing_is_lost() -> None:
     """SIGSTOP: its silence ends it, the state is recovered, new trainers go on."""
-    steps = light_story()
+    steps = light_steps()
     in_place = LearnerRun(LIGHT)
     in_place.run(steps)
     stopped: list[int] = []
@@ -71,7 +72,7 @@ def test_a_trainer_that_hangs_is_ended_and_nothing_is_lost() -> None:
 
 def test_where_no_trainer_can_be_had_the_learner_trains_by_itself() -> None:
     """The fork server has ended: the same bytes, and the status says why."""
-    steps = light_story()[:100]
+    steps = light_steps()[:100]
     in_place = LearnerRun(LIGHT)
     in_place.run(steps)
     with trainers(LIGHT, 2) as pool:
@@ -111,7 +112,7 @@ async def test_while_trainers_work_the_process_answers() -> None:
 
 async def test_models_rest_as_pickles_and_go_on_with_other_trainers() -> None:
     """What is kept at a clean end needs no trainer: a snapshot has it, and the next life."""
-    steps = light_story()
+    steps = light_steps()
     half = len(steps) // 2 // LearnerRun.batch * LearnerRun.batch
     in_place = LearnerRun(LIGHT)
     in_place.run(steps)
@@ -138,7 +139,7 @@ async def _until(is_so: Callable[[], bool]) -> None:
 
 async def test_a_snapshot_waits_for_a_model_and_is_of_the_batch_s_end() -> None:
     """Asked for at a commit, the pickle comes with the next batch's end, or while nothing comes."""
-    steps = light_story()
+    steps = light_steps()
     with trainers(LIGHT, 1) as pool:
         run = LearnerRun(LIGHT, pool)
         slots = run.task.router.pooled
@@ -160,8 +161,7 @@ async def test_a_snapshot_waits_for_a_model_and_is_of_the_batch_s_end() -> None:
 
 def test_a_model_beside_its_fresh_copy_is_in_place_until_that_is_decided() -> None:
     """Both are asked at each example; the others stay with their trainers."""
-    examples = [step for step in light_story() if isinstance(step, Given) and step.index]
-    steps: list[Step] = [*examples[:120]]
+    steps = light_steps()
     with trainers(LIGHT, 1) as pool:
         run = LearnerRun(LIGHT, pool)
         run.run([*steps[:60], alarm("tree"), *steps[60:]])
@@ -171,7 +171,7 @@ def test_a_model_beside_its_fresh_copy_is_in_place_until_that_is_decided() -> No
 
 async def test_a_fold_learns_in_place_and_a_lost_trainer_is_told_in_it() -> None:
     """A kept state whose journal goes on: its models come home; none can where one has died."""
-    steps = light_story()
+    steps = light_steps()
     with trainers(LIGHT, 1) as pool:
         run = LearnerRun(LIGHT, pool)
         run.run(steps[:46])
@@ -193,7 +193,7 @@ def test_what_trainers_do_is_on_metrics() -> None:
     case = replace(LIGHT, models={"fragile": Fragile, **LIGHT.models})
     with trainers(case, 2) as pool:
         run = LearnerRun(case, pool)
-        run.run(story(case, 80))
+        run.run(story(case))
         text = PrometheusExporter(case, "d").render([], {}, None, None, pool.status()).decode()
     samples = {
         (sample.name, sample.labels.get("trainer")): sample.value
