@@ -72,7 +72,10 @@ class TrainerPool:
     # What a runner calls.
 
     def prepare(self, task: Any, live: bool) -> None:
-        """Begin with a task: before its journal is folded, and before it goes live."""
+        """Begin with a task: before its journal is folded, and before it goes live.
+
+        Raises `StateLost` where a trainer that has ended had a model of it.
+        """
         if not live:
             for link in self._links:
                 link.is_live = False
@@ -82,6 +85,7 @@ class TrainerPool:
         self._start()
         for link in self._links:
             link.is_live = True
+        _check(task)
         if task.pack is not None:
             task.pack = partial(self._pack, task.pack)
         self._adopt(task)
@@ -110,6 +114,7 @@ class TrainerPool:
         self._settled(task)
 
     def _settled(self, task: Any) -> None:
+        _check(task)
         for headers in self._late:
             headers.resolve()
         self._late.clear()
@@ -246,6 +251,12 @@ class TrainerPool:
         for slot in slots:
             slot.request()
         return slots
+
+
+def _check(task: Any) -> None:
+    for slot in _away(task):
+        if slot.link is not None:
+            slot.link.check()
 
 
 def _away(task: Any) -> list[RemoteSlot]:

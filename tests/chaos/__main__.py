@@ -82,7 +82,7 @@ async def run(options: argparse.Namespace, folder: Path) -> int:
     if options.archive is not None:
         environment["RIVERRUN_ARCHIVE"] = f"file://{folder / 'archive'}"
         environment["RIVERRUN_ARCHIVE_INTERVAL_S"] = str(options.archive)
-    crew = Crew(environment, logs, file)
+    crew = Crew(environment, logs, file, trainers=2 if options.shared else 0)
     rng = random.Random(options.seed)
     faults = Faults(stack, crew, proxies, rng, brokers=options.brokers, shared=options.shared)
     if options.only:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
@@ -21,7 +23,10 @@ class Crew:
     `exits` counts the codes of those that ended by themselves, parent and all.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, use_case: Path) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, use_case: Path, trainers: int = 0
+    ) -> None:
+        self.trainers = trainers  # of every second worker: a learner's next owner may have none
         self.use_case = use_case
         self.environment = {**os.environ, **environment}
         self.folder = folder
@@ -35,9 +40,11 @@ class Crew:
         """Start a worker and keep it running."""
         self.wanted.add(name)
         command = [sys.executable, "-P", "-m", "streams.cli", "worker", str(self.use_case), "-v"]
+        trainers = 0 if name[-1] in "13579" else self.trainers
+        environment = self.environment | {"RIVERRUN_TRAINERS": str(trainers)}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                command, env=self.environment, cwd=ROOT, stderr=log, stdout=log
+                command, env=environment, cwd=ROOT, stderr=log, stdout=log
             )
 
     async def rested(self, age_s: float, within_s: float) -> None:
@@ -75,6 +82,18 @@ class Crew:
                 if "learner: live" in line:
                     newest[name] = line[:24]  # the time, which sorts
         return max(newest, key=lambda name: newest[name]) if newest else None
+
+    def kill_trainer(self) -> str | None:
+        """kill -9 of a process that trains the learner's models; None if there is none."""
+        name = self.learner()
+        if name is None:
+            return None
+        log = (self.folder / f"{name}.log").read_text()
+        for pid in reversed(re.findall(r"trainer \d+ is process (\d+)", log)):
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+                return f"{name}, process {pid}"
+        return None
 
     def kill(self, name: str, *, parent: bool) -> None:
         """kill -9 of the worker alone, as if memory had run out, or of its parent with it, as if

@@ -72,6 +72,7 @@ class Faults:
         }
         if shared:
             self.kinds["kill -9 of the learner"] = self._kill_learner
+            self.kinds["kill -9 of a trainer"] = self._kill_trainer
             self.kinds["learner hangs for a minute"] = self._hang_learner
 
     def plan(self, count: int, kills: int) -> list[str]:
@@ -119,6 +120,9 @@ class Faults:
             if name in self.crew.running:
                 self.crew.signal(name, signal.SIGCONT)
         return " ".join(names)
+
+    async def _kill_trainer(self) -> str:
+        return self.crew.kill_trainer() or "the learner has none"
 
     async def _kill_learner(self) -> str:
         name = self.crew.learner() or self._somebody()[0]

@@ -13,8 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-FEW = ("kill -9 of the learner", "kill -9 of two", "broker killed", "Redis FLUSHALL")
-SIZE = ("--events", "2000", "--rate", "60", "--faults", "4", "--kills", "3")
+FEW = (
+    "kill -9 of the learner",
+    "kill -9 of a trainer",
+    "kill -9 of two",
+    "broker killed",
+    "Redis FLUSHALL",
+)
+SIZE = ("--events", "2000", "--rate", "60", "--faults", "5", "--kills", "4")
 SHORT = ("--shared", *SIZE, "--only", *FEW)
 WHOLE = ("--shared", "--events", "50000", "--faults", "16")
 

@@ -188,6 +188,25 @@ async def test_a_fold_learns_in_place_and_a_lost_trainer_is_told_in_it() -> None
             run._apply(steps[50])
 
 
+def test_a_state_whose_trainer_was_replaced_is_not_gone_on_with() -> None:
+    """A commit failed, meanwhile a trainer died and was replaced: the models that it had are lost,
+    and what they would have learnt is never taken for learnt.
+    """
+    steps = light_steps()
+    with trainers(LIGHT, 2) as pool:
+        run = LearnerRun(LIGHT, pool)
+        for step in steps[:30]:
+            run._apply(step)
+        pool.settle_now(run.task)
+        run._prepare(live=False)
+        link = pool._links[0]
+        os.kill(link.pid, signal.SIGKILL)
+        while link.error is None:
+            link._pump()
+        with pytest.raises(StateLost):
+            run._prepare(live=True)
+
+
 def test_what_trainers_do_is_on_metrics() -> None:
     """CPU and what waits of each trainer, and models that none can train."""
     case = replace(LIGHT, models={"fragile": Fragile, **LIGHT.models})
