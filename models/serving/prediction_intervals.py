@@ -15,7 +15,7 @@ from models.stats.adaptive_conformal import IntervalTracker, SetTracker
 from models.values.numbers import amount
 
 Region = Any
-"""A prediction region: (lower, upper) in the label's unit, a list of classes, or None: not known."""
+"""A prediction region: (lower, upper) in the label's unit, or a list of classes; None: unknown."""
 
 
 class PredictionIntervals:
