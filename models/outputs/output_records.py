@@ -296,7 +296,7 @@ class Publisher:
     def update(self, name: str, value: dict[str, Any], state: Headers) -> Output:
         """Return a version of the shared model `name`, its state in the headers `state`."""
         out = self._record("models", name.encode(), value, str(value["number"]))
-        return out._replace(headers=(*out.headers, *state))
+        return out._replace(headers=out.headers + state)  # which may still be made elsewhere
 
     def window_entries(
         self,

@@ -46,6 +46,7 @@ from models.training.versions import Pack, VersionRef, label_of_version, plain_p
 from models.training.window_batches import Row, WindowBatches
 from schemas.commands import Command
 from schemas.errors import Refused, Rejected
+from schemas.headers import Headers
 from schemas.topics import LEARNER
 
 
@@ -287,7 +288,8 @@ class LearnerTask(JournaledTask):
         rows: Sequence[Row] | None = None,
         tables: Sequence[Any] | None = None,
     ) -> Output:
-        state = version = None
+        state: Headers = ()
+        version = None
         if slot is not None:
             generation = self.generations[name]
             version = {"model": name, "generation": generation, "trained_on": slot.trained_on}
@@ -310,7 +312,7 @@ class LearnerTask(JournaledTask):
         if tables is not None:
             value["tables"] = tables
         self.number += 1
-        return self.publish.update(name, value, state or ())
+        return self.publish.update(name, value, state)
 
     def _roles(self) -> dict[str, Any]:
         router = self.router

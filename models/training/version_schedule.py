@@ -76,6 +76,6 @@ class VersionSchedule:
     def _size(self, name: str, slot: ModelSlot) -> int:
         again, size = self.sizes.get(name, (0, 0))
         if slot.trained_on >= again:
-            size = size_of(slot.model)
+            size = slot.of_model(size_of)
             self.sizes[name] = 2 * slot.trained_on, size
         return size

@@ -93,6 +93,14 @@ class Settings(ServerSettings):
         max_length=100,
         description="Put before every topic's name and into the group's; `--prefix` is the same.",
     )
+    riverrun_trainers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Processes that train the models of a use case with shared learning, beside "
+        "the worker that runs its learner; each model is one process's. Changes no byte of what is "
+        "published, so it may differ between workers. 0: the learner trains them itself.",
+    )
     riverrun_http_host: str = Field(
         "127.0.0.1", description="The address on which health is served."
     )

@@ -26,6 +26,7 @@ from streams.partition.input_queue import InputQueue
 from streams.partition.skip_requests import failure_of
 from streams.partition.watermark_alignment import Pacing
 from streams.replay.journal_fold import Task
+from streams.trainers.trainer_link import StateLost
 
 NEVER = float("inf")
 CLOCK_EVERY = 8  # records between two looks at the clock
@@ -196,6 +197,8 @@ class Intake:
                     publish(outputs)
                     if pacing is not None:
                         pacing.published(outputs, paced.clock_s)
+            except StateLost:  # no record did it
+                raise
             except Exception as error:
                 raise self._blame(i, self._unread.get(i, error)) from error
             newest[i] = records[i]

@@ -113,6 +113,10 @@ class FreshStore:
         return {}
 
 
+async def _settled(task: Any) -> None:
+    """Wait for nobody: the task does all by itself."""
+
+
 @dataclass(frozen=True)
 class Wiring:
     """What all partitions of one use case in one worker share."""
@@ -138,6 +142,10 @@ class Wiring:
     unseen_s: float = float("inf")
     # Told with a task before it is folded (False) and before it goes live (True).
     prepare: Callable[[Any, bool], None] = lambda task, live: None
+    # Awaited before each commit: what other processes do for the task; raises `StateLost`. And
+    # whether they have so much to do that the batch is to end.
+    settle: Callable[[Any], Awaitable[None]] = _settled
+    is_busy: Callable[[], bool] = lambda: False
     shown_name: str = "USECASE"
     title: Callable[[int], str] = title_of  # of a task, as people are told
     # A record that no broker takes is left out, or what this makes of it takes its place.

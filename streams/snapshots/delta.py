@@ -113,6 +113,9 @@ def _outgrown(task: PartitionTask, base: Base) -> bool:
 
 def _dump(writer: Writer, name: str, part: Any) -> SnapshotPart:
     writer.begin(name)
+    if isinstance(part, ModelSlot) and (state := part.pickled()) is not None:
+        writer.write(state)
+        return writer.end()
     try:
         pickle.Pickler(writer, PROTOCOL).dump(part)
     except RecursionError:

@@ -101,7 +101,7 @@ def write_here(work: Callable[[BinaryIO], None]) -> Written:
     """Run `work(file)` in this process, with a big stack, and wait for it. Never raises."""
     file, error, began = io.BytesIO(), None, time.perf_counter()
     try:
-        _deeply(work, file)
+        deeply(work, file)
     except Exception as failure:
         error = failure
     return Written(file, time.perf_counter() - began, error)
@@ -134,7 +134,7 @@ def _be_child(work: Callable[[BinaryIO], None], file: Any) -> None:
         os.closerange(0, keep)
         os.closerange(keep + 1, 65_536)
         os.nice(NICE)
-        _deeply(work, file)
+        deeply(work, file)
         file.flush()
         code = 0
     except BaseException as error:
@@ -147,13 +147,13 @@ def _be_child(work: Callable[[BinaryIO], None], file: Any) -> None:
         os._exit(code)
 
 
-def _deeply(work: Callable[[BinaryIO], None], file: BinaryIO) -> None:
-    # Raises what the work raised.
+def deeply(work: Callable[[Any], None], argument: Any) -> None:
+    """Run `work(argument)` on a thread with a big stack and wait for it; raise what it raised."""
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            work(file)
+            work(argument)
         except BaseException as error:
             failures.append(error)
 

@@ -39,8 +39,8 @@ FOLD_S = 3e-4
 
 AT_ONCE_BYTES = 1 << 19
 """About 10 ms of pickling, no longer than a fork holds the loop up."""
-
 TRIES = 5
+AT_HAND_S = 0.05  # until trainers are asked again for the models that they have
 
 
 class Loaded(NamedTuple):
@@ -226,8 +226,7 @@ class Snapshots:
 
     def offer(self, partition: int, task: Any) -> None:
         """Take a snapshot now if one is due and none is under way, else as soon as that is so and
-        the task still stands where it does now. Milliseconds at most. A snapshot of an earlier
-        definition, in the middle of a fold, would be useless.
+        the task still stands where it does now. None of an earlier definition, amid a fold.
         """
         if task.definition != self._definitions.get(partition, task.definition):
             return
@@ -240,6 +239,8 @@ class Snapshots:
         if task is None or not self._idle.is_set():
             return
         wait_s = keeper.wait_s()
+        if wait_s <= 0 and [slot for slot in task.router.slots() if not slot.is_at_hand()]:
+            wait_s = AT_HAND_S
         if wait_s <= 0:
             self._take(partition, keeper, task)
         elif not keeper.looked_for:
