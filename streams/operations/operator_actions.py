@@ -64,7 +64,7 @@ async def record_action(
         )
     except (KafkaError, OSError) as error:
         raise Unavailable(
-            f"The action could not be recorded: Kafka failed ({type(error).__name__})."
+            f"The action could not be recorded: Kafka failed ({type(error).__name__}). Try again."
         ) from error
     finally:
         await producer.stop()

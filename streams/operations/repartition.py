@@ -70,7 +70,9 @@ async def repartition(
         raise ConfigError("The new topics are the old ones.", hint="Give another --to PREFIX.")
     actual = await topic_admin.ensure(replace(use_case, partitions=partitions), to)
     if actual != partitions:
-        raise Incompatible(f"{new['events']} is there already, with {actual} partitions.")
+        raise Incompatible(
+            f"{new['events']} exists already, with {actual} partitions. Give another --to PREFIX."
+        )
     await _refuse_used([new[kind] for kind in COPIED], to)
     copied, set_aside = Copied(), await _set_aside(old, settings)
     async with TopicReader([old[kind] for kind in COPIED], settings) as reader:

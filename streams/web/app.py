@@ -111,7 +111,9 @@ def listening_socket(host: str, port: int | None) -> socket.socket:
         except OSError as error:
             listener.close()
             failure = error
-    raise Unavailable(f"The page cannot listen on {host} port {port}: {failure.strerror}.")
+    raise Unavailable(
+        f"The page cannot listen on {host} port {port}: {failure.strerror}. Give another --port."
+    )
 
 
 async def serve(

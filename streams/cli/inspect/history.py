@@ -97,7 +97,7 @@ def show(entries: Iterable[AuditEntry]) -> None:
         where = entry.outcome or ",".join(map(str, entry.partitions))
         table.add_row(
             entry.time[:19].replace("T", " "),
-            *(entry.what, entry.who, entry.why, where, " ".join(entry.places)),
+            *(entry.what, entry.who, entry.why, where, " ".join(entry.positions)),
         )
         for line in (*entry.changes, *entry.notes):
             table.add_row("", f"  {line}")
