@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from streams.kafka.faust_transport import Batch
 from streams.partition.input_queue import InputQueue
-from streams.partition.intake import Intake, Watchdog
+from streams.partition.intake import Intake
+from streams.partition.stalled_inputs import Watchdog
 from tests.support.ledger.ledger import Ledger
 from tests.support.runner_life import batch_of
 
