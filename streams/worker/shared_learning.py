@@ -324,10 +324,14 @@ class SharedLearning:
 
     def status(self) -> dict[str, Any]:
         """Return plain values for `riverrun status`."""
-        learner, trainers = self.learner, self.trainers
+        learner, training = self.learner, self.training()
         return {
             "here": learner is not None,
             "error": self.error,
             "runner": None if learner is None else learner.status(),
-            **({} if trainers is None else {"training": trainers.status()}),
+            **({} if training is None else {"training": training}),
         }
+
+    def training(self) -> dict[str, Any] | None:
+        """Return what trainers do for a learner that is here; None where there are none."""
+        return None if self.learner is None or self.trainers is None else self.trainers.status()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
@@ -63,6 +64,22 @@ async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _training(workers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each process that trains shared models, and for each model in place."""
+    for worker in workers:
+        training = (worker.get("learner") or {}).get("training") or {}
+        for trainer in training.get("trainers", ()):
+            yield (
+                f"trainer {trainer['trainer']} ({worker['worker']}, process {trainer['pid']}): "
+                f"{', '.join(trainer['models']) or 'no model'}; {trainer['cpu_s']:.0f} s of CPU, "
+                f"{trainer['waiting']} to learn"
+            )
+        for model, why in training.get("in_place", {}).items():
+            yield f"{model} is trained by {worker['worker']} itself: {why}"
+        if training.get("error"):
+            yield f"{worker['worker']} trains all models itself: {training['error']}"
+
+
 def _show(report: dict[str, Any], json: bool) -> None:
     if json:
         rows = [asdict(row) for row in report["rows"]]
@@ -73,6 +90,8 @@ def _show(report: dict[str, Any], json: bool) -> None:
     data.print(text_tables.overview(report["overview"]))
     data.print()
     data.print(text_tables.partitions(report["rows"]))
+    for text in [*_training(report["workers"])]:
+        data.print(text, soft_wrap=True)
     for text in report["faults"]:
         data.print(f"\n{text}", style="red", soft_wrap=True)
     for row in report["rows"]:
