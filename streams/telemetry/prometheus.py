@@ -162,8 +162,22 @@ RELAY = (
 )
 """The relay's figures (streams/sources/relay.py), where the use case has sources."""
 
+LEARNING = (
+    ExportedMetric(
+        "riverrun_learner_lag_records", "gauge", "Examples that wait, where it runs.", ()
+    ),
+    ExportedMetric(
+        "riverrun_learner_stalled_seconds",
+        "gauge",
+        "How long examples have waited for a learner that does not move, as this worker sees it.",
+        (),
+    ),
+)
+"""The learner's figures (streams/worker/shared_learning.py), where one model learns from all."""
+
 METRICS: Mapping[str, ExportedMetric] = {
-    metric.name: metric for metric in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAY)
+    metric.name: metric
+    for metric in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAY, *LEARNING)
 }
 """Every metric of a worker. Beside them: `riverrun_process_*`, the client's own of the process."""
 
@@ -182,6 +196,7 @@ class PrometheusExporter:
         self._measures: Mapping[int, Measurements] = {}
         self._features: Mapping[str, float] | None = None
         self._relay: Mapping[str, Any] | None = None
+        self._learner: Mapping[str, Any] | None = None
 
     def render(
         self,
@@ -189,6 +204,7 @@ class PrometheusExporter:
         measures: Mapping[int, Measurements],
         features: Mapping[str, float] | None,
         relay: Mapping[str, Any] | None = None,
+        learner: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Return the exposition of these runners.
 
@@ -197,7 +213,7 @@ class PrometheusExporter:
         `features` is None where none are served.
         """
         self._partitions, self._measures, self._features = partitions, measures, features
-        self._relay = relay
+        self._relay, self._learner = relay, learner
         return generate_latest(self._registry)
 
     def families(self) -> Iterator[Metric]:
@@ -247,6 +263,8 @@ class PrometheusExporter:
             yield from _measured(str(number), measures)
         if self._relay is not None:
             yield from _relayed(self._relay)
+        if self._learner is not None:
+            yield from _learning(self._learner)
         for partition in self._partitions:
             yield from _told(partition.status())
             task = partition.task
@@ -299,6 +317,13 @@ def _relayed(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], 
     yield "riverrun_source_failing", (), float(bool(status["error"]))
     for became, count in (status["counts"] or {}).items():
         yield "riverrun_source_records", (became,), count
+
+
+def _learning(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    runner = status["runner"]
+    if runner is not None and runner["lag"] is not None:
+        yield "riverrun_learner_lag_records", (), runner["lag"]
+    yield "riverrun_learner_stalled_seconds", (), status["stalled_s"]
 
 
 def _told(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:

@@ -31,7 +31,7 @@ from streams.partition.direct_source import DirectSource
 from streams.partition.pacing import LearnerPacing, PartitionPacing, Progress
 from streams.partition.ports import Wiring
 from streams.partition.recovery import KeptState
-from streams.partition.runner import PartitionRunner
+from streams.partition.runner import PartitionRunner, State
 from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
 from streams.replay.journal_fold import Reached
 from streams.replay.kafka_log import KafkaLog
@@ -241,9 +241,16 @@ class SharedLearning:
             await consumer.close()
 
     async def _watch(self, learner: PartitionRunner) -> None:
+        live_since = None
         while True:
             await asyncio.sleep(0.5)
             learner.watch()
+            if learner.state is not State.LIVE:
+                live_since = None
+            elif live_since is None:
+                live_since = self.clock()
+            elif self.clock() - live_since > AGAIN_S:
+                self.error = None  # it has lived for longer than one that fails at once
 
     # How far others have come.
 
@@ -302,5 +309,6 @@ class SharedLearning:
         return {
             "here": learner is not None,
             "error": self.error,
+            "stalled_s": self.progress.stalled_s(),
             "runner": None if learner is None else learner.status(),
         }

@@ -30,6 +30,9 @@ BASE_UNITS = ("seconds", "bytes", "records", "ratio")
 RELAY = {"lag": 3, "error": None, "counts": {"events": 2, "refused": 1}}
 
 
+LEARNER = {"runner": {"lag": 4}, "stalled_s": 0.0}
+
+
 class Runner(SimpleNamespace):
     """A partition's runner as the exposition sees it."""
 
@@ -67,7 +70,7 @@ def samples(runner: Runner) -> dict[str, list[tuple[dict[str, str], float]]]:
     """The exposition as Prometheus parses it."""
     text = (
         PrometheusExporter(use_case(), "d1")
-        .render([runner], {0: runner.measures}, FIGURES, RELAY)
+        .render([runner], {0: runner.measures}, FIGURES, RELAY, LEARNER)
         .decode()
     )
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
