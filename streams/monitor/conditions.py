@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from models.values.durations import spoken
 from schemas.topics import LEARNER
-from streams.monitor.snapshot import AlertContext, Observation, Severity
+from streams.monitor.alert_context import AlertContext, Observation, Severity
 from streams.monitor.store.view_models import StateChange
 from streams.telemetry.partition_table import UNTOLD
 

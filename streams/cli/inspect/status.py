@@ -16,7 +16,7 @@ from streams.cli.shared.terminal import as_json, data
 from streams.cli.shared.watch_option import again
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of
 
 
@@ -43,7 +43,7 @@ def status(
 async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
     from streams.monitor.store import queries, worker_queries
     from streams.monitor.store.board import board_of
-    from streams.replay import input_positions
+    from streams.replay import input_check
     from streams.telemetry import partition_table
 
     async with board_of(loaded, settings) as board:
@@ -58,7 +58,7 @@ async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
     faults += [f"relay: {relay['error']}" for relay in relays if relay["error"]]
     if any(row.state != "live" for row in rows):  # else the workers have looked
         name, names = shlex.quote(loaded.argument), names_of(loaded.use_case, settings)
-        faults += await input_positions.faults(name, names, settings)
+        faults += await input_check.faults(name, names, settings)
     return {
         "overview": overview,
         "workers": workers,
@@ -76,14 +76,14 @@ def _show(report: dict[str, Any], json: bool) -> None:
         overview = asdict(report["overview"])
         as_json(report | {"overview": overview, "rows": rows, "learner": learner})
         return
-    from streams.cli.shared import tables
+    from streams.cli.shared import text_tables
 
-    data.print(tables.overview(report["overview"]))
+    data.print(text_tables.overview(report["overview"]))
     data.print()
-    data.print(tables.partitions(report["rows"]))
+    data.print(text_tables.partitions(report["rows"]))
     if report["learner"] is not None:
         data.print()
-        data.print(tables.learner(report["learner"]))
+        data.print(text_tables.learner(report["learner"]))
     for text in report["faults"]:
         data.print(f"\n{text}", style="red", soft_wrap=True)
     for row in report["rows"]:
