@@ -29,7 +29,7 @@ from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.announcement import Announcement
 from streams.partition.direct_source import DirectSource
 from streams.partition.recovery import KeptState
-from streams.partition.runner import PartitionRunner
+from streams.partition.runner import PartitionRunner, State
 from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
 from streams.partition.watermark_alignment import LearnerPacing, PartitionPacing, Progress
 from streams.partition.wiring import Wiring
@@ -267,9 +267,16 @@ class SharedLearning:
             await self.trainers.rest(kept_state.task)
 
     async def _watch(self, learner: PartitionRunner) -> None:
+        live_since = None
         while True:
             await asyncio.sleep(0.5)
             learner.watch()
+            if learner.state is not State.LIVE:
+                live_since = None
+            elif live_since is None:
+                live_since = self.clock()
+            elif self.clock() - live_since > AGAIN_S:
+                self.error = None  # it has lived for longer than one that fails at once
 
     # How far others have come.
 
@@ -324,14 +331,12 @@ class SharedLearning:
 
     def status(self) -> dict[str, Any]:
         """Return plain values for `riverrun status`."""
-        learner, training = self.learner, self.training()
+        learner, trainers = self.learner, self.trainers
+        trained = learner is not None and trainers is not None
         return {
             "here": learner is not None,
             "error": self.error,
+            "stalled_s": self.progress.stalled_s(),
             "runner": None if learner is None else learner.status(),
-            **({} if training is None else {"training": training}),
+            **({"training": trainers.status()} if trained else {}),
         }
-
-    def training(self) -> dict[str, Any] | None:
-        """Return what trainers do for a learner that is here; None where there are none."""
-        return None if self.learner is None or self.trainers is None else self.trainers.status()
