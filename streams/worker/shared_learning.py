@@ -332,11 +332,12 @@ class SharedLearning:
     def status(self) -> dict[str, Any]:
         """Return plain values for `riverrun status`."""
         learner, trainers = self.learner, self.trainers
-        trained = learner is not None and trainers is not None
-        return {
+        status = {
             "here": learner is not None,
             "error": self.error,
             "stalled_s": self.progress.stalled_s(),
             "runner": None if learner is None else learner.status(),
-            **({"training": trainers.status()} if trained else {}),
         }
+        if learner is not None and trainers is not None:
+            status["training"] = trainers.status()
+        return status

@@ -370,8 +370,8 @@ async def test_a_learner_that_does_not_learn(
     """Told with how old the versions are that partitions answer by."""
     telling = [worker(model_staleness_s=75.0) | {"learner": status}]
     row = await worker_queries.learner(MemoryStore(telling), shared=True)
-    found = replace(await context(tmp_path, told=telling), learner=row)
-    told = [observation.cause for observation in conditions.learner(found)]
+    learnerless = replace(await context(tmp_path, told=telling), learner=row)
+    told = [observation.cause for observation in conditions.learner(learnerless)]
     so = ". Partitions answer by the versions they have, which are up to 75 seconds old"
     assert told == ([] if cause is None else [cause + so])
 
