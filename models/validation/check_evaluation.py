@@ -1,4 +1,4 @@
-"""How it is judged: segments, slices, contest, promotion and targets; and all plain bounds."""
+"""How a use case is judged: segments, slices, contest, promotion, targets; and plain bounds."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ TOPICS = ("commands", "lifecycle", "dead-letter", "definitions", "journal", "ver
 REDEFINED, DELIVERED = b'"redefined":{', b'"verb":"deliver"'
 PROGRESS_EVERY = 5_000
 NOT_OF_IT = ("partition", "chunk", "time")
-"""What a command's row has beside the command, or has in pieces."""
+"""The fields of a command's row that are not the command, or that hold only parts of it."""
 
 
 @dataclass(slots=True)

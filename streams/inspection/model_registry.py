@@ -72,7 +72,7 @@ class RegistryEntry:
 
 @dataclass(slots=True)
 class Registry:
-    """What was gathered; `changes` are lifecycle records with `time`, when they were committed."""
+    """The collected entries; `changes` are lifecycle records with `time`, that of their commit."""
 
     use_case: UseCase
     topic: str
@@ -131,7 +131,7 @@ def together(changes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 ABOUT_NO_MODEL = (RELEASED, "set back", "unchanged", "skipped", "halted")
-"""States of the partition itself, which are no state of a model."""
+"""The names of states that are of the partition and not of a model."""
 
 
 def folded(changes: Iterable[Mapping[str, Any]]) -> list[RegistryEntry]:
@@ -222,7 +222,7 @@ async def _count_examples(
 
 
 async def _count_versions(registry: Registry, settings: Settings, topic: str) -> None:
-    """Let shared models have learnt what their newest versions have."""
+    """Count for shared models the examples that their newest versions have learnt."""
     shared = {e.model: e for e in registry.entries if e.partition == LEARNER}
     if not shared:
         return

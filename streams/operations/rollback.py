@@ -34,7 +34,7 @@ from streams.topics.topic_admin import names_of, partitions_of
 
 @dataclass(frozen=True, slots=True)
 class RollbackPlan:
-    """What to send: the commands of each partition; `command` without the states; a summary."""
+    """The commands to send to each partition; `command` is without the states; and a summary."""
 
     command: Command
     by_partition: Mapping[int, Sequence[Command]]
@@ -42,7 +42,7 @@ class RollbackPlan:
 
 
 class Target(NamedTuple):
-    """What a state is signed for, without its models."""
+    """The purpose that a state is signed for, without its models."""
 
     use_case: UseCase
     partition: int

@@ -1,4 +1,4 @@
-"""What a worker does where one model learns from all partitions: versions in, and the learner.
+"""A worker's part in shared learning: it fetches versions, and runs the learner.
 
 - The newest versions: `models` is fetched once and given to every partition of this worker.
 - How far others have come: the journals of all partitions and of the learner are followed, so that
@@ -149,7 +149,7 @@ class SharedLearning:
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._looking is not None:
             self._looking.cancel()
         await asyncio.gather(self._models.close(), self._journals.close())

@@ -58,9 +58,9 @@ WATCH_S = 0.5
 
 
 def run_worker(config: WorkerConfig) -> int:
-    """Run one worker until it is told to stop; gives the exit code.
+    """Run one worker until it is told to stop; return the exit code.
 
-    The process must run under `python -P` with PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
+    The process must run under `python -P` with PYTHONHASHSEED=0 (process_env.reexec_if_unsafe).
     """
     wiring = config.wiring()
     claim = claim_instance(config.group_id, config.instance)
