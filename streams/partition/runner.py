@@ -97,6 +97,7 @@ class PartitionRunner:
         self.records = 0
         self.moved_at = self.reported_at = self.clock()
         self.committed_at = 0.0
+        self._wake = asyncio.Event()
         self.intake = Intake(
             number,
             wiring.inputs,
@@ -108,6 +109,7 @@ class PartitionRunner:
             pacing=None if wiring.pacing is None else wiring.pacing(number),
             flaw=wiring.flaw,
             unseen_s=wiring.unseen_s,
+            wake=self._wake.set,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self.kept_state = kept_state
@@ -115,7 +117,6 @@ class PartitionRunner:
         self._failures = 0
         self._unreported = False
         self._sealed: bytes | None = None  # the entry of a batch that is being committed
-        self._wake = asyncio.Event()
         self._stopping = False
         self._stopped = asyncio.Event()
         self._writer: TransactionWriter | None = None
