@@ -19,6 +19,9 @@ Anything else that is raised is a bug: the partition stops at that record withou
 
 from __future__ import annotations
 
+AUTHORS_FAULTS: tuple[type[BaseException], ...] = (Exception, SystemExit)
+"""What an author's code may raise at some data: `exit()` in it ends no worker, passes no check."""
+
 
 class RiverrunError(Exception):
     """Any failure that riverrun foresees; its text says what to do."""

@@ -43,7 +43,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "out",
         cleanup="compact",
     ),
-    Topic("evidence", records.Evidence, "block", "KPI sums of each settled block", "out"),
+    Topic("evidence", records.Evidence, "block", "KPI sums of each closed block", "out"),
     Topic(
         "verdicts",
         records.Standing,

@@ -24,7 +24,8 @@ def sums(
     out: dict[Any, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
     for f in flights:
         losses = [
-            min(COST_MAX, abs(f.said.get(m, f.baseline) - f.label)) for m in (champion, challenger)
+            min(COST_MAX, abs(f.predictions.get(m, f.baseline) - f.label))
+            for m in (champion, challenger)
         ]
         count, gain = out[key(f)]
         out[key(f)] = count + 1, gain + losses[0] - losses[1]

@@ -15,20 +15,23 @@ from models.stats.adaptive_conformal import Bounds, IntervalTracker
 
 def coverage(model: str) -> tuple[dict[str, list[tuple[bool, float]]], float]:
     """(Held, width) of each interval by "month 01" and "carrier UA"; µs per flight."""
-    tracker, said = IntervalTracker(0.9), {}
+    tracker = IntervalTracker(0.9)
+    issued: dict[int, tuple[Bounds | None, int]] = {}
     groups: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     spent = 0.0
     for kind, i, f in stream():
         began = time.perf_counter()
         if kind == "event":
-            said[i] = tracker.interval(f.said[model], f.x["carrier"])
+            bounds = tracker.interval(f.predictions[model], f.x["carrier"])
+            issued[i] = bounds, tracker.labels
             spent += time.perf_counter() - began
             continue
-        tracker.update(f.said[model], f.label, f.x["carrier"])
+        bounds, known = issued.pop(i)
+        held = None if bounds is None else bounds.lower <= f.label <= bounds.upper
+        tracker.update(f.predictions[model], f.label, f.x["carrier"], known, held)
         spent += time.perf_counter() - began
-        bounds: Bounds | None = said.pop(i)
-        if bounds is not None:
-            row = bounds.lower <= f.label <= bounds.upper, bounds.upper - bounds.lower
+        if bounds is not None and held is not None:
+            row = held, bounds.upper - bounds.lower
             for group in (f"month {f.month:02d}", f"carrier {f.x['carrier']}", "all"):
                 groups[group].append(row)
     return groups, spent / len(groups["all"]) * 1e6

@@ -19,7 +19,7 @@ from models.inputs.strict_json import json_reader
 from models.spec.use_case import UseCase
 from models.values.durations import about, spoken
 from schemas.commands import Command
-from schemas.errors import Ahead, Malformed, Rejected
+from schemas.errors import AUTHORS_FAULTS, Ahead, Malformed, Rejected
 from schemas.partitioner import partition_of
 from schemas.personal_data import MASK, personal_paths
 from schemas.topics import SHARED_INPUTS
@@ -285,7 +285,7 @@ def _parsed(model: type[BaseModel], value: bytes) -> Any:
         return json_reader(model).validate_json(value)
     except ValidationError as error:
         raise Malformed(in_words(error, model)) from None
-    except Exception as error:  # a validator of the author's own met data that it cannot take
+    except AUTHORS_FAULTS as error:  # a validator of the author's own met data that it cannot take
         name = f"{type(error).__name__}: {error}"
         raise Malformed(f"a validator of {model.__name__} failed: {name}") from error
 

@@ -1,4 +1,4 @@
-"""What a settled block says of every model, for whoever decides over all partitions.
+"""What a closed block says of every model, for whoever decides over all partitions.
 
 A block is a window of event time (`UseCase.window`). It is settled once the watermark is a horizon
 past its end: each of its predictions has its outcome or is expired, so nothing in it can change,

@@ -279,7 +279,7 @@ class Publisher:
         return self._record("metrics", key.encode(), value, f"{key}|{value['step']}")
 
     def evidence(self, value: dict[str, Any]) -> Output:
-        """Return what one settled block says; its key is the block."""
+        """Return what one closed block says; its key is the block."""
         start = value["block_start"].isoformat()
         key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}"
         return self._record("evidence", key.encode(), value, key)

@@ -28,7 +28,7 @@ from models.spec.use_case import UseCase
 from models.stats.ab_test import AbTest
 from models.stats.alpha_spending import AlphaSpending
 from models.stats.confidence_sequence import Comparison
-from models.worth.settled_blocks import unpriced
+from models.worth.closed_blocks import unpriced
 
 AGAIN_BLOCKS = 120
 """A challenger that was found worse, and stays, is compared anew after so many blocks."""

@@ -13,8 +13,8 @@ import orjson
 
 from models.outputs.output_records import Output
 from models.promotion.block_merger import BlockMerger
-from models.promotion.commands import order
 from models.promotion.decider import Decided, Decider
+from models.promotion.decider_command import order
 from models.promotion.standings import standings
 from models.replay.backtest import Backtest
 from schemas.commands import Command

@@ -12,6 +12,7 @@ from models.attribution.contributions import Seen, inputs
 from models.fastpath import fused
 from models.serving.river_models import settled
 from models.spec.problem_types import Kind, Predicted
+from schemas.errors import AUTHORS_FAULTS
 
 UNSTEADY = (RecursionError, MemoryError)
 """What a model may not be excused for: when it comes depends on the caller and the machine, so
@@ -75,7 +76,9 @@ class ModelSlot:
             return kind.ask(self._fast or self._model, x)
         except UNSTEADY:
             raise
-        except Exception as error:  # whatever an estimator raises is its own fault, not the loop's
+        except (
+            AUTHORS_FAULTS
+        ) as error:  # whatever an estimator raises is its own fault, not the loop's
             self._fault(error)
             return None
 
@@ -90,12 +93,12 @@ class ModelSlot:
                 model.learn_one(x, y, w=weight)
         except UNSTEADY:
             raise
-        except Exception as error:  # as above
+        except AUTHORS_FAULTS as error:  # as above
             self._fault(error)
             return
         self.trained_on += 1
 
-    def _fault(self, error: Exception) -> None:
+    def _fault(self, error: BaseException) -> None:
         self.faults += 1
         self.last_fault = f"{type(error).__name__}: {error}"
         self.changed = True

@@ -45,13 +45,23 @@ class PredictionIntervals:
         return self.tracker.labels if isinstance(self.tracker, IntervalTracker) else None
 
     def learn(
-        self, served: Predicted, label: Any, segment: str | None, known: int | None = None
+        self,
+        served: Predicted,
+        label: Any,
+        segment: str | None,
+        known: int | None = None,
+        given: Given = None,
     ) -> None:
-        """Learn from the label of a served prediction; `known` were the `labels` at that time."""
+        """Learn from the label of a served prediction.
+
+        `known` were the `labels` at that time, `given` is what was issued with the prediction.
+        """
         if isinstance(self.tracker, SetTracker):
             self.tracker.update(served[1], label, segment)
         elif self.tracker is not None:
-            self.tracker.update(served, amount(label, "label"), segment, known)
+            number = amount(label, "label")
+            held = None if given is None else given[0] <= number <= given[1]
+            self.tracker.update(served, number, segment, known, held)
 
 
 def coverage_of(given: Given, label: Any) -> tuple[float, float] | None:

@@ -18,6 +18,7 @@ from river import base, compose, neighbors, optim, preprocessing
 from river.tree import splitter
 
 from models.spec.problem_types import KINDS
+from schemas.errors import AUTHORS_FAULTS
 
 Example = tuple[dict[str, Any], Any]
 """Features, and the label as the model learns it."""
@@ -113,7 +114,7 @@ def check_model(
         return faults, warnings
     try:
         twice = transcript(settled(make()), kind, vectors, pickled_at=len(vectors) // 2)
-    except Exception as error:  # whatever pickle meets in an estimator
+    except AUTHORS_FAULTS as error:  # whatever pickle meets in an estimator
         faults.append(
             f"cannot be pickled ({type(error).__name__}: {error}), so no snapshot can hold it. "
             "Use functions that have a name at the top of the file, not lambdas."
@@ -139,7 +140,9 @@ def transcript(
         try:
             lines.append(repr(ask(model, x)))
             model.learn_one(x, y)
-        except Exception as error:  # an estimator's fault is told of, and compared like the rest
+        except (
+            AUTHORS_FAULTS
+        ) as error:  # an estimator's fault is told of, and compared like the rest
             lines.append(f"raised {type(error).__name__}: {error}")
     return lines
 

@@ -1,7 +1,7 @@
 """Whether a segment's own model has earned the place of the pooled one, and keeps it.
 
 Both say something of every example of the segment; what counts is the difference of the KPI, summed
-over settled blocks of event time and judged by the same confidence sequence as challengers are
+over closed blocks of event time and judged by the same confidence sequence as challengers are
 (`models.stats.confidence_sequence`). Found better, and promised to be, the own model answers; found
 worse after that, the pooled one does again. A verdict that is not promised earns no place, since
 nobody is asked; to lose one it suffices, since the pooled model is what was there before. Each

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from models.spec.problem_types import KINDS
 from models.spec.use_case import UseCase, fold_of
+from schemas.errors import AUTHORS_FAULTS
 
 OWN = ("event_id", "outcome_time")
 """Fields that are set for each event."""
@@ -54,7 +55,7 @@ class DefaultOutcome:
                 fold = fold_of(self._use_case)
                 joined = outcome if fold is None else fold.joined(event, (outcome,))
                 label = self._kind.label(self._use_case.label(event, joined))
-            except Exception:  # the author's function needs a field that is not known
+            except AUTHORS_FAULTS:  # the author's function needs a field that is not known
                 continue
             if isinstance(never, Mapping) or label == never:
                 return joined, label

@@ -72,7 +72,7 @@ class AbTest:
     champion: list[list[float]] = field(default_factory=list)
 
     def update(self, challenger: Sums, champion: Sums, missing: int = 0) -> None:
-        """Take the next settled block's groups of both arms; `missing` had no outcome."""
+        """Take the next closed block's groups of both arms; `missing` had no outcome."""
         _add(self.challenger, challenger)
         _add(self.champion, champion)
         self.missing += missing

@@ -4,7 +4,7 @@ Coverage is steered instead of assumed: after each label the bound that the labe
 and a bound that it kept moves in a little, q <- q + rate * (broke - share). Summed up, the share of
 broken bounds differs from the declared one by at most (range of q + rate) / (rate * labels), for
 any sequence of labels, drifting or adversarial. The proof is for the bounds in force when a label
-arrives. Intervals that were issued earlier, at prediction time, are measured (tests/gallery).
+arrives. Of intervals that were issued earlier, at prediction time, see *Late labels*.
 Sources: Gibbs & Candès 2021 (NeurIPS, adaptive conformal inference); Angelopoulos, Candès &
 Tibshirani 2023 (NeurIPS, conformal PID control: quantile tracking), whose tracker this is.
 
@@ -18,13 +18,18 @@ while young: the step is `START_STEP` / sqrt(labels) until `rate` is larger, and
 is a `YOUNG_SHARE`-th of the labels until `memory` is shorter.
 Late labels. What a bound learns from a label serves predictions that are made meanwhile, so it must
 not follow what will be over by then. Where labels come `LATE` labels after their prediction or
-more, steps are shorter by that ratio and the scale's memory is as long as the delay.
+more, steps are shorter by that ratio and the scale's memory is as long as the delay. Still a scale
+or level that moves meanwhile leaves issued intervals behind it. So a second loop, the integrator of
+conformal PID control, steers by what the *issued* intervals covered: `stretch`, the log of the
+factor by which they are wider, moves by STRETCH_GAIN / lag * (missed - declared misses). Summed up,
+the issued intervals' misses differ from the declared share by at most (range of `stretch`) * lag /
+(STRETCH_GAIN * labels) while `stretch` is within its limits, whatever comes (docs/adr/0157).
 
 Not promised: coverage given the features of one prediction (impossible without assumptions);
 segments below `own_after` labels have the common coverage only; where more labels than the declared
-share are predicted exactly, the interval is a point and covers them all. Labels that arrive many
-predictions late leave issued intervals behind a scale or level that moves meanwhile; then
-`coverage_doubt` says what was covered.
+share are predicted exactly, the interval is a point and covers them all. Until the first late
+labels of a change have come, no interval can know of it: that is paid back by wider ones later, and
+`coverage_doubt` says what was covered where it is not yet.
 """
 
 from __future__ import annotations
@@ -43,6 +48,11 @@ LATE = 100
 """Labels that arrive between a prediction and its own above which that counts as late."""
 LAG_MEMORY = 200
 """Labels over which the delay is averaged."""
+STRETCH_GAIN = 1.5
+"""A delayed integrator oscillates from gain * slope = pi / 2 on. The slope of the coverage by
+`stretch` is .34 for normal residuals and .9 for uniform ones."""
+STRETCH_LIMIT = 3.0
+"""Issued intervals are at most 20 times wider or narrower than those that follow the labels."""
 QUICK_LABELS = 100
 """Labels of a pair up to which it takes its first, long steps however late they are."""
 DOUBT_AFTER, DOUBT_BEYOND = 1_000, 0.05
@@ -102,9 +112,9 @@ class IntervalTracker:
     `coverage` is the declared share of labels within, such as 0.9. `rate` is the step in local
     scales once many labels are known: a larger one follows faster and varies more. `memory` is that
     of the scale, in labels. `lag` is how many labels usually arrive between a prediction and its
-    own. State: five numbers a segment, at most `segments_max` segments (the
-    least recently labelled is forgotten and begins again from the common pair).
-    2.5 µs a label, 0.8 µs an interval.
+    own, `stretch` the log of the factor by which late labels widen intervals. State: five numbers a
+    segment, at most `segments_max` segments (the least recently labelled is forgotten and begins
+    again from the common pair). 2.5 µs a label, 0.8 µs an interval.
 
     `interval` returns None before the first label and finite bounds from then on.
 
@@ -124,6 +134,7 @@ class IntervalTracker:
     own_after: int = 300
     segments_max: int = 1_000
     lag: float = 0.0
+    stretch: float = 0.0
     common: Offsets = field(default_factory=Offsets)
     segments: OrderedDict[str, Offsets] = field(default_factory=OrderedDict)
 
@@ -136,7 +147,10 @@ class IntervalTracker:
         if not (self.common.labels or self.common.exact):
             return None
         offsets, scale = self._current(segment)
-        return Bounds(predicted + scale * offsets.lower, predicted + scale * offsets.upper)
+        lower, upper = scale * offsets.lower, scale * offsets.upper
+        if self.stretch:
+            lower, upper = stretched(lower, upper, math.expm1(self.stretch))
+        return Bounds(predicted + lower, predicted + upper)
 
     @property
     def labels(self) -> int:
@@ -144,11 +158,18 @@ class IntervalTracker:
         return self.common.labels + self.common.exact
 
     def update(
-        self, predicted: float, label: float, segment: str | None = None, known: int | None = None
+        self,
+        predicted: float,
+        label: float,
+        segment: str | None = None,
+        known: int | None = None,
+        held: bool | None = None,
     ) -> None:
-        """Learn from an arrived label; `known` were the `labels` when its prediction was made.
+        """Learn from an arrived label.
 
-        Raise ValueError, and change nothing, where label or prediction is not finite.
+        `known` were the `labels` when its prediction was made, `held` is whether the interval that
+        was issued with it holds the label. Raise ValueError, and change nothing, where label or
+        prediction is not finite.
         """
         residual = label - predicted
         if not math.isfinite(residual):
@@ -156,6 +177,7 @@ class IntervalTracker:
         if known is not None:
             labels = self.labels
             self.lag += (max(0, labels - known) - self.lag) / min(LAG_MEMORY, labels + 1)
+            self._stretch(held)
         pace, memory = min(1.0, LATE / max(self.lag, 1.0)), max(self.memory, int(self.lag))
         share = (1.0 - self.coverage) / 2.0
         _, scale = self._current(segment)
@@ -165,6 +187,14 @@ class IntervalTracker:
         # The common pair is tracked in the scale that it is applied with.
         scale = scale or self.common.scale or abs(residual)
         self.common.update(residual, scale, share, self.rate, memory, pace)
+
+    def _stretch(self, held: bool | None) -> None:
+        """Widen issued intervals after a miss, narrow them after a hit, where labels are late."""
+        if self.lag <= LATE:
+            self.stretch -= self.stretch / LAG_MEMORY
+        elif held is not None:
+            step = STRETCH_GAIN / self.lag * (self.coverage - held)
+            self.stretch = min(STRETCH_LIMIT, max(-STRETCH_LIMIT, self.stretch + step))
 
     def _current(self, segment: str | None) -> tuple[Offsets, float]:
         """Return the offsets in force for a segment, and the scale that they are multiplied by."""
@@ -184,6 +214,21 @@ class IntervalTracker:
                 self.segments.popitem(last=False)
         self.segments.move_to_end(segment)
         return own
+
+
+def stretched(lower: float, upper: float, by: float) -> tuple[float, float]:
+    """Return bounds relative to the prediction, moved out by that share of half their distance.
+
+    Inwards a bound moves towards the prediction only, and by no more than its distance from it:
+    where labels are never below the prediction, the lower bound does not cut off the exact ones.
+
+    >>> stretched(-1.0, 3.0, 0.5), stretched(-1.0, 3.0, -0.5), stretched(0.0, 4.0, -0.5)
+    ((-2.0, 4.0), (-0.5, 2.0), (0.0, 3.0))
+    """
+    half = (upper - lower) / 2.0
+    if by >= 0.0:
+        return lower - by * half, upper + by * half
+    return lower - by * min(half, max(0.0, -lower)), upper + by * min(half, max(0.0, upper))
 
 
 def coverage_doubt(covered: float, intervals: int, declared: float) -> str | None:

@@ -19,9 +19,9 @@ from models.serving.model_slot import ModelSlot
 from models.task.journaled_task import JournaledTask
 from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
-from models.training.schedule import Published
+from models.training.version_schedule import Published
 
-FORMAT = 20
+FORMAT = 21
 """Raised whenever a part's shape changes; another number is refused."""
 
 

@@ -24,7 +24,7 @@ from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out
 from models.task.state import Question, digest
 from models.values.durations import spoken
 from schemas.command_line import command_line
-from schemas.errors import Implausible, Late, Malformed
+from schemas.errors import AUTHORS_FAULTS, Implausible, Late, Malformed
 from schemas.events import Outcome
 
 
@@ -184,7 +184,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         end = asked.event.event_time + timedelta(seconds=until)
         try:
             joined = self._fold.joined(asked.event, outcomes, end)
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"nothing can be learnt from this outcome: label failed: {type(error).__name__}: "
                 f"{error}. Fix the outcome, or the use case's label."

@@ -41,7 +41,7 @@ from models.task.drift_response import DriftResponse
 from models.task.journaled_task import JournaledTask
 from models.task.model_restore import ModelRestore, Stored, Unseal
 from models.training.learner_inputs import decode_input, learner_inputs
-from models.training.schedule import VersionSchedule
+from models.training.version_schedule import VersionSchedule
 from models.training.versions import Pack, VersionRef, label_of_version, plain_pack
 from models.training.window_batches import Row, WindowBatches
 from schemas.commands import Command

@@ -207,19 +207,18 @@ class OutcomeHandler:
         `entries` are what it brings to windows over outcomes. Returns what the learner needs where
         the models are shared.
         """
-        parts, segment = self._parts, asked.segment
-        baseline, served = waiting.predictions.baseline, waiting.predictions.served
+        parts, segment, issued = self._parts, asked.segment, waiting.predictions
         errors, kpi = judged.errors(parts.kind), judged.kpis
         parts.watcher.errors(errors)
-        parts.certainty.learn(served, judged.label, segment, waiting.predictions.labels)
+        parts.certainty.learn(issued.served, judged.label, segment, issued.labels, issued.given)
         if judged.own and not waiting.silent:
             start = parts.metrics.start_of(waiting.time)
             parts.router.own.gained(segment, start, waiting.time, judged.own)
         learner = self._learner(waiting)
         training = self._training(errors, kpi, learner)
         if training is None:
-            self._guard(judged, baseline, errors, out)
-        self._train(asked, judged, baseline, learner, out)
+            self._guard(judged, issued.baseline, errors, out)
+        self._train(asked, judged, issued.baseline, learner, out)
         parts.counts["learnt"] += 1
         parts.enter(entries, time, out)
         return training

@@ -44,7 +44,7 @@ from models.task.model_restore import ModelRestore, Stored, Unseal
 from models.training.adoption import SharedModels
 from models.training.versions import PlainUnpack, Unpack
 from models.training.window_folds import SharedWindows, WindowPool
-from schemas.errors import Malformed, Refused, Rejected
+from schemas.errors import AUTHORS_FAULTS, Malformed, Refused, Rejected
 from schemas.events import Event, Outcome
 from schemas.headers import Headers
 from schemas.topics import INPUTS, SHARED_INPUTS
@@ -206,7 +206,7 @@ class TaskState:
         """Return the threshold for this event; raises `Malformed` where the KPI tells none."""
         try:
             return self._threshold.of(event)
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"the threshold failed on this event: {type(error).__name__}: {error}. Let the "
                 "KPI's cost need nothing of the outcome but its label, or declare a number."
@@ -220,7 +220,7 @@ class TaskState:
         try:
             prediction = self.kind.said_of(self._baseline(event, x))
             return prediction if threshold is None else self.kind.decide(prediction, threshold)
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"the baseline failed on this event: {type(error).__name__}: {error}"
             ) from error

@@ -16,6 +16,7 @@ from models.spec.use_case import UseCase
 from models.training.model_structure import draws_when_asked
 from models.validation.findings import Findings, call, is_number, nearest, takes
 from models.values.numbers import AMOUNT_MAX
+from schemas.errors import AUTHORS_FAULTS
 
 RESERVED = ("served", "baseline", "pooled", "holdout")
 """Names that metrics and predictions use for something else than a declared model."""
@@ -295,7 +296,7 @@ class _Model:
             return
         try:
             first, second = make(), make()
-        except Exception as error:  # whatever the author's function raises is a mistake in it
+        except AUTHORS_FAULTS as error:  # whatever the author's function raises is a mistake in it
             self._add(f"cannot be made: {type(error).__name__}: {error}.", "Fix the function.")
             return
         self._made(first, second, make)

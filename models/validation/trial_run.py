@@ -24,7 +24,7 @@ from models.spec.default_outcome import DefaultOutcome, is_default
 from models.spec.use_case import UseCase
 from models.validation.findings import Findings, is_number
 from models.validation.source_lines import Lines
-from schemas.errors import ConfigError
+from schemas.errors import AUTHORS_FAULTS, ConfigError
 from schemas.timestamps import moment
 
 EVENTS = 10
@@ -159,7 +159,7 @@ def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
         return
     try:
         event = json_reader(use_case.event).validate_json(orjson.dumps(dict(fields)))
-    except Exception:  # what is wrong with the record is told already
+    except AUTHORS_FAULTS:  # what is wrong with the record is told already
         return
     default, why = DefaultOutcome(use_case).of(event), "no outcome with that label could be made"
     if default is not None:
@@ -167,7 +167,7 @@ def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
             features = trial.vectors[0] if trial.vectors else {}
             prediction = with_features(use_case.baseline)(event, features)
             use_case.kpi(event, default[0], prediction)
-        except Exception as error:  # the author's function needs what only a real outcome has
+        except AUTHORS_FAULTS as error:  # the author's function needs what only a real outcome has
             why = f"{type(error).__name__}: {error}"
         else:
             return
@@ -194,7 +194,7 @@ def _number_of(
         about = f"event {given[0].event_id!r}"
         try:
             value = function(*given)
-        except Exception as error:  # whatever the author's function raises is a mistake in it
+        except AUTHORS_FAULTS as error:  # whatever the author's function raises is a mistake in it
             name = type(error).__name__
             return blame(name, f"{part} failed on {about}: {name}: {error}.")
         if not is_number(value):
@@ -213,7 +213,7 @@ def _rows(records: Iterable[Row], findings: Findings) -> list[Row]:
                 raise ValueError(f"it gave {kind!r} and a {type(fields).__name__}")
             orjson.dumps(dict(fields))
             rows.append((kind, fields))
-    except Exception as error:  # whatever the author's generator raises is a mistake in it
+    except AUTHORS_FAULTS as error:  # whatever the author's generator raises is a mistake in it
         findings.add(
             ("recorded",),
             f"recorded failed: {type(error).__name__}: {error}.",

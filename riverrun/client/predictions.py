@@ -32,7 +32,7 @@ from riverrun.client.packages import needed
 from riverrun.client.written_predictions import WrittenPredictions
 from schemas.errors import Unavailable
 from schemas.topics import BY_KIND, topic_names
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 
 log = logging.getLogger("riverrun.consuming")
 

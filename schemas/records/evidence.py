@@ -27,7 +27,7 @@ class Arm(OutputRecord):
 
 
 class Evidence(OutputRecord):
-    """What one settled block of event time says of every model: sums that partitions add up.
+    """What one closed block of event time says of every model: sums that partitions add up.
 
     Settled: all its predictions have their outcome or are expired, so nothing in it can change.
     """

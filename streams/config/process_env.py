@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import socket
 import sys
@@ -53,6 +54,23 @@ def recurse_deeply() -> None:
     usual limit they fail at an example that depends on the caller's own depth.
     """
     sys.setrecursionlimit(RECURSION_MAX)
+
+
+def claim_standard_streams() -> None:
+    """Take any output to stdout and stderr, whatever the shell and the locale made of them.
+
+    A descriptor of 0 to 2 that was closed (`>&-`) goes to the null device, so that no file or
+    socket gets its number. What a stream's encoding lacks is written as an escape: `\\u2026`.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:  # the lowest number that is free is given out first
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115 - as long as the process
+    sys.stdout, sys.stderr = sys.stdout or open(1, "w"), sys.stderr or open(2, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def reexec_if_unsafe(arguments: Sequence[str]) -> None:

@@ -171,6 +171,8 @@ class Settings(ServerSettings):
     @classmethod
     def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Read each secret whose file is named instead of its value."""
+        if str(values.get("riverrun_home", ".")) == "":
+            raise ValueError("RIVERRUN_HOME is empty; name a folder, or unset it")
         for name in SECRETS:
             if file := values.get(f"{name}_file"):
                 if values.get(name):

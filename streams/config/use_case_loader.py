@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from models.spec.use_case import UseCase
-from schemas.errors import ConfigError
+from schemas.errors import AUTHORS_FAULTS, ConfigError
 from streams.config.former_names import hint_of
 from streams.config.lookup_files import LookupFile, files_of, watching
 
@@ -97,6 +97,8 @@ def find(name: str) -> Path:
     for folder in (Path("usecases"), *_brought()):
         if (folder / f"{name}.py").is_file():
             return (folder / f"{name}.py").resolve()
+    if asked.is_file():
+        raise ConfigError(f"{name} is no Python file.", hint="Name a use case, or a file in .py.")
     near = difflib.get_close_matches(name, known(), 1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
     raise ConfigError(
@@ -126,7 +128,7 @@ def load(name: str) -> LoadedUseCase:
     Raises `ConfigError`, with the line where it is known, if the file fails or makes none or many.
     """
     path = find(name)
-    source = path.read_text()
+    source = _text_in(path)
     module = f"usecases.{path.stem}"
     spec = importlib.util.spec_from_file_location(module, path)
     assert spec is not None
@@ -138,7 +140,7 @@ def load(name: str) -> LoadedUseCase:
             spec.loader.exec_module(loaded)
     except ConfigError:
         raise
-    except Exception as error:  # whatever the author's file raises is a mistake in it
+    except AUTHORS_FAULTS as error:  # whatever the author's file raises is a mistake
         line = _line_in(path, error)
         raise ConfigError(
             f"{path.name} failed: {type(error).__name__}: {error}.",
@@ -154,6 +156,18 @@ def load(name: str) -> LoadedUseCase:
     files = files_of(opened)
     digests = {file.name: file.sha256 for file in files}
     return LoadedUseCase(use_cases[0], path, source, definition_of(source, files=digests), files)
+
+
+def _text_in(path: Path) -> str:
+    """Return a file's text as Python reads it, whatever the locale."""
+    try:
+        return importlib.util.decode_source(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from error
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path.name} is no text in UTF-8: {error}.", hint="Save it in UTF-8."
+        ) from error
 
 
 @contextmanager

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 FAUST_VERSION = "0.15.3"
 AIOKAFKA_VERSION = "0.14.0"
-FETCH_SILENT_S = 5.0  # a fetch is answered within FETCH_WAIT_MS (streams/worker/worker.py)
+FETCH_SILENT_S = 5.0  # a fetch is answered within FETCH_WAIT_MS (streams/worker/worker_process.py)
 RECORDS_MAX = 2_000  # of one partition in one batch: about 10 ms of decoding
 
 

@@ -22,8 +22,8 @@ from models.inputs.skipped_records import RULE, InputOffset, Skip
 from schemas.topics import INPUTS
 from streams.kafka.transactional_writer import FAILURES
 from streams.partition.intake import ApplyFailed, Intake
-from streams.partition.ports import PartitionLog, RunnableTask, TransactionWriter, Wiring
 from streams.partition.skip_requests import wishes
+from streams.partition.wiring import PartitionLog, RunnableTask, TransactionWriter, Wiring
 
 log = logging.getLogger("riverrun.partition")
 

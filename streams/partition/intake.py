@@ -3,7 +3,7 @@
 Alignment: the record of smallest time among the inputs' heads is taken next. An empty input that
 may still surprise us holds the others back for at most `alignment_wait_s` (Kafka Streams'
 max.task.idle.ms, KIP-695); one that is known to be at its end holds nobody back, unless a record
-would lead by more than `unseen_s` (fresh_ends.py).
+would lead by more than `unseen_s` (input_freshness.py).
 
 Nothing here waits: no task, no future, no clock but the times that are given.
 """
@@ -21,10 +21,10 @@ from schemas.errors import RiverrunError
 from streams.kafka.faust_transport import Batch
 from streams.kafka.input_partitions import Input, located
 from streams.partition.announcement import Announcement
-from streams.partition.fresh_ends import FreshEnds
+from streams.partition.input_freshness import FreshEnds
 from streams.partition.input_queue import InputQueue
-from streams.partition.pacing import Pacing
 from streams.partition.skip_requests import failure_of
+from streams.partition.watermark_alignment import Pacing
 from streams.replay.journal_fold import Task
 
 NEVER = float("inf")

@@ -36,8 +36,8 @@ from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import FAILURES, TooLarge
 from streams.partition.failing_record import FailingRecord
 from streams.partition.intake import NEVER, ApplyFailed, Intake, Watchdog
-from streams.partition.ports import InputSource, RunnableTask, TransactionWriter, Wiring
 from streams.partition.recovery import KeptState, Recovery
+from streams.partition.wiring import InputSource, RunnableTask, TransactionWriter, Wiring
 from streams.telemetry.measurements import Measurements
 
 log = logging.getLogger("riverrun.partition")

@@ -14,8 +14,8 @@ from faust.types import TP
 from models.inputs.journal import mark_of
 from models.relay.relay_task import RELAY
 from schemas.errors import Incompatible
-from streams.partition.ports import PartitionLog
-from streams.replay.input_positions import made_anew
+from streams.partition.wiring import PartitionLog
+from streams.replay.input_check import made_anew
 from streams.replay.journal_fold import Entry
 from streams.replay.kafka_log import KafkaLog
 

@@ -14,7 +14,8 @@ from models.relay.relay_task import RELAY, RelayInput, RelayTask
 from models.spec.use_case import UseCase
 from riverrun.client.compacted_topic import newest_values
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
-from streams.partition.ports import FreshStore, Pace, PartitionLog, Wiring
+from streams.partition.pace import Pace
+from streams.partition.wiring import FreshStore, PartitionLog, Wiring
 from streams.registry.known_schemas import KnownSchemas
 from streams.registry.schema_registry import SchemaRegistry
 from streams.sources.relay_log import RelayLog, refuse_replaced

@@ -11,7 +11,7 @@ from typing import Any
 from schemas.errors import Incompatible, Unavailable
 from streams.partition.shared_topic import GroupMember
 from streams.registry.known_schemas import KnownSchemas
-from streams.replay.input_positions import ANEW
+from streams.replay.input_check import ANEW
 from streams.sources.relay import Relay
 from streams.sources.relay_plan import RelayPlan
 from streams.telemetry.measurements import Measurements

@@ -25,7 +25,7 @@ from streams.registry.schema_registry import registry_of
 from streams.replay import definition_topic
 from streams.replay.definition_change import Eras, explained
 from streams.replay.definition_history import DefinitionHistory
-from streams.replay.input_positions import refuse_misfits
+from streams.replay.input_check import refuse_misfits
 from streams.replay.kafka_log import newest_entries
 from streams.snapshots.factory import store_of
 from streams.snapshots.fresh_task import fresh_task
@@ -38,8 +38,8 @@ from streams.topics.timestamp_limit import DATED, unbounded_of
 from streams.worker.decider_service import DeciderService
 from streams.worker.feature_store_writer import FeatureStoreWriter
 from streams.worker.table_relay import TableRelay
-from streams.worker.worker import run_worker
 from streams.worker.worker_config import WorkerConfig
+from streams.worker.worker_process import run_worker
 
 log = logging.getLogger("riverrun.worker")
 

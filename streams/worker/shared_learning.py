@@ -2,7 +2,7 @@
 
 - The newest versions: `models` is fetched once and given to every partition of this worker.
 - How far others have come: the journals of all partitions and of the learner are followed, so that
-  nobody runs too far ahead (streams/partition/pacing.py).
+  nobody runs too far ahead (streams/partition/watermark_alignment.py).
 - The learner runs in the worker that owns partition 0, on the same runner as a partition, with
   inputs of its own. Whatever becomes of it, the partitions go on with the versions they have.
 """
@@ -28,11 +28,11 @@ from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.announcement import Announcement
 from streams.partition.direct_source import DirectSource
-from streams.partition.pacing import LearnerPacing, PartitionPacing, Progress
-from streams.partition.ports import Wiring
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner
 from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
+from streams.partition.watermark_alignment import LearnerPacing, PartitionPacing, Progress
+from streams.partition.wiring import Wiring
 from streams.replay.journal_fold import Reached
 from streams.replay.kafka_log import KafkaLog
 from streams.telemetry.measurements import Measurements

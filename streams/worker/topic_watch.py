@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.errors import Incompatible, Unavailable
-from streams.replay.input_positions import ANEW, changes
+from streams.replay.input_check import ANEW, changes
 from streams.topics.topic_identity import TopicIdentity, Topics
 
 log = logging.getLogger("riverrun.worker")

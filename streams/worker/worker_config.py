@@ -13,7 +13,8 @@ from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.config.naming import transactional_id
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
-from streams.partition.ports import FreshStore, Pace, RunnableTask, SnapshotStore, Wiring
+from streams.partition.pace import Pace
+from streams.partition.wiring import FreshStore, RunnableTask, SnapshotStore, Wiring
 from streams.replay.journal_fold import rolled
 from streams.replay.kafka_log import KafkaLog
 from streams.sources.relay_plan import RelayPlan
@@ -49,7 +50,7 @@ class WorkerConfig:
         relay: Of the use case's sources.
         encoders: Kind → what makes of an output the one that is written.
 
-    The other fields are those of `streams.partition.ports.Wiring`.
+    The other fields are those of `streams.partition.wiring.Wiring`.
     """
 
     factory: Callable[[int], RunnableTask]

@@ -37,13 +37,13 @@ async def differing(
     bound_pauses()  # versions of a tree are many objects
     count = loaded.use_case.partitions
     shared, readers = loaded.use_case.is_shared(count), VersionReaders(settings.snapshot_key)
-    found: list[str] = []
+    differences: list[str] = []
     if shared:
         definitions = await DefinitionHistory.read(topics["definitions"], settings)
         versions = await verify_versions(settings, topics, definitions, count, readers.vouched)
-        found += [*versions.reasons, *filter(None, [versions.different])]
+        differences += [*versions.reasons, *filter(None, [versions.different])]
         if not versions.checked:
-            found.append("no version of the shared models was derived again")
+            differences.append("no version of the shared models was derived again")
     numbers, abreast = range(count), Abreast(range(count))
     partitions = [_Refolded(settings, topics, digests, number) for number in numbers]
     reader = readers.of(loaded.definition, loaded.use_case)
@@ -56,8 +56,8 @@ async def differing(
 
     await together(map(run, partitions))
     for partition in partitions:
-        found += await partition.differing()
-    return found
+        differences += await partition.differing()
+    return differences
 
 
 class _Refolded:
@@ -116,7 +116,7 @@ class _Refolded:
 
     async def differing(self) -> list[str]:
         """Return where what was published is not what the fold has given."""
-        found = []
+        differences = []
         for kind in KINDS:
             published, again = self._published[kind], self._again[kind]
             if kind in self._first:
@@ -125,11 +125,11 @@ class _Refolded:
                 other = await _nth(client, self._topics[kind], self.number, at)
                 differs = sum(a != b for a, b in zip(published, again, strict=False))
                 where = f"{kind}[{self.number}] {at}, {differs} in all"
-                found.append(f"{where}: {_fields(other, value)}")
+                differences.append(f"{where}: {_fields(other, value)}")
             elif len(published) != len(again):
                 had = f"{kind}[{self.number}] has {len(published)}"
-                found.append(f"{had}, the fold gives {len(again)}")
-        return found
+                differences.append(f"{had}, the fold gives {len(again)}")
+        return differences
 
 
 async def _nth(client: Mapping[str, Any], topic: str, partition: int, at: int) -> bytes:

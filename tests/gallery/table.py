@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from tests.gallery.claims.claim import Claim, Result, Size
+from tests.gallery.claims.claim import Claim, Result, Size, Status
 from tests.gallery.registry import CLAIMS, STREAMS
 from tests.gallery.streams.stream import Stream
+
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class Cell(NamedTuple):
@@ -60,16 +63,41 @@ def markdown(cells: Iterable[Cell]) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
-def by_claim(cells: Sequence[Cell]) -> str:
+class Row(NamedTuple):
+    """A claim on a stream by name, and how it came out."""
+
+    claim: str
+    stream: str
+    status: str
+
+
+def sections(table: str) -> dict[str, str]:
+    """Return claim → its part of a table that `markdown` wrote, whatever else is in the text."""
+    parts = re.split(r"^(?=\*\*)", table, flags=re.MULTILINE)
+    return {part.split("**")[1]: part.strip("\n") for part in parts if part.startswith("**")}
+
+
+def rows_of(sections: Mapping[str, str]) -> list[Row]:
+    """Return the rows of sections."""
+    rows = [
+        (claim, line.strip("| ").split(" | "))
+        for claim, section in sections.items()
+        for line in section.splitlines()
+        if line.startswith("| ")
+    ]
+    return [Row(claim, cells[0], cells[2]) for claim, cells in rows if cells[2] in STATUSES]
+
+
+def by_claim(rows: Sequence[Row]) -> str:
     """Return a row for each claim: on how many streams it passes, is not promised, fails."""
     lines = [
         "| claim | streams | pass | not promised | fail |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for name in dict.fromkeys(cell.claim.name for cell in cells):
-        results = [cell.result.status for cell in cells if cell.claim.name == name]
-        counts = [results.count("pass"), results.count("not promised"), results.count("fail")]
-        lines.append("| " + " | ".join(map(str, [name, len(results), *counts])) + " |")
+    for name in dict.fromkeys(row.claim for row in rows):
+        results = [row.status for row in rows if row.claim == name]
+        counts = [len(results), *(results.count(status) for status in STATUSES)]
+        lines.append("| " + " | ".join(map(str, [name, *counts])) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -83,9 +111,12 @@ def text(cell: Cell) -> str:
 
 def summary(cells: Iterable[Cell]) -> str:
     """Return how many claims hold on how many streams."""
-    cells = list(cells)
-    counts = {s: sum(c.result.status == s for c in cells) for s in ("pass", "not promised", "fail")}
-    streams = len({cell.stream.name for cell in cells})
-    claims = len({cell.claim.name for cell in cells})
+    return counted([Row(c.claim.name, c.stream.name, c.result.status) for c in cells])
+
+
+def counted(rows: Sequence[Row]) -> str:
+    """Return the same of rows."""
+    streams, claims = len({row.stream for row in rows}), len({row.claim for row in rows})
+    counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
     parts = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{claims} claims on {streams} streams: {parts}"

@@ -3,12 +3,13 @@ import pickle
 import pytest
 
 from models.stats.confidence_sequence import Comparison
+from tests.gallery import __main__ as gallery
 from tests.gallery.claims.claim import SHORT, Result, Run, Size, failures_allowed, judged
 from tests.gallery.claims.verdict_claims import false_winners, mark_of
 from tests.gallery.registry import CLAIMS, STREAMS
 from tests.gallery.streams.answers import BROKEN_AT
 from tests.gallery.streams.stream import Blocks
-from tests.gallery.table import measured, summary
+from tests.gallery.table import Cell, measured, summary
 
 pytestmark = pytest.mark.slow
 
@@ -96,3 +97,21 @@ def test_where_nothing_is_promised_the_verdict_itself_says_why(name, mark):
     marks = [run.mark for run in runs if run.mark is not None]
     assert sum(run.unmarked for run in runs) <= failures_allowed(100, 0.05)
     assert len([text for text in marks if mark in text]) > 0.9 * len(marks) > 0
+
+
+def test_the_page_takes_single_claims_and_counts_all(tmp_path, monkeypatch):
+    """`--write --claim` replaces the section of that claim; the other claims stay as they are."""
+    page = tmp_path / "DECISIONS.md"
+    monkeypatch.setattr(gallery, "PAGE", page)
+    first, second = CLAIMS[0], CLAIMS[2]
+    page.write_text(f"before\n{gallery.BEGIN}\nold\n{gallery.END}\nafter\n")
+    stream = STREAMS[0]
+    gallery.write(
+        [Cell(first, stream, Result("fail", "1")), Cell(second, stream, Result("pass", "2"))]
+    )
+    gallery.write([Cell(first, stream, Result("not promised", "3", "why"))])
+    text = page.read_text()
+    assert "2 claims on 1 streams: 1 pass, 1 not promised, 0 fail." in text
+    assert f"| {first.name} | 1 | 0 | 1 | 0 |" in text
+    assert text.count(f"**{second.name}**") == text.count(f"**{first.name}**") == 1
+    assert (text[:6], text[-6:]) == ("before", "after\n")

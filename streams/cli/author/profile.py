@@ -22,7 +22,7 @@ from streams.recordings.cells import TIME_EXAMPLE
 from streams.recordings.files import is_stored
 
 if TYPE_CHECKING:
-    from models.validation.source_profile import SourceProfile
+    from models.validation.foreign_topic_profile import SourceProfile
 
 TOPIC_MAX = 100_000
 LABELLED_MAX = 20_000

@@ -25,7 +25,7 @@ from streams.cli.shared.recording_options import (
 from streams.cli.shared.terminal import as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics import topic_admin
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from streams.cli.shared.options import AsJson, Prefix, Reveal, UseCaseName, Who,
 from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.inspection.tail import filter_of
 from streams.operations.dead_letter_states import (
     DISMISSED,

@@ -23,12 +23,12 @@ def drift(
 
     Example: `riverrun drift flight_eta --limit 10`
     """
-    from streams.cli.shared import tables
+    from streams.cli.shared import text_tables
     from streams.monitor.store import event_queries, queries
 
     async def query(board: queries.Board) -> BoardAnswer:
         records = await event_queries.drift(board.source)
         changes = [each for each in records if subject in (None, each.subject)][-limit:]
-        return BoardAnswer([asdict(change) for change in changes], [tables.drift(changes)])
+        return BoardAnswer([asdict(change) for change in changes], [text_tables.drift(changes)])
 
     print_answer(usecase, prefix, json, watch, query)

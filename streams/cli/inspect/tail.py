@@ -12,7 +12,7 @@ import typer
 from streams.cli.shared.options import AsJson, Prefix, Reveal
 from streams.cli.shared.terminal import as_json_line
 from streams.config.settings import Settings
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.inspection.tail import filter_of, masked_row
 from streams.inspection.tail import tail as matching_rows
 from streams.operations.reveal import masking_for, owner_of

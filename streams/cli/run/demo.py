@@ -23,7 +23,7 @@ from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.project_dir import make_home
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import started
+from streams.embedded.server_discovery import started
 
 if TYPE_CHECKING:
     from streams.demo.counts import Count

@@ -11,7 +11,7 @@ from schemas.errors import ConfigError
 from streams.cli.shared.options import AsJson, Prefix
 from streams.cli.shared.terminal import TerminalTable, as_json, data
 from streams.config.settings import Settings
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 
 
 def doctor(
@@ -43,7 +43,7 @@ def doctor(
     if usecase is not None:
         from streams.config.use_case_loader import load
         from streams.doctor.grant_checks import check_grants
-        from streams.replay.input_positions import examined
+        from streams.replay.input_check import examined
 
         loaded, servers = load(usecase), running(settings)
         findings += [*check_grants(loaded, servers), *examined(loaded.use_case, servers)]

@@ -85,7 +85,7 @@ class RecordingOptions(FormatOptions, SourceOptions):
 
 def topic_reader(limit: int | None = None, settings: Settings | None = None) -> TopicReader:
     """Return a reader of topics that reads at most `limit` records."""
-    from streams.embedded.discovery import running
+    from streams.embedded.server_discovery import running
     from streams.offline.topic_recording import read_topic
 
     return lambda topic: read_topic(topic, settings or running(Settings.load()), limit)

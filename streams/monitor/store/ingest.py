@@ -15,10 +15,10 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 from streams.kafka.faust_transport import Batch
-from streams.monitor.store.row_mapping import Row, rows_of
-from streams.monitor.store.store import KindPartition, MetricsTables, PositionConflict
+from streams.monitor.store.record_rows import Row, rows_of
+from streams.monitor.store.table_store import KindPartition, MetricsTables, PositionConflict
 
 log = logging.getLogger("riverrun.monitor")
 

@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 from tests.gallery.streams.stream import Stream
 
-Status = Literal["pass", "fail", "not promised"]
+Status = Literal["pass", "not promised", "fail"]
 
 
 class Result(NamedTuple):

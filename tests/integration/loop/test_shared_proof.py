@@ -50,9 +50,9 @@ async def test_a_proof_reads_each_version_once_for_all_partitions(
             return unpickle(data, allowed, **given)
 
         monkeypatch.setattr("streams.snapshots.version_transfer.unpickle", noted)
-        found = await Verifier(loop.settings, loop.names).every()
-        assert (found.checked, found.different, found.proved) == (len(asked), 0, True), found.first
-        assert found.versions_checked == len(await loop.values("models"))
+        proof = await Verifier(loop.settings, loop.names).every()
+        assert (proof.checked, proof.different, proof.proved) == (len(asked), 0, True), proof.first
+        assert proof.versions_checked == len(await loop.values("models"))
         partitions = {p["partition"] for p in await loop.values("predictions")}
         assert len(partitions) > 2
         assert len(read) > 10

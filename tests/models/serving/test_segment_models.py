@@ -70,7 +70,7 @@ def drive(
     The first `lost` events of a segment in each block have no outcome.
     """
     draw = random.Random(f"{seed} {blocks.start}")
-    before = len(partition.said)
+    before = len(partition.outputs)
     for block in blocks:
         for number in range(EACH):
             for items, shift in effect.items():
@@ -82,7 +82,7 @@ def drive(
                     partition.outcome(event_id, second, took=took)
     return [
         out.value
-        for out in partition.said[before:]
+        for out in partition.outputs[before:]
         if out.kind == "lifecycle" and out.value["cause"] == "rule"
     ]
 

@@ -40,12 +40,12 @@ def histories(draw: Any) -> list[tuple[str, Any]]:
 
 def brute(window: Window, added: list[Added], key: str, now: float, prior: float) -> float:
     """The definition, from all that was ever added."""
-    mine = [(time, value) for of, time, value in added if of == key]
+    own = [(time, value) for of, time, value in added if of == key]
     if window.last is not None:
-        weighted = [(value, 1.0) for time, value in mine if time > now - window.last]
+        weighted = [(value, 1.0) for time, value in own if time > now - window.last]
     else:
         assert window.half_life is not None
-        weighted = [(value, 0.5 ** ((now - time) / window.half_life)) for time, value in mine]
+        weighted = [(value, 0.5 ** ((now - time) / window.half_life)) for time, value in own]
     weight = math.fsum(w for _, w in weighted)
     total = math.fsum(value * w for value, w in weighted)
     if window.aggregate == "count":
@@ -112,13 +112,13 @@ def test_a_window_equals_its_definition_by_brute_force(name: str, steps: list[tu
 def test_sliding_sums_do_not_drift(values: list[float], random: Any):
     """Values of any size come and go in any order: what is left is summed exactly."""
     partials: list[float] = []
-    kept = []
+    entries = []
     for value in values:
         add_exactly(partials, value)
-        kept.append(value)
-        while kept and random.random() < 0.45:
-            add_exactly(partials, -kept.pop(random.randrange(len(kept))))
-    assert math.fsum(partials) == math.fsum(kept)
+        entries.append(value)
+        while entries and random.random() < 0.45:
+            add_exactly(partials, -entries.pop(random.randrange(len(entries))))
+    assert math.fsum(partials) == math.fsum(entries)
     assert len(partials) < 40
 
 

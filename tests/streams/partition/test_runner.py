@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.partition.ports import Pace
+from streams.partition.pace import Pace
 from streams.partition.runner import Stalled, State
 from streams.replay.journal_fold import fold
 from tests.support.ledger.ledger import Ledger

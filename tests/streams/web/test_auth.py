@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.web.app import is_loopback, page_context
-from streams.web.server import CONTEXT, application
+from streams.web.routes import CONTEXT, application
 from streams.web.state.auth import SESSION_S, SESSIONS_MAX, Auth
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import PageModel, ViewRequest

@@ -79,9 +79,9 @@ async def test_whoever_is_signed_in_waits_for_no_reader(commands: Path) -> None:
     with pytest.raises(Busy) as busy:
         inquiries.ask(Settings(), READERS[-1], "explain", "one more")
     assert busy.value.status == 503
-    mine = inquiries.ask(Settings(), OPERATOR, "explain", "mine")
-    await until_done(mine)
-    assert mine.answer == {}
+    query = inquiries.ask(Settings(), OPERATOR, "explain", "mine")
+    await until_done(query)
+    assert query.answer == {}
     assert sum(inquiry.done for inquiry in asked) <= 2
     assert "mine" in (await asyncio.to_thread(commands.read_text)).split("\n")[:3]
     await inquiries.close()

@@ -16,10 +16,10 @@ from urllib.request import urlopen
 
 from streams.embedded import process
 from streams.embedded.downloads import fetch, session
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.embedded.jar_lock import sha256_of
 from streams.embedded.jars import jar_folder, repositories
 from streams.embedded.java import TUNING, java
-from streams.embedded.ports import LOOPBACK, free_ports
 
 VERSION = "3.0.9"
 PATH = f"io/apicurio/apicurio-registry-app/{VERSION}/apicurio-registry-app-{VERSION}-all.tar.gz"

@@ -6,7 +6,7 @@ Kafka's side of each is named in its docstring; tests/support/memory.py has all 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from faust.types import TP
@@ -19,7 +19,8 @@ from streams.config.naming import title_of
 from streams.kafka.input_partitions import Input
 from streams.kafka.transactional_writer import Limits
 from streams.partition.intake import Ends
-from streams.partition.pacing import Pacing
+from streams.partition.pace import Pace
+from streams.partition.watermark_alignment import Pacing
 from streams.replay.journal_fold import Log, Task, rolled
 
 
@@ -113,37 +114,6 @@ class FreshStore:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long to wait and how much to take at once."""
-
-    # An input that has more, which is not fetched yet: out of order, outcomes would meet no event.
-    # Once for an input whose broker is gone.
-    alignment_wait_s: float = 10.0
-    batch_records_max: int = 2_000
-    batch_s_max: float = 0.05
-    # While this many records wait, all are late anyhow: larger transactions catch up sooner.
-    backlog_records: int = 1_000
-    backlog_batch_s_max: float = 0.25
-    # With many partitions in one worker: so many in each, and so long for each.
-    backlog_each: int = 100
-    backlog_turn_s: float = 0.03
-    # A transaction costs about 1.5 ms of CPU: at most 15 % of it, whatever the partitions.
-    commit_interval_s: float = 0.01  # times the partitions of this worker
-    slice_s_max: float = 0.005  # longest time without a turn of the event loop
-    report_interval_s: float = 1.0
-    stop_s_max: float = 5.0
-
-    def batch_s(self, waiting: int, siblings: int) -> float:
-        """Return how long a batch may take, by how many records wait in each of the partitions: a
-        transaction costs the same for ten records as for 1,000, and they take turns.
-        """
-        shortest = max(self.batch_s_max, self.commit_interval_s * siblings)
-        if waiting * siblings < self.backlog_records or waiting < self.backlog_each:
-            return shortest
-        return max(shortest, self.backlog_batch_s_max, self.backlog_turn_s * siblings)
-
-
-@dataclass(frozen=True)
 class Wiring:
     """What all partitions of one use case in one worker share."""
 
@@ -153,7 +123,7 @@ class Wiring:
     open_writer: Callable[[int], TransactionWriter]
     choose: Callable[[list[float | None]], int | None] = choose  # where a task has no rule
     aligned: Collection[int] = ALIGNED  # inputs that are waited for while they are empty
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     # Failures after which a record is set aside (0: never), and what the use case is called in
     # commands that people are told.
     skip_after: int = 0

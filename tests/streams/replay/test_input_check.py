@@ -17,7 +17,7 @@ from models.inputs.journal import mark_of
 from schemas.errors import Incompatible
 from schemas.topics import CATALOGUE, topic_names
 from streams.embedded import Endpoints
-from streams.replay.input_positions import changes, refuse_beyond, refuse_count, refuse_others
+from streams.replay.input_check import changes, refuse_beyond, refuse_count, refuse_others
 from streams.replay.journal_fold import Entry
 from streams.topics.topic_identity import TopicIdentity, Topics
 from tests.support.loop import Loop, parcels
@@ -85,12 +85,12 @@ def test_another_number_of_partitions_is_refused() -> None:
 
 def identities(**changed: TopicIdentity | None) -> dict[str, TopicIdentity]:
     """All topics of a use case of two partitions, and what is different."""
-    found = {
+    positions = {
         topic.kind: TopicIdentity(topic.kind.encode(), 2 if topic.partitioned else 1)
         for topic in CATALOGUE
     }
     there = {kind.replace("_", "-"): one for kind, one in changed.items()}
-    return {NAMES[kind]: one for kind, one in {**found, **there}.items() if one is not None}
+    return {NAMES[kind]: one for kind, one in {**positions, **there}.items() if one is not None}
 
 
 def told(now: Mapping[str, TopicIdentity]) -> tuple[list[str], list[str]]:
@@ -195,11 +195,11 @@ async def test_topics_made_anew_while_nobody_looked_are_refused(loop: Loop) -> N
     assert code == 4, log
     assert "made anew" in log
     for command in ("status", "doctor"):
-        began, said = monotonic(), loop.said(command, str(loop.file))
-        while said.returncode == 0 and monotonic() - began < 60:  # a killed worker's last report
-            said = loop.said(command, str(loop.file))
-        assert said.returncode == 1
-        assert "made anew" in " ".join(said.stdout.split()), said.stdout
+        began, result = monotonic(), loop.attempt(command, str(loop.file))
+        while result.returncode == 0 and monotonic() - began < 60:  # a killed worker's last report
+            result = loop.attempt(command, str(loop.file))
+        assert result.returncode == 1
+        assert "made anew" in " ".join(result.stdout.split()), result.stdout
     await made_anew(loop, "journal")
     loop.start()
     code, log = await ended(loop, 60)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import redis.asyncio as redis
 from redis.exceptions import WatchError
 
-from streams.monitor.store.row_mapping import Row, entries_max, entry_name, newest_names
+from streams.monitor.store.record_rows import Row, entries_max, entry_name, newest_names
 from streams.telemetry import worker_status
 
 Table = Mapping[str, bytes]
@@ -52,7 +52,7 @@ class MetricsSource(Protocol):
         """Return only these fields of each table, where it has them."""
 
     async def workers(self) -> list[dict[str, Any]]:
-        """Return the status of each worker (streams/worker/worker.py: status)."""
+        """Return the status of each worker (streams/worker/worker_process.py: status)."""
 
 
 class PositionConflict(Exception):

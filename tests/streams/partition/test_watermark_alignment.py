@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.outputs.output_records import Output
 from streams.partition.announcement import Announcement
-from streams.partition.pacing import (
+from streams.partition.watermark_alignment import (
     CATCH_UP_S,
     HELD_S,
     NEVER,

@@ -27,8 +27,8 @@ from streams.snapshots.delta import Base, check_fits, expected_bytes, prove, res
 from streams.snapshots.fork_writer import Child, Written, fork, write_here
 from streams.snapshots.redis_circuit_breaker import FAILURES, RedisCircuitBreaker
 from streams.snapshots.redis_store import Outrun, RedisStore
-from streams.snapshots.schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
 from streams.snapshots.signed_format import Header, Origin, Reader, UnusableSnapshot, opened
+from streams.snapshots.snapshot_schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
 from streams.unpickling.safe_unpickler import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
