@@ -93,8 +93,7 @@ class PartitionRunner:
         self.state = State.RECOVERING
         self.error: str | None = None
         self.task: RunnableTask | None = None
-        self.commits = 0
-        self.records = 0
+        self.commits = self.records = 0
         self.moved_at = self.reported_at = self.clock()
         self.committed_at = 0.0
         self._wake = asyncio.Event()
