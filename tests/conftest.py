@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the folder of the servers that all processes of this run share; start those
-    processes as riverrun starts its own (`python -P`), or a command run in one would start anew.
+    processes as riverrun starts its own (`python -P`), or a command run in one would start over.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
     if not hasattr(config, "workerinput"):

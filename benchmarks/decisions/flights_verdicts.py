@@ -52,7 +52,7 @@ def main() -> None:
         print(
             f"{challenger} against {champion}: {c.verdict} (day {c.decided_at}), strictly "
             f"{c.strict_verdict}; gain {c.mean:.3f} min in [{c.interval.lower:.3f}, "
-            f"{c.interval.upper:.3f}]\n  next day's correlation {c.autocorrelation:.2f}, "
+            f"{c.interval.upper:.3f}]\n  next day's correlation {c.running.correlation:.2f}, "
             f"between origins on one day {same_day}"
         )
 

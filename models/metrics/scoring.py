@@ -24,7 +24,9 @@ Score = tuple[str, float | None, tuple[float, ...]]
 
 
 StoodIn = tuple[str, tuple[float, ...] | None]
-"""A model that the baseline was scored for, and the losses of its own value, if it had one."""
+"""A model in whose place the baseline was scored, and the losses of the model's value, if it had
+one.
+"""
 
 
 class OwnGain(NamedTuple):
@@ -82,7 +84,7 @@ class Judge:
         use_case, kind = self._use_case, self._kind
         try:
             label = kind.label(use_case.label(event, outcome))
-        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # on data that it does not expect
             raise _unusable("label", error) from error
         weigh = use_case.weight
         weight = None
@@ -201,7 +203,7 @@ class Judge:
                     for _, answer in others
                 ],
             ]
-        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # on data that it does not expect
             raise _unusable("kpi", error) from error
 
 
@@ -209,7 +211,7 @@ def _authors(name: str, function: Callable[[], T]) -> T:
     """Call a function of the use case; raise what it raises as `Malformed` input."""
     try:
         return function()
-    except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
+    except AUTHORS_FAULTS as error:  # on data that it does not expect
         raise _unusable(name, error) from error
 
 

@@ -1,4 +1,4 @@
-"""The decider in a backtest: it reads what the partitions settle, and what it commands is obeyed.
+"""The decider in a backtest: it reads the evidence of closed blocks, and its commands are applied.
 
 A backtest gives records in the order of time, so whoever is far behind has nothing more to say,
 and a partition without a record has nothing to say yet.

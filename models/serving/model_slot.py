@@ -6,7 +6,8 @@ baseline answers for it. Deterministic, since the same record raises the same ag
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from models.attribution.contributions import Seen, inputs
 from models.fastpath import fused
@@ -20,6 +21,8 @@ that a fold would learn something else. Workers, backtests and proofs recurse de
 (`streams.config.process_env.recurse_deeply`; River's search-tree splitters go one call deeper a
 value).
 """
+
+Result = TypeVar("Result")
 
 
 class ModelSlot:
@@ -62,13 +65,25 @@ class ModelSlot:
         self._model = model
         self._fast = fused(model)
 
+    def of_model(self, function: Callable[[Any], Result]) -> Result:
+        """Return what `function`, named at the top of a module, makes of the model."""
+        return function(self.model)
+
+    def is_at_hand(self) -> bool:
+        """Return whether a snapshot can have the slot at once; else it is there soon."""
+        return True
+
+    def pickled(self) -> bytes | None:
+        """Return the slot as a pickle where another process has made one; None: it is here."""
+        return None
+
     def seen(self, x: dict[str, Any]) -> Seen:
         """Return `x` as it reaches the last step of the model as it answers now."""
         seen = None if self._fast is None else self._fast.seen(x)
         return inputs(self.model, x) if seen is None else seen
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Predicted | None:
-        """Return what it says of `x`; None where it has nothing to say or raised. Nobody changes
+        """Return its prediction for `x`; None where it makes none or raised. Nobody changes
         `x` afterwards: what was made of it may be used again when it is learnt.
         """
         self.changed = True  # some estimators draw random numbers, or cache, to say something

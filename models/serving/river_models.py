@@ -1,8 +1,8 @@
-"""Whether an estimator can be trusted to say the same again, and what makes it slow.
+"""Checks that an estimator repeats its predictions, and the parts that make it slow.
 
-A prediction is verified by deriving it anew: after a crash, in another process, a year later. So an
-estimator must not draw unseeded random numbers, must survive a pickle, and must not depend on the
-order in which Python iterates a set of strings, which differs from process to process
+A prediction is verified by deriving it again: after a crash, in another process, a year later. So
+an estimator must not draw unseeded random numbers, must survive a pickle, and must not depend on
+the order in which Python iterates a set of strings, which differs from process to process
 (`PYTHONHASHSEED`). The part that needs other processes is in `streams.offline.hash_seed_check`.
 """
 
@@ -131,7 +131,7 @@ def check_model(
 def transcript(
     model: Any, kind: str, vectors: Sequence[Example], *, pickled_at: int | None = None
 ) -> list[str]:
-    """Return what the model says of each vector before it learns it, to the last bit."""
+    """Return the model's prediction for each vector before it learns it, to the last bit."""
     ask = KINDS[kind].ask
     lines = []
     for number, (x, y) in enumerate(vectors):

@@ -18,7 +18,7 @@ from models.stats.alpha_spending import AlphaSpending
 from models.stats.confidence_sequence import Comparison
 
 KEPT_BLOCKS = 120
-"""How long a model that answers is compared before it is looked at anew: what it gained long ago
+"""How long a model that answers is compared before it is looked at again: what it gained long ago
 must not hide what it loses now."""
 
 
@@ -66,7 +66,9 @@ class SegmentPromotion:
     def settle(
         self, frontier: float, name: str, budget: AlphaSpending, use_case: UseCase
     ) -> Comparison | None:
-        """Take in the blocks that start before; the comparison if the place changed hands by it."""
+        """Close the blocks that start before `time`; return the comparison if the serving model
+        changed.
+        """
         decided = None
         for start in sorted(start for start in self.open if start < frontier):
             block = self.open.pop(start)

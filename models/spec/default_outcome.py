@@ -1,9 +1,9 @@
 """The outcome that a passed horizon stands for, so that its label has a KPI like any other.
 
-`UseCase.label_on_timeout` is either the fields of that outcome or only its label. From a label the
-outcome is made where one can be found whose label it is: the declared defaults of all fields, or
-one field set to it. Fields that are required and not known stay unset, and a function that reads
-one fails.
+`UseCase.label_on_timeout` is either the fields of that outcome or only its label. From a label, an
+outcome is made if one with that label exists: the declared defaults of all fields, or one field set
+to the label. Fields that are required and not known stay unset, and a function that reads one
+fails.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class DefaultOutcome:
 
 
 def is_default(outcome: Any) -> bool:
-    """Return True if an outcome came on no topic but stands for a horizon that passed."""
+    """Return whether an outcome stands for a passed horizon and came on no topic."""
     return not outcome.model_fields_set
 
 

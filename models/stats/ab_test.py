@@ -37,7 +37,7 @@ from models.stats.confidence_sequence import (
 from models.stats.running_mean import student
 
 GROUPS_LEAST = 8
-"""Groups with an outcome that an arm needs before anything is said of it."""
+"""The number of groups with an outcome that an arm needs before it is compared."""
 
 Sums = Sequence[tuple[int, float]]
 """Of each group of units of an arm: predictions with a KPI, their KPI together."""

@@ -243,7 +243,7 @@ def check_kpi(use_case: UseCase, findings: Findings) -> None:
 
 
 def check_models(use_case: UseCase, findings: Findings) -> None:
-    """Report models without a usable name, of a wrong kind, or not made anew by each call."""
+    """Report models without a usable name, of a wrong kind, or not made afresh by each call."""
     if not findings.sound("models"):
         return
     for name, make in use_case.models.items():

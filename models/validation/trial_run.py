@@ -63,7 +63,7 @@ class Trial:
     vectors: list[dict[str, Any]] = field(default_factory=list)
     examples: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
     prediction: dict[str, Any] | None = None
-    told: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
+    reported: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
 
     def learnable(self, use_case: UseCase) -> list[tuple[dict[str, Any], Any]]:
         """Return the examples as models see them, with stand-ins for labels if none has one."""
@@ -181,11 +181,11 @@ def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
 def _number_of(
     function: Callable[..., Any], location: tuple[str, ...], part: str, findings: Findings
 ) -> Callable[..., float]:
-    told: set[str] = set()
+    reported: set[str] = set()
 
     def blame(kind: str, reason: str) -> float:
-        if kind not in told:
-            told.add(kind)
+        if kind not in reported:
+            reported.add(kind)
             hint = "Return a finite number for every event and outcome that the records may hold."
             findings.add(location, reason, hint)
         return 1.0
@@ -248,9 +248,9 @@ def _heed(output: Output, trial: Trial, findings: Findings, *, corrects: bool) -
     if output.kind == "dead-letter":
         body = orjson.loads(output.value)
         location, text = _location_in(body["error"]), body["error"].partition(" (given")[0]
-        if (location, text) in trial.told:
+        if (location, text) in trial.reported:
             return
-        trial.told.add((location, text))
+        trial.reported.add((location, text))
         findings.add(
             location,
             f"a recorded {body['stage']} could not be used: {body['error'].rstrip('.')}.",

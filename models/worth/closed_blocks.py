@@ -32,7 +32,7 @@ class ArmTotals:
         return sum(n for n, _ in self.groups)
 
     def add(self, predictions: int, groups: Iterable[Sequence[float]]) -> None:
-        """Add what another partition, or another arm, says of the same groups."""
+        """Add another partition's, or another arm's, sums of the same groups."""
         self.predictions += predictions
         more = [(int(n), float(kpi)) for n, kpi in groups]
         groups = self.groups or [(0, 0.0)] * len(more)

@@ -32,7 +32,7 @@ from models.worth.slice_gaps import Slice, slices_of
 
 DAY_S = 86_400.0
 WAITING_BLOCKS = 2
-"""So many blocks may a partition be behind the others before that is said."""
+"""The number of blocks by which a partition may be behind the others before it is named."""
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ def worth(
     cpu_us: Mapping[str, float] | None = None,
     group: Group = (None, None),
 ) -> Worth:
-    """Return what the closed blocks say of all, or of one segment or slice.
+    """Return the worth by the closed blocks: of all, or of one segment or slice.
 
     `cpu_us` is CPU an event, by model and `riverrun`.
     """

@@ -76,7 +76,7 @@ class Evidence(OutputRecord):
         description="Watermark when the arms were last changed; null: as from the start."
     )
     began: dict[str, AwareDatetime] = Field(
-        description="Watermark when a model began anew; those from the start are left out."
+        description="Watermark when a model started over; those from the start are left out."
     )
     definition: str
     step: int

@@ -93,7 +93,7 @@ PANELS: dict[str, tuple[Command, ...]] = {
         repartition.repartition,
     ),
 }
-"""Where `riverrun --help` lists each command, by who needs it when."""
+"""The panel in which `riverrun --help` lists each command."""
 
 for panel, commands in PANELS.items():
     for command in commands:

@@ -23,7 +23,7 @@ def claim_instance(group_id: str, wanted: str | None = None) -> Iterator[str]:
     """Yield a static member id that a restarted worker gets again and no other process shares.
 
     The lowest number of this host and group that no living process holds: a file lock ends with
-    its process, kill -9 included. Two members with one id would throw each other out for ever.
+    its process, kill -9 included. Two members with one id would evict each other for ever.
     """
     folder = Path(tempfile.gettempdir()) / f"riverrun-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -74,7 +74,7 @@ def claim_standard_streams() -> None:
 
 
 def reexec_if_unsafe(arguments: Sequence[str]) -> None:
-    """Start this process anew under `python -P` and PYTHONHASHSEED=0, unless it is so already.
+    """Restart this process under `python -P` and PYTHONHASHSEED=0, unless it runs so already.
 
     River sums over sets of names: under another hash seed the last bits differ. `arguments` are
     those after the interpreter, as in `["-m", "streams.cli", "worker", …]`.

@@ -1,4 +1,4 @@
-"""A use case's file, loaded: the object in it, its source and the hash that names its definition.
+"""Loads a use case's file: the object in it, its source and the hash of its definition.
 
 USECASE is a file's path, or a bare name: `flight_eta` is `usecases/flight_eta.py` here, or the one
 that riverrun brings. The definition is a SHA-256, cut to 12 hex digits, of all that its floats
@@ -74,7 +74,7 @@ def text_of(source: str) -> str:
 
 @cache
 def runtime() -> str:
-    """Return what else the floats depend on, in words."""
+    """Return the runtime that the floats depend on, as text."""
     core = hashlib.sha256()
     for package in ("models", "schemas"):
         spec = importlib.util.find_spec(package)
@@ -123,9 +123,9 @@ def check_has(case: UseCase, model: str) -> None:
 
 
 def load(name: str) -> LoadedUseCase:
-    """Run a use case's file and take the one `UseCase` that it makes.
+    """Run a use case's file and return the one `UseCase` in it.
 
-    Raises `ConfigError`, with the line where it is known, if the file fails or makes none or many.
+    Raise `ConfigError`, with the line where it is known, if the file fails or has none or several.
     """
     path = find(name)
     source = _text_in(path)

@@ -6,8 +6,8 @@ what is proved (the journal, definitions), the reader raises instead: `streams/r
 `streams/replay/definition_history.py`.
 
 A published record is checked against its model, strictly; fields that a newer riverrun writes are
-tolerated. What it says of its partition must be true. An input is any JSON object with an id, as it
-may be one that a worker refused.
+tolerated. Its fields about its partition must be true. An input is any JSON object with an id, as
+it may be one that a worker refused.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from streams.partition.input_queue import InputQueue
 from streams.partition.skip_requests import failure_of
 from streams.partition.watermark_alignment import Pacing
 from streams.replay.journal_fold import Task
+from streams.trainers.trainer_link import StateLost
 
 NEVER = float("inf")
 CLOCK_EVERY = 8  # records between two looks at the clock
@@ -48,9 +49,9 @@ class ApplyFailed(RiverrunError):
 
 
 class Ends(Protocol):
-    """Where an input's end is known from (transport.Consumer)."""
+    """Where an input's end is known from (faust_transport.Consumer)."""
 
-    def stable(self, tp: TP) -> int | None: ...  # noqa: D102 - transport.Consumer says it
+    def stable(self, tp: TP) -> int | None: ...  # noqa: D102 - faust_transport.Consumer says it
 
 
 class Intake:
@@ -105,7 +106,7 @@ class Intake:
         self._forget_heads()
 
     def reset(self, task: Task, positions: Sequence[int]) -> dict[TP, int]:
-        """Begin anew with that task; gives where to seek each input."""
+        """Start over with that task; gives where to seek each input."""
         self._task = task
         self._choosing = getattr(task, "choose", self._choose)
         for inbox, offset in zip(self.inboxes, positions, strict=True):
@@ -126,7 +127,7 @@ class Intake:
         self.newest = [None for _ in self.tps]
 
     def accept(self, batch: Batch) -> TP | None:
-        """Take in a fetched batch. Gives the input if its reader should stop for now."""
+        """Accept a fetched batch; return the input if its reader should stop for now."""
         i = self.index[TP(batch.topic, batch.partition)]
         if i in self.lost:
             return None
@@ -198,6 +199,8 @@ class Intake:
                     publish(outputs)
                     if pacing is not None:
                         pacing.published(outputs, paced.clock_s)
+            except StateLost:  # no record did it
+                raise
             except Exception as error:
                 raise self._blame(i, self._unread.get(i, error)) from error
             newest[i] = records[i]
@@ -243,7 +246,7 @@ class Intake:
         return True
 
     def announcement(self) -> Announcement:
-        """Return what others are told with the batch that is to be committed."""
+        """Return the announcement to others with the batch that is to be committed."""
         if self._pacing is None:
             return Announcement()
         due = self._earliest()

@@ -145,7 +145,7 @@ class Recovery:
     async def _rolled_forward(
         self, task: RunnableTask, reader: PartitionLog, last: Entry | None
     ) -> RunnableTask:
-        # A state that does not fit the log is said so and left, once; the log itself decides.
+        # A state that does not fit the log is reported and left, once; the log itself decides.
         loaded_at = task.seq
         try:
             return await self._at_the_end(task, reader, last)

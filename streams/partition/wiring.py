@@ -1,4 +1,4 @@
-"""What a partition's runner is connected to, so that a simulation can connect it to something else.
+"""The interfaces and connections of a partition's runner, so that a simulation can replace them.
 
 Kafka's side of each is named in its docstring; tests/support/memory.py has all of them in memory.
 """
@@ -35,7 +35,7 @@ class RunnableTask(Task, Protocol):
 
 
 class InputSource(Ends, Protocol):
-    """The group's member (transport.Consumer), as a runner sees it."""
+    """The group's member (faust_transport.Consumer), as a runner sees it."""
 
     async def seek_and_open(self, positions: Mapping[TP, int]) -> None: ...  # noqa: D102
     async def open(self, partitions: Collection[TP]) -> None: ...  # noqa: D102
@@ -45,11 +45,11 @@ class InputSource(Ends, Protocol):
 
 
 class TransactionWriter(Protocol):
-    """One partition's transactions (writer.Writer)."""
+    """One partition's transactions (transactional_writer.TransactionalWriter)."""
 
     limits: Limits
 
-    async def start(self) -> None: ...  # noqa: D102 - writer.Writer says it
+    async def start(self) -> None: ...  # noqa: D102 - TransactionalWriter says it
     async def commit(  # noqa: D102
         self, outputs: Sequence[Any], entry: bytes | None, headers: Headers = ()
     ) -> None: ...
@@ -57,9 +57,9 @@ class TransactionWriter(Protocol):
 
 
 class PartitionLog(Log, Protocol):
-    """A log with its connections and bounds (log.KafkaLog)."""
+    """A log with its connections and bounds (kafka_log.KafkaLog)."""
 
-    async def start(self) -> None: ...  # noqa: D102 - log.KafkaLog says it
+    async def start(self) -> None: ...  # noqa: D102 - KafkaLog says it
     async def close(self) -> None: ...  # noqa: D102
     async def beginnings(self) -> list[int]: ...  # noqa: D102
     async def ends(self) -> list[int]: ...  # noqa: D102
@@ -79,7 +79,7 @@ class SnapshotStore(Protocol):
         """Return a task at the beginning: what was loaded does not fit the log, and why."""
 
     def release(self, partition: int) -> None:
-        """Note that another worker has that partition."""
+        """Release that partition: another worker has it."""
 
     def offer(self, partition: int, task: RunnableTask) -> None:
         """Take each commit, and each entry of a fold. Returns within milliseconds."""
@@ -113,6 +113,10 @@ class FreshStore:
         return {}
 
 
+async def _settled(task: Any) -> None:
+    """Wait for nobody: the task does all by itself."""
+
+
 @dataclass(frozen=True)
 class Wiring:
     """What all partitions of one use case in one worker share."""
@@ -138,6 +142,10 @@ class Wiring:
     unseen_s: float = float("inf")
     # Told with a task before it is folded (False) and before it goes live (True).
     prepare: Callable[[Any, bool], None] = lambda task, live: None
+    # Awaited before each commit: what other processes do for the task; raises `StateLost`. And
+    # whether they have so much to do that the batch is to end.
+    settle: Callable[[Any], Awaitable[None]] = _settled
+    is_busy: Callable[[], bool] = lambda: False
     shown_name: str = "USECASE"
     title: Callable[[int], str] = title_of  # of a task, as people are told
     # A record that no broker takes is left out, or what this makes of it takes its place.

@@ -39,7 +39,7 @@ class RelayLog(KafkaLog):
 
 
 def renumbered(entry: Entry, names: Sequence[Sequence[Any]]) -> Entry:
-    """Return the relay's journal entry as if its inputs had been these, (topic, partition) each.
+    """Return the relay's journal entry in the numbering of these inputs, (topic, partition) each.
 
     >>> entry = Entry(0, 3, [], [7], "d", marks=[5], inputs=[["orders", 0]])
     >>> renumbered(entry, [["orders", 1], ["orders", 0]]).next

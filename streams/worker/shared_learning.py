@@ -36,6 +36,7 @@ from streams.partition.wiring import Wiring
 from streams.replay.journal_fold import Reached
 from streams.replay.kafka_log import KafkaLog
 from streams.telemetry.measurements import Measurements
+from streams.trainers.trainer_pool import TrainerPool
 
 log = logging.getLogger("riverrun.learner")
 
@@ -64,6 +65,8 @@ class Plan:
     learner: Wiring
     lead_s: float
     consume: Consume = DirectConsumer
+    # Makes the processes that train the learner's models; None: it trains them itself.
+    trainers: Callable[[], TrainerPool] | None = None
 
     @classmethod
     def of(
@@ -75,6 +78,7 @@ class Plan:
         partitions: int,
         lead_s: float,
         learner: Sequence[tuple[str, int]],
+        trainers: Callable[[], TrainerPool] | None = None,
     ) -> Plan:
         """Return the plan of a worker whose partitions have that wiring.
 
@@ -100,7 +104,7 @@ class Plan:
                 limits=limits,
             ),
         )
-        return cls(topics, partitions, client, learning, lead_s)
+        return cls(topics, partitions, client, learning, lead_s, trainers=trainers)
 
     @property
     def models(self) -> TP:
@@ -125,6 +129,7 @@ class SharedLearning:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.learner: PartitionRunner | None = None
+        self.trainers: TrainerPool | None = None
         self.error: str | None = None
         self.measures = Measurements()
         self.clock = asyncio.get_running_loop().time
@@ -224,7 +229,7 @@ class SharedLearning:
         inputs = plan.inputs(LEARNER)
         sources = {i: inputs[i].partition for i, kind in kinds if kind in BY_PARTITION}
         pacing = LearnerPacing(self.progress, sources)
-        wiring = replace(plan.learner, pacing=lambda _: pacing)
+        wiring = self._trained(replace(plan.learner, pacing=lambda _: pacing))
         learner = self.learner = PartitionRunner(
             LEARNER,
             generation,
@@ -244,14 +249,35 @@ class SharedLearning:
                 running.cancel()
                 watching.result()
             running.result()
+            await self._rest(learner.kept_state)
             self._kept_state, self.error = learner.kept_state, None
         finally:
             watching.cancel()
             self.learner = None
+            if self.trainers is not None:
+                self.trainers.close()
             await consumer.close()
 
     def _turns(self) -> int:
         return 1 if self.progress.is_waited_for else TURNS
+
+    def _trained(self, wiring: Wiring) -> Wiring:
+        """Return the learner's wiring, with processes that train its models, if any are wanted."""
+        if self.plan.trainers is None:
+            return wiring
+        pool = self.trainers = self.plan.trainers()
+        begin = wiring.prepare
+
+        def prepare(task: Any, live: bool) -> None:
+            begin(task, live)
+            pool.prepare(task, live)
+
+        return replace(wiring, prepare=prepare, settle=pool.settle, is_busy=pool.is_busy)
+
+    async def _rest(self, kept_state: KeptState | None) -> None:
+        """Let the state that is kept need no trainer."""
+        if self.trainers is not None and kept_state is not None:
+            await self.trainers.rest(kept_state.task)
 
     async def _watch(self, learner: PartitionRunner) -> None:
         while True:
@@ -311,9 +337,10 @@ class SharedLearning:
 
     def status(self) -> dict[str, Any]:
         """Return plain values for `riverrun status`."""
-        learner = self.learner
+        learner, trainers = self.learner, self.trainers
         return {
             "here": learner is not None,
             "error": self.error,
             "runner": None if learner is None else learner.status(),
+            **({} if trainers is None else {"training": trainers.status()}),
         }

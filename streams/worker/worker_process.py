@@ -242,7 +242,7 @@ class _Worker:
                     Incompatible(
                         f"partition {number} came without {sorted(missing)}: all topics of a use "
                         "case must exist and have the same number of partitions. One was deleted, "
-                        "made anew or raised: `riverrun status` says which, and the ways on"
+                        "created again or raised: `riverrun status` says which, and the ways on"
                     ),
                 )
 

@@ -95,7 +95,7 @@ async def run(options: argparse.Namespace, folder: Path) -> int:
         supervising.cancel()
         await asyncio.to_thread(crew.stop)
         tally = await verify(client, names)
-        print(f"{monotonic() - begun:6.1f} s  all is read, and folded anew", file=sys.stderr)
+        print(f"{monotonic() - begun:6.1f} s  all is read, and folded again", file=sys.stderr)
         differ = await differing(settings, names, tally.digests, loaded)
         print(f"{monotonic() - begun:6.1f} s  folded", file=sys.stderr)
     finally:

@@ -1,4 +1,4 @@
-"""The model check: the inputs folded anew in the journal's order give every byte again."""
+"""The model check: the inputs folded again in the journal's order give every byte again."""
 
 from __future__ import annotations
 

@@ -115,6 +115,15 @@ def test_every_path_that_is_named_exists(path: Path) -> None:
             assert test in {getattr(node, "name", None) for node in ast.walk(tree)}, quoted
 
 
+@pytest.mark.parametrize("path", [p for p in PAGES if p.parent.name == "explanation"])
+def test_every_module_that_is_named_without_its_folder_exists(path: Path) -> None:
+    """A short name, `delta.py`, is that of a file in this repository."""
+    modules = {file.name for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}
+    for quoted in CODE.findall(prose(path.read_text("utf-8"))):
+        if re.fullmatch(r"\w+\.py", quoted):
+            assert quoted in modules, quoted
+
+
 # Commands.
 
 

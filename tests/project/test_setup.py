@@ -78,7 +78,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def test_a_set_up_is_done_once_and_again_when_its_sources_change(checkout: Checkout) -> None:
-    """The second call does nothing; a changed lock, or a moved folder, makes it anew."""
+    """The second call does nothing; a changed lock, or a moved folder, makes it again."""
     assert "setting up" in checkout.set_up().stderr
     assert checkout.set_up().stderr == ""
     (checkout.folder / "requirements.lock").write_text("# another\n")

@@ -23,7 +23,7 @@ from streams.config.use_case_loader import load
 
 HERE = Path(__file__).parents[2] / "tests"
 GOLDEN = HERE / "golden"
-REGENERATE = "`make golden` writes it anew; look at what changed, readers depend on it"
+REGENERATE = "`make golden` writes it again; look at what changed, readers depend on it"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""`riverrun learning-curve`: what further outcomes would be worth."""
+"""`riverrun learning-curve`: the value of further outcomes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def learning_curve(
     partitions: Partitions = None,
     limit: Limit = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report to hand on, one file.")
+        Path | None, typer.Option(metavar="FILE", help="Write a report, as a single HTML file.")
     ] = None,
     prefix: Prefix = None,
     json: AsJson = False,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from models.worth.worth import Worth
 
 SAMPLE = 10_000
-"""Records of the topics that CPU is measured on."""
+"""The number of records of the topics on which CPU is measured."""
 
 
 @spread_options
@@ -42,7 +42,7 @@ def worth(
         str | None, typer.Option("--slice", metavar="NAME=VALUE", help="Only this slice.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report to hand on, one file.")
+        Path | None, typer.Option(metavar="FILE", help="Write a report, as a single HTML file.")
     ] = None,
     prefix: Prefix = None,
     json: AsJson = False,

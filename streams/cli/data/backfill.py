@@ -44,7 +44,8 @@ def backfill(
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE|TOPIC]...", help="Default: the use case's own recorded data."
+            metavar="[FILE|TOPIC]...",
+            help="What to read. Default: the use case's own recorded data.",
         ),
     ] = None,
     outcomes: Outcomes = None,
@@ -58,12 +59,12 @@ def backfill(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Have a use case learn from recorded events and outcomes before it goes live.
+    """Let a use case learn from recorded events and outcomes before it goes live.
 
-    They are written to its history topic in the order of time; workers learn them, answer none and
-    journal all. Repeating the command continues where it stopped; nothing is written twice. Exit
-    code 1 if records had to be left out. Example:
-    `riverrun backfill flight_eta --limit 20000 --wait`
+    They are written to its history topic in the order of time; workers learn and journal all of
+    them, and answer none. Repeating the command continues where it stopped; nothing is written
+    twice. Exit code 1 if records had to be left out. Example: `riverrun backfill flight_eta --limit
+    20000 --wait`
     """
     from streams.offline.backfill import Backfill
 

@@ -1,4 +1,4 @@
-"""`riverrun alerts`: what an operator should know."""
+"""`riverrun alerts`: open alerts, and closed ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def alerts(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Show what an operator should know: cause, since when, and the command that looks further.
+    """Show open alerts: cause, since when, and the command that shows more.
 
     Exit code 1 while one is open. Alerts are raised by `riverrun monitor` (or `ops`). Example:
     `riverrun alerts flight_eta --all`

@@ -19,7 +19,7 @@ def drift(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Show what changed in features, predictions and errors: what it was, what it is, since when.
+    """Show changes of features, predictions and errors: before, now, and since when.
 
     Example: `riverrun drift flight_eta --limit 10`
     """

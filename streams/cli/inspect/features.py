@@ -1,4 +1,4 @@
-"""`riverrun features`: what the feature store has, and whether it is right."""
+"""`riverrun features`: the content of the feature store, and a check of it."""
 
 from __future__ import annotations
 

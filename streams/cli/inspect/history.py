@@ -44,9 +44,8 @@ def history(
 ) -> None:
     """Print the audit trail: commands, changes of models, definitions, verdicts; who, when, why.
 
-    What several partitions applied under one id is one line; --as-of takes its positions
-    (PARTITION/STEP). Example:
-    `riverrun history flight_eta --acts --since 2024-05-01`
+    A command that several partitions applied is one line; --as-of takes its positions
+    (PARTITION/STEP). Example: `riverrun history flight_eta --acts --since 2024-05-01`
     """
     from streams.inspection.audit_trail import audited
 

@@ -1,4 +1,4 @@
-"""`riverrun models`: which models there are, and how they came to be."""
+"""`riverrun models`: the models and their histories."""
 
 from __future__ import annotations
 

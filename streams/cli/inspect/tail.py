@@ -28,7 +28,7 @@ def tail(
         ),
     ] = None,
     beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="Include the records that are there already.")
+        bool, typer.Option("--from-beginning", help="Begin with the records that exist already.")
     ] = False,
     end: Annotated[bool, typer.Option("--to-end", help="Stop at the present end.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after N records.")] = None,

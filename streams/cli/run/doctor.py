@@ -1,4 +1,4 @@
-"""`riverrun doctor`: what is wrong with anything that riverrun stands on."""
+"""`riverrun doctor`: checks of everything that riverrun depends on."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="[USECASE]",
-            help="Also whether Kafka lets its workers do what they do, and its topics are "
-            "those that its journal is of.",
+            help="Check its permissions on Kafka, too, and that its topics are those of its "
+            "journal.",
         ),
     ] = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Look at everything riverrun stands on; name cause and remedy of what is wrong.
+    """Check everything that riverrun depends on; name cause and remedy of each fault.
 
-    Exit code 1 if something is. Example: `riverrun doctor flight_eta`
+    Exit code 1 if there is one. Example: `riverrun doctor flight_eta`
     """
     try:
         from streams.doctor.doctor import doctor as examine
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"What `riverrun doctor` looks with is not installed ({error.name} is missing).",
+            f"Packages that `riverrun doctor` needs are not installed ({error.name} is missing).",
             hint="pip install 'riverrun[embedded]'.",
         ) from error
 

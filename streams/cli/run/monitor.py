@@ -1,4 +1,4 @@
-"""`riverrun monitor`: what watches use cases and raises alerts."""
+"""`riverrun monitor`: watch use cases and raise alerts."""
 
 from __future__ import annotations
 

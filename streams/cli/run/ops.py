@@ -41,8 +41,8 @@ def ops(
 ) -> None:
     """Serve the page for operations until stopped: is it working, right, worth it, what changed?
 
-    Whoever acts signs in: with RIVERRUN_OPS_PASSWORD, or by the address that is printed (once) or
-    the secret beside it. A monitor keeps the figures live. Example: `riverrun ops flight_eta`
+    Actions need a sign-in: with RIVERRUN_OPS_PASSWORD, with the printed address (once), or with the
+    secret printed beside it. A monitor keeps the figures live. Example: `riverrun ops flight_eta`
     """
     if importlib.util.find_spec("jinja2") is None:
         raise ConfigError("The page is not installed.", hint="pip install 'riverrun[ops]'.")

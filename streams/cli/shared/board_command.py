@@ -1,4 +1,4 @@
-"""What the commands share that query a use case's board: `metrics`, `drift`, `alerts`."""
+"""The common part of the commands that query a use case's board: `metrics`, `drift`, `alerts`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands share that send a command to every partition and wait for its result."""
+"""Sends a command to every partition and waits for its result: for the commands that do so."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ EXIT_CODES = {
     1: "the answer is no: a check failed, there is a difference, something was left out",
     2: "wrong usage",
     3: "a server does not answer",
-    4: "something stored does not fit",
+    4: "stored state does not fit",
     5: "a use case or a setting is wrong",
     6: "it cannot be proved (`verify`), or the log does not reach back (`rollback --as-of`)",
 }

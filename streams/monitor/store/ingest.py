@@ -55,7 +55,7 @@ class Ingest:
         self._queued.clear()
         stored = await self.store.positions(bounds)
         if any(position > bounds[key][1] for key, position in stored.items()):
-            await self.store.clear()  # the topics were made anew
+            await self.store.clear()  # the topics were created again
             stored = {}
         self._stored = {key: stored.get(key) for key in bounds}
         self._ends = {key: end for key, (_, end) in bounds.items()}

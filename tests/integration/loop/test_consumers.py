@@ -129,7 +129,7 @@ def test_an_older_vector_never_replaces_a_newer_one(loop: Loop, client: Any) -> 
 def test_features_are_got_and_checked_by_command(
     loop: Loop, client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Values with their place; computed anew they are the same, and a falsified one is found."""
+    """Values with their place; computed again they are the same, and a falsified one is found."""
     for name, value in loop.environment.items():
         monkeypatch.setenv(name, value)
     riverrun, file = Command(monkeypatch, capsys, loop.folder), str(loop.file)
@@ -200,7 +200,7 @@ def rows(database: Path) -> list[tuple[str, float]]:
 
 
 def test_a_position_is_good_under_other_offsets(stack: Endpoints, loop: Loop) -> None:
-    """The journal step tells what was read, also where offsets begin anew."""
+    """The journal step tells what was read, also where offsets start over."""
     servers = stack.bootstrap_servers
     first = next(read(servers, "parcels", prefix=loop.prefix, records_max=50))
     moved = {n: [0, step] for n, (_, step) in first.position.items()}

@@ -205,7 +205,7 @@ def test_under_another_key_nothing_is_read() -> None:
 
 
 def test_pieces_come_in_their_order_and_again_without_harm() -> None:
-    """One that is missing is told; a repetition is not taken twice; another parcel begins anew."""
+    """One that is missing is told; a repetition is not taken twice; another parcel starts over."""
     feed = partition()
     state = bytes(range(256)) * (PIECE_BYTES_MAX // 128)
     first, second, *_ = (piece.model_dump(mode="json") for piece in pieces("a", state))

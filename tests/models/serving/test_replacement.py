@@ -75,8 +75,8 @@ def test_a_change_of_the_world_is_noticed_and_the_model_begins_anew() -> None:
     assert told[0]["done"] == "reset"
     for row in feed.of("drift"):
         records.Drift.model_validate(row)
-    anew = [row for row in feed.of("lifecycle") if "begins anew" in row["why"]]
-    assert (anew[0]["model"], anew[0]["cause"], anew[0]["to_state"]) == (
+    again = [row for row in feed.of("lifecycle") if "starts over" in row["why"]]
+    assert (again[0]["model"], again[0]["cause"], again[0]["to_state"]) == (
         "stubborn",
         "rule",
         "champion",

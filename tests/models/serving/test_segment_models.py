@@ -161,7 +161,7 @@ def test_without_effects_almost_no_segment_earns() -> None:
 
 
 def test_named_models_have_their_own_and_keep_them_over_a_promotion() -> None:
-    """`Segments.models` names whose; without it, another champion's begin anew."""
+    """`Segments.models` names whose; without it, another champion's start over."""
     models = {"linear": mean, "tree": mean}
     named = Partition(case(models=models, segments=Segments("items", models=("tree",))))
     drive(named, range(3), {1: 0.0, 2: 1.0})

@@ -225,18 +225,18 @@ def test_drift_of_a_personal_feature_is_masked_when_it_is_written(subject: str) 
         False,
         shown,
     )  # type: ignore[arg-type]
-    told = Watcher(people(), ("served", "linear")).told(alarm, "alert")
-    assert told["was"] == told["now"] == MASK
-    assert told["names"] is told["edges"] is told["then"] is told["now_shares"] is None
-    assert told["severity"]
+    change = Watcher(people(), ("served", "linear")).lifecycle_change(alarm, "alert")
+    assert change["was"] == change["now"] == MASK
+    assert change["names"] is change["edges"] is change["then"] is change["now_shares"] is None
+    assert change["severity"]
 
 
 def test_drift_of_any_other_feature_and_of_what_is_missing_is_told() -> None:
     """With its figures."""
     for kind, name in (("numeric", "weight"), ("missing", "buyer")):
         alarm: Any = DriftAlarm(name, kind, "mean", 2.0, 3.0, "mean 2", "mean 3", 3, 3, 1.0, 1.0)  # type: ignore[arg-type]
-        told = Watcher(people(), ("served", "linear")).told(alarm, "alert")
-        assert told["was"] == "mean 2"
+        change = Watcher(people(), ("served", "linear")).lifecycle_change(alarm, "alert")
+        assert change["was"] == "mean 2"
 
 
 def test_a_producers_headers_are_masked_where_records_are_shown() -> None:

@@ -342,7 +342,7 @@ def learnt(guard, amounts):
     """One labelled example whose served value and baseline have these KPIs, where they have one."""
     served, baseline = amounts
     kpi = {} if served is None else {"served": served, "baseline": baseline, "linear": served}
-    guard.learnt({"served": 3.0, "baseline": 2.0, "linear": 3.0}, kpi, "linear", 10.0, 8.0)
+    guard.observe({"served": 3.0, "baseline": 2.0, "linear": 3.0}, kpi, "linear", 10.0, 8.0)
 
 
 def test_the_breaker_of_a_partition_reads_kpis_whichever_way_they_are_better():

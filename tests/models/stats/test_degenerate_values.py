@@ -1,6 +1,7 @@
 """Each algorithm of evidence on runs of extreme values: no exception, and figures that can be used.
 
-The fuzz of `apply` (test_fuzz.py) seldom stays in one mood for as long as a detector needs.
+The fuzz of `apply` (test_degenerate_data.py) seldom stays in one mood for as long as a detector
+needs.
 """
 
 from __future__ import annotations

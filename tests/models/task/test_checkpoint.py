@@ -85,7 +85,7 @@ def test_a_task_cut_anywhere_and_restored_goes_on_as_if_it_had_not_been(
     assert restored.give(rest) == whole.give(rest)
     assert restored.task.seal() == whole.task.seal()
     assert restored.task.counts == whole.task.counts
-    # A restart does not know what was reported, so it reports all open windows anew.
+    # A restart does not know what was reported, so it reports all open windows again.
     whole.task.metrics.touch()
     restored.task.metrics.touch()
     assert restored.task.report() == whole.task.report()

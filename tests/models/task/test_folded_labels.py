@@ -352,7 +352,7 @@ def test_a_state_carried_to_the_same_declaration_goes_on_with_its_outcomes(
     one, two = run(case, records[:at]), run(case, records[:at])
     for task in (one, two):
         task.task.seal()
-    new = two.task.anew()
+    new = two.task.fresh()
     carry(two.task, new)
     two.task = new
     lengths = len(one.outputs), len(two.outputs)

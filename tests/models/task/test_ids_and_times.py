@@ -237,7 +237,7 @@ def test_an_outcome_before_its_event_waits_for_it():
 
 
 def test_an_early_outcome_whose_event_is_refused_still_waits():
-    """A correction of the event, sent anew, finds it."""
+    """A correction of the event, sent again, finds it."""
     partition = Partition()
     partition.outcome("1", 50)
     assert kinds(partition.event("1", 10, items=0)) == ["dead-letter"]

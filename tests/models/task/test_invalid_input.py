@@ -300,7 +300,7 @@ def test_a_traceparent_that_is_none_or_huge_is_left_out():
 
 
 def test_an_int_beyond_64_bits_in_a_field_that_is_no_feature_is_only_kept():
-    """Nothing of it is written anew, so nothing can fail on it, now or at its outcome."""
+    """Nothing of it is rewritten, so nothing can fail on it, now or at its outcome."""
 
     class Numbered(Order):
         """An order with a number of any size."""

@@ -174,7 +174,7 @@ def test_a_task_that_is_restored_amid_it_goes_on_alike():
         feed.append((EVENTS, order(f"e{n}", 60 * n), b"a"))
         feed.append((OUTCOMES, delivery(f"e{n}", 60 * n + 30), b"a"))
     for cut in (0, 1, 50):
-        one, other = led_astray(window=600.0), whole.task.anew()
+        one, other = led_astray(window=600.0), whole.task.fresh()
         for number, row in enumerate(feed[:cut]):
             _say(one.task, number, *row)
         one.task.seal()

@@ -79,7 +79,7 @@ def test_rows_go_through_a_snapshot():
     """A restored task looks up what the other one did."""
     backtest, _ = run(CASE, 1)
     task = backtest.task(0)
-    fresh = task.anew()
+    fresh = task.fresh()
     take_parts(fresh, *pickle.loads(pickle.dumps((parts_of(task), task.ledger.entries))))
     assert fresh.featurizer.tables[STORES.identity].saved() == (
         task.featurizer.tables[STORES.identity].saved()

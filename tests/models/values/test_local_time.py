@@ -127,7 +127,7 @@ def test_holidays_of_a_country_come_from_a_file_that_is_written_once(tmp_path: P
 
 
 def test_a_file_of_holidays_that_is_none_is_told_in_words(tmp_path: Path):
-    """One day a line, or it is made anew; without the package the reason says so."""
+    """One day a line, or it is made again; without the package the reason says so."""
     file = tmp_path / "days.txt"
     file.write_text("2024-12-25\nChristmas\n")
     with pytest.raises(ConfigError, match=r"days\.txt is no list of days"):

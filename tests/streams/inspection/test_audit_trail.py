@@ -210,11 +210,11 @@ def test_a_redefinition_says_which_models_begin_anew() -> None:
             for n in (0, 1)
             for model, state, evidence in (
                 ("linear", "champion", {"begun": "kept", "learnt": {"linear": 1_000}}),
-                ("trees", "shadow", {"begun": "anew", "learnt": {"trees": 0}}),
+                ("trees", "shadow", {"begun": "fresh", "learnt": {"trees": 0}}),
             )
         ],
         partitions=2,
     )
     assert [act.notes for act in acts] == [
-        ["linear is kept, champion, 2,000 learnt", "trees begins anew, shadow, 0 learnt"]
+        ["linear is kept, champion, 2,000 learnt", "trees starts over, shadow, 0 learnt"]
     ]

@@ -117,7 +117,7 @@ def test_what_cannot_be_sent_again_says_why() -> None:
     for mistake, word in (
         ({"value_bytes": 9}, "bytes were kept"),
         ({"key_base64": None}, "no key"),
-        ({"topic": "commands"}, "give it anew"),
+        ({"topic": "commands"}, "send a new one"),
         ({"headers": tried}, "3 times"),
         ({"stage": "source"}, "belongs to others"),
     ):
@@ -131,7 +131,7 @@ def test_what_a_model_learnt_begins_anew_with_it() -> None:
         [
             *(change(model, "shadow") for model in ("kept", "anew", "reset", "back")),
             change("kept", "shadow", evidence={"begun": "kept", "learnt": {"kept": 30}}, **shared),
-            change("anew", "shadow", evidence={"begun": "anew", "learnt": {"anew": 0}}, **shared),
+            change("anew", "shadow", evidence={"begun": "fresh", "learnt": {"anew": 0}}, **shared),
             change("reset", "shadow", evidence={"learnt": {"reset": 0}}, **shared),
             change("back", "shadow", evidence={"learnt": {"back": 12}}, **shared),
         ]

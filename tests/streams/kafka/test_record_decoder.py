@@ -13,7 +13,6 @@ import pytest
 from aiokafka import TopicPartition
 from rich.console import Console
 
-from models.outputs.output_records import Output
 from models.task.learner_task import LearnerTask
 from riverrun.client.predictions import CommittedReader
 from schemas.errors import Incompatible
@@ -57,8 +56,8 @@ def test_what_the_learner_writes_is_on_partition_0(kind: str) -> None:
     """It is of no partition, and read from partition 0 alone."""
     case = replace(PHISHING, learning="shared", partitions=2)
     learner = LearnerTask(case, partitions=2, definition="d")
-    out: list[Output] = []
-    learner.lifecycle_log.tell(out, "logistic", to_state="champion", cause="rule", who="x", why="y")
+    begun = {"to_state": "champion", "cause": "rule", "who": "x", "why": "y"}
+    out = [learner.lifecycle_log.change("logistic", **begun)]
     change = {
         "detector": "x", "subject": "labels", "was": "a", "now": "b", "severity": "notice",
         "since": "2024-05-01T00:00:00Z", "use_case": "phishing",

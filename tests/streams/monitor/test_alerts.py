@@ -56,7 +56,7 @@ def row_of(alert: Alert) -> AlertRow:
 
 
 class Topic:
-    """The `alerts` topic, and a monitor that may be started anew at any moment."""
+    """The `alerts` topic, and a monitor that may be restarted at any moment."""
 
     def __init__(self, after_s: float = 0.0, quiet_s: float = 10.0) -> None:
         self.told = Told()
@@ -115,7 +115,7 @@ def test_between_the_two_bounds_nothing_changes() -> None:
 def test_however_often_it_is_restarted_nothing_opens_twice(
     steps: list[tuple[bool, bool, str]],
 ) -> None:
-    """Openings and closings of a subject alternate, whenever the monitor is started anew."""
+    """Openings and closings of a subject alternate, whenever the monitor is restarted."""
     topic = Topic(quiet_s=0.0)
     for number, (bad, restart, subject) in enumerate(steps):
         if restart:

@@ -244,7 +244,7 @@ async def test_a_first_look_at_a_running_stream_says_nothing_of_what_came(tmp_pa
         # A partition is told by nobody, then by another worker.
         [[counts(1_000, 7), counts(1_000, 9)], [{}, counts(1_010, 9)], [counts(1_010, 7), {}],
          [counts(1_020, 7), counts(1_030, 9)]],
-        # Its state begins anew.
+        # Its state starts over.
         [[counts(1_000, 70)], [counts(20, 0)], [counts(500, 1)]],
     ],
 )  # fmt: skip

@@ -84,7 +84,7 @@ def test_a_held_outcome_is_resolved_by_its_release() -> None:
 
 
 def test_a_refused_command_is_nothing_to_be_mended() -> None:
-    """It is given anew."""
+    """It is given again."""
     assert states([Line("0/1", "refused")]) == {"0/1": "dismissed"}
 
 

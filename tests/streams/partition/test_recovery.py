@@ -110,7 +110,7 @@ class Loads(Fresh):
         self.loaded: list[Counting] = []
 
     async def load(self, partition: int, at_hand: Any = None) -> Any:
-        """Always anew."""
+        """Always again."""
         assert at_hand is None
         self.loaded.append(Counting())
         return self.loaded[-1]

@@ -163,7 +163,7 @@ def test_a_partition_waits_for_what_others_have_told_and_nobody_has_learnt() -> 
 
 
 def test_a_partition_that_waited_long_enough_goes_on() -> None:
-    """The wait is bounded, and begins anew once it was within bounds."""
+    """The wait is bounded, and starts over once it was within bounds."""
     clock = Clock()
     progress = _progress(clock, 10.0, 30.0)
     pacing = _partition(clock, progress, 1)

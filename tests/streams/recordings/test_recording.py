@@ -173,7 +173,7 @@ def _times(recorded: Any) -> Iterator[tuple[float, int]]:
 def test_records_come_in_the_order_of_time(
     held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Newest first, mixed, over several files; held in memory or read anew. It is told."""
+    """Newest first, mixed, over several files; held in memory or read again. It is told."""
     monkeypatch.setattr(recording, "HELD_MAX", held)
     rows = [row(n) for n in range(20)]
     shuffled = random.Random(5).sample(rows, len(rows))

@@ -95,7 +95,7 @@ async def test_a_child_that_dies_is_told_and_the_next_is_whole(life: Life) -> No
     feed.task = await store.load(0)
     advance(feed, life.records(10))
     store._keepers[0].due_s = 0.0
-    feed.task.lifecycle_log.told = Sleepy(feed.task.lifecycle_log.told)
+    feed.task.lifecycle_log.announced = Sleepy(feed.task.lifecycle_log.announced)
     store.offer(0, feed.task)
     os.kill(_newest_child(), signal.SIGKILL)
     await store.written()
@@ -128,13 +128,13 @@ async def test_what_is_little_is_written_at_once(
     await keep(store, feed.task)
     assert not asked
     assert dump(await life.store().load(0)) == dump(feed.task)
-    told, feed.task.lifecycle_log.told = feed.task.lifecycle_log.told, {lambda: None}  # type: ignore[arg-type]
+    told, feed.task.lifecycle_log.announced = feed.task.lifecycle_log.announced, {lambda: None}  # type: ignore[arg-type]
     advance(feed, life.records(10))
     store._keepers[0].due_s = 0.0
     store.offer(0, feed.task)
     await store.written()
     assert "TypeError" in store.status(0)["error"]
-    feed.task.lifecycle_log.told = told
+    feed.task.lifecycle_log.announced = told
     store._keepers[0].due_s = 0.0
     store.offer(0, feed.task)
     assert len(asked) == 1

@@ -328,7 +328,7 @@ async def test_the_archive_starts_where_redis_was_lost(life: Life, tmp_path: Pat
 async def test_another_environments_snapshot_in_redis_is_refused_and_written_over(
     life: Life,
 ) -> None:
-    """The same key, group and positions, another Kafka: told, folded anew, and never ahead."""
+    """The same key, group and positions, another Kafka: told, folded again, and never ahead."""
     await fed(life, life.store(origin=lambda: Origin(life.group, "there")), 60)
     store = life.store(origin=lambda: Origin(life.group, "here"))
     feed = Partition(life.case)

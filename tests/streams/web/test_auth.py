@@ -204,7 +204,7 @@ async def test_wrong_secrets_shut_nobody_out(client: Client, quick: None) -> Non
 
 
 async def test_each_wrong_secret_of_a_client_waits_longer() -> None:
-    """Doubled up to a bound, by client, begun anew by the right one; the counts are bounded."""
+    """Doubled up to a bound, by client, started over by the right one; the counts are bounded."""
     counted = SignInAttempts()
     delays = [counted._count("10.0.0.1") for _ in range(40)]
     assert delays[:3] == [0.25, 0.5, 1.0]

@@ -46,7 +46,7 @@ async def until_done(inquiry: SubprocessQuery) -> None:
 
 
 async def test_what_changes_no_more_is_not_asked_again_and_again() -> None:
-    """A proof is made once, what may change anew."""
+    """A proof is made once, what may change again."""
     inquiries, words = SubprocessQueries(), ("topics",)
     done = SubprocessQuery(words, answer={"proved": True}, done=True, ended_at=monotonic() - 60)
     inquiries._queries[words] = done

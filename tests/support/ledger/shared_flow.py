@@ -149,7 +149,7 @@ class SharedFlow:
 
     def folded(self, number: int, apply: Callable[[Task, Any], list[Output]]) -> list[Output]:
         """What a fresh task says of the same records in its journal's order."""
-        task = self.tasks[number].anew()
+        task = self.tasks[number].fresh()
         outputs: list[Output] = []
         for entry in self.entries[number]:
             for index, first, count, _ in entry["runs"]:

@@ -38,7 +38,7 @@ def package() -> Path:
             fetch(over, "Apicurio", urls, staged)
             staged.replace(file)
     actual = sha256_of(file)
-    assert actual == SHA256, f"{file} has SHA-256 {actual}: delete it, and it is downloaded anew"
+    assert actual == SHA256, f"{file} has SHA-256 {actual}: delete it, and it is downloaded again"
     return file
 
 

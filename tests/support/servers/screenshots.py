@@ -1,4 +1,4 @@
-"""The pictures of the page in README and docs, of real flights; one command makes them anew.
+"""The pictures of the page in README and docs, of real flights; one command makes them again.
 
     make screenshots ARGS="--events 20000 --everything DIR"
 
