@@ -45,6 +45,10 @@ AGAIN_S = 5.0
 TAIL = 16
 """Offsets to look back over for the newest entry of a journal: the last one may be a marker's."""
 
+TURNS = 5
+"""Turns of a commit that the learner leaves to partitions while nobody waits for what it learns: a
+transaction costs 1.5 ms of CPU, and versions are half a second apart."""
+
 BY_PARTITION = ("examples", "window-entries")
 """The learner's inputs that partitions write, each its own."""
 
@@ -227,7 +231,13 @@ class SharedLearning:
         pacing = LearnerPacing(self.progress, sources)
         wiring = self._trained(replace(plan.learner, pacing=lambda _: pacing))
         learner = self.learner = PartitionRunner(
-            LEARNER, generation, source, wiring, kept_state=self._kept_state, measures=self.measures
+            LEARNER,
+            generation,
+            source,
+            wiring,
+            kept_state=self._kept_state,
+            siblings=self._turns,
+            measures=self.measures,
         )
         self._kept_state = None
         consumer.start()
@@ -247,6 +257,9 @@ class SharedLearning:
             if self.trainers is not None:
                 self.trainers.close()
             await consumer.close()
+
+    def _turns(self) -> int:
+        return 1 if self.progress.is_waited_for else TURNS
 
     def _trained(self, wiring: Wiring) -> Wiring:
         """Return the learner's wiring, with processes that train its models, if any are wanted."""
