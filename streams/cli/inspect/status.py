@@ -26,7 +26,8 @@ def status(
 ) -> None:
     """Show a use case at a glance, and each partition: owner, state, lag, freshness, last error.
 
-    Exit code 1 if a partition has no owner or is not live. Example:
+    Where one model learns from all partitions, the learner, too. Exit code 1 if one of them has no
+    owner or is not live. Example:
     `riverrun status flight_eta --watch`
     """
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
@@ -34,7 +35,9 @@ def status(
     with contextlib.suppress(KeyboardInterrupt):
         for report in again(lambda: asyncio.run(_report(loaded, settings)), watch):
             _show(report, json)
-            if not watch and any(row["state"] != "live" for row in report["partitions"]):
+            states = {row["state"] for row in report["partitions"]}
+            states |= {learner.state for learner in [report["learner"]] if learner is not None}
+            if not watch and states != {"live"}:
                 raise typer.Exit(1)
 
 
@@ -47,6 +50,8 @@ async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
     async with board_of(loaded, settings) as board:
         overview = await queries.overview(board)
         rows = await worker_queries.partitions(board.source, board.count)
+        shared = board.use_case.is_shared(board.count)
+        learner = await worker_queries.learner(board.source, shared=shared)
         workers = await board.source.workers()
         partitions = partition_table.partitions(deepcopy(workers), board.count)
     faults = [text for worker in workers for text in worker.get("warnings", ())]
@@ -59,6 +64,7 @@ async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
         "overview": overview,
         "workers": workers,
         "rows": rows,
+        "learner": learner,
         "partitions": partitions,
         "faults": list(dict.fromkeys(faults)),
     }
@@ -83,13 +89,18 @@ def _training(workers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def _show(report: dict[str, Any], json: bool) -> None:
     if json:
         rows = [asdict(row) for row in report["rows"]]
-        as_json(report | {"overview": asdict(report["overview"]), "rows": rows})
+        learner = None if report["learner"] is None else asdict(report["learner"])
+        overview = asdict(report["overview"])
+        as_json(report | {"overview": overview, "rows": rows, "learner": learner})
         return
     from streams.cli.shared import text_tables
 
     data.print(text_tables.overview(report["overview"]))
     data.print()
     data.print(text_tables.partitions(report["rows"]))
+    if report["learner"] is not None:
+        data.print()
+        data.print(text_tables.learner(report["learner"]))
     for text in [*_training(report["workers"])]:
         data.print(text, soft_wrap=True)
     for text in report["faults"]:
