@@ -32,6 +32,7 @@ from streams.config.security_checks import (
     refuse_misspelt,
 )
 from streams.config.server_settings import ServerSettings
+from streams.config.settings_files import check_files, refuse_misspelt_names
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -157,7 +158,10 @@ class Settings(ServerSettings):
     @classmethod
     def load(cls, **flags: Any) -> Self:
         """Build from flags (None: not given), environment and files; `ConfigError` if it cannot."""
-        refuse_misspelt(os.environ, cls.model_fields)
+        known = set(cls.model_fields)
+        names = [*os.environ, *check_files(known)]
+        refuse_misspelt(names, known)
+        refuse_misspelt_names(names, known)
         try:
             return cls(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:

@@ -253,3 +253,38 @@ def test_an_encrypted_key_needs_its_password(bare: pytest.MonkeyPatch, tmp_path:
     assert "KAFKA_SSL_KEY_PASSWORD is not the key's" in refused.value.hint
     bare.setenv("KAFKA_SSL_KEY_PASSWORD", KEY_PASSWORD)
     assert Settings.load().kafka_client()["ssl_context"].check_hostname
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("riverrun.toml", b"a = [", "riverrun.toml cannot be read: Invalid value"),
+        ("riverrun.toml", b"\xef\xbb\xbfriverrun_topic_prefix = 'a.'", "byte order mark"),
+        ("riverrun.toml", b"\x00\xff", "riverrun.toml cannot be read"),
+        ("riverrun.toml", b"redis_urll = 'redis://r:1/0'", "Did you mean 'redis_url'"),
+        ("riverrun.toml", b"[riverrun]\ntopic_prefix = 'a.'", "'riverrun', which is no setting"),
+        (".env", b"\xff\xfe", ".env cannot be read"),
+        (".env", b"# mine\n\n= =\n", ".env, line 3 cannot be read"),
+        (".env", b'RIVERRUN_TOPIC_PREFIX="a.\n', ".env, line 1 cannot be read"),
+        (".env", b"RIVERRUN_TOPIC_PREFX=a.", "Did you mean RIVERRUN_TOPIC_PREFIX"),
+        (".env", b"KAFKA_SASL_PASWORD=x", "Did you mean KAFKA_SASL_PASSWORD"),
+    ],
+)
+def test_no_setting_of_a_file_is_lost_unnoticed(file: str, content: bytes, message: str) -> None:
+    """What cannot be read, or is no setting, is refused with the file's name."""
+    Path(file).write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        Settings.load()
+
+
+def test_a_misspelt_variable_is_refused_and_those_of_others_are_not(
+    bare: pytest.MonkeyPatch,
+) -> None:
+    """Kubernetes sets RIVERRUN_PORT where a service is called so."""
+    bare.setenv("RIVERRUN_PORT", "tcp://10.0.0.1:80")
+    bare.setenv("RIVERRUN_SERVICE_HOST", "10.0.0.1")
+    Path(".env").write_bytes(b"export PGPASSWORD=x\nRIVERRUN_TOPIC_PREFIX=a. # mine\n")
+    assert Settings.load().riverrun_topic_prefix == "a."
+    bare.setenv("RIVERRUN_TOPIC_PREFX", "b.")
+    with pytest.raises(ConfigError, match="Did you mean RIVERRUN_TOPIC_PREFIX"):
+        Settings.load()
