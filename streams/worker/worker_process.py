@@ -352,7 +352,8 @@ class _Worker:
     def _rendered(self, metrics: Metrics) -> bytes:
         features = None if self.config.serving is None else self.config.serving.status()
         relay = None if self.relay is None else self.relay.status()
-        return metrics(list(self.partitions.values()), self.measures, features, relay)
+        learner = None if self.sharing is None else self.sharing.status()
+        return metrics(list(self.partitions.values()), self.measures, features, relay, learner)
 
     def _telling(self) -> list[asyncio.Task[None]]:
         at, told = self.config.redis_url, (self.config.group_id, self.instance, self.status)

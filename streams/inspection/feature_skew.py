@@ -21,7 +21,7 @@ from streams.config.settings import Settings
 from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
 from streams.replay.journal_fold import Diverged
-from streams.replay.verify import differing
+from streams.replay.verified import differing
 
 
 @dataclass(slots=True)
