@@ -81,6 +81,7 @@ _OURS = {
     "models.attribution.contributions": "Means",
     "models.stats.drift_detection": "DriftMonitor Watch",
     "models.stats.kaplan_meier": "DelayCurve",
+    "models.stats.loss_skew": "LossSkew",
     "models.stats.mean_shift": "MeanDetector",
     "models.attribution.permutation_importance": "PermutationImportance",
     "models.stats.rank_shift": "NewestRanks RankDetector SmallRanks",
