@@ -92,7 +92,7 @@ bench-check: setup  ## Fail if a ratio is 15 % below the committed one (results.
 docs: setup  ## The documentation site, strictly, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-golden: setup  ## Write the golden files and the reference in docs/ anew (the only way to change them)
+golden: setup  ## Write the golden files and the reference in docs/ again (the only way to change them)
 	$(BIN)/riverrun schema --to tests/golden
 	$(BIN)/riverrun schema --format jsonschema --to tests/golden/schemas
 	$(BIN)/python -P -m tests.support.reference
@@ -104,7 +104,7 @@ screenshots: setup  ## The pictures of the page in README and docs, of real flig
 COMPILE := uv pip compile -q --universal --no-strip-extras --python-version 3.11 --generate-hashes \
   --no-annotate --no-header
 
-lock:  ## Resolve the dependencies anew (needs uv)
+lock:  ## Resolve the dependencies again (needs uv)
 	$(COMPILE) --extra all --group dev --group docs pyproject.toml -o requirements.lock
 	$(COMPILE) --extra ops --extra data --extra sources -c requirements.lock pyproject.toml -o deploy/requirements.lock
 	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) -c requirements.lock - -o deploy/build.lock

@@ -62,7 +62,7 @@ def main(folder: str) -> int:
     print("mean absolute error on what was asked later, minutes")
     line = "  {:<34} {:7.3f}".format
     label = after["label"].to_numpy()
-    error: Callable[[Any], float] = lambda said: float(abs(said - label).mean())  # noqa: E731
+    error: Callable[[Any], float] = lambda prediction: float(abs(prediction - label).mean())  # noqa: E731
     print(line("baseline", error(after["baseline"].to_numpy())))
     for name in [name for name in shadows if "[" not in name]:
         print(
@@ -76,8 +76,11 @@ def main(folder: str) -> int:
         began = perf_counter()
         # As the online models: what the baseline gets wrong is learnt.
         model.fit(past[columns], past["label"] - past["baseline"])
-        said = after["baseline"].to_numpy() + model.predict(after[columns])
-        print(line(f"offline, {name}", error(said)), f"  trained in {perf_counter() - began:.1f} s")
+        predictions = after["baseline"].to_numpy() + model.predict(after[columns])
+        print(
+            line(f"offline, {name}", error(predictions)),
+            f"  trained in {perf_counter() - began:.1f} s",
+        )
     return 0
 
 

@@ -43,17 +43,17 @@ def _panel(curve: Curve) -> str:
     low, high = log10(min(xs)), log10(max(xs))
     span = (high - low) or 1.0
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def pixel(x: float, y: float) -> tuple[float, float]:
         across = LEFT + (log10(x) - low) / span * (WIDTH - LEFT - RIGHT)
         return across, HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM)
 
     out = [f'<text x="{LEFT}" y="20" class="t">{escape(curve.title)}</text>']
     for part in range(5):
         value = top * part / 4
-        _, y = place(xs[0], value)
+        _, y = pixel(xs[0], value)
         out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-    placed = [place(x, y) for x, y in curve.points]
+    placed = [pixel(x, y) for x, y in curve.points]
     for (x, y), (across, up) in zip(curve.points, placed, strict=True):
         out.append(
             f'<circle cx="{across:.1f}" cy="{up:.1f}" r="3">'

@@ -22,7 +22,7 @@ def main() -> None:
     xs = [replay.features.of(row[4]) for row in data[:2_000]]
     for name, model in replay.made.items():
         began = time.perf_counter()
-        said = [model.predict_one(x) for x in xs]
+        predictions = [model.predict_one(x) for x in xs]
         predicted = time.perf_counter()
         why = [explain(model, x, means[name]) for x in xs]
         explained = time.perf_counter()
@@ -31,7 +31,7 @@ def main() -> None:
         updated = time.perf_counter()
         wrong = max(
             abs(p - (e.reference + sum(v for _, v in e.top) + e.rest))
-            for p, e in zip(said, why, strict=True)
+            for p, e in zip(predictions, why, strict=True)
         )
         each = [1e6 * t / len(xs) for t in (predicted - began, explained - predicted)]
         print(

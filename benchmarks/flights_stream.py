@@ -36,7 +36,7 @@ class Flight(NamedTuple):
     x: dict[str, Any]
     baseline: float
     label: float
-    said: dict[str, float]
+    predictions: dict[str, float]
 
 
 def rows() -> list[tuple[float, float, int, int, dict[str, Any], float]]:
@@ -129,8 +129,8 @@ def models() -> dict[str, Any]:
 class Replay:
     """The year played from any flight on: models, features and flights in the air, copyable."""
 
-    def __init__(self, made: dict[str, Any]) -> None:
-        self.made, self.features = made, Features()
+    def __init__(self, makers: dict[str, Any]) -> None:
+        self.models, self.features = makers, Features()
         self.waiting: list[tuple[float, int, Flight, dict[str, Any]]] = []
 
     def play(
@@ -160,14 +160,14 @@ class Replay:
     ) -> tuple[Flight, dict[str, Any]]:
         start, end, day, month, x, label = row
         base, seen = x["dep_delay"], self.features.of(x)
-        said = {name: base + model.predict_one(seen) for name, model in self.made.items()}
-        return Flight(start, end, day, month, {**x, **seen}, base, label, said), seen
+        prediction = {name: base + model.predict_one(seen) for name, model in self.models.items()}
+        return Flight(start, end, day, month, {**x, **seen}, base, label, prediction), seen
 
     def _land(self) -> tuple[str, int, Flight]:
         _, i, flight, seen = heapq.heappop(self.waiting)
         gain = flight.label - flight.baseline
         self.features.learn(flight.x, seen, gain)
-        for model in self.made.values():
+        for model in self.models.values():
             model.learn_one(seen, gain)
         return "outcome", i, flight
 
@@ -188,9 +188,9 @@ def main() -> None:
     """Build the stream and print each model's mean absolute error."""
     flights = [f for kind, _, f in stream() if kind == "event"]
     print(f"{len(flights)} flights")
-    for name in [*flights[0].said, "baseline"]:
-        said = [f.baseline if name == "baseline" else f.said[name] for f in flights]
-        errors = [abs(p - f.label) for p, f in zip(said, flights, strict=True)]
+    for name in [*flights[0].predictions, "baseline"]:
+        predictions = [f.baseline if name == "baseline" else f.predictions[name] for f in flights]
+        errors = [abs(p - f.label) for p, f in zip(predictions, flights, strict=True)]
         print(f"{name:10s} mean absolute error {sum(errors) / len(errors):6.3f} min")
 
 

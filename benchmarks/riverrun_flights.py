@@ -73,7 +73,10 @@ RIVERRUN_FLIGHTS = UseCase(
     baseline=lambda e: e.dep_delay,
     metric="mae",
     kpi=Kpi(
-        lambda e, o, said: abs(said - o.arr_delay), unit="minutes", better="lower", range=(0, 540)
+        lambda e, o, prediction: abs(prediction - o.arr_delay),
+        unit="minutes",
+        better="lower",
+        range=(0, 540),
     ),
     horizon=hours(24),
     learning="partition",  # as its peers

@@ -79,7 +79,9 @@ def use_case(features: int = 10, segments: int = 0, waiting: int = 2_000_000) ->
         champion="nothing",
         baseline=lambda e: 0.0,
         metric="mae",
-        kpi=Kpi(lambda e, o, said: abs(said - o.y), unit="1", better="lower", range=(0, 10)),
+        kpi=Kpi(
+            lambda e, o, prediction: abs(prediction - o.y), unit="1", better="lower", range=(0, 10)
+        ),
         horizon=days(30),
         warmup=0,
         interval=None,
@@ -135,8 +137,8 @@ class Stream:
     def features_bytes(self) -> int:
         """Of the next event's features, as they go to their topic."""
         ((index, record),) = self._records(1)
-        said = self.task.apply(self.task.read(index, record))
-        return next(len(out.value) for out in said if out.kind == "features")
+        outputs = self.task.apply(self.task.read(index, record))
+        return next(len(out.value) for out in outputs if out.kind == "features")
 
     def _records(self, events: int) -> Iterator[tuple[int, PlainRecord]]:
         for _ in range(events):
@@ -162,40 +164,40 @@ class Stream:
         return PlainRecord("scale", 0, self._offset, 10**13, key.encode(), value)
 
 
-def segments(given: argparse.Namespace) -> Iterator[tuple[float, float]]:
+def segments(options: argparse.Namespace) -> Iterator[tuple[float, float]]:
     """Cost against segments, each with a model of its own."""
     for count in (1, 10, 100, 1_000, 10_000):
         stream = Stream(use_case(segments=count), delay=100, segments=count)
-        stream.play(max(2_000, 2 * count if not given.quick else count))
-        yield count, stream.cost_us(given.events)
+        stream.play(max(2_000, 2 * count if not options.quick else count))
+        yield count, stream.cost_us(options.events)
 
 
-def waiting(given: argparse.Namespace) -> Iterator[tuple[float, float]]:
+def waiting(options: argparse.Namespace) -> Iterator[tuple[float, float]]:
     """Cost against waiting predictions: the delay of labels."""
-    for count in (1_000, 10_000, 100_000) if given.quick else (1_000, 10_000, 100_000, 1_000_000):
+    for count in (1_000, 10_000, 100_000) if options.quick else (1_000, 10_000, 100_000, 1_000_000):
         stream = Stream(use_case(), delay=count)
         for _ in range(0, count + 2_000, 10_000):
             stream.play(min(10_000, count + 2_000))
         gc.collect()
         gc.freeze()
-        yield count, stream.cost_us(given.events)
+        yield count, stream.cost_us(options.events)
         gc.unfreeze()
 
 
-def features(given: argparse.Namespace) -> Iterator[tuple[float, float]]:
+def features(options: argparse.Namespace) -> Iterator[tuple[float, float]]:
     """Cost against the number of features."""
     for count in (10, 30, 100, 300, 1_000):
         stream = Stream(use_case(features=count), delay=100)
         stream.play(1_000)
-        yield count, stream.cost_us(given.events // (1 + count // 100))
+        yield count, stream.cost_us(options.events // (1 + count // 100))
 
 
-def size(given: argparse.Namespace) -> Iterator[tuple[float, float]]:
+def size(options: argparse.Namespace) -> Iterator[tuple[float, float]]:
     """Cost against the bytes of an event, of which ten numbers are features."""
     for pad in (0, 1_000, 10_000, 100_000):
         stream = Stream(use_case(), delay=100, pad=pad)
         stream.play(500)
-        yield pad + 300, stream.cost_us(given.events)
+        yield pad + 300, stream.cost_us(options.events)
 
 
 CURVES: dict[str, tuple[str, Callable[[argparse.Namespace], Iterator[tuple[float, float]]]]] = {
@@ -225,9 +227,9 @@ def memory(count: int) -> dict[str, float]:
     del stream, ids
     gc.collect()
     began = time.process_time()
-    parts, kept = pickle.loads(saved)
+    parts, entries = pickle.loads(saved)
     fresh = PartitionTask(case, partition=0, partitions=1, definition="scale")
-    take_parts(fresh, parts, kept)
+    take_parts(fresh, parts, entries)
     return {
         "waiting": count,
         "bytes_each": held / count,
@@ -251,31 +253,33 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="without the million")
     parser.add_argument("--only", action="append", help=f"{', '.join(CURVES)}, kinds or memory")
     parser.add_argument("--events", type=int, default=6_000)
-    given = parser.parse_args()
+    options = parser.parse_args()
     bound_pauses()  # as a worker does
     path = HERE / "scale.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    results = json.loads(path.read_text()) if path.exists() else {}
     for name, (title, measure) in CURVES.items():
-        if given.only and name not in given.only:
+        if options.only and name not in options.only:
             continue
         points = []
-        for x, cost in measure(given):
+        for x, cost in measure(options):
             points.append((x, cost))
             print(f"{title:44} {x:>12,.0f} {cost:8.1f} µs an event", flush=True)
         flat = max(y for _, y in points) / min(y for _, y in points)
-        kept[name] = {"title": title, "points": points, "most_over_least": flat}
-    if not given.only or "kinds" in given.only:
-        kept["kinds"] = []
-        for kind, partitions, cost in window_cost.rows(use_case(), given.events):
-            kept["kinds"].append((kind, partitions, cost))
+        results[name] = {"title": title, "points": points, "most_over_least": flat}
+    if not options.only or "kinds" in options.only:
+        results["kinds"] = []
+        for kind, partitions, cost in window_cost.rows(use_case(), options.events):
+            results["kinds"].append((kind, partitions, cost))
             print(f"{kind:44} {partitions:>3} partitions {cost:8.2f} µs an event", flush=True)
-    if not given.only or "memory" in given.only:
+    if not options.only or "memory" in options.only:
         # A process of its own: nothing that was freed before is used again.
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            kept["memory"] = pool.apply(memory, (100_000 if given.quick else 1_000_000,))
-        print(json.dumps(kept["memory"], indent=1))
-    path.write_text(json.dumps(kept, indent=1) + "\n")
-    curves = [Curve(kept[name]["title"], kept[name]["points"]) for name in CURVES if name in kept]
+            results["memory"] = pool.apply(memory, (100_000 if options.quick else 1_000_000,))
+        print(json.dumps(results["memory"], indent=1))
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    curves = [
+        Curve(results[name]["title"], results[name]["points"]) for name in CURVES if name in results
+    ]
     (HERE / "scale.svg").write_text(drawn(curves, "µs of CPU an event and its outcome"))
     return 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.embedded import Endpoints, Stack
-from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.free_ports import LOOPBACK, free_ports
 
 END_S = 60.0
 
@@ -25,14 +25,14 @@ def servers(home: Path, *, purge: bool = False) -> Iterator[Endpoints]:
     stack = Stack(home, fronts={1: (front, front)})
     ours = stack.find() is None
     try:
-        found = stack.up(lambda *_: None)
-        yield Endpoints(f"{LOOPBACK}:{front}", found.redis_url, True) if ours else found
+        endpoints = stack.up(lambda *_: None)
+        yield Endpoints(f"{LOOPBACK}:{front}", endpoints.redis_url, True) if ours else endpoints
     finally:
         if ours:
             stack.down(purge=purge)
 
 
-def said(command: list[str], environment: Mapping[str, str]) -> str:
+def output_of(command: list[str], environment: Mapping[str, str]) -> str:
     """What another benchmark prints; it is given the time to end its own servers."""
     signal.signal(signal.SIGTERM, _end)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

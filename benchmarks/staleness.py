@@ -25,7 +25,7 @@ from river import datasets, linear_model, naive_bayes, optim, preprocessing, tre
 
 from models.serving.model_slot import ModelSlot
 from models.spec.use_case import Freshness
-from models.training.schedule import VersionSchedule
+from models.training.version_schedule import VersionSchedule
 from models.values.durations import minutes
 from usecases.data.nycflights import flights
 
@@ -154,8 +154,10 @@ def run(data: DataSet, freshness: Freshness) -> Run:
                 before, versions = process_time(), versions + 1
                 copy = pickle.loads(pickle.dumps(slot.model))
                 seconds += process_time() - before
-        said = copy.predict_one(row.x)
-        total += abs((said or 0.0) - row.y) if isinstance(row.y, float) else said != row.y
+        prediction = copy.predict_one(row.x)
+        total += (
+            abs((prediction or 0.0) - row.y) if isinstance(row.y, float) else prediction != row.y
+        )
         waiting.add(row)
     return Run(total / len(data.rows), versions, seconds)
 
@@ -189,11 +191,11 @@ def main() -> None:
         print(f"\n{name}, {len(data.rows):,} rows")
         print(f"{'a version':20}{'loss':>10}{'worse by':>10}{'versions':>10}{'copying':>10}")
         for title, freshness in SCHEDULES.items():
-            found = run(data, freshness)
-            first = first or found
+            errors = run(data, freshness)
+            first = first or errors
             print(
-                f"{title:20}{found.loss:10.4f}{found.loss / first.loss - 1:10.2%}"
-                f"{found.versions:10,}{found.seconds:8.1f} s",
+                f"{title:20}{errors.loss:10.4f}{errors.loss / first.loss - 1:10.2%}"
+                f"{errors.versions:10,}{errors.seconds:8.1f} s",
                 flush=True,
             )
 

@@ -123,5 +123,5 @@ class _Stream:
             record = PlainRecord("w", 0, learner.step, 10**13, None, output.value)
             for update in learner.apply(learner.read(index, record)):
                 if update.kind == "models" and orjson.loads(update.value).get("windows"):
-                    place = len(self.waiting)
-                    self.waiting.append(PlainRecord("m", 0, place, 10**13, None, update.value))
+                    position = len(self.waiting)
+                    self.waiting.append(PlainRecord("m", 0, position, 10**13, None, update.value))

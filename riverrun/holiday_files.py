@@ -34,7 +34,7 @@ def holiday_dates(
     except ValueError as error:
         raise ConfigError(
             f"{path.name} is no list of days: {error}.",
-            hint="Write one day a line, as 2024-12-25, or delete the file: it is then made anew.",
+            hint="Write one day a line, as 2024-12-25, or delete the file: it is created again.",
         ) from error
 
 

@@ -1,9 +1,8 @@
 """The contract of a use case's topics: an AsyncAPI 3.0 document and JSON Schemas.
 
-Rendered from the topic catalogue and the pydantic models, so neither can say something else than
-the code does. Operations are from riverrun's view: it receives what comes in and sends what goes
-out. Without a use case the document has a parameter in the topics' names, and events and outcomes
-are their common part.
+Rendered from the topic catalogue and the pydantic models, so it cannot contradict the code.
+Operations are from riverrun's view: it receives inputs and sends outputs. Without a use case the
+document has a parameter in the topics' names, and events and outcomes are their common part.
 
 Schemas in the AsyncAPI document are of JSON Schema draft 7, its own dialect; those of
 `json_schemas` are of draft 2020-12. Both leave out that further fields are forbidden, although
@@ -59,7 +58,7 @@ _CONNECT = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a contract is of: one use case, or (all defaults) any."""
+    """The subject of a contract: one use case, or (all defaults) any."""
 
     name: str = USE_CASE
     event: type[Event] = Event

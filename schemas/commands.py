@@ -1,4 +1,4 @@
-"""What operators and the decider send to every partition of a use case."""
+"""Commands that operators and the decider send to every partition of a use case."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RecordPosition(InputRecord):
 
 
 class Command(InputRecord):
-    """An act of an operator or of the decider, sent under one id to every partition."""
+    """An action of an operator or the decider, sent under one id to every partition."""
 
     command_id: str = Field(min_length=1, max_length=256, description="One id for all partitions.")
     verb: Verb = Field(description="What is to be done.")

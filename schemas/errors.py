@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""All errors that riverrun foresees, as one tree.
 
     RiverrunError
     ├── Rejected         this record cannot be used; nothing has changed; park it and go on
@@ -18,6 +18,9 @@ Anything else that is raised is a bug: the partition stops at that record withou
 """
 
 from __future__ import annotations
+
+AUTHORS_FAULTS: tuple[type[BaseException], ...] = (Exception, SystemExit)
+"""What an author's code may raise at some data: `exit()` in it ends no worker, passes no check."""
 
 
 class RiverrunError(Exception):
@@ -58,25 +61,25 @@ class Unmatched(Rejected):
 
 
 class Conflicting(Rejected):
-    """A second outcome that says something else, or an event id used again."""
+    """A second outcome that contradicts the first, or an event id used again."""
 
     fault = "conflicting"
 
 
 class Implausible(Rejected):
-    """An outcome whose value cannot be believed; it is held, and learnt once it is released."""
+    """An outcome with an implausible value; it is held, and learnt once it is released."""
 
     fault = "quarantined"
 
 
 class Refused(Rejected):
-    """A command that cannot be obeyed as things are: no record that a producer has to mend."""
+    """A command that does not fit the present state; no producer has to correct anything."""
 
     fault = "refused"
 
 
 class Skipped(Rejected):
-    """A record that is not applied, because `apply` fails on it."""
+    """A record that is set aside because `apply` fails on it."""
 
     fault = "skipped"
 
@@ -86,11 +89,11 @@ class Unavailable(RiverrunError):
 
 
 class Incompatible(RiverrunError):
-    """Stored state, topics or versions that do not fit what is started now."""
+    """Stored state, topics or versions that do not fit what is being started."""
 
 
 class ConfigError(RiverrunError):
-    """A use case file or a setting that cannot be right.
+    """A mistake in a use case file or a setting.
 
     `line` is the line in the use case's file, where it is known; `hint` says how to put it right.
     """

@@ -1,4 +1,4 @@
-"""What comes in from producers: events and outcomes, each one pydantic model.
+"""The input records of producers: events and outcomes, each one pydantic model.
 
 A use case's own event and outcome are subclasses that add fields. Values are JSON; times are UTC
 with a zone (`2013-01-01T10:17:00Z`). Fields that a model does not declare are tolerated, since a
@@ -32,7 +32,7 @@ EventId = Annotated[
     Field(min_length=1, max_length=256, json_schema_extra={"pattern": f"^[^{CONTROL}]*$"}),
     AfterValidator(without_controls),
 ]
-"""Printable text: it is typed at terminals, copied into command lines and written into logs."""
+"""An id: printable text, since it is typed at terminals, copied into command lines and logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Event(InputRecord):
 
 
 class Outcome(InputRecord):
-    """What the world answered to one event. Subclass it with the label and what the KPI needs."""
+    """What turned out to be true of one event. Subclass it with label and KPI inputs."""
 
     event_id: EventId = Field(description="The event that it answers.")
     outcome_time: UtcTime = Field(description="When the outcome was known, UTC.")

@@ -44,7 +44,7 @@ def place_key(use_case: str, prefix: str = "") -> str:
 
 
 def served(entity: str, partition: bytes, value: bytes) -> Served:
-    """Return what is stored of an entity: its partition and the features record."""
+    """Return an entity's partition and its features record, decoded from the hash."""
     record = orjson.loads(value)
     return Served(
         entity,

@@ -1,8 +1,8 @@
 """CloudEvents metadata as Kafka headers (binary mode of its Kafka protocol binding).
 
-Written on every record that riverrun makes but the journal's; `traceparent` (W3C) is passed
-through from the event to all that came of it. Nothing is required of a producer: without headers,
-id and time are fields.
+Written on every record that riverrun makes but the journal's; `traceparent` (W3C) is passed through
+from the event to every record about it. A producer needs none: without headers, id and time are
+fields.
 """
 
 from __future__ import annotations

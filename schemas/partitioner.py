@@ -1,4 +1,4 @@
-"""Kafka's default partitioner, murmur2, so that a wrong producer can be told what it does.
+"""Kafka's default partitioner, murmur2, to recognise a producer that partitions otherwise.
 
 Source: `org.apache.kafka.common.utils.Utils.murmur2`. librdkafka's default is CRC32 instead;
 its clients need `partitioner=murmur2_random`.

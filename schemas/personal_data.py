@@ -1,4 +1,4 @@
-"""Personal data: how a field is marked, and how what is marked is masked.
+"""Personal data: how a field is marked, and how its values are masked.
 
     class Order(Event):
         customer: Annotated[str, Personal]
@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 MASK = "***"
-"""What stands where a personal value was, whatever its type."""
+"""The text that replaces a personal value, whatever its type."""
 
 Path = tuple[str, ...]
 """Names that lead from a record to a value; lists on the way are passed through."""
@@ -36,7 +36,7 @@ class _Personal:
 
 
 Personal = _Personal()
-"""The mark of a field that says something about a person."""
+"""The mark of a field with personal data."""
 
 
 @cache
@@ -110,7 +110,7 @@ def _masked_at(value: Any, path: Path) -> Any:
     if isinstance(value, list):
         return [_masked_at(item, path) for item in value]
     if not isinstance(value, dict):
-        return MASK  # not the shape that was declared, so nothing is known to be harmless
+        return MASK  # not the declared shape, so no part is known to be harmless
     name, *rest = path
     if name in value:
         return value | {name: _masked_at(value[name], tuple(rest))}

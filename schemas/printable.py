@@ -1,8 +1,8 @@
 """Control characters: refused in ids, and written as escapes wherever people see text.
 
-A terminal takes ESC, OSC 52 and the C1 range (U+0080 to U+009F) as orders; a newline makes one log
-line two; a bidirectional override shows a text in another order than it has. JSON keeps them as
-they came: `json_text` only writes them in JSON's own escapes.
+A terminal executes ESC, OSC 52 and the C1 range (U+0080 to U+009F); a newline splits a log line; a
+bidirectional override shows a text in another order. JSON keeps them: `json_text` only writes them
+in JSON's own escapes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BEYOND_JSON = re.compile(f"[{_BEYOND_C0}{_SURROGATE}]")
 
 
 def printable(text: str) -> str:
-    """Return the text in one line that a terminal only prints: controls as Python writes them.
+    """Return the text in one line that is safe to print: control characters as Python escapes.
 
     >>> print(printable("a\\nb\\x1b]52;c;cm0=\\x07"))
     a\\nb\\x1b]52;c;cm0=\\x07
@@ -35,7 +35,8 @@ def printable_lines(text: str) -> str:
 
 
 def json_text(text: str) -> str:
-    """Return a JSON document in ASCII escapes where its serializer left a control as it is.
+    """Return a JSON document with ASCII escapes for the control characters that its serializer
+    left.
 
     >>> json_text('{"key":"\\x9b2J"}')
     '{"key":"\\\\u009b2J"}'

@@ -1,4 +1,4 @@
-"""The topic catalogue: every topic of a use case, and all that is known of it.
+"""The topic catalogue: every topic of a use case, with all its properties.
 
 Creation, `riverrun topics`, the AsyncAPI document and the docs are rendered from this one table.
 """
@@ -43,7 +43,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "out",
         cleanup="compact",
     ),
-    Topic("evidence", records.Evidence, "block", "KPI sums of each settled block", "out"),
+    Topic("evidence", records.Evidence, "block", "KPI sums of each closed block", "out"),
     Topic(
         "verdicts",
         records.Standing,

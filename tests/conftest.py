@@ -22,8 +22,8 @@ from xdist.scheduler import LoadScopeScheduling
 from streams.cli.shared import terminal
 from streams.config.process_env import recurse_deeply
 from streams.embedded import Endpoints, Stack
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.embedded.kafka_probe import METADATA_REQUEST, brokers_in
-from streams.embedded.ports import LOOPBACK, free_ports
 from streams.telemetry.log_format import CLIENT
 from tests.support.commands import Command
 from tests.support.servers.programs import summary
@@ -85,15 +85,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for number, path in enumerate(paths)
     }
     for path in turns:
-        for place, name in enumerate(LONGEST_FIRST):
+        for rank, name in enumerate(LONGEST_FIRST):
             if path.as_posix().endswith(name):
-                turns[path] = (place, 0.0)
+                turns[path] = (rank, 0.0)
     items.sort(key=lambda item: turns[item.path])
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the folder of the servers that all processes of this run share; start those
-    processes as riverrun starts its own (`python -P`), or a command run in one would start anew.
+    processes as riverrun starts its own (`python -P`), or a command run in one would start over.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
     if not hasattr(config, "workerinput"):
@@ -139,9 +139,9 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Endpoints]:
 
     All tests of a run share them, in whatever process: a test has topics and keys of its own.
     """
-    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("REDIS_URL")
-    if given[0] and given[1]:
-        yield Endpoints(given[0], given[1])
+    addresses = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("REDIS_URL")
+    if addresses[0] and addresses[1]:
+        yield Endpoints(addresses[0], addresses[1])
     elif _docker_answers():
         with ExitStack() as running:
             yield _containers(running)

@@ -23,7 +23,7 @@ SOURCES = ("requirements.lock", "pyproject.toml")
 PYTHON_LEAST = (3, 11)
 NEEDED_MB, FREE_MB_MIN = 1500, 20
 STAMP, LOG = ".installed", "pip.log"
-# Of an activated environment, which may be the very one that is made anew, the Python beneath.
+# Of an activated environment, which may be the very one that is made again, the Python beneath.
 PYTHON = getattr(sys, "_base_executable", None) or sys.executable
 CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 AGAIN = "Then run the same command again."
@@ -181,7 +181,7 @@ def current(folder):
 
 
 def replace(folder, uv):
-    """Make it anew; the one before is set aside, and put back if that fails."""
+    """Make it again; the one before is set aside, and put back if that fails."""
     before, stamp = folder.with_name(folder.name + ".before"), folder / STAMP
     if (before / STAMP).exists() and not stamp.exists():  # a set-up was killed
         remove(folder)

@@ -175,7 +175,7 @@ def cost(e: Departure, o: Arrival, prediction: float) -> float:
     eight perhaps, and then burns a block minute: 74.24 USD in 2019 by Airlines for America's count
     from DOT Form 41, so 9 USD a minute. One that comes later than told keeps a ramp crew of
     six (3 USD a minute) and a share of a gate (1 USD) waiting: 4 USD a minute. After an hour all
-    is planned anew. The one in eight, the crew's rate and the hour are assumptions: put in yours.
+    is planned again. The one in eight, the crew's rate and the hour are assumptions: put in yours.
     """
     early, late = prediction - o.arr_delay, o.arr_delay - prediction
     return EARLIER_USD * min(max(early, 0.0), MINUTES_MAX) + LATER_USD * min(

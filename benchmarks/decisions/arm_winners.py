@@ -103,11 +103,11 @@ def main() -> None:
     print(f"Equal arms, {runs} runs of {BLOCKS} days, looked at after each: runs with a verdict")
     print(f"{'':24}{'better':>8}{'worse':>8}{'t-test of days':>16}")
     for stream in STREAMS:
-        made = [stream(np.random.default_rng(seed)) for seed in range(runs)]
-        found = Counter(verdict(block)[0] for block in made)
+        streams = [stream(np.random.default_rng(seed)) for seed in range(runs)]
+        verdicts = Counter(verdict(block)[0] for block in streams)
         again = [stream(np.random.default_rng(seed)) for seed in range(runs)]
         wrong = sum(map(by_days, again))
-        print(f"{stream.__name__:24}{found['better']:8}{found['worse']:8}{wrong:16}")
+        print(f"{stream.__name__:24}{verdicts['better']:8}{verdicts['worse']:8}{wrong:16}")
     print("\nA true gain, units an event, mean cost 1.7: found in of 100 runs, days (median)")
     for gain in (0.1, 0.2, 0.3):
         days = [

@@ -66,7 +66,7 @@ CASE = UseCase(
     drift_features=(),
     contributions=0,
     kpi=Kpi(
-        lambda e, o, said: min(abs(said - o.arr_delay), 240.0),
+        lambda e, o, prediction: min(abs(prediction - o.arr_delay), 240.0),
         unit="minutes",
         better="lower",
         range=(0, 240),
@@ -111,8 +111,8 @@ def run(days: int, every: int = 1) -> Told:
     backtest = Backtest(CASE, 1, "d1")
     decider = SimulatedDecider(backtest)
     for kind, fields in flights(days, every):
-        said = backtest.feed(kind, fields)
-        for output in (*said, *decider.hear(said)):
+        outputs = backtest.feed(kind, fields)
+        for output in (*outputs, *decider.hear(outputs)):
             if output.kind == "predictions":
                 _note(told, orjson.loads(output.value))
             elif output.kind == "lifecycle":
@@ -129,9 +129,9 @@ def _note(told: Told, prediction: dict[str, Any]) -> None:
     told.served[prediction["model"].partition("@")[0]] += 1
     told.least = min(told.least, prediction["value"])
     told.most = max(told.most, prediction["value"])
-    for name, said in prediction["shadows"].items():
-        if said is not None:
-            told.furthest[name] = max(told.furthest[name], int(abs(said)))
+    for name, shadow in prediction["shadows"].items():
+        if shadow is not None:
+            told.furthest[name] = max(told.furthest[name], int(abs(shadow)))
 
 
 def main() -> None:

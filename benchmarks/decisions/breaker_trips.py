@@ -37,7 +37,7 @@ def trips(flights: Iterable[Flight], model: str) -> list[tuple[int, str | None]]
     """Every change of state over labelled flights in the order given."""
     breaker, out = Breaker(), []
     for i, f in enumerate(flights):
-        if breaker.update(f.said[model], f.baseline, f.label):
+        if breaker.update(f.predictions[model], f.baseline, f.label):
             out.append((i, breaker.cause))
     return out
 
@@ -72,12 +72,12 @@ def corrupted(
         if kind == "event":
             opened = breaker.open
             if START <= i < MENDED:
-                served.append(abs((f.baseline if opened else f.said[model]) - truth[i]))
-                alone.append(abs(f.said[model] - truth[i]))
+                served.append(abs((f.baseline if opened else f.predictions[model]) - truth[i]))
+                alone.append(abs(f.predictions[model] - truth[i]))
             continue
         bad += START <= i < MENDED
         good += i >= MENDED
-        if breaker.update(f.said[model], f.baseline, f.label):
+        if breaker.update(f.predictions[model], f.baseline, f.label):
             if breaker.open and tripped is None:
                 tripped, cause = bad, breaker.cause
             elif not breaker.open and i >= MENDED:
@@ -108,7 +108,7 @@ def main() -> None:
         before, breaker = Replay({model: models()[model]}), Breaker()
         for kind, _, f in before.play(data, 0, START):
             if kind == "outcome":
-                breaker.update(f.said[model], f.baseline, f.label)
+                breaker.update(f.predictions[model], f.baseline, f.label)
         print(f"\nLabels of flights 200,000 to 204,000 corrupted, {model} learning them")
         heads = f"{'trips at':>9s}  {'because':30s}{'back at':>8s}{'MAE alone':>11s}{'with':>7s}"
         print(f"  {'':24s}{heads}")

@@ -95,46 +95,46 @@ class Found:
 def corrupted(played: Played, name: str, case: UseCase | None = None) -> Found:
     """Play on with labels corrupted in that way."""
     case = case or played.case
-    backtest, rng, found = played.again(case), random.Random(1), Found()
+    backtest, rng, tally = played.again(case), random.Random(1), Found()
     truth: dict[str, float] = {
         str(f["event_id"]): f["arr_delay"] for kind, f in played.rest if kind == "outcome"
     }
     seen = {"bad": 0, "good": 0}
-    for kind, given in played.rest:
-        fields = given
+    for kind, record in played.rest:
+        fields = record
         if kind == "outcome":
-            wrong = given["event_id"] in played.bad
+            wrong = record["event_id"] in played.bad
             seen["bad" if wrong else "good"] += 1
             if wrong:
                 # The declared label is whole minutes; another type would be malformed.
-                fields = {**given, "arr_delay": round(CORRUPT[name](rng, given["arr_delay"]))}
+                fields = {**record, "arr_delay": round(CORRUPT[name](rng, record["arr_delay"]))}
         for out in backtest.feed(kind, fields):
             if out.kind == "predictions":
-                _note(found, orjson.loads(out.value), played.bad, truth, case.champion)
+                _note(tally, orjson.loads(out.value), played.bad, truth, case.champion)
             elif out.kind == "lifecycle":
-                _told(found, orjson.loads(out.value), seen, case.champion)
-    found.held = backtest.task(0).counts["quarantined"]
-    return found
+                _told(tally, orjson.loads(out.value), seen, case.champion)
+    tally.held = backtest.task(0).counts["quarantined"]
+    return tally
 
 
 def _note(
-    found: Found, said: dict[str, Any], bad: set[str], truth: dict[str, float], model: str
+    tally: Found, prediction: dict[str, Any], bad: set[str], truth: dict[str, float], model: str
 ) -> None:
-    label = truth.get(said["event_id"])
-    if said["event_id"] in bad and label is not None:
-        found.errors["served"].append(abs(said["value"] - label))
-        alone = said["shadows"][model]
-        found.errors["alone"].append(abs((said["value"] if alone is None else alone) - label))
+    label = truth.get(prediction["event_id"])
+    if prediction["event_id"] in bad and label is not None:
+        tally.errors["served"].append(abs(prediction["value"] - label))
+        alone = prediction["shadows"][model]
+        tally.errors["alone"].append(abs((prediction["value"] if alone is None else alone) - label))
 
 
-def _told(found: Found, told: dict[str, Any], seen: dict[str, int], model: str) -> None:
+def _told(tally: Found, told: dict[str, Any], seen: dict[str, int], model: str) -> None:
     if told["model"] != model or told["cause"] != "safeguard":
         return
     opened = told["why"].endswith("the baseline is served")  # not one value that left its limits
-    if told["to_state"] == "withheld" and opened and found.trips_at is None and seen["bad"]:
-        found.trips_at, found.cause = seen["bad"], told["why"].partition(";")[0]
+    if told["to_state"] == "withheld" and opened and tally.trips_at is None and seen["bad"]:
+        tally.trips_at, tally.cause = seen["bad"], told["why"].partition(";")[0]
     elif told["to_state"] != "withheld" and seen["good"] > 0:
-        found.back_at = seen["good"]
+        tally.back_at = seen["good"]
 
 
 def main(start: int = START) -> None:
@@ -154,9 +154,9 @@ def _unguarded() -> UseCase:
     return replace(FLIGHT_ETA, breaker=False)
 
 
-def _show(name: str, found: Found) -> None:
-    errors = f"{found.mean('alone'):8.2f}{found.mean('served'):8.2f}"
-    row = f"{found.trips_at!s:>9s}  {found.cause:30s}{found.back_at!s:>8s}{errors}"
+def _show(name: str, tally: Found) -> None:
+    errors = f"{tally.mean('alone'):8.2f}{tally.mean('served'):8.2f}"
+    row = f"{tally.trips_at!s:>9s}  {tally.cause:30s}{tally.back_at!s:>8s}{errors}"
     print(f"  {name:24s}{row}", flush=True)
 
 

@@ -72,8 +72,10 @@ def records(
     if planted.startswith("category"):
         z["c"] = z["c"] + float(planted.split()[1]) * after
     worse = 1.0 + (float(planted.split()[1]) * after if planted.startswith("error") else 0.0)
-    gone = 0.02 + (float(planted.split()[1]) * after if planted.startswith("missing") else 0.0)
-    missing = rng.random(n) < gone
+    missing_share = 0.02 + (
+        float(planted.split()[1]) * after if planted.startswith("missing") else 0.0
+    )
+    missing = rng.random(n) < missing_share
     heavy = np.exp(1.5 * z["h"])
     losses = np.abs(z["l"]) * worse, np.abs(z["t"]) * worse
     letters = np.digitize(z["c"], [-1.0, 0.0, 1.0, 2.0])
@@ -120,18 +122,18 @@ def delayed(name: str, days: int, per_day: int, seed: int) -> list[tuple[float, 
     delays = 3_600.0 * np.clip(3.0 * np.exp(0.5 * z), 1.0, 10.0)
     never = rng.random(n) < 0.02
     rows = zip(times.tolist(), delays.tolist(), never.tolist(), strict=True)
-    return [(asked, None if gone else asked + delay) for asked, delay, gone in rows]
+    return [(asked, None if unlabelled else asked + delay) for asked, delay, unlabelled in rows]
 
 
 def flights_delayed(days: list[list[Flight]]) -> list[tuple[float, float | None]]:
     """Flights of the given days one after another, their labels as long after them as they were."""
-    found: list[tuple[float, float | None]] = []
+    rows: list[tuple[float, float | None]] = []
     for number, flights in enumerate(days):
         first = min(f.event_time for f in flights)
         for i, f in enumerate(flights):
             asked = number * DAY_S + (f.event_time - first) % DAY_S
-            found.append((asked, asked + f.outcome_time - f.event_time if i % 50 else None))
-    return found
+            rows.append((asked, asked + f.outcome_time - f.event_time if i % 50 else None))
+    return rows
 
 
 def planted_delays(
@@ -142,8 +144,8 @@ def planted_delays(
     for seed in range(runs):
         monitor = DriftMonitor(NUMERIC, CATEGORIES, MODELS)
         source = records(name, at + 60, per_day, seed, planted, at)
-        found = [a.block - at + 1 for a in alarms(source, monitor) if a.block >= at]
-        out.append(min(found, default=60))
+        delays = [a.block - at + 1 for a in alarms(source, monitor) if a.block >= at]
+        out.append(min(delays, default=60))
     return out
 
 
@@ -160,8 +162,8 @@ def flights_records(days: list[list[Flight]]) -> Iterator[Record]:
     """Flights of the given days, numbered as given."""
     for day, flights in enumerate(days):
         for f in flights:
-            losses = {m: abs(f.said[m] - f.label) for m in ("adagrad", "trees")}
-            yield day, f.x, f.said["adagrad"], losses
+            losses = {m: abs(f.predictions[m] - f.label) for m in ("adagrad", "trees")}
+            yield day, f.x, f.predictions["adagrad"], losses
 
 
 def main() -> None:
@@ -169,10 +171,11 @@ def main() -> None:
     print("No drift, a million records of each: alarms of all detectors together")
     for name in STREAMS:
         monitor = DriftMonitor(NUMERIC, CATEGORIES, MODELS)
-        found = alarms(records(name, 1_000, 1_000, seed=1), monitor)
+        raised = alarms(records(name, 1_000, 1_000, seed=1), monitor)
+        stopped = label_alarms(delayed(name, 1_000, 1_000, seed=1))[0]
         print(
-            f"  {name:28s}{len(found):4d} of {len(monitor.watches)} detectors; ADWIN {adwin(name)};"
-            f" labels stopped {label_alarms(delayed(name, 1_000, 1_000, seed=1))[0]}",
+            f"  {name:28s}{len(raised):4d} of {len(monitor.watches)} detectors;"
+            f" ADWIN {adwin(name)}; labels stopped {stopped}",
             flush=True,
         )
     by_day: dict[int, list[Flight]] = {}
@@ -186,11 +189,11 @@ def main() -> None:
         shuffled += year
     monitor = flights_monitor()
     began = time.perf_counter()
-    found = alarms(flights_records(shuffled), monitor)
+    raised = alarms(flights_records(shuffled), monitor)
     each = (time.perf_counter() - began) / monitor.records * 1e6
     stopped, _ = label_alarms(flights_delayed(shuffled))
     print(
-        f"  {'flights, days shuffled':28s}{len(found):4d} of {len(monitor.watches)} detectors; "
+        f"  {'flights, days shuffled':28s}{len(raised):4d} of {len(monitor.watches)} detectors; "
         f"labels stopped {stopped}"
     )
     print(

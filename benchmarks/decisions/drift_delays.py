@@ -48,8 +48,10 @@ def _half_new(rows: Rows, rng: np.random.Generator) -> None:
 
 
 def _half_missing(rows: Rows, rng: np.random.Generator) -> None:
-    gone = rng.random(len(rows["level"])) < 0.5
-    rows["level"] = [None if is_gone else v for v, is_gone in zip(rows["level"], gone, strict=True)]
+    missing = rng.random(len(rows["level"])) < 0.5
+    rows["level"] = [
+        None if is_gone else v for v, is_gone in zip(rows["level"], missing, strict=True)
+    ]
 
 
 def _set(name: str, make: Callable[[Any], Any]) -> Change:
@@ -159,9 +161,9 @@ def main() -> None:
     if "alarms" in which:
         print("\nFalse alarms in 2 million records of exchangeable days, 13 detectors")
         for name in EXCHANGEABLE:
-            found = false_alarms(name)
-            told = [f"{a.kind} {a.name}{' plainly' if a.plainly else ''}" for a in found]
-            print(f"  {name:32s}{len(found)} {told}", flush=True)
+            alarms = false_alarms(name)
+            told = [f"{a.kind} {a.name}{' plainly' if a.plainly else ''}" for a in alarms]
+            print(f"  {name:32s}{len(alarms)} {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def sums(
     out: dict[Any, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
     for f in flights:
         losses = [
-            min(COST_MAX, abs(f.said.get(m, f.baseline) - f.label)) for m in (champion, challenger)
+            min(COST_MAX, abs(f.predictions.get(m, f.baseline) - f.label))
+            for m in (champion, challenger)
         ]
         count, gain = out[key(f)]
         out[key(f)] = count + 1, gain + losses[0] - losses[1]
@@ -51,7 +52,7 @@ def main() -> None:
         print(
             f"{challenger} against {champion}: {c.verdict} (day {c.decided_at}), strictly "
             f"{c.strict_verdict}; gain {c.mean:.3f} min in [{c.interval.lower:.3f}, "
-            f"{c.interval.upper:.3f}]\n  next day's correlation {c.autocorrelation:.2f}, "
+            f"{c.interval.upper:.3f}]\n  next day's correlation {c.running.correlation:.2f}, "
             f"between origins on one day {same_day}"
         )
 

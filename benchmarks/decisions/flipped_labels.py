@@ -55,22 +55,22 @@ def served(case: UseCase, flip: Verdicts) -> tuple[float, float, float, list[str
     """Share right, traps let through, EUR a page, and what the safeguards did."""
     backtest, rng = Backtest(case, 1, "bench"), random.Random(1)
     truth: dict[str, bool] = {}
-    said: dict[str, bool] = {}
+    predictions: dict[str, bool] = {}
     acts: list[str] = []
     for n, kind, fields in pages():
-        given = fields
+        labelled = fields
         if kind == "outcome" and n >= ROUNDS // 2:
             truth[fields["event_id"]] = fields["phishing"]
-            given = {**fields, "phishing": flip(rng, fields["phishing"])}
-        for out in backtest.feed(kind, given):
+            labelled = {**fields, "phishing": flip(rng, fields["phishing"])}
+        for out in backtest.feed(kind, labelled):
             if out.kind == "predictions" and n >= ROUNDS // 2:
                 value = orjson.loads(out.value)
-                said[value["event_id"]] = value["value"]
+                predictions[value["event_id"]] = value["value"]
             elif out.kind == "lifecycle":
                 told = orjson.loads(out.value)
                 if told["cause"] == "safeguard" and told["model"] == case.champion:
                     acts.append(f"{told['to_state']}: {told['why'].partition(';')[0]}")
-    pairs = [(said[i], trap) for i, trap in truth.items() if i in said]
+    pairs = [(predictions[i], trap) for i, trap in truth.items() if i in predictions]
     right = sum(guess == trap for guess, trap in pairs) / len(pairs)
     missed = sum(trap and not guess for guess, trap in pairs) / sum(trap for _, trap in pairs)
     euros = sum(cost(None, Page(trap), guess) for guess, trap in pairs) / len(pairs)  # type: ignore[arg-type]

@@ -54,8 +54,8 @@ class Year:
         sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
         for row in self.metrics.values():
             name = row["segment"] or f"month {row['window_start'][5:7]}"
-            for place, part in enumerate(("intervals", "covered", "width")):
-                sums[name][place] += row["sums"][part]
+            for index, part in enumerate(("intervals", "covered", "width")):
+                sums[name][index] += row["sums"][part]
         return {n: (s[0], s[1] / s[0], s[2] / s[0]) for n, s in sorted(sums.items()) if s[0]}
 
 

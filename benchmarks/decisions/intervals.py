@@ -22,13 +22,13 @@ def coverage(model: str) -> tuple[dict[str, list[tuple[bool, float]]], float]:
     for kind, i, f in stream():
         began = time.perf_counter()
         if kind == "event":
-            bounds = tracker.interval(f.said[model], f.x["carrier"])
+            bounds = tracker.interval(f.predictions[model], f.x["carrier"])
             issued[i] = bounds, tracker.labels
             spent += time.perf_counter() - began
             continue
         bounds, known = issued.pop(i)
         held = None if bounds is None else bounds.lower <= f.label <= bounds.upper
-        tracker.update(f.said[model], f.label, f.x["carrier"], known, held)
+        tracker.update(f.predictions[model], f.label, f.x["carrier"], known, held)
         spent += time.perf_counter() - began
         if bounds is not None and held is not None:
             row = held, bounds.upper - bounds.lower

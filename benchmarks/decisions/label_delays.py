@@ -44,8 +44,8 @@ def main() -> None:
     flights = [f for kind, i, f in events if kind == "event" and i % 50]
     delays = sorted(f.outcome_time - f.event_time for f in flights)
     for q in (0.1, 0.5, 0.9, 0.97):
-        found, true = (curve.quantile(q) or 0) / 60, delays[int(q / 0.98 * len(delays))] / 60
-        print(f"  {q:.0%} have a label after {found:6.1f} min (true {true:.1f})")
+        estimate, true = (curve.quantile(q) or 0) / 60, delays[int(q / 0.98 * len(delays))] / 60
+        print(f"  {q:.0%} have a label after {estimate:6.1f} min (true {true:.1f})")
     print(f"  proposed horizon {(curve.horizon() or 0) / 3600:.1f} h")
     print(f"  false alarms that labels stopped: {len(alarms)}")
     for share in (0.0, 0.1, 0.3, 0.5):

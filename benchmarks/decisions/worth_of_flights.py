@@ -20,15 +20,15 @@ RECORDS = 100_000
 def pairs(records: int) -> list[tuple[Departure, Arrival]]:
     """Departures with their arrivals, of so many recorded rows."""
     left: dict[str, Departure] = {}
-    found = []
+    rows = []
     for kind, fields in islice(recorded(), records):
         if kind == "event":
             event = Departure.model_validate(fields, strict=False)
             left[event.event_id] = event
         else:
             outcome = Arrival.model_validate(fields, strict=False)
-            found.append((left.pop(outcome.event_id), outcome))
-    return found
+            rows.append((left.pop(outcome.event_id), outcome))
+    return rows
 
 
 def usd_a_flight(known: list[tuple[Departure, Arrival]], shift: float) -> float:

@@ -42,20 +42,20 @@ async def main(servers: str, topic: str, group: str, prefix: str, outputs: int) 
                 for record in records:
                     body = orjson.loads(record.value)
                     if "arr_delay" in body:
-                        x, said = loop.outcome(tp.partition, body)
+                        x, prediction = loop.outcome(tp.partition, body)
                         if outputs > 1:
                             example = {
                                 "event_id": body["event_id"],
                                 "outcome_time": body["outcome_time"],
                                 "features": x,
                                 "label": body["arr_delay"],
-                                "prediction": said,
+                                "prediction": prediction,
                             }
                             await producer.send(
                                 f"{prefix}examples", orjson.dumps(example), key=record.key
                             )
                         continue
-                    x, said = loop.event(tp.partition, body)
+                    x, prediction = loop.event(tp.partition, body)
                     about = {"event_id": body["event_id"], "event_time": body["event_time"]}
                     if outputs > 1:
                         await producer.send(
@@ -65,7 +65,7 @@ async def main(servers: str, topic: str, group: str, prefix: str, outputs: int) 
                         )
                     await producer.send(
                         f"{prefix}predictions",
-                        orjson.dumps({**about, "value": said}),
+                        orjson.dumps({**about, "value": prediction}),
                         key=record.key,
                     )
             if batches:

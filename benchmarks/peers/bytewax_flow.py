@@ -33,13 +33,13 @@ def step(
     """Predict or learn."""
     key, body = item
     loop = loop or Loop()
-    said = loop.record(0, body)
-    return loop, [] if said is None else [KafkaSinkMessage(key, orjson.dumps(said))]
+    prediction = loop.record(0, body)
+    return loop, [] if prediction is None else [KafkaSinkMessage(key, orjson.dumps(prediction))]
 
 
 flow = Dataflow("flights")
 source = kop.input("in", flow, brokers=BROKERS, topics=[os.environ["BENCH_TOPIC"]])
 records = op.map("keyed", source.oks, keyed)
-said = op.stateful_flat_map("model", records, step)
-kop.output("out", op.map("unkeyed", said, lambda pair: pair[1]), brokers=BROKERS,
+predictions = op.stateful_flat_map("model", records, step)
+kop.output("out", op.map("unkeyed", predictions, lambda pair: pair[1]), brokers=BROKERS,
            topic=os.environ["BENCH_OUTPUT"])  # fmt: skip

@@ -29,9 +29,9 @@ loop = Loop()
 async def answer(stream: faust.StreamT) -> None:
     """Predict or learn each record."""
     async for event in stream.events():
-        said = loop.record(event.message.tp.partition, event.value)
-        if said is not None:
-            await predictions.send(key=event.key, value=said)
+        prediction = loop.record(event.message.tp.partition, event.value)
+        if prediction is not None:
+            await predictions.send(key=event.key, value=prediction)
 
 
 if __name__ == "__main__":

@@ -52,21 +52,21 @@ class Loop:
         if models is None:
             models = self._models[partition] = [MODELS[name]() for name in self._names]
         x = {name: body[name] for name in FEATURES}
-        said, *_ = [float(model.predict_one(x)) for model in models]
-        self._waiting[body["event_id"]] = (x, said)
-        return x, said
+        prediction, *_ = [float(model.predict_one(x)) for model in models]
+        self._waiting[body["event_id"]] = (x, prediction)
+        return x, prediction
 
     def outcome(self, partition: int, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
         """Learn an outcome: the features and what was said then."""
-        x, said = self._waiting.pop(body["event_id"])
+        x, prediction = self._waiting.pop(body["event_id"])
         for model in self._models[partition]:
             model.learn_one(x, body["arr_delay"])
-        return x, said
+        return x, prediction
 
     def record(self, partition: int, body: dict[str, Any]) -> dict[str, Any] | None:
         """One record of either kind; what is to be published of an event."""
         if "arr_delay" in body:
             self.outcome(partition, body)
             return None
-        _, said = self.event(partition, body)
-        return {"event_id": body["event_id"], "event_time": body["event_time"], "value": said}
+        _, prediction = self.event(partition, body)
+        return {"event_id": body["event_id"], "event_time": body["event_time"], "value": prediction}

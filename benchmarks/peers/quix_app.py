@@ -28,8 +28,8 @@ def main(servers: str, topic: str, group: str, output: str, guarantee: Any) -> N
     loop = Loop()
 
     def step(body: dict[str, Any]) -> list[dict[str, Any]]:
-        said = loop.record(message_context().partition, body)
-        return [] if said is None else [said]
+        prediction = loop.record(message_context().partition, body)
+        return [] if prediction is None else [prediction]
 
     flights = app.topic(topic, value_deserializer="json", key_deserializer="bytes")
     predictions = app.topic(output, value_serializer="json", key_serializer="bytes")

@@ -22,7 +22,7 @@ BLOCK = 500
 def main() -> None:
     """Play the records, parsed a few hundred at a time as a loop would have them, off the clock."""
     path, loop = Path(sys.argv[1]), Loop(int(sys.argv[2]))
-    said: dict[str, float] = {}
+    predictions: dict[str, float] = {}
     cpu_s = wall_s = 0.0
     with path.open() as file:
         while records := [json.loads(line) for line in itertools.islice(file, BLOCK)]:
@@ -31,11 +31,11 @@ def main() -> None:
                 if "arr_delay" in body:
                     loop.outcome(partition, body)
                 else:
-                    said[body["event_id"]] = loop.event(partition, body)[1]
+                    predictions[body["event_id"]] = loop.event(partition, body)[1]
             cpu_s += time.process_time() - cpu
             wall_s += time.perf_counter() - wall
-    took = {"events": len(said), "cpu_s": cpu_s, "wall_s": wall_s}
-    print(json.dumps(said if "--say" in sys.argv else took))
+    took = {"events": len(predictions), "cpu_s": cpu_s, "wall_s": wall_s}
+    print(json.dumps(predictions if "--say" in sys.argv else took))
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ def alone(python: Path, path: Path, models: int) -> Row:
         capture_output=True,
         env=systems.environment_of({"PYTHONHASHSEED": "0"}),
     )
-    found = json.loads(done.stdout)
+    figures = json.loads(done.stdout)
     return {
         "system": results.alone(models),
-        "events_s": found["events"] / found["wall_s"],
-        "cpu_us": found["cpu_s"] / found["events"] * 1e6,
+        "events_s": figures["events"] / figures["wall_s"],
+        "cpu_us": figures["cpu_s"] / figures["events"] * 1e6,
     }
 
 
@@ -71,13 +71,15 @@ class Bench:
         records.write(path, self.events)
         with servers(self.home) as at:
             asyncio.run(records.publish(at.bootstrap_servers, self.events))
-            said = records.expected(self.pythons["faust"], path)
+            expected = records.expected(self.pythons["faust"], path)
             for number in range(rounds):
                 began = time.monotonic()
-                self._round(number, path, said, (at.bootstrap_servers, at.redis_url))
+                self._round(number, path, expected, (at.bootstrap_servers, at.redis_url))
                 print(f"round {number + 1}: {time.monotonic() - began:.0f} s", file=sys.stderr)
 
-    def _round(self, number: int, path: Path, said: dict[str, float], at: tuple[str, str]) -> None:
+    def _round(
+        self, number: int, path: Path, expected: dict[str, float], at: tuple[str, str]
+    ) -> None:
         for models in sorted({system.models for system in self.chosen}):
             self._note(number, alone(self.pythons["faust"], path, models))
         turn = number % len(self.chosen)
@@ -86,14 +88,14 @@ class Bench:
             where, log = Where(*at, name, self.home), self.home / f"{name}.log"
             try:
                 python = self.pythons[system.environment]
-                made = measure(system, python, where, said, log, self.profile)
-                found = asyncio.run(made)
+                measuring = measure(system, python, where, expected, log, self.profile)
+                measured = asyncio.run(measuring)
             except Wrong as error:
                 tail = log.read_text(errors="replace")[-600:]
                 print(f"{system.name}: {error}\n{tail}", file=sys.stderr)
                 self.missing[system.name] = str(error)
                 continue
-            self._note(number, {"system": system.name, **vars(found)})
+            self._note(number, {"system": system.name, **vars(measured)})
 
     def _note(self, number: int, row: Row) -> None:
         self.rows.append({"round": self.first + number, **row})
@@ -122,28 +124,28 @@ def main() -> int:
     parser.add_argument("--home", type=Path, help="a folder whose embedded servers are used")
     parser.add_argument("--rows", type=Path, help="gather the rows of several calls in this file")
     parser.add_argument("--profile", type=Path, help="a flame graph instead of figures")
-    given = parser.parse_args()
-    quick = given.quick or given.check
+    options = parser.parse_args()
+    quick = options.quick or options.check
     chosen = [*systems.PEER_SYSTEMS, *systems.RIVERRUN_SYSTEMS]
-    if not quick or given.only:
+    if not quick or options.only:
         chosen += systems.PRICED.values()
-    if given.only:
-        chosen = [s for s in chosen if any(word == s.name for word in given.only)]
-    events = given.events or (8_000 if quick else 40_000)
+    if options.only:
+        chosen = [s for s in chosen if any(word == s.name for word in options.only)]
+    events = options.events or (8_000 if quick else 40_000)
     with tempfile.TemporaryDirectory(prefix="riverrun-bench-") as folder:
-        bench = Bench(given.home or Path(folder), chosen, events)
+        bench = Bench(options.home or Path(folder), chosen, events)
         bench.home.mkdir(parents=True, exist_ok=True)
         bench.set_up()
-        bench.profile = Profile(given.profile) if given.profile else None
-        if given.rows is not None:
-            bench.keep(given.rows)
-        bench.run(given.rounds or (1 if quick else 5))
+        bench.profile = Profile(options.profile) if options.profile else None
+        if options.rows is not None:
+            bench.keep(options.rows)
+        bench.run(options.rounds or (1 if quick else 5))
     versions = results.versions(bench.pythons)
     table = results.summary(bench.rows, events, versions, bench.missing)
     print(results.table(table))
-    if given.check:
+    if options.check:
         return results.check(table, BENCHMARKS / "results.json")
-    if not (quick or given.profile or given.only) or given.rows:
+    if not (quick or options.profile or options.only) or options.rows:
         results.write(table, BENCHMARKS)
     return 0
 

@@ -50,5 +50,7 @@ def _run(*command: str) -> None:
 def version_of(python: Path, distribution: str) -> str:
     """The installed version of a distribution in that environment."""
     code = f"import importlib.metadata as m; print(m.version({distribution!r}))"
-    found = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "?"
+    completed = subprocess.run(
+        [str(python), "-c", code], capture_output=True, text=True, check=False
+    )
+    return completed.stdout.strip() or "?"

@@ -32,7 +32,7 @@ POLL_S = 0.05
 LULL_S = 0.7
 STILL_S = 20.0
 WAIT_S_MAX = 120.0
-Said = tuple[str, float, float]
+Answer = tuple[str, float, float]
 """(event id, when its prediction was appended, value)."""
 
 
@@ -114,7 +114,7 @@ async def measure(
     system: System,
     python: Path,
     at: Where,
-    said: dict[str, float],
+    expected: dict[str, float],
     log: Path,
     profile: Profile | None = None,
 ) -> Measure:
@@ -136,7 +136,7 @@ async def measure(
     )
     await consumer.start()
     consumer.assign([TopicPartition(at.output, n) for n in range(records.PARTITIONS)])
-    due, whole = int(len(said) * system.events_share), system.events_share == 1.0
+    due, whole = int(len(expected) * system.events_share), system.events_share == 1.0
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: ASYNC220 - before the clock runs
             command, env=environment_of(environment), stdout=out, stderr=out, cwd=at.home
@@ -145,15 +145,15 @@ async def measure(
             if profile is not None:
                 profile.start(process.pid)
             watch = Watch(process)
-            found = await _answered(consumer, watch, due, process, whole=whole)
+            answers = await _answered(consumer, watch, due, process, whole=whole)
         finally:
             if profile is not None:
                 profile.stop()
             await asyncio.to_thread(_stop, process)
             await consumer.stop()
             await _remove(at)
-    _check(found, said, due, whole=whole)
-    times = sorted(moment for _, moment, _ in found)
+    _check(answers, expected, due, whole=whole)
+    times = sorted(moment for _, moment, _ in answers)
     first, last = int(FROM * due), int(TO * due) - 1
     began, ended, count = times[first], times[last], last - first
     cpu_s = watch.at(ended) - watch.at(began)
@@ -162,14 +162,14 @@ async def measure(
 
 async def _answered(
     consumer: Any, watch: Watch, due: int, process: subprocess.Popen[bytes], *, whole: bool
-) -> list[Said]:
+) -> list[Answer]:
     """All predictions. Nothing is read before the topic is long enough and grows no more, since
     that costs CPU; what makes it long may be control records (one a transaction and partition), so
     what is found is counted, and waited for again.
     """
-    found: list[Said] = []
+    answers: list[Answer] = []
     deadline, length, since = time.monotonic() + WAIT_S_MAX, -1, time.monotonic()
-    while len(found) < due:
+    while len(answers) < due:
         watch.look()
         now = time.monotonic()
         ends = await consumer.end_offsets(consumer.assignment())
@@ -178,38 +178,38 @@ async def _answered(
         if process.poll() is not None:
             raise Wrong(f"it ended with {process.returncode}")
         if now > deadline or (length > 0 and now - since > STILL_S):
-            raise Wrong(f"only {len(found) or length} of {due} predictions came")
+            raise Wrong(f"only {len(answers) or length} of {due} predictions came")
         # Who answers more than is asked for (a share of the events is) need not be waited for.
         if length >= due and (now - since > LULL_S or (not whole and length > 2 * due)):
-            found += await _read(consumer)
+            answers += await _read(consumer)
         else:
             await asyncio.sleep(POLL_S)
-    return found
+    return answers
 
 
-async def _read(consumer: Any) -> list[Said]:
+async def _read(consumer: Any) -> list[Answer]:
     """Every committed prediction that is there and was not read yet."""
-    found = []
+    answers = []
     while batches := await consumer.getmany(timeout_ms=1_000):
         for batch in batches.values():
             for record in batch:
                 body = orjson.loads(record.value)
-                found.append((body["event_id"], record.timestamp / 1e3, body["value"]))
-    return found
+                answers.append((body["event_id"], record.timestamp / 1e3, body["value"]))
+    return answers
 
 
-def _check(found: list[Said], said: dict[str, float], due: int, *, whole: bool) -> None:
-    values = {event_id: value for event_id, _, value in found}
-    if len(found) != len(values):
-        raise Wrong(f"{len(found) - len(values)} events were answered twice")
-    if len(values) < due or (whole and values.keys() != said.keys()):
+def _check(answers: list[Answer], expected: dict[str, float], due: int, *, whole: bool) -> None:
+    values = {event_id: value for event_id, _, value in answers}
+    if len(answers) != len(values):
+        raise Wrong(f"{len(answers) - len(values)} events were answered twice")
+    if len(values) < due or (whole and values.keys() != expected.keys()):
         raise Wrong(f"{len(values)} of {due} events were answered")
-    different = [event_id for event_id, value in values.items() if value != said[event_id]]
+    different = [event_id for event_id, value in values.items() if value != expected[event_id]]
     if different:
         first = different[0]
         raise Wrong(
             f"{len(different)} predictions differ from River's, first {first}: "
-            f"{values[first]!r} instead of {said[first]!r}"
+            f"{values[first]!r} instead of {expected[first]!r}"
         )
 
 
@@ -226,6 +226,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 async def _remove(at: Where) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=at.servers)
     await admin.start()
-    mine = [name for name in await admin.list_topics() if at.name in name]
-    await admin.delete_topics(mine)
+    topics = [name for name in await admin.list_topics() if at.name in name]
+    await admin.delete_topics(topics)
     await admin.close()

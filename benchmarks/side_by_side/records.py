@@ -52,10 +52,10 @@ def rows(limit: int) -> Iterator[Row]:
 
 
 def _event(fields: dict[str, Any], temp: float) -> dict[str, Any]:
-    kept = ("event_id", "event_time", "tailnum", "carrier", "origin", "dest")
+    names = ("event_id", "event_time", "tailnum", "carrier", "origin", "dest")
     numbers = ("minute_of_day", "block", "distance", "dep_delay")
     return {
-        **{name: fields[name] for name in kept},
+        **{name: fields[name] for name in names},
         "hour": f"{fields['hour']}h",
         "weekday": f"d{fields['weekday']}",
         **{name: float(fields[name]) for name in numbers},
@@ -74,8 +74,8 @@ def expected(python: Path, path: Path) -> dict[str, float]:
     """What River alone says of each event, which everybody else must say, to the last bit."""
     command = [str(python), str(PEERS / "river_alone.py"), str(path), "1", "--say"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    said: dict[str, float] = json.loads(text)
-    return said
+    predictions: dict[str, float] = json.loads(text)
+    return predictions
 
 
 async def make_topics(servers: str, names: list[str], **config: str) -> None:

@@ -64,15 +64,15 @@ def summary(rows: Rows, events: int, versions: dict[str, str], missing: dict[str
     known = {row["system"] for row in rows}
     systems = {}
     for name in dict.fromkeys(row["system"] for row in rows):
-        mine = [row for row in rows if row["system"] == name]
-        speeds, cpu = [row["events_s"] for row in mine], [row["cpu_us"] for row in mine]
+        own = [row for row in rows if row["system"] == name]
+        speeds, cpu = [row["events_s"] for row in own], [row["cpu_us"] for row in own]
         systems[name] = {
             "events_s": median(speeds),
             "events_s_least": min(speeds),
             "events_s_most": max(speeds),
             "cpu_us": median(cpu),
-            "memory_mb": max(row.get("memory_mb", 0.0) for row in mine),
-            "rounds": len(mine),
+            "memory_mb": max(row.get("memory_mb", 0.0) for row in own),
+            "rounds": len(own),
         }
 
     def within(one: str, other: str, of: Callable[[dict[str, Any], dict[str, Any]], float]) -> Any:
@@ -140,7 +140,7 @@ def _machine() -> str:
     )
 
 
-def table(found: Summary) -> str:
+def table(figures: Summary) -> str:
     """The table as Markdown."""
     about = {s.name: s for s in [*PEER_SYSTEMS, *RIVERRUN_SYSTEMS, *PRICED.values()]}
     lines = [
@@ -148,21 +148,21 @@ def table(found: Summary) -> str:
         "| over River alone | riverrun is | by CPU |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, row in found["systems"].items():
+    for name, row in figures["systems"].items():
         system = about.get(name)
-        said = (system.guarantee, system.writes) if system else ("none", "nothing")
+        claims = (system.guarantee, system.writes) if system else ("none", "nothing")
         spread = (
             f"{row['events_s']:,.0f} ({row['events_s_least']:,.0f} to {row['events_s_most']:,.0f})"
         )
-        more, ratio = found["overhead_us"].get(name), found["ratios"].get(name)
-        by_cpu = found["cpu_ratios"].get(name)
+        more, ratio = figures["overhead_us"].get(name), figures["ratios"].get(name)
+        by_cpu = figures["cpu_ratios"].get(name)
         lines.append(
-            f"| {name} | {said[0]} | {said[1]} | {spread} | {row['cpu_us']:.0f} | "
+            f"| {name} | {claims[0]} | {claims[1]} | {spread} | {row['cpu_us']:.0f} | "
             f"{'' if more is None else f'{more:.0f}'} | {'' if ratio is None else _words(ratio)} | "
             f"{'' if by_cpu is None else f'{by_cpu:.2f} x'} |"
         )
     lines += [f"| {name} | | | not measured: {why[:120]} | | | | |"
-              for name, why in found["missing"].items()]  # fmt: skip
+              for name, why in figures["missing"].items()]  # fmt: skip
     return "\n".join(lines)
 
 
@@ -170,10 +170,10 @@ def _words(ratio: float) -> str:
     return f"{ratio:.2f} x" + ("" if ratio >= 1.0 else " (it is slower)")
 
 
-def write(found: Summary, folder: Path) -> None:
+def write(figures: Summary, folder: Path) -> None:
     """results.json and RESULTS.md."""
-    (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-    ratios, over = found["ratios"], found["overhead_us_per_event"]
+    (folder / "results.json").write_text(json.dumps(figures, indent=1) + "\n")
+    ratios, over = figures["ratios"], figures["overhead_us_per_event"]
     targets = [
         f"| {name} | {_at_least(name)} | {ratios[name]:.2f} | "
         f"{'met' if ratios[name] >= least else '**missed**'} |"
@@ -183,14 +183,14 @@ def write(found: Summary, folder: Path) -> None:
     if over is not None:
         met = "met" if over <= OVERHEAD_US else "**missed**"
         targets.append(f"| overhead an event, µs | ≤ {OVERHEAD_US:.0f} | {over:.0f} | {met} |")
-    prices = [f"| {name} | {value:+.1f} |" for name, value in found["price_us"].items()]
+    prices = [f"| {name} | {value:+.1f} |" for name, value in figures["price_us"].items()]
     text = TEXT.format(
-        date=found["date"],
-        machine=f"{found['machine']}; {found['load']}",
-        versions=", ".join(f"{name} {version}" for name, version in found["versions"].items()),
-        events=f"{found['events']:,}",
-        rounds=max(row["rounds"] for row in found["systems"].values()),
-        table=table(found),
+        date=figures["date"],
+        machine=f"{figures['machine']}; {figures['load']}",
+        versions=", ".join(f"{name} {version}" for name, version in figures["versions"].items()),
+        events=f"{figures['events']:,}",
+        rounds=max(row["rounds"] for row in figures["systems"].values()),
+        table=table(figures),
         targets="\n".join(targets),
         prices="\n".join(prices),
     )
@@ -236,17 +236,17 @@ What each feature adds, CPU µs an event (event and outcome together), each by i
 """
 
 
-def check(found: Summary, path: Path) -> int:
+def check(figures: Summary, path: Path) -> int:
     """Compare with the committed ratios: 1 if one has fallen by more than `WORSE`, or if a run of
     riverrun itself failed; a peer that cannot be had here is only reported.
     """
     before = json.loads(path.read_text())["ratios"]
-    failed = [system.name for system in RIVERRUN_SYSTEMS if system.name in found["missing"]]
+    failed = [system.name for system in RIVERRUN_SYSTEMS if system.name in figures["missing"]]
     for name in failed:
-        print(f"{name}: it failed: {found['missing'][name]}")
+        print(f"{name}: it failed: {figures['missing'][name]}")
     worse = 0
     for name, was in before.items():
-        now = found["ratios"].get(name)
+        now = figures["ratios"].get(name)
         if now is None:
             print(f"{name}: not measured this time")
         elif now < was * (1 - WORSE):

@@ -54,16 +54,16 @@ class System:
 
 def _loop(outputs: int) -> Callable[[Path, Where], Command]:
     def command(python: Path, at: Where) -> Command:
-        given = [at.servers, BOTH, at.name, f"{at.name}.", str(outputs)]
-        return [str(python), str(PEERS / "aiokafka_loop.py"), *given], {}
+        arguments = [at.servers, BOTH, at.name, f"{at.name}.", str(outputs)]
+        return [str(python), str(PEERS / "aiokafka_loop.py"), *arguments], {}
 
     return command
 
 
 def _quix(guarantee: str) -> Callable[[Path, Where], Command]:
     def command(python: Path, at: Where) -> Command:
-        given = [at.servers, BOTH, at.name, at.output, guarantee]
-        return [str(python), str(PEERS / "quix_app.py"), *given], {}
+        arguments = [at.servers, BOTH, at.name, at.output, guarantee]
+        return [str(python), str(PEERS / "quix_app.py"), *arguments], {}
 
     return command
 
@@ -97,8 +97,8 @@ def riverrun(
 
     def command(python: Path, at: Where) -> Command:
         worker = [str(python), "-P", "-m", "streams.cli", "worker"]
-        given = [str(BENCHMARKS / "riverrun_flights.py"), "--processes", str(processes)]
-        return [*worker, *given], {
+        arguments = [str(BENCHMARKS / "riverrun_flights.py"), "--processes", str(processes)]
+        return [*worker, *arguments], {
             "BENCH_NAME": at.name,
             "BENCH_WITH": ",".join(options),
             "BENCH_EVENTS": EVENTS,
@@ -146,8 +146,10 @@ PRICED = {
 
 def environment_of(extra: dict[str, str]) -> dict[str, str]:
     """The process environment of a run: no riverrun settings but those given."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RIVERRUN_")}
-    return {**kept, **extra}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("RIVERRUN_")
+    }
+    return {**inherited, **extra}
 
 
 def own_python() -> Path:

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.curves import Curve, drawn
-from benchmarks.servers import said
+from benchmarks.servers import output_of
 
 HERE = Path(__file__).parent
 PARTITIONS = (1, 4, 16, 64)
@@ -33,8 +33,8 @@ def throughput(partitions: int, events: int) -> float | None:
     command = ["benchmarks.side_by_side", "--only", "riverrun", "--rounds", "1"]
     table = _run([*command, "--events", str(events)], {"BENCH_PARTITIONS": str(partitions)})
     row = next(line for line in table.splitlines() if line.startswith("| riverrun |"))
-    found = row.split("|")[4].split()[0].replace(",", "")
-    return float(found) if found.isdigit() else None
+    rate_text = row.split("|")[4].split()[0].replace(",", "")
+    return float(rate_text) if rate_text.isdigit() else None
 
 
 def latency(rate: float, seconds: float) -> dict[str, float]:
@@ -54,34 +54,34 @@ def latency(rate: float, seconds: float) -> dict[str, float]:
 def _run(command: list[str], environment: dict[str, str]) -> str:
     whole = [sys.executable, "-P", "-m", *command]
     print("+", " ".join(whole[3:]), file=sys.stderr)
-    return said(whole, {**os.environ, **environment})
+    return output_of(whole, {**os.environ, **environment})
 
 
 def most(seconds: float) -> float:
     """The highest rate of `RATES` that is answered as it comes."""
-    kept = float(RATES[0])
+    sustained = float(RATES[0])
     for rate in RATES:
         row = latency(rate, seconds)
         print(row, file=sys.stderr)
         if row["events_s"] < KEPT_UP * rate or row["p99_ms"] > SLOW_MS:
             break
-        kept = float(rate)
-    return kept
+        sustained = float(rate)
+    return sustained
 
 
 def main() -> int:
     """Measure, write, draw."""
     parser = argparse.ArgumentParser(prog="benchmarks.workers.kafka_curves")
     parser.add_argument("--quick", action="store_true", help="a fifth of the events and seconds")
-    given = parser.parse_args()
-    events, seconds = (4_000, 4.0) if given.quick else (20_000, 15.0)
+    options = parser.parse_args()
+    events, seconds = (4_000, 4.0) if options.quick else (20_000, 15.0)
     measured = [(float(n), throughput(n, events)) for n in PARTITIONS]
     through = [(n, value) for n, value in measured if value is not None]
     top = most(seconds / 2)
     rows = [latency(top * share, seconds) for share in SHARES]
-    kept = {"events_s_by_partitions": through, "most_events_s": top, "latency": rows}
-    (HERE / "kafka.json").write_text(json.dumps(kept, indent=1) + "\n")
-    print(json.dumps(kept, indent=1))
+    results = {"events_s_by_partitions": through, "most_events_s": top, "latency": rows}
+    (HERE / "kafka.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(results, indent=1))
     curves = [Curve("partitions: events/s of one process", through)]
     for name, title in (("median_ms", "median"), ("p99_ms", "99 %"), ("p999_ms", "99.9 %")):
         points = [(100 * share, row[name]) for share, row in zip(SHARES, rows, strict=True)]

@@ -8,7 +8,7 @@ Real flights and their arrivals on embedded servers: a worker answers, this proc
 Poisson stream and reads committed predictions. A latency runs from just before an event is sent to
 the moment at which the reader has its prediction. All shares one machine, so the sender's and the
 reader's work is in it; both are librdkafka. `--pace` replaces fields of
-streams.partition.ports.Pace.
+streams.partition.wiring.Pace.
 
 The use case is a light one (light_flights.py: StandardScaler and OneHotEncoder into
 LinearRegression, 7 features, intervals): what is measured is the way, not the model. `--use-case
@@ -195,25 +195,25 @@ class Bench:
 
 def worker(use_case: str, pace: Mapping[str, Any], health_port: int | None) -> int:
     """A worker as `riverrun worker` starts it, perhaps at another pace."""
-    import streams.worker.worker
-    from streams.partition.ports import Pace
+    import streams.worker.worker_process
+    from streams.partition.pace import Pace
     from streams.worker.launch import operate, prepare
 
     if pace:
         paced: Any = lambda: Pace(**pace)  # noqa: E731 - in a class's place
-        vars(streams.worker.worker)["Pace"] = paced
+        vars(streams.worker.worker_process)["Pace"] = paced
     loaded, settings = load(use_case), Settings.load()
     partitions = prepare(loaded, settings)
     return operate(loaded, settings, partitions=partitions, health_port=health_port)
 
 
-def bench(settings: Settings, given: argparse.Namespace) -> None:
+def bench(settings: Settings, options: argparse.Namespace) -> None:
     """The table."""
     heads = ("events/s", "median ms", "99 % ms", "99.9 % ms", "worst ms")
     print(f"{'aimed/s':>8}" + "".join(f"{head:>12}" for head in heads) + f"{'worker CPU':>16}")
-    for rate in given.rate or [10, 800, 3_000]:
-        seconds = max(given.seconds, 200 / rate)
-        one = Bench(settings, given.pace, given.workers, given.use_case)
+    for rate in options.rate or [10, 800, 3_000]:
+        seconds = max(options.seconds, 200 / rate)
+        one = Bench(settings, options.pace, options.workers, options.use_case)
         print(one.run(rate, seconds), flush=True)
 
 
@@ -227,17 +227,17 @@ def main() -> int:
     parser.add_argument("--pace", type=json.loads, default={})
     parser.add_argument("--home", type=Path, help="a folder whose embedded servers are used")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.worker is not None:
-        return worker(given.use_case, **given.worker)
+    options = parser.parse_args()
+    if options.worker is not None:
+        return worker(options.use_case, **options.worker)
     with tempfile.TemporaryDirectory(prefix="riverrun-latency-") as folder:
-        home = given.home or Path(folder)
-        with servers(home, purge=given.home is None) as endpoints:
+        home = options.home or Path(folder)
+        with servers(home, purge=options.home is None) as endpoints:
             settings = Settings.load(riverrun_home=home)
             settings = settings.at(
                 endpoints.bootstrap_servers, endpoints.redis_url, endpoints.kafka_password
             )
-            bench(settings, given)
+            bench(settings, options)
     return 0
 
 

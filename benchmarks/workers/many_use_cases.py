@@ -67,8 +67,8 @@ async def fed(loaded: LoadedUseCase, settings: Settings, events: int) -> None:
     while answered < events:
         async with TopicReader([names["predictions"]], settings) as reader:
             answered = 0
-            for place in reader.topic_partitions:
-                async for _ in reader.records(place):
+            for tp in reader.topic_partitions:
+                async for _ in reader.records(tp):
                     answered += 1
         if time.monotonic() > deadline:
             raise TimeoutError(f"{answered} of {events} answers of {loaded.use_case.name}")

@@ -31,7 +31,7 @@ import psutil
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
 from streams.demo.loop import Workers
-from streams.embedded.discovery import started
+from streams.embedded.server_discovery import started
 from streams.kafka.ordered_producer import OrderedProducer
 from streams.kafka.topic_reader import TopicReader
 from streams.topics.topic_admin import ensure, names_of
@@ -131,13 +131,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    given = parser.parse_args()
+    options = parser.parse_args()
     settings, loaded = started(Settings.load(), lambda _: None), load("flight_eta")
     rates: dict[str, list[float]] = {ALONE: [], MONITOR: [], OPEN: []}
-    for number in range(given.rounds):
+    for number in range(options.rounds):
         order = [*rates]
         for beside in order[number % 3 :] + order[: number % 3]:
-            rate = run(loaded, settings, given.events, given.workers, beside)
+            rate = run(loaded, settings, options.events, options.workers, beside)
             rates[beside].append(rate)
             print(f"{beside}: {rate:,.0f} events/s", flush=True)
     alone, monitor, page_open = (median(rates[beside]) for beside in rates)

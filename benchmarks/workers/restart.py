@@ -26,7 +26,7 @@ from models.inputs.decoder import OUTCOMES, PlainRecord
 from models.inputs.json_bytes import encoded
 from models.task.partition_task import PartitionTask
 from streams.snapshots.redis_store import connect
-from streams.snapshots.store import Snapshots
+from streams.snapshots.snapshot_store import Snapshots
 from streams.unpickling.safe_unpickler import Allowed
 
 GROUP = "restart"
@@ -45,16 +45,16 @@ def store(redis_url: str) -> Snapshots:
 
 async def save(redis_url: str, waiting: int) -> dict[str, float]:
     """Make the state and write its first snapshot."""
-    stream, mine = Stream(use_case(), delay=waiting + 1), store(redis_url)
+    stream, snapshots = Stream(use_case(), delay=waiting + 1), store(redis_url)
     for done in range(0, waiting, 10_000):
         stream.play(min(10_000, waiting - done))
     gc.collect()
     gc.freeze()
     began = time.perf_counter()
-    mine.offer(0, stream.task)
+    snapshots.offer(0, stream.task)
     held_up_s = time.perf_counter() - began
-    await mine.written()
-    status: dict[str, Any] = dict(mine.status(0))
+    await snapshots.written()
+    status: dict[str, Any] = dict(snapshots.status(0))
     assert not status["error"], status["error"]
     return {
         "waiting": len(stream.task.ledger.entries),
@@ -66,11 +66,11 @@ async def save(redis_url: str, waiting: int) -> dict[str, float]:
 
 async def load(redis_url: str, waiting: int) -> dict[str, float]:
     """Load it as a restarted worker does, and learn one outcome."""
-    mine = store(redis_url)
+    snapshots = store(redis_url)
     began = time.perf_counter()
-    task = await mine.load(0)
+    task = await snapshots.load(0)
     load_s = time.perf_counter() - began
-    assert len(task.ledger.entries) == waiting, mine.status(0)
+    assert len(task.ledger.entries) == waiting, snapshots.status(0)
     body = {"event_id": f"e{waiting - 1}", "outcome_time": START, "y": 1.0}
     record = PlainRecord("scale", 0, 10**9, 10**13, b"k", encoded(body))
     task.apply(task.read(OUTCOMES, record))
@@ -89,12 +89,12 @@ def _load(redis_url: str, waiting: int) -> dict[str, float]:
 def main() -> int:
     """Measure, each half in a process of its own, and print."""
     waiting = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     with servers(Path(tempfile.mkdtemp(prefix="restart-")), purge=True) as at:
         for half in (_save, _load):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                found |= pool.apply(half, (at.redis_url, waiting))
-    print(json.dumps(found, indent=1))
+                seconds |= pool.apply(half, (at.redis_url, waiting))
+    print(json.dumps(seconds, indent=1))
     return 0
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.servers import servers
 from benchmarks.workers.latency import LIGHT, Bench
 from streams.config.settings import Settings
-from streams.embedded.ports import free_ports
+from streams.embedded.free_ports import free_ports
 
 READY_S_MAX = 60.0
 
@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--use-case", default=LIGHT, help="a file, or flight_eta")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="riverrun-rolling-") as folder:
         home = Path(folder)
         with servers(home, purge=True) as endpoints:
@@ -95,8 +95,8 @@ def main() -> int:
                 endpoints.bootstrap_servers, endpoints.redis_url, endpoints.kafka_password
             )
             print(f"{'events':>10}{'silence s':>12}")
-            one = RollingRestart(settings, given.workers, given.rounds, given.use_case)
-            print(one.run(given.rate, 0.0), flush=True)
+            one = RollingRestart(settings, options.workers, options.rounds, options.use_case)
+            print(one.run(options.rate, 0.0), flush=True)
     return 0
 
 

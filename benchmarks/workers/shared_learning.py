@@ -43,7 +43,7 @@ from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
 from streams.config.settings import Settings
-from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.snapshots.version_transfer import packer
 from streams.topics import topic_admin
 from usecases.data import nycflights
@@ -80,13 +80,13 @@ def rows(events: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def examples(case: UseCase, events: int) -> list[tuple[int, bytes, bytes]]:
     """(partition, key, value) of what partitions publish for the learner."""
     backtest = Backtest(case, 4, "bench")
-    made = []
+    records = []
     for kind, row in rows(events):
         for output in backtest.feed(kind, row):
             if output.kind == "examples":
                 number = int(orjson.loads(output.value)["partition"])
-                made.append((number, output.key or b"", output.value))
-    return made
+                records.append((number, output.key or b"", output.value))
+    return records
 
 
 class Learnt(NamedTuple):
@@ -102,14 +102,14 @@ class Learnt(NamedTuple):
         return sum(half) / (self.examples / 2) * rate * 3_600 / 1e6
 
 
-def learnt(name: str, given: Sequence[tuple[int, bytes, bytes]], rate: float) -> Learnt:
+def learnt(name: str, records: Sequence[tuple[int, bytes, bytes]], rate: float) -> Learnt:
     """Learn all of it by one model, as if `rate` outcomes became known in each second."""
     case = replace(
         RIVERRUN_FLIGHTS, learning="shared", models={"it": FAMILIES[name]}, champion="it"
     )
     task = LearnerTask(case, partitions=4, definition="bench", pack=packer(case, lambda: b"k" * 32))
     offsets, sizes, seconds = [0] * 4, [], 0.0
-    for at, (number, key, value) in enumerate(given):
+    for at, (number, key, value) in enumerate(records):
         example = orjson.loads(value)
         example["training"]["clock_s"] = at / rate
         record = PlainRecord("examples", number, offsets[number], 0, key, orjson.dumps(example))
@@ -123,17 +123,17 @@ def learnt(name: str, given: Sequence[tuple[int, bytes, bytes]], rate: float) ->
     slot = task.router.pooled["it"]
     if slot.faults or not slot.trained_on:
         sys.exit(f"{name} learnt {slot.trained_on} examples, {slot.faults}: {slot.last_fault}")
-    return Learnt(len(given), seconds, sizes)
+    return Learnt(len(records), seconds, sizes)
 
 
 def learner(events: int) -> None:
     """Print the CPU of an example and the bytes of versions, by family of models and rate."""
-    given = examples(replace(RIVERRUN_FLIGHTS, learning="shared"), events)
+    records = examples(replace(RIVERRUN_FLIGHTS, learning="shared"), events)
     heads = ("outcomes/s", "examples/s", "us each", "versions", "bytes each", "MB an hour")
     print(f"{'model':<16}" + "".join(f"{head:>12}" for head in heads))
     for name in FAMILIES:
         for rate in RATES:
-            run = learnt(name, given, rate)
+            run = learnt(name, records, rate)
             took_s = run.seconds / run.examples
             print(
                 f"{name:<16}{rate:>12,}{1 / took_s:>12,.0f}{took_s * 1e6:>12,.0f}"
@@ -149,8 +149,8 @@ def learner(events: int) -> None:
 class FreshnessBench(Bench):
     """One run in which each prediction tells which outcomes its model has learnt."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.outcomes: list[float] = []
         self.ages: dict[int, list[float]] = {}
 

@@ -29,9 +29,9 @@ from models.task.partition_task import PartitionTask
 from models.values.durations import hours
 from schemas.events import Event, Outcome
 from streams.config.gc_tuning import bound_pauses
-from streams.snapshots import schedule
+from streams.snapshots import snapshot_schedule
 from streams.snapshots.redis_store import connect
-from streams.snapshots.store import Snapshots
+from streams.snapshots.snapshot_store import Snapshots
 from streams.unpickling.safe_unpickler import Allowed
 
 
@@ -100,7 +100,7 @@ def shown(what: str, took: list[float], more: str = "") -> None:
 
 async def main(redis_url: str, records: int, copies: int) -> None:
     """Print the table."""
-    schedule.SHARE = 1.0
+    snapshot_schedule.SHARE = 1.0
     bound_pauses()
     began = time.perf_counter()
     data = pickle.dumps(grown(records), 5)
@@ -114,17 +114,17 @@ async def main(redis_url: str, records: int, copies: int) -> None:
         return Snapshots(connect(redis_url), group, make, key=b"k", allowed=allowed, interval_s=0.0)
 
     group = f"stalls-{uuid.uuid4().hex[:8]}"
-    task, mine = make(0), store()
+    task, snapshots = make(0), store()
     task.router.pooled["heavy"].model = [pickle.loads(data) for _ in range(copies)]
     print(f"{'':28} {'':14}  median    99 %  longest")
     shown("alone", await turns(asyncio.sleep(5)))
     for name in ("first snapshot (proved)", "second snapshot"):
         task.journal.seq += 1
         task.router.pooled["heavy"].changed = True
-        await asyncio.sleep(mine.status(0)["interval_s"] + 0.1)
-        mine.offer(0, task)
-        took = await turns(mine.written())
-        status = mine.status(0)
+        await asyncio.sleep(snapshots.status(0)["interval_s"] + 0.1)
+        snapshots.offer(0, task)
+        took = await turns(snapshots.written())
+        status = snapshots.status(0)
         more = (
             f"{status['bytes'] / 1e6:.0f} MB, held up {status['held_up_ms_max']} ms by the fork, "
         )
@@ -134,7 +134,7 @@ async def main(redis_url: str, records: int, copies: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(text) for text in sys.argv[1:]]
-    records, copies = (given + [12_000, 12][len(given) :])[:2]
+    arguments = [int(text) for text in sys.argv[1:]]
+    records, copies = (arguments + [12_000, 12][len(arguments) :])[:2]
     with servers(Path(tempfile.mkdtemp(prefix="stalls-")), purge=True) as endpoints:
         asyncio.run(main(endpoints.redis_url, records, copies))

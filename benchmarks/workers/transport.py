@@ -200,15 +200,15 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=float, action="append")
     parser.add_argument("--pace", type=json.loads, default={})
-    given = parser.parse_args()
+    options = parser.parse_args()
 
     def bench() -> Bench:
-        return Bench(given.bootstrap_servers, given.partitions)
+        return Bench(options.bootstrap_servers, options.partitions)
 
-    if given.events:
-        await throughput(bench(), given.events, **given.pace)
-    for rate in given.rate or [10, 800, 3_000]:
-        await latency(bench(), rate, given.seconds, **given.pace)
+    if options.events:
+        await throughput(bench(), options.events, **options.pace)
+    for rate in options.rate or [10, 800, 3_000]:
+        await latency(bench(), rate, options.seconds, **options.pace)
 
 
 if __name__ == "__main__":

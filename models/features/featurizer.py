@@ -17,7 +17,7 @@ from models.features.shared_entries import SharedEntry, SharedSink, plain_key
 from models.features.window_declarations import CATEGORIES, OPTIONAL_EMPTY, Window, WindowState
 from models.values.bounded_text import CHARACTERS_MAX, shortened
 from models.values.numbers import AMOUNT_MAX, INT_LEAST, INT_MOST
-from schemas.errors import Malformed
+from schemas.errors import AUTHORS_FAULTS, Malformed
 from schemas.events import Column
 
 Feature = Column | Window | Lookup | Callable[..., Any]
@@ -144,7 +144,7 @@ class Featurizer:
         for name, field, step in self._steps:
             try:
                 value = step(event, x, now) if field is None else getattr(event, field)
-            except Exception as error:  # the author's function met data that it cannot take
+            except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
                 raise Malformed(
                     f"feature {name!r} failed on this event: {type(error).__name__}: {error}. "
                     "Fix the event, or the feature's function."
@@ -211,7 +211,7 @@ class Featurizer:
             if value is None:
                 return []
             counted = _counted(window.aggregate, value)
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"the value of window {name!r} failed on this record: "
                 f"{type(error).__name__}: {error}"
@@ -275,4 +275,5 @@ def _key(by: tuple[str, ...], event: Any, x: Vector) -> Any:
 
 def shared_key(by: tuple[str, ...], event: Any, x: Vector) -> Any:
     """Return the key of a window that all partitions share: what JSON gives back as it is."""
-    return plain_key(_key(by, event, x))
+    key = _key(by, event, x)
+    return key if type(key) is str else plain_key(key)

@@ -48,7 +48,7 @@ class Table:
 
     @property
     def identity(self) -> str:
-        """Return what tells its rows from those of a table that is declared otherwise."""
+        """Return the identity of the table: another declaration gives another one."""
         text = "\0".join((self.name, self.topic, self.key, self.time or ""))
         return f"{self.name}@{blake2b(text.encode(), digest_size=4).hexdigest()}"
 

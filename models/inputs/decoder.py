@@ -1,4 +1,5 @@
-"""From a Kafka record to a typed one, or to the reason why not. Pure: bytes in, no state.
+"""Decodes a Kafka record into a typed one, or into the reason why it cannot be. Pure: bytes in, no
+state.
 
 Nothing raises here: an unreadable record must still take its place in the journal, so it becomes a
 `DecodedRecord` that carries its error and is turned into a dead letter when it is applied.
@@ -19,33 +20,35 @@ from models.inputs.strict_json import json_reader
 from models.spec.use_case import UseCase
 from models.values.durations import about, spoken
 from schemas.commands import Command
-from schemas.errors import Ahead, Malformed, Rejected
+from schemas.errors import AUTHORS_FAULTS, Ahead, Malformed, Rejected
 from schemas.partitioner import partition_of
 from schemas.personal_data import MASK, personal_paths
 from schemas.topics import SHARED_INPUTS
 
 EVENTS, OUTCOMES, COMMANDS, HISTORY, MODELS = range(len(SHARED_INPUTS))
 EXAMPLES = -1
-"""What a record of the learner's inputs is that is no command: an example of a partition."""
+"""The kind of a record of the learner's inputs that is not a command: an example of a partition."""
 ENTRIES = -2
-"""The same: what a partition adds to shared windows."""
+"""The kind of a learner's input: what a partition adds to shared windows."""
 ROWS = -3
-"""The same: changed rows of reference tables."""
+"""The kind of a learner's input: changed rows of reference tables."""
 AT_ONCE = float("-inf")
 RECORD_BYTES_MAX = 262_144
-"""So that what is made of a record fits any broker's 1 MiB."""
+"""Bound on an input record, so that the records made of it fit any broker's limit of 1 MiB."""
 KEY_BYTES_MAX = 1_024
 UPDATES_SHARED, UPDATE_SHARED_BYTES = 256, 32_768
 """The number of records of `models`, and their size in bytes, up to which a process decodes each
 once for all its partitions."""
 CLOCKS_APART_S = 1.0
-"""By how much the clock of an event may be ahead of the one that made its Kafka timestamp."""
+"""The largest difference by which an event's clock may be ahead of the one that set its Kafka
+timestamp.
+"""
 KIND_HEADER = "riverrun_kind"
-"""Says on the history topic whether a record is an `event` or an `outcome`."""
+"""The header that says, on the history topic, whether a record is an `event` or an `outcome`."""
 
 
 class Record(Protocol):
-    """What is used of an aiokafka ConsumerRecord."""
+    """The attributes of an aiokafka ConsumerRecord that are used."""
 
     topic: str
     partition: int
@@ -61,7 +64,7 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class PlainRecord:
-    """A record with the attributes of a Kafka one that is not, or is no longer, on Kafka."""
+    """A record that is not (or no longer) on Kafka, with the attributes of one that is."""
 
     topic: str
     partition: int
@@ -92,8 +95,8 @@ class DecodedRecord:
     own, but no later than `CLOCKS_APART_S` after its Kafka timestamp, so that an event of a future
     time does not hold up those behind it while the outcomes of all of them are taken.
 
-    `kind` says what the body is, EVENTS, OUTCOMES or COMMANDS, whatever input it came by: to ask
-    pydantic's classes for it costs half a microsecond each time.
+    `kind` is EVENTS, OUTCOMES or COMMANDS, by the body and not by the input that it came from: an
+    `isinstance` of pydantic's classes would cost half a microsecond each time.
     """
 
     __slots__ = ("body", "due", "error", "input", "kind", "record", "silent", "time")
@@ -169,7 +172,9 @@ class Decoder:
         return DecodedRecord(index, record, kind, outcome, time, due, silent=silent)
 
     def _due(self, record: Record, time: float, field: str) -> float:
-        """Return when its turn comes; raise `Ahead` if Kafka had it long before its own time."""
+        """Return the time at which its turn comes; raise `Ahead` if Kafka had it long before its
+        own time.
+        """
         stamped = record.timestamp / 1000.0
         if time <= stamped + CLOCKS_APART_S:
             return time
@@ -213,7 +218,7 @@ class Decoder:
 
 
 def ahead(timestamp_ms: int, time: float, field: str, max_jump: float) -> str:
-    """Say why a time is not believed, and what to do."""
+    """Return why a time is not believed, and what to do."""
     if timestamp_ms < 0:
         return (
             "the record has no Kafka timestamp, so its time cannot be believed. Send it with one."
@@ -236,9 +241,10 @@ def _moment(time: float) -> str:
 
 
 def parsed_update(value: bytes) -> tuple[dict[str, Any], float]:
-    """Return a record of `models` and when it is due; raises `Malformed` if it is none.
+    """Return a record of `models` and the time at which it is due; raise `Malformed` if it is not
+    one.
 
-    Only what is needed to place it is looked at: one is published every few examples.
+    Only the fields that decide its order are read, since one is published every few examples.
     """
     try:
         update = orjson.loads(value)
@@ -257,14 +263,14 @@ def parsed_update(value: bytes) -> tuple[dict[str, Any], float]:
 
 @lru_cache(maxsize=UPDATES_SHARED)
 def _parsed_once(value: bytes) -> tuple[dict[str, Any], float]:
-    """Return the same for all partitions of a process, which read the same record: none changes
-    it.
+    """Return the decoded record, once for all partitions of a process: they read the same record,
+    and none changes it.
     """
     return parsed_update(value)
 
 
 def parsed_command(value: bytes) -> Command:
-    """Return the command in these bytes; raises `Malformed` if it is none."""
+    """Return the command in these bytes; raise `Malformed` if they hold none."""
     command: Command = _parsed(Command, value)
     try:
         orjson.dumps(command.evidence)
@@ -285,7 +291,7 @@ def _parsed(model: type[BaseModel], value: bytes) -> Any:
         return json_reader(model).validate_json(value)
     except ValidationError as error:
         raise Malformed(in_words(error, model)) from None
-    except Exception as error:  # a validator of the author's own met data that it cannot take
+    except AUTHORS_FAULTS as error:  # of a validator on data that it does not expect
         name = f"{type(error).__name__}: {error}"
         raise Malformed(f"a validator of {model.__name__} failed: {name}") from error
 
@@ -316,7 +322,9 @@ def in_words(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _cause(item: Any) -> str:
-    """Return what is wrong in pydantic's own words; an author's validator may quote the value."""
+    """Return pydantic's description of the error, without the text of an author's validator, which
+    may quote the value.
+    """
     ours = item["type"] in ("value_error", "assertion_error")
     return "its validator refuses it" if ours else item["msg"].lower()
 

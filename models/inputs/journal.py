@@ -6,8 +6,8 @@ A run is consecutive records of one input: [input, first offset, count, next off
 have gaps (aborted and control records), so a run counts records and does not subtract offsets.
 
 An offset names a record only as long as its topic is the same one. So an entry has, besides where
-each input goes on, a mark of the record before: its CRC-32. A topic that was deleted and made anew,
-or restored with other records, does not bear it.
+each input goes on, a mark of the record before: its CRC-32. A topic that was deleted and created
+again, or restored with other records, does not have it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from schemas.topics import INPUTS
 
 
 def digest_of(value: bytes) -> str:
-    """Return what tells a journal entry's value from another."""
+    """Return the digest that identifies a journal entry's value."""
     return blake2b(value, digest_size=16).hexdigest()
 
 
@@ -55,7 +55,7 @@ class Journal:
         return sum(run[2] for run in self.runs)
 
     def take(self, index: int, record: Any) -> None:
-        """Note that a record of that input is being applied, or set aside."""
+        """Record that an input's record is being applied, or set aside."""
         self.step += 1
         offset = record.offset
         self._newest[index] = record
@@ -105,5 +105,5 @@ class Journal:
         return entry
 
     def skip(self) -> None:
-        """Pass over an entry in which nothing was applied: a change of definition."""
+        """Skip an entry in which nothing was applied: a change of definition."""
         self.seq += 1

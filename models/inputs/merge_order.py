@@ -1,10 +1,10 @@
-"""Which input's record is taken next.
+"""The order in which the records of several inputs are taken.
 
 The record that is due first (`models.inputs.decoder.DecodedRecord.due`: its time, bounded by its
 Kafka timestamp); on equal times outcomes before events (River's rule in `simulate_qa`: what is
 known by a moment is learnt before the moment's question), commands and records that cannot be read,
-or whose time cannot be believed, at once. Sources: KIP-695 (task idling), and the measured price of
-neglect: outcomes 2,000 events behind raise the flights' error from 10.95 to 12.21 minutes.
+or whose time cannot be believed, at once. Sources: KIP-695 (task idling), and a measurement of its
+absence: outcomes 2,000 events behind raise the flights' error from 10.95 to 12.21 minutes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Records that are set aside because `apply` fails on them: skipped, journaled, never applied.
 
-`apply` is not a transaction in memory: an exception midway leaves a state that is of no use. So a
-record is set aside before it is applied, on the word of an operator (the command `skip`) or of a
-declared rule, and the journal entry names it with who, why and the failure. A fold that meets the
-name sets the record aside again: recovery, verification and simulation come to the same state.
+`apply` is not a transaction in memory: an exception midway leaves an unusable state. So a record is
+set aside before it is applied, by an operator (the command `skip`) or by a declared rule, and the
+journal entry names the record with who, why and the failure. A fold that reads this entry sets the
+record aside again: recovery, verification and simulation come to the same state.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from schemas.errors import Malformed
 from schemas.topics import INPUTS
 
 REMEMBERED_MAX = 1_000
-"""Records that were set aside, or are to be, which a partition remembers."""
+"""The largest number of records, set aside or to be set aside, that a partition remembers."""
 
 BY_RULE_MAX = 10
 BY_RULE_STEPS = 1_000
-"""At most so many records among so many are set aside by rule: beyond, the state is at fault."""
+"""The rule sets aside at most this many of this many records: more failures mean that the state is
+at fault.
+"""
 
 RULE = "rule"
-"""Who sets a record aside where `skip_after` does."""
+"""The `who` of a record that the rule `skip_after` sets aside."""
 
 SUBJECT = "(record)"
-"""Stands for a model's name where `lifecycle` tells of a record."""
+"""The `model` of a `lifecycle` record that is about a record and not about a model."""
 
 InputOffset = tuple[int, int]
 """The number of an input, and an offset."""
 
 
 class Skip(NamedTuple):
-    """A record that is to be set aside, or was; as the journal has it."""
+    """A record that is to be set aside, or was, as the journal holds it."""
 
     input: int
     offset: int
@@ -54,7 +56,7 @@ class Skip(NamedTuple):
 
 
 class Skips:
-    """What one partition is to set aside and has set aside; part of its state.
+    """The records that one partition is to set aside and has set aside; part of its state.
 
     Memory: the newest `REMEMBERED_MAX` of each.
     """
@@ -67,8 +69,9 @@ class Skips:
         self.done: dict[InputOffset, tuple[int, str | None]] = {}
 
     def want(self, skip: Skip, following: int) -> None:
-        """Take in a `skip`; `following` is its input's next offset. Raises `Malformed` where the
-        record was applied or set aside before; where that was on the same word, nothing changes.
+        """Accept a `skip` command; `following` is its input's next offset. Raise `Malformed` where
+        the record was applied or set aside before; a repetition of the same command changes
+        nothing.
         """
         if skip.input_offset in self.done:
             step, command_id = self.done[skip.input_offset]
@@ -94,13 +97,13 @@ class Skips:
         self.done[skip.input_offset] = step, skip.command_id
 
     def rule_may(self, step: int) -> bool:
-        """Return True if the rule may set the next record aside, at that step."""
+        """Return whether the rule may set the next record aside, at that step."""
         by_rule = (at for at, command_id in self.done.values() if command_id is None)
         return sum(step - at < BY_RULE_STEPS for at in by_rule) < BY_RULE_MAX
 
 
 def skip_of(command: Command) -> Skip:
-    """Return what a `skip` asks for; raise `Malformed` if it names no record."""
+    """Return the record that a `skip` names; raise `Malformed` if it names none."""
     if command.record is None:
         raise Malformed("`skip` names no record; give record: input and offset")
     evidence = command.evidence or {}

@@ -1,9 +1,9 @@
 """Reads an author's record type from JSON, strictly, whatever validators it has.
 
-pydantic hands a validator of mode "before" or "wrap" what it made of the JSON: text, numbers,
-lists, dictionaries. What lies behind the validator is then no JSON for it any more, and in strict
-mode a time as text, a list for a tuple or the name of an enumeration is refused. So what such a
-validator passes on is written as JSON again and read as such (pydantic-core's `json` schema).
+pydantic calls a validator of mode "before" or "wrap" with the decoded JSON: text, numbers, lists,
+dictionaries. What the validator returns no longer counts as JSON, so strict mode refuses a time as
+text, a list for a tuple or the name of an enumeration. So the value that such a validator returns
+is written as JSON again and read as JSON (pydantic-core's `json` schema).
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _OPAQUE = ("cls", "config", "function", "metadata", "ref", "serialization")
 
 
 class JsonReader(Protocol):
-    """Reads a record; raises ValidationError, or whatever a validator of the author's raises."""
+    """A reader of one record type; raises ValidationError, or whatever a validator of the author
+    raises.
+    """
 
     def validate_json(self, data: bytes, /) -> Any:
         """Return the record."""
@@ -27,7 +29,8 @@ class JsonReader(Protocol):
 
 @cache
 def json_reader(model: type[BaseModel]) -> JsonReader:
-    """Return what reads this model from JSON: pydantic's own where no validator stands before.
+    """Return a reader of this model: pydantic's own where the model has no validator that runs
+    first.
 
     >>> from pydantic import model_validator
     >>> from schemas.events import Event
@@ -44,7 +47,7 @@ def json_reader(model: type[BaseModel]) -> JsonReader:
     rewritten, changed = _rewritten(model.__pydantic_core_schema__)
     if not changed:
         return model.__pydantic_validator__
-    # Built anew all through: nested models have validators of their own, ready as they were.
+    # Rebuilt throughout: nested models hold finished validators of their own.
     return SchemaValidator(rewritten, _use_prebuilt=False)
 
 

@@ -53,14 +53,16 @@ class Watermark:
         return self.refuse()
 
     def holds(self, taken: Any) -> bool:
-        """Return whether the same record was set aside before: a repetition is no new witness."""
+        """Return whether the same record was set aside: a repetition is no further witness."""
         return any(
             held.input == taken.input and held.body.event_id == taken.body.event_id
             for held in self.aside
         )
 
     def set_aside(self, taken: Any) -> tuple[list[Any], list[Any]]:
-        """Hold a doubted record: (those now believed, those now refused)."""
+        """Set a doubted record aside; return the records that are now believed and those now
+        refused.
+        """
         refused: list[Any] = []
         if self.aside and abs(taken.time - self.aside[0].time) > self.max_jump:
             refused, self.aside = self.aside, []

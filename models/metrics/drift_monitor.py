@@ -90,10 +90,11 @@ class Watcher:
             return field is not None and not _is_number(field.annotation)
         return isinstance(value, str | bool)
 
-    def told(self, alarm: DriftAlarm, done: str) -> dict[str, Any]:
+    def lifecycle_change(self, alarm: DriftAlarm, done: str) -> dict[str, Any]:
         """Return the drift record of an alarm and of the action taken, without personal values.
 
-        They are masked here already, since alerts, webhooks and logs pass on the record's fields.
+        Personal values are masked here, since alerts, webhooks and logs pass on the record's
+        fields.
         """
         of = "" if alarm.kind in ("numeric", "category", "prediction") else f"{alarm.kind}:"
         shares = alarm.histograms

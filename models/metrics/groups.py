@@ -7,7 +7,7 @@ from typing import Any
 
 from models.metrics.windowed_metrics import Group
 from models.spec.use_case import UseCase
-from schemas.errors import Malformed
+from schemas.errors import AUTHORS_FAULTS, Malformed
 
 NAME_MAX = 200
 WHOLE: list[Group] = [(None, None)]
@@ -41,5 +41,5 @@ def _name(by: str | Callable[[Any], str], event: Any) -> str:
         name = str(getattr(event, by) if isinstance(by, str) else by(event))
         name.encode()  # half a surrogate pair is no text
         return name[:NAME_MAX]
-    except Exception as error:  # the author's function met data that it cannot take
+    except AUTHORS_FAULTS as error:  # on data that it does not expect
         raise Malformed(f"no segment or slice can be told of this event: {error}") from error

@@ -1,4 +1,4 @@
-"""The predictions of one event, by everybody, until its label is known."""
+"""All predictions of one event, until its label is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.spec.experiment_arms import Drawn
 
 
 class IssuedPredictions(NamedTuple):
-    """The predictions of one event, and by what they are judged once its label is known.
+    """The predictions of one event, with all that is needed to score them once its label is known.
 
     `pooled`: of the global models in their order; `own`: segment model → prediction. `by` says who
     was served, and `given` with which interval or set. `paired`: every model was asked; `drawn`:

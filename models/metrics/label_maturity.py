@@ -30,7 +30,8 @@ class Maturity:
         self._limit = use_case.segments.limit if use_case.segments is not None else 0
         self.arrivals = Arrivals(self._fresh())
         self.segments: dict[str, DelayCurve] = {}
-        # What was reported at which size; nobody knows after a restart, and then all is again.
+        # The size at which each curve was last reported; unknown after a restart, so all are
+        # reported again.
         self._reported: dict[str | None, float] = {}
 
     def _fresh(self) -> DelayCurve:
@@ -60,8 +61,8 @@ class Maturity:
 
     def advance(self, now: float) -> Row | None:
         """Move the watermark; return a drift record where labels stopped, or come again."""
-        told = self.arrivals.advance(now)
-        return None if told is None else self._told(told)
+        change = self.arrivals.advance(now)
+        return None if change is None else self._change(change)
 
     def report(self, definition: str, step: int) -> list[Row]:
         """Return a `delays` record for each curve that changed; the state stays as it is."""
@@ -89,15 +90,17 @@ class Maturity:
             )
         return rows
 
-    def _told(self, told: Stopped | Resumed) -> Row:
-        stopped = isinstance(told, Stopped)
+    def _change(self, change: Stopped | Resumed) -> Row:
+        stopped = isinstance(change, Stopped)
         return {
             "use_case": self._use_case.name,
             "detector": "labels: arrivals against the delay curve",
             "subject": "labels",
-            "was": f"{told.expected:.0f} outcomes due" if isinstance(told, Stopped) else "stopped",
-            "now": f"{told.arrived} came" if isinstance(told, Stopped) else "come as expected",
-            "since": datetime.fromtimestamp(told.since, UTC),
+            "was": f"{change.expected:.0f} outcomes due"
+            if isinstance(change, Stopped)
+            else "stopped",
+            "now": f"{change.arrived} came" if isinstance(change, Stopped) else "come as expected",
+            "since": datetime.fromtimestamp(change.since, UTC),
             "severity": "alarm" if stopped else "notice",
             "done": "alert",
         }

@@ -15,7 +15,7 @@ from models.spec.personal_data import masking_of
 from models.spec.problem_types import Kind, Predicted
 from models.spec.use_case import UseCase
 from models.values.numbers import amount
-from schemas.errors import Malformed
+from schemas.errors import AUTHORS_FAULTS, Malformed
 from schemas.personal_data import MASK
 
 T = TypeVar("T")
@@ -24,7 +24,9 @@ Score = tuple[str, float | None, tuple[float, ...]]
 
 
 StoodIn = tuple[str, tuple[float, ...] | None]
-"""A model that the baseline was scored for, and the losses of its own value, if it had one."""
+"""A model in whose place the baseline was scored, and the losses of the model's value, if it had
+one.
+"""
 
 
 class OwnGain(NamedTuple):
@@ -82,7 +84,7 @@ class Judge:
         use_case, kind = self._use_case, self._kind
         try:
             label = kind.label(use_case.label(event, outcome))
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # on data that it does not expect
             raise _unusable("label", error) from error
         weigh = use_case.weight
         weight = None
@@ -201,7 +203,7 @@ class Judge:
                     for _, answer in others
                 ],
             ]
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # on data that it does not expect
             raise _unusable("kpi", error) from error
 
 
@@ -209,11 +211,11 @@ def _authors(name: str, function: Callable[[], T]) -> T:
     """Call a function of the use case; raise what it raises as `Malformed` input."""
     try:
         return function()
-    except Exception as error:  # the author's function met data that it cannot take
+    except AUTHORS_FAULTS as error:  # on data that it does not expect
         raise _unusable(name, error) from error
 
 
-def _unusable(name: str, error: Exception) -> Malformed:
+def _unusable(name: str, error: BaseException) -> Malformed:
     return Malformed(
         f"nothing can be learnt from this outcome: {name} failed: {type(error).__name__}: "
         f"{error}. Fix the outcome, or the use case's {name}."

@@ -79,7 +79,7 @@ class MetricCell:
 
     def add(self, other: MetricCell) -> None:
         """Add another window's counts and sums to these."""
-        # Arms are of blocks only: their evidence is said when the block settles.
+        # Arms are counted in blocks only: their evidence is published when the block closes.
         self.predictions += other.predictions
         self.outcomes += other.outcomes
         self.expired += other.expired
@@ -130,7 +130,7 @@ class WindowedMetrics:
         self._changed: set[tuple[float, Group]] = set()
         # Where the earliest of the cells starts.
         self._first = math.inf
-        # Blocks whose evidence is still to be said, and the time before which all are.
+        # Blocks whose evidence is still to be published, and the time before which all of it is.
         self.open: dict[float, list[Group]] = {}
         self.settled: float | None = None
 
@@ -294,7 +294,7 @@ class WindowedMetrics:
         return total
 
     def set_back(self, time: float) -> None:
-        """Reopen the blocks after that of `time`, to which time was set back."""
+        """Reopen the blocks after that of `time`, to which the watermark was set back."""
         if self.settled is not None:
             self.settled = min(self.settled, self.start_of(time) + self.window)
 

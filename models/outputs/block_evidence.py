@@ -1,9 +1,9 @@
-"""What a settled block says of every model, for whoever decides over all partitions.
+"""The evidence of a closed block about every model, for the decider over all partitions.
 
-A block is a window of event time (`UseCase.window`). It is settled once the watermark is a horizon
-past its end: each of its predictions has its outcome or is expired, so nothing in it can change,
-and how fast labels came cannot have changed what is compared. It is said once, for the whole
-partition and for each segment and slice; a block without predictions is not said.
+A block is a window of event time (`UseCase.window`). It closes once the watermark is a horizon past
+its end: each of its predictions then has its outcome or has expired, so nothing in it can change,
+and the speed of labels cannot influence the comparison. Its evidence is published once, for the
+whole partition and for each segment and slice; a block without predictions has none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from models.spec.use_case import UseCase
 
 
 class BlockEvidence:
-    """Says what settled, of one partition. Call `due` at each step, `settle` where it is true.
+    """Publishes the closed blocks of one partition. Call `due` at each step, `settle` where it is
+    true.
 
     Memory: none of its own; what is open is in `WindowedMetrics.open`, at most horizon / window + 2
     blocks.
@@ -40,12 +41,12 @@ class BlockEvidence:
         self._partition, self._definition = identity
 
     def due(self, now: float) -> bool:
-        """Return whether a block may have settled by that watermark."""
+        """Return whether a block may have closed by that watermark."""
         settled = self._metrics.settled
         return settled is None or now - self._use_case.horizon >= settled + self._metrics.window
 
     def settle(self, now: float, step: int) -> list[Row]:
-        """Return the Evidence records of the blocks that settled, in the order of time."""
+        """Return the Evidence records of the blocks that closed, in the order of time."""
         metrics = self._metrics
         frontier = metrics.start_of(now - self._use_case.horizon)
         metrics.settled = frontier

@@ -1,4 +1,4 @@
-"""What is told on `lifecycle`: a model began, was promoted, withheld, dropped; who, when, why."""
+"""The records on `lifecycle`: a model began, was promoted, withheld, dropped; who, when, why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.serving.segment_models import Turned
 
 
 class LifecycleLog:
-    """Writes lifecycle records of one partition; says each standing fact once.
+    """Writes lifecycle records of one partition; reports each lasting fact once.
 
     Memory: one word for each model. `discreet`: a model's own words about its failure are left out,
     since an error's text may quote what it was given, and that may be personal.
@@ -28,96 +28,101 @@ class LifecycleLog:
         *,
         discreet: bool = False,
     ) -> None:
-        self.told: set[str] = set()
+        self.announced: set[str] = set()
         self._publish = publish
         self._router = router
         self._journal = journal
         self._watermark = watermark
         self._discreet = discreet
 
-    def tell(self, out: list[Output], model: str, **value: Any) -> None:
-        """Write one change of state; `value` as in `schemas.records.Lifecycle`."""
+    def change(self, model: str, **value: Any) -> Output:
+        """Return the record of one change of state; `value` as in `schemas.records.Lifecycle`."""
         value.setdefault("who", "riverrun")
         step, time = self._journal.step, self._watermark.time
-        out.append(self._publish.lifecycle(step, time, model=model, **value))
+        return self._publish.lifecycle(step, time, model=model, **value)
 
-    def beginning(self, out: list[Output], definition: str) -> None:
-        """Write that every declared model begins, with the partition's first record."""
-        if "beginning" in self.told:
-            return
-        self.told.add("beginning")
-        for name in self._router.names:
-            self.tell(
-                out,
-                name,
-                to_state=self._router.state(name),
-                cause="definition",
-                why=f"declared by definition {definition}",
-            )
+    def beginning(self, definition: str) -> list[Output]:
+        """Return, with the partition's first record, that every declared model begins."""
+        if "beginning" in self.announced:
+            return []
+        self.announced.add("beginning")
+        why = f"declared by definition {definition}"
+        return [
+            self.change(name, to_state=self._router.state(name), cause="definition", why=why)
+            for name in self._router.names
+        ]
 
-    def warm(self, out: list[Output], name: str) -> None:
-        """Write, once, that a model has learnt enough to answer."""
+    def warm(self, name: str) -> list[Output]:
+        """Return, once, that a model has learnt enough to answer."""
         word = f"warm:{name}"
-        if word in self.told or self._router.state(name) == "champion":
-            return
-        self.told.add(word)
+        if word in self.announced or self._router.state(name) == "champion":
+            return []
+        self.announced.add(word)
         state = self._router.state(name)
-        if state == "shadow":
-            why = f"has learnt its warm-up of {self._router.pooled[name].trained_on} examples"
-            self.tell(out, name, from_state="candidate", to_state=state, cause="rule", why=why)
+        if state != "shadow":
+            return []
+        why = f"has learnt its warm-up of {self._router.pooled[name].trained_on} examples"
+        return [self.change(name, from_state="candidate", to_state=state, cause="rule", why=why)]
 
-    def anew(self, name: str) -> None:
-        """Forget what was said of a model that is no more."""
-        self.told -= {name, f"warm:{name}"}
+    def forget(self, name: str) -> None:
+        """Forget what was reported of a model that no longer exists."""
+        self.announced -= {name, f"warm:{name}"}
 
-    def withheld(self, out: list[Output], names: list[str]) -> None:
-        """Write the first time that a model's value could not be used where it might have been.
+    def withheld(self, names: list[str]) -> list[Output]:
+        """Return the first time that a model's value could not be used where it might have been.
 
-        What a model says during its warm-up is no news, unless it raises.
+        An unusable value during the warm-up is not reported, unless the model raises.
         """
+        changes = []
         for name in names:
             fault = self._router.pooled[name].last_fault
-            if name in self.told or not (fault or self._router.warm(name)):
+            if name in self.announced or not (fault or self._router.warm(name)):
                 continue
-            self.told.add(name)
+            self.announced.add(name)
             if fault and self._discreet:
-                fault = f"{fault.partition(':')[0]} (its words are left out: some data is personal)"
+                fault = (
+                    f"{fault.partition(':')[0]} (its message is left out: some data is personal)"
+                )
             why = fault or "a value was not finite or left the limits"
-            self.tell(out, name, to_state="withheld", cause="safeguard", why=why)
+            changes.append(self.change(name, to_state="withheld", cause="safeguard", why=why))
+        return changes
 
-    def segment(self, out: list[Output], segment: str | None) -> None:
-        """Make room for the segment's own model, and say what that changed."""
+    def segment(self, segment: str | None) -> list[Output]:
+        """Make room for the segment's own model, and return what that changed."""
         champion = self._router.champion
+        changes: list[Output] = []
         if segment is None:
-            return
+            return changes
         router, time = self._router, self._watermark.time
         assert time is not None
         new, dropped = router.own.enter(segment, router.champion, time)
         if dropped is not None:
-            self.tell(
-                out,
-                champion,
-                segment=dropped,
-                from_state="shadow",
-                to_state="retired",
-                cause="limit",
-                why="the least recently used segment made room for another",
+            changes.append(
+                self.change(
+                    champion,
+                    segment=dropped,
+                    from_state="shadow",
+                    to_state="retired",
+                    cause="limit",
+                    why="the least recently used segment made room for another",
+                )
             )
         if new:
-            self.tell(
-                out,
-                champion,
-                segment=segment,
-                to_state="shadow",
-                cause="definition",
-                why="began with this event",
+            changes.append(
+                self.change(
+                    champion,
+                    segment=segment,
+                    to_state="shadow",
+                    cause="definition",
+                    why="began with this event",
+                )
             )
+        return changes
 
-    def left(self, out: list[Output], before: str, champion: str) -> None:
-        """Tell that another model is champion, and that its predecessor's segments end."""
-        for segment in self._router.own.leave(champion):
-            self.tell(
-                out,
+    def left(self, before: str, champion: str) -> list[Output]:
+        """Return that another model is champion, and that its predecessor's segment models end."""
+        return [
+            self.change(
                 before,
                 segment=segment,
                 from_state="shadow",
@@ -125,12 +130,13 @@ class LifecycleLog:
                 cause="rule",
                 why=f"{champion} is the champion now",
             )
+            for segment in self._router.own.leave(champion)
+        ]
 
-    def breaker(self, out: list[Output], model: str, guard: CircuitBreaker) -> None:
-        """Write that a model's breaker opened, or closed again."""
+    def breaker(self, model: str, guard: CircuitBreaker) -> Output:
+        """Return that a model's breaker opened, or closed again."""
         state, breaker = self._router.state(model), guard.breaker
-        self.tell(
-            out,
+        return self.change(
             model,
             from_state=state if breaker.open else "withheld",
             to_state="withheld" if breaker.open else state,
@@ -140,13 +146,12 @@ class LifecycleLog:
             else "better than the baseline again",
         )
 
-    def earned(self, out: list[Output], turned: Turned) -> None:
-        """Write that a segment's own model earned its place, or lost it."""
+    def earned(self, turned: Turned) -> Output:
+        """Return that a segment's own model earned its place, or lost it."""
         comparison = turned.comparison
         before, after = ("shadow", "champion") if turned.earned else ("champion", "shadow")
         lower, upper = comparison.interval
-        self.tell(
-            out,
+        return self.change(
             turned.model,
             segment=turned.segment,
             from_state=before,

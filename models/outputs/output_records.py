@@ -1,4 +1,5 @@
-"""What a partition task writes, as bytes: one encode a record, metadata in CloudEvents headers.
+"""The records that a partition task writes, as bytes: encoded once, metadata in CloudEvents
+headers.
 
 The dictionaries here have the fields of the models in `schemas.records`; a test validates every
 one of them against its model, so that nothing is validated on the hot path.
@@ -31,7 +32,7 @@ VALUE_BYTES_MAX = 524_288
 KEY_BYTES_MAX = 1_024
 HEADER_BYTES_MAX = 16_384
 WORDS_MAX = 2_000
-"""What a dead letter keeps of a record: it must itself fit any broker's 1 MiB."""
+"""The size to which a dead letter cuts the original: it must fit any broker's limit of 1 MiB."""
 _STAGES = {
     "events": "event",
     "history": "event",
@@ -60,7 +61,7 @@ class Output(NamedTuple):
 
 
 class Tombstone(NamedTuple):
-    """A key that is deleted from a compacted topic."""
+    """The deletion of a key from a compacted topic."""
 
     kind: str
     key: bytes
@@ -71,7 +72,7 @@ class Tombstone(NamedTuple):
 
 
 class More(NamedTuple):
-    """What goes with an answer: its segment, certainty, reasons and place."""
+    """The parts of a prediction beside its value: segment, interval, contributions and position."""
 
     segment: str | None
     given: Given
@@ -80,8 +81,8 @@ class More(NamedTuple):
     step: int
 
 
-class Learnt(NamedTuple):
-    """What became of one prediction: its label, and how it was used."""
+class LabelUse(NamedTuple):
+    """A prediction with its label, and how the label was used."""
 
     outcome: Outcome | FoldedOutcome | None
     label: Any
@@ -96,7 +97,7 @@ class Learnt(NamedTuple):
 
 
 class TrainingFields(NamedTuple):
-    """What the learner of shared models needs of an example besides what the example says."""
+    """The additional fields of an example that the learner of shared models needs."""
 
     clock_s: float | None
     errors: dict[str, float]
@@ -106,7 +107,7 @@ class TrainingFields(NamedTuple):
 
 
 class Publisher:
-    """Makes the outputs of one use case on one partition."""
+    """Builds the output records of one use case on one partition."""
 
     def __init__(
         self,
@@ -129,13 +130,13 @@ class Publisher:
         return Output(kind, key, encoded(value), (*self._stamps[kind], ("ce_id", id.encode())))
 
     def features(self, record: Record, value: bytes, shared: Headers) -> Output:
-        """Return what the models saw, already encoded (it is what waits for the outcome, too)."""
+        """Return the features that the models saw, encoded (these bytes wait for the outcome)."""
         return Output("features", record.key, value, self._stamps["features"] + shared)
 
     def prediction_fields(
         self, event: Event, asked: PredictionSet, segment: str | None, given: Given
     ) -> dict[str, Any]:
-        """Return what a prediction says of one event, without its reasons and its place."""
+        """Return a prediction's body without its contributions and its position."""
         kind, answer = self._kind, asked.answer
         interval = isinstance(given, tuple)
         return {
@@ -155,7 +156,7 @@ class Publisher:
     def prediction(
         self, record: Record, event: Event, asked: PredictionSet, more: More, shared: Headers
     ) -> Output:
-        """Return a prediction's record: what was said, by whom and why."""
+        """Return a prediction's record: the value, the model that made it, contributions."""
         reasons = more.reasons
         body = self.prediction_fields(event, asked, more.segment, more.given)
         body["contributions"] = None if reasons is None else reasons.top
@@ -174,38 +175,38 @@ class Publisher:
         segment: str | None,
         vector: orjson.Fragment,
         waiting: PendingPrediction,
-        learnt: Learnt,
+        use: LabelUse,
         step: int,
     ) -> Output:
         """Return features joined to their label; `about` is the event's key and shared headers."""
-        kind, outcome = self._kind, learnt.outcome
+        kind, outcome = self._kind, use.outcome
         issued = waiting.predictions
         body = {
             "event_id": event.event_id,
             "event_time": event.event_time,
             "outcome_time": None if outcome is None else outcome.outcome_time,
             "features": vector,
-            "label": learnt.label,
+            "label": use.label,
             "prediction": kind.value(issued.served),
             "baseline": kind.value(issued.baseline),
             "shadows": self._shadows(issued.pooled, issued.own, segment),
             "served_by": issued.by,
             "segment": segment,
-            "delay_s": learnt.delay_s,
-            "weight": 1.0 if learnt.weight is None else learnt.weight,
-            "learnt": learnt.learnt,
+            "delay_s": use.delay_s,
+            "weight": 1.0 if use.weight is None else use.weight,
+            "learnt": use.learnt,
             "source": (
                 "history" if waiting.silent else "default" if outcome is None else "outcome"
             ),
-            "kpi": learnt.kpi,
+            "kpi": use.kpi,
             "step": step,
             "partition": self.partition,
         }
-        if learnt.fold is not None:
-            known, body["revision"], body["outcomes"] = learnt.fold
+        if use.fold is not None:
+            known, body["revision"], body["outcomes"] = use.fold
             body["known_time"] = datetime.fromtimestamp(known, UTC)
-        if learnt.training is not None:
-            body["training"] = learnt.training._asdict()
+        if use.training is not None:
+            body["training"] = use.training._asdict()
         key, shared = about
         return Output("examples", key, encoded(body), self._stamps["examples"] + shared)
 
@@ -224,7 +225,9 @@ class Publisher:
         return shadows
 
     def of_event(self, event: Event, trace: bytes | None, *, again: str = "") -> Headers:
-        """Return the headers that all records about one event share; `again`: of a further one."""
+        """Return the headers that all records about one event share; `again` marks a further
+        record.
+        """
         shared: Headers = (
             ("ce_id", (f"{event.event_id}/{again}" if again else event.event_id).encode()),
             ("ce_time", orjson.dumps(event.event_time)[1:-1]),
@@ -279,7 +282,7 @@ class Publisher:
         return self._record("metrics", key.encode(), value, f"{key}|{value['step']}")
 
     def evidence(self, value: dict[str, Any]) -> Output:
-        """Return what one settled block says; its key is the block."""
+        """Return the evidence of one closed block; its key is the block."""
         start = value["block_start"].isoformat()
         key = f"{start}|{value['segment'] or ''}|{value['slice'] or ''}"
         return self._record("evidence", key.encode(), value, key)
@@ -293,7 +296,7 @@ class Publisher:
     def update(self, name: str, value: dict[str, Any], state: Headers) -> Output:
         """Return a version of the shared model `name`, its state in the headers `state`."""
         out = self._record("models", name.encode(), value, str(value["number"]))
-        return out._replace(headers=(*out.headers, *state))
+        return out._replace(headers=out.headers + state)  # which may still be made elsewhere
 
     def window_entries(
         self,
@@ -303,8 +306,8 @@ class Publisher:
         step: int,
         nth: int,
     ) -> Output:
-        """Return what a record adds to shared windows; `times`: the partition's, its own; `nth`:
-        the number among several of one step, which a record brings that lets many labels be due.
+        """Return what a record adds to shared windows. `times`: the partition's and the record's
+        own; `nth`: its number among several of one step, since one record may make many labels due.
         """
         body = {
             "clock_s": times[0],

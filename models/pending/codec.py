@@ -1,13 +1,13 @@
-"""A prediction that waits, as one string of bytes, which gives back exactly what was put in.
+"""A waiting prediction as one string of bytes, which decodes to exactly what was encoded.
 
-    state and who answered (1 byte)  |  event time (8)  |  bytes of the event (4)  |  all else
+    state and who answered (1 byte) | event time (8) | length of the event (4) | the rest
 
-All else is as `marshal` writes it. The event's length is that of its record: what a prediction
-counts for in the bounds, whatever its packed form takes.
+The rest is written by `marshal`. The event's length is that of its record: it is what a prediction
+counts for in the bounds, whatever the size of its packed form.
 
 `marshal` keeps Python's own numbers, text and dictionaries to the bit (NaN, infinity, -0.0, whole
-numbers of any size), and knows nothing else: what it would not give back as it was is not packed.
-Features that are fields of the event are left out, since the event gives them.
+numbers of any size), and nothing else: a prediction that it would not restore exactly is not
+packed. Features that are fields of the event are left out, since the event gives them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SETTLED, WAITING, EXPIRED = range(3)
 _STATES = 4
 _HEAD = struct.Struct("<BdI")
 _FORMAT = 4
-"""Of `marshal`. What is packed is read by the same Python: snapshots hold to its version."""
+"""The version of `marshal`'s format. The same Python reads it: a snapshot names its version."""
 
 
 class PendingPrediction(NamedTuple):
@@ -51,7 +51,7 @@ _BY, _DRAWN = map(IssuedPredictions._fields.index, ("by", "drawn"))
 
 
 class Codec:
-    """Packs what waits of one use case; stateless."""
+    """Packs the waiting predictions of one use case; stateless."""
 
     def __init__(self, use_case: UseCase) -> None:
         columns = {
@@ -70,7 +70,7 @@ class Codec:
     ) -> PendingPrediction | bytes:
         """Return a prediction as bytes, or unchanged if packing would lose information.
 
-        `whole` keeps all features: they are not what the event gives under this definition.
+        `whole` keeps all features, where this definition would not compute them from the event.
         """
         predictions, x = waiting.predictions, waiting.x
         if not whole and isinstance(x, dict):
@@ -93,7 +93,7 @@ class Codec:
         return _HEAD.pack(state, waiting.time, len(waiting.event)) + tail
 
     def opened(self, entry: bytes) -> PendingPrediction:
-        """Return what was packed; its features as `features` takes them."""
+        """Return the unpacked prediction, with features in the form that `features` expects."""
         state, time, _ = _HEAD.unpack_from(entry)
         packed, x, silent, trace, event = marshal.loads(entry[_HEAD.size :])
         fields: list[Any] = [*packed]
@@ -115,7 +115,8 @@ class Codec:
 
 def settled(time: float, event: bytes, outcome: bytes) -> Settled:
     """Return an id's last state: its event time and the digests (8 bytes each) of event and
-    outcomes. It tells a repetition from a contradiction without keeping either.
+    outcomes. The digests distinguish a repetition from a contradiction without keeping either
+    record.
     """
     return _HEAD.pack(SETTLED, time, 0) + event + outcome
 

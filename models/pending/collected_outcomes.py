@@ -29,11 +29,11 @@ class CollectedOutcome(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Return the room that it takes, in bytes."""
+        """Return its size in bytes."""
         return len(self.taken.record.value or b"") + OVERHEAD_BYTES
 
     def with_version(self, other: CollectedOutcome) -> CollectedOutcome:
-        """Return the outcome with one more version; itself if that changes nothing."""
+        """Return the outcome with one more version; the same object if that changes nothing."""
         newest = max(self, other, key=lambda one: (one.taken.time, one.digest))
         first = min(self.first, other.first)
         if newest is self and first == self.first:
@@ -60,18 +60,18 @@ class CollectedOutcomes:
         self.bytes = 0
         # Events that had a label: how often it was corrected.
         self.revisions: dict[str, int] = {}
-        # Those whose label is not plausible now, and the outcomes of such as were released.
+        # Events whose label is not plausible now, and the outcomes of those that were released.
         self.withheld: set[str] = set()
         self.released: dict[str, bytes] = {}
         self._queue = ExpiryQueue(self.pending.get)
 
     def expect(self, event_id: str, time: float) -> None:
-        """Note that an event waits."""
+        """Add an event that waits."""
         self.pending[event_id] = time
         self._queue.add(time, event_id)
 
     def of(self, event_id: str) -> Collection:
-        """Return what has come of an event."""
+        """Return the outcomes of an event that have come."""
         return self.outcomes.get(event_id, NOTHING)
 
     def put(self, event_id: str, outcome_id: str, outcome: CollectedOutcome) -> None:
@@ -92,7 +92,7 @@ class CollectedOutcomes:
                 yield event_id
 
     def take(self, event_id: str) -> bool:
-        """Let an event's label be due now; False if it was before."""
+        """Make an event's label due now; return False if it was before."""
         return self.pending.pop(event_id, None) is not None
 
     def is_labelled(self, event_id: str) -> bool:
@@ -100,7 +100,7 @@ class CollectedOutcomes:
         return event_id in self.revisions and event_id not in self.withheld
 
     def release(self, event_id: str) -> None:
-        """Believe the label that the event's outcomes make as they are now."""
+        """Release the label that the event's outcomes make now."""
         self.released[event_id] = together(self.of(event_id).values())
 
     def is_released(self, event_id: str) -> bool:
@@ -109,7 +109,7 @@ class CollectedOutcomes:
         return released is not None and released == together(self.of(event_id).values())
 
     def forget(self, event_id: str) -> list[CollectedOutcome]:
-        """Let go of an event; returns its outcomes."""
+        """Remove an event and return its outcomes."""
         self.pending.pop(event_id, None)
         self.revisions.pop(event_id, None)
         self.withheld.discard(event_id)
@@ -125,7 +125,7 @@ class CollectedOutcomes:
         revisions: dict[str, int],
         doubts: tuple[Iterable[str], dict[str, bytes]],
     ) -> None:
-        """Take over what was saved; `doubts`: what is withheld, and released."""
+        """Restore the saved state; `doubts`: the labels that are withheld, and those released."""
         self.pending, self.outcomes, self.revisions = pending, outcomes, revisions
         self.bytes = sum(one.size for of in outcomes.values() for one in of.values())
         self.withheld, self.released = set(doubts[0]), dict(doubts[1])

@@ -1,8 +1,9 @@
-"""Outcomes that came before their event, in bounds of number and bytes that no key can use up.
+"""Outcomes that came before their event, bounded in number and bytes, and no key can use up the
+bound.
 
-Where there is no room, the oldest of the key that takes most room is given up: whoever sends
-outcomes of no event under one key pushes out those of that key, and of no other. Each counts for at
-least an equal share of the room, so that between keys with few of them age decides, not length.
+Where the bound is reached, the oldest outcome of the key with the most bytes is dropped: a producer
+whose outcomes match no event loses those of its own key, and of no other. Each outcome counts for
+at least an equal share of the bytes, so that between keys with few of them age decides, not length.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import NamedTuple
 from models.inputs.decoder import DecodedRecord
 
 OVERHEAD_BYTES = 200
-"""What an outcome takes besides its record's value and key."""
+"""The bytes of an outcome besides its record's value and key."""
 
 
 class _Held(NamedTuple):
-    """One outcome: its number in the order in which they came, and the room it takes."""
+    """One outcome: its number in the order of arrival, and its size."""
 
     number: int
     room: int
@@ -51,7 +52,7 @@ class EarlyOutcomes(Mapping[str, DecodedRecord]):
         return len(self._ids)
 
     def hold(self, event_id: str, taken: DecodedRecord) -> list[DecodedRecord]:
-        """Hold one more; returns those given up to keep the bounds."""
+        """Add an outcome; return those that were dropped to keep the bounds."""
         self._put(event_id, taken)
         given_up = []
         while len(self._ids) > self.limit or self.room > self.limit_bytes:
@@ -116,7 +117,7 @@ class EarlyOutcomes(Mapping[str, DecodedRecord]):
         return -room, self._ids[next(iter(ids))].number, key
 
     def _crowded(self) -> str:
-        """Return the event id to give up: the oldest of the key that takes most room."""
+        """Return the event id to drop: the oldest of the key with the most bytes."""
         while self._largest[0][2] not in self._keys or self._largest[0] != self._place(
             self._largest[0][2]
         ):

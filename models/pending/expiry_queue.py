@@ -1,9 +1,9 @@
-"""Ids by their time, the oldest first, ties by id: a queue that takes eight bytes an id.
+"""A queue of ids by their time, the oldest first, ties by id: eight bytes an id.
 
 A list of (time, id) takes 130, which for a million predictions is as much as their features. So
-only the next few hundred are such a list, the head; what is due later lies in buckets, each with a
-span of its own, as bare ids: whoever keeps the time of each id is asked for it when the bucket is
-first. Ids that come in the order of their times are compared with nothing but the last one.
+only the next few hundred are such a list, the head. Later ids lie in buckets, each with a span of
+time, as bare ids: `time_of` is called for the time of each when its bucket becomes the first. Ids
+that are added in the order of their times are compared with the last one only.
 
     head: (time, id) …  |  bucket: id id id …  |  bucket: id id …      later ──▶
 """
@@ -19,8 +19,8 @@ END: Entry = (float("inf"), "")
 
 
 class ExpiryQueue:
-    """`time_of` gives an id's time, None where it is in the queue no longer; such ids may come up
-    all the same, once for each time that they were added. `first` is `END` if there is none.
+    """`time_of` returns an id's time, None once the id has left the queue; such ids may still come
+    up, once for each time that they were added. `first` is `END` if there is none.
     """
 
     __slots__ = ("_buckets", "_head", "_last", "_lows", "_popped", "_time_of", "first", "size")
@@ -29,7 +29,7 @@ class ExpiryQueue:
         self._time_of = time_of
         self.first = END
         self.size = 0
-        # In order, of which so many have left already; empty only if all is.
+        # The head in order, and how many of it have left already; empty only if the queue is.
         self._head: list[Entry] = []
         self._popped = 0
         # The first entry of each bucket, and where all ends: the head is before the first of them.
@@ -68,14 +68,14 @@ class ExpiryQueue:
         return entry
 
     def _begin(self, head: list[Entry]) -> None:
-        """Take another head; if there is none, the next bucket becomes it."""
+        """Replace the head by the next bucket, if there is one."""
         self._head, self._popped = head, 0
         if not head:
             self._open()
         self.first = self._head[0] if self._head else END
 
     def sweep(self) -> None:
-        """Let go of the ids that are in the queue no longer."""
+        """Drop the ids that have left the queue."""
         time_of = self._time_of
         waiting = self._head[self._popped :]
         head = sorted({entry for entry in waiting if time_of(entry[1]) == entry[0]})
@@ -92,7 +92,7 @@ class ExpiryQueue:
         self._begin(head)
 
     def _insert(self, entry: Entry) -> None:
-        """Insert into a bucket amid the others, or a new one behind them; split a full one."""
+        """Insert into one of the buckets, or into a new last one; split a full one."""
         number = bisect_right(self._lows, entry) - 1
         bucket = self._buckets[number]
         if entry >= self._last:
@@ -114,14 +114,14 @@ class ExpiryQueue:
         del head[self._popped + BUCKET_SIZE :]
 
     def _open(self) -> None:
-        """Make what the first bucket holds the head, or the second if it holds nothing."""
+        """Make the first bucket the head, or the second if the first is empty."""
         while self._buckets and not self._head:
             self._head = self._entries_of(0)
             self.size -= len(self._buckets[0]) - len(self._head)
             self._replace(0, 1, [])
 
     def _entries_of(self, number: int) -> list[Entry]:
-        """Return what is in a bucket, in order; an id that was used again stands elsewhere."""
+        """Return the entries of a bucket, in order; an id used again is in another bucket."""
         low, end = self._lows[number : number + 2]
         times = ((self._time_of(event_id), event_id) for event_id in self._buckets[number])
         due = {(time, event_id) for time, event_id in times if time is not None}

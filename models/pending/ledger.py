@@ -1,4 +1,4 @@
-"""Predictions that wait for their outcome, ids that are remembered, outcomes that came early.
+"""Predictions that wait for their outcome, ids that are remembered, and early outcomes.
 
 Every event id is in one of three states until `memory` seconds (event time) after its event:
 
@@ -68,18 +68,19 @@ class PendingLedger:
         # Of the events that wait; of those that expired, and of all known ids.
         self.waiting = self.waiting_bytes = self.known_bytes = 0
         self.early = early
-        # Ids that changed since a snapshot's keeper cleared it; None while nobody keeps any.
+        # Ids that changed since the last snapshot cleared it; None where no snapshots are taken.
         self.changed: set[str] | None = None
         self._packing = packing
         self._set_out()
 
     def _set_out(self) -> None:
-        # Of functions that know the entries alone: the ledger is let go of with its last user.
+        # Made of functions that hold the entries only, so that the ledger is freed with its last
+        # user.
         self._pending = ExpiryQueue(partial(_pending_time, self.entries))
         self._known = ExpiryQueue(partial(_known_time, self.entries))
 
     def find(self, event_id: str) -> PendingPrediction | Settled | None:
-        """Return what is known of an id, not packed."""
+        """Return an id's entry, unpacked."""
         entry = self.entries.get(event_id)
         if isinstance(entry, bytes) and state_of(entry) != SETTLED:
             return self._packing.opened(entry)
@@ -98,11 +99,11 @@ class PendingLedger:
         self.waiting_bytes += len(waiting.event)
         self._pending.add(waiting.time, event_id)
         if self._pending.size > 2 * self.waiting + 1_024:
-            # Settled ids leave once they are the most of it: its size follows `waiting`.
+            # Settled ids are removed once they are the majority: its size follows `waiting`.
             self._pending.sweep()
 
     def pack(self, event_id: str) -> None:
-        """Keep it as bytes from now on, if it still waits."""
+        """Pack the prediction into bytes, if it still waits."""
         entry = self.entries.get(event_id)
         if isinstance(entry, PendingPrediction):
             self.entries[event_id] = self._packing.packed(entry)
@@ -110,7 +111,7 @@ class PendingLedger:
     def settle(
         self, event_id: str, waiting: PendingPrediction, event: bytes, outcome: bytes
     ) -> None:
-        """Note that its outcome is known; the id stays known until its memory passes."""
+        """Record that its outcome is known; the id stays known until its memory passes."""
         if self.state(event_id) == WAITING:
             self.waiting -= 1
             self.waiting_bytes -= len(waiting.event)
@@ -160,8 +161,8 @@ class PendingLedger:
             yield event_id, expired
 
     def forget(self, now: float) -> int:
-        """Drop the ids whose memory has passed, or that are more than memory holds; returns how
-        many of these there were.
+        """Drop the ids whose memory has passed, and those beyond the bound; return the number of
+        the latter.
         """
         known, before, evicted = self._known, now - self.memory, 0
         while known.first[0] < before or (
@@ -185,7 +186,7 @@ class PendingLedger:
         return self._give_up(given_up)
 
     def early_after(self, time: float) -> list[DecodedRecord]:
-        """Return the early outcomes dated later than `time`; they are held no longer."""
+        """Remove and return the early outcomes dated later than `time`."""
         return self._give_up([i for i, taken in self.early.items() if taken.time > time])
 
     def _give_up(self, event_ids: list[str]) -> list[DecodedRecord]:
@@ -195,7 +196,7 @@ class PendingLedger:
     def restore(
         self, entries: dict[str, PendingPrediction | bytes], early: Mapping[str, DecodedRecord]
     ) -> None:
-        """Take over saved ids; an id's event time is kept with it, the agendas are made anew."""
+        """Take over saved ids; an id's event time is kept with it, the queues are built again."""
         self.entries = entries
         self.early.restore(dict(early))
         if self.changed is not None:

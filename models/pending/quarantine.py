@@ -25,7 +25,7 @@ class Held(NamedTuple):
 
 
 class Quarantine:
-    """What is held, by event id, the oldest first. Times are seconds UTC, event time."""
+    """The held outcomes by event id, the oldest first. Times are seconds UTC, event time."""
 
     __slots__ = ("bytes", "ends", "held", "limit", "limit_bytes")
 
@@ -34,11 +34,11 @@ class Quarantine:
         self.limit_bytes = limit_bytes
         self.bytes = 0
         self.held: dict[str, Held] = {}
-        # The earliest end of any that is held: before it there is nothing to forget.
+        # The earliest end of any held outcome: before it there is nothing to forget.
         self.ends = math.inf
 
     def hold(self, event_id: str, held: Held) -> list[Held]:
-        """Hold one more; returns those that made room for it."""
+        """Add an outcome; return those that were dropped for it."""
         self.held[event_id] = held
         self.bytes += _size(held)
         self.ends = min(self.ends, held.until)
@@ -56,13 +56,13 @@ class Quarantine:
         return held
 
     def forget(self, now: float) -> int:
-        """Drop those whose id's memory has ended by now; how many."""
+        """Drop those whose id's memory has ended by now; return their number."""
         before = len(self.held)
         self.restore({name: held for name, held in self.held.items() if held.until >= now})
         return before - len(self.held)
 
     def restore(self, held: dict[str, Held]) -> None:
-        """Take over what is held."""
+        """Restore the saved outcomes."""
         self.held = held
         self.bytes = sum(map(_size, held.values()))
         self.ends = min((one.until for one in held.values()), default=math.inf)

@@ -3,9 +3,9 @@
 A block is released once every partition has settled it. One that has nothing to say would hold up
 the others for ever, so a partition is passed over if it is idle (whoever runs this knows) and more
 than a horizon and `PATIENCE_BLOCKS` blocks behind the first, or has never had a record: few keys do
-not reach all partitions. What it says of a released block later comes too late. Which partitions a
-block was made of is part of what is said of it, so that whoever folds the same evidence again,
-however it arrives, comes to the same.
+not reach all partitions. Its later evidence about a released block comes too late. The partitions
+of a block are recorded with its verdicts, so that a fold of the same evidence, however it arrives,
+comes to the same.
 """
 
 from __future__ import annotations

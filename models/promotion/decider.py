@@ -1,15 +1,15 @@
-"""All comparisons of a use case, folded over released blocks; what a rule would do about them.
+"""All comparisons of a use case, folded over released blocks, and the commands of the rule.
 
-Everything is a function of the blocks in their order: whoever folds them again comes to the same
-standings and to the same commands under the same ids, so a decider that is killed, restarted or
-doubled does no harm.
+Everything is a function of the blocks in their order: a second fold gives the same standings and
+the same commands under the same ids, so a decider may be killed, restarted or run twice.
 
-Comparisons begin again whenever another one answers, when a model on either side began anew, and
-when arms were changed. Under another definition a model began anew if it is declared otherwise, and
-all did if the KPI, the features or what else is compared is
-(`models.replay.state_migration.COMPARED`). Each has its share of one error budget, half of the use
-case's alpha. A block counts only if all of it lies after that. What was served against the baseline
-is another question, with the whole alpha for itself; nothing is decided by it.
+A comparison starts over whenever another model answers, when a model on either side starts over,
+and when arms are changed. Under another definition a model starts over if its declaration has
+changed, and all models do if the KPI, the features or anything else that is compared has
+(`models.replay.state_migration.COMPARED`). Each comparison has its share of one error budget, half
+of the use case's alpha, and counts only blocks that lie wholly after its start. The served
+predictions against the baseline are another question, with the whole alpha for itself; nothing is
+decided by it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from models.spec.use_case import UseCase
 from models.stats.ab_test import AbTest
 from models.stats.alpha_spending import AlphaSpending
 from models.stats.confidence_sequence import Comparison
-from models.worth.settled_blocks import unpriced
+from models.worth.closed_blocks import unpriced
 
 AGAIN_BLOCKS = 120
-"""A challenger that was found worse, and stays, is compared anew after so many blocks."""
+"""A challenger that was found worse, and stays, is compared again after so many blocks."""
 
 
 class Proposal(NamedTuple):

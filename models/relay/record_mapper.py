@@ -17,7 +17,7 @@ from models.inputs.decoder import KEY_BYTES_MAX, RECORD_BYTES_MAX, in_words, val
 from models.inputs.json_bytes import encoded
 from models.spec.source import Mapper, Source
 from models.spec.use_case import UseCase
-from schemas.errors import Malformed, RiverrunError
+from schemas.errors import AUTHORS_FAULTS, Malformed, RiverrunError
 from schemas.personal_data import personal_paths
 
 
@@ -65,7 +65,7 @@ class RecordMapper:
         except ValidationError as error:  # the author's function made a record of wrong fields
             model = next((m for m in self._models if m.__name__ == error.title), self._models[0])
             raise Malformed(in_words(error, model)) from None
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             words = type(error).__name__ if self._discreet else f"{type(error).__name__}: {error}"
             raise Malformed(
                 f"the source cannot map it: {words}. Correct the source's function, or the record."

@@ -300,12 +300,12 @@ class RelayTask:
         return True
 
     def halted(self, index: int, record: Record, failure: Skip) -> list[Output]:
-        """Return what is told when the relay stops at a record: nothing on topics."""
+        """Return the outputs when the relay stops at a record: none."""
         return []
 
 
 class _Witness(NamedTuple):
-    """What the watermark is told of a record."""
+    """The arguments of the watermark for a record."""
 
     time: float
     body: MappedRecord

@@ -33,7 +33,7 @@ from models.task.partition_task import PartitionTask
 from models.training.versions import PlainUnpack
 from models.training.window_folds import WindowPool
 from schemas.commands import Command
-from schemas.errors import ConfigError
+from schemas.errors import AUTHORS_FAULTS, ConfigError
 from schemas.partitioner import partition_of
 from schemas.personal_data import wire_name
 
@@ -236,7 +236,7 @@ def identity(
     try:
         body: Any = validated(model, value)
         event_id = body.event_id
-    except Exception:  # refused, in words, when the task reads it
+    except AUTHORS_FAULTS:  # refused, in words, when the task reads it
         body, event_id = None, str(fields.get("event_id"))
     if kind == "event" and body is not None:
         return event_id, str(getattr(body, use_case.key)).encode()

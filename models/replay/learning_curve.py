@@ -25,8 +25,8 @@ from models.task.folded_outcome_handler import FoldedOutcomeHandler
 from models.task.outcome_handler import OutcomeHandler
 from models.task.partition_task import PartitionTask
 from models.task.state import Question
+from models.worth.closed_blocks import ClosedBlocks, together
 from models.worth.gain import BlockGain, Gain, gain_of, unknown
-from models.worth.settled_blocks import SettledBlocks, together
 
 SHARES = (0.25, 0.5, 1.0)
 
@@ -103,7 +103,7 @@ class CurveSample:
 
     share: float
     learnt: int
-    settled: SettledBlocks
+    closed: ClosedBlocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Curve:
 
 def curve(use_case: UseCase, samples: Sequence[CurveSample]) -> Curve:
     """Return the KPI by share, and what each step up brought; shares ascend."""
-    blocks = samples[-1].settled.blocks()
+    blocks = samples[-1].closed.blocks()
     whole = together(blocks)
     learning_curve = Curve(
         use_case=use_case.name,
@@ -184,7 +184,7 @@ def curve(use_case: UseCase, samples: Sequence[CurveSample]) -> Curve:
 
 
 def _rung(use_case: UseCase, sample: CurveSample) -> Rung:
-    whole = together(sample.settled.blocks())
+    whole = together(sample.closed.blocks())
     kpi = {name: total / whole.kpi_n for name, total in whole.kpi.items() if whole.kpi_n}
     for name, total in whole.paired.items():
         if name not in kpi and whole.paired_n:
@@ -196,7 +196,7 @@ def _rung(use_case: UseCase, sample: CurveSample) -> Rung:
 
 def _step(use_case: UseCase, before: CurveSample, after: CurveSample, alpha: float) -> Step:
     pairs = []
-    for few, many in zip(before.settled.blocks(), after.settled.blocks(), strict=True):
+    for few, many in zip(before.closed.blocks(), after.closed.blocks(), strict=True):
         if (few.start, few.kpi_n, few.predictions) != (many.start, many.kpi_n, many.predictions):
             raise ValueError(f"the runs scored different events in the block at {few.start}")
         gain = many.kpi.get("served", 0.0) - few.kpi.get("served", 0.0)
@@ -204,7 +204,7 @@ def _step(use_case: UseCase, before: CurveSample, after: CurveSample, alpha: flo
         cost = few.kpi.get("served", 0.0)
         pairs.append(BlockGain(many.predictions, many.kpi_n, gain, cost))
     gain_all = gain_of(use_case, pairs, alpha=alpha)
-    if any(block.unpriced for block in after.settled.blocks()):
+    if any(block.unpriced for block in after.closed.blocks()):
         gain_all = unknown(gain_all)
     further = after.learnt - before.learnt
     per = 1_000 / further if further > 0 else None

@@ -1,4 +1,4 @@
-"""A partition's task asked what it would say of an event that came next, without remembering it.
+"""Predicts an event as a partition's task would if it came next, without changing the task.
 
 For scoring in batches and for exported models: features, models, limits and intervals are the
 stream's own code and state, so the floats are the stream's own. What a prediction teaches, counts
@@ -23,7 +23,7 @@ Said = dict[str, Any]
 
 
 class OfflinePredictor:
-    """Asks one task. `model`: only this one's pooled models answer, whoever is champion."""
+    """Asks one task. `model`: only this global model answers, whichever is champion."""
 
     def __init__(self, task: PartitionTask, model: str | None = None) -> None:
         self.task = task

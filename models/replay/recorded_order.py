@@ -13,6 +13,7 @@ from typing import Any
 from models.inputs.decoder import validated
 from models.inputs.json_bytes import encoded
 from models.spec.use_case import UseCase
+from schemas.errors import AUTHORS_FAULTS
 from schemas.personal_data import wire_name
 
 Row = tuple[str, Mapping[str, Any]]
@@ -59,6 +60,6 @@ class RecordedOrder:
             return str(event_id)
         try:  # a validator of the author's may know where it is
             body: Any = validated(self._models[kind], encoded(fields))
-        except Exception:
+        except AUTHORS_FAULTS:
             return None
         return str(body.event_id)

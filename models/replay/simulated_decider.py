@@ -1,4 +1,4 @@
-"""The decider in a backtest: it reads what the partitions settle, and what it commands is obeyed.
+"""The decider in a backtest: it reads the evidence of closed blocks, and its commands are applied.
 
 A backtest gives records in the order of time, so whoever is far behind has nothing more to say,
 and a partition without a record has nothing to say yet.
@@ -13,8 +13,8 @@ import orjson
 
 from models.outputs.output_records import Output
 from models.promotion.block_merger import BlockMerger
-from models.promotion.commands import order
 from models.promotion.decider import Decided, Decider
+from models.promotion.decider_command import order
 from models.promotion.standings import standings
 from models.replay.backtest import Backtest
 from schemas.commands import Command

@@ -1,6 +1,6 @@
 """A state carried over to a new definition of its use case.
 
-What the new definition has unchanged is kept; what it changed or added begins anew, or as
+What the new definition has unchanged is kept; what it changed or added starts over, or as
 `warmed`, a state of the new definition that was given the same records. What was said and is still
 without its outcome stays said: it is scored with that, and learnt from the features of then, to
 which are added those that are new.
@@ -41,7 +41,7 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
     if old.use_case.kind != new.use_case.kind or old.corrects != new.corrects:
         raise Incompatible(
             "the new definition learns something else; what was said before cannot be scored by "
-            "it. Begin anew: --how clean"
+            "it. Start over: --how clean"
         )
     _tell(old, new)
     if warmed is None:
@@ -59,10 +59,10 @@ def carry(old: PartitionTask, new: PartitionTask, warmed: PartitionTask | None =
     if old.metrics.window == new.metrics.window:
         new.metrics.open, new.metrics.settled = old.metrics.open, old.metrics.settled
     # What a changed model says is compared from here on; all, if what is compared changed.
-    anew = changed if _compares_alike(old, new) else set(new.router.names)
+    restarted = changed if _compares_alike(old, new) else set(new.router.names)
     began = {name: old.router.began[name] for name in unchanged if name in old.router.began}
     if old.watermark.time is not None:
-        began |= {name: old.watermark.time for name in new.router.names if name in anew}
+        began |= {name: old.watermark.time for name in new.router.names if name in restarted}
     new.router.began = began
     same = new.router.champion == old.router.champion
     new.router.since = old.router.since if same else old.watermark.time
@@ -108,7 +108,7 @@ def carry_learner(old: LearnerTask, new: LearnerTask, *, clean: bool = False) ->
     # Examples of before that are still to come teach what they would have taught, if they fit.
     if unchanged and _label_alike(old, new):
         new.taught_by = old.taught_by | new.taught_by
-    # So that a model which begins anew is known as another one.
+    # So that a model which starts over is known as another one.
     new.generations |= {
         name: old.generations.get(name, -1) + (name not in unchanged) for name in new.router.names
     }
@@ -199,7 +199,7 @@ def _carry_collected(old: PartitionTask, new: PartitionTask) -> None:
     if not alike(old.use_case.label, new.use_case.label):
         raise Incompatible(
             "the label is folded of several outcomes in another way, and what was collected and "
-            "learnt by now is of the old one. Begin anew: --how clean"
+            "learnt by now is of the old one. Start over: --how clean"
         )
     outcomes = {
         event_id: {name: one._replace(taken=_read_anew(one.taken, new)) for name, one in of.items()}
@@ -251,8 +251,10 @@ def _keep_models(old: PartitionTask, new: PartitionTask, unchanged: list[str]) -
     }
     if _watched(old) == _watched(new):
         new.watcher.monitor = old.watcher.monitor
-    new.lifecycle_log.told = {
-        word for word in old.lifecycle_log.told if word in unchanged or word not in old.router.names
+    new.lifecycle_log.announced = {
+        word
+        for word in old.lifecycle_log.announced
+        if word in unchanged or word not in old.router.names
     }
 
 
@@ -341,7 +343,7 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
     new.influence.champion = warmed.influence.champion
     new.influence.importance = warmed.influence.importance
     new.watcher.monitor = warmed.watcher.monitor
-    new.lifecycle_log.told = set(warmed.lifecycle_log.told)
+    new.lifecycle_log.announced = set(warmed.lifecycle_log.announced)
 
 
 def _carry_waiting(
@@ -383,6 +385,6 @@ def _features(
     except (ValueError, Rejected) as error:
         raise Incompatible(
             f"an event that waits for its outcome cannot be read under the new definition: {error}."
-            " Let new fields of the event have defaults, or begin anew: --how clean"
+            " Let new fields of the event have defaults, or start over: --how clean"
         ) from error
     return {name: x[name] for name in new.use_case.features if name in x}

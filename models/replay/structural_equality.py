@@ -2,7 +2,7 @@
 
 Functions are the same if their code is, and what they refer to: constants, defaults, what they
 enclose, and the globals that they name. Objects are the same if their types and their parts are. It
-errs on the side of a difference: a model that is told apart without need is only trained anew.
+errs on the side of a difference: a model that is told apart without need is only trained again.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class CircuitBreaker:
             return None
         return f"the breaker is open: {self.breaker.cause}"
 
-    def learnt(
+    def observe(
         self,
         errors: Mapping[str, float],
         kpi: Mapping[str, float],

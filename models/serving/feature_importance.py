@@ -27,7 +27,7 @@ SHOWN_MAX = 50
 class FeatureImportance:
     """Importance of each feature shown to the champion. Memory: 50 vectors of features.
 
-    Another champion's begins anew. Off where `UseCase.contributions` is 0.
+    Another champion's starts over. Off where `UseCase.contributions` is 0.
     """
 
     def __init__(self, use_case: UseCase, kind: Kind, router: ModelRouter) -> None:
@@ -41,7 +41,7 @@ class FeatureImportance:
     def _fresh(self) -> PermutationImportance:
         return PermutationImportance(every=self._every, rate=0.01, reservoir=50)
 
-    def learnt(self, x: Vector, label: Any, baseline: Predicted) -> None:
+    def observe(self, x: Vector, label: Any, baseline: Predicted) -> None:
         """Take one labelled example, before the champion learns it."""
         if not self._use_case.contributions:
             return

@@ -80,7 +80,7 @@ class ModelRouter:
         self.own = SegmentModels(use_case, partitions)
         # Fresh copies that learn beside a model whose error has risen.
         self.replacements: dict[str, ShadowReplacement] = {}
-        # What models may say of which nothing is declared.
+        # The limits of models for which none are declared.
         self.bounds = LearnedLimits()
         numbers = use_case.kind == "regression"
         self.bounded = numbers and any(use_case.limits_of(n) is None for n in use_case.models)
@@ -101,7 +101,7 @@ class ModelRouter:
         yield from self.own
 
     def set_back(self, time: float) -> None:
-        """Note that time was set back: nothing began later."""
+        """Move all beginnings back to a watermark that was set back."""
         if self.since is not None:
             self.since = min(self.since, time)
         if self.experiment_since is not None:
@@ -178,7 +178,7 @@ class ModelRouter:
     def alone(
         self, model: str, x: dict[str, Any], base: Predicted, threshold: float | None = None
     ) -> PredictionSet:
-        """Ask the pooled `model` alone, whoever is champion."""
+        """Ask the global `model` alone, whichever is champion."""
         slot = self.pooled[model]
         prediction = self._asked(slot, x, base, threshold)
         fault = self._fault(slot, prediction, self._usable(slot, prediction))
@@ -327,10 +327,10 @@ class ModelRouter:
         self.guards.pop(model, None)
         return self.experiment.pop(model, None) is not None
 
-    def renew(self, model: str, now: float) -> None:
+    def reset(self, model: str, now: float) -> None:
         """Put a fresh model in the place of that one; only the champion keeps its place."""
         self.pooled[model] = ModelSlot(model, None, self._use_case.models[model]())
-        self.own.renew(model, now)
+        self.own.reset(model, now)
         self.replacements.pop(model, None)
         if now > float("-inf"):
             self.began[model] = now
@@ -341,8 +341,8 @@ class ModelRouter:
             self.safeguard.another()
 
     def note_renewed(self, model: str, now: float | None) -> None:
-        """Begin comparisons, and segments' own, anew: a shared model has begun anew elsewhere."""
-        self.own.renew(model, float("-inf") if now is None else now)
+        """Restart comparisons, and those of segments: a shared model has started over elsewhere."""
+        self.own.reset(model, float("-inf") if now is None else now)
         if now is not None:
             self.began[model] = now
 

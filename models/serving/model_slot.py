@@ -6,12 +6,14 @@ baseline answers for it. Deterministic, since the same record raises the same ag
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from models.attribution.contributions import Seen, inputs
 from models.fastpath import fused
 from models.serving.river_models import settled
 from models.spec.problem_types import Kind, Predicted
+from schemas.errors import AUTHORS_FAULTS
 
 UNSTEADY = (RecursionError, MemoryError)
 """What a model may not be excused for: when it comes depends on the caller and the machine, so
@@ -19,6 +21,8 @@ that a fold would learn something else. Workers, backtests and proofs recurse de
 (`streams.config.process_env.recurse_deeply`; River's search-tree splitters go one call deeper a
 value).
 """
+
+Result = TypeVar("Result")
 
 
 class ModelSlot:
@@ -61,13 +65,25 @@ class ModelSlot:
         self._model = model
         self._fast = fused(model)
 
+    def of_model(self, function: Callable[[Any], Result]) -> Result:
+        """Return what `function`, named at the top of a module, makes of the model."""
+        return function(self.model)
+
+    def is_at_hand(self) -> bool:
+        """Return whether a snapshot can have the slot at once; else it is there soon."""
+        return True
+
+    def pickled(self) -> bytes | None:
+        """Return the slot as a pickle where another process has made one; None: it is here."""
+        return None
+
     def seen(self, x: dict[str, Any]) -> Seen:
         """Return `x` as it reaches the last step of the model as it answers now."""
         seen = None if self._fast is None else self._fast.seen(x)
         return inputs(self.model, x) if seen is None else seen
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Predicted | None:
-        """Return what it says of `x`; None where it has nothing to say or raised. Nobody changes
+        """Return its prediction for `x`; None where it makes none or raised. Nobody changes
         `x` afterwards: what was made of it may be used again when it is learnt.
         """
         self.changed = True  # some estimators draw random numbers, or cache, to say something
@@ -75,7 +91,9 @@ class ModelSlot:
             return kind.ask(self._fast or self._model, x)
         except UNSTEADY:
             raise
-        except Exception as error:  # whatever an estimator raises is its own fault, not the loop's
+        except (
+            AUTHORS_FAULTS
+        ) as error:  # whatever an estimator raises is its own fault, not the loop's
             self._fault(error)
             return None
 
@@ -90,12 +108,12 @@ class ModelSlot:
                 model.learn_one(x, y, w=weight)
         except UNSTEADY:
             raise
-        except Exception as error:  # as above
+        except AUTHORS_FAULTS as error:  # as above
             self._fault(error)
             return
         self.trained_on += 1
 
-    def _fault(self, error: Exception) -> None:
+    def _fault(self, error: BaseException) -> None:
         self.faults += 1
         self.last_fault = f"{type(error).__name__}: {error}"
         self.changed = True

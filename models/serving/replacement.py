@@ -1,6 +1,6 @@
 """A fresh copy of a model that learns beside it, and takes its place if the old one loses.
 
-Both say of each labelled example, just before they learn it, what they would have said; a change
+Both predict each labelled example just before they learn it; a change
 detector (`models.stats.mean_shift`) bets that the old one's loss is larger. The mean number
 of examples until a copy that is no better takes the place is at least `NEEDED`, and after
 `PATIENCE` examples without a decision the copy is given up.

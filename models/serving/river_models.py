@@ -1,8 +1,8 @@
-"""Whether an estimator can be trusted to say the same again, and what makes it slow.
+"""Checks that an estimator repeats its predictions, and the parts that make it slow.
 
-A prediction is verified by deriving it anew: after a crash, in another process, a year later. So an
-estimator must not draw unseeded random numbers, must survive a pickle, and must not depend on the
-order in which Python iterates a set of strings, which differs from process to process
+A prediction is verified by deriving it again: after a crash, in another process, a year later. So
+an estimator must not draw unseeded random numbers, must survive a pickle, and must not depend on
+the order in which Python iterates a set of strings, which differs from process to process
 (`PYTHONHASHSEED`). The part that needs other processes is in `streams.offline.hash_seed_check`.
 """
 
@@ -18,6 +18,7 @@ from river import base, compose, neighbors, optim, preprocessing
 from river.tree import splitter
 
 from models.spec.problem_types import KINDS
+from schemas.errors import AUTHORS_FAULTS
 
 Example = tuple[dict[str, Any], Any]
 """Features, and the label as the model learns it."""
@@ -113,7 +114,7 @@ def check_model(
         return faults, warnings
     try:
         twice = transcript(settled(make()), kind, vectors, pickled_at=len(vectors) // 2)
-    except Exception as error:  # whatever pickle meets in an estimator
+    except AUTHORS_FAULTS as error:  # whatever pickle meets in an estimator
         faults.append(
             f"cannot be pickled ({type(error).__name__}: {error}), so no snapshot can hold it. "
             "Use functions that have a name at the top of the file, not lambdas."
@@ -130,7 +131,7 @@ def check_model(
 def transcript(
     model: Any, kind: str, vectors: Sequence[Example], *, pickled_at: int | None = None
 ) -> list[str]:
-    """Return what the model says of each vector before it learns it, to the last bit."""
+    """Return the model's prediction for each vector before it learns it, to the last bit."""
     ask = KINDS[kind].ask
     lines = []
     for number, (x, y) in enumerate(vectors):
@@ -139,7 +140,9 @@ def transcript(
         try:
             lines.append(repr(ask(model, x)))
             model.learn_one(x, y)
-        except Exception as error:  # an estimator's fault is told of, and compared like the rest
+        except (
+            AUTHORS_FAULTS
+        ) as error:  # an estimator's fault is told of, and compared like the rest
             lines.append(f"raised {type(error).__name__}: {error}")
     return lines
 

@@ -1,7 +1,7 @@
 """The models of single segments: made on first sight, bounded, and who of them has earned a place.
 
 `Segments.models` names which of the use case's models have a copy of their own for each segment; by
-default the champion, and another champion's begin anew.
+default the champion, and another champion's start over.
 """
 
 from __future__ import annotations
@@ -79,15 +79,15 @@ class SegmentModels:
         alpha = self.budget.spend(f"{name}[{segment}]")
         return SegmentPromotion(now, comparison_of_segment(self._use_case, alpha))
 
-    def renew(self, model: str, now: float) -> None:
-        """Begin that model's copies anew, in every segment."""
+    def reset(self, model: str, now: float) -> None:
+        """Reset that model's copies in every segment."""
         for segment, slots in self.slots.items():
             if model in slots:
                 slots[model] = self._slot(model, segment)
                 self.earning[segment][model] = self._earning(model, segment, now)
 
     def set_back(self, time: float) -> None:
-        """Note that time was set back: no copy began later."""
+        """Move the beginnings of copies back to a watermark that was set back."""
         for earnings in self.earning.values():
             for earning in earnings.values():
                 earning.began = min(earning.began, time)
@@ -124,7 +124,9 @@ class SegmentModels:
         return earning if earning is not None and time >= earning.began else None
 
     def settle(self, frontier: float) -> list[Turned]:
-        """Take in the blocks that start before; whose place changed hands by it."""
+        """Close the blocks that start before `time`; return the segments whose serving model
+        changed.
+        """
         turned = []
         for segment in sorted(self.earning):
             for model, earning in self.earning[segment].items():

@@ -1,7 +1,7 @@
 """Whether a segment's own model has earned the place of the pooled one, and keeps it.
 
 Both say something of every example of the segment; what counts is the difference of the KPI, summed
-over settled blocks of event time and judged by the same confidence sequence as challengers are
+over closed blocks of event time and judged by the same confidence sequence as challengers are
 (`models.stats.confidence_sequence`). Found better, and promised to be, the own model answers; found
 worse after that, the pooled one does again. A verdict that is not promised earns no place, since
 nobody is asked; to lose one it suffices, since the pooled model is what was there before. Each
@@ -18,7 +18,7 @@ from models.stats.alpha_spending import AlphaSpending
 from models.stats.confidence_sequence import Comparison
 
 KEPT_BLOCKS = 120
-"""How long a model that answers is compared before it is looked at anew: what it gained long ago
+"""How long a model that answers is compared before it is looked at again: what it gained long ago
 must not hide what it loses now."""
 
 
@@ -66,7 +66,9 @@ class SegmentPromotion:
     def settle(
         self, frontier: float, name: str, budget: AlphaSpending, use_case: UseCase
     ) -> Comparison | None:
-        """Take in the blocks that start before; the comparison if the place changed hands by it."""
+        """Close the blocks that start before `time`; return the comparison if the serving model
+        changed.
+        """
         decided = None
         for start in sorted(start for start in self.open if start < frontier):
             block = self.open.pop(start)

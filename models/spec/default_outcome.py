@@ -1,9 +1,9 @@
 """The outcome that a passed horizon stands for, so that its label has a KPI like any other.
 
-`UseCase.label_on_timeout` is either the fields of that outcome or only its label. From a label the
-outcome is made where one can be found whose label it is: the declared defaults of all fields, or
-one field set to it. Fields that are required and not known stay unset, and a function that reads
-one fails.
+`UseCase.label_on_timeout` is either the fields of that outcome or only its label. From a label, an
+outcome is made if one with that label exists: the declared defaults of all fields, or one field set
+to the label. Fields that are required and not known stay unset, and a function that reads one
+fails.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from models.spec.problem_types import KINDS
 from models.spec.use_case import UseCase, fold_of
+from schemas.errors import AUTHORS_FAULTS
 
 OWN = ("event_id", "outcome_time")
 """Fields that are set for each event."""
@@ -54,7 +55,7 @@ class DefaultOutcome:
                 fold = fold_of(self._use_case)
                 joined = outcome if fold is None else fold.joined(event, (outcome,))
                 label = self._kind.label(self._use_case.label(event, joined))
-            except Exception:  # the author's function needs a field that is not known
+            except AUTHORS_FAULTS:  # the author's function needs a field that is not known
                 continue
             if isinstance(never, Mapping) or label == never:
                 return joined, label
@@ -70,7 +71,7 @@ class DefaultOutcome:
 
 
 def is_default(outcome: Any) -> bool:
-    """Return True if an outcome came on no topic but stands for a horizon that passed."""
+    """Return whether an outcome stands for a passed horizon and came on no topic."""
     return not outcome.model_fields_set
 
 

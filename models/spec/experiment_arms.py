@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from models.spec.use_case import UseCase
-from schemas.errors import Malformed
+from schemas.errors import AUTHORS_FAULTS, Malformed
 
 GROUPS = 32
 """Groups of units in each arm."""
@@ -75,7 +75,7 @@ class Assignment:
             return str(event.event_id)
         try:
             return str(getattr(event, unit) if isinstance(unit, str) else unit(event))
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"the experiment's unit of this event cannot be told: {error}"
             ) from error

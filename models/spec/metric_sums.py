@@ -1,4 +1,4 @@
-"""Metrics that need sums of their own, which are kept only where such a metric is declared.
+"""Metrics that need additional sums, which are kept only where such a metric is declared.
 
 All are mergeable: partitions, windows and segments add up.
 
@@ -6,10 +6,10 @@ All are mergeable: partitions, windows and segments add up.
 - `pinball(q)`: the mean of q · (label - prediction) where that is positive, else of
   (1 - q) · (prediction - label): smallest for the quantile q of the label (Koenker and Bassett
   1978, Regression Quantiles).
-- `auc`: the chance that a true one has a larger probability than a false one, equal ones half, from
-  counts in 66 bins of the odds: four to each factor of 2 from 2^-8 to 2^8, and what lies beyond.
-  Pairs in one bin count half, so the value is off the exact one by at most half the share of pairs
-  that share a bin.
+- `auc`: the chance that a true example has a larger probability than a false one (ties count half),
+  from counts in 66 bins of the odds: four for each factor of 2 from 2^-8 to 2^8, and one at each
+  end. Pairs in one bin count half, so the error is at most half the share of pairs that share a
+  bin.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def sums_for(metrics: Iterable[str]) -> tuple[tuple[str, ...], tuple[Losses, ...
 
 
 def value_of(metric: str, n: float, sums: Mapping[str, float]) -> float | None:
-    """Return the metric that needs sums of its own; None where these have nothing to divide by."""
+    """Return the value of such a metric; None where its sums have nothing to divide by."""
     if metric == "mape":
         return sums["ape"] / sums["ape_n"] if sums.get("ape_n") else None
     if metric == "auc":

@@ -1,7 +1,7 @@
-"""The life of a model on a partition, as a table: what may follow on what, and by whose doing.
+"""The life of a model on a partition, as a table: which state may follow which, and by what.
 
-The diagram in docs/how-to/OPERATIONS.md is drawn from it; a command changes a state only along
-it. `withheld` is what a breaker makes of a model that answers: it goes on learning and predicting.
+The diagram in docs/how-to/OPERATIONS.md is drawn from it; a command changes a state only along it.
+A circuit breaker puts a serving model into `withheld`: the model goes on learning and predicting.
 """
 
 from __future__ import annotations

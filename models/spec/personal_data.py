@@ -1,9 +1,11 @@
-"""What of a use case's records is personal, and the one masking that everything shown goes through.
+"""The personal data in a use case's records, and the one masking that everything shown goes
+through.
 
-Marked are fields of the event and the outcome (`schemas.personal_data`). Personal, too, is what is
-made of them: a feature, or the label, whose code reads a marked field or a personal feature by its
-name. That is read from the code, on the safe side: naming is enough. What a function hides from
-this (a `getattr` with a name made up, another module's code) is not found.
+Authors mark fields of the event and the outcome (`schemas.personal_data`). What is computed from a
+marked field is personal, too: a feature, or the label, whose code reads a marked field or a
+personal feature by its name. The code is searched, on the safe side: naming a field is enough. What
+a function hides from the search (a `getattr` with a computed name, another module's code) is
+missed.
 """
 
 from __future__ import annotations
@@ -129,7 +131,7 @@ class Masking:
             return dict(shown)
         body = _decoded(shown["value"])
         paths = (*self.event, *self.outcome)
-        # What is no record of the declared shape may hold anything anywhere.
+        # A record that does not have the declared shape may hold anything anywhere.
         text = orjson.dumps(masked(body, paths)).decode() if isinstance(body, dict) else MASK
         hidden = [n for n in ("key", "key_base64") if self.key and shown.get(n) is not None]
         words = self.words(shown["error"], body)
@@ -148,7 +150,8 @@ class Masking:
             if len(value) >= SHOWN_MIN:
                 text = text.replace(value, MASK)
                 continue
-            # A part of another word is not it; of one sign only what is quoted is sure to be.
+            # A part of another word does not count; a single character counts only where it is
+            # quoted.
             before, after = ("(?<=')", "(?=')") if len(value) == 1 else (r"(?<!\w)", r"(?!\w)")
             text = re.sub(before + re.escape(value) + after, MASK, text)
         return text
@@ -166,7 +169,7 @@ def _decoded(text: str | bytes) -> Any:
 
 
 NOTHING = Masking()
-"""Masks nothing: what was asked for with a reason."""
+"""Masks nothing: for what an operator reveals with a reason."""
 
 
 def masking_of(use_case: UseCase) -> Masking:

@@ -1,4 +1,4 @@
-"""What is learnt: a number, a yes or no, or one of many classes.
+"""The kinds of use cases: a number, yes or no, or one of many classes.
 
 A kind knows how to ask a River model, whether its prediction may be served, and how it is scored.
 `Predicted` is a prediction inside the task: a float for regression; for classes the pair
@@ -22,7 +22,7 @@ _LEAST_PROBABILITY = 1e-15  # as in River's LogLoss, so that a certain mistake s
 
 
 class Kind(Protocol):
-    """One way to predict and to score; stateless."""
+    """One kind of use case: how to predict and to score; stateless."""
 
     sums: tuple[str, ...]
 
@@ -33,7 +33,7 @@ class Kind(Protocol):
         """Return True if the prediction is finite and within its limits."""
 
     def diverged(self, prediction: Predicted, limits: tuple[float, float] | None) -> bool:
-        """Return True if an unusable prediction ran away, and did not only touch a bound."""
+        """Return whether an unusable prediction diverged, and did not only touch a limit."""
 
     def decide(self, prediction: Predicted, threshold: float) -> Predicted:
         """Return the prediction with yes where the probability of true is above `threshold`."""
@@ -104,7 +104,7 @@ class Regression(_Scored):
         return prediction
 
     def diverged(self, prediction: float, limits: tuple[float, float] | None) -> bool:
-        """Return True if it is not finite, or further outside its limits than they are wide."""
+        """Return whether it is not finite, or further outside its limits than they are wide."""
         if limits is None:
             return True
         least, most = limits
@@ -145,7 +145,7 @@ class Regression(_Scored):
 
 
 class _Classes(_Scored):
-    """What binary and multi-class answers share."""
+    """The common part of binary and multi-class predictions."""
 
     def ask(self, model: Any, x: dict[str, Any]) -> tuple[Any, dict[Any, float]] | None:
         """Return River's `predict_proba_one`, and the class as River's `predict_one` picks it."""

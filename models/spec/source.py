@@ -1,4 +1,4 @@
-"""A source: how the records of a foreign topic become events and outcomes of the use case.
+"""A source: the mapping from the records of a foreign topic to events and outcomes of the use case.
 
     orders.v2 ── format ──▶ r ── event(r) ──▶ an Order on <use case>.events, keyed and partitioned
 

@@ -1,8 +1,7 @@
-"""A use case: one frozen object, made in one file, that says all there is to decide.
+"""A use case: one frozen object, created in one file, with every decision that its author makes.
 
-Nothing here runs anything. `models.validation` finds what is wrong in it,
-`models.task.partition_task` runs it. Durations are seconds (`hours(24)`), amounts are in the unit
-that they name.
+Nothing runs here. `models.validation` finds mistakes in it, `models.task.partition_task` runs it.
+Durations are seconds (`hours(24)`), amounts are in the unit that they name.
 """
 
 from __future__ import annotations
@@ -33,10 +32,11 @@ WARMUP = 100
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
-    """What an answer costs or earns, in a unit that people care about.
+    """What a served prediction costs or earns, in a real unit.
 
     `cost(event, outcome, prediction)` is the amount for one served value; `range` bounds it (least,
-    most), which every statement about it rests on: what falls outside is cut to it and counted.
+    most), and every statement about the KPI relies on that: an amount outside is clipped to it and
+    counted.
     """
 
     cost: Callable[[Any, Any, Any], float]
@@ -70,7 +70,7 @@ class Kpi:
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Own models for each value of a field; they answer once they have earned it.
+    """Models for each value of a field; a segment's model answers once it has proved better.
 
     At most `limit` segments a partition hold models, the least recently used are dropped.
     `models` names which of the use case's models have them; default: the champion.
@@ -111,7 +111,8 @@ class Contest:
 @dataclass(frozen=True, slots=True)
 class Promotion:
     """Who decides: `manual` recommends only. `after` examples, a relative KPI `margin`, a guard;
-    `max_diverged`: values that ran away after which a challenger is retired, whatever it gains.
+    `max_diverged`: the number of diverged values after which a challenger is retired, whatever it
+    gains.
     """
 
     mode: Literal["manual", "automatic"] = "manual"
@@ -148,7 +149,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What running it costs, in the KPI's unit: an hour of CPU, and a day whatever it does."""
+    """The cost of running it, in the KPI's unit: of an hour of CPU, and a fixed cost a day."""
 
     per_cpu_hour: float = 0.0
     per_day: float = 0.0
@@ -271,8 +272,8 @@ class UseCase:
     def max_jump_s(self) -> float:
         """Return how far ahead of the others a record may be alone, seconds.
 
-        By default two days, and never more than half the horizon: one mad clock must not expire
-        what waits.
+        By default two days, and never more than half the horizon: one wrong clock must not expire
+        the predictions that wait.
         """
         return self.max_jump if self.max_jump is not None else min(days(2), self.horizon / 2)
 

@@ -37,7 +37,7 @@ from models.stats.confidence_sequence import (
 from models.stats.running_mean import student
 
 GROUPS_LEAST = 8
-"""Groups with an outcome that an arm needs before anything is said of it."""
+"""The number of groups with an outcome that an arm needs before it is compared."""
 
 Sums = Sequence[tuple[int, float]]
 """Of each group of units of an arm: predictions with a KPI, their KPI together."""
@@ -72,7 +72,7 @@ class AbTest:
     champion: list[list[float]] = field(default_factory=list)
 
     def update(self, challenger: Sums, champion: Sums, missing: int = 0) -> None:
-        """Take the next settled block's groups of both arms; `missing` had no outcome."""
+        """Take the next closed block's groups of both arms; `missing` had no outcome."""
         _add(self.challenger, challenger)
         _add(self.champion, champion)
         self.missing += missing

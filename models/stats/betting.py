@@ -1,6 +1,6 @@
 """Gamblers against a hypothesis: wealth that grows only where the hypothesis is wrong.
 
-What they bet on, and why their wealth is evidence, is told in confidence_sequence.py.
+The theory, and why their wealth is evidence, is in confidence_sequence.py.
 """
 
 from __future__ import annotations

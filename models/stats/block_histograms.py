@@ -8,7 +8,7 @@ bins alike (Hellinger 1909; its root stabilises the variance of counts).
 The distance of an unchanged block is about (bins - 1)/8n for n values: it grows as traffic falls.
 So each block is thinned to one fixed count before it is scored (`thinned`). Being then a fixed
 function of the block once the reference is fixed, the score keeps blocks exchangeable for
-rank_detector.py.
+rank_shift.py.
 """
 
 from __future__ import annotations

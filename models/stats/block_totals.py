@@ -1,6 +1,6 @@
 """Totals of one block whose change is a single figure: a mean error, a share missing, a count.
 
-They are summaries as those of block_summary.py, with totals in the place of a histogram.
+They are summaries like those of block_histograms.py, with totals instead of a histogram.
 """
 
 from __future__ import annotations

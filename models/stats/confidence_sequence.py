@@ -245,11 +245,6 @@ class Comparison:
         )
 
     @property
-    def autocorrelation(self) -> float:
-        """Correlation of a block's gain with the next one's."""
-        return self.running.correlation
-
-    @property
     def usual_spread(self) -> Spread:
         """Spread of blocks: without the warm-up once as many others have replaced it."""
         # A cold start is no scale for what follows.

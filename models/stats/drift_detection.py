@@ -115,7 +115,7 @@ class Watch:
         self.detector = RankDetector(phases=DAYS_A_WEEK if self.kind == "volume" else 1)
 
     def close(self, block: int, needed: float) -> DriftAlarm | None:
-        """End block number `block` and return an alarm, after which this stream starts anew."""
+        """End block number `block` and return an alarm, after which this stream starts over."""
         count = self.summary.count
         vanished = isinstance(self.summary, MissingSummary) and self._is_gone(self.summary)
         if count < self._enough and not vanished:

@@ -149,7 +149,7 @@ class Arrivals:
         return told
 
     def set_back(self, watermark: float) -> None:
-        """Move the watermark back; the interval begins anew, and its evidence so far is dropped."""
+        """Move the watermark back; the interval starts over, and its evidence so far is dropped."""
         if self.watermark is None or watermark >= self.watermark:
             return
         width = self.curve.width_s

@@ -14,7 +14,7 @@ of groups of 28 blocks, each per block (batch means). Where longer groups vary m
 ones, V is extrapolated from the longest measured group to t by the power law between the two
 longest: for sums of n blocks whose variance grows as n^(1 + 2d), long memory of order d (Beran
 1994, Statistics for Long-Memory Processes, ch. 1), this is exact; for an autoregression it is too
-much. What the data cannot show yet is told by `memory_doubt`.
+much. `memory_doubt` names what the data cannot show yet.
 """
 
 from __future__ import annotations

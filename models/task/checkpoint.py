@@ -19,7 +19,7 @@ from models.serving.model_slot import ModelSlot
 from models.task.journaled_task import JournaledTask
 from models.task.learner_task import LearnerTask
 from models.task.partition_task import PartitionTask
-from models.training.schedule import Published
+from models.training.version_schedule import Published
 
 FORMAT = 21
 """Raised whenever a part's shape changes; another number is refused."""
@@ -74,7 +74,7 @@ def _router_parts(task: PartitionTask | LearnerTask) -> dict[str, Any]:
         "breaker": router.safeguard.breaker,
         "replacements": router.replacements,
         "drift": task.watcher.monitor,
-        "told": sorted(task.lifecycle_log.told),
+        "told": sorted(task.lifecycle_log.announced),
         "restoring": (task.restoring.of, list(task.restoring.pieces)),
     }
 
@@ -93,7 +93,7 @@ def _take_router_parts(task: PartitionTask | LearnerTask, parts: dict[str, Any])
     slots = [part for name, part in parts.items() if name.startswith("slot/")]
     router.pooled.update({slot.name: slot for slot in slots if slot.segment is None})
     task.watcher.monitor = parts["drift"]
-    task.lifecycle_log.told = set(parts["told"])
+    task.lifecycle_log.announced = set(parts["told"])
     task.restoring.of, task.restoring.pieces = parts["restoring"]
     return slots
 

@@ -43,7 +43,7 @@ class Commanded(Protocol):
     watermark: Watermark
     restoring: ModelRestore
 
-    def renew(self, model: str) -> None: ...  # noqa: D102 - TaskState says it
+    def reset(self, model: str) -> None: ...  # noqa: D102 - TaskState says it
     def put_back(self, stored: Stored) -> None: ...  # noqa: D102
 
 
@@ -71,9 +71,9 @@ class ModelCommands:
         }
 
     def apply_command(self, command: Command, out: list[Output]) -> None:
-        """Apply a command; raises `Refused`, with nothing changed, if it cannot be.
+        """Apply a command; raise `Refused`, with nothing changed, if it cannot be.
 
-        One that is not about models is passed by: partitions obey it.
+        A command that is not about models is ignored here: partitions apply it.
         """
         act = self._acts.get(command.verb)
         if act is not None:
@@ -130,21 +130,20 @@ class ModelCommands:
         lifecycle_log, router = self._parts.lifecycle_log, self._parts.router
         fields = _command_fields(command)
         router.since = self._parts.watermark.time
-        # A segment's own model is one of the champion's kind; another champion's start anew.
+        # A segment's own model is one of the champion's kind; another champion's start over.
+        change = lifecycle_log.change
         for segment in router.own.leave(came):
-            lifecycle_log.tell(
-                out, left, segment=segment, from_state="shadow", to_state="retired", **fields
-            )
-        lifecycle_log.tell(out, left, from_state="champion", to_state=router.state(left), **fields)
-        lifecycle_log.tell(out, came, from_state=was, to_state="champion", **fields)
+            retired = {"from_state": "shadow", "to_state": "retired"}
+            out.append(change(left, segment=segment, **retired, **fields))
+        out.append(change(left, from_state="champion", to_state=router.state(left), **fields))
+        out.append(change(came, from_state=was, to_state="champion", **fields))
 
     def _freeze(self, command: Command, out: list[Output]) -> None:
         router = self._parts.router
         router.frozen = command.verb == "freeze"
         state = "frozen" if router.frozen else "open"
-        self._parts.lifecycle_log.tell(
-            out, router.champion, to_state=state, **_command_fields(command)
-        )
+        fields = _command_fields(command)
+        out.append(self._parts.lifecycle_log.change(router.champion, to_state=state, **fields))
 
     def _experiment(self, command: Command, out: list[Output]) -> None:
         router, model, share = self._parts.router, self._named(command), command.share
@@ -183,7 +182,7 @@ class ModelCommands:
         parts, model = self._parts, self._named(command)
         was = parts.router.state(model)
         following(was, "reset", model)
-        parts.renew(model)
+        parts.reset(model)
         self._tell(model, was, self._learnt(command, model), out)
 
     def _drawn_anew(self, model: str, was: str, command: Command, out: list[Output]) -> None:
@@ -192,9 +191,9 @@ class ModelCommands:
 
     def _tell(self, model: str, was: str, command: Command, out: list[Output]) -> None:
         state = self._parts.router.state(model)
-        self._parts.lifecycle_log.tell(
-            out, model, from_state=was, to_state=state, **_command_fields(command)
-        )
+        fields = _command_fields(command)
+        change = self._parts.lifecycle_log.change
+        out.append(change(model, from_state=was, to_state=state, **fields))
 
     def _learnt(self, command: Command, model: str) -> Command:
         """Return the command, with what a model that was put in the place of another has learnt."""
@@ -240,7 +239,7 @@ class CommandHandler(ModelCommands):
         released = [i for i in ids if self._learning.release(i, out)]
         evidence = {"released": released}
         fields = _command_fields(command) | {"cause": "operator", "evidence": evidence}
-        self._parts.lifecycle_log.tell(out, QUARANTINE, to_state="released", **fields)
+        out.append(self._parts.lifecycle_log.change(QUARANTINE, to_state="released", **fields))
 
     def _set_watermark(self, command: Command, out: list[Output]) -> None:
         """Move time back; a partition that has not come to that time is left as it is."""
@@ -253,10 +252,10 @@ class CommandHandler(ModelCommands):
         was = None if reached is None else datetime.fromtimestamp(reached, UTC).isoformat()
         evidence = {"was": was, "refused": refused}
         fields = _command_fields(command) | {"cause": "operator", "evidence": evidence}
-        parts.lifecycle_log.tell(out, WATERMARK, to_state=state, **fields)
+        out.append(parts.lifecycle_log.change(WATERMARK, to_state=state, **fields))
 
     def _skip(self, command: Command, out: list[Output]) -> None:
-        # What it sets aside is told when it is: `PartitionTask.set_aside`.
+        # The record is reported once it is set aside: `PartitionTask.set_aside`.
         skip = skip_of(command)
         self._parts.skips.want(skip, self._parts.journal.next[skip.input])
 

@@ -1,7 +1,7 @@
 """What is done when a model's error has risen: declared, done by itself, told on `lifecycle`.
 
     alert        nothing more
-    reset        the model begins anew; until it is warm the baseline answers for it
+    reset        the model starts over; until it is warm the baseline answers for it
     challenger   a fresh copy learns beside it, and takes its place if the old one loses
     fallback     the baseline is served until the model has proved better than it again
 
@@ -27,7 +27,7 @@ from models.stats.drift_detection import DriftAlarm
 class DriftResponse:
     """Acts on the alarms of one partition. Memory: at most one further copy of each model.
 
-    `renew` puts a fresh model in the place of one, and forgets what was known of the old.
+    `reset` puts a fresh model in the place of one, and forgets what was known of the old.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class DriftResponse:
         kind: Kind,
         router: ModelRouter,
         lifecycle_log: LifecycleLog,
-        renew: Callable[[str], None],
+        reset: Callable[[str], None],
     ) -> None:
         self._use_case = use_case
         self._kind = kind
         self._router = router
         self._lifecycle_log = lifecycle_log
-        self._renew = renew
+        self._reset = reset
 
     def react(self, alarm: DriftAlarm, out: list[Output]) -> str:
         """Do what is declared about it; returns what was done."""
@@ -53,8 +53,8 @@ class DriftResponse:
         why = f"its error rose from {alarm.was:.4g} to {alarm.now:.4g}"
         if action == "reset":
             was = router.state(model)
-            self._renew(model)
-            self._tell(out, model, f"{why}: it begins anew", was)
+            self._reset(model)
+            self._tell(out, model, f"{why}: it starts over", was)
         elif action == "challenger":
             if model in router.replacements:
                 return "alert"
@@ -67,7 +67,7 @@ class DriftResponse:
             if guard is None or guard.breaker.open:
                 return "alert"
             guard.breaker.trip("error drifted")
-            self._lifecycle_log.breaker(out, model, guard)
+            out.append(self._lifecycle_log.breaker(model, guard))
         return action
 
     def learn(
@@ -99,7 +99,7 @@ class DriftResponse:
             del self._router.replacements[name]
             if decided == "takes over":
                 was = self._router.state(name)
-                self._renew(name)
+                self._reset(name)
                 self._router.pooled[name] = replacement.slot
                 self._tell(
                     out, name, f"its fresh copy lost less on {replacement.seen} examples", was
@@ -118,4 +118,5 @@ class DriftResponse:
     def _tell(self, out: list[Output], model: str, why: str, was: str | None = None) -> None:
         state = self._router.state(model)
         was = was or state
-        self._lifecycle_log.tell(out, model, from_state=was, to_state=state, cause="rule", why=why)
+        change = self._lifecycle_log.change
+        out.append(change(model, from_state=was, to_state=state, cause="rule", why=why))

@@ -1,4 +1,4 @@
-"""From an event to what is said of it: features, everybody's answer, the one that is served.
+"""Answers an event: features, all models' predictions, and the one that is served.
 
 All that may be rejected comes before all that changes.
 """
@@ -61,7 +61,7 @@ class EventHandler:
 
         self._learning.pass_to(time, out)
         if segment is not None:
-            parts.lifecycle_log.segment(out, segment)
+            out += parts.lifecycle_log.segment(segment)
         shown = parts.featurizer.shown(x)
         paired = parts.assignment.in_shadow(event_id)
         arm = None if drawn is None else drawn.arm
@@ -72,7 +72,7 @@ class EventHandler:
         served = parts.kind.value(asked.answer.prediction)
         for alarm in parts.watcher.event(time, x, served):
             done = parts.reaction.react(alarm, out)
-            change = parts.watcher.told(alarm, done)
+            change = parts.watcher.lifecycle_change(alarm, done)
             out.append(parts.publish.drift(change, parts.journal.step))
         return parts.ledger.early.pop_event(event_id)
 
@@ -129,7 +129,7 @@ class EventHandler:
         parts.metrics.asked(taken.time, question.groups, asked.withheld, arm, asked.diverged)
         parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:
-            parts.lifecycle_log.withheld(out, asked.withheld)
+            out += parts.lifecycle_log.withheld(asked.withheld)
         more = More(question.segment, given, reasons, seq, step)
         out.append(parts.publish.features(record, features, question.shared))
         out.append(parts.publish.prediction(record, event, asked, more, question.shared))

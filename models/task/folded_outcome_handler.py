@@ -1,7 +1,7 @@
 """Outcomes that make a label together: collected, folded when the label is due, corrected after it.
 
     outcomes ──▶ collected ──an event passes `until`──▶ label: scored, learnt, published
-                     └────── a correction, until the horizon ──▶ scored anew, learnt, published
+                     └────── a correction, until the horizon ──▶ scored again, learnt, published
 
 Events move time here, and outcomes do not: so what is predicted depends on which outcomes have come
 by then, and not on the order in which they came. What the author's functions make of the outcomes
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from models.features.featurizer import Entries
 from models.inputs.decoder import DecodedRecord
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Learnt, Output, TrainingFields
+from models.outputs.output_records import LabelUse, Output, TrainingFields
 from models.pending.codec import PendingPrediction, digests
 from models.pending.collected_outcomes import CollectedOutcome, Collection, folded, together
 from models.spec.label_fold import FoldedOutcome, LabelFold
@@ -24,7 +24,7 @@ from models.task.outcome_handler import OutcomeHandler, check_key, crowded_out
 from models.task.state import Question, digest
 from models.values.durations import spoken
 from schemas.command_line import command_line
-from schemas.errors import Implausible, Late, Malformed
+from schemas.errors import AUTHORS_FAULTS, Implausible, Late, Malformed
 from schemas.events import Outcome
 
 
@@ -114,7 +114,8 @@ class FoldedOutcomeHandler(OutcomeHandler):
     def _hold(self, taken: DecodedRecord, outcome: Outcome, out: list[Output]) -> None:
         """Keep an outcome that came before its event."""
         parts = self._parts
-        # Each version has a place of its own: which of them counts is told when the event is there.
+        # Each version has a key of its own: which of them counts is decided when the event is
+        # there.
         key = f"{outcome.event_id}\0{self._fold.id_of(outcome)}\0{digest(outcome).hex()}"
         if key in parts.ledger.early:
             parts.counts["repeats"] += 1
@@ -145,7 +146,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         parts.counts["outcomes"] += 1
         parts.counts["late"] += 1
         delay = max(0.0, self._now(taken) - waiting.time)
-        self._example(asked, waiting, Learnt(joined, judged.label, delay, False), out)
+        self._example(asked, waiting, LabelUse(joined, judged.label, delay, False), out)
 
     # What is made of it.
 
@@ -184,7 +185,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         end = asked.event.event_time + timedelta(seconds=until)
         try:
             joined = self._fold.joined(asked.event, outcomes, end)
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"nothing can be learnt from this outcome: label failed: {type(error).__name__}: "
                 f"{error}. Fix the outcome, or the use case's label."
@@ -346,7 +347,7 @@ class FoldedOutcomeHandler(OutcomeHandler):
         revision = self._parts.collected.revisions[asked.event.event_id]
         fold = known.since, revision, len(outcome.outcomes)
         kpi, weight = (judged.kpi, judged.weight) if learnt else (None, None)
-        example = Learnt(outcome, judged.label, delay, learnt, kpi, weight, training, fold)
+        example = LabelUse(outcome, judged.label, delay, learnt, kpi, weight, training, fold)
         self._example(asked, waiting, example, out)
 
     def _implausible(self, event_id: str, doubt: str) -> Implausible:

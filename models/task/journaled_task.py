@@ -83,7 +83,7 @@ class JournaledTask(ABC):
         """The time reached, for the journal; None where models are not shared."""
 
     @abstractmethod
-    def anew(self) -> JournaledTask:
+    def fresh(self) -> JournaledTask:
         """Return a task at its beginning: the same use case and definition, the same place."""
 
     @abstractmethod
@@ -151,8 +151,7 @@ class JournaledTask(ABC):
             f"{skip.error or 'The failure is not known.'}"
         )
         self.refuse(DecodedRecord(index, record), error, out, skip.traceback)
-        self.lifecycle_log.tell(
-            out,
+        change = self.lifecycle_log.change(
             SUBJECT,
             to_state="skipped",
             cause=skip.cause,
@@ -161,11 +160,11 @@ class JournaledTask(ABC):
             command_id=skip.command_id,
             evidence=self._where(index, record) | {"error": skip.error},
         )
-        return out
+        return [*out, change]
 
     def _apply_command(self, taken: DecodedRecord, command: Command, out: list[Output]) -> bool:
         """Carry out a command, or refuse it; return False for one that came before."""
-        # Pieces are told from each other by their numbers.
+        # Parts of a state are distinguished by their numbers.
         if command.verb != "deliver" and self.router.already_applied(command.command_id):
             self.counts["repeats"] += 1
             return False
@@ -189,7 +188,7 @@ class JournaledTask(ABC):
         return self.skips.rule_may(self.journal.step)
 
     def halted(self, index: int, record: Record, failure: Skip) -> list[Output]:
-        """Return what is told when the task stops at a record; nothing changes."""
+        """Return the outputs when the task halts at a record; nothing changes."""
         evidence = self._where(index, record) | {
             "error": failure.error,
             "traceback": failure.traceback,

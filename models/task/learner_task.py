@@ -41,11 +41,12 @@ from models.task.drift_response import DriftResponse
 from models.task.journaled_task import JournaledTask
 from models.task.model_restore import ModelRestore, Stored, Unseal
 from models.training.learner_inputs import decode_input, learner_inputs
-from models.training.schedule import VersionSchedule
+from models.training.version_schedule import VersionSchedule
 from models.training.versions import Pack, VersionRef, label_of_version, plain_pack
 from models.training.window_batches import Row, WindowBatches
 from schemas.commands import Command
 from schemas.errors import Refused, Rejected
+from schemas.headers import Headers
 from schemas.topics import LEARNER
 
 
@@ -99,7 +100,7 @@ class LearnerTask(JournaledTask):
         self.lifecycle_log = LifecycleLog(
             self.publish, self.router, self.journal, self.watermark, discreet=bool(self.masking)
         )
-        self.reaction = DriftResponse(use_case, kind, self.router, self.lifecycle_log, self.renew)
+        self.reaction = DriftResponse(use_case, kind, self.router, self.lifecycle_log, self.reset)
         self.watcher = Watcher(use_case, ("served", *names))
         self.schedule = VersionSchedule(use_case.freshness)
         self.batches = WindowBatches(use_case.freshness)
@@ -107,7 +108,7 @@ class LearnerTask(JournaledTask):
         self.accepted = {definition: use_case.shared_windows}
         # Definitions whose examples are learnt: its own, and those that it carries on.
         self.taught_by = frozenset((definition,))
-        # Of each model: how often it began anew or was replaced.
+        # Of each model: how often it started over or was replaced.
         self.generations = dict.fromkeys(names, 0)
         self.ledger = NoPredictions()
         self.number = 0
@@ -115,7 +116,7 @@ class LearnerTask(JournaledTask):
         self._hidden = frozenset(use_case.internal_features)
         self._commanding = ModelCommands(self)
 
-    def anew(self) -> LearnerTask:
+    def fresh(self) -> LearnerTask:
         """Return a learner at its beginning."""
         return LearnerTask(
             self.use_case,
@@ -187,7 +188,7 @@ class LearnerTask(JournaledTask):
         return training is not None and training["definition"] in self.taught_by
 
     def _begin(self, out: list[Output]) -> None:
-        self.lifecycle_log.beginning(out, self.definition)
+        out += self.lifecycle_log.beginning(self.definition)
 
     def refuse(
         self, taken: DecodedRecord, error: Rejected, out: list[Output], traceback: str | None = None
@@ -240,25 +241,25 @@ class LearnerTask(JournaledTask):
         if router.replacements and not again:
             self.reaction.learn(x, target, weight, (label, baseline), out, training["learner"])
         for name in router.learn(None, x, target, weight, training["learner"]):
-            self.lifecycle_log.warm(out, name)
+            out += self.lifecycle_log.warm(name)
         self.counts["learnt"] += 1
 
     def _judge(self, label: Any, baseline: Any, training: Any, out: list[Output]) -> None:
         """Let breakers and drift detectors see an example's errors; not those of a correction."""
         router, errors, kpi = self.router, training["errors"], training["kpi"]
         self.watcher.errors(errors)
-        if router.safeguard.learnt(errors, kpi, router.champion, label, baseline):
-            self.lifecycle_log.breaker(out, router.champion, router.safeguard)
+        if router.safeguard.observe(errors, kpi, router.champion, label, baseline):
+            out.append(self.lifecycle_log.breaker(router.champion, router.safeguard))
         for name, guard in router.guards.items():
-            if guard.learnt(errors, kpi, name, label, baseline):
-                self.lifecycle_log.breaker(out, name, guard)
+            if guard.observe(errors, kpi, name, label, baseline):
+                out.append(self.lifecycle_log.breaker(name, guard))
 
     def _watch(self, time: float, out: list[Output]) -> None:
         """Let time pass: act on models whose error has risen."""
         self.watermark.advance(time)
         for alarm in self.watcher.pass_to(time):
             done = self.reaction.react(alarm, out)
-            change = self.watcher.told(alarm, done)
+            change = self.watcher.lifecycle_change(alarm, done)
             out.append(self.publish.drift(change, self.journal.step))
 
     # What is published.
@@ -287,7 +288,8 @@ class LearnerTask(JournaledTask):
         rows: Sequence[Row] | None = None,
         tables: Sequence[Any] | None = None,
     ) -> Output:
-        state = version = None
+        state: Headers = ()
+        version = None
         if slot is not None:
             generation = self.generations[name]
             version = {"model": name, "generation": generation, "trained_on": slot.trained_on}
@@ -310,7 +312,7 @@ class LearnerTask(JournaledTask):
         if tables is not None:
             value["tables"] = tables
         self.number += 1
-        return self.publish.update(name, value, state or ())
+        return self.publish.update(name, value, state)
 
     def _roles(self) -> dict[str, Any]:
         router = self.router
@@ -327,17 +329,17 @@ class LearnerTask(JournaledTask):
 
     # What commands and drift change.
 
-    def renew(self, model: str) -> None:
+    def reset(self, model: str) -> None:
         """Put a fresh model in the place of that one."""
         now = self.watermark.time
-        self.router.renew(model, float("-inf") if now is None else now)
-        self.lifecycle_log.anew(model)
+        self.router.reset(model, float("-inf") if now is None else now)
+        self.lifecycle_log.forget(model)
         self.generations[model] += 1
         self.schedule.forget(model)
 
     def put_back(self, stored: Stored) -> None:
         """Put a model as it was in the place of what it is now."""
         slot = stored.slot
-        self.renew(slot.name)
+        self.reset(slot.name)
         self.router.pooled[slot.name] = slot
         slot.changed = True

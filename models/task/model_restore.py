@@ -75,7 +75,7 @@ class ModelRestore:
 
     def opened(self, task: Labelled, command: Command, model_state: ModelState) -> Stored | None:
         """Return the state that a command names; raise `Refused`, with nothing changed. None: the
-        command was obeyed under another definition, for which the state was made.
+        command was applied under another definition, for which the state was made.
         """
         if command.command_id in self.restored_before and model_state.definition != task.definition:
             return None

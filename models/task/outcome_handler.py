@@ -15,7 +15,7 @@ from models.inputs.decoder import DecodedRecord
 from models.inputs.json_bytes import encoded
 from models.inputs.strict_json import json_reader
 from models.metrics.scoring import Judged
-from models.outputs.output_records import Learnt, Output, TrainingFields
+from models.outputs.output_records import LabelUse, Output, TrainingFields
 from models.pending.codec import EXPIRED, PendingPrediction, digests
 from models.pending.quarantine import Held
 from models.serving.prediction_intervals import coverage_of
@@ -92,12 +92,12 @@ class OutcomeHandler:
             parts.counts["late"] += 1
             if after is not None and not waiting.silent:
                 parts.metrics.late(waiting.time, asked.groups)
-            self._example(asked, waiting, Learnt(outcome, judged.label, delay, False), out)
+            self._example(asked, waiting, LabelUse(outcome, judged.label, delay, False), out)
             return
         self._score(asked, waiting, judged)
         training = self.teach(asked, waiting, judged, entries, taken.time, out)
-        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
-        self._example(asked, waiting, learnt, out)
+        use = LabelUse(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
+        self._example(asked, waiting, use, out)
 
     def _doubt(self, event_id: str, held: Held, doubt: str, out: list[Output]) -> None:
         """Hold an outcome that cannot be believed, and say how it is released."""
@@ -138,8 +138,8 @@ class OutcomeHandler:
         time = min(held.taken.time, parts.watermark.time)
         training = self.teach(asked, waiting, judged, entries, time, out)
         delay = held.arrived - waiting.time
-        learnt = Learnt(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
-        self._example(asked, waiting, learnt, out)
+        use = LabelUse(outcome, judged.label, delay, True, judged.kpi, judged.weight, training)
+        self._example(asked, waiting, use, out)
         return True
 
     def _question(self, event_id: str, waiting: PendingPrediction) -> Question:
@@ -174,7 +174,7 @@ class OutcomeHandler:
     def _score(
         self, asked: Question, waiting: PendingPrediction, judged: Judged, sign: int = 1
     ) -> None:
-        """Score every answer that was made: what nothing that is said later depends on.
+        """Score all predictions of the event; no later prediction depends on it.
 
         `sign` -1 takes back what was scored before.
         """
@@ -202,7 +202,7 @@ class OutcomeHandler:
         time: float,
         out: list[Output],
     ) -> TrainingFields | None:
-        """Learn from one scored example: all that it changes in what is said later.
+        """Learn from one scored example: everything that later predictions depend on.
 
         `entries` are what it brings to windows over outcomes. Returns what the learner needs where
         the models are shared.
@@ -237,11 +237,11 @@ class OutcomeHandler:
     ) -> None:
         """Let the breakers learn."""
         router, lifecycle_log = self._parts.router, self._parts.lifecycle_log
-        if router.safeguard.learnt(errors, judged.kpis, router.champion, judged.label, baseline):
-            lifecycle_log.breaker(out, router.champion, router.safeguard)
+        if router.safeguard.observe(errors, judged.kpis, router.champion, judged.label, baseline):
+            out.append(lifecycle_log.breaker(router.champion, router.safeguard))
         for name, guard in router.guards.items():
-            if guard.learnt(errors, judged.kpis, name, judged.label, baseline):
-                lifecycle_log.breaker(out, name, guard)
+            if guard.observe(errors, judged.kpis, name, judged.label, baseline):
+                out.append(lifecycle_log.breaker(name, guard))
 
     def _train(
         self,
@@ -261,7 +261,7 @@ class OutcomeHandler:
         target = judged.label - baseline if parts.corrects else judged.label
         shown = parts.featurizer.shown(asked.x)
         if not again:
-            parts.influence.learnt(shown, judged.label, baseline)
+            parts.influence.observe(shown, judged.label, baseline)
         if parts.shared is not None:
             router.learn_own(asked.segment, shown, target, judged.weight, learner)
             return
@@ -271,7 +271,7 @@ class OutcomeHandler:
             label = judged.label, baseline
             parts.reaction.learn(shown, target, judged.weight, label, out, learner)
         for name in router.learn(asked.segment, shown, target, judged.weight, learner):
-            parts.lifecycle_log.warm(out, name)
+            out += parts.lifecycle_log.warm(name)
 
     def _learner(self, waiting: PendingPrediction) -> str | None:
         """Return the one model that learns from an example, where models act on outcomes; None:
@@ -284,20 +284,18 @@ class OutcomeHandler:
         return self._parts.router.champion if drawn is None else drawn.model
 
     def _example(
-        self, asked: Question, waiting: PendingPrediction, learnt: Learnt, out: list[Output]
+        self, asked: Question, waiting: PendingPrediction, use: LabelUse, out: list[Output]
     ) -> None:
         parts = self._parts
         step, shared = parts.journal.step, asked.shared
         event, segment = asked.event, asked.segment
-        if not learnt.learnt:
+        if not use.learnt:
             # A default label may be on the topic already: the late outcome is another record.
             shared = parts.publish.of_event(event, waiting.trace, again="late")
-        elif learnt.fold is not None and learnt.fold[1]:
-            shared = parts.publish.of_event(event, waiting.trace, again=str(learnt.fold[1]))
+        elif use.fold is not None and use.fold[1]:
+            shared = parts.publish.of_event(event, waiting.trace, again=str(use.fold[1]))
         about = asked.key, shared
-        out.append(
-            parts.publish.example(about, event, segment, asked.vector, waiting, learnt, step)
-        )
+        out.append(parts.publish.example(about, event, segment, asked.vector, waiting, use, step))
 
     def pass_to(self, time: float, out: list[Output]) -> float:
         """Move the watermark, and let pass what is over by then; returns the watermark."""
@@ -319,8 +317,8 @@ class OutcomeHandler:
             rows = parts.settling.settle(now, parts.journal.step)
             out.extend(map(parts.publish.evidence, rows))
             assert parts.metrics.settled is not None
-            for turned in parts.router.own.settle(parts.metrics.settled):
-                parts.lifecycle_log.earned(out, turned)
+            turned = parts.router.own.settle(parts.metrics.settled)
+            out.extend(map(parts.lifecycle_log.earned, turned))
         before = now - ledger.memory
         if parts.metrics.closes(before):
             log_position = parts.partition, parts.definition, parts.journal.step
@@ -347,8 +345,8 @@ class OutcomeHandler:
         self._score(asked, waiting, judged)
         training = self.teach(asked, waiting, judged, [], now, out)
         delay = now - waiting.time
-        learnt = Learnt(None, judged.label, delay, True, judged.kpi, training=training)
-        self._example(asked, waiting, learnt, out)
+        use = LabelUse(None, judged.label, delay, True, judged.kpi, training=training)
+        self._example(asked, waiting, use, out)
 
     def _is_held(self, event_id: str) -> bool:
         """Return whether an implausible label of that event is held."""

@@ -64,7 +64,7 @@ class PartitionTask(TaskState, JournaledTask):
         self._answering = EventHandler(self, self._learning)
         self._commanding = CommandHandler(self, self._learning)
 
-    def anew(self, partition: int | None = None) -> PartitionTask:
+    def fresh(self, partition: int | None = None) -> PartitionTask:
         """Return a task at its beginning: the same use case and definition, the same place or
         another.
         """
@@ -139,7 +139,7 @@ class PartitionTask(TaskState, JournaledTask):
 
     def _begin(self, out: list[Output]) -> None:
         if self.shared is None:  # else the learner tells it
-            self.lifecycle_log.beginning(out, self.definition)
+            out += self.lifecycle_log.beginning(self.definition)
 
     def _dated(self, taken: DecodedRecord, out: list[Output]) -> None:
         if self.shared is not None:
@@ -175,7 +175,7 @@ class PartitionTask(TaskState, JournaledTask):
         shared.version_clock = update["clock_s"]
         changed = shared.take_roles(update["roles"], self.watermark.time)
         if changed is not None:
-            self.lifecycle_log.left(out, *changed)
+            out += self.lifecycle_log.left(*changed)
         if update["version"] is None:
             return
         if shared.take_version(update, record.offset, tuple(record.headers)):

@@ -6,7 +6,7 @@ from now on is put right, so that everything after the command is as if the time
 
 - records that are held and dated later are refused, since they would move time forward again;
 - window values of a later time count as of the time that is set;
-- drift, delays, comparisons and settled blocks go on from the time that is set.
+- drift, delays, comparisons and closed blocks go on from the time that is set.
 
 A metric window that was closed too early is opened again and counts only what comes from now on.
 """

@@ -44,7 +44,7 @@ from models.task.model_restore import ModelRestore, Stored, Unseal
 from models.training.adoption import SharedModels
 from models.training.versions import PlainUnpack, Unpack
 from models.training.window_folds import SharedWindows, WindowPool
-from schemas.errors import Malformed, Refused, Rejected
+from schemas.errors import AUTHORS_FAULTS, Malformed, Refused, Rejected
 from schemas.events import Event, Outcome
 from schemas.headers import Headers
 from schemas.topics import INPUTS, SHARED_INPUTS
@@ -145,7 +145,7 @@ class TaskState:
             self.watermark,
             discreet=bool(self.masking),
         )
-        self.reaction = DriftResponse(use_case, kind, self.router, self.lifecycle_log, self.renew)
+        self.reaction = DriftResponse(use_case, kind, self.router, self.lifecycle_log, self.reset)
         self.influence = FeatureImportance(use_case, kind, self.router)
         self._threshold = DecisionThreshold(use_case)
         self._baseline = with_features(use_case.baseline)
@@ -206,7 +206,7 @@ class TaskState:
         """Return the threshold for this event; raises `Malformed` where the KPI tells none."""
         try:
             return self._threshold.of(event)
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"the threshold failed on this event: {type(error).__name__}: {error}. Let the "
                 "KPI's cost need nothing of the outcome but its label, or declare a number."
@@ -220,28 +220,28 @@ class TaskState:
         try:
             prediction = self.kind.said_of(self._baseline(event, x))
             return prediction if threshold is None else self.kind.decide(prediction, threshold)
-        except Exception as error:  # the author's function met data that it cannot take
+        except AUTHORS_FAULTS as error:  # the author's function met data that it cannot take
             raise Malformed(
                 f"the baseline failed on this event: {type(error).__name__}: {error}"
             ) from error
 
-    def renew(self, model: str) -> None:
+    def reset(self, model: str) -> None:
         """Replace a model by a fresh one; what was known of the old one is forgotten."""
         now = self.watermark.time
-        self.router.renew(model, float("-inf") if now is None else now)
-        self.lifecycle_log.anew(model)
+        self.router.reset(model, float("-inf") if now is None else now)
+        self.lifecycle_log.forget(model)
         self.explainer.forget(model)
 
     def begin_anew(self, model: str) -> None:
-        """Note that a shared model has begun anew: what was known of the old one is forgotten."""
+        """Forget what was known of a shared model that has started over."""
         self.router.note_renewed(model, self.watermark.time)
-        self.lifecycle_log.anew(model)
+        self.lifecycle_log.forget(model)
         self.explainer.forget(model)
 
     def put_back(self, stored: Stored) -> None:
         """Put a model as it was in the place of what it is now."""
         slot = stored.slot
-        self.renew(slot.name)
+        self.reset(slot.name)
         self.router.pooled[slot.name] = slot
         slot.changed = True
         if stored.means is not None:
@@ -250,7 +250,7 @@ class TaskState:
     def refuse(
         self, taken: DecodedRecord, error: Rejected, out: list[Output], traceback: str | None = None
     ) -> None:
-        """Park a record that cannot be used; what is said of it has no personal data."""
+        """Write a dead letter for an unusable record; its error holds no personal data."""
         self.counts["refused"] += not isinstance(error, Refused)
         if self.masking:
             words = self.masking.words_about(taken.record.value, str(error))

@@ -64,7 +64,7 @@ class SharedModels:
             self.clock = due
 
     def set_back(self, time: float) -> None:
-        """Note that time was set back."""
+        """Follow a watermark that was set back."""
         if self.clock is not None:
             self.clock = min(self.clock, time)
 
@@ -78,7 +78,7 @@ class SharedModels:
     # What a record changes.
 
     def take_version(self, update: Mapping[str, Any], offset: int, headers: Headers) -> bool:
-        """Answer by the record's version from now on; True if the model has begun anew by it."""
+        """Answer by the record's version from now on; True if the model has started over by it."""
         version = update["version"]
         name, generation = version["model"], version["generation"]
         self._put(
@@ -92,9 +92,9 @@ class SharedModels:
                 headers,
             )
         )
-        anew: bool = generation != self.generations[name]
+        restarted: bool = generation != self.generations[name]
         self.generations[name] = generation
-        return anew
+        return restarted
 
     def _put(self, ref: VersionRef, faults: tuple[int, str] | None = None) -> None:
         label = label_of_version(self._use_case, ref)

@@ -145,7 +145,7 @@ class VersionSlot(ModelSlot):
         return super().seen(x)
 
     def ask(self, kind: Kind, x: dict[str, Any]) -> Predicted | None:
-        """Return what the model says of `x`, as any slot does."""
+        """Return the model's prediction for `x`, as any slot does."""
         self._open()
         prediction = super().ask(kind, x)
         self.changed = False

@@ -8,9 +8,11 @@ on, and nothing is counted; before it reads, it takes the state at its position 
 is brought up to there by whoever comes first.
 
 Reads come nearly in the order of positions, so the foremost state is brought forward; the rear one
-stays where the last partition is, so that every position can be reached. A batch is counted two or
-three times a process, and once where there is one partition. A partition that is set back, was
-restored elsewhere, or is far behind has states of its own until it has caught up.
+stays where the last partition is, so that every position can be reached. Where all partitions have
+come to the foremost state it is let go of, and the next one to go on copies the state: so a batch
+is counted once while partitions meet, and two or three times where they do not, a few batches at a
+time. A partition that is set back, was restored elsewhere, or is far behind has states of its own
+until it has caught up.
 
 Memory: `CHAIN_MAX` batches of `ROWS_MAX` rows in all; `FOLDS_MAX` states, and those of partitions
 that are far behind.
@@ -30,9 +32,18 @@ from weakref import WeakSet
 
 from models.features.window_declarations import WindowState
 from models.training.window_batches import Row, count
+from models.windows.sliding import SlidingWindow
 
 CHAIN_MAX, ROWS_MAX = 1_024, 50_000
 FOLDS_MAX = 3
+ROWS_MIN, ALONG_ROWS = 1_000, 25_000
+"""Rows of the chain before partitions that meet leave one state only, and before the rear state is
+brought along."""
+CATCH_UP = 2
+"""Batches that it counts then with each one that is taken."""
+COPY_ROWS_CELL, COPY_ROWS_ENTRY, COPY_ROWS_BYTE = 1.5, 0.3, 0.05
+"""Rows that are counted in three times as long as a cell of a sliding window takes to be copied, an
+entry of it, a byte of others (measured)."""
 
 States = dict[str, WindowState]
 
@@ -68,12 +79,14 @@ class WindowPool:
         self._batches: deque[WindowBatch] = deque()
         self._folds: list[Fold] = []  # by position; the first one is the rear
         self._rows = 0  # of all batches of the chain
+        self._copy_rows: float = ROWS_MIN  # as `copied` says, of the newest copy
         self._alone = 0  # batches that were counted off the chain since it has grown
 
     def take(self, windows: SharedWindows, token: bytes, batch: WindowBatch) -> None:
         """Let a partition take the batch that leads to `token`."""
-        if windows.position is None and not self._joined(windows):
+        if windows.position is None and not self._joined(windows, windows.token):
             self._count_alone(windows, batch)
+            self._joined(windows, token)  # it has the states of there now
             return
         assert windows.position is not None
         if windows.position == self._end:
@@ -89,12 +102,14 @@ class WindowPool:
     def _end(self) -> int:
         return self._base + len(self._batches)
 
-    def _joined(self, windows: SharedWindows) -> bool:
-        """Let a partition come to the chain; one that had to leave it, once it has caught up."""
+    def _joined(self, windows: SharedWindows, token: bytes) -> bool:
+        """Let a partition that is at `token` come to the chain; one that had to leave it, once it
+        has caught up.
+        """
         if not self._members:
-            self._begin(windows)
+            self._begin(windows, token)
             return True
-        at = self._at.get(windows.token)
+        at = self._at.get(token)
         if at is None or at < _position(self._folds[-1 if windows.left else 0]):
             return False
         windows.left = False
@@ -102,21 +117,44 @@ class WindowPool:
         self._members.add(windows)
         return True
 
-    def _begin(self, windows: SharedWindows) -> None:
+    def _begin(self, windows: SharedWindows, token: bytes) -> None:
         """Begin a chain at what one partition has."""
         windows.part()
         self._base, self._rows, self._alone = self._end + 1, 0, 0
-        self._at, self._batches = {windows.token: self._base}, deque()
+        self._at, self._batches = {token: self._base}, deque()
         fold = Fold(windows.fold.states, self._base)
         self._folds = [fold]
         windows.have(fold, self._base)
         self._members.add(windows)
 
     def _append(self, token: bytes, batch: WindowBatch) -> None:
+        if self._rows > min(self._copy_rows, ALONG_ROWS):
+            self._shorten()
         self._batches.append(batch)
         self._at[token] = self._end
         self._rows += len(batch.rows)
         self._alone = 0
+
+    def _shorten(self) -> None:
+        """Let go of the rear state where another one will do and a copy takes less than to count
+        again; where partitions do not meet, or states are large, count a little with each batch.
+        """
+        rearmost, folds = self._rearmost(), self._folds
+        while len(folds) > 1 and self._rows > self._copy_rows and _position(folds[1]) <= rearmost:
+            del folds[0]
+        rear = folds[0]
+        at = min(_position(rear) + CATCH_UP, rearmost)
+        if self._rows > ALONG_ROWS and at > _position(rear):
+            self._bring_rear(rear, at)
+        self._cut()
+
+    def _cut(self) -> None:
+        """Forget the batches that every state has counted."""
+        base = _position(self._folds[0])
+        for _ in range(base - self._base):
+            del self._at[next(iter(self._at))]
+            self._rows -= len(self._batches.popleft().rows)
+        self._base = base
 
     def _count_alone(self, windows: SharedWindows, batch: WindowBatch) -> None:
         windows.part()
@@ -149,7 +187,9 @@ class WindowPool:
             return fold
         if len(self._folds) >= FOLDS_MAX:
             return None
-        copy = Fold(copied(fold.states), fold.position)
+        states, rows = copied(fold.states)
+        self._copy_rows = max(ROWS_MIN, rows)
+        copy = Fold(states, fold.position)
         self._folds.insert(1, copy)
         return copy
 
@@ -171,7 +211,7 @@ class WindowPool:
         """Give a partition states of its own, as of its position."""
         assert windows.position is not None
         *_, fold = (fold for fold in self._folds if _position(fold) <= windows.position)
-        states = copied(fold.states)
+        states, _ = copied(fold.states)
         begin, end = _position(fold) - self._base, windows.position - self._base
         for batch in islice(self._batches, begin, end):
             count(states, batch.rows, batch.names)
@@ -183,15 +223,12 @@ class WindowPool:
         rear = self._folds[0]
         while self._members and (at := self._rearmost()) < behind:
             self._bring_rear(rear, at)
-            parked = Fold(copied(rear.states))
+            parked = Fold(copied(rear.states)[0])
             for windows in [m for m in self._members if m.position == at]:
                 self._members.discard(windows)
                 windows.have(parked, None)
         self._bring_rear(rear, self._rearmost())
-        for _ in range(_position(rear) - self._base):
-            del self._at[next(iter(self._at))]
-            self._rows -= len(self._batches.popleft().rows)
-        self._base = _position(rear)
+        self._cut()
 
     def _bring_rear(self, rear: Fold, at: int) -> None:
         if at > _position(rear):
@@ -247,7 +284,7 @@ class SharedWindows:
             assert self._pool is not None
             self._pool.leave(self)
         elif len(self.fold.holders) > 1:
-            self.have(Fold(copied(self.fold.states)), None)
+            self.have(Fold(copied(self.fold.states)[0]), None)
 
     def note(self, change: str, *what: Any) -> None:
         """Let the token tell of a change that is no batch; the states were parted for it."""
@@ -257,10 +294,17 @@ class SharedWindows:
 _position = attrgetter("position")
 
 
-def copied(states: States) -> States:
-    """Return states that share nothing with these."""
-    copies: States = pickle.loads(pickle.dumps(states, pickle.HIGHEST_PROTOCOL))
-    return copies
+def copied(states: States) -> tuple[States, float]:
+    """Return states that share nothing with these, and how many rows it would take three times as
+    long to count.
+    """
+    sliding = {n: state.copied() for n, state in states.items() if isinstance(state, SlidingWindow)}
+    others = {n: state for n, state in states.items() if n not in sliding}
+    pickled = pickle.dumps(others, pickle.HIGHEST_PROTOCOL)
+    copies: States = {**sliding, **pickle.loads(pickled)}
+    entries = [len(cell) for state in sliding.values() for cell in state.cells.values()]
+    rows = COPY_ROWS_CELL * len(entries) + COPY_ROWS_ENTRY * sum(entries)
+    return {name: copies[name] for name in states}, rows + COPY_ROWS_BYTE * len(pickled)
 
 
 def _digest(token: bytes, *what: Any) -> bytes:

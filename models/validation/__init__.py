@@ -1,4 +1,4 @@
-"""What is wrong in a use case: every mistake, each with its line, its reason and its mend.
+"""Finds every mistake in a use case, each with its line, its reason and a hint.
 
 `mistakes` reads the declaration and makes each model, and runs none of it on data. `running` then
 runs it on its first recorded examples. Neither raises for what an author may have written.

@@ -16,6 +16,7 @@ from models.spec.use_case import UseCase
 from models.training.model_structure import draws_when_asked
 from models.validation.findings import Findings, call, is_number, nearest, takes
 from models.values.numbers import AMOUNT_MAX
+from schemas.errors import AUTHORS_FAULTS
 
 RESERVED = ("served", "baseline", "pooled", "holdout")
 """Names that metrics and predictions use for something else than a declared model."""
@@ -242,7 +243,7 @@ def check_kpi(use_case: UseCase, findings: Findings) -> None:
 
 
 def check_models(use_case: UseCase, findings: Findings) -> None:
-    """Report models without a usable name, of a wrong kind, or not made anew by each call."""
+    """Report models without a usable name, of a wrong kind, or not made afresh by each call."""
     if not findings.sound("models"):
         return
     for name, make in use_case.models.items():
@@ -295,7 +296,7 @@ class _Model:
             return
         try:
             first, second = make(), make()
-        except Exception as error:  # whatever the author's function raises is a mistake in it
+        except AUTHORS_FAULTS as error:  # whatever the author's function raises is a mistake in it
             self._add(f"cannot be made: {type(error).__name__}: {error}.", "Fix the function.")
             return
         self._made(first, second, make)
@@ -323,7 +324,7 @@ class _Model:
             )
 
     def _may_be_shared(self, model: Any) -> None:
-        sound = self._findings.sound("learning", "partitions")
+        sound = self._findings.sound("learning", "partitions", "features")
         if not sound or not self._use_case.is_shared(self._use_case.partitions):
             return
         drawing = draws_when_asked(model)

@@ -19,6 +19,7 @@ from models.features.featurizer import Featurizer
 from models.features.window_declarations import over_outcomes
 from models.values.durations import days, hours, minutes
 from models.values.local_time import local_hour, weekday
+from models.values.python_names import is_field_name
 from schemas.errors import Malformed
 
 GROUPS_MAX, GROUP_VALUES_MAX = 6, 2_000
@@ -118,7 +119,7 @@ def _featurizer(rule: Rule) -> Featurizer:
         "over_outcomes": over_outcomes, "days": days, "hours": hours, "minutes": minutes,
         "local_hour": local_hour, "weekday": weekday,
     }  # fmt: skip
-    # The code is made below, of names that are Python identifiers.
+    # The code is made below, of names that are plain ones, and of literals.
     return Featurizer({name: eval(code, names_known) for name, code in rule.code.items()})
 
 
@@ -126,7 +127,8 @@ def _rules(examples: Sequence[LabelledRow], label: str, kind: Kind) -> list[Rule
     numeric = kind != "class"
     span_s = max(one.asked for one in examples) - min(one.asked for one in examples)
     fade = f"days({max(1, round(span_s / 86_400 / 4))})"
-    value = f"lambda event, outcome, features: outcome.{label}"
+    read = f"outcome.{label}" if is_field_name(label) else f"getattr(outcome, {label!r})"
+    value = f"lambda event, outcome, features: {read}"
     empty = repr(_middle(examples, numeric=numeric))
     every = _aggregate("()", fade, value, f"empty={empty}", numeric=numeric)
     statistic = "mean" if numeric else "most frequent value"
@@ -172,7 +174,7 @@ def _middle(examples: Sequence[LabelledRow], *, numeric: bool) -> Any:
 
 def _names(examples: Sequence[LabelledRow]) -> list[str]:
     names = dict.fromkeys(name for one in examples[:1_000] for name in one.fields)
-    return [n for n in names if isinstance(n, str) and n.isidentifier() and n != "event_time"]
+    return [name for name in names if isinstance(name, str) and is_field_name(name)]
 
 
 def _group_fields(examples: Sequence[LabelledRow]) -> list[str]:

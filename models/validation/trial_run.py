@@ -24,7 +24,7 @@ from models.spec.default_outcome import DefaultOutcome, is_default
 from models.spec.use_case import UseCase
 from models.validation.findings import Findings, is_number
 from models.validation.source_lines import Lines
-from schemas.errors import ConfigError
+from schemas.errors import AUTHORS_FAULTS, ConfigError
 from schemas.timestamps import moment
 
 EVENTS = 10
@@ -63,7 +63,7 @@ class Trial:
     vectors: list[dict[str, Any]] = field(default_factory=list)
     examples: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
     prediction: dict[str, Any] | None = None
-    told: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
+    reported: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
 
     def learnable(self, use_case: UseCase) -> list[tuple[dict[str, Any], Any]]:
         """Return the examples as models see them, with stand-ins for labels if none has one."""
@@ -159,7 +159,7 @@ def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
         return
     try:
         event = json_reader(use_case.event).validate_json(orjson.dumps(dict(fields)))
-    except Exception:  # what is wrong with the record is told already
+    except AUTHORS_FAULTS:  # what is wrong with the record is told already
         return
     default, why = DefaultOutcome(use_case).of(event), "no outcome with that label could be made"
     if default is not None:
@@ -167,7 +167,7 @@ def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
             features = trial.vectors[0] if trial.vectors else {}
             prediction = with_features(use_case.baseline)(event, features)
             use_case.kpi(event, default[0], prediction)
-        except Exception as error:  # the author's function needs what only a real outcome has
+        except AUTHORS_FAULTS as error:  # the author's function needs what only a real outcome has
             why = f"{type(error).__name__}: {error}"
         else:
             return
@@ -181,11 +181,11 @@ def _try_default(use_case: UseCase, rows: list[Row], trial: Trial) -> None:
 def _number_of(
     function: Callable[..., Any], location: tuple[str, ...], part: str, findings: Findings
 ) -> Callable[..., float]:
-    told: set[str] = set()
+    reported: set[str] = set()
 
     def blame(kind: str, reason: str) -> float:
-        if kind not in told:
-            told.add(kind)
+        if kind not in reported:
+            reported.add(kind)
             hint = "Return a finite number for every event and outcome that the records may hold."
             findings.add(location, reason, hint)
         return 1.0
@@ -194,7 +194,7 @@ def _number_of(
         about = f"event {given[0].event_id!r}"
         try:
             value = function(*given)
-        except Exception as error:  # whatever the author's function raises is a mistake in it
+        except AUTHORS_FAULTS as error:  # whatever the author's function raises is a mistake in it
             name = type(error).__name__
             return blame(name, f"{part} failed on {about}: {name}: {error}.")
         if not is_number(value):
@@ -213,7 +213,7 @@ def _rows(records: Iterable[Row], findings: Findings) -> list[Row]:
                 raise ValueError(f"it gave {kind!r} and a {type(fields).__name__}")
             orjson.dumps(dict(fields))
             rows.append((kind, fields))
-    except Exception as error:  # whatever the author's generator raises is a mistake in it
+    except AUTHORS_FAULTS as error:  # whatever the author's generator raises is a mistake in it
         findings.add(
             ("recorded",),
             f"recorded failed: {type(error).__name__}: {error}.",
@@ -248,9 +248,9 @@ def _heed(output: Output, trial: Trial, findings: Findings, *, corrects: bool) -
     if output.kind == "dead-letter":
         body = orjson.loads(output.value)
         location, text = _location_in(body["error"]), body["error"].partition(" (given")[0]
-        if (location, text) in trial.told:
+        if (location, text) in trial.reported:
             return
-        trial.told.add((location, text))
+        trial.reported.add((location, text))
         findings.add(
             location,
             f"a recorded {body['stage']} could not be used: {body['error'].rstrip('.')}.",

@@ -8,8 +8,10 @@ them (sums, sorted values, counts) is exact, and is no larger than they are.
 from __future__ import annotations
 
 import math
+import pickle
 from bisect import bisect_left, insort
 from collections import deque
+from copy import copy
 from operator import itemgetter
 from typing import Any
 
@@ -57,12 +59,14 @@ class SlidingWindow:
                 del self.cells[oldest], self.totals[oldest]
             cell = deque()
             self.totals[key] = self._fresh()
+        total = self.totals[key]
+        if cell and cell[0][0] <= self.reached - self.last:
+            self._drop(cell, total)
         if cell and time < cell[-1][0]:
             insort(cell, (time, value), key=_TIME)
         else:
             cell.append((time, value))
         self.cells[key] = cell
-        total = self.totals[key]
         self._enter(total, value)
         if self.limit is not None and len(cell) > self.limit:
             self._leave(total, cell.popleft()[1])
@@ -74,7 +78,10 @@ class SlidingWindow:
         """
         if before is not None:
             cell = self.cells.get(key)
-            if cell is None or (time, before) not in cell:
+            if cell is None:
+                return
+            self._drop(cell, self.totals[key])
+            if (time, before) not in cell:
                 return
             cell.remove((time, before))
             self._leave(self.totals[key], before)
@@ -83,12 +90,21 @@ class SlidingWindow:
 
     def set_back(self, time: float) -> None:
         """Let what was counted later than `time` count as of it."""
+        for key, cell in self.cells.items():
+            self._drop(cell, self.totals[key])
         self.reached = min(self.reached, time)
         for cell in self.cells.values():
             later = [value for at, value in cell if at > time]
             for _ in later:
                 cell.pop()
             cell.extend((time, value) for value in later)
+
+    def copied(self) -> SlidingWindow:
+        """Return a window that shares nothing with this one that can change."""
+        twin = copy(self)
+        twin.cells = {key: cell.copy() for key, cell in self.cells.items()}
+        twin.totals = pickle.loads(pickle.dumps(self.totals, pickle.HIGHEST_PROTOCOL))
+        return twin
 
     def saved(self) -> Any:
         """Return the state as plain data."""
@@ -106,15 +122,20 @@ class SlidingWindow:
         self._stale(cell, self.totals[key], now)
         return [value for time, value in cell if time > now - self.last]
 
-    def _stale(self, cell: deque[tuple[float, Any]], total: Any, now: float) -> list[Any]:
-        # What no record can ask for any more is dropped; what is merely old at `now` stays, since
-        # the record that asks may yet be rejected.
+    def _drop(self, cell: deque[tuple[float, Any]], total: Any) -> None:
+        # What no record can ask for any more. Where it is looked for before a change, what the
+        # state is does not hang on who has read it.
         horizon = self.reached - self.last
         while cell and cell[0][0] <= horizon:
             self._leave(total, cell.popleft()[1])
-        stale = []
+
+    def _stale(self, cell: deque[tuple[float, Any]], total: Any, now: float) -> list[Any]:
+        # What is merely old at `now` stays: the record that asks may yet be rejected.
+        if cell and cell[0][0] <= self.reached - self.last:
+            self._drop(cell, total)
+        oldest, stale = now - self.last, []
         for time, value in cell:
-            if time > now - self.last:
+            if time > oldest:
                 break
             stale.append(value)
         return stale

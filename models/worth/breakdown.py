@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.spec.use_case import UseCase
+from models.worth.closed_blocks import Block, ClosedBlocks, together
 from models.worth.gain import Gain, add_block, bounds_of, comparison_of, gained, pair_of
-from models.worth.settled_blocks import Block, SettledBlocks, together
 
 POINTS_MAX = 400
 DAY_S = 86_400.0
@@ -98,9 +98,9 @@ def model_of(use_case: UseCase, blocks: Sequence[Block], name: str, cost: Cost |
     )
 
 
-def segment_of(use_case: UseCase, settled: SettledBlocks, segment: str, count: int) -> Answerer:
+def segment_of(use_case: UseCase, closed: ClosedBlocks, segment: str, count: int) -> Answerer:
     """Return the gain in one of `count` segments, whose intervals share the error probability."""
-    blocks = settled.blocks((segment, None))
+    blocks = closed.blocks((segment, None))
     whole = together(blocks)
     return Answerer(
         segment,

@@ -1,4 +1,4 @@
-"""What one answerer gained on another over settled blocks, with an interval valid at any time."""
+"""What one answerer gained on another over closed blocks, with an interval valid at any time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.spec.experiment_arms import HOLDOUT
 from models.spec.use_case import UseCase
 from models.stats.ab_test import AbTest
 from models.stats.confidence_sequence import Comparison, Interval
-from models.worth.settled_blocks import ArmTotals, Block
+from models.worth.closed_blocks import ArmTotals, Block
 from models.worth.time_to_decision import blocks_needed
 
 Verdict = Literal["worth it", "not worth it", "not known yet"]
@@ -23,7 +23,7 @@ OF_COMPARISON: Mapping[str, Verdict] = {
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What one answerer gained on another over settled blocks; above 0 is better.
+    """What one answerer gained on another over closed blocks; above 0 is better.
 
     `mean`, `lower` and `upper` are per labelled prediction, `total` and its bounds over all of
     these, all in the KPI's unit. Bounds are None until there is enough to bound it by.

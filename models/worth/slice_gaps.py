@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from models.metrics.targets import LEAST
 from models.spec.problem_types import BETTER, OF_KIND, metric_value
 from models.spec.use_case import UseCase
-from models.worth.settled_blocks import SettledBlocks, together
+from models.worth.closed_blocks import ClosedBlocks, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,21 @@ class Slice:
     gaps: list[Gap] = field(default_factory=list)
 
 
-def slices_of(use_case: UseCase, settled: SettledBlocks) -> list[Slice]:
+def slices_of(use_case: UseCase, closed: ClosedBlocks) -> list[Slice]:
     """Return every declared slice over all closed blocks; gaps need `LEAST` labels."""
     parts: dict[str, list[Part]] = {name: [] for name in use_case.slices}
-    for _, group in settled.groups():
+    for _, group in closed.groups():
         name, _, value = (group or "").partition("=")
         if name in parts:
-            parts[name].append(_part(use_case, settled, group or "", value))
+            parts[name].append(_part(use_case, closed, group or "", value))
     return [
         Slice(name, slice_parts, _gaps(use_case, slice_parts))
         for name, slice_parts in parts.items()
     ]
 
 
-def _part(use_case: UseCase, settled: SettledBlocks, group: str, value: str) -> Part:
-    whole = together(settled.blocks((None, group)))
+def _part(use_case: UseCase, closed: ClosedBlocks, group: str, value: str) -> Part:
+    whole = together(closed.blocks((None, group)))
     sums = whole.sums.get("served", {})
     figures = {
         metric: metric_value(metric, sums.get("n", 0.0), sums) for metric in _metrics(use_case)

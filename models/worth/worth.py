@@ -2,7 +2,7 @@
 
 Three figures are told apart. The *total* is what the outcomes that came say happened: a fact, if
 what is served does not change the outcome. Its *interval* says how much of it is no luck: a
-confidence sequence over settled blocks, so that it may be read every day and is right about all of
+confidence sequence over closed blocks, so that it may be read every day and is right about all of
 the days together, but for a share `Contest.alpha` of use cases. The *worst case* adds what the
 outcomes that never came could have hidden. The verdict is on what is left after the price.
 """
@@ -26,13 +26,13 @@ from models.worth.breakdown import (
     points_of,
     segment_of,
 )
+from models.worth.closed_blocks import Block, ClosedBlocks, together
 from models.worth.gain import Gain, Verdict, gained, held_out, unknown
-from models.worth.settled_blocks import Block, SettledBlocks, together
 from models.worth.slice_gaps import Slice, slices_of
 
 DAY_S = 86_400.0
 WAITING_BLOCKS = 2
-"""So many blocks may a partition be behind the others before that is said."""
+"""The number of blocks by which a partition may be behind the others before it is named."""
 
 
 @dataclass(slots=True)
@@ -77,24 +77,24 @@ class Worth:
 
 def worth(
     use_case: UseCase,
-    settled: SettledBlocks,
+    closed: ClosedBlocks,
     cpu_us: Mapping[str, float] | None = None,
     group: Group = (None, None),
 ) -> Worth:
-    """Return what the closed blocks say of all, or of one segment or slice.
+    """Return the worth by the closed blocks: of all, or of one segment or slice.
 
     `cpu_us` is CPU an event, by model and `riverrun`.
     """
-    blocks = settled.blocks(group)
+    blocks = closed.blocks(group)
     whole = together(blocks)
-    cost = cost_of(use_case, together(settled.blocks()), whole, cpu_us)
+    cost = cost_of(use_case, together(closed.blocks()), whole, cpu_us)
     answerers, alpha = ("served", "baseline"), use_case.contest.alpha
     gain = gained(use_case, blocks, answerers, alpha=alpha)
     net = gain
     if cost is not None and whole.kpi_n:
         net = gained(use_case, blocks, answerers, price=cost.total / whole.kpi_n, alpha=alpha)
     everything = group == (None, None)
-    segments = sorted({s for s, _ in settled.groups() if s is not None and everything})
+    segments = sorted({s for s, _ in closed.groups() if s is not None and everything})
     result = Worth(
         use_case=use_case.name,
         segment=group[0],
@@ -119,8 +119,8 @@ def worth(
         days_needed=None,
         cost=cost,
         models=[model_of(use_case, blocks, name, cost) for name in use_case.models],
-        segments=[segment_of(use_case, settled, name, len(segments)) for name in segments],
-        slices=slices_of(use_case, settled) if everything else [],
+        segments=[segment_of(use_case, closed, name, len(segments)) for name in segments],
+        slices=slices_of(use_case, closed) if everything else [],
         targets=_targets(use_case, whole),
         points=points_of(use_case, blocks),
     )
@@ -128,7 +128,7 @@ def worth(
         _only_by_holdout(use_case, blocks, result)
     if whole.unpriced:
         _without_verdict(result)
-    _decide(settled, result)
+    _decide(closed, result)
     return result
 
 
@@ -179,31 +179,31 @@ def _hints(rows: Sequence[Answerer]) -> list[Answerer]:
 
 
 def _targets(use_case: UseCase, whole: Block) -> list[TargetStatus]:
-    """Return the targets that settled blocks can tell: all but how fresh a stream is now."""
+    """Return the targets that closed blocks can tell: all but how fresh a stream is now."""
     sums, kpi = whole.sums.get("served", {}), whole.kpi.get("served", 0.0)
     # Where some labels have no KPI, the others are no fair sample of it.
     targets = judged(use_case, sums, kpi_sum=kpi, kpi_n=0 if whole.unpriced else whole.kpi_n)
     return [held for held in targets if held.name != "freshness"]
 
 
-def _decide(settled: SettledBlocks, result: Worth) -> None:
+def _decide(closed: ClosedBlocks, result: Worth) -> None:
     if result.verdict == "not known yet" and result.net.blocks_needed is not None:
         result.days_needed = result.net.blocks_needed * result.block_s / DAY_S
     if result.net.not_promised is not None:
         result.notes.append(f"Not promised here: {result.net.not_promised}.")
     if result.net.assumes is not None and result.verdict != "not known yet":
         result.notes.append(f"The verdict assumes {result.net.assumes}.")
-    if settled.laggards:
+    if closed.laggards:
         result.notes.append(
-            f"Partitions {settled.laggards} are too far behind and were not waited for."
+            f"Partitions {closed.laggards} are too far behind and were not waited for."
         )
-    if settled.waiting_s > WAITING_BLOCKS * result.block_s:
+    if closed.waiting_s > WAITING_BLOCKS * result.block_s:
         result.notes.append(
-            f"Newer blocks wait for partition {settled.slowest}, which is "
-            f"{settled.waiting_s / DAY_S:.3g} days behind: no block counts before all have it."
+            f"Newer blocks wait for partition {closed.slowest}, which is "
+            f"{closed.waiting_s / DAY_S:.3g} days behind: no block counts before all have it."
         )
-    if len(settled.definitions) > 1:
-        result.notes.append(f"{len(settled.definitions)} definitions answered in this time.")
+    if len(closed.definitions) > 1:
+        result.notes.append(f"{len(closed.definitions)} definitions answered in this time.")
     if result.cost is None:
         result.notes.append(
             "No price is declared, so nothing is taken off for what it costs to run."

@@ -39,7 +39,7 @@ class FeatureReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def get(self, entity: str) -> Served | None:

@@ -1,4 +1,4 @@
-"""Predictions (or features, or examples) read exactly once, by whoever keeps the position.
+"""Reads predictions (or features, or examples) exactly once, if the caller keeps the position.
 
     with kept:                                  # your database, your transaction
         for batch in read("kafka:9092", "flight_eta", position=kept.position()):
@@ -32,7 +32,7 @@ from riverrun.client.packages import needed
 from riverrun.client.written_predictions import WrittenPredictions
 from schemas.errors import Unavailable
 from schemas.topics import BY_KIND, topic_names
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 
 log = logging.getLogger("riverrun.consuming")
 
@@ -145,7 +145,7 @@ class CommittedReader:
         return numbers
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._consumer.stop()
 
     async def batches(self, *, to_end: bool = False) -> AsyncIterator[PredictionBatch]:

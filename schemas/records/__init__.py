@@ -1,4 +1,4 @@
-"""What comes out: one pydantic model a record type, every field with its unit.
+"""The output records: one pydantic model a record type, every field with its unit.
 
 The partition task builds these as plain dictionaries; a test holds every record against its model
 here. All values are deterministic: the time of answering is the record's own Kafka timestamp.

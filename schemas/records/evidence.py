@@ -27,7 +27,7 @@ class Arm(OutputRecord):
 
 
 class Evidence(OutputRecord):
-    """What one settled block of event time says of every model: sums that partitions add up.
+    """What one closed block of event time says of every model: sums that partitions add up.
 
     Settled: all its predictions have their outcome or are expired, so nothing in it can change.
     """
@@ -76,7 +76,7 @@ class Evidence(OutputRecord):
         description="Watermark when the arms were last changed; null: as from the start."
     )
     began: dict[str, AwareDatetime] = Field(
-        description="Watermark when a model began anew; those from the start are left out."
+        description="Watermark when a model started over; those from the start are left out."
     )
     definition: str
     step: int

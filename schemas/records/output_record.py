@@ -1,4 +1,4 @@
-"""What all records that riverrun writes have in common."""
+"""The common base of all records that riverrun writes."""
 
 from __future__ import annotations
 

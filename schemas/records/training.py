@@ -52,7 +52,7 @@ class Version(OutputRecord):
     """A model's state, which is in the record's headers."""
 
     model: str
-    generation: int = Field(description="Raised when the model begins anew or is replaced.")
+    generation: int = Field(description="Raised when the model starts over or is replaced.")
     trained_on: int = Field(description="Examples that it has learnt.")
 
 

@@ -55,9 +55,10 @@ from streams.cli.inspect import (
     verify,
 )
 from streams.cli.run import demo, doctor, monitor, ops, up, worker
+from streams.cli.shared.file_errors import OF_THE_MACHINE, in_words
 from streams.cli.shared.terminal import complain
 from streams.config.gc_tuning import collect_seldom
-from streams.config.process_env import recurse_deeply
+from streams.config.process_env import claim_standard_streams, recurse_deeply
 from streams.telemetry.log_format import quieten_client
 
 app = typer.Typer(
@@ -92,7 +93,7 @@ PANELS: dict[str, tuple[Command, ...]] = {
         repartition.repartition,
     ),
 }
-"""Where `riverrun --help` lists each command, by who needs it when."""
+"""The panel in which `riverrun --help` lists each command."""
 
 for panel, commands in PANELS.items():
     for command in commands:
@@ -121,6 +122,7 @@ def _options(
 
 def main() -> None:
     """Run a command; an expected failure is one line that says what to do, and an exit code."""
+    claim_standard_streams()
     recurse_deeply()
     collect_seldom()
     quieten_client()
@@ -128,3 +130,7 @@ def main() -> None:
         app()
     except RiverrunError as error:
         sys.exit(complain(error))
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        sys.exit(complain(in_words(error)))

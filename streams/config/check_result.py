@@ -1,4 +1,4 @@
-"""What a check of `riverrun doctor` says."""
+"""The result of a check of `riverrun doctor`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One fact that was checked. If not `ok`, `remedy` says what a person does about it.
+    """One fact that was checked.
 
-    `essential`: riverrun does not work until it is mended; else it works, with the drawback named
-    in `cause`. Holds no secret.
+    If not `ok`, `remedy` says what to do. `essential`: riverrun does not work until it is fixed;
+    else it works, with the drawback named in `cause`. Holds no secret.
     """
 
     check: str

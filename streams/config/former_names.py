@@ -1,7 +1,8 @@
-"""What a use case's file most likely meant where it names something that riverrun does not have.
+"""Suggestions where a use case's file names something that riverrun does not have.
 
 Files written before the front door (ADR 0063) import internal modules and use the former names of
-fields. They are not translated: the definition would not say what runs. The error names the mend.
+fields. They are not translated, since the definition would then not say what runs. The error names
+the correction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Python's cyclic collector, kept from holding a worker up, and from slowing a backtest down.
+"""Tuning of Python's cyclic garbage collector, so that it neither stalls a worker nor slows a
+backtest.
 
 A full collection looks at every container: 1 µs each, 2 s for a forest whose pickle has 40 MB, and
 nothing else runs meanwhile. Where one took longer than `PAUSE_S`, what survived it is set aside
@@ -17,14 +18,14 @@ from typing import Any
 PAUSE_S = 0.03
 FULL = 2
 YOUNG_MAX = 10_000
-"""So many containers more, and the young ones are looked at. At Python's 700 what was fetched and
-what is to be written is gone through while it is in use: 2 to 5 µs of CPU an event; a backtest of
-shared models takes half as long again (docs/adr/0143).
+"""The number of new containers after which the young generation is collected. At Python's 700,
+fetched records and records to be written are examined while they are in use: 2 to 5 µs of CPU an
+event; a backtest of shared models takes half as long again (docs/adr/0143).
 """
 
 
 class _Watch:
-    """Told of each collection by `gc.callbacks`."""
+    """Called for each collection by `gc.callbacks`."""
 
     def __init__(self) -> None:
         self.began = 0.0
@@ -43,12 +44,12 @@ class _Watch:
 
 
 def collect_seldom() -> None:
-    """Let more containers come together before the young ones are looked at."""
+    """Raise the number of new containers after which the young generation is collected."""
     gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
 
 
 def bound_pauses() -> None:
-    """Bound a worker's pauses, too; what is imported by then is never looked at again."""
+    """Bound a worker's pauses, too; what is imported by then is never examined again."""
     gc.collect()
     gc.freeze()
     collect_seldom()

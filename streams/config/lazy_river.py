@@ -1,4 +1,4 @@
-"""River imported without what it imports and riverrun never calls.
+"""Imports River without those of its imports that riverrun never calls.
 
 `river.stream` looks for scikit-learn, which brings pandas and pyarrow, where they are installed;
 eight of River's modules name a function of `scipy.stats`, `special` or `ndimage` each, which bring

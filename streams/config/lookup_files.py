@@ -2,9 +2,9 @@
 
 Predictions depend on what is in them, so their names and SHA-256 are part of the definition
 (`streams.config.use_case_loader`). Files are noticed by Python's audit event "open", whichever
-library opens them through Python. Counted is what the use case's own file, or a function that it
-calls, opens for reading; not what a module reads while it is imported, Python files, or what Python
-and its installed packages bring. A file that a compiled library opens past Python is not noticed.
+library opens them through Python. A file counts if the use case's own file, or a function that it
+calls, opens it for reading; not if a module reads it while it is imported, and not Python files or
+files of Python and its packages. A file that a compiled library opens past Python is not noticed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a use case is called on the servers and on the command line."""
+"""Names of a use case and its tasks, on the servers and on the command line."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def group_of(loaded: LoadedUseCase, settings: Settings) -> str:
 
 
 def shown_name(loaded: LoadedUseCase, settings: Settings) -> str:
-    """Return the use case and the prefix, as a command that people copy has them."""
+    """Return the use case and the prefix as arguments of a command line."""
     prefix = settings.riverrun_topic_prefix
     return shlex.join([loaded.argument, *(("--prefix", prefix) if prefix else ())])
 
 
 def title_of(number: int) -> str:
-    """Return what people are told of a task.
+    """Return the name of a task in messages.
 
     >>> title_of(3), title_of(LEARNER)
     ('partition 3', 'learner')
@@ -33,7 +33,7 @@ def title_of(number: int) -> str:
 
 
 def number_of(number: int) -> str:
-    """Return what stands in a table's column of partitions.
+    """Return the name of a task in a table's column of partitions.
 
     >>> number_of(3), number_of(LEARNER)
     ('3', 'learner')
@@ -42,7 +42,7 @@ def number_of(number: int) -> str:
 
 
 def place_of(number: int, step: int) -> str:
-    """Return how people write a step of a task: PARTITION/STEP, learner/STEP.
+    """Return a log position as text: PARTITION/STEP, learner/STEP.
 
     >>> place_of(3, 12), place_of(LEARNER, 12)
     ('3/12', 'learner/12')
@@ -51,7 +51,7 @@ def place_of(number: int, step: int) -> str:
 
 
 def place_in_order(log_position: str) -> tuple[int, int]:
-    """Return the number of a task and its step, of what `place_of` gave.
+    """Return the number of a task and its step, from the text of `place_of`.
 
     >>> place_in_order("3/12"), place_in_order("learner/12")
     ((3, 12), (-1, 12))

@@ -1,7 +1,7 @@
 """The project folder (`RIVERRUN_HOME`): everything that riverrun keeps on this machine.
 
-A folder that riverrun made is marked, so that a purge may remove all of it; of a folder that was
-there before, only what riverrun is known to have put into it is ever removed.
+A folder that riverrun created is marked, so that a purge may remove all of it; of a folder that
+existed before, a purge removes only the files that riverrun wrote.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from schemas.errors import ConfigError
 
 MARKER = ".riverrun-home"
 EMBEDDED_USER = "riverrun"
-"""Whom the embedded Kafka knows."""
+"""The user of the embedded Kafka."""
 
 
 def make_home(home: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Which settings would be a connection with less security than was asked for.
+"""Checks for settings that would give a connection with less security than was asked for.
 
 aiokafka connects in plain text when SASL is named without a TLS context, and ignores credentials
 in an address; whoever sets these means them to be used. All checks raise `ValueError` without any
@@ -44,7 +44,7 @@ def check_addresses(servers: str) -> None:
 
 
 def check_redis_url(url: str) -> None:
-    """Say what is wrong with the address, without repeating it: it may hold a password."""
+    """Refuse a wrong address without repeating it: it may hold a password."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("redis", "rediss") and parts.hostname and (parts.port or 1)
@@ -145,7 +145,7 @@ def _check_oidc(s: Settings) -> None:
 
 
 def refuse_misspelt(environment: Iterable[str], fields: Iterable[str]) -> None:
-    """Refuse names of the environment that look like a security setting and are none."""
+    """Refuse environment variables that look like a security setting and are not one."""
     known = {name.upper() for name in fields}
     for name in environment:
         if SECURITY_NAMES.match(name.upper()) and name.upper() not in known:

@@ -1,4 +1,4 @@
-"""Where Kafka and Redis are, who riverrun is to them, and what its clients connect with."""
+"""The addresses of Kafka and Redis, riverrun's identity there, and its connection arguments."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ServerSettings(BaseSettings):
     kafka_sasl_token_file: Path | None = Field(
         None,
         description="With `file`: a file that holds the token. With `oidc`: one that holds the "
-        "client's signed assertion, in place of a secret. Read anew whenever a token is due.",
+        "client's signed assertion, in place of a secret. Read again whenever a token is due.",
     )
     kafka_sasl_oauth_token_url: str | None = Field(
         None, description="The token endpoint of an OpenID Connect provider; `https`."
@@ -146,7 +146,7 @@ class ServerSettings(BaseSettings):
         }
 
     def kafka_tokens(self) -> Any:
-        """Return what gives tokens for Kafka; the mechanism is OAUTHBEARER."""
+        """Return the provider of tokens for Kafka; the mechanism is OAUTHBEARER."""
         from streams.credentials.token_provider import provider_of
 
         pairs = [pair.partition("=") for pair in self.kafka_sasl_oauth_extensions.split(",")]
@@ -178,7 +178,7 @@ class ServerSettings(BaseSettings):
         )
 
     def redis_address(self) -> str:
-        """Return what a client of redis-py connects to: the URL, with the files of its TLS.
+        """Return the URL for redis-py, with the files of its TLS.
 
         Raises `ConfigError` if there is none, or if a file does not hold what it should.
         """

@@ -1,4 +1,4 @@
-"""Where the servers are, how to talk to them, and where this machine keeps its data.
+"""All settings: where the servers are, how to connect, and where this machine keeps its data.
 
 One frozen object, built once by the command line and passed down. A value comes from a flag, else
 the environment, else `.env`, else `riverrun.toml` (same names, lower case). Whatever a prediction
@@ -51,11 +51,11 @@ SECRETS = (
     "riverrun_alert_webhook",
     "riverrun_alert_webhook_secret",
 )
-"""What can come from a file, too."""
+"""The secrets that can come from a file, too."""
 
 
 class Settings(ServerSettings):
-    """All that differs between one machine and another. Fields are named as the environment's."""
+    """All that differs between machines. Fields are named as the environment variables."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -84,8 +84,8 @@ class Settings(ServerSettings):
         3_600.0,
         ge=1,
         le=86_400,
-        description="Seconds between two archived snapshots of a partition: what is folded at most "
-        "where Redis was lost. All of the last day are kept.",
+        description="Seconds between two archived snapshots of a partition: at most so much is "
+        "folded after a loss of Redis. All of the last day are kept.",
     )
     riverrun_topic_prefix: str = Field(
         "",
@@ -93,7 +93,17 @@ class Settings(ServerSettings):
         max_length=100,
         description="Put before every topic's name and into the group's; `--prefix` is the same.",
     )
-    riverrun_http_host: str = Field("127.0.0.1", description="Where health is served.")
+    riverrun_trainers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Processes that train the models of a use case with shared learning, beside "
+        "the worker that runs its learner; each model is one process's. Changes no byte of what is "
+        "published, so it may differ between workers. 0: the learner trains them itself.",
+    )
+    riverrun_http_host: str = Field(
+        "127.0.0.1", description="The address on which health is served."
+    )
     riverrun_http_port: int = Field(
         0,
         ge=0,
@@ -103,16 +113,16 @@ class Settings(ServerSettings):
     )
     riverrun_log_level: LogLevel = Field(
         "info",
-        description="What of riverrun's own is logged: `debug`, `info`, `warning` or `error` and "
-        "above; `--verbose` is `debug`, and more of the libraries.",
+        description="The level of riverrun's own log: `debug`, `info`, `warning` or `error`; "
+        "`--verbose` is `debug`, and more of the libraries.",
     )
     riverrun_log_format: LogFormat = Field(
         "text", description="`text`, or `json`: one object a line."
     )
     riverrun_ops_password: SecretStr | None = Field(
         None,
-        description="What is asked for to act on the page (`riverrun ops`), and to read it beyond "
-        "loopback; 12 characters or more. None: a token is made at each start.",
+        description="The password for actions on the page (`riverrun ops`), and for reading it "
+        "beyond loopback; 12 characters or more. None: a token is generated at each start.",
     )
     riverrun_ops_password_file: Path | None = Field(None, description="A file that holds it.")
     riverrun_ops_names: str = Field(
@@ -140,7 +150,7 @@ class Settings(ServerSettings):
     )
     riverrun_alert_limits: str = Field(
         "",
-        description="What rules compare with, `lag_records=50000, gone_s=60`; see "
+        description="Limits of the alert rules, such as `lag_records=50000, gone_s=60`; see "
         "[ALERTS](ALERTS.md#limits).",
     )
 
@@ -171,6 +181,8 @@ class Settings(ServerSettings):
     @classmethod
     def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Read each secret whose file is named instead of its value."""
+        if str(values.get("riverrun_home", ".")) == "":
+            raise ValueError("RIVERRUN_HOME is empty; name a folder, or unset it")
         for name in SECRETS:
             if file := values.get(f"{name}_file"):
                 if values.get(name):
@@ -223,7 +235,9 @@ class Settings(ServerSettings):
         return self.model_copy(update=servers)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that pass servers, home, prefix and limits on to a child."""
+        """Return the environment variables that pass servers, home, prefix and limits to a child
+        process.
+        """
         credentials = {}
         if self.kafka_sasl_password is not None and self.kafka_sasl_password_file is None:
             credentials = {
@@ -262,7 +276,7 @@ def _read_secret(name: str, file: Path) -> str:
 
 
 def _as_misdeclared(error: ValidationError) -> ConfigError:
-    """Return pydantic's errors without any input, by the names that people set."""
+    """Return pydantic's errors without any input, by the names of the settings."""
     findings = []
     for detail in error.errors(include_input=False, include_url=False, include_context=False):
         name = "_".join(str(part) for part in detail["loc"]).upper()

@@ -1,4 +1,4 @@
-"""A use case's file, loaded: the object in it, its source and the hash that names its definition.
+"""Loads a use case's file: the object in it, its source and the hash of its definition.
 
 USECASE is a file's path, or a bare name: `flight_eta` is `usecases/flight_eta.py` here, or the one
 that riverrun brings. The definition is a SHA-256, cut to 12 hex digits, of all that its floats
@@ -19,14 +19,14 @@ import sys
 import traceback
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from models.spec.use_case import UseCase
-from schemas.errors import ConfigError
+from schemas.errors import AUTHORS_FAULTS, ConfigError
 from streams.config.former_names import hint_of
 from streams.config.lookup_files import LookupFile, files_of, watching
 
@@ -74,7 +74,7 @@ def text_of(source: str) -> str:
 
 @cache
 def runtime() -> str:
-    """Return what else the floats depend on, in words."""
+    """Return the runtime that the floats depend on, as text."""
     core = hashlib.sha256()
     for package in ("models", "schemas"):
         spec = importlib.util.find_spec(package)
@@ -97,6 +97,8 @@ def find(name: str) -> Path:
     for folder in (Path("usecases"), *_brought()):
         if (folder / f"{name}.py").is_file():
             return (folder / f"{name}.py").resolve()
+    if asked.is_file():
+        raise ConfigError(f"{name} is no Python file.", hint="Name a use case, or a file in .py.")
     near = difflib.get_close_matches(name, known(), 1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
     raise ConfigError(
@@ -121,24 +123,24 @@ def check_has(case: UseCase, model: str) -> None:
 
 
 def load(name: str) -> LoadedUseCase:
-    """Run a use case's file and take the one `UseCase` that it makes.
+    """Run a use case's file and return the one `UseCase` in it.
 
-    Raises `ConfigError`, with the line where it is known, if the file fails or makes none or many.
+    Raise `ConfigError`, with the line where it is known, if the file fails or has none or several.
     """
     path = find(name)
-    source = path.read_text()
+    source = _text_in(path)
     module = f"usecases.{path.stem}"
     spec = importlib.util.spec_from_file_location(module, path)
     assert spec is not None
-    assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded  # pydantic looks a model's annotations up there
     try:
-        with watching(path) as opened:
-            spec.loader.exec_module(loaded)
+        with watching(path) as opened, redirect_stdout(sys.stderr):  # it is no result
+            # The text and no bytecode: that is known by time and size, which may be the same.
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(loaded))
     except ConfigError:
         raise
-    except Exception as error:  # whatever the author's file raises is a mistake in it
+    except AUTHORS_FAULTS as error:  # whatever the author's file raises is a mistake
         line = _line_in(path, error)
         raise ConfigError(
             f"{path.name} failed: {type(error).__name__}: {error}.",
@@ -154,6 +156,18 @@ def load(name: str) -> LoadedUseCase:
     files = files_of(opened)
     digests = {file.name: file.sha256 for file in files}
     return LoadedUseCase(use_cases[0], path, source, definition_of(source, files=digests), files)
+
+
+def _text_in(path: Path) -> str:
+    """Return a file's text as Python reads it, whatever the locale."""
+    try:
+        return importlib.util.decode_source(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from error
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path.name} is no text in UTF-8: {error}.", hint="Save it in UTF-8."
+        ) from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One token for all Kafka clients of a process, fetched anew before it expires.
+"""One token for all Kafka clients of a process, fetched again before it expires.
 
 A token is renewed after four fifths of its life. If that fails, the old one serves until it
 expires, and the source is asked again every few seconds.
@@ -58,7 +58,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
         return self._extensions
 
     def renewed(self) -> str:
-        """Return the token, fetched anew if it is due; blocks. Raises as `token`."""
+        """Return the token, fetched again if it is due; blocks. Raises as `token`."""
         with self._lock:
             now = self._clock()
             if self._token is not None and now < self._renew_at:

@@ -9,7 +9,7 @@ from typing import Any
 from models.spec.problem_types import KINDS, metric_value
 from models.spec.use_case import UseCase
 from schemas.timestamps import moment
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 from streams.kafka.record_decoder import content
 
 READ = ("events", "outcomes", "predictions", "examples", "dead-letter", "metrics")

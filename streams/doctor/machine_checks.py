@@ -16,10 +16,10 @@ import psutil
 from schemas.errors import Incompatible, RiverrunError, Unavailable
 from streams.config.check_result import CheckResult, bad, doubtful, good
 from streams.embedded import stack_file as records
+from streams.embedded.free_ports import is_free
 from streams.embedded.jar_lock import KAFKA_VERSION, locked_jars
 from streams.embedded.jars import jar_folder, verify
 from streams.embedded.java import INSTALL, java
-from streams.embedded.ports import is_free
 from streams.embedded.process import is_alive
 from streams.embedded.redis_server import redis_program
 from streams.embedded.stack import BROKER, REDIS, Stack

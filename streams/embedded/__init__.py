@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Endpoints", "Handle", "Stack"]
 
 _MODULES = {"Endpoints": "stack", "Handle": "fault_injection", "Stack": "stack"}
-"""Imported when a name is used: `streams.embedded.discovery` works without this extra."""
+"""Imported when a name is used: `streams.embedded.server_discovery` works without this extra."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The jars that an embedded Kafka is made of, each with its SHA-256, as committed.
 
 `kafka.lock.toml` is the only word on what runs: nothing is resolved when a server starts. The file
-is written by one command, `python -m streams.embedded.jar_lock`, which resolves `ROOTS` anew.
+is written by one command, `python -m streams.embedded.jar_lock`, which resolves `ROOTS` again.
 """
 
 from __future__ import annotations

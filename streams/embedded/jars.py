@@ -129,5 +129,5 @@ def _verify_one(jar: Jar, path: Path) -> None:
         raise Incompatible(
             f"The jar {jar} is not the one that was locked: {path} has SHA-256 {actual}, the lock "
             f"says {jar.sha256}. It will not be run. Delete the file and start again, and it is "
-            f"downloaded anew. Only after a wanted change of version: {REGENERATE}."
+            f"downloaded again. Only after a wanted change of version: {REGENERATE}."
         )

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from schemas.errors import Unavailable
 from streams.config.project_dir import EMBEDDED_USER, write_secret
+from streams.embedded.free_ports import LOOPBACK
 from streams.embedded.jars import class_path
 from streams.embedded.java import java_command
 from streams.embedded.kafka_probe import brokers_in, is_answered, metadata_request
-from streams.embedded.ports import LOOPBACK
 from streams.embedded.server import Server
 
 FORMAT_TIMEOUT_S = 120

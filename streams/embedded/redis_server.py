@@ -8,8 +8,8 @@ from pathlib import Path
 
 from schemas.errors import Unavailable
 from streams.config.project_dir import write_secret
+from streams.embedded.free_ports import LOOPBACK
 from streams.embedded.java import INSTALL
-from streams.embedded.ports import LOOPBACK
 from streams.embedded.server import Server
 
 # Snapshots may be rebuilt from the log, so a second of them may be lost; none may be evicted.

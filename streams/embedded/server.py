@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from schemas.errors import Unavailable
-from streams.embedded.ports import LOOPBACK
+from streams.embedded.free_ports import LOOPBACK
 from streams.embedded.process import Identity, is_alive, launch, tail
 
 POLL_S = 0.05

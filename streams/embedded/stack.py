@@ -14,8 +14,8 @@ from schemas.errors import Incompatible, Unavailable
 from streams.config.project_dir import EMBEDDED_USER, remove_home, secret_of, write_secret
 from streams.embedded import stack_file as records
 from streams.embedded.fault_injection import Handle
+from streams.embedded.free_ports import LOOPBACK, free_ports, is_free
 from streams.embedded.kafka_broker import Broker, Cluster
-from streams.embedded.ports import LOOPBACK, free_ports, is_free
 from streams.embedded.process import STOP_GRACE_S, Identity, is_alive, server_name, servers_in, stop
 from streams.embedded.redis_server import Redis
 from streams.embedded.server import Server

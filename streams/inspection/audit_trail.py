@@ -315,7 +315,7 @@ def _begun(begun: Iterable[Row], why: str) -> list[str]:
         if change["why"].startswith(why):
             key = change["model"], change["evidence"]["begun"], change["to_state"]
             learnt[key] = learnt.get(key, 0) + change["evidence"]["learnt"][change["model"]]
-    words = {"kept": "is kept", "warmed": "is warmed", "anew": "begins anew"}
+    words = {"kept": "is kept", "warmed": "is warmed", "fresh": "starts over"}
     return [
         f"{model} {words[how]}, {state}, {count:,} learnt"
         for (model, how, state), count in sorted(learnt.items())

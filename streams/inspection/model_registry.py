@@ -1,8 +1,9 @@
 """The registry: every model of every segment and partition, as the topics and the workers tell it.
 
-There is no database behind it. Who began and was promoted, when, by whom and why is on `lifecycle`,
-what was learnt on `examples`, how good it is on `metrics`, its source on `definitions`, the journal
-position on `journal`, and the partition's present owner is what workers report in Redis.
+There is no database behind it. Which model began or was promoted, when, by whom and why is on
+`lifecycle`, what was learnt on `examples`, how good it is on `metrics`, its source on
+`definitions`, the journal position on `journal`, and the partition's present owner is what workers
+report in Redis.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from streams.kafka.record_decoder import time_of
 from streams.kafka.topic_reader import TopicReader
 from streams.operations.dead_letter_states import RELEASED
 from streams.operations.operator_actions import SUBJECTS
-from streams.operations.redefine import ANEW
+from streams.operations.redefine import FRESH
 from streams.replay.definition_history import DefinitionHistory
 from streams.replay.kafka_log import newest_entries
 from streams.telemetry import partition_table
@@ -153,7 +154,7 @@ def folded(changes: Iterable[Mapping[str, Any]]) -> list[RegistryEntry]:
                 entry.withheld = change["why"]
             continue
         evidence = change["evidence"] or {}
-        if entry is None or entry.state == "retired" or evidence.get("begun") == ANEW:
+        if entry is None or entry.state == "retired" or evidence.get("begun") == FRESH:
             entry = entries[key] = RegistryEntry(
                 change["model"],
                 change["segment"],

@@ -1,4 +1,4 @@
-"""This machine's clock beside the brokers': told where they differ, and where it jumps.
+"""Compares this machine's clock with the brokers', and reports differences and jumps.
 
 No result depends on it, but outputs are dated by it, and brokers refuse records that are dated more
 than `message.timestamp.after.max.ms` ahead (an hour by default). The brokers' time is that of a
@@ -25,7 +25,7 @@ REFUSED = (
 
 
 def skewed(skew_s: float | None) -> str | None:
-    """Return what is said of a clock that is so far ahead of the brokers'; None if it is right."""
+    """Return the warning about a clock so far ahead of the brokers'; None if it is right."""
     if skew_s is None or abs(skew_s) <= SKEW_S_MAX:
         return None
     where = "ahead of" if skew_s > 0 else "behind"

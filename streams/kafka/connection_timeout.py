@@ -38,7 +38,7 @@ class Silence:
         """Close those: what waits on them fails, and is asked again on a new one."""
         for connection in self.beyond(unanswered):
             log.warning(
-                "no answer from %s:%d for %.0f s: connecting anew",
+                "no answer from %s:%d for %.0f s: reconnecting",
                 *(connection.host, connection.port, self.limit_s),
             )
             connection.close()

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 FAUST_VERSION = "0.15.3"
 AIOKAFKA_VERSION = "0.14.0"
-FETCH_SILENT_S = 5.0  # a fetch is answered within FETCH_WAIT_MS (streams/worker/worker.py)
+FETCH_SILENT_S = 5.0  # a fetch is answered within FETCH_WAIT_MS (streams/worker/worker_process.py)
 RECORDS_MAX = 2_000  # of one partition in one batch: about 10 ms of decoding
 
 
@@ -74,7 +74,7 @@ def unanswered(client: Any, *, coordination: bool) -> list[tuple[Any, int]]:
 def tell_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log, at debug, what Kafka's client left unread: a loop's exception handler.
 
-    Whoever waits for a transaction or a fetch is told of the same failure.
+    All that wait for a transaction or a fetch get the same error.
     """
     error = context.get("exception")
     if isinstance(error, KafkaError) and "never retrieved" in context.get("message", ""):
@@ -108,7 +108,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return await asyncio.wrap_future(future)
 
     async def fetch(self, opened: set[TP], wait_s: float) -> list[Batch]:
-        """Wait for batches of the open partitions; `opened` is read anew at each waking."""
+        """Wait for batches of the open partitions; `opened` is read again at each waking."""
         return await fetch_batches(self._ensure_consumer(), opened, wait_s, self._silence)
 
     async def seek_to(self, tp: TP, offset: int) -> None:
@@ -133,7 +133,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 async def fetch_batches(
     consumer: aiokafka.AIOKafkaConsumer, opened: set[TP], wait_s: float, silence: Silence
 ) -> list[Batch]:
-    """Wait for batches of the open partitions; `opened` is read anew at each waking."""
+    """Wait for batches of the open partitions; `opened` is read again at each waking."""
     fetcher = consumer._fetcher
     silence.hang_up(unanswered(consumer._client, coordination=False))
     deadline = monotonic() + wait_s

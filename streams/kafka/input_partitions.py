@@ -1,4 +1,4 @@
-"""Which partition of which topic each input of a task is.
+"""The partition of a topic that each input of a task is.
 
 A partition task reads its own partition of `events`, `outcomes`, `commands` and `history`, and the
 one partition of `models`; the learner reads every partition of `examples`.

@@ -6,8 +6,8 @@ what is proved (the journal, definitions), the reader raises instead: `streams/r
 `streams/replay/definition_history.py`.
 
 A published record is checked against its model, strictly; fields that a newer riverrun writes are
-tolerated. What it says of its partition must be true. An input is any JSON object with an id, as it
-may be one that a worker refused.
+tolerated. Its fields about its partition must be true. An input is any JSON object with an id, as
+it may be one that a worker refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from models.spec.experiment_arms import GROUPS
 from riverrun.client.predictions import lenient
 from schemas.commands import Command
 from schemas.topics import BY_KIND, LEARNER
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 
 LOOSE = ("events", "outcomes", "history")
 
@@ -97,7 +97,9 @@ def _narrowed(value: Any) -> Any:
     if isinstance(value, list):
         return [_narrowed(each) for each in value]
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return float(value) if value.bit_length() < 1024 else math.copysign(math.inf, value)
+        if value.bit_length() < 1024:
+            return float(value)
+        return math.inf if value > 0 else -math.inf
     return value
 
 

@@ -205,7 +205,7 @@ class TransactionalWriter:
             await self.producer.commit_transaction()
 
     async def close(self) -> None:
-        """Let go of the connections, within seconds, whatever state the producer is in."""
+        """Close the connections, within seconds, whatever state the producer is in."""
         with contextlib.suppress(KafkaError, asyncio.TimeoutError, OSError):
             async with asyncio.timeout(3):
                 await self.producer.stop()

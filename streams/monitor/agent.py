@@ -37,8 +37,13 @@ from streams.kafka.topic_reader import TopicReader
 from streams.monitor.evaluator import Evaluator
 from streams.monitor.store.ingest import Ingest
 from streams.monitor.store.queries import Board
-from streams.monitor.store.row_mapping import KINDS
-from streams.monitor.store.store import KindPartition, MetricsTables, PositionConflict, connect
+from streams.monitor.store.record_rows import KINDS
+from streams.monitor.store.table_store import (
+    KindPartition,
+    MetricsTables,
+    PositionConflict,
+    connect,
+)
 from streams.topics import topic_admin
 
 log = logging.getLogger("riverrun.monitor")

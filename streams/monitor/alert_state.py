@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from schemas.command_line import command_line
 from schemas.records import Alert
+from streams.monitor.alert_context import AlertContext, Observation
 from streams.monitor.rules import AlertRule
-from streams.monitor.snapshot import AlertContext, Observation
 from streams.monitor.store.view_models import AlertRow
 
 SubjectKey = tuple[str, str]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from models.values.durations import spoken
-from streams.monitor.snapshot import AlertContext, Observation, Severity
+from streams.monitor.alert_context import AlertContext, Observation, Severity
 from streams.monitor.store.view_models import StateChange
 
 LABELS = "labels"

@@ -24,13 +24,13 @@ from schemas.errors import RiverrunError
 from schemas.headers import stamp
 from schemas.records import Alert
 from streams.config.settings import Settings
+from streams.monitor.alert_context import AlertContext, parse_limits
 from streams.monitor.alert_state import AlertState
 from streams.monitor.rules import rules
-from streams.monitor.snapshot import AlertContext, parse_limits
 from streams.monitor.store import event_queries, queries, worker_queries
 from streams.monitor.store.monotonic_counts import TABLE, CounterTotals
 from streams.monitor.store.queries import Board
-from streams.monitor.store.row_mapping import Row
+from streams.monitor.store.record_rows import Row
 from streams.monitor.store.view_models import Mute, PartitionRow, Sample
 from streams.monitor.webhook_outbox import Outbox, is_held_back
 from streams.monitor.webhook_sender import Webhook

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from streams.monitor import conditions
-from streams.monitor.snapshot import AlertContext, Observation, Severity
+from streams.monitor.alert_context import AlertContext, Observation, Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ import orjson
 
 from schemas.records import Alert
 from streams.monitor.store.event_queries import DELIVERY
-from streams.monitor.store.row_mapping import Row
-from streams.monitor.store.store import Table
+from streams.monitor.store.record_rows import Row
+from streams.monitor.store.table_store import Table
 from streams.monitor.store.view_models import Mute
 
 log = logging.getLogger("riverrun.monitor")

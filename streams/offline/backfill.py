@@ -266,7 +266,7 @@ class Backfill:
             raise Incompatible(
                 f"{self._names['history']} holds another recording already, up to "
                 f"{max(last.time for last in others)}. If this one comes after it, say --append; "
-                "else begin anew under another --prefix."
+                "else start over under another --prefix."
             )
 
     def _check_time(
@@ -285,7 +285,7 @@ class Backfill:
                     f"{self._use_case.name} is live: partition {ready.partition} has come to "
                     f"{reached}, and this recording would have it learn {ready.time} after that. "
                     "Its windows and models cannot go back in time: such records would be dead "
-                    "letters. Backfill before the first event is published, or begin anew under "
+                    "letters. Backfill before the first event is published, or start over under "
                     "another --prefix."
                 )
             if reached <= ready.time:
@@ -316,7 +316,7 @@ def _is_written(ready: _Ready, recording: str, written: Mapping[int, _Written]) 
     if ready.number == last.number and ready.value != last.value:
         raise Incompatible(
             f"the recording has changed since a part of it was written: its record "
-            f"{ready.number + 1} is another. Begin anew under another --prefix."
+            f"{ready.number + 1} is another. Start over under another --prefix."
         )
     return ready.number <= last.number
 

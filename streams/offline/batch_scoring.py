@@ -24,7 +24,7 @@ from schemas.partitioner import partition_of
 from schemas.timestamps import moment
 from streams.recordings import Refusal
 from streams.recordings.arrow_columns import arrow
-from streams.replay.positions import Checkpoints, Places
+from streams.replay.past_states import Checkpoints, Places
 
 WRITTEN = (".parquet", ".csv", ".jsonl", ".ndjson")
 

@@ -12,7 +12,7 @@ import orjson
 from models.replay.backtest import Backtest
 from models.replay.learning_curve import SHARES, CurveSample, SampledTask, sampled
 from models.spec.use_case import UseCase
-from models.worth.settled_blocks import SettledBlocks
+from models.worth.closed_blocks import ClosedBlocks
 from schemas.errors import Unavailable
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
@@ -28,7 +28,7 @@ Rows = Iterable[tuple[str, Mapping[str, Any]]]
 class Assessed:
     """The result of a run over recorded data. `cpu_s`: CPU seconds by model and `riverrun`."""
 
-    settled: SettledBlocks
+    closed: ClosedBlocks
     events: int
     cpu_s: Mapping[str, float]
     samples: int
@@ -53,9 +53,9 @@ def assess(
     """
     run = Backtest(loaded.use_case, partitions, loaded.definition)
     with Cpu() as cpu:
-        settled = _evidence_of(run, recorded, on_progress)
+        closed = _evidence_of(run, recorded, on_progress)
     events = sum(task.counts["events"] for task in run.tasks.values())
-    return Assessed(settled, events, cpu.shares(), sum(cpu.samples.values()))
+    return Assessed(closed, events, cpu.shares(), sum(cpu.samples.values()))
 
 
 def samples(
@@ -72,37 +72,35 @@ def samples(
     runs = []
     for share in sorted(shares):
         run = Backtest(loaded.use_case, partitions, loaded.definition, sampled(share))
-        settled = _evidence_of(run, recording(), partial(on_progress, share))
-        until = settled.until or float("-inf")
+        closed = _evidence_of(run, recording(), partial(on_progress, share))
+        until = closed.until or float("-inf")
         tasks = [task for task in run.tasks.values() if isinstance(task, SampledTask)]
         learnt = sum(time < until for task in tasks for time in task.times)
-        runs.append(CurveSample(share, learnt, settled))
+        runs.append(CurveSample(share, learnt, closed))
     return runs
 
 
-def _evidence_of(
-    run: Backtest, recorded: Rows, on_progress: Callable[[int], None]
-) -> SettledBlocks:
-    settled = patient(run.use_case)
+def _evidence_of(run: Backtest, recorded: Rows, on_progress: Callable[[int], None]) -> ClosedBlocks:
+    closed = patient(run.use_case)
     for number, (kind, fields) in enumerate(recorded, 1):
         for output in run.feed(kind, fields):
             if output.kind == "evidence":
-                settled.add(orjson.loads(output.value))
+                closed.add(orjson.loads(output.value))
         if number % PROGRESS_EVERY == 0:
             on_progress(number)
-    return settled
+    return closed
 
 
-def patient(use_case: UseCase) -> SettledBlocks:
+def patient(use_case: UseCase) -> ClosedBlocks:
     """Return a merger of blocks that waits for a partition as long as the decider does: a horizon
     and some blocks.
     """
-    return SettledBlocks(use_case.horizon + PATIENCE_BLOCKS * use_case.window)
+    return ClosedBlocks(use_case.horizon + PATIENCE_BLOCKS * use_case.window)
 
 
-async def published(use_case: UseCase, topic: str, settings: Settings) -> SettledBlocks:
+async def published(use_case: UseCase, topic: str, settings: Settings) -> ClosedBlocks:
     """Return all evidence on the topic; raise `Unavailable` if there is no such topic."""
-    settled = patient(use_case)
+    closed = patient(use_case)
     async with TopicReader([topic], settings) as reader:
         if not reader.topic_partitions:
             raise Unavailable(f"There is no topic {topic}. See `riverrun topics`.")
@@ -110,5 +108,5 @@ async def published(use_case: UseCase, topic: str, settings: Settings) -> Settle
             async for record in reader.records(topic_partition):
                 row = reader.row("evidence", record, use_case.kpi.check_sums)
                 if row is not None:
-                    settled.add(row)
-    return settled
+                    closed.add(row)
+    return closed

@@ -1,19 +1,17 @@
 """A use case drafted from the profiles of foreign topics, which it adopts as its sources.
 
+Names in the data are text of others: they are written into the code as literals only.
+
 What the label is cannot be seen from data: of the outcomes' numbers and bools one is proposed.
 """
 
 from __future__ import annotations
 
-import keyword
-import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from statistics import fmean, median
-from typing import Any
 
-from pydantic import BaseModel
-
-from models.validation.source_profile import FieldProfile, SourceProfile
+from models.validation.foreign_topic_profile import FieldProfile, SourceProfile
+from models.values.python_names import field_name
 from schemas.errors import ConfigError
 from streams.offline.use_case_draft import Draft
 
@@ -26,7 +24,6 @@ READERS = {"number as text": "number", "decimal": "number", "uuid": "str"}
 """What makes of a value of that type the field's."""
 MISSING_MAX = 0.5
 """Share of the records that a field may be missing in."""
-TAKEN = {"event_id", "event_time", "outcome_time", *dir(BaseModel)}
 MATCHED, NAMED = 0.5, 0.02
 """Share of the outcomes whose id has to be that of an event, for a field to be taken for the id;
 and where it has the name of the event's."""
@@ -58,7 +55,7 @@ def foreign_draft(
         name=name,
         title=f"What is to be predicted of the records of {topic}? Say it here.",
         kind="binary" if binary else "regression",
-        fields=[f"{each}: {fields.python(each)}" for each in fields.names],
+        fields=fields.declared(),
         label="value" if answer is None else answer.name,
         key=key,
         features=_features(fields, None if events.key is None else key),
@@ -93,7 +90,7 @@ def _source_lines(topic: str, events: SourceProfile, fields: _Fields) -> list[st
     event_id, time = events.fields.get(events.id or ""), events.fields.get(events.time or "")
     return [
         "Source(",
-        f'    "{topic}",',
+        f"    {_quoted(topic)},",
         f"    format={events.format},",
         "    event=lambda r: Question(",
         f"        event_id={_text(event_id) if event_id else '...'},",
@@ -110,13 +107,25 @@ class _Fields:
     def __init__(self, profile: SourceProfile) -> None:
         without = {profile.id, profile.time}
         self._by_name: dict[str, FieldProfile] = {}
+        self._left_out = list(profile.unread)
         for path, each in profile.fields.items():
             usable = each.type in PYTHON and each.time is None and not path.startswith("__")
             most = MISSING_MAX * profile.records
-            if path in without or not usable or each.missing > most:
+            if path in without:
+                continue
+            if not usable or each.missing > most:
+                self._left_out.append(path)
                 continue
             self._by_name[_name(path, self._by_name)] = each
         self.names = sorted(self._by_name, key=lambda name: self._by_name[name].missing > 0)
+
+    def declared(self) -> list[str]:
+        """Return the lines that declare the fields, and one that names what was left out."""
+        lines = [f"{each}: {self.python(each)}" for each in self.names]
+        if self._left_out:
+            names = ", ".join(map(repr, self._left_out))
+            lines.append(f"# Left out, since they are no plain values, or seldom there: {names}.")
+        return lines
 
     def python(self, name: str) -> str:
         """Return the field's type in Python; one that may be missing has a default."""
@@ -180,12 +189,12 @@ class _Answer:
         label = _at(self._label)
         if not self.binary:
             label = f"number({label})"
-        key = f'key="{(self.key or self._id).path}"'
+        key = f"key={_quoted((self.key or self._id).path)}"
         if by_id and self.key is None:
             key = 'by="event_id"'
         return [
             "Source(",
-            f'    "{topic}",',
+            f"    {_quoted(topic)},",
             f"    format={self._format},",
             "    outcome=lambda r: Answer(",
             f"        event_id={_text(self._id)},",
@@ -198,7 +207,7 @@ class _Answer:
 
 
 def _at(profile: FieldProfile) -> str:
-    return "r" + "".join(f'["{name}"]' for name in profile.path.split("."))
+    return "r" + "".join(f"[{_quoted(name)}]" for name in profile.path.split("."))
 
 
 def _read(profile: FieldProfile) -> str:
@@ -211,7 +220,8 @@ def _or_none(profile: FieldProfile) -> str:
     """Return the code that reads a field which is None, or not there, in some records."""
     code = "r"
     for depth, name in enumerate(profile.path.split(".")):
-        code = f'({code} or {{}}).get("{name}")' if depth else f'{code}.get("{name}")'
+        get = f".get({_quoted(name)})"
+        code = f"({code} or {{}}){get}" if depth else f"{code}{get}"
     reader = READERS.get(profile.type)
     return code if reader is None else f"None if {code} is None else {reader}({code})"
 
@@ -226,13 +236,17 @@ def _time(profile: FieldProfile) -> str:
     return profile.time.replace("…", _at(profile))
 
 
-def _name(path: str, taken: Any) -> str:
+def _quoted(text: str) -> str:
+    """Return the text as a literal of Python, in double quotes.
+
+    >>> print(_quoted("a"), _quoted('a"b'))
+    "a" 'a"b'
+    """
+    return f'"{text}"' if repr(text)[1:-1] == text and '"' not in text else repr(text)
+
+
+def _name(path: str, taken: Container[str]) -> str:
+    """Return the last part of a path as a name, or all of them where that one is taken."""
     last, whole = path.rpartition(".")[2], path.replace(".", "_")
-    for part in (whole if last == "id" else last, whole):
-        name = re.sub(r"\W", "_", part).lower().strip("_") or "field"
-        bad = keyword.iskeyword(name) or name in TAKEN or name.startswith("model_")
-        if bad or not name.isidentifier():
-            name = f"its_{name}"
-        if name not in taken:
-            return name
-    return f"{name}_{len(taken)}"
+    name = field_name(whole if last == "id" else last, ())
+    return field_name(whole, taken) if name in taken else name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from models.validation.source_profile import SourceProfile, profile_of
+from models.validation.foreign_topic_profile import SourceProfile, profile_of
 from schemas.errors import ConfigError
 from streams.recordings.files import is_stored, stored_in
 from streams.recordings.foreign_records import SchemaReader

@@ -119,4 +119,4 @@ def digests_of(path: Path, rows: Path | None = None) -> Digests:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(orjson.dumps(digests_of(*map(Path, sys.argv[1:]))).decode() + "\n")
+    sys.stdout.buffer.write(orjson.dumps(digests_of(*map(Path, sys.argv[1:]))) + b"\n")

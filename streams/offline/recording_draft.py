@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Mapping
 from typing import Any
 
 from models.validation.simple_rules import Ranked
+from models.values.python_names import is_field_name
 from schemas.errors import ConfigError
 from streams.offline.use_case_draft import Draft
 
@@ -31,15 +31,24 @@ def recording_draft(
     source: str,
 ) -> Draft:
     """Return the draft of a use case; `report` is a profile's. Raises `ConfigError`."""
+    if not is_field_name(label):
+        raise ConfigError(
+            f"The label {label!r} cannot be the name of a field in a use case.",
+            hint="Call that column otherwise in the recording: letters, digits and underscores.",
+        )
     fields = report["fields"]
     kind = _kind(fields, label)
     columns = {n: f for n, f in fields.items() if n not in (*OWN, label)}
-    types = {n: t for n, f in columns.items() if _is_name(n) and (t := _type(f)) is not None}
-    numbers = ", ".join(repr(n) for n, t in types.items() if t in ("int", "float", "bool"))
+    types = {n: t for n, f in columns.items() if is_field_name(n) and (t := _type(f)) is not None}
+    numbers = ", ".join(
+        repr(n)
+        for n, t in types.items()
+        if t in ("int", "float", "bool") and n not in best.rule.code
+    )
     rules = [f"{feature!r}: {text}," for feature, text in best.rule.code.items()]
     return Draft(
         name=name,
-        title=TITLE.format(label=label, source=source),
+        title=TITLE.format(label=label, source=_in_docstring(source)),
         kind=kind,
         fields=_fields(types, sorted(columns.keys() - types.keys())),
         label=label,
@@ -53,6 +62,10 @@ def recording_draft(
             "it is the baseline, and a feature.",
         ),
     )
+
+
+def _in_docstring(text: str) -> str:
+    return repr(text)[1:-1].replace('"', '\\"')
 
 
 def _kind(fields: Mapping[str, Any], label: str) -> str:
@@ -75,10 +88,6 @@ def _key(report: Mapping[str, Any], types: Mapping[str, str], key: str | None) -
     return chosen
 
 
-def _is_name(name: str) -> bool:
-    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
-
-
 def _type(field: Mapping[str, Any]) -> str | None:
     types = set(field["types"])
     if types == {"whole", "decimal"}:
@@ -93,5 +102,7 @@ def _fields(types: Mapping[str, str], left: list[str]) -> list[str]:
     ordered = sorted(types, key=lambda name: types[name].endswith("= None"))
     lines = [f"{name}: {types[name]}" for name in ordered]
     if left:
-        lines.append(f"# Left out, since they have no plain type or name: {', '.join(left)}.")
+        lines.append(
+            f"# Left out, since they have no plain type or name: {', '.join(map(repr, left))}."
+        )
     return lines

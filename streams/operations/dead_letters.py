@@ -98,7 +98,7 @@ class Letter:
         if self.body["value_bytes"] > len(self.value):
             return f"only {len(self.value)} of its {self.body['value_bytes']} bytes were kept"
         if self.body["topic"] == commands:
-            return "a command is not sent again; give it anew"
+            return "a command is not resent: send a new one"
         if self.body.get("stage") == SOURCE_STAGE:
             return (
                 "its topic belongs to others. Ask them to send a corrected record; if the source "

@@ -41,13 +41,13 @@ from streams.telemetry import partition_table
 from streams.telemetry.worker_status import STATUS_TTL_S
 from streams.topics import topic_admin
 
-ANEW, WARMED = "anew", "warmed"
+FRESH, WARMED = "fresh", "warmed"
 """How a model began under a new definition, where it was not kept; told on `lifecycle`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedefineRequest:
-    """How a definition is to be begun, by whom and why."""
+    """How a definition is to start, by whom and why."""
 
     how: str
     who: str
@@ -191,20 +191,18 @@ class Redefinition:
                 raise Incompatible(
                     f"{title_of(begun.partition)} went on meanwhile; stop all workers, then again"
                 )
-            await writer.commit(self._told(task, begun.unchanged), orjson.dumps(entry.record()))
+            await writer.commit(self._changes(task, begun.unchanged), orjson.dumps(entry.record()))
         finally:
             await writer.close()
 
-    def _told(self, task: PartitionTask | LearnerTask, unchanged: list[str]) -> list[Output]:
-        out: list[Output] = []
+    def _changes(self, task: PartitionTask | LearnerTask, unchanged: list[str]) -> list[Output]:
         if not isinstance(task, LearnerTask) and task.shared is not None:
-            return out  # the learner tells it, once
+            return []  # the learner writes it, once
         wish, names = self._wish, task.router.names
         warm = wish.how == "warm"
         unchanged = [] if warm else unchanged
-        for name in names:
-            task.lifecycle_log.tell(
-                out,
+        return [
+            task.lifecycle_log.change(
                 name,
                 from_state=None,
                 to_state="champion" if name == task.router.champion else "shadow",
@@ -212,11 +210,12 @@ class Redefinition:
                 who=wish.who,
                 why=f"definition {task.definition} was begun ({wish.how}): {wish.why}",
                 evidence={
-                    "begun": "kept" if name in unchanged else WARMED if warm else ANEW,
+                    "begun": "kept" if name in unchanged else WARMED if warm else FRESH,
                     "learnt": {name: task.router.pooled[name].trained_on},
                 },
             )
-        return out
+            for name in names
+        ]
 
     async def _keep(self, begun: Begun) -> None:
         task: Any = begun.task
@@ -227,7 +226,7 @@ class Redefinition:
         store = store_of(
             self._loaded,
             self._settings,
-            lambda _: task.anew(),
+            lambda _: task.fresh(),
             interval_s=0.0,
             archive_interval_s=0.0,
         )

@@ -1,7 +1,8 @@
 """A use case's inputs copied into new topics with another number of partitions.
 
 Events, outcomes and history go over in the order of their times, each key in its own order, with
-their headers and timestamps; new workers then answer and learn all of it anew. What differs after:
+their headers and timestamps; new workers then answer and learn all of it from the
+beginning. What differs after:
 
 - predictions differ, since versions of shared models reach partitions at other moments, and models
   of each partition (`learning="partition"`) learn from another share (windows do not differ);

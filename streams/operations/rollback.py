@@ -26,7 +26,7 @@ from streams.config.naming import place_of, title_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.replay.archived_states import starts_of
-from streams.replay.positions import Checkpoints, learner_place, places_everywhere, places_of
+from streams.replay.past_states import Checkpoints, learner_place, places_everywhere, places_of
 from streams.snapshots.fresh_task import fresh_task
 from streams.snapshots.model_transfer import packed, pieces, seal
 from streams.topics.topic_admin import names_of, partitions_of

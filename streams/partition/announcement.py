@@ -2,7 +2,7 @@
 
 The entry says what was taken, and a fold gives it again to the byte; when the next record is due is
 known to who has fetched it. Nobody's state depends on it: it is read for pacing alone
-(streams/partition/pacing.py), and whoever lacks it waits by the entry's time.
+(streams/partition/watermark_alignment.py), and whoever lacks it waits by the entry's time.
 """
 
 from __future__ import annotations

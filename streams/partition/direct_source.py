@@ -8,7 +8,7 @@ from streams.partition.shared_topic import GroupMember
 
 
 class DirectSource:
-    """The inputs of the learner or of a relay (ports.Source).
+    """The inputs of the learner or of a relay (wiring.InputSource).
 
     `consumer` fetches them (direct_consumer.DirectConsumer); the group says who owns the partition
     whose worker runs the task.

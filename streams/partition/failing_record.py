@@ -6,7 +6,7 @@
     `skip`          an operator's command does so; it is looked for on its topic beside the order of
                     the inputs, since what blocks them may come before it
 
-The worker lives on, and so do its other partitions: a start anew would lead to the same record.
+The worker lives on, and so do its other partitions: a restart would lead to the same record.
 Failures are counted in this process only. What is decided is in the journal, and decided once.
 """
 
@@ -22,8 +22,8 @@ from models.inputs.skipped_records import RULE, InputOffset, Skip
 from schemas.topics import INPUTS
 from streams.kafka.transactional_writer import FAILURES
 from streams.partition.intake import ApplyFailed, Intake
-from streams.partition.ports import PartitionLog, RunnableTask, TransactionWriter, Wiring
 from streams.partition.skip_requests import wishes
+from streams.partition.wiring import PartitionLog, RunnableTask, TransactionWriter, Wiring
 
 log = logging.getLogger("riverrun.partition")
 
@@ -49,7 +49,7 @@ class Suspect:
         return None if self.failure is None else self.failure.input_offset
 
     def failed(self, failure: Skip, *, rule_may: bool) -> bool:
-        """Note that it failed; return whether it is to be tried again."""
+        """Count a failure; return whether it is to be tried again."""
         self.failures = self.failures + 1 if self.input_offset == failure.input_offset else 1
         self.failure = failure
         return self._rule_acts(rule_may) or self.failures <= RETRIES
@@ -72,15 +72,15 @@ class Suspect:
             return skip
         return skip._replace(error=self.failure.error, traceback=self.failure.traceback)
 
-    def told(self, partition: int) -> str:
-        """Return what operators are told of the stop, with the ways on."""
+    def explanation(self, partition: int) -> str:
+        """Return the message to operators about the stop, with the ways on."""
         assert self.failure is not None
         index, offset = self.failure.input_offset
         kind = self._kinds[index]
         which = "" if kind == "events" else f" --input {kind}"
         return (
             f"stopped at {kind} offset {offset}: {self.failure.error}. Nothing of this "
-            "partition is answered until the code is mended and the worker started anew, or the "
+            "partition is answered until the code is mended and the worker restarted, or the "
             f"record is set aside: riverrun skip {self._advice} {partition} {offset}{which} "
             "--why '…'"
         )
@@ -102,7 +102,7 @@ class FailingRecord:
     async def failed(
         self, error: ApplyFailed, task: RunnableTask, writer: TransactionWriter | None
     ) -> bool:
-        """Note a failure; gives whether the record is to be tried again. If not, it is told."""
+        """Count a failure; return whether to try the record again. If not, it is reported."""
         again = self.suspect.failed(error.failure, rule_may=task.rule_may_skip())
         log.error("%s: %s\n%s", self.title, error, error.failure.traceback)
         if not again and writer is not None:
@@ -123,9 +123,9 @@ class FailingRecord:
         return report
 
     @property
-    def told(self) -> str:
+    def explanation(self) -> str:
         """The reason why the partition stands still, with the ways on."""
-        return self.suspect.told(self.number)
+        return self.suspect.explanation(self.number)
 
     async def look(self, reader: PartitionLog, task: RunnableTask, intake: Intake) -> None:
         """Tell the intake what is to be set aside, before anything is applied."""
@@ -143,7 +143,7 @@ class FailingRecord:
         """Wait until a command sets the record aside, or until `stopped`; `following` is each
         input's next offset.
         """
-        log.error("%s: %s", self.title, self.told)
+        log.error("%s: %s", self.title, self.explanation)
         while not stopped.is_set():
             reader = self.wiring.open_log(self.number)
             try:

@@ -3,14 +3,14 @@
 Alignment: the record of smallest time among the inputs' heads is taken next. An empty input that
 may still surprise us holds the others back for at most `alignment_wait_s` (Kafka Streams'
 max.task.idle.ms, KIP-695); one that is known to be at its end holds nobody back, unless a record
-would lead by more than `unseen_s` (fresh_ends.py).
+would lead by more than `unseen_s` (input_freshness.py).
 
 Nothing here waits: no task, no future, no clock but the times that are given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from faust.types import TP
@@ -21,11 +21,12 @@ from schemas.errors import RiverrunError
 from streams.kafka.faust_transport import Batch
 from streams.kafka.input_partitions import Input, located
 from streams.partition.announcement import Announcement
-from streams.partition.fresh_ends import FreshEnds
+from streams.partition.input_freshness import FreshEnds
 from streams.partition.input_queue import InputQueue
-from streams.partition.pacing import Pacing
 from streams.partition.skip_requests import failure_of
+from streams.partition.watermark_alignment import Pacing
 from streams.replay.journal_fold import Task
+from streams.trainers.trainer_link import StateLost
 
 NEVER = float("inf")
 CLOCK_EVERY = 8  # records between two looks at the clock
@@ -48,9 +49,9 @@ class ApplyFailed(RiverrunError):
 
 
 class Ends(Protocol):
-    """Where an input's end is known from (transport.Consumer)."""
+    """Where an input's end is known from (faust_transport.Consumer)."""
 
-    def stable(self, tp: TP) -> int | None: ...  # noqa: D102 - transport.Consumer says it
+    def stable(self, tp: TP) -> int | None: ...  # noqa: D102 - faust_transport.Consumer says it
 
 
 class Intake:
@@ -103,7 +104,7 @@ class Intake:
         self._forget_heads()
 
     def reset(self, task: Task, positions: Sequence[int]) -> dict[TP, int]:
-        """Begin anew with that task; gives where to seek each input."""
+        """Start over with that task; gives where to seek each input."""
         self._task = task
         self._choosing = getattr(task, "choose", self._choose)
         for inbox, offset in zip(self.inboxes, positions, strict=True):
@@ -124,7 +125,7 @@ class Intake:
         self.newest = [None for _ in self.tps]
 
     def accept(self, batch: Batch) -> TP | None:
-        """Take in a fetched batch. Gives the input if its reader should stop for now."""
+        """Accept a fetched batch; return the input if its reader should stop for now."""
         i = self.index[TP(batch.topic, batch.partition)]
         if i in self.lost:
             return None
@@ -196,6 +197,8 @@ class Intake:
                     publish(outputs)
                     if pacing is not None:
                         pacing.published(outputs, paced.clock_s)
+            except StateLost:  # no record did it
+                raise
             except Exception as error:
                 raise self._blame(i, self._unread.get(i, error)) from error
             newest[i] = records[i]
@@ -241,7 +244,7 @@ class Intake:
         return True
 
     def announcement(self) -> Announcement:
-        """Return what others are told with the batch that is to be committed."""
+        """Return the announcement to others with the batch that is to be committed."""
         if self._pacing is None:
             return Announcement()
         due = self._earliest()
@@ -354,43 +357,13 @@ class Intake:
         return ApplyFailed(i, record, failure_of(i, record.offset, error, masked=masked))
 
     def lag(self) -> int:
-        """Return how many committed records wait, aborted and control ones included."""
-        lag = 0
-        for inbox, tp in zip(self.inboxes, self.tps, strict=True):
+        """Return how many committed records wait, aborted and control ones included; but no
+        versions of models that wait for an idle partition's own time: nobody waits for those.
+        """
+        lag, early = 0, self._choosing(self._times) is None
+        for i, (inbox, tp) in enumerate(zip(self.inboxes, self.tps, strict=True)):
+            if early and self._times[i] is not None:
+                continue
             stable = None if tp is None else self._ends.stable(tp)
             lag += len(inbox.records) + max(0, (stable or 0) - inbox.expected)
         return lag
-
-
-class Watchdog:
-    """Notices an input whose reader has lost its place: fetched elsewhere than expected, idle.
-
-    Not lag: trailing control records keep that above zero for ever.
-    """
-
-    def __init__(self, intake: Intake, *, stall_s: float) -> None:
-        self.intake = intake
-        self.stall_s = stall_s
-        self._off_since: dict[int, tuple[int, float]] = {}
-        self._mended: set[int] = set()
-
-    def look(self, fetched: Mapping[int, int | None], now: float) -> str | None:
-        """Mark as lost what has stalled; says which input has stalled again after a seek."""
-        for i, position in fetched.items():
-            inbox = self.intake.inboxes[i]
-            if inbox.records or position == inbox.expected or i in self.intake.lost:
-                self._off_since.pop(i, None)
-                if position == inbox.expected:
-                    self._mended.discard(i)
-                continue
-            # A batch on its way makes them differ too, but not for long with nothing coming in.
-            expected, since = self._off_since.setdefault(i, (inbox.expected, now))
-            if expected != inbox.expected:
-                del self._off_since[i]
-            elif now - since > self.stall_s:
-                del self._off_since[i]
-                if i in self._mended:
-                    return f"{self.intake.tps[i]} is fetched at {position}, {expected} is next"
-                self._mended.add(i)
-                self.intake.lost.add(i)
-        return None

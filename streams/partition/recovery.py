@@ -16,8 +16,8 @@ from typing import Any
 
 from schemas.errors import Unavailable
 from streams.kafka.input_partitions import located
-from streams.partition.ports import PartitionLog, RunnableTask, Wiring
-from streams.replay.input_positions import refuse_beyond, refuse_count, refuse_others
+from streams.partition.wiring import PartitionLog, RunnableTask, Wiring
+from streams.replay.input_check import refuse_beyond, refuse_count, refuse_others
 from streams.replay.journal_fold import Diverged, Entry, check_position
 
 log = logging.getLogger("riverrun.partition")
@@ -145,7 +145,7 @@ class Recovery:
     async def _rolled_forward(
         self, task: RunnableTask, reader: PartitionLog, last: Entry | None
     ) -> RunnableTask:
-        # A state that does not fit the log is said so and left, once; the log itself decides.
+        # A state that does not fit the log is reported and left, once; the log itself decides.
         loaded_at = task.seq
         try:
             return await self._at_the_end(task, reader, last)

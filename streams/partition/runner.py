@@ -30,15 +30,16 @@ from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any
 
-from schemas.errors import RiverrunError
 from schemas.headers import Headers
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import FAILURES, TooLarge
 from streams.partition.failing_record import FailingRecord
-from streams.partition.intake import NEVER, ApplyFailed, Intake, Watchdog
-from streams.partition.ports import InputSource, RunnableTask, TransactionWriter, Wiring
+from streams.partition.intake import NEVER, ApplyFailed, Intake
 from streams.partition.recovery import KeptState, Recovery
+from streams.partition.stalled_inputs import Stalled, Watchdog
+from streams.partition.wiring import InputSource, RunnableTask, TransactionWriter, Wiring
 from streams.telemetry.measurements import Measurements
+from streams.trainers.trainer_link import StateLost
 
 log = logging.getLogger("riverrun.partition")
 
@@ -55,10 +56,6 @@ class State(StrEnum):
     WAITING = "waiting"
     HALTED = "halted"
     STOPPED = "stopped"
-
-
-class Stalled(RiverrunError):
-    """A partition that does not move although it should; the worker exits, others take over."""
 
 
 class _Stop(Exception): ...
@@ -133,7 +130,7 @@ class PartitionRunner:
                     break
                 except TooLarge as error:
                     await self._discard(error)
-                    self.kept_state = None  # the batch must be made anew
+                    self.kept_state = None  # the batch must be built again
                 except ApplyFailed as error:
                     await self._halt(error)
                     await self._confirm_membership()
@@ -157,11 +154,10 @@ class PartitionRunner:
         self._wake.set()
 
     def accept(self, batch: Batch) -> None:
-        """Take in a fetched batch. Never waits."""
+        """Accept a fetched batch. Never waits."""
         if self.state is not State.LIVE:
             return  # The seek that follows recovery brings it again.
-        full = self.intake.accept(batch)
-        if full is not None:
+        if (full := self.intake.accept(batch)) is not None:
             self.source.shut([full])
         self._wake.set()
 
@@ -244,9 +240,8 @@ class PartitionRunner:
             if intake.full and (ebbed := intake.take_ebbed()):
                 await self.source.open(ebbed)
             now = clock()
-            if intake.applied >= pace.batch_records_max or (
-                began and now > began + pace.batch_s(intake.waiting, self.siblings())
-            ):
+            full = intake.applied >= pace.batch_records_max or self.wiring.is_busy()
+            if full or (began and now > began + pace.batch_s(intake.waiting, self.siblings())):
                 return
             blocked_s, due_s = intake.blocked_s(now), self._due_s(now)
             if not blocked_s:
@@ -270,6 +265,7 @@ class PartitionRunner:
         task, writer, intake = self.task, self._writer, self.intake
         assert task is not None
         assert writer is not None
+        await self.wiring.settle(task)
         self.moved_at = now = self.clock()
         due = self._stopping or now - self.reported_at >= self.wiring.pace.report_interval_s
         if self._unreported and due:
@@ -301,7 +297,6 @@ class PartitionRunner:
                 self.intake.outputs = writer.limits.fit(self.intake.outputs, self.wiring.shorten)
 
     async def _seek_lost(self) -> None:
-        # Whatever dropped a batch is followed by a seek.
         lost = self.intake.take_lost()
         log.warning("%s: batches were lost, seeking to %s", self.title, lost)
         await self.source.seek_and_open(lost)
@@ -326,12 +321,14 @@ class PartitionRunner:
         await self._discard(error)
         self.kept_state = None
         if not again:
-            self.state, self.error = State.HALTED, self._halting.told
+            self.state, self.error = State.HALTED, self._halting.explanation
             await self._halting.until_wished(task.next, self._stopped)
 
     async def _discard(self, error: Exception) -> None:
         log.warning("%s: %s; recovering", self.title, error)
         self.state, self.error = State.WAITING, str(error)
+        if isinstance(error, StateLost):
+            self.task = self.kept_state = None
         if self.task is not None:
             self.kept_state, self.task = self._doubted(self.task), None
         self._shut_inputs()
@@ -371,8 +368,7 @@ class PartitionRunner:
                 for i, tp in enumerate(self.intake.tps)
                 if tp is not None and i not in self.intake.full
             }
-            stalled = self._watchdog.look(fetched, now)
-            if stalled is not None:
+            if (stalled := self._watchdog.look(fetched, now)) is not None:
                 raise Stalled(f"{self.title}: {stalled}")
             if self.intake.lost:
                 self._wake.set()

@@ -51,7 +51,7 @@ class SharedTopic:
 
 
 class SharedReader:
-    """One partition's view of the topic (ports.Source, as far as it is about one input)."""
+    """One partition's view of the topic (wiring.InputSource, as far as it is about one input)."""
 
     def __init__(self, topic: SharedTopic, accept: Callable[[Batch], None]) -> None:
         self.position: int | None = None
@@ -64,7 +64,7 @@ class SharedReader:
         self._topic.readers.pop(self, None)
 
     def give(self, batch: Batch) -> None:
-        """Take in a batch that continues what was given so far."""
+        """Accept a batch that continues the previous one."""
         if self._opened and self.position is not None and batch.start <= self.position < batch.end:
             self.position = batch.end
             self._accept(batch)
@@ -90,7 +90,9 @@ class SharedReader:
 
 
 class SharedInputs:
-    """The inputs of one partition's task: those of the group, and a shared topic (ports.Source)."""
+    """The inputs of one partition's task: those of the group, and a shared topic
+    (wiring.InputSource).
+    """
 
     def __init__(self, group: GroupMember, shared: SharedReader, tp: TP) -> None:
         self._group = group

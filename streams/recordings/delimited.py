@@ -227,7 +227,7 @@ def _ragged(count: int, width: int, dialect: Dialect) -> Unusable:
 
 
 class _Lines:
-    """Lines, of which those since a record's beginning can be taken back."""
+    """Lines that can be taken back to the beginning of a record."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines

@@ -140,7 +140,7 @@ def _scanned(text: str, line: int, position: int = 0) -> Read:
         try:
             value, position = _value_at(text, position)
         except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", "it is nested too deeply")
+            reason = _why(error)
             at = line + text.count("\n", counted, getattr(error, "pos", position))
             yield at, Unusable(f"it is not JSON: {reason.lower()}", MEND)
             following = NEXT_OBJECT.search(text, position + 1)
@@ -149,6 +149,12 @@ def _scanned(text: str, line: int, position: int = 0) -> Read:
             position = following.end()
             continue
         yield from ((line, each) for each in _opened(value))
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "number out of range"
 
 
 def _opened(value: Any) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TextIO
@@ -25,6 +26,9 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+CONTROLS_MAX = 0.05
+"""Share of control characters up to which it is text: those of bytes at random are a tenth."""
 UNREADABLE = "\udcff"
 """What stands in the text for bytes that are not of the encoding: no text has it otherwise."""
 
@@ -105,6 +109,15 @@ def text_of(stored: StoredFile, codec: str) -> Iterator[TextIO]:
 
 def _text(file: IO[bytes], codec: str) -> TextIO:
     return io.TextIOWrapper(file, codec, errors="riverrun.unreadable", newline="")
+
+
+def is_binary(text: str) -> bool:
+    r"""Return whether what was decoded was no text.
+
+    >>> is_binary("a,b"), is_binary("\x7fELF\x02\x01\x00\x00")
+    (False, True)
+    """
+    return len(CONTROL.findall(text)) > CONTROLS_MAX * len(text)
 
 
 def is_readable(text: str) -> bool:

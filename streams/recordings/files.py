@@ -40,6 +40,17 @@ OTHERS = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
     b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "HDF5",
+    b"\x04\x22\x4d\x18": "an lz4 archive",
+    b"\xff\x06\x00\x00sNaPpY": "a snappy archive",
+    b"\x7fELF": "a program",
+    b"<?xml": "XML",
+    b"<!DOCTYPE": "HTML",
+    b"<!doctype": "HTML",
+    b"<html": "HTML",
 }
 DEPTH_MAX = 3
 """Archives within archives."""
@@ -108,6 +119,7 @@ def stored_in(source: str, left_alone: Callable[[str], None]) -> list[StoredFile
     paths = [Path(source)] if Path(source).exists() else _matching(source)
     files: list[StoredFile] = []
     for path in paths:
+        _check_stays(path)
         members = sorted(_below(path), key=_natural) if path.is_dir() else [path]
         for member in members:
             try:
@@ -119,6 +131,15 @@ def stored_in(source: str, left_alone: Callable[[str], None]) -> list[StoredFile
     if not files:
         raise ConfigError(f"{source} holds no files.", hint="Name a file or a folder of them.")
     return files
+
+
+def _check_stays(path: Path) -> None:
+    """Raise `ConfigError` for what can be read only once: a recording is read more often."""
+    if not path.is_dir() and not path.is_file():
+        raise ConfigError(
+            f"{path} is a pipe or a device, and a recording is read more than once.",
+            hint="Write it to a file, and name that.",
+        )
 
 
 def _matching(pattern: str) -> list[Path]:
@@ -176,7 +197,7 @@ def _unpacked(
 
 def _unpacking(stored: StoredFile, packing: str) -> Opener:
     opened: dict[str, Callable[[IO[bytes]], Any]] = {
-        "gzip": lambda file: gzip.GzipFile(fileobj=file),
+        "gzip": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
         "bzip2": bz2.BZ2File,
         "xz": lzma.LZMAFile,
         "zstd": lambda file: arrow(stored.name).CompressedInputStream(file, "zstd"),

@@ -12,9 +12,9 @@ from models.spec.use_case import UseCase
 from schemas.errors import ConfigError
 from schemas.personal_data import personal_paths
 from schemas.timestamps import moment
-from streams.recordings import delimited, documents, tables
+from streams.recordings import columnar_files, delimited, documents
 from streams.recordings.cells import ABSENT, COMMA_NUMBER, NUMBER
-from streams.recordings.encodings import encoding_of, is_readable, text_of
+from streams.recordings.encodings import encoding_of, is_binary, is_readable, text_of
 from streams.recordings.files import NotARecording, StoredFile, reading
 from streams.recordings.report import Report, Unusable
 from streams.recordings.row_mapping import Field, is_plain
@@ -73,12 +73,12 @@ class RecordedFile:
         self._stored = stored
         self._dialect: delimited.Dialect | None = None
         head = stored.head()
-        binary = tables.format_of(head)
+        binary = columnar_files.format_of(head)
         packing = "".join(f", {name}" for name in stored.packing)
         self.unit = "line"
         if binary is not None:
             self.read, self.unit = "of_values", "row"
-            self._table = tables.ColumnarFile(stored, binary)
+            self._table = columnar_files.ColumnarFile(stored, binary)
             self.names, self.captured = tuple(self._table.names), self._table.captured
             self.format = binary + packing
             if self._table.masked:
@@ -87,6 +87,11 @@ class RecordedFile:
         self._codec, encoding = encoding_of(stored, format.encoding)
         with text_of(stored, self._codec) as text:
             start = reading(self.name, lambda: text.read(16_384))
+        if is_binary(start):
+            raise NotARecording(
+                f"{self.name} is no text: it holds control characters.",
+                hint="Save it as CSV, JSON lines, Parquet or Arrow.",
+            )
         if start.lstrip().startswith(("{", "[")):
             self.read, self._document = "of_json", documents.is_document(start)
             self.format = f"{'JSON' if self._document else 'JSON lines'}, {encoding}{packing}"

@@ -4,7 +4,7 @@
     topics ────────▶ records ─▶ entries ───────────┴▶ merged ─▶ matched ─▶ limited
 
 Opening it reads it once, whole: what was detected and refused is known before anything is run or
-written. Up to `HELD_MAX` entries stay in memory; more are read anew each time, unless they are not
+written. Up to `HELD_MAX` entries stay in memory; more are read again each time, unless they are not
 in order, which takes about 1 kB of memory for each record. A topic is in memory, in its own order.
 """
 
@@ -337,7 +337,7 @@ def _items(
 
 
 def _in_order(parts: Sequence[_Entries], report: Report) -> list[Stream]:
-    """Return the parts as streams in the order of time: held in memory, or read anew each time."""
+    """Return the parts as streams in the order of time: held in memory, or read again each time."""
     held: list[RecordedEntry] | None = []
     each_in_order = True
     latest, rows, behind = float("-inf"), 0, 0

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FAULTS_MAX = 10
-"""Faults that are told in full; all are counted."""
+"""The number of faults that are reported in full; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)

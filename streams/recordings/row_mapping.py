@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from models.inputs.decoder import RECORD_BYTES_MAX, in_words, validated
 from models.inputs.json_bytes import encoded
 from models.spec.use_case import UseCase
+from schemas.errors import AUTHORS_FAULTS
 from schemas.personal_data import MASK, personal_paths, wire_name
 from streams.recordings.cells import (
     ABSENT,
@@ -142,7 +143,9 @@ class Side:
             body: Any = validated(self.model, value)
         except ValidationError as error:
             raise self._refusal(error) from None
-        except Exception as error:  # a validator of the author's own met data that it cannot take
+        except (
+            AUTHORS_FAULTS
+        ) as error:  # a validator of the author's own met data that it cannot take
             name = f"{type(error).__name__}: {error}"
             raise Unusable(f"a validator of {self.model.__name__} failed: {name}", "") from error
         time = getattr(body, self.time).timestamp()

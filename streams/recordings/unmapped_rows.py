@@ -7,7 +7,7 @@ from typing import Any
 
 from streams.recordings.cells import Times, guessed, jsonable
 from streams.recordings.documents import object_in
-from streams.recordings.files import is_stored, stored_in
+from streams.recordings.files import NotARecording, is_stored, stored_in
 from streams.recordings.recorded_file import Columns, FileFormat, RecordedFile
 from streams.recordings.report import Fault, RecordedSource, Report, Unusable
 from streams.recordings.topic_values import TopicReader
@@ -54,7 +54,15 @@ def _parts(
         report.note(f"Left alone: {reason}")
 
     columns = Columns(None, names)
-    parts = [RecordedFile(each, format, columns, report) for each in stored_in(source, left_alone)]
+    stored = stored_in(source, left_alone)
+    parts: list[RecordedFile] = []
+    for each in stored:
+        try:
+            parts.append(RecordedFile(each, format, columns, report))
+        except NotARecording as error:
+            if len(stored) == 1:
+                raise
+            left_alone(error.reason)
     for part in parts:
         if part.lacks_header:
             report.note(f"{part.name}: its first line was taken for the header; is it one?")

@@ -1,4 +1,4 @@
-"""The schemas that a worker's relays know: those kept on the log, then those of the registry."""
+"""The schemas that a worker's relays know: from the log, then from the registry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class KnownSchemas:
         if self._registry is None:
             raise Unavailable(
                 f"a source's record names schema {id}, and no Schema Registry is set. Set "
-                "SCHEMA_REGISTRY_URL and start the worker anew."
+                "SCHEMA_REGISTRY_URL and restart the worker."
             )
         async with self._asking:
             if id in self.by_id:  # by another relay meanwhile

@@ -69,7 +69,7 @@ async def encoders_of(use_case: UseCase, names: Mapping[str, str], settings: Set
     schema = await _kept(use_case, names, settings)
     if schema is None:
         raise ConfigError(
-            f"{names['schemas']} has no schema of the predictions.", hint="Start the worker anew."
+            f"{names['schemas']} has no schema of the predictions.", hint="Restart the worker."
         )
     encode, topic, id = encoder_of(schema), names["schemas"], schema.id
     content_type = CONTENT_TYPES[use_case.prediction_format]

@@ -1,4 +1,4 @@
-"""Kept states to start a derivation near: those of the snapshot archive (RIVERRUN_ARCHIVE).
+"""Archived states from which a derivation starts: the snapshot archive (RIVERRUN_ARCHIVE).
 
 A state that is taken from there is believed, since it is signed; what it leads to is compared.
 """
@@ -21,7 +21,7 @@ from streams.unpickling.safe_unpickler import Allowed
 
 
 def starts_of(loaded: LoadedUseCase, settings: Settings) -> StartingStates | None:
-    """Return those of a use case's archive; None if no archive is set."""
+    """Return the archived states of a use case; None if no archive is set."""
     if settings.riverrun_archive is None:
         return None
     url, group = settings.riverrun_archive.get_secret_value(), group_of(loaded, settings)
@@ -56,7 +56,7 @@ class Archived:
 
     def _restored(self, snapshot: ArchivedSnapshot, fresh: PartitionTask) -> PartitionTask:
         use_case = fresh.use_case
-        task = fresh.anew()
+        task = fresh.fresh()
         allowed = Allowed(use_case.models.values(), use_case.event.__module__)
         try:
             self._archive.restore(snapshot, task, allowed)

@@ -57,7 +57,7 @@ async def redefined(past: Past, old: Any, entry: Entry) -> Any:
         _adopt(old.use_case, new)
     else:
         await _carried(past, old, new, entry)
-    new.lifecycle_log.told.add("beginning")  # the act itself tells of it
+    new.lifecycle_log.announced.add("beginning")  # the act itself tells of it
     new.skip()
     return new
 
@@ -89,7 +89,7 @@ def refuse_warm(new: Task) -> None:
 
 def _adopt(before: UseCase, task: Task) -> None:
     # Classes and functions of the author's own, in kept models, become those of the new file. Of
-    # shared models a partition has copies, which are read anew.
+    # shared models a partition has copies, which are read again.
     module, after = task.use_case.event.__module__, task.use_case
     old, new = (
         namespace_of(module, [*case.models.values(), case.label]) for case in (before, after)

@@ -82,7 +82,7 @@ class Derivation:
         return last
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._log.close()
 
     async def to(self, until: int, outputs: Callable[[Sequence[Any]], None]) -> None:

@@ -1,4 +1,4 @@
-"""Stored features against the same features computed anew from the log: skew, which should be none.
+"""Stored features against the same ones computed again from the log: skew, which should be none.
 
 There is one path only, so what can differ is the store (written by somebody else, or wrongly), or a
 feature's function that is not a function of its arguments.
@@ -26,7 +26,7 @@ from streams.replay.verify import differing
 
 @dataclass(slots=True)
 class Skew:
-    """What was found. `different`: entity → (feature, stored, computed anew)."""
+    """What was found. `different`: entity → (feature, stored, computed again)."""
 
     stored: int = 0
     checked: int = 0
@@ -64,7 +64,7 @@ async def compared(
     redefine: Redefine | None = None,
     trusted: Collection[str] = (),
 ) -> Skew:
-    """Compute each of them anew from the log, and compare to the last bit.
+    """Compute each of them again from the log, and compare to the last bit.
 
     `trusted`: sources of definitions that may be run although they are not signed.
     """

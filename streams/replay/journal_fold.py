@@ -209,7 +209,7 @@ def _compare(task: Task, entry: Entry) -> None:
     if again is not None and again[:4] == entry[:4] and again.marks != entry.marks:
         raise Diverged(
             f"journal entry {entry.seq} was made of other records than the inputs hold now: a "
-            "topic was made anew, or restored with something else"
+            "topic was created again, or restored with something else"
         )
     if again is None or again[:4] != entry[:4]:
         raise Diverged(f"journal entry {entry.seq} was {entry}, and is {again} when folded again")

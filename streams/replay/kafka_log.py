@@ -133,7 +133,7 @@ class KafkaLog:
                 received = "nothing" if record is None else f"offset {record.offset}"
                 raise Incompatible(
                     f"{tp.topic}[{tp.partition}] gave {received} where the journal has offset "
-                    f"{first}: it was deleted by retention or the topic was made anew"
+                    f"{first}: it was deleted by retention or the topic was created again"
                 )
             records.append(record)
         return records
@@ -242,7 +242,7 @@ def journal_entry(record: Any) -> Entry:
         raise Incompatible(
             f"{record.topic}[{record.partition}]@{record.offset} is no journal entry: {error}. "
             "Something else than a worker wrote there, and what was taken in which order is not "
-            "known past it. Let only workers write to the journal, and begin anew under another "
+            "known past it. Let only workers write to the journal, and start over under another "
             "--prefix; `riverrun repartition` copies the inputs there."
         ) from None
     return Entry.decode(record.value)

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 
 from schemas.errors import ConfigError
-from streams.reports import plain_language
+from streams.reports import report_texts
 
 
 def rendered(template: str, **values: Any) -> str:
@@ -43,8 +43,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "amount": plain_language.amount,
-        "day": plain_language.day,
-        "number": plain_language.number,
+        "amount": report_texts.amount,
+        "day": report_texts.day,
+        "number": report_texts.number,
     }
     return environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from models.replay.learning_curve import Curve
-from streams.reports import plain_language, rendered, svg_charts
+from streams.reports import rendered, report_texts, svg_charts
 from streams.reports.worth import WIDTHS
 
 
@@ -14,10 +14,10 @@ def page(curve: Curve) -> str:
     return rendered(
         "learning",
         curve=curve,
-        verdict=plain_language.learning_verdict(curve),
+        verdict=report_texts.learning_verdict(curve),
         names=_names(curve),
         drawn=_charts(curve),
-        between=plain_language.between,
+        between=report_texts.between,
     )
 
 

@@ -15,7 +15,7 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from streams.reports.plain_language import number
+from streams.reports.report_texts import number
 
 RIGHT, TOP, BOTTOM = 14, 12, 28
 CHAR = 7.0

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from models.worth.breakdown import Answerer, GainPoint
 from models.worth.worth import Worth
-from streams.reports import plain_language, rendered, svg_charts
+from streams.reports import rendered, report_texts, svg_charts
 
 WIDTHS = {"wide": 680, "narrow": 340}
 BLOCKS_MAX = 130
@@ -19,19 +19,19 @@ def page(worth: Worth) -> str:
     return rendered(
         "worth",
         worth=worth,
-        name=plain_language.subject(worth),
-        headline=plain_language.headline(worth),
-        certainty=plain_language.certainty(worth.net, worth.unit, worth.alpha),
-        worst_case=plain_language.worst_case(worth.net, worth.unit),
-        outlook=plain_language.outlook(worth),
-        price=plain_language.price(worth),
-        span=plain_language.days(plain_language.span_days(worth)),
+        name=report_texts.subject(worth),
+        headline=report_texts.headline(worth),
+        certainty=report_texts.certainty(worth.net, worth.unit, worth.alpha),
+        worst_case=report_texts.worst_case(worth.net, worth.unit),
+        outlook=report_texts.outlook(worth),
+        price=report_texts.price(worth),
+        span=report_texts.days(report_texts.span_days(worth)),
         total=_total_chart(worth),
         course=_kpi_chart(worth),
         segments=_segments_chart(worth),
         segment_rows=sorted(worth.segments, key=_by_total),
-        between=plain_language.between,
-        verdict=plain_language.verdict,
+        between=report_texts.between,
+        verdict=report_texts.verdict,
         answerers=_line_names(worth),
     )
 

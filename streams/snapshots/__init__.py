@@ -4,9 +4,9 @@
                          │                                                   │
                        go on with the next batch        a thread: ──▶ Redis, ──▶ archive
 
-A snapshot is a cache of the log: nothing is lost with it but time. What is not whole, not signed,
-not of this use case, format, definition, River or Python is told of and left alone, and the state
-is folded from the log.
+A snapshot is a cache of the log: without it, only time is lost. One that is incomplete, not signed,
+or of another use case, format, definition, River or Python is reported and left alone, and the
+state is folded from the log.
 
     sealed       the form: parts, header, signature
     parts        what of a task's state goes into it, and back

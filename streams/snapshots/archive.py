@@ -2,13 +2,13 @@
 
     <url>/<group>/<partition>/<entry>-<unix seconds>-<definition>.snapshot
 
-Each is whole and signed, and counts by its signed header alone: a file whose name says something
-else than its header, or that has none, is passed over and told of. They start recovery where Redis
-was lost, start verification near what is asked for, and reach back past the topics' retention.
+Each is complete and signed, and is known by its signed header alone: a file whose name contradicts
+its header, or that has none, is ignored and reported. Archived snapshots start recovery where Redis
+was lost, start verification near the position asked for, and reach back past the topics' retention.
 Kept: all of the last `ALL_S`, then the newest of each day for `DAILY_S`, and in any case the newest
 `LEAST` and, once there was another, the first of each definition: what ran before it may be beyond
-proof here, and what came after starts there. A
-file has its name once all of it is written; one that was cut off is found out, and passed over.
+proof here, and what came after starts there. A file has its name once all of it is written; one
+that was cut off is found out, and passed over.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ ALL_S = 24 * 3_600.0
 DAILY_S = 90 * 86_400.0
 LEAST = 3
 END_BYTES = 64 << 10
-"""Read of each file's end at first: nearly always that is the whole header."""
+"""The bytes read from each file's end at first: nearly always the whole header."""
 AGAIN_S = 60.0
-"""After a failure, the archive is tried again so much later."""
+"""The time after a failure at which the archive is tried again."""
 
 _CHUNK = 8 << 20
 _PARTIAL = ".partial"
@@ -108,7 +108,9 @@ class Archive:
         self._written_s[partition] = time.time() - self._interval_s + min(AGAIN_S, self._interval_s)
 
     def tried(self, header: Header, data: Any) -> tuple[bool, str | None]:
-        """Put one; (it is there, why it is not). What keeps it from here keeps nothing else."""
+        """Store one; return whether it is stored, and why it is not. A failure here affects nothing
+        else.
+        """
         try:
             self.put(header, data)
         except Exception as failure:  # whatever a file system raises
@@ -118,7 +120,7 @@ class Archive:
     # What there is.
 
     def list(self) -> ArchivedSnapshots:
-        """Return all of the group, by partition, the newest entry first."""
+        """Return all snapshots of the group, by partition, the newest entry first."""
         if not self._files.exists(self._root):
             return []
         numbers = sorted(
@@ -129,7 +131,9 @@ class Archive:
         return [snapshot for number in numbers for snapshot in self.of(number)]
 
     def of(self, partition: int, problems: MutableSequence[str] | None = None) -> ArchivedSnapshots:
-        """Return those of a partition, newest entry first; `problems` gets what was passed over."""
+        """Return a partition's snapshots, newest entry first; files that were ignored are added to
+        `problems`.
+        """
         folder = f"{self._root}/{partition}"
         self._files.invalidate_cache(folder)
         if not self._files.exists(folder):
@@ -189,7 +193,7 @@ class Archive:
     def newest(
         self, partition: int, not_after_seq: int | None = None, definition: str | None = None
     ) -> ArchivedSnapshot | None:
-        """Return the newest one, of at most so many closed entries; None if there is none."""
+        """Return the newest snapshot of at most `seq` closed entries; None if there is none."""
         for snapshot in self.of(partition):
             if not_after_seq is not None and snapshot.seq > not_after_seq:
                 continue
@@ -255,7 +259,7 @@ class Archive:
         for snapshot in self.of(fresh.partition):
             if snapshot.seq > seq or snapshot.definition != fresh.definition:
                 continue
-            task = fresh.anew()
+            task = fresh.fresh()
             try:
                 self.restore(snapshot, task, allowed)
             except UnusableSnapshot:
@@ -278,7 +282,7 @@ def _snapshot_of(header: Header, path: str) -> ArchivedSnapshot | None:
 
 
 def outlived(snapshots: Iterable[ArchivedSnapshot], now_s: float) -> list[ArchivedSnapshot]:
-    """Return those of one partition that are not kept any longer."""
+    """Return the snapshots of one partition that are no longer retained."""
     newest_first = sorted(snapshots, reverse=True)
     begun = {snapshot.definition: snapshot.path for snapshot in newest_first}  # the oldest of each
     days: set[int] = set()

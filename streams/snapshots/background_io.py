@@ -12,7 +12,7 @@ Found = TypeVar("Found")
 
 
 def beside(work: Callable[[], Found], then: Callable[[Found], None]) -> None:
-    """Run `work` in a thread, and `then` with what it gives on this loop. `work` must not raise."""
+    """Run `work` in a thread, and `then` with its result on this loop. `work` must not raise."""
     loop = asyncio.get_running_loop()
 
     def run() -> None:
@@ -24,7 +24,7 @@ def beside(work: Callable[[], Found], then: Callable[[Found], None]) -> None:
 
 
 async def awaited(work: Callable[[], Found]) -> Found:
-    """Run `work` in a thread and wait for what it gives or raises."""
+    """Run `work` in a thread; return its result, or raise its error."""
     future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
 
     def outcome() -> tuple[Any, BaseException | None]:

@@ -1,8 +1,8 @@
-"""What of a task goes into a snapshot, and back.
+"""The parts of a task that a snapshot holds: written, and restored.
 
 Each part of `models.task.checkpoint` is one pickle. A slot that did not change since the base is
 carried over. Ids go as a delta: {id: entry, or None where it was forgotten}; once the deltas
-outweigh what is alive, all ids are written anew.
+outweigh what is alive, all ids are rewritten.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def write(
 
 
 def expected_bytes(task: PartitionTask, base: Base) -> int:
-    """Return what `write` will write over that base, about: all slots as if they had changed."""
+    """Return the approximate bytes that `write` will write over that base, as if all slots had
+    changed.
+    """
     sizes, ids = base.header.parts, dict(base.header.ids)
     of_ids = sum(sizes[name].size for name in ids)
     mean = of_ids / sum(ids.values()) if ids else ENTRY_BYTES
@@ -111,6 +113,9 @@ def _outgrown(task: PartitionTask, base: Base) -> bool:
 
 def _dump(writer: Writer, name: str, part: Any) -> SnapshotPart:
     writer.begin(name)
+    if isinstance(part, ModelSlot) and (state := part.pickled()) is not None:
+        writer.write(state)
+        return writer.end()
     try:
         pickle.Pickler(writer, PROTOCOL).dump(part)
     except RecursionError:
@@ -127,8 +132,8 @@ def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
 
 
 def prove(file: BinaryIO, key: bytes, allowed: Allowed) -> None:
-    """Load what was just written, so that it is known at once and not at the next recovery if it
-    cannot be. Raises `RefusedPickle`.
+    """Load what was just written, so that a state that cannot be loaded is noticed now and not at
+    the next recovery. Raises `RefusedPickle`.
     """
     file.flush()
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

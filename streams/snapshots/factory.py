@@ -12,7 +12,7 @@ from streams.config.use_case_loader import LoadedUseCase
 from streams.snapshots.archive import archive_of
 from streams.snapshots.origin import origin_of
 from streams.snapshots.redis_store import connect
-from streams.snapshots.store import Snapshots
+from streams.snapshots.snapshot_store import Snapshots
 from streams.topics import topic_admin
 from streams.unpickling.safe_unpickler import Allowed
 

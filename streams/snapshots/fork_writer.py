@@ -37,7 +37,7 @@ from schemas.errors import Unavailable
 CHILD_S_MAX = 600
 NICE = 5
 STACK_BYTES = 1 << 30
-"""Address space; memory is taken as it is touched. Enough for processes.RECURSION_MAX."""
+"""Address space; memory is taken as it is touched. Enough for process_env.RECURSION_MAX."""
 
 _LOOK_S = 0.01
 
@@ -51,9 +51,9 @@ class Child:
     forked_s: float
 
     def wait(self) -> float:
-        """Wait until it has ended, in a thread; gives the CPU seconds that it took.
+        """Wait until the child has ended, in a thread; return the CPU seconds that it took.
 
-        Raises `Unavailable` with what it said, if it failed.
+        Raise `Unavailable` with its message if it failed.
         """
         deadline = time.monotonic() + CHILD_S_MAX + 5
         while True:
@@ -72,7 +72,9 @@ class Child:
         return usage.ru_utime + usage.ru_stime
 
     def data(self) -> mmap.mmap:
-        """Return what it wrote; the map is closed with its last view, which a failure may hold."""
+        """Return the bytes that it wrote; the map is closed with its last view, which a failure may
+        hold.
+        """
         return mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
@@ -99,7 +101,7 @@ def write_here(work: Callable[[BinaryIO], None]) -> Written:
     """Run `work(file)` in this process, with a big stack, and wait for it. Never raises."""
     file, error, began = io.BytesIO(), None, time.perf_counter()
     try:
-        _deeply(work, file)
+        deeply(work, file)
     except Exception as failure:
         error = failure
     return Written(file, time.perf_counter() - began, error)
@@ -132,7 +134,7 @@ def _be_child(work: Callable[[BinaryIO], None], file: Any) -> None:
         os.closerange(0, keep)
         os.closerange(keep + 1, 65_536)
         os.nice(NICE)
-        _deeply(work, file)
+        deeply(work, file)
         file.flush()
         code = 0
     except BaseException as error:
@@ -145,13 +147,13 @@ def _be_child(work: Callable[[BinaryIO], None], file: Any) -> None:
         os._exit(code)
 
 
-def _deeply(work: Callable[[BinaryIO], None], file: BinaryIO) -> None:
-    # Raises what the work raised.
+def deeply(work: Callable[[Any], None], argument: Any) -> None:
+    """Run `work(argument)` on a thread with a big stack and wait for it; raise what it raised."""
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            work(file)
+            work(argument)
         except BaseException as error:
             failures.append(error)
 

@@ -1,4 +1,4 @@
-"""Tasks at their beginning, with what reads signed states in this process."""
+"""Fresh tasks, with this process's readers of signed states."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fresh_task(
     versions: VersionReader | None = None,
     pool: WindowPool | None = None,
 ) -> Any:
-    """Return a partition's task that has seen nothing, or the learner's (`LEARNER`).
+    """Return a fresh task of a partition, or of the learner (`LEARNER`).
 
     `versions`, `pool`: what the partitions of this process share; None: a reader of its own, and
     windows of its own.

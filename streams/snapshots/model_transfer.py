@@ -1,8 +1,8 @@
-"""A model's state as it travels with a `rollback` to a place: pickled, compressed and sealed.
+"""A model's state as it travels with a `rollback` to a position: pickled, compressed and signed.
 
-Who may write to the `commands` topic may not thereby run code: a state is read only if its seal
-(HMAC-SHA256 under RIVERRUN_SNAPSHOT_KEY) is of it and of what it is for, and by the exact list of
-names that snapshots are read by. docs/adr/0060-a-rollback-brings-its-state.md
+Write access to the `commands` topic is no permission to run code: a state is read only if its
+signature (HMAC-SHA256 under RIVERRUN_SNAPSHOT_KEY) covers it and its purpose, and only by the exact
+list of names that snapshots are read by. docs/adr/0060-a-rollback-brings-its-state.md
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def packed(task: PartitionTask | LearnerTask, model: str) -> bytes:
 
 
 def pickled(value: Any) -> bytes:
-    """Return an object as a pickle, however deep it is nested."""
+    """Return an object as a pickle, however deeply it is nested."""
     try:
         return pickle.dumps(value, PROTOCOL)
     except RecursionError:

@@ -1,8 +1,8 @@
-"""Where a state comes from: which group, on which Kafka cluster, by which journal.
+"""The environment of a state: its group, Kafka cluster and journal.
 
 Environments share keys, Redis servers and archives more easily than they should, and their
-positions look alike. So a snapshot's signed header says of which it is, by what Kafka itself gives
-and nobody chooses: the cluster's id and the journal topic's id.
+positions look alike. So a snapshot's signed header names its environment by ids that Kafka assigns
+and nobody chooses: the cluster's and the journal topic's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streams.topics.topic_identity import Topics
 
 
 def origin_of(settings: Settings, group: str, journal: str) -> Callable[[], Origin]:
-    """Return what tells this environment from others; asked once, from a thread without a loop."""
+    """Return the identity of this environment; asked for once, from a thread without a loop."""
     lock, known = threading.Lock(), list[Origin]()
 
     def ask() -> Origin:

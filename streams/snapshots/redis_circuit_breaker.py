@@ -1,7 +1,8 @@
-"""One circuit breaker for all partitions of a worker: does Redis answer? Known for some seconds.
+"""One circuit breaker for all partitions of a worker: whether Redis answers, remembered for
+seconds.
 
 Without it each partition, and each recovery after the next rebalance, would wait for a silent
-Redis anew, while the log could have been folded.
+Redis again, while the log could have been folded.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ FAILURES = (RedisError, OSError)
 
 
 class RedisCircuitBreaker:
-    """Opened by whoever waited in vain, for `AWAY_S`. Used from several threads."""
+    """Opened for `AWAY_S` by any caller that waited in vain. Used from several threads."""
 
     def __init__(self) -> None:
         self._opened: tuple[float, str] | None = None
 
     def read(self, request: Callable[[], T]) -> tuple[T | None, str | None]:
-        """Return the answer to a request, tried for `PATIENCE_S`, or why nobody is asked now."""
+        """Return the answer to a request, tried for `PATIENCE_S`, or why Redis is not asked now."""
         deadline = time.monotonic() + PATIENCE_S
         while (reason := self.reason()) is None:
             try:
@@ -46,6 +47,6 @@ class RedisCircuitBreaker:
         self._opened = time.monotonic() + AWAY_S, str(error)
 
     def reason(self) -> str | None:
-        """Return why nobody is to ask Redis now; None: ask."""
+        """Return why Redis is not asked now; None: it may be asked."""
         opened = self._opened
         return None if opened is None or time.monotonic() >= opened[0] else opened[1]

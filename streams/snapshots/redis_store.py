@@ -27,7 +27,7 @@ PIECE = 8 << 20
 """Bytes of one field at most. Redis takes 512 MB, but copying those would hold the worker up."""
 
 BESIDE_S = 600
-"""How long a whole snapshot may take to be written; what a dead writer left goes away then."""
+"""The time that a whole snapshot may take to be written; then a dead writer's keys expire."""
 
 HEAD = b"head"
 TIMEOUT_S = 2.0
@@ -37,7 +37,7 @@ CONNECT_S = 1.0
 
 
 class Outrun(Exception):
-    """Something else is stored than what the writer knows of; `head` is it."""
+    """Another snapshot is stored than the writer knows of; `head` is its header."""
 
     def __init__(self, head: bytes | None) -> None:
         super().__init__("another snapshot is stored")
@@ -87,7 +87,7 @@ class RedisStore:
     ) -> None:
         """Store it over the head `over`, or raise `Outrun` and change nothing.
 
-        `base` is what that head says, if parts of it are kept; None: nothing of it is.
+        `base` is that head's content where parts of it are kept; None: no part is.
         """
         if base is not None:
             self._replace(over, partial(self._change, signed, header, blobs, base))
@@ -101,7 +101,7 @@ class RedisStore:
                 self._client.unlink(beside)
 
     def _fill(self, key: str, signed: bytes, blobs: Mapping[str, memoryview]) -> None:
-        """Write a whole snapshot, which ends by itself if its writer does before it is in place."""
+        """Write a whole snapshot, whose keys expire if its writer dies before it is in place."""
         self._client.hset(key, HEAD, signed)
         self._client.expire(key, BESIDE_S)
         for name, blob in blobs.items():

@@ -6,7 +6,7 @@ of one entry. As a file:
 
     magic, blobs, signed header, places (JSON: part → offset), both lengths (8 bytes each)
 
-The places are not signed, they need not be: what is found there has the digest or is refused. Only
+The offsets need no signature: a part that is read there has its digest or is refused. Only
 what this repository brings is used to sign and digest (no OpenSSL), since a forked child does it.
 """
 
@@ -35,7 +35,7 @@ _SIGNATURE = hashlib.blake2b().digest_size
 
 
 class UnusableSnapshot(Incompatible):
-    """A snapshot that is not used, and why; the state is to be had from the log."""
+    """A snapshot that cannot be used, and why; the state is folded from the log."""
 
 
 class SnapshotPart(NamedTuple):
@@ -55,7 +55,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a snapshot is of. `ids` names its parts of ids, oldest first: later ones overrule;
+    """The content of a snapshot. `ids` names its parts of ids, oldest first: later ones overrule;
     `entry` is the digest of the last journal entry in it.
     """
 
@@ -170,9 +170,10 @@ class Writer:
 
 
 def signed_in(end: bytes, size: int) -> bytes | int:
-    """Return the signed header, from the last bytes of a file of that size; or how many it takes.
+    """Return the signed header from the last bytes of a file of that size, or the number of bytes
+    that it takes.
 
-    Raises `UnusableSnapshot` if it is no snapshot.
+    Raise `UnusableSnapshot` if it is not a snapshot.
     """
     if len(end) < _LENGTHS.size:
         raise UnusableSnapshot("it is no snapshot, or cut off")

@@ -1,8 +1,8 @@
-"""A shared model's version as it travels on `models`: numbers or a pickle, and a seal over it.
+"""A shared model's version as it travels on `models`: numbers or a pickle, and a signature.
 
-Who may write to the topic may not thereby run code: a state is read only if its seal (HMAC-SHA256
-under RIVERRUN_SNAPSHOT_KEY) is of it and of what it is for, and a pickle only by the exact list of
-names that snapshots are read by. `VersionReader` checks and reads each version once for all
+Write access to the topic is no permission to run code: a state is read only if its signature
+(HMAC-SHA256 under RIVERRUN_SNAPSHOT_KEY) covers it and its purpose, and a pickle only by the exact
+list of names that snapshots are read by. `VersionReader` checks and reads each version once for all
 partitions of a process.
 """
 
@@ -40,7 +40,9 @@ COPIES_MAX = 4
 
 
 def packer(use_case: UseCase, key: Callable[[], bytes]) -> Pack:
-    """Return what makes the headers of a version: its state as it is now, and the seal."""
+    """Return the function that makes the headers of a version: its state as it is now, and the
+    signature.
+    """
     module = use_case.event.__module__
 
     def pack(slot: ModelSlot, label: bytes) -> Headers:

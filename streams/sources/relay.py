@@ -1,7 +1,7 @@
 """The relay in a worker: the runner of a partition, on foreign inputs, as long as it is owned.
 
-It runs in the worker that owns the last partition. It begins again after any failure; only a
-foreign topic that is not the one that was read ends the worker, since a person has to decide then.
+It runs in the worker that owns the last partition. It restarts after any failure; only a foreign
+topic that was replaced by another ends the worker, since a person has to decide then.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ class Relay:
         self._measures = measures
         self._consume = consume
         self._stopping = False
-        self._renewed = asyncio.Event()
+        self._restarted = asyncio.Event()
 
     async def run(self) -> None:
-        """Relay until stopped. Raises what a person has to decide."""
+        """Relay until stopped. Raise only errors that a person has to decide about."""
         while not self._stopping:
-            self._renewed.clear()
+            self._restarted.clear()
             self.inputs = self._plan.inputs(self._counts())
             try:
                 if self.inputs:
                     await self._life()
                 else:
-                    await self._renewed.wait()
+                    await self._restarted.wait()
             except (asyncio.CancelledError, Incompatible, ConfigError):
                 raise
             except Exception as error:
@@ -77,14 +77,14 @@ class Relay:
                 log.exception("the relay stopped; it begins again in %g s", AGAIN_S)
                 await self._pause()
 
-    def renew(self) -> None:
-        """Begin again with the inputs that there are now."""
-        self._renewed.set()
+    def restart(self) -> None:
+        """Restart with the inputs that exist now."""
+        self._restarted.set()
 
     def stop(self) -> None:
         """End after the transaction in flight."""
         self._stopping = True
-        self._renewed.set()
+        self._restarted.set()
 
     async def _life(self) -> None:
         plan = self._plan
@@ -109,7 +109,7 @@ class Relay:
         running = asyncio.create_task(runner.run())
         sides = [
             asyncio.create_task(self._watch(runner, gate)),
-            asyncio.create_task(self._renewed.wait()),
+            asyncio.create_task(self._restarted.wait()),
         ]
         try:
             await asyncio.wait({running, *sides}, return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +134,7 @@ class Relay:
     async def _pause(self) -> None:
         try:
             async with asyncio.timeout(AGAIN_S):
-                await self._renewed.wait()
+                await self._restarted.wait()
         except TimeoutError:
             return
 

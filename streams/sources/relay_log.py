@@ -14,8 +14,8 @@ from faust.types import TP
 from models.inputs.journal import mark_of
 from models.relay.relay_task import RELAY
 from schemas.errors import Incompatible
-from streams.partition.ports import PartitionLog
-from streams.replay.input_positions import made_anew
+from streams.partition.wiring import PartitionLog
+from streams.replay.input_check import made_anew
 from streams.replay.journal_fold import Entry
 from streams.replay.kafka_log import KafkaLog
 
@@ -39,7 +39,7 @@ class RelayLog(KafkaLog):
 
 
 def renumbered(entry: Entry, names: Sequence[Sequence[Any]]) -> Entry:
-    """Return the relay's journal entry as if its inputs had been these, (topic, partition) each.
+    """Return the relay's journal entry in the numbering of these inputs, (topic, partition) each.
 
     >>> entry = Entry(0, 3, [], [7], "d", marks=[5], inputs=[["orders", 0]])
     >>> renumbered(entry, [["orders", 1], ["orders", 0]]).next

@@ -1,4 +1,4 @@
-"""What the relay reads, and how it is connected: the runner of a partition, with other inputs."""
+"""The relay's inputs and connections: the runner of a partition, with foreign inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from models.relay.relay_task import RELAY, RelayInput, RelayTask
 from models.spec.use_case import UseCase
 from riverrun.client.compacted_topic import newest_values
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
-from streams.partition.ports import FreshStore, Pace, PartitionLog, Wiring
+from streams.partition.pace import Pace
+from streams.partition.wiring import FreshStore, PartitionLog, Wiring
 from streams.registry.known_schemas import KnownSchemas
 from streams.registry.schema_registry import SchemaRegistry
 from streams.sources.relay_log import RelayLog, refuse_replaced
@@ -57,7 +58,7 @@ class RelayPlan:
         return self.partitions - 1
 
     def inputs(self, counts: Mapping[str, int]) -> list[RelayInput]:
-        """Return what the relay reads; `counts` foreign topic → its partitions."""
+        """Return the relay's inputs; `counts`: foreign topic → its partitions."""
         return [
             RelayInput(source, partition)
             for source in self.use_case.sources
@@ -65,7 +66,7 @@ class RelayPlan:
         ]
 
     def wiring(self, inputs: Sequence[RelayInput], schemas: KnownSchemas) -> Wiring:
-        """Return what a relay of these inputs is connected to."""
+        """Return the wiring of a relay of these inputs."""
         topic_partitions = tuple(TP(each.source.topic, each.partition) for each in inputs)
         return Wiring(
             inputs=topic_partitions,
@@ -96,7 +97,7 @@ class RelayPlan:
         )
 
     async def _ids(self) -> Mapping[bytes, bytes]:
-        """Return what is known of ids, where outcomes find their events by them."""
+        """Return the directory of ids, where outcomes find their events by id."""
         if not any(source.by_id for source in self.use_case.sources):
             return {}
         return await newest_values(self.client, self.topics["ids"])

@@ -4,8 +4,8 @@
                                              ──▶ compared with the use case's own topics
 
 Each relayed record names its origin, and each partition has them in the order in which the journal
-took them: so key, value and partition are compared, and what is missing, doubled or made up is
-found. Where retention or compaction has removed foreign records, what was relayed of them cannot be
+took them: so key, value and partition are compared, and missing, doubled and invented records are
+reported. Where retention or compaction has removed foreign records, their relayed records cannot be
 proved, and the result says so.
 """
 
@@ -221,7 +221,7 @@ class _Proof:
         return task
 
     async def _records(self, tp: SourcePartition, first: int, count: int, end: int) -> list[Any]:
-        """Return the foreign records of a run, as far as they are still there."""
+        """Return the foreign records of a run that still exist."""
         records: list[Any] = []
         if tp in self._index and end > self._starts[tp]:
             start = max(first, self._starts[tp])
@@ -278,7 +278,9 @@ class _Proof:
         )
 
     def _cannot_be_derived(self, record: Any) -> bool:
-        """Count a relayed record that nothing may give any more; False for one that should be."""
+        """Count a relayed record whose origin may have been removed; return False for one that
+        should have an origin.
+        """
         origin = origin_of(record)
         assert origin is not None
         topic, partition, offset = origin
@@ -301,7 +303,7 @@ class _Proof:
         return False
 
     async def end(self) -> None:
-        """Compare what is left on the topics with how far the journal has come."""
+        """Compare the remaining relayed records with the end of the journal."""
         for (kind, partition), cursor in self._cursors.items():
             while not cursor.is_stopped and (record := await cursor.head()) is not None:
                 origin = origin_of(record)

@@ -11,7 +11,7 @@ from typing import Any
 from schemas.errors import Incompatible, Unavailable
 from streams.partition.shared_topic import GroupMember
 from streams.registry.known_schemas import KnownSchemas
-from streams.replay.input_positions import ANEW
+from streams.replay.input_check import START_OVER
 from streams.sources.relay import Relay
 from streams.sources.relay_plan import RelayPlan
 from streams.telemetry.measurements import Measurements
@@ -24,7 +24,7 @@ STOP_S_MAX = 5.0
 
 
 class RelayService:
-    """start → (begin | end)* → close. `fail` is told what a worker must not go on with."""
+    """start → (begin | end)* → close. `fail` gets errors after which a worker must stop."""
 
     def __init__(self, plan: RelayPlan, fail: Callable[[Exception], None]) -> None:
         self.plan = plan
@@ -39,11 +39,11 @@ class RelayService:
         self._looking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look at the foreign topics."""
+        """Start to watch the foreign topics."""
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -102,7 +102,9 @@ class RelayService:
         for topic, identity in now.items():
             before = self._topics.get(topic)
             if before is not None and before.id != identity.id:
-                text = f"{topic} was deleted and made anew while this worker read it. {ANEW}"
+                text = (
+                    f"{topic} was deleted and created again while this worker read it. {START_OVER}"
+                )
                 self._fail(Incompatible(text))
         warnings = [
             f"there is no topic {topic} that a source names; it is read as soon as there is"
@@ -116,7 +118,7 @@ class RelayService:
         counts = self._counts()
         self._topics = {**self._topics, **now}
         if self.relay is not None and self._counts() != counts:
-            self.relay.renew()
+            self.relay.restart()
 
     # What is told.
 

@@ -1,8 +1,8 @@
 """Batches wait here until every schema that their records name is known.
 
-Decoding is pure and asks nobody, so what it needs is fetched before. A registry that does not
-answer is asked again: nothing is refused for its sake, records wait. Of an id that it does not
-have, or whose schema nobody can read, the decoder tells.
+Decoding is pure and does no I/O, so schemas are fetched before. A registry that does not answer is
+asked again: records wait, and none is refused. The decoder reports an id that the registry does not
+have, or a schema that cannot be read.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class SchemaGate:
 
     @property
     def waiting(self) -> bool:
-        """Return whether batches wait: what was fetched has not all been passed on."""
+        """Return whether batches wait that were fetched and not yet passed on."""
         return bool(self._held)
 
     def close(self) -> None:
-        """Fetch no more."""
+        """Stop fetching."""
         if self._fetching is not None:
             self._fetching.cancel()
 

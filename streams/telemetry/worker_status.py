@@ -75,12 +75,12 @@ async def read(redis_url: str, group_id: str) -> list[dict[str, Any]]:
     """Return the newest status of each of the group's workers, by worker."""
     client = redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5)
     try:
-        return await told(client, group_id)
+        return await statuses(client, group_id)
     finally:
         await client.aclose()
 
 
-async def told(client: Any, group_id: str) -> list[dict[str, Any]]:
+async def statuses(client: Any, group_id: str) -> list[dict[str, Any]]:
     """Return the same with an open client; forget workers that are silent."""
     names = sorted(name.decode() for name in await client.smembers(names_key(group_id)))
     if not names:

@@ -1,8 +1,9 @@
-"""No gap between what the log still has and what the archive begins with: checked at start.
+"""Checks at start that there is no gap between the log and the snapshot archive.
 
-State is folded from the journal and the inputs. What they delete must be in an archived snapshot by
-then. So: the journal is kept for ever (160 bytes a batch, and without its end nobody knows the
-position); inputs are kept for ever, or there is an archive and they outlive several of its files.
+State is folded from the journal and the inputs. A record must be in an archived snapshot before
+retention deletes it. So: the journal is kept for ever (160 bytes a batch, and without its end
+nobody knows the position); inputs are kept for ever, or there is an archive and they outlive
+several of its files.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from streams.config.settings import Settings
 from streams.topics.timestamp_limit import configs_of
 
 OUTLIVED = 4
-"""So many of the archive's intervals must an input be kept."""
+"""The number of archive intervals for which an input must be kept."""
 
 FOR_EVER = "-1"
 

@@ -1,4 +1,4 @@
-"""How far ahead of a broker's clock a producer may set the Kafka timestamp of an input.
+"""The bound on how far ahead of a broker's clock a producer may set an input's Kafka timestamp.
 
 A partition believes a time that is at most `max_jump` later than its record's Kafka timestamp
 (`models.inputs.watermark`). A producer may set that timestamp itself (`CreateTime`), so the broker
@@ -81,7 +81,7 @@ async def unbounded_of(topics: list[str], settings: Settings) -> Iterator[str]:
 
 
 async def unbounded_here(settings: Settings) -> list[str]:
-    """Return the same of all use cases whose topics have riverrun's names: those with a journal."""
+    """Return the faults of all use cases whose topics have riverrun's names (a journal)."""
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     await admin.start()
     try:

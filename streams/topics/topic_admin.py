@@ -1,7 +1,8 @@
 """The topics of a use case on a real cluster: created from the catalogue, and checked.
 
 All topics that follow the events have the same number of partitions, since a partition task owns
-the same number of each. A change of it under a running use case is refused, never re-hashed.
+the same number of each. A change of that number under a running use case is refused; keys are never
+re-hashed.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def catalogue_of(use_case: UseCase, partitions: int) -> tuple[Topic, ...]:
 
 
 async def ensure(use_case: UseCase, settings: Settings) -> int:
-    """Create what is missing and check what is there; returns the number of partitions.
+    """Create missing topics and check existing ones; return the number of partitions.
 
     An adopted events topic decides the number; else it is the use case's. Raises `Incompatible` if
     the topics differ in it, `Unavailable` if Kafka does not answer.
@@ -70,7 +71,9 @@ async def ensure(use_case: UseCase, settings: Settings) -> int:
 
 
 async def partitions_of(use_case: UseCase, settings: Settings) -> int:
-    """Return how many partitions the events topic has; raises `Unavailable` if it is not there."""
+    """Return the number of partitions of the events topic; raise `Unavailable` if it does not
+    exist.
+    """
     names = names_of(use_case, settings)
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     try:

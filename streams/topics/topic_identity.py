@@ -1,8 +1,8 @@
-"""Which topics there are: each one's id and number of partitions, as the brokers have them.
+"""The identity of topics: id and number of partitions, as the brokers report them.
 
-A topic's name says little: one that was deleted and made anew has the same. Kafka gives each an id
-(KIP-516), told in Metadata answers from version 10 on, which aiokafka does not ask for. Brokers
-that know no such version are asked without: then a topic has no id.
+A topic's name says little: one that was deleted and created again has the same. Kafka gives each an
+id (KIP-516), reported in Metadata answers from version 10 on, which aiokafka does not ask for.
+Brokers that know no such version are asked without: then a topic has no id.
 """
 
 # aiokafka ships no types, so its classes are Any to mypy.
@@ -39,7 +39,7 @@ TIMEOUT_S = 10.0
 
 
 class TopicIdentity(NamedTuple):
-    """What tells a topic from another of its name; `id` is None where brokers give none."""
+    """The identity of a topic; `id` is None where brokers report none."""
 
     id: bytes | None
     partitions: int
@@ -133,7 +133,7 @@ class _TopicsRequest(Request[MetadataRequest_v5 | _MetadataRequest_v10]):
 
 
 class Topics:
-    """Asks the brokers about topics, again and again. async with → identities*.
+    """Asks the brokers about topics, repeatedly. async with → identities*.
 
     Raises `Unavailable` if none answers in time. A topic that they do not have, or whose leaders
     are being elected, is not among what they say.
@@ -155,7 +155,7 @@ class Topics:
         await self._client.close()
 
     async def identities(self, names: Collection[str]) -> dict[str, TopicIdentity]:
-        """Return name → identity, of those that there are."""
+        """Return name → identity of the topics that exist."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 node = self._client.get_random_node()

@@ -1,6 +1,6 @@
 """The names of River that a snapshot may hold: each class of its learning packages.
 
-    python -P -m streams.unpickling.river_allowlist    # writes river_allowlist.txt anew
+    python -P -m streams.unpickling.river_allowlist    # rewrites river_allowlist.txt
 
 They are kept in a file, so that another River brings no name unseen; a test holds the file against
 the River that is installed. Packages that read files or the network, or run things, are left out.

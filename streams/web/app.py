@@ -22,7 +22,7 @@ from streams.config.use_case_loader import LoadedUseCase, known, load
 from streams.kafka.topic_reader import TopicReader
 from streams.monitor.agent import Monitor
 from streams.topics.topic_admin import names_of
-from streams.web.server import application
+from streams.web.routes import application
 from streams.web.state.auth import Auth
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import Case

@@ -26,8 +26,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from models.promotion.block_merger import BlockMerger, seconds
-from models.promotion.commands import order
 from models.promotion.decider import Decided, Decider, Proposal
+from models.promotion.decider_command import order
 from models.promotion.standings import standings
 from models.spec.use_case import UseCase
 from schemas.errors import RiverrunError

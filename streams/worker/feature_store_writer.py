@@ -28,7 +28,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from schemas.feature_keys import entity_key, place_key
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 from streams.kafka.header_names import tolerate
 from streams.kafka.record_decoder import content
 

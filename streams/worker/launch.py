@@ -6,12 +6,14 @@ import asyncio
 import logging
 import shlex
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from models.formats.payload import missing_package
 from models.spec.use_case import UseCase
 from models.task.learner_task import LearnerTask
 from models.training.learner_inputs import learner_inputs
+from models.training.versions import Pack
 from models.training.window_folds import WindowPool
 from schemas.errors import ConfigError, Incompatible
 from schemas.topics import LEARNER
@@ -25,7 +27,7 @@ from streams.registry.schema_registry import registry_of
 from streams.replay import definition_topic
 from streams.replay.definition_change import Eras, explained
 from streams.replay.definition_history import DefinitionHistory
-from streams.replay.input_positions import refuse_misfits
+from streams.replay.input_check import refuse_misfits
 from streams.replay.kafka_log import newest_entries
 from streams.snapshots.factory import store_of
 from streams.snapshots.fresh_task import fresh_task
@@ -35,11 +37,12 @@ from streams.telemetry.prometheus import PrometheusExporter
 from streams.topics import topic_admin
 from streams.topics.retention_check import refuse_gap
 from streams.topics.timestamp_limit import DATED, unbounded_of
+from streams.trainers.trainer_pool import TrainerPool, fork_server_of
 from streams.worker.decider_service import DeciderService
 from streams.worker.feature_store_writer import FeatureStoreWriter
 from streams.worker.table_relay import TableRelay
-from streams.worker.worker import run_worker
 from streams.worker.worker_config import WorkerConfig
+from streams.worker.worker_process import run_worker
 
 log = logging.getLogger("riverrun.worker")
 
@@ -51,7 +54,7 @@ def prepare(loaded: LoadedUseCase, settings: Settings) -> int:
     """See to the topics and publish the definition; gives the number of partitions.
 
     Once, before the first worker: one that is started again trusts it, and recovery looks at the
-    definition anew. Leaves no connection behind.
+    definition again. Leaves no connection behind.
     """
     return asyncio.run(_prepared(loaded, settings))
 
@@ -99,10 +102,11 @@ def operate(
         if isinstance(task, LearnerTask):  # nothing is published while it is folded
             task.pack = pack if live else None
 
+    shared = use_case.is_shared(partitions)
     bound_pauses()
+    trainers = _trainers(use_case, pack, settings.riverrun_trainers) if shared else None
     group = group_of(loaded, settings)
     names = topic_admin.names_of(use_case, settings)
-    shared = use_case.is_shared(partitions)
     store = store_of(loaded, settings, fresh) if settings.redis_url is not None else None
     config = WorkerConfig(
         factory=fresh,
@@ -114,6 +118,7 @@ def operate(
         partitions=partitions,
         lead_s=use_case.freshness.event_time if shared else None,
         learner=learner_inputs(partitions, features=use_case.shares_features),
+        trainers=trainers,
         prepare=prepare,
         flaw=versions.flaw if shared else None,
         relay=relay_of(loaded, settings, partitions),
@@ -132,6 +137,13 @@ def operate(
         metrics=PrometheusExporter(use_case, loaded.definition).render,
     )
     return run_worker(config)
+
+
+def _trainers(use_case: UseCase, pack: Pack, wanted: int) -> Callable[[], TrainerPool] | None:
+    """Return what makes trainers, before this process has threads; None where none are wanted."""
+    if not wanted:
+        return None
+    return partial(TrainerPool, fork_server_of(use_case, pack), use_case, wanted)
 
 
 def relay_of(loaded: LoadedUseCase, settings: Settings, partitions: int) -> RelayPlan | None:

@@ -2,7 +2,7 @@
 
 - The newest versions: `models` is fetched once and given to every partition of this worker.
 - How far others have come: the journals of all partitions and of the learner are followed, so that
-  nobody runs too far ahead (streams/partition/pacing.py).
+  nobody runs too far ahead (streams/partition/watermark_alignment.py).
 - The learner runs in the worker that owns partition 0, on the same runner as a partition, with
   inputs of its own. Whatever becomes of it, the partitions go on with the versions they have.
 """
@@ -28,14 +28,15 @@ from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.announcement import Announcement
 from streams.partition.direct_source import DirectSource
-from streams.partition.pacing import LearnerPacing, PartitionPacing, Progress
-from streams.partition.ports import Wiring
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner
 from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
+from streams.partition.watermark_alignment import LearnerPacing, PartitionPacing, Progress
+from streams.partition.wiring import Wiring
 from streams.replay.journal_fold import Reached
 from streams.replay.kafka_log import KafkaLog
 from streams.telemetry.measurements import Measurements
+from streams.trainers.trainer_pool import TrainerPool
 
 log = logging.getLogger("riverrun.learner")
 
@@ -60,6 +61,8 @@ class Plan:
     learner: Wiring
     lead_s: float
     consume: Consume = DirectConsumer
+    # Makes the processes that train the learner's models; None: it trains them itself.
+    trainers: Callable[[], TrainerPool] | None = None
 
     @classmethod
     def of(
@@ -71,6 +74,7 @@ class Plan:
         partitions: int,
         lead_s: float,
         learner: Sequence[tuple[str, int]],
+        trainers: Callable[[], TrainerPool] | None = None,
     ) -> Plan:
         """Return the plan of a worker whose partitions have that wiring.
 
@@ -96,7 +100,7 @@ class Plan:
                 limits=limits,
             ),
         )
-        return cls(topics, partitions, client, learning, lead_s)
+        return cls(topics, partitions, client, learning, lead_s, trainers=trainers)
 
     @property
     def models(self) -> TP:
@@ -121,6 +125,7 @@ class SharedLearning:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.learner: PartitionRunner | None = None
+        self.trainers: TrainerPool | None = None
         self.error: str | None = None
         self.measures = Measurements()
         self.clock = asyncio.get_running_loop().time
@@ -220,7 +225,7 @@ class SharedLearning:
         inputs = plan.inputs(LEARNER)
         sources = {i: inputs[i].partition for i, kind in kinds if kind in BY_PARTITION}
         pacing = LearnerPacing(self.progress, sources)
-        wiring = replace(plan.learner, pacing=lambda _: pacing)
+        wiring = self._trained(replace(plan.learner, pacing=lambda _: pacing))
         learner = self.learner = PartitionRunner(
             LEARNER, generation, source, wiring, kept_state=self._kept_state, measures=self.measures
         )
@@ -234,11 +239,32 @@ class SharedLearning:
                 running.cancel()
                 watching.result()
             running.result()
+            await self._rest(learner.kept_state)
             self._kept_state, self.error = learner.kept_state, None
         finally:
             watching.cancel()
             self.learner = None
+            if self.trainers is not None:
+                self.trainers.close()
             await consumer.close()
+
+    def _trained(self, wiring: Wiring) -> Wiring:
+        """Return the learner's wiring, with processes that train its models, if any are wanted."""
+        if self.plan.trainers is None:
+            return wiring
+        pool = self.trainers = self.plan.trainers()
+        begin = wiring.prepare
+
+        def prepare(task: Any, live: bool) -> None:
+            begin(task, live)
+            pool.prepare(task, live)
+
+        return replace(wiring, prepare=prepare, settle=pool.settle, is_busy=pool.is_busy)
+
+    async def _rest(self, kept_state: KeptState | None) -> None:
+        """Let the state that is kept need no trainer."""
+        if self.trainers is not None and kept_state is not None:
+            await self.trainers.rest(kept_state.task)
 
     async def _watch(self, learner: PartitionRunner) -> None:
         while True:
@@ -298,9 +324,10 @@ class SharedLearning:
 
     def status(self) -> dict[str, Any]:
         """Return plain values for `riverrun status`."""
-        learner = self.learner
+        learner, trainers = self.learner, self.trainers
         return {
             "here": learner is not None,
             "error": self.error,
             "runner": None if learner is None else learner.status(),
+            **({} if trainers is None else {"training": trainers.status()}),
         }

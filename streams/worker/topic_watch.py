@@ -1,4 +1,4 @@
-"""Watches the topics of a running worker: one that is deleted, made anew or raised is told at once.
+"""Watches the topics of a running worker: a deleted, recreated or raised one is reported at once.
 
 A consumer notices neither: it reads on in a new topic from the old offset, and learns of new
 partitions after minutes. Here the brokers are asked every `LOOK_S`.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.errors import Incompatible, Unavailable
-from streams.replay.input_positions import ANEW, changes
+from streams.replay.input_check import START_OVER, changes
 from streams.topics.topic_identity import TopicIdentity, Topics
 
 log = logging.getLogger("riverrun.worker")
@@ -62,7 +62,7 @@ class TopicWatch:
         deleted = sorted(set(self._first) - set(now))
         self._gone = self._gone + 1 if deleted else 0
         if self._gone >= GONE_LOOKS:
-            ending.append(f"{', '.join(deleted)}: deleted while this worker ran. {ANEW}")
+            ending.append(f"{', '.join(deleted)}: deleted while this worker ran. {START_OVER}")
         for text in warnings:
             if text not in self.warnings:
                 log.warning("%s", text)

@@ -13,10 +13,12 @@ from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.config.naming import transactional_id
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
-from streams.partition.ports import FreshStore, Pace, RunnableTask, SnapshotStore, Wiring
+from streams.partition.pace import Pace
+from streams.partition.wiring import FreshStore, RunnableTask, SnapshotStore, Wiring
 from streams.replay.journal_fold import rolled
 from streams.replay.kafka_log import KafkaLog
 from streams.sources.relay_plan import RelayPlan
+from streams.trainers.trainer_pool import TrainerPool
 from streams.worker.feature_store_writer import FeatureStoreWriter
 from streams.worker.shared_learning import Plan
 
@@ -44,12 +46,13 @@ class WorkerConfig:
         beside: Runs while this worker owns partition 0.
         lead_s: By how much event time a partition may run ahead of the others where one model
             learns from all; None: each learns by itself.
+        trainers: Makes the processes that train shared models; None: the learner trains them.
         learner: The learner's inputs; None: commands and examples.
         flaw: Says why a version of a shared model cannot be used; None where it can.
         relay: Of the use case's sources.
         encoders: Kind → what makes of an output the one that is written.
 
-    The other fields are those of `streams.partition.ports.Wiring`.
+    The other fields are those of `streams.partition.wiring.Wiring`.
     """
 
     factory: Callable[[int], RunnableTask]
@@ -75,6 +78,7 @@ class WorkerConfig:
     partitions: int | None = None
     lead_s: float | None = None
     learner: Sequence[tuple[str, int]] | None = None
+    trainers: Callable[[], TrainerPool] | None = None
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     flaw: Callable[[Any], str | None] | None = None
     relay: RelayPlan | None = None
@@ -119,5 +123,12 @@ class WorkerConfig:
         assert self.partitions is not None
         sources = self.learner or learner_inputs(self.partitions, features=False)
         return Plan.of(
-            wiring, self.client, self.topics, self.group_id, self.partitions, self.lead_s, sources
+            wiring,
+            self.client,
+            self.topics,
+            self.group_id,
+            self.partitions,
+            self.lead_s,
+            sources,
+            self.trainers,
         )

@@ -2,5 +2,5 @@
 
 `make chaos`, or `python -P -m tests.chaos --events N --faults N --seed S`. The faults are in
 faults.py, the verifier that shares no code with riverrun in verifier.py, the model check, which
-folds the journal anew, in folding.py.
+folds the journal again, in folding.py.
 """

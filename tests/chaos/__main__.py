@@ -56,10 +56,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def run(given: argparse.Namespace, folder: Path) -> int:
+async def run(options: argparse.Namespace, folder: Path) -> int:
     """Start everything, do it harm, and verify."""
-    proxies = Proxies(given.brokers)
-    stack = Stack(folder / "servers", given.brokers, await proxies.start())
+    proxies = Proxies(options.brokers)
+    stack = Stack(folder / "servers", options.brokers, await proxies.start())
     endpoints = await asyncio.to_thread(stack.up)
     prefix = f"chaos{uuid.uuid4().hex[:6]}."
     settings = Settings(riverrun_home=folder / "servers", riverrun_topic_prefix=prefix).at(
@@ -67,50 +67,50 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
     )
     file = folder / "shipments.py"
     source = USE_CASE.read_text()
-    if given.shared:
+    if options.shared:
         source = source.replace('learning="partition"', 'learning="shared"')
     file.write_text(source)
     loaded = load(str(file))
     await topic_admin.ensure(loaded.use_case, settings)
     names = topic_admin.names_of(loaded.use_case, settings)
     client = settings.kafka_client()
-    logs = given.logs or folder / "logs"
+    logs = options.logs or folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     # What the proxies stand before asks for no password.
     behind = Settings(riverrun_home=folder / "servers", riverrun_topic_prefix=prefix)
     environment = behind.at(*proxies.before(endpoints)).environment()
-    if given.archive is not None:
+    if options.archive is not None:
         environment["RIVERRUN_ARCHIVE"] = f"file://{folder / 'archive'}"
-        environment["RIVERRUN_ARCHIVE_INTERVAL_S"] = str(given.archive)
+        environment["RIVERRUN_ARCHIVE_INTERVAL_S"] = str(options.archive)
     crew = Crew(environment, logs, file)
-    rng = random.Random(given.seed)
-    faults = Faults(stack, crew, proxies, rng, brokers=given.brokers, shared=given.shared)
-    if given.only:
-        faults.kinds = {kind: faults.kinds[kind] for kind in given.only}
+    rng = random.Random(options.seed)
+    faults = Faults(stack, crew, proxies, rng, brokers=options.brokers, shared=options.shared)
+    if options.only:
+        faults.kinds = {kind: faults.kinds[kind] for kind in options.only}
     supervising, begun = asyncio.create_task(crew.supervise()), monotonic()
     try:
-        publisher = Publisher(client, names, given.rate, given.seed)
-        took = await harm(given, crew, faults, publisher, client, names)
+        publisher = Publisher(client, names, options.rate, options.seed)
+        took = await harm(options, crew, faults, publisher, client, names)
         drained_s = await drained(client, names, publisher.sent)
         supervising.cancel()
         await asyncio.to_thread(crew.stop)
-        found = await verify(client, names)
-        print(f"{monotonic() - begun:6.1f} s  all is read, and folded anew", file=sys.stderr)
-        differ = await differing(settings, names, found.digests, loaded)
+        tally = await verify(client, names)
+        print(f"{monotonic() - begun:6.1f} s  all is read, and folded again", file=sys.stderr)
+        differ = await differing(settings, names, tally.digests, loaded)
         print(f"{monotonic() - begun:6.1f} s  folded", file=sys.stderr)
     finally:
         supervising.cancel()
         await asyncio.to_thread(crew.stop)
         await proxies.close()
         await asyncio.to_thread(stack.down, True)
-    good = report(faults.struck, found, differ, crew, drained_s, took, given.stall)
+    good = report(faults.struck, tally, differ, crew, drained_s, took, options.stall)
     if not good:
         print(crew.log_tails(), file=sys.stderr)
     return 0 if good else 1
 
 
 async def harm(
-    given: argparse.Namespace,
+    options: argparse.Namespace,
     crew: Crew,
     faults: Faults,
     publisher: Publisher,
@@ -122,17 +122,17 @@ async def harm(
         crew.start(f"worker{n}")
     began = monotonic()
     over = asyncio.Event()
-    publishing = asyncio.create_task(publisher.run(given.events, over))
+    publishing = asyncio.create_task(publisher.run(options.events, over))
     await answering(client, names)
     await asyncio.sleep(CALM_S)
-    for number, kind in enumerate(faults.plan(given.faults, given.kills), 1):
-        await crew.rested(given.rest, 2 * given.rest)
+    for number, kind in enumerate(faults.plan(options.faults, options.kills), 1):
+        await crew.rested(options.rest, 2 * options.rest)
         at = monotonic() - began
         await faults.strike(kind)
         struck = faults.struck[-1]
-        said = f"{at:6.1f} s  fault {number}: {kind} ({struck.whom})"
-        print(said, file=sys.stderr, flush=True)
-        await asyncio.sleep(faults.rng.uniform(given.pause / 2, given.pause))
+        text = f"{at:6.1f} s  fault {number}: {kind} ({struck.whom})"
+        print(text, file=sys.stderr, flush=True)
+        await asyncio.sleep(faults.rng.uniform(options.pause / 2, options.pause))
     over.set()
     await publishing
     return monotonic() - began
@@ -145,8 +145,8 @@ async def answering(client: Mapping[str, Any], names: Mapping[str, str]) -> None
         places: set[int] = set()
         since: dict[Any, int] = {}
         while len(places) < count:
-            found = records(client, names["predictions"], since)
-            places |= {record.partition async for record in found}
+            published = records(client, names["predictions"], since)
+            places |= {record.partition async for record in published}
             await asyncio.sleep(0.2)
 
 
@@ -171,7 +171,7 @@ def _id(record: Any) -> bytes:
 
 def report(
     struck: list[Struck],
-    found: Found,
+    tally: Found,
     differ: list[str],
     crew: Crew,
     drained_s: float | None,
@@ -179,59 +179,59 @@ def report(
     stall_s: float,
 ) -> bool:
     """Print the table; True if everything is as promised."""
-    silences = found.silences()
+    silences = tally.silences()
     print(f"{'at':>7}  {'fault':<26}{'whom':<34}{'longest silence':>16}  partitions above 1 s")
     start = struck[0].began if struck else 0.0
     worst_kill = 0.0
     for at, one in enumerate(struck):
         until = struck[at + 1].began if at + 1 < len(struck) else one.ended + 60
-        mine = [(gap, n) for began, gap, n in silences if one.began - 1 <= began < until]
-        worst = max((gap for gap, _ in mine), default=0.0)
+        overlapping = [(gap, n) for began, gap, n in silences if one.began - 1 <= began < until]
+        worst = max((gap for gap, _ in overlapping), default=0.0)
         if one.kind.startswith("kill"):
             worst_kill = max(worst_kill, worst)
-        places = len({n for _, n in mine})
+        places = len({n for _, n in overlapping})
         print(f"{one.began - start:6.1f}s  {one.kind:<26}{one.whom:<34}{worst:>14.1f} s  {places}")
     stall = max((gap for _, gap, _ in silences), default=0.0)
     bugs = {code: count for code, count in crew.exits.items() if code in (70, 78)}
     rows = [
-        ("events", f"{found.events:,}"),
-        ("outcomes", f"{found.outcomes:,}"),
+        ("events", f"{tally.events:,}"),
+        ("outcomes", f"{tally.outcomes:,}"),
         ("seconds", f"{took:.0f}"),
         ("faults", str(len(struck))),
         ("kill -9", str(crew.kills)),
         ("exits by themselves, code: count", str(dict(crew.exits))),
         ("drained after the last event", "never" if drained_s is None else f"{drained_s:.1f} s"),
-        ("duplicates", str(found.duplicates)),
-        ("lost", str(found.lost)),
-        ("wrong", str(found.wrong)),
+        ("duplicates", str(tally.duplicates)),
+        ("lost", str(tally.lost)),
+        ("wrong", str(tally.wrong)),
         ("identical to a fresh fold", "yes" if not differ else "NO: " + "; ".join(differ[:5])),
         ("longest silence after a kill -9", f"{worst_kill:.1f} s (target {KILLED_S_MAX:.0f})"),
         ("longest silence of all", f"{stall:.1f} s (a stall is {stall_s:.0f})"),
     ]
     for name, value in rows:
         print(f"{name:<34}{value}")
-    print_reasons(found, crew, start)
-    for text in found.examples_of_wrong:
+    print_reasons(tally, crew, start)
+    for text in tally.examples_of_wrong:
         print(f"  {text}")
-    exact = not (found.duplicates or found.lost or found.wrong or differ)
+    exact = not (tally.duplicates or tally.lost or tally.wrong or differ)
     return exact and drained_s is not None and stall < stall_s and not bugs
 
 
-def print_reasons(found: Found, crew: Crew, start: float) -> None:
+def print_reasons(tally: Found, crew: Crew, start: float) -> None:
     """What each silence above the target for a kill went to."""
     lines = lines_of(crew.folder)
-    for began, gap, n in sorted(found.silences()):
+    for began, gap, n in sorted(tally.silences()):
         if gap > KILLED_S_MAX:
-            said = reason(lines, n, began, gap)
-            print(f"{began - start:6.1f}s  partition {n} silent for {gap:.1f} s: {said}")
+            why = reason(lines, n, began, gap)
+            print(f"{began - start:6.1f}s  partition {n} silent for {gap:.1f} s: {why}")
 
 
 def main() -> int:
     """Run in a folder of its own."""
-    given = arguments()
+    options = arguments()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says so at each retry
     with tempfile.TemporaryDirectory(prefix="riverrun-chaos-") as folder:
-        return asyncio.run(run(given, Path(folder)))
+        return asyncio.run(run(options, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -62,10 +62,10 @@ class Crew:
         """The pid of the worker itself; None while its parent has none."""
         pid = self.running[name].pid
         try:
-            found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         except OSError:
             return None
-        return int(found[0]) if found else None
+        return int(children[0]) if children else None
 
     def learner(self) -> str | None:
         """The worker whose log says last that it learns; None if none does."""

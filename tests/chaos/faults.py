@@ -145,12 +145,12 @@ class Faults:
 
     async def _in_sync(self) -> float:
         """Wait until every replica is in sync again: the next one down would be a second one."""
-        began, found = monotonic(), self.stack.find()
-        assert found is not None
+        began, endpoints = monotonic(), self.stack.find()
+        assert endpoints is not None
         while monotonic() - began < IN_SYNC_S_MAX:
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(5):
-                    if await _all_in_sync(found):
+                    if await _all_in_sync(endpoints):
                         break
             await asyncio.sleep(0.5)
         return monotonic() - began
@@ -171,11 +171,11 @@ class Faults:
         return "redis"
 
     async def _redis_flushed(self) -> str:
-        found = self.stack.find()
-        if found is None:
+        endpoints = self.stack.find()
+        if endpoints is None:
             return "not there"
         try:
-            async with redis.asyncio.from_url(found.redis_url) as client:
+            async with redis.asyncio.from_url(endpoints.redis_url) as client:
                 await client.flushall()
         except RedisError as error:
             return type(error).__name__
@@ -238,9 +238,9 @@ async def _all_in_sync(servers: Endpoints) -> bool:
         await admin.start()
         topics = await admin.describe_topics()
         return all(
-            len(place["isr"]) == len(place["replicas"])
+            len(replicas["isr"]) == len(replicas["replicas"])
             for topic in topics
-            for place in topic["partitions"]
+            for replicas in topic["partitions"]
         )
     finally:
         await admin.close()

@@ -1,4 +1,4 @@
-"""The model check: the inputs folded anew in the journal's order give every byte again."""
+"""The model check: the inputs folded again in the journal's order give every byte again."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ async def differing(
     client = settings.kafka_client()
     count = loaded.use_case.partitions
     inputs: list[Any] = [topics[kind] for kind in INPUTS]
-    found = []
+    differences = []
     if loaded.use_case.is_shared(count):
         inputs.append(TopicPartition(topics["models"], 0))
         definitions = await DefinitionHistory.read(topics["definitions"], settings)
         versions = await verify_versions(settings, topics, definitions, count)
-        found += [*versions.reasons, *filter(None, [versions.different])]
+        differences += [*versions.reasons, *filter(None, [versions.different])]
         if not versions.checked:
-            found.append("no version of the shared models was derived again")
+            differences.append("no version of the shared models was derived again")
     for number in range(count):
         log = KafkaLog(
             client,
@@ -89,10 +89,12 @@ async def differing(
                 differs = sum(
                     a != b for a, b in zip(digests[kind, number], again[kind], strict=False)
                 )
-                found.append(f"{kind}[{number}] {at}, {differs} in all: {_fields(other, value)}")
+                differences.append(
+                    f"{kind}[{number}] {at}, {differs} in all: {_fields(other, value)}"
+                )
             elif count_then != count_now:
-                found.append(f"{kind}[{number}] has {count_then}, the fold gives {count_now}")
-    return found
+                differences.append(f"{kind}[{number}] has {count_then}, the fold gives {count_now}")
+    return differences
 
 
 async def _nth(client: Mapping[str, Any], topic: str, partition: int, at: int) -> bytes:

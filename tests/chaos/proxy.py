@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from streams.embedded import Endpoints
-from streams.embedded.ports import free_ports
+from streams.embedded.free_ports import free_ports
 
 REQUESTS, ANSWERS = "requests", "answers"
 BOTH = (REQUESTS, ANSWERS)
@@ -71,11 +71,11 @@ class Proxy:
         """Let drawn connections of these never pass anything again, as a firewall does that has
         forgotten them; new ones pass. Gives how many.
         """
-        theirs = [link for link in self._links if _is_of(link, pids) and draw()]
-        for link in theirs:
+        links = [link for link in self._links if _is_of(link, pids) and draw()]
+        for link in links:
             link.pass_on(())
             self._links.discard(link)
-        return len(theirs)
+        return len(links)
 
     async def close(self) -> None:
         """End it."""

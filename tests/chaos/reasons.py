@@ -24,25 +24,25 @@ class Line(NamedTuple):
 
 def lines_of(folder: Path) -> list[Line]:
     """What all workers said, in order."""
-    found = []
+    lines = []
     for file in folder.glob("*.log"):
         for time, text in LOGGED.findall(file.read_text(errors="replace")):
             at = datetime.fromisoformat(time).timestamp()
-            found.append(Line(at, file.stem, text))
-    return sorted(found)
+            lines.append(Line(at, file.stem, text))
+    return sorted(lines)
 
 
 def reason(lines: list[Line], partition: int, began: float, seconds: float) -> str:
     """Of one silence: until who had it, what its recovery did, and what had failed before."""
     name, over = f"partition {partition}: ", began + seconds + 0.5
-    mine = [line for line in lines if began <= line.at <= over and line.text.startswith(name)]
-    recovered = [(line, found) for line in mine if (found := LIVE.search(line.text))]
-    failed = sum(line.text.endswith("; recovering") for line in mine)
+    during = [line for line in lines if began <= line.at <= over and line.text.startswith(name)]
+    recovered = [(line, match) for line in during if (match := LIVE.search(line.text))]
+    failed = sum(line.text.endswith("; recovering") for line in during)
     parts = [f"{failed} failures before" for _ in range(failed > 0)]
     if not recovered:
         return ", ".join([*parts, "its owner stayed, and did not recover"])
-    live, found = recovered[-1]
-    took, fence, load, source, fold, count = found.groups()
+    live, logged = recovered[-1]
+    took, fence, load, source, fold, count = logged.groups()
     if len(recovered) > 1:
         parts.append(f"{len(recovered) - 1} recoveries before")
     return ", ".join(

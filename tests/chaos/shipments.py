@@ -75,7 +75,12 @@ SHIPMENTS = UseCase(
     limits=(0, 200),
     interval=0.9,
     horizon=hours(48),
-    kpi=Kpi(lambda e, o, said: abs(said - o.hours), unit="EUR", better="lower", range=(0, 100)),
+    kpi=Kpi(
+        lambda e, o, prediction: abs(prediction - o.hours),
+        unit="EUR",
+        better="lower",
+        range=(0, 100),
+    ),
     segments=Segments("road", limit=4),
     contest=Contest(shadow=1.0, acts_on_outcome=False),
     promotion=Promotion("manual"),

@@ -77,8 +77,8 @@ async def records(
             if tp in places:
                 consumer.seek(tp, places[tp])
             while await consumer.position(tp) < ends[tp]:
-                for found in (await consumer.getmany(tp, timeout_ms=500)).values():
-                    for record in found:
+                for batch in (await consumer.getmany(tp, timeout_ms=500)).values():
+                    for record in batch:
                         yield record
             places[tp] = await consumer.position(tp)
     finally:
@@ -92,20 +92,20 @@ def digest(key: bytes | None, value: bytes) -> bytes:
 
 async def verify(client: Mapping[str, Any], topics: Mapping[str, str]) -> Found:
     """Read everything and recompute."""
-    found = Found()
+    tally = Found()
     nth: dict[str, tuple[int, int, bytes, float, int]] = {}
     seen: Counter[bytes] = Counter()
     async for record in records(client, topics["events"]):
         event = orjson.loads(record.value)
         if event["event_id"] not in nth:
-            place = (
+            describe = (
                 record.partition,
                 seen[record.key],
                 record.key,
                 event["weight"],
                 event["miles"],
             )
-            nth[event["event_id"]] = place
+            nth[event["event_id"]] = describe
             seen[record.key] += 1
     labels: dict[str, float] = {}
     per_depot: Counter[bytes] = Counter()
@@ -114,26 +114,26 @@ async def verify(client: Mapping[str, Any], topics: Mapping[str, str]) -> Found:
         if outcome["event_id"] not in labels:
             per_depot[record.key] += 1
         labels[outcome["event_id"]] = outcome["hours"]
-    found.events, found.outcomes = len(nth), len(labels)
-    await _check_features(client, topics["features"], nth, per_depot, found)
-    await _check_predictions(client, topics["predictions"], nth, found)
-    await _check_examples(client, topics["examples"], nth, labels, found)
+    tally.events, tally.outcomes = len(nth), len(labels)
+    await _check_features(client, topics["features"], nth, per_depot, tally)
+    await _check_predictions(client, topics["predictions"], nth, tally)
+    await _check_examples(client, topics["examples"], nth, labels, tally)
     async for record in records(client, topics["dead-letter"]):
-        found.say_wrong(f"dead letter: {orjson.loads(record.value)['error'][:200]}")
-    return found
+        tally.say_wrong(f"dead letter: {orjson.loads(record.value)['error'][:200]}")
+    return tally
 
 
-def _note(found: Found, kind: str, record: Any) -> None:
-    place = found.digests.setdefault((kind, record.partition), [])
-    place.append(digest(record.key, record.value))
+def _note(tally: Found, kind: str, record: Any) -> None:
+    digests = tally.digests.setdefault((kind, record.partition), [])
+    digests.append(digest(record.key, record.value))
 
 
-def _count(found: Found, counts: Mapping[str, int], expected: Any, kind: str) -> None:
-    found.duplicates += sum(count - 1 for count in counts.values())
+def _count(tally: Found, counts: Mapping[str, int], expected: Any, kind: str) -> None:
+    tally.duplicates += sum(count - 1 for count in counts.values())
     missing = expected - counts.keys()
-    found.lost += len(missing)
+    tally.lost += len(missing)
     for name in list(counts.keys() - expected)[:5]:
-        found.say_wrong(f"{kind} of {name}, which nobody sent")
+        tally.say_wrong(f"{kind} of {name}, which nobody sent")
 
 
 async def _check_features(
@@ -141,46 +141,46 @@ async def _check_features(
     topic: str,
     nth: Mapping[str, tuple[int, int, bytes, float, int]],
     per_depot: Mapping[bytes, int],
-    found: Found,
+    tally: Found,
 ) -> None:
     counts: Counter[str] = Counter()
     told: defaultdict[bytes, float] = defaultdict(float)
     async for record in records(client, topic):
-        _note(found, "features", record)
+        _note(tally, "features", record)
         value = orjson.loads(record.value)
         name, x = value["event_id"], value["features"]
         counts[name] += 1
         expected = nth.get(name)
         if expected is None:
             continue
-        given = (record.partition, int(x["nth"]), record.key, x["weight"], x["miles"])
-        if given != expected:
-            found.say_wrong(f"features of {name}: {given}, not {expected}")
+        values = (record.partition, int(x["nth"]), record.key, x["weight"], x["miles"])
+        if values != expected:
+            tally.say_wrong(f"features of {name}: {values}, not {expected}")
         if not told[record.key] <= x["told"] <= per_depot[record.key]:
-            found.say_wrong(f"features of {name}: told {x['told']} after {told[record.key]}")
+            tally.say_wrong(f"features of {name}: told {x['told']} after {told[record.key]}")
         told[record.key] = x["told"]
-    _count(found, counts, nth.keys(), "features")
+    _count(tally, counts, nth.keys(), "features")
 
 
 async def _check_predictions(
     client: Mapping[str, Any],
     topic: str,
     nth: Mapping[str, tuple[int, int, bytes, float, int]],
-    found: Found,
+    tally: Found,
 ) -> None:
     counts: Counter[str] = Counter()
     async for record in records(client, topic):
-        _note(found, "predictions", record)
-        found.answered_ms.setdefault(record.partition, []).append(record.timestamp)
+        _note(tally, "predictions", record)
+        tally.answered_ms.setdefault(record.partition, []).append(record.timestamp)
         value = orjson.loads(record.value)
         name = value["event_id"]
         counts[name] += 1
         expected = nth.get(name)
         if expected is not None and (record.partition, record.key) != (expected[0], expected[2]):
-            found.say_wrong(f"prediction of {name} on partition {record.partition}")
+            tally.say_wrong(f"prediction of {name} on partition {record.partition}")
         if not isinstance(value["value"], float | int):
-            found.say_wrong(f"prediction of {name} is {value['value']}")
-    _count(found, counts, nth.keys(), "prediction")
+            tally.say_wrong(f"prediction of {name} is {value['value']}")
+    _count(tally, counts, nth.keys(), "prediction")
 
 
 async def _check_examples(
@@ -188,20 +188,20 @@ async def _check_examples(
     topic: str,
     nth: Mapping[str, tuple[int, int, bytes, float, int]],
     labels: Mapping[str, float],
-    found: Found,
+    tally: Found,
 ) -> None:
     counts: Counter[str] = Counter()
     total = 0.0
     async for record in records(client, topic):
-        _note(found, "examples", record)
+        _note(tally, "examples", record)
         value = orjson.loads(record.value)
         name = value["event_id"]
         counts[name] += 1
         total += value["label"]
         expected = (labels.get(name), nth[name][1] if name in nth else None)
         if (value["label"], int(value["features"]["nth"])) != expected:
-            found.say_wrong(f"example of {name}: label {value['label']}, not {expected}")
-    _count(found, counts, labels.keys() & nth.keys(), "example")
+            tally.say_wrong(f"example of {name}: label {value['label']}, not {expected}")
+    _count(tally, counts, labels.keys() & nth.keys(), "example")
     due = sum(labels[name] for name in labels.keys() & nth.keys())
     if abs(total - due) > 1e-6 * max(1.0, due):
-        found.say_wrong(f"labels add up to {total}, not {due}")
+        tally.say_wrong(f"labels add up to {total}, not {due}")

@@ -20,7 +20,7 @@ from schemas.errors import ConfigError, Incompatible, RiverrunError, Unavailable
 from schemas.topics import CATALOGUE, Topic
 from streams.cli.shared.terminal import EXIT_CODES, complain
 from streams.config.settings import Settings
-from streams.worker import worker
+from streams.worker import worker_process
 from tests.support.reference import tree, written
 
 ROOT = Path(__file__).parents[2]
@@ -55,10 +55,10 @@ def prose(text: str) -> str:
 
 def section(text: str, heading: str) -> str:
     """What stands under a heading, up to the next one of its level or above."""
-    found = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
-    assert found, f"there is no heading {heading!r}"
-    rest = text[found.end() :]
-    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    match = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert match, f"there is no heading {heading!r}"
+    rest = text[match.end() :]
+    end = re.search(rf"^#{{1,{len(match[1])}}} ", rest, re.MULTILINE)
     return rest[: end.start()] if end else rest
 
 
@@ -115,6 +115,15 @@ def test_every_path_that_is_named_exists(path: Path) -> None:
             assert test in {getattr(node, "name", None) for node in ast.walk(tree)}, quoted
 
 
+@pytest.mark.parametrize("path", [p for p in PAGES if p.parent.name == "explanation"])
+def test_every_module_that_is_named_without_its_folder_exists(path: Path) -> None:
+    """A short name, `delta.py`, is that of a file in this repository."""
+    modules = {file.name for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}
+    for quoted in CODE.findall(prose(path.read_text("utf-8"))):
+        if re.fullmatch(r"\w+\.py", quoted):
+            assert quoted in modules, quoted
+
+
 # Commands.
 
 
@@ -135,9 +144,9 @@ def shown(text: str) -> Iterator[str]:
     for _, block in FENCE.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             line = re.sub(r"\s#.*", "", line.strip().removeprefix("$ "))
-            found = re.match(r"(?:\w+=\S+ )*(riverrun .*)", line)
-            if found:
-                yield re.split(r" [|>&]|;", found[1])[0]
+            match = re.match(r"(?:\w+=\S+ )*(riverrun .*)", line)
+            if match:
+                yield re.split(r" [|>&]|;", match[1])[0]
     for line in re.findall(r"^    (riverrun .*)$", prose(text), re.MULTILINE):
         yield line
     for quoted in CODE.findall(prose(text).replace("\n", " ")):
@@ -197,11 +206,11 @@ def test_every_command_is_in_the_list_of_commands() -> None:
 def test_every_command_has_an_example_that_works() -> None:
     """Its help ends in one, with options that it has."""
     for name, command in COMMANDS.items():
-        found = re.search(r"Example:\s+`riverrun ([^`]+)`", command.help or "")
-        assert found, name
-        words = shlex.split(re.split(r" [|>]", found[1])[0])
+        match = re.search(r"Example:\s+`riverrun ([^`]+)`", command.help or "")
+        assert match, name
+        words = shlex.split(re.split(r" [|>]", match[1])[0])
         assert " ".join(words[: len(name.split())]) == name
-        assert accepts(command, words[len(name.split()) :]), found[1]
+        assert accepts(command, words[len(name.split()) :]), match[1]
 
 
 def test_every_make_target_is_told_and_no_other() -> None:
@@ -217,12 +226,12 @@ def test_every_make_target_is_told_and_no_other() -> None:
 # The use case.
 
 
-@pytest.mark.parametrize("made", [UseCase, Kpi, LabelFold, Segments, Contest, Promotion, Price])
-def test_every_field_of_a_use_case_is_documented(made: type[Any]) -> None:
+@pytest.mark.parametrize("declared", [UseCase, Kpi, LabelFold, Segments, Contest, Promotion, Price])
+def test_every_field_of_a_use_case_is_documented(declared: type[Any]) -> None:
     """In the order of the code, with its default."""
-    rows = table(section(page("docs/reference/USECASE.md"), made.__name__))
-    assert [named(row[0]) for row in rows] == [field.name for field in fields(made)]
-    for row, field in zip(rows, fields(made), strict=True):
+    rows = table(section(page("docs/reference/USECASE.md"), declared.__name__))
+    assert [named(row[0]) for row in rows] == [field.name for field in fields(declared)]
+    for row, field in zip(rows, fields(declared), strict=True):
         if field.default_factory is not MISSING:
             due = repr(field.default_factory())
         elif field.default is MISSING:
@@ -239,11 +248,11 @@ def test_every_field_of_a_use_case_is_documented(made: type[Any]) -> None:
 
 def test_every_argument_of_a_window_is_documented() -> None:
     """Those that make one, with their defaults, and those of each aggregate."""
-    made, aggregates = list(tables(section(page("docs/reference/USECASE.md"), "Windows")))
+    windows, aggregates = list(tables(section(page("docs/reference/USECASE.md"), "Windows")))
     for function in (over_events, over_outcomes):
         arguments = inspect.signature(function).parameters.values()
-        assert [named(row[0]) for row in made] == [argument.name for argument in arguments]
-        for row, argument in zip(made, arguments, strict=True):
+        assert [named(row[0]) for row in windows] == [argument.name for argument in arguments]
+        for row, argument in zip(windows, arguments, strict=True):
             default = argument.default
             due = "required" if default is inspect.Parameter.empty else repr(default)
             assert named(row[1]) == due, row[0]
@@ -315,7 +324,7 @@ def test_no_page_names_a_setting_that_there_is_not(path: Path) -> None:
 def test_every_exit_code_of_a_worker_is_documented() -> None:
     """Those that its module names."""
     rows = table(section(page("docs/how-to/OPERATIONS.md"), "Exit codes of a worker"))
-    codes = {worker.CLEAN, worker.BUG, worker.AGAIN, worker.DECIDE}
+    codes = {worker_process.CLEAN, worker_process.BUG, worker_process.AGAIN, worker_process.DECIDE}
     assert {int(row[0]) for row in rows} == codes
 
 

@@ -22,9 +22,9 @@ MODULES = [
 def test_the_examples_of_a_module_give_what_they_show(name: str) -> None:
     """Every example of every docstring in it; a module is here if it has one."""
     module = importlib.import_module(name)
-    found = doctest.DocTestFinder(exclude_empty=True).find(module)
-    assert any(test.examples for test in found)
+    examples = doctest.DocTestFinder(exclude_empty=True).find(module)
+    assert any(test.examples for test in examples)
     runner = doctest.DocTestRunner()
-    for test in found:
+    for test in examples:
         runner.run(test)
     assert runner.failures == 0

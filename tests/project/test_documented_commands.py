@@ -27,12 +27,12 @@ LONG = ("--against", "--partitions", "--from-backtest")
 
 def commands() -> list[list[str]]:
     """Every command line of every page, in its order, with what is meant by its words."""
-    found: dict[tuple[str, ...], None] = {}
+    lines: dict[tuple[str, ...], None] = {}
     for page in PAGES:
         for line in shown(page.read_text("utf-8")):
             words = shlex.split(line)[1:]
-            found[tuple(MEANT.get(word, word) for word in words)] = None
-    return [list(words) for words in found]
+            lines[tuple(MEANT.get(word, word) for word in words)] = None
+    return [list(words) for words in lines]
 
 
 def name_of(words: list[str]) -> str:
@@ -97,10 +97,10 @@ def test_every_command_has_help_without_colours_where_they_are_not_wanted(
 ) -> None:
     """NO_COLOR is heard, and off a terminal there are none anyway."""
     monkeypatch.setenv("NO_COLOR", "1")
-    said = riverrun(*name.split(), "--help")
-    assert said.code == 0
-    assert "Usage" in said.out
-    assert "\x1b[3" not in said.out
+    result = riverrun(*name.split(), "--help")
+    assert result.code == 0
+    assert "Usage" in result.out
+    assert "\x1b[3" not in result.out
 
 
 @pytest.mark.slow
@@ -109,9 +109,9 @@ def test_a_misspelt_command_is_answered_with_the_right_one(group: str, riverrun:
     """Did you mean …? with exit code 2."""
     if len(group) < 4:
         return
-    said = riverrun(group[:-1] + group[-1] * 2)
-    assert said.code == 2
-    assert group in said.err
+    result = riverrun(group[:-1] + group[-1] * 2)
+    assert result.code == 2
+    assert group in result.err
 
 
 def test_help_waits_for_no_heavy_import() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from streams.config.settings import Settings
-from streams.worker.worker import SHUTDOWN_S_MAX
+from streams.worker.worker_process import SHUTDOWN_S_MAX
 from tests.project.test_docs import COMMANDS, accepts
 
 ROOT = Path(__file__).parents[2]
@@ -158,4 +158,6 @@ def test_selectors_find_their_pods() -> None:
             spec = document["spec"]
             selector = spec.get("selector") or spec["podSelector"]
             wanted = selector.get("matchLabels", selector)
-            assert any(wanted.items() <= found.items() for found in labels), document["metadata"]
+            assert any(wanted.items() <= pod_labels.items() for pod_labels in labels), document[
+                "metadata"
+            ]

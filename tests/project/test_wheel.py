@@ -25,16 +25,16 @@ IMPORTS = {
     "": "schemas.records, schemas.events, schemas.headers, schemas.asyncapi",
     "consumer": "aiokafka, cramjam, redis, schemas.records",
     "models": "models.replay.backtest, usecases.flight_eta",
-    "worker": "streams.cli, streams.worker.worker",
+    "worker": "streams.cli, streams.worker.worker_process",
     "embedded": "streams.embedded",
     "demo": "streams.cli, streams.embedded, usecases.data.nycflights",
-    "ops": "streams.cli, streams.web.server",
+    "ops": "streams.cli, streams.web.routes",
     "data": "streams.cli, pyarrow.parquet",
     "sources": "streams.cli, fastavro, grpc_tools, google.protobuf",
     "holidays": "models.replay.backtest, holidays",
     "aws": "streams.cli, aws_msk_iam_sasl_signer",
     "azure": "streams.cli, azure.identity",
-    "all": "streams.cli, streams.embedded, streams.web.server, pyarrow.parquet",
+    "all": "streams.cli, streams.embedded, streams.web.routes, pyarrow.parquet",
 }
 FROM_PIP = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -90,7 +90,7 @@ def test_the_consumers_part_imports_without_the_rest() -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class Installation:
     """An environment and a folder, outside the checkout, with nothing of this process' own."""
 
     environment: Path
@@ -100,12 +100,12 @@ class Place:
         """Run a program of the environment in the folder, with an empty HOME."""
         program, *arguments = map(str, command)
         cleared = ("PYTHON", "RIVERRUN", "KAFKA", "REDIS", "COVERAGE", "COV_", "PYTEST", "VIRTUAL")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(cleared)}
+        variables = {k: v for k, v in os.environ.items() if not k.startswith(cleared)}
         return subprocess.run(
             [self.environment / "bin" / program, *arguments],
             cwd=self.folder,
             env={
-                **kept,
+                **variables,
                 **{"HOME": str(self.folder), "NO_COLOR": "1", "COLUMNS": "200"},
                 "PYTHONPYCACHEPREFIX": f"{self.environment}.bytecode",
             },
@@ -143,18 +143,20 @@ class Installer:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def place(self, folder: Path, *what: str) -> Place:
+    def fresh_installation(self, folder: Path, *what: str) -> Installation:
         """Install into an empty environment."""
         environment = self.folder / "env"
         venv = [sys.executable, "-I", "-m", "venv", "--without-pip", "--clear", environment]
         subprocess.run(venv, check=True)
         self.install(*what)
-        return Place(environment, folder)
+        return Installation(environment, folder)
 
-    def extra(self, folder: Path, wheel: zipfile.ZipFile, extra: str) -> Place:
+    def extra(self, folder: Path, wheel: zipfile.ZipFile, extra: str) -> Installation:
         """Install the wheel with an extra into an empty environment, in the lock's versions."""
         pins = str(self.folder / "pins")
-        return self.place(folder, "-c", pins, f"riverrun[{extra}] @ file://{wheel.filename}")
+        return self.fresh_installation(
+            folder, "-c", pins, f"riverrun[{extra}] @ file://{wheel.filename}"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +184,10 @@ def test_the_wheel_works_with_each_extra_alone(
     """In an empty environment, outside the checkout: what the extra is for can be imported; the
     command line runs where it is offered, and elsewhere says what to install.
     """
-    place = installer.extra(tmp_path, wheel, extra)
-    done = place.run("python", "-P", "-c", f"import {IMPORTS[extra]}")
+    target = installer.extra(tmp_path, wheel, extra)
+    done = target.run("python", "-P", "-c", f"import {IMPORTS[extra]}")
     assert done.returncode == 0, done.stderr
-    done = place.run("riverrun", "--help")
+    done = target.run("riverrun", "--help")
     if extra not in COMMAND_LINE:
         assert done.returncode != 0
         assert "pip install 'riverrun[worker]'" in done.stderr
@@ -193,19 +195,19 @@ def test_the_wheel_works_with_each_extra_alone(
         return
     assert done.returncode == 0, done.stderr
     if extra == "worker":
-        tried(place)
+        tried(target)
         for command in ("up", "doctor"):
-            done = place.run("riverrun", command)
+            done = target.run("riverrun", command)
             assert done.returncode == 5
             assert "pip install 'riverrun[embedded]'" in done.stderr
 
 
-def tried(place: Place) -> None:
+def tried(target: Installation) -> None:
     """Write a use case, check it and run it on its recording, as the README does."""
-    assert place.run("riverrun", "new", "parcels").returncode == 0
-    done = place.run("riverrun", "check", "usecases/parcels.py")
+    assert target.run("riverrun", "new", "parcels").returncode == 0
+    done = target.run("riverrun", "check", "usecases/parcels.py")
     assert "no mistakes" in done.stdout + done.stderr, done.stderr
-    done = place.run("riverrun", "backtest", "parcels")
+    done = target.run("riverrun", "backtest", "parcels")
     assert "10 of 10 events scored" in done.stdout + done.stderr, done.stderr
 
 
@@ -215,16 +217,16 @@ def test_what_the_image_installs_works(
 ) -> None:
     """deploy/requirements.lock and the wheel without its dependencies: what containers run."""
     lock = str(ROOT / "deploy/requirements.lock")
-    place = installer.place(tmp_path, "--require-hashes", "-r", lock)
+    target = installer.fresh_installation(tmp_path, "--require-hashes", "-r", lock)
     installer.install("--no-deps", str(wheel.filename))
     for command in (["worker", "--help"], ["ops", "--help"], ["status", "--help"]):
-        done = place.run("riverrun", *command)
+        done = target.run("riverrun", *command)
         assert done.returncode == 0, done.stderr
     use_case = str(ROOT / "usecases/flight_eta.py")
     code = f"from streams.config.use_case_loader import load; print(load({use_case!r}).definition)"
-    done = place.run("python", "-P", "-c", code)
+    done = target.run("python", "-P", "-c", code)
     assert done.returncode == 0, done.stderr
-    tried(place)
+    tried(target)
 
 
 @pytest.mark.integration
@@ -232,15 +234,15 @@ def test_servers_start_from_the_wheel_outside_the_checkout(
     tmp_path: Path, wheel: zipfile.ZipFile, installer: Installer
 ) -> None:
     """`riverrun[demo]` brings a Kafka and a Redis: up, healthy, down; nothing is left of them."""
-    place = installer.extra(tmp_path, wheel, "demo")
-    done = place.run("python", "-P", "-c", f"import {IMPORTS['demo']}")
+    target = installer.extra(tmp_path, wheel, "demo")
+    done = target.run("python", "-P", "-c", f"import {IMPORTS['demo']}")
     assert done.returncode == 0, done.stderr
     try:
-        done = place.run("riverrun", "up", "--json")
+        done = target.run("riverrun", "up", "--json")
         assert done.returncode == 0, done.stderr
-        done = place.run("riverrun", "doctor")
+        done = target.run("riverrun", "doctor")
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
-        done = place.run("riverrun", "down", "--purge")
+        done = target.run("riverrun", "down", "--purge")
     assert "stopped kafka-1" in done.stdout
     assert not (tmp_path / ".riverrun").exists()

@@ -23,7 +23,7 @@ from streams.config.use_case_loader import load
 
 HERE = Path(__file__).parents[2] / "tests"
 GOLDEN = HERE / "golden"
-REGENERATE = "`make golden` writes it anew; look at what changed, readers depend on it"
+REGENERATE = "`make golden` writes it again; look at what changed, readers depend on it"
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +54,14 @@ def subject(phishing: UseCase) -> Subject:
 
 def document(subject: Subject) -> dict[str, Any]:
     """The AsyncAPI document, as a reader gets it."""
-    made: dict[str, Any] = orjson.loads(orjson.dumps(asyncapi(subject, "1.2.3")))
-    return made
+    text: dict[str, Any] = orjson.loads(orjson.dumps(asyncapi(subject, "1.2.3")))
+    return text
 
 
 def test_the_asyncapi_document_is_valid(official: Draft7Validator, subject: Subject) -> None:
     """Of any use case, and of one, by the official schema."""
-    for made in (document(Subject()), document(subject)):
-        assert [error.message for error in official.iter_errors(made)] == []
+    for whole in (document(Subject()), document(subject)):
+        assert [error.message for error in official.iter_errors(whole)] == []
 
 
 @pytest.mark.parametrize(
@@ -77,25 +77,25 @@ def test_the_official_schema_refuses_what_is_wrong(
 ) -> None:
     """It looks as deep as the Kafka bindings, so the test above can fail."""
     broken = copy.deepcopy(document(Subject()))
-    place = broken
+    target = broken
     for part in path[:-1]:
-        place = place[part]
-    assert path[-1] in place
-    place[path[-1]] = 7
+        target = target[part]
+    assert path[-1] in target
+    target[path[-1]] = 7
     assert not official.is_valid(broken)
 
 
 def test_every_topic_has_a_channel_a_message_and_an_operation(subject: Subject) -> None:
     """From riverrun's view: it receives what comes in and sends what goes out."""
-    made = document(subject)
-    assert list(made["channels"]) == [topic.kind for topic in subject.topics]
-    assert made["channels"]["events"]["address"] == "pages"
+    whole = document(subject)
+    assert list(whole["channels"]) == [topic.kind for topic in subject.topics]
+    assert whole["channels"]["events"]["address"] == "pages"
     actions = {
         operation["channel"]["$ref"].rpartition("/")[2]: operation["action"]
-        for operation in made["operations"].values()
+        for operation in whole["operations"].values()
     }
     assert actions == {t.kind: "receive" if t.direction == "in" else "send" for t in subject.topics}
-    kafka = made["channels"]["metrics"]["bindings"]["kafka"]
+    kafka = whole["channels"]["metrics"]["bindings"]["kafka"]
     assert kafka["partitions"] == 1
     assert kafka["topicConfiguration"] == {"cleanup.policy": ["compact"], "retention.ms": -1}
 
@@ -123,42 +123,42 @@ def test_predictions_in_a_format_are_described(
 def test_every_reference_leads_somewhere(subject: Subject) -> None:
     """No dangling $ref, in either document."""
 
-    def follow(made: dict[str, Any], value: Any) -> int:
+    def follow(whole: dict[str, Any], value: Any) -> int:
         if isinstance(value, list):
-            return sum(follow(made, inner) for inner in value)
+            return sum(follow(whole, inner) for inner in value)
         if not isinstance(value, dict):
             return 0
         if "$ref" in value:
-            place: Any = made
+            target: Any = whole
             for part in value["$ref"].removeprefix("#/").split("/"):
-                place = place[part]
+                target = target[part]
             return 1
-        return sum(follow(made, inner) for inner in value.values())
+        return sum(follow(whole, inner) for inner in value.values())
 
-    for made in (document(Subject()), document(subject)):
-        assert follow(made, made) > len(CATALOGUE)
+    for whole in (document(Subject()), document(subject)):
+        assert follow(whole, whole) > len(CATALOGUE)
 
 
 def test_the_contract_has_the_use_cases_own_fields(subject: Subject) -> None:
     """With their descriptions, and history has both of its records."""
-    made = document(subject)
-    page = made["components"]["schemas"]["PageOpened"]
+    whole = document(subject)
+    page = whole["components"]["schemas"]["PageOpened"]
     assert "trusted" in page["properties"]["https"]["description"]
     assert "mailbox" in page["required"]
-    history = made["components"]["messages"]["History"]["payload"]["anyOf"]
+    history = whole["components"]["messages"]["History"]["payload"]["anyOf"]
     assert [ref["$ref"].rpartition("/")[2] for ref in history] == ["PageOpened", "Verdict"]
     assert (
         "`mailbox`"
-        in made["components"]["messages"]["Events"]["bindings"]["kafka"]["key"]["description"]
+        in whole["components"]["messages"]["Events"]["bindings"]["kafka"]["key"]["description"]
     )
 
 
 def test_an_event_may_be_named_like_a_record_of_riverruns() -> None:
     """Then each keeps its own schema."""
     other = type("Prediction", (Event,), {"__module__": "somewhere", "__doc__": "Mine."})
-    made = document(Subject(name="mine", event=other))
+    whole = document(Subject(name="mine", event=other))
     places = {
-        made["components"]["messages"][name]["payload"]["$ref"]
+        whole["components"]["messages"][name]["payload"]["$ref"]
         for name in ("Events", "Predictions")
     }
     assert len(places) == 2
@@ -175,10 +175,10 @@ def test_json_schemas_are_schemas(subject: Subject) -> None:
 
 def test_what_a_task_writes_fits_its_schema(phishing: UseCase, subject: Subject) -> None:
     """Values by the JSON Schemas and by the AsyncAPI payloads, headers by the messages."""
-    made = document(subject)
+    whole = document(subject)
     schemas = json_schemas(subject)
-    resolved = {"components": made["components"]}
-    messages = {message["name"]: message for message in made["components"]["messages"].values()}
+    resolved = {"components": whole["components"]}
+    messages = {message["name"]: message for message in whole["components"]["messages"].values()}
     backtest = Backtest(phishing, partitions=1, definition="abc")
     assert phishing.recorded is not None
     seen: set[str] = set()
@@ -207,12 +207,12 @@ def test_a_reader_tolerates_what_comes_to_be_added() -> None:
 
 def test_the_asyncapi_document_is_as_it_was() -> None:
     """The golden file: a change of the contract is seen in review."""
-    made = orjson.loads(orjson.dumps(asyncapi(Subject(), importlib.metadata.version("riverrun"))))
-    assert made == orjson.loads((GOLDEN / "asyncapi.json").read_bytes()), REGENERATE
+    whole = orjson.loads(orjson.dumps(asyncapi(Subject(), importlib.metadata.version("riverrun"))))
+    assert whole == orjson.loads((GOLDEN / "asyncapi.json").read_bytes()), REGENERATE
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BY_KIND if kind != "history"])
 def test_the_json_schemas_are_as_they_were(kind: str) -> None:
     """A golden file a kind."""
-    made = orjson.loads(orjson.dumps(json_schemas(Subject())[kind]))
-    assert made == orjson.loads((GOLDEN / "schemas" / f"{kind}.json").read_bytes()), REGENERATE
+    schema = orjson.loads(orjson.dumps(json_schemas(Subject())[kind]))
+    assert schema == orjson.loads((GOLDEN / "schemas" / f"{kind}.json").read_bytes()), REGENERATE

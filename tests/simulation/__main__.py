@@ -25,10 +25,10 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=24)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--plant", choices=sorted(PLANTED), help="plant a bug")
-    given = parser.parse_args()
+    options = parser.parse_args()
     began = time.monotonic()
-    seeds = range(given.seed, given.seed + given.runs)
-    results = list(_shown(_run(seeds, given.events, given.jobs, given.plant), given.runs))
+    seeds = range(options.seed, options.seed + options.runs)
+    results = list(_shown(_run(seeds, options.events, options.jobs, options.plant), options.runs))
     print(table(results, time.monotonic() - began))
     return int(any(result.failures for result in results))
 
@@ -42,8 +42,8 @@ def _run(seeds: Iterable[int], events: int, jobs: int, plant: str | None) -> Ite
         yield from pool.map(_one, ((seed, events, plant) for seed in seeds), chunksize=20)
 
 
-def _one(given: tuple[int, int, str | None]) -> Result:
-    seed, events, plant = given
+def _one(job: tuple[int, int, str | None]) -> Result:
+    seed, events, plant = job
     return simulate(seed, events=events, plants=PLANTED[plant] if plant else None)
 
 

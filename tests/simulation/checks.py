@@ -103,9 +103,9 @@ class Safety:
     def _check_fold(self, number: int, entries: list[Entry]) -> None:
         world = self.world
         task = _fresh(world, number)
-        saved = {seq: state for _, seq, state in world.vault.kept.get(number, [])[-2:]}
+        saved = {seq: state for _, seq, state in world.vault.snapshots.get(number, [])[-2:]}
         self._hold(not saved or max(saved) <= len(entries), f"{number}: snapshot of the future")
-        given: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+        fields: dict[str, list[Any]] = {kind: [] for kind in KINDS}
         inputs = [iter(self._records(*tp)) for _, tp in world.inputs(number)]
         for entry in entries:
             skips = {
@@ -120,19 +120,19 @@ class Safety:
                         if skip is None
                         else task.set_aside(index, record, skip)
                     ):
-                        if output.kind in given:
-                            given[output.kind].append((output.key, output.value, output.headers))
+                        if output.kind in fields:
+                            fields[output.kind].append((output.key, output.value, output.headers))
             task.seal()
             if task.seq in saved:
                 self._check_snapshot(number, task, saved[task.seq])
-        for kind, folded in given.items():
-            found = [
+        for kind, folded in fields.items():
+            unexplained = [
                 (r.key, r.value, r.headers)
                 for r in self._made_by(number, kind)
                 if b'"to_state":"halted"' not in (r.value or b"")  # told, and not journaled
             ]
-            same = found == folded
-            self._hold(same, "" if same else f"{number}: {_difference(kind, found, folded)}")
+            same = unexplained == folded
+            self._hold(same, "" if same else f"{number}: {_difference(kind, unexplained, folded)}")
         live = world.live_task(number)
         self._hold(
             live is not None and dump(live) == dump(task) and live.counts == task.counts,
@@ -218,11 +218,16 @@ class Safety:
                 silent.add(_event_id(record))
             else:
                 told.setdefault(_event_id(record), True)
-        said = Counter(_event_id(r) for r in self._committed("predictions", number))
+        predictions = Counter(_event_id(r) for r in self._committed("predictions", number))
         used = Counter(_event_id(r) for r in self._committed("examples", number))
-        self._hold(set(said.values()) <= {1}, f"{number}: predictions twice: {_twice(said)}")
+        self._hold(
+            set(predictions.values()) <= {1}, f"{number}: predictions twice: {_twice(predictions)}"
+        )
         self._hold(set(used.values()) <= {1}, f"{number}: examples twice: {_twice(used)}")
-        self._hold(said.keys() == asked, f"{number}: not answered: {sorted(asked ^ said.keys())}")
+        self._hold(
+            predictions.keys() == asked,
+            f"{number}: not answered: {sorted(asked ^ predictions.keys())}",
+        )
         due = told.keys() & (asked | silent)
         missing = sorted((due ^ used.keys()) - self._parked(number))
         self._hold(not missing, f"{number}: outcomes without example, or the reverse: {missing}")
@@ -275,8 +280,8 @@ def _twice(counts: Counter[str]) -> list[str]:
     return [name for name, count in counts.items() if count > 1]
 
 
-def _difference(kind: str, found: list[Any], folded: list[Any]) -> str:
-    for at, (one, other) in enumerate(zip(found, folded, strict=False)):
+def _difference(kind: str, written: list[Any], folded: list[Any]) -> str:
+    for at, (one, other) in enumerate(zip(written, folded, strict=False)):
         if one != other:
             return f"{kind} {at} is {one[:2]}, the fold gives {other[:2]}"
-    return f"{kind}: {len(found)} were published, the fold gives {len(folded)}"
+    return f"{kind}: {len(written)} were published, the fold gives {len(folded)}"

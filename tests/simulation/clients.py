@@ -1,5 +1,5 @@
-"""aiokafka's clients on the Kafka in memory, as far as streams/replay/kafka_log.py and writer.py
-use them.
+"""aiokafka's clients on the Kafka in memory, as far as streams/replay/kafka_log.py and
+transactional_writer.py use them.
 
 The real `KafkaLog` and `Writer` make them: `simulated()` puts them in aiokafka's place, and the
 `client` mapping says whose process they belong to.

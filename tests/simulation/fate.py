@@ -51,8 +51,8 @@ STEPS = {
     "9.7 snapshot being written": 12,
     "9.8 snapshot written": 12,
 }
-"""The numbered steps of streams/partition/runner.py and writer.py, and how often one occurs in a
-run.
+"""The numbered steps of streams/partition/runner.py and transactional_writer.py, and how often one
+occurs in a run.
 """
 
 

@@ -156,6 +156,6 @@ PLANTED = {
     "forget one parked outcome in the snapshot": Plants(store=_ForgetsParkedInSnapshot),
     "forget one parked outcome in the core": Plants(task=_ForgetsParkedInCore),
     "commit a batch in doubt unseen": Plants(resuming=_CommitsAgainUnseen),
-    "fold an entry anew that was broken off": Plants(task=_FoldsAnEntryFromItsBeginning),
+    "fold an entry again that was broken off": Plants(task=_FoldsAnEntryFromItsBeginning),
 }
 """Name → the bug."""

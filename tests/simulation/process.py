@@ -19,11 +19,11 @@ from models.task.partition_task import PartitionTask
 from models.training.learner_inputs import learner_inputs
 from schemas.topics import INPUTS
 from streams.kafka.transactional_writer import Limits
-from streams.partition.ports import Wiring
+from streams.partition.wiring import Wiring
 from streams.replay.kafka_log import KafkaLog
 from streams.worker.shared_learning import Plan
-from streams.worker.worker import AGAIN, _Worker
 from streams.worker.worker_config import WorkerConfig
+from streams.worker.worker_process import AGAIN, _Worker
 from tests.simulation.clients import Direct, Member
 from tests.simulation.group import HEARTBEAT_S
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
 
 
-def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **given: Any) -> asyncio.Task[Any]:
+def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
     """A loop's task factory: a task belongs to the process that makes it, and dies with it."""
-    task = asyncio.Task(coroutine, loop=loop, **given)
+    task = asyncio.Task(coroutine, loop=loop, **options)
     process = CURRENT.get()
     if process is not None:
         process.tasks.append(task)

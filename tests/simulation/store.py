@@ -24,28 +24,28 @@ INTERVAL_S = 0.4
 class Vault:
     """The server: partition → (when, seq, bytes) of all that was ever written and not lost."""
 
-    kept: dict[int, list[tuple[float, int, bytes]]] = field(default_factory=dict)
+    snapshots: dict[int, list[tuple[float, int, bytes]]] = field(default_factory=dict)
 
     def put(self, partition: int, now: float, seq: int, saved: bytes) -> None:
         """Compare and set: only a later state replaces one."""
-        kept = self.kept.setdefault(partition, [])
-        if not kept or seq > kept[-1][1]:
-            kept.append((now, seq, saved))
+        snapshots = self.snapshots.setdefault(partition, [])
+        if not snapshots or seq > snapshots[-1][1]:
+            snapshots.append((now, seq, saved))
 
     def newest(self, partition: int) -> bytes | None:
         """What is there."""
-        kept = self.kept.get(partition)
-        return kept[-1][2] if kept else None
+        snapshots = self.snapshots.get(partition)
+        return snapshots[-1][2] if snapshots else None
 
     def seq(self, partition: int) -> int:
         """Of what is there; -1 if nothing is."""
-        kept = self.kept.get(partition)
-        return kept[-1][1] if kept else -1
+        snapshots = self.snapshots.get(partition)
+        return snapshots[-1][1] if snapshots else -1
 
     def lose_since(self, moment: float) -> None:
         """A failover to a replica that was behind."""
-        for partition, kept in self.kept.items():
-            self.kept[partition] = [saved for saved in kept if saved[0] <= moment]
+        for partition, snapshots in self.snapshots.items():
+            self.snapshots[partition] = [saved for saved in snapshots if saved[0] <= moment]
 
 
 class Store:
@@ -60,8 +60,8 @@ class Store:
         """The newest state, or a fresh task, or what is at hand if nothing is ahead of it."""
         await self.process.io("3 load", fails=False)
         if at_hand is not None and self.world.vault.seq(partition) <= at_hand.seq:
-            kept: PartitionTask = at_hand
-            return kept
+            restored: PartitionTask = at_hand
+            return restored
         task = self.process.fresh(partition)
         saved = self.world.vault.newest(partition)
         if saved is not None and not self.world.fate.strikes("snapshot cannot be read"):
@@ -72,7 +72,7 @@ class Store:
     async def fresh(self, partition: int, because: str) -> PartitionTask:
         """What was loaded does not fit the log: never without a bug."""
         self.world.fail(f"partition {partition}: a snapshot did not fit the log: {because}")
-        self.world.vault.kept.pop(partition, None)
+        self.world.vault.snapshots.pop(partition, None)
         return self.process.fresh(partition)
 
     def release(self, partition: int) -> None:

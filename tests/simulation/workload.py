@@ -26,15 +26,15 @@ class Sending(NamedTuple):
 
 def shops(partitions: int) -> list[str]:
     """Two keys for each partition."""
-    found: dict[int, list[str]] = {n: [] for n in range(partitions)}
+    keys: dict[int, list[str]] = {n: [] for n in range(partitions)}
     number = 0
-    while any(len(names) < 2 for names in found.values()):
+    while any(len(names) < 2 for names in keys.values()):
         name = f"shop{number}"
-        names = found[partition_of(name.encode(), partitions)]
+        names = keys[partition_of(name.encode(), partitions)]
         if len(names) < 2:
             names.append(name)
         number += 1
-    return [name for names in found.values() for name in names]
+    return [name for names in keys.values() for name in names]
 
 
 def workload(rng: random.Random, partitions: int, events: int, seconds: float) -> list[Sending]:

@@ -19,11 +19,11 @@ from models.task.partition_task import PartitionTask
 from models.training.learner_inputs import learner_inputs
 from models.values.durations import minutes
 from schemas.topics import INPUTS, LEARNER, topic_names
-from streams.partition.ports import Pace
+from streams.partition.pace import Pace
 from streams.partition.runner import State
 from streams.replay.journal_fold import Entry
-from streams.worker.worker import AGAIN, BUG, CLEAN, DECIDE
-from tests.simulation.broker import Kafka, Message, Transaction
+from streams.worker.worker_process import AGAIN, BUG, CLEAN, DECIDE
+from tests.simulation.broker import Kafka, Message
 from tests.simulation.checks import Safety
 from tests.simulation.clients import simulated
 from tests.simulation.fate import Fate
@@ -31,6 +31,7 @@ from tests.simulation.group import Group
 from tests.simulation.plants import POISON, Plants
 from tests.simulation.process import Process, make_task
 from tests.simulation.store import Vault
+from tests.simulation.upstream import Upstream
 from tests.simulation.workload import Sending, workload
 from tests.support.one_partition import FEATURES, command, use_case
 from tests.support.virtual_time import run_virtually
@@ -100,7 +101,7 @@ class World:
         )
         self.skip_after = random.Random(seed + 2).choice((0, 0, 1, 2))
         self._skips_sent: set[tuple[int, Any]] = set()
-        self.all_sent = False
+        self.upstream = Upstream(self)
         self._ending = False
 
     @property
@@ -167,7 +168,7 @@ class World:
         loop.set_task_factory(make_task)
         self.sent = workload(self.rng, self.partitions, events, SENDING_S)
         self._poison()
-        side = [asyncio.create_task(self._tick()), asyncio.create_task(self._send())]
+        side = [asyncio.create_task(self._tick()), asyncio.create_task(self.upstream.send())]
         side.append(asyncio.create_task(self._operate()))
         side.append(asyncio.create_task(self._trouble()))
         for instance in self._wanted():
@@ -222,60 +223,23 @@ class World:
             await asyncio.sleep(1.0)
             for process in self._alive():
                 for number, partition in process.worker.partitions.items():
-                    place = partition._halting.suspect.input_offset
-                    if partition.state is State.HALTED and place is not None:
-                        self._set_aside(number, place)
+                    position = partition._halting.suspect.input_offset
+                    if partition.state is State.HALTED and position is not None:
+                        self._set_aside(number, position)
 
-    def _set_aside(self, number: int, place: tuple[int, int]) -> None:
-        if (number, place) in self._skips_sent:
+    def _set_aside(self, number: int, position: tuple[int, int]) -> None:
+        if (number, position) in self._skips_sent:
             return
-        self._skips_sent.add((number, place))
-        record = {"input": INPUTS[place[0]], "offset": place[1]}
-        told = command(f"skip-{number}-{place}", "skip", record=record)
+        self._skips_sent.add((number, position))
+        record = {"input": INPUTS[position[0]], "offset": position[1]}
+        told = command(f"skip-{number}-{position}", "skip", record=record)
         message = Message(b"skip", orjson.dumps(told))
-        self._append(Sending(0.0, "commands", number, message), None)
+        self.upstream.append(Sending(0.0, "commands", number, message), None)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(0.5)
             self.group.tick()
-
-    async def _send(self) -> None:
-        clock = asyncio.get_running_loop().time
-        rng, pending = self.rng, list(reversed(self.sent))
-        while pending:
-            await asyncio.sleep(max(0.0, pending[-1].at - clock()))
-            block = [pending.pop() for _ in range(min(len(pending), rng.randint(1, 3)))]
-            if rng.random() < 0.2:
-                self._send_in_transaction(block)
-                continue
-            if rng.random() < 0.1:
-                self._send_and_abort(block)
-            for sending in block:
-                self._append(sending, None)
-        self.all_sent = True
-
-    def _append(self, sending: Sending, transaction: Transaction | None) -> None:
-        tp = TP(self.topics[sending.kind], sending.partition)
-        self.kafka.append(tp, [sending.message], transaction)
-
-    def _send_in_transaction(self, block: list[Sending]) -> None:
-        transaction = self.kafka.begin_upstream()
-        for sending in block:
-            self._append(sending, transaction)
-        after_s = self.rng.choice((0.01, 0.3, 2.0))
-        asyncio.get_running_loop().call_later(after_s, self._end_upstream, transaction, True)
-
-    def _send_and_abort(self, block: list[Sending]) -> None:
-        # What is aborted is sent again afterwards, as a producer does.
-        self.fate.struck["upstream transaction aborted"] += 1
-        transaction = self.kafka.begin_upstream()
-        for sending in block:
-            self._append(sending, transaction)
-        asyncio.get_running_loop().call_later(0.2, self._end_upstream, transaction, False)
-
-    def _end_upstream(self, transaction: Transaction, commit: bool) -> None:
-        self.kafka.end_upstream(transaction, commit=commit)
 
     # Faults of a moment.
 
@@ -297,7 +261,7 @@ class World:
             self.kafka.down = True
             later(rng.choice((0.1, 1.0, 6.0)), setattr, self.kafka, "down", False)
         elif kind == "snapshots flushed":
-            self.vault.kept.clear()
+            self.vault.snapshots.clear()
         elif kind == "snapshots lose a second":
             self.vault.lose_since(asyncio.get_running_loop().time() - 1.0)
         elif kind == "rebalance storm":
@@ -350,7 +314,7 @@ class World:
 
     def _quiet(self) -> bool:
         # All is sent, and no transaction is open.
-        return self.all_sent and all(
+        return self.upstream.all_sent and all(
             log.stable == len(log.entries) for log in self.kafka.logs.values()
         )
 
@@ -398,15 +362,15 @@ class World:
         return None
 
     def _standing(self) -> str:
-        said = []
+        lines = []
         for process in self._alive():
             for number, partition in process.worker.partitions.items():
                 intake = partition.intake
-                said.append(
+                lines.append(
                     f"{process.instance}/{number} {partition.state} lag {intake.lag()} "
                     f"times {intake._times} lost {intake.lost} full {intake.full}"
                 )
-        return f"down {self.kafka.down}; " + "; ".join(said)
+        return f"down {self.kafka.down}; " + "; ".join(lines)
 
 
 def simulate(seed: int, *, events: int = 24, plants: Plants | None = None) -> Result:
@@ -422,7 +386,7 @@ def simulate(seed: int, *, events: int = 24, plants: Plants | None = None) -> Re
     asyncio_log.setLevel(logging.CRITICAL + 1)
     with simulated(), contextlib.ExitStack() as patches:
         for name, planted in (
-            ("worker.worker.PartitionRunner", chosen.partition),
+            ("worker.worker_process.PartitionRunner", chosen.partition),
             ("partition.runner.Recovery", chosen.resuming),
             ("partition.runner.Intake", chosen.intake),
             ("partition.recovery.FAR_RECORDS", 8),  # runs are short

@@ -135,12 +135,12 @@ class Loop:
 
     def run(self, *arguments: str, code: int = 0) -> Any:
         """Run `riverrun …`; what it printed on stdout, decoded if it is JSON."""
-        done = self.said(*arguments)
+        done = self.attempt(*arguments)
         talk = done.stderr
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{talk}\n{done.stdout!r}"
         return json.loads(done.stdout) if "--json" in arguments and done.stdout else talk
 
-    def said(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `riverrun …`, whatever its exit code."""
         if self._imports_anew:
             return subprocess.run(
@@ -200,16 +200,12 @@ class Loop:
     async def records(self, kind: str) -> list[Any]:
         """What is committed of a kind, partition by partition."""
         async with TopicReader([self.names[kind]], self.settings) as reader:
-            return [r for place in reader.topic_partitions async for r in reader.records(place)]
+            return [r for tp in reader.topic_partitions async for r in reader.records(tp)]
 
     async def values(self, kind: str) -> list[dict[str, Any]]:
         """The same, decoded, without what is no record of that kind."""
         async with TopicReader([self.names[kind]], self.settings) as reader:
-            return [
-                row
-                for place in reader.topic_partitions
-                async for _, row in reader.rows(kind, place)
-            ]
+            return [row for tp in reader.topic_partitions async for _, row in reader.rows(kind, tp)]
 
     async def wait_for(self, kind: str, ids: Collection[str], within_s: float = 180.0) -> None:
         """Wait until there is a record of that kind about each of those events."""

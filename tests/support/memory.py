@@ -18,8 +18,9 @@ from schemas.errors import Unavailable
 from schemas.headers import Headers
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import Fenced, Limits
-from streams.partition.ports import Pace, Wiring
+from streams.partition.pace import Pace
 from streams.partition.runner import PartitionRunner
+from streams.partition.wiring import Wiring
 from streams.replay.journal_fold import Entry
 from tests.support.ledger.ledger import Ledger
 
@@ -119,19 +120,19 @@ class Memory:
 
     # A runner on it.
 
-    def wiring(self, **given: Any) -> Wiring:
+    def wiring(self, **options: Any) -> Wiring:
         """Everything connected to this memory."""
-        given = {"store": Fresh(len(self.topics)), "pace": QUICK, **given}
+        options = {"store": Fresh(len(self.topics)), "pace": QUICK, **options}
         return Wiring(
             inputs=self.topics,
             open_log=lambda n: MemoryLog(self),
             open_writer=lambda n: MemoryWriter(self),
-            **given,
+            **options,
         )
 
-    def partition(self, **given: Any) -> PartitionRunner:
+    def partition(self, **changes: Any) -> PartitionRunner:
         """A runner, to be run."""
-        partition = PartitionRunner(0, 1, self, self.wiring(), **given)
+        partition = PartitionRunner(0, 1, self, self.wiring(), **changes)
         self.to = partition.accept
         return partition
 

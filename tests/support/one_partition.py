@@ -144,7 +144,7 @@ class Partition:
     case: UseCase = field(default_factory=use_case)
     partitions: int = 1
     number: int = 0
-    said: list[Out] = field(default_factory=list)
+    outputs: list[Out] = field(default_factory=list)
     unseal: Unseal | None = None
 
     def __post_init__(self) -> None:
@@ -196,32 +196,34 @@ class Partition:
     ) -> DecodedRecord:
         """A record with the next offset, read but not applied."""
         raw = orjson.dumps(value) if isinstance(value, dict) else value
-        place = self.number if partition is None else partition
+        on_partition = self.number if partition is None else partition
         stamp = int(timestamp.timestamp() * 1000)
-        record = PlainRecord(INPUTS[index], place, self.offsets[index], stamp, key, raw, headers)  # type: ignore[arg-type]
+        record = PlainRecord(
+            INPUTS[index], on_partition, self.offsets[index], stamp, key, raw, headers
+        )  # type: ignore[arg-type]
         self.offsets[index] += 1
         return self.task.read(index, record)
 
     def apply(self, taken: DecodedRecord) -> list[Out]:
         """Apply a record that was read."""
-        said = [Out(o.kind, orjson.loads(o.value), o) for o in self.task.apply(taken)]
-        self.said += said
-        return said
+        outputs = [Out(o.kind, orjson.loads(o.value), o) for o in self.task.apply(taken)]
+        self.outputs += outputs
+        return outputs
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """All that it said of one kind so far."""
-        return [out.value for out in self.said if out.kind == kind]
+        return [out.value for out in self.outputs if out.kind == kind]
 
 
-def letters(said: list[Out]) -> list[dict[str, Any]]:
+def letters(outputs: list[Out]) -> list[dict[str, Any]]:
     """The dead letters among them."""
-    return [out.value for out in said if out.kind == "dead-letter"]
+    return [out.value for out in outputs if out.kind == "dead-letter"]
 
 
-def kinds(said: list[Out]) -> list[str]:
+def kinds(outputs: list[Out]) -> list[str]:
     """The kinds of the outputs in their order, lifecycle and what sums up left out."""
     summed = ("lifecycle", "metrics", "evidence")
-    return [out.kind for out in said if out.kind not in summed]
+    return [out.kind for out in outputs if out.kind not in summed]
 
 
 def dump(task: PartitionTask) -> dict[str, Any]:
@@ -235,11 +237,11 @@ def dump(task: PartitionTask) -> dict[str, Any]:
 
 def _known(task: PartitionTask, event_id: str) -> Any:
     """What is known of an id, whether it is packed or not."""
-    found = task.ledger.find(event_id)
-    if not isinstance(found, PendingPrediction):
-        return found
-    event = task.use_case.event.model_validate_json(found.event)
-    return found._replace(x=task.packing.features(event, found.x))
+    pending = task.ledger.find(event_id)
+    if not isinstance(pending, PendingPrediction):
+        return pending
+    event = task.use_case.event.model_validate_json(pending.event)
+    return pending._replace(x=task.packing.features(event, pending.x))
 
 
 def _plain(value: Any) -> Any:

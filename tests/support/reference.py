@@ -104,7 +104,7 @@ def command(name: str, each: Any) -> str:
         if p.param_type_name == "option" and not set(p.opts) & MADE_EVERYWHERE
     ]
     parts = [f"## `riverrun {name}`", words]
-    rows = [[f"`{place(p)}`", "", words_of(p)] for p in places]
+    rows = [[f"`{usage_of(p)}`", "", words_of(p)] for p in places]
     rows += [[f"`{spelt(p)}`", default_of(p), words_of(p)] for p in options if not p.hidden]
     if rows:
         parts.append(table(["argument or option", "default", "what it is"], rows))
@@ -113,7 +113,7 @@ def command(name: str, each: Any) -> str:
     return "\n\n".join(parts)
 
 
-def place(argument: Any) -> str:
+def usage_of(argument: Any) -> str:
     """An argument as it stands in the usage."""
     name = str(argument.metavar or argument.name.upper()).replace("|", "\\|")
     if argument.nargs < 0 and not name.endswith("..."):

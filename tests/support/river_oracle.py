@@ -99,12 +99,12 @@ class Said:
     def metric(self, metric: Any, name: str) -> list[float]:
         """River's metric over the recorded answers, in the order in which they were scored."""
         for row in self.examples:
-            said = row["shadows"][name]
+            prediction = row["shadows"][name]
             # River skips a row of which the model had nothing to say; so does this.
-            if said is not None and said != {}:
+            if prediction is not None and prediction != {}:
                 if hasattr(metric, "requires_labels") and metric.requires_labels:
-                    said = row["prediction"]
-                metric.update(y_true=row["label"], y_pred=said)
+                    prediction = row["prediction"]
+                metric.update(y_true=row["label"], y_pred=prediction)
         return values_of(metric)
 
 

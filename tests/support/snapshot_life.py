@@ -12,7 +12,7 @@ from typing import Any
 from models.spec.use_case import Segments, UseCase
 from models.task.partition_task import PartitionTask
 from streams.snapshots.redis_store import RedisStore, connect
-from streams.snapshots.store import Snapshots
+from streams.snapshots.snapshot_store import Snapshots
 from streams.unpickling.safe_unpickler import Allowed
 from tests.support.one_partition import Partition, use_case
 
@@ -33,44 +33,44 @@ class Life:
         self.number = 0
         self.feed = Partition(case)
 
-    def store(self, case: UseCase | None = None, **given: Any) -> Snapshots:
+    def store(self, case: UseCase | None = None, **options: Any) -> Snapshots:
         """A worker's store, as of a fresh process."""
         case = case or self.case
-        definition = given.pop("definition", "d1")
+        definition = options.pop("definition", "d1")
         settings: dict[str, Any] = {
             "key": KEY,
             "allowed": Allowed(case.models.values(), case.event.__module__),
             "interval_s": 0.0,
         }
         return Snapshots(
-            given.pop("client", self.client),
+            options.pop("client", self.client),
             self.group,
             lambda n: PartitionTask(case, partition=n, partitions=1, definition=definition),
-            **settings | given,
+            **settings | options,
         )
 
     def records(self, count: int) -> list[tuple[Any, ...]]:
         """Events and outcomes, some of them, some twice."""
-        found: list[tuple[Any, ...]] = []
+        rows: list[tuple[Any, ...]] = []
         for _ in range(count):
             n = self.number = self.number + 1
             items = self.random.randint(1, 4)
-            found.append(("event", f"e{n}", n * 20.0, items, self.random.random()))
+            rows.append(("event", f"e{n}", n * 20.0, items, self.random.random()))
             if n > 5 and n % 3:
-                found.append(("outcome", f"e{n - 4}", n * 20.0 + 1, self.random.random()))
-        return found
+                rows.append(("outcome", f"e{n - 4}", n * 20.0 + 1, self.random.random()))
+        return rows
 
 
 def advance(feed: Partition, records: list[tuple[Any, ...]]) -> list[bytes]:
     """Apply them and close the journal entry; gives every byte that was said."""
-    before = len(feed.said)
+    before = len(feed.outputs)
     for kind, event_id, second, *rest in records:
         if kind == "event":
             feed.event(event_id, second, items=rest[0], weight=rest[1])
         else:
             feed.outcome(event_id, second, rest[0])
     feed.task.seal()
-    return [out.raw.value for out in feed.said[before:]]
+    return [out.raw.value for out in feed.outputs[before:]]
 
 
 def on(task: PartitionTask, like: Partition) -> Partition:

@@ -145,14 +145,14 @@ class Run:
         self.task = PartitionTask(case, partition=partition, partitions=partitions, definition="d1")
         self.offsets = [0] * len(INPUTS)
         self.gap = gap
-        self.said: list[Output] = []
+        self.outputs: list[Output] = []
         self.applied: list[tuple[int, int]] = []
 
     def give(self, records: Sequence[Given]) -> list[Output]:
         """Apply them in this order."""
-        said = [out for record in records for out in self.task.apply(self.read(record))]
-        self.said += said
-        return said
+        outputs = [out for record in records for out in self.task.apply(self.read(record))]
+        self.outputs += outputs
+        return outputs
 
     def read(self, record: Given) -> DecodedRecord:
         """Read one record at the next offset."""
@@ -167,7 +167,7 @@ class Run:
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """All that it said of one kind."""
-        return [orjson.loads(out.value) for out in self.said if out.kind == kind]
+        return [orjson.loads(out.value) for out in self.outputs if out.kind == kind]
 
 
 def said_by(case: UseCase, records: Sequence[Given]) -> list[Output]:

@@ -81,13 +81,13 @@ def test_an_aircraft_is_gone_for_its_air_time_and_some_taxiing(
     without_air_time = 0
     for event_id, outcome in outcomes.items():
         event = events[event_id]
-        gone = moment(outcome["outcome_time"]) - moment(event["event_time"])
-        assert gone >= timedelta(minutes=20)
+        away = moment(outcome["outcome_time"]) - moment(event["event_time"])
+        assert away >= timedelta(minutes=20)
         if outcome["air_time"] is None:
             without_air_time += 1
             continue
-        assert timedelta(minutes=5) <= gone - timedelta(minutes=outcome["air_time"])
-        assert gone - timedelta(minutes=outcome["air_time"]) <= timedelta(minutes=240)
+        assert timedelta(minutes=5) <= away - timedelta(minutes=outcome["air_time"])
+        assert away - timedelta(minutes=outcome["air_time"]) <= timedelta(minutes=240)
     assert without_air_time == 0
 
 
@@ -98,8 +98,8 @@ def test_taxiing_takes_about_as_long_to_every_destination(
     taxi: dict[str, list[float]] = {}
     for event_id, outcome in outcomes.items():
         event = events[event_id]
-        gone = moment(outcome["outcome_time"]) - moment(event["event_time"])
-        minutes = gone.total_seconds() / 60 - outcome["air_time"]
+        away = moment(outcome["outcome_time"]) - moment(event["event_time"])
+        minutes = away.total_seconds() / 60 - outcome["air_time"]
         taxi.setdefault(event["dest"], []).append(minutes)
     medians = {dest: sorted(values)[len(values) // 2] for dest, values in taxi.items()}
     assert len(medians) == 104
@@ -185,9 +185,9 @@ def test_a_limit_keeps_the_first_departures_and_all_their_arrivals(
 ) -> None:
     """The first 1,000: the same records in the same order as in the year."""
     first = list(nycflights.flights(limit=1_000))
-    kept = {record["event_id"] for kind, record in first if kind == "event"}
-    assert len(kept) == 1_000
-    assert first == [one for one in year[:10_000] if one[1]["event_id"] in kept]
+    departed = {record["event_id"] for kind, record in first if kind == "event"}
+    assert len(departed) == 1_000
+    assert first == [one for one in year[:10_000] if one[1]["event_id"] in departed]
 
 
 def test_departures_and_arrivals_are_the_two_halves_of_flights() -> None:

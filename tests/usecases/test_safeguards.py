@@ -58,20 +58,20 @@ def test_models_that_blow_up_are_never_served_nor_published(champion: str) -> No
         warmup=20,
         segments=None,
     )
-    backtest, said, told = Backtest(case, 1, "d"), [], []
+    backtest, predictions, told = Backtest(case, 1, "d"), [], []
     for kind, fields in flights(1_000):
         for out in backtest.feed(kind, fields):
             if out.kind == "predictions":
-                said.append(orjson.loads(out.value))
+                predictions.append(orjson.loads(out.value))
             elif out.kind == "lifecycle":
                 told.append(orjson.loads(out.value))
     diverged = {
-        name: sum(not _within(row["shadows"][name]) for row in said)
+        name: sum(not _within(row["shadows"][name]) for row in predictions)
         for name in ("squared", "adaptive")
     }
     assert diverged["squared"] > 500
     assert diverged["adaptive"] > 0, "else this test would hold nothing"
-    for row in said:
+    for row in predictions:
         assert LEAST <= row["value"] <= MOST
         assert row["interval"] is None or all(map(math.isfinite, row["interval"]))
         if not _within(row["shadows"][champion]):
@@ -98,11 +98,11 @@ def test_sets_of_classes_hold_their_share_on_real_pages() -> None:
     for kind, fields in case.recorded():
         for out in backtest.feed(kind, fields):
             if out.kind == "predictions":
-                said = orjson.loads(out.value)
-                sets[said["event_id"]] = said["classes"]
+                prediction = orjson.loads(out.value)
+                sets[prediction["event_id"]] = prediction["classes"]
         if kind == "outcome" and sets.get(fields["event_id"]) is not None:
             inside.append(str(fields["phishing"]).lower() in sets[fields["event_id"]])
-    sizes = {len(given) for given in sets.values() if given is not None}
+    sizes = {len(labels) for labels in sets.values() if labels is not None}
     assert sizes == {1, 2}
     assert len(inside) > 1_000
     assert 0.88 <= sum(inside) / len(inside) <= 0.97, sum(inside) / len(inside)
@@ -117,10 +117,10 @@ def test_corrupted_labels_lead_to_the_baseline_within_500() -> None:
     case = replace(FLIGHT_ETA, contributions=0, segments=None)
     played = Played.of(case, 6_000, 1_000, 200)
     for name in ("sign turned", "always 999"):
-        found = corrupted(played, name)
-        assert found.trips_at is not None, name
-        assert found.trips_at <= 500, name
-        assert found.mean("served") < found.mean("alone"), name
+        result = corrupted(played, name)
+        assert result.trips_at is not None, name
+        assert result.trips_at <= 500, name
+        assert result.mean("served") < result.mean("alone"), name
     calm = corrupted(replace_bad(played), "always 0")
     assert calm.trips_at is None, "labels as they are trip nothing"
     held = corrupted(played, "always 999", replace(case, plausible=(LEAST, 500.0)))

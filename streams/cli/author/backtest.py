@@ -33,13 +33,15 @@ def backtest(
     options: RecordingOptions,
     partitions: Annotated[
         str,
-        typer.Option(help="Numbers of partitions, such as 1,4,16. Default: its own, and 1."),
+        typer.Option(
+            help="Numbers of partitions, such as 1,4,16. Default: the use case's own, and 1."
+        ),
     ] = "",
     against: Annotated[
         str | None, typer.Option(metavar="OLD", help="An older definition: its file or name.")
     ] = None,
     margin: Annotated[
-        float, typer.Option(min=0.0, help="How much worse is still accepted, relative.")
+        float, typer.Option(min=0.0, help="The relative loss of quality that is still accepted.")
     ] = 0.01,
     limit: Limit = None,
     examples: Annotated[
@@ -239,7 +241,7 @@ def _show_result(result: Result) -> None:
 
 
 def _comparison(results: list[Result]) -> TerminalTable:
-    """Return what the champion reaches on each number of partitions."""
+    """Return the champion's scores on each number of partitions."""
     table = TerminalTable(
         "partitions", "models learn", results[0].metric, f"{results[0].kpi_unit} an event", box=None
     )

@@ -61,7 +61,7 @@ def check(
 
 
 def _compare_registered(loaded: LoadedUseCase, examined: Any) -> None:
-    """Add what a Schema Registry has against the schema of the predictions."""
+    """Add the objections of a Schema Registry to the schema of the predictions."""
     from streams.registry.prediction_schemas import NO_REGISTRY, misfit
     from streams.registry.schema_registry import registry_of
 

@@ -13,8 +13,8 @@ from streams.cli.shared.options import AsJson, Prefix, UseCaseName
 from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
-from streams.kafka.compacted import newest
+from streams.embedded.server_discovery import running
+from streams.kafka.newest_by_key import newest
 from streams.topics.topic_admin import names_of
 
 BAR = 40

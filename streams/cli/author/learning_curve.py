@@ -1,4 +1,4 @@
-"""`riverrun learning-curve`: what further outcomes would be worth."""
+"""`riverrun learning-curve`: the value of further outcomes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def learning_curve(
     partitions: Partitions = None,
     limit: Limit = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report to hand on, one file.")
+        Path | None, typer.Option(metavar="FILE", help="Write a report, as a single HTML file.")
     ] = None,
     prefix: Prefix = None,
     json: AsJson = False,
@@ -101,7 +101,7 @@ def _runs(
 def _log(loaded: LoadedUseCase, prefix: str | None, limit: int | None) -> Recording:
     """Open the use case's own topics, in the order of their times."""
     from streams.config.settings import Settings
-    from streams.embedded.discovery import running
+    from streams.embedded.server_discovery import running
     from streams.topics.topic_admin import names_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
@@ -111,15 +111,15 @@ def _log(loaded: LoadedUseCase, prefix: str | None, limit: int | None) -> Record
 
 
 def _show(curve: Curve) -> None:
-    from streams.reports import plain_language
+    from streams.reports import report_texts
 
-    unit, number = curve.unit, plain_language.number
-    data.print(plain_language.learning_verdict(curve), style="bold")
+    unit, number = curve.unit, report_texts.number
+    data.print(report_texts.learning_verdict(curve), style="bold")
     if not curve.labelled:
         return
     data.print(
-        f"{curve.labelled:,} answers, the same in each run, settled from "
-        f"{plain_language.day(curve.since)} to {plain_language.day((curve.until or 1) - 1)}.",
+        f"{curve.labelled:,} answers, the same in each run, closed from "
+        f"{report_texts.day(curve.since)} to {report_texts.day((curve.until or 1) - 1)}.",
     )
     names = list(curve.rungs[-1].kpi)
     rungs = TerminalTable("learnt from", "outcomes", curve.metric, box=None)
@@ -143,6 +143,6 @@ def _show(curve: Curve) -> None:
             f"{step.further:,}",
             number(step.gain.mean),
             number(step.per_1000),
-            plain_language.between(step.lower, step.upper, "").strip(),
+            report_texts.between(step.lower, step.upper, "").strip(),
         )
     data.print(steps)

@@ -1,4 +1,4 @@
-"""`riverrun profile`: what data looks like before there is a model."""
+"""`riverrun profile`: a profile of data before there is a model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from streams.recordings.cells import TIME_EXAMPLE
 from streams.recordings.files import is_stored
 
 if TYPE_CHECKING:
-    from models.validation.source_profile import SourceProfile
+    from models.validation.foreign_topic_profile import SourceProfile
 
 TOPIC_MAX = 100_000
 LABELLED_MAX = 20_000
-"""Rows on which simple rules are tried: the first."""
+"""The number of first rows on which simple rules are tried."""
 RULES_SHOWN = 6
 
 
@@ -47,7 +47,7 @@ def profile(
 ) -> None:
     """Profile data before there is a model: fields, types, ranges, time, keys, label delays.
 
-    With --label, say which simple rule predicts it best: what every model has to beat. Any
+    With --label, name the simple rule that predicts it best: every model has to beat that. Any
     recording: files, folders, topics. Of a topic of others, or TOPIC=FILE, it proposes the source
     that would adopt it. Example: `riverrun profile visits.csv --label minutes`
     """
@@ -111,7 +111,7 @@ def _is_named(source: str) -> bool:
 
 
 def _foreign(argument: str) -> tuple[str, SourceProfile] | None:
-    """Return a topic of others and what is seen in it; None of what is none."""
+    """Return a foreign topic and its profile; None for anything else."""
     from streams.offline.foreign_sample import SAMPLE, foreign_profile
     from streams.registry.known_schemas import schemas_of
 

@@ -27,8 +27,8 @@ def schema(
 ) -> None:
     """Print the contract of the topics: an AsyncAPI 3 document, or JSON Schemas.
 
-    Of predictions, also as Avro or Protobuf, as `prediction_format` has them registered.
-    Example: `riverrun schema flight_eta --format jsonschema --to contract`
+    The schema of predictions, also as Avro or Protobuf, is the one that `prediction_format`
+    registers. Example: `riverrun schema flight_eta --format jsonschema --to contract`
     """
     subject = Subject() if usecase is None else contract_subject(usecase, None)
     if format in ("avro", "protobuf"):

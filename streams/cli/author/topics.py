@@ -16,7 +16,7 @@ from streams.config.use_case_loader import load
 
 OptionalUseCase = Annotated[
     str | None,
-    typer.Argument(metavar="[USECASE]", help="Default: what is common to every use case."),
+    typer.Argument(metavar="[USECASE]", help="Default: the common part of every use case."),
 ]
 
 
@@ -45,7 +45,7 @@ def topics(usecase: OptionalUseCase = None, prefix: Prefix = None, json: AsJson 
 
 
 def contract_subject(usecase: str | None, prefix: str | None) -> Subject:
-    """Return what a contract is about: a use case, or what all have in common."""
+    """Return the subject of a contract: a use case, or the common part of all."""
     before = Settings.load(riverrun_topic_prefix=prefix).riverrun_topic_prefix
     if usecase is None:
         return Subject(name="<use case>", prefix=before)

@@ -19,12 +19,12 @@ from streams.config.use_case_loader import LoadedUseCase, load
 if TYPE_CHECKING:
     from models.metrics.windowed_metrics import Group
     from models.worth.breakdown import Answerer
-    from models.worth.settled_blocks import SettledBlocks
+    from models.worth.closed_blocks import ClosedBlocks
     from models.worth.slice_gaps import Slice
     from models.worth.worth import Worth
 
 SAMPLE = 10_000
-"""Records of the topics that CPU is measured on."""
+"""The number of records of the topics on which CPU is measured."""
 
 
 @spread_options
@@ -42,7 +42,7 @@ def worth(
         str | None, typer.Option("--slice", metavar="NAME=VALUE", help="Only this slice.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report to hand on, one file.")
+        Path | None, typer.Option(metavar="FILE", help="Write a report, as a single HTML file.")
     ] = None,
     prefix: Prefix = None,
     json: AsJson = False,
@@ -57,10 +57,10 @@ def worth(
     loaded = load(usecase)
     if recorded or options.source:
         run = assessed(loaded, options.open(loaded.use_case, limit), partitions)
-        settled, cpu_us = run.settled, run.cpu_us
+        closed, cpu_us = run.closed, run.cpu_us
     else:
-        settled, cpu_us = _live(loaded, prefix)
-    result = worth_of(loaded.use_case, settled, cpu_us, _group(settled, segment, of_slice))
+        closed, cpu_us = _live(loaded, prefix)
+    result = worth_of(loaded.use_case, closed, cpu_us, _group(closed, segment, of_slice))
     if html is not None:
         from streams.reports import write
         from streams.reports.worth import page
@@ -73,12 +73,12 @@ def worth(
         show(result)
 
 
-def _group(settled: SettledBlocks, segment: str | None, of_slice: str | None) -> Group:
+def _group(closed: ClosedBlocks, segment: str | None, of_slice: str | None) -> Group:
     group = segment, of_slice
     if segment is not None and of_slice is not None:
         raise typer.BadParameter("give --segment or --slice")
-    if group != (None, None) and group not in settled.groups():
-        names = sorted(name for pair in settled.groups() for name in pair if name is not None)
+    if group != (None, None) and group not in closed.groups():
+        names = sorted(name for pair in closed.groups() for name in pair if name is not None)
         raise ConfigError(
             f"There is no closed block of {segment or of_slice!r}.",
             hint=f"There are: {', '.join(names) or 'no segments and no slices yet'}.",
@@ -86,46 +86,46 @@ def _group(settled: SettledBlocks, segment: str | None, of_slice: str | None) ->
     return group
 
 
-def _live(loaded: LoadedUseCase, prefix: str | None) -> tuple[SettledBlocks, dict[str, float]]:
+def _live(loaded: LoadedUseCase, prefix: str | None) -> tuple[ClosedBlocks, dict[str, float]]:
     """Return the published evidence and, if CPU has a price, the CPU of a run over its inputs."""
     from streams.config.settings import Settings
-    from streams.embedded.discovery import running
+    from streams.embedded.server_discovery import running
     from streams.offline.evidence import published
     from streams.topics.topic_admin import names_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     names = names_of(loaded.use_case, settings)
-    settled = asyncio.run(published(loaded.use_case, names["evidence"], settings))
+    closed = asyncio.run(published(loaded.use_case, names["evidence"], settings))
     if loaded.use_case.price is None:
-        return settled, {}
+        return closed, {}
     sources, outcomes = [names["events"]], [names["outcomes"]]
     recording = open_recording(loaded.use_case, sources, outcomes, SAMPLE, settings=settings)
-    return settled, assessed(loaded, recording, None).cpu_us
+    return closed, assessed(loaded, recording, None).cpu_us
 
 
 def show(worth: Worth) -> None:
     """Print the answer: the sentences of the report, then its tables."""
-    from streams.reports import plain_language
+    from streams.reports import report_texts
 
     unit = worth.unit
-    data.print(plain_language.headline(worth), style="bold")
+    data.print(report_texts.headline(worth), style="bold")
     if not worth.labelled:
-        talk.print(plain_language.outlook(worth))
+        talk.print(report_texts.outlook(worth))
         return
-    since, until = plain_language.day(worth.since), plain_language.day((worth.until or 1) - 1)
+    since, until = report_texts.day(worth.since), report_texts.day((worth.until or 1) - 1)
     data.print(
         f"Settled from {since} to {until}: "
         f"{worth.labelled:,} of {worth.predictions:,} predictions have a label.",
     )
     for line in (
-        plain_language.certainty(worth.net, unit, worth.alpha),
-        plain_language.worst_case(worth.net, unit),
-        plain_language.outlook(worth),
+        report_texts.certainty(worth.net, unit, worth.alpha),
+        report_texts.worst_case(worth.net, unit),
+        report_texts.outlook(worth),
         *worth.notes,
     ):
         data.print(line)
     if worth.cost is not None:
-        data.print(plain_language.price(worth))
+        data.print(report_texts.price(worth))
     data.print(_table("model", worth.models, unit))
     if worth.segments:
         data.print(_table("segment", worth.segments, unit))
@@ -137,7 +137,7 @@ def show(worth: Worth) -> None:
 
 def _show_slices(group: Slice) -> None:
     """Print every figure of each slice, and the gap between the best and the worst."""
-    from streams.reports.plain_language import number
+    from streams.reports.report_texts import number
 
     if not group.parts:
         return
@@ -154,7 +154,7 @@ def _show_slices(group: Slice) -> None:
 
 
 def _table(title: str, rows: list[Answerer], unit: str) -> TerminalTable:
-    from streams.reports.plain_language import between, number, verdict
+    from streams.reports.report_texts import between, number, verdict
 
     table = TerminalTable(title, "verdict", f"gain, {unit}", "luck aside", box=None)
     for name in (f"{unit} an event", "baseline", "judged"):

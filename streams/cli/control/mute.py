@@ -11,7 +11,7 @@ from streams.cli.shared.options import AsJson, Prefix, UseCaseName, Who, Why, lo
 from streams.cli.shared.terminal import as_json, data
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 
 
 def mute(
@@ -34,8 +34,8 @@ def mute(
     over is sent then. A later `mute` replaces an earlier one. Example:
     `riverrun mute flight_eta --for 2h --why "Kafka upgrade"`
     """
+    from streams.monitor.alert_context import LIMITS
     from streams.monitor.rules import rules as alert_rules
-    from streams.monitor.snapshot import LIMITS
     from streams.operations.alert_mutes import length_of
     from streams.operations.alert_mutes import mute as begin_mute
 

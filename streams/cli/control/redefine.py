@@ -14,7 +14,7 @@ from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 
 
 class How(StrEnum):

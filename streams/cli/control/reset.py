@@ -1,4 +1,4 @@
-"""`riverrun reset`: begin a model again."""
+"""`riverrun reset`: replace a model by an untrained one."""
 
 from __future__ import annotations
 

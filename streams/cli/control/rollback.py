@@ -1,4 +1,4 @@
-"""`riverrun rollback`: return to the champion before."""
+"""`riverrun rollback`: return to the previous champion."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def rollback(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="With --as-of: restore this champion, instead of the one before."),
+        typer.Option(help="With --as-of: restore this champion, instead of the previous one."),
     ] = None,
 ) -> None:
-    """Return to the champion before, in every partition: as it is now, or as it was earlier.
+    """Return to the previous champion, in every partition: as it is now, or as it was earlier.
 
     With one POSITION, the other partitions are as of its time. Exit code 6 if the log does not
-    reach back to it. Example:
-    `riverrun rollback flight_eta --as-of 0/51234 --why "the labels broke after it"`
+    reach back to it. Example: `riverrun rollback flight_eta --as-of 0/51234 --why "the labels broke
+    after it"`
     """
     command = options.command("rollback")
     if as_of is None:

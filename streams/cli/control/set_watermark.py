@@ -21,7 +21,7 @@ def set_watermark(
     ],
     options: CommandOptions,
 ) -> None:
-    """Set time back, in every partition where a wrong clock has moved it past TIME.
+    """Set the watermark back, in every partition where a wrong clock has moved it past TIME.
 
     What expired or was forgotten meanwhile stays so; see OPERATIONS. Partitions that have not come
     to TIME are left as they are. Example:

@@ -26,7 +26,9 @@ def skip(
     ] = "events",
     untold: Annotated[
         bool,
-        typer.Option("--untold", help="Although no worker has reported that the record fails."),
+        typer.Option(
+            "--untold", help="Skip it although no worker has reported that the record fails."
+        ),
     ] = False,
 ) -> None:
     """Set aside a record on which a partition halts, so that all after it is answered.

@@ -23,9 +23,10 @@ from streams.cli.shared.recording_options import (
     print_unmatched,
 )
 from streams.cli.shared.terminal import as_json, data, talk
+from streams.config.process_env import only_one
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics import topic_admin
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def backfill(
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE|TOPIC]...", help="Default: the use case's own recorded data."
+            metavar="[FILE|TOPIC]...",
+            help="What to read. Default: the use case's own recorded data.",
         ),
     ] = None,
     outcomes: Outcomes = None,
@@ -58,29 +60,31 @@ def backfill(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Have a use case learn from recorded events and outcomes before it goes live.
+    """Let a use case learn from recorded events and outcomes before it goes live.
 
-    They are written to its history topic in the order of time; workers learn them, answer none and
-    journal all. Repeating the command continues where it stopped; nothing is written twice. Exit
-    code 1 if records had to be left out. Example:
-    `riverrun backfill flight_eta --limit 20000 --wait`
+    They are written to its history topic in the order of time; workers learn and journal all of
+    them, and answer none. Repeating the command continues where it stopped; nothing is written
+    twice. Exit code 1 if records had to be left out. Example: `riverrun backfill flight_eta --limit
+    20000 --wait`
     """
     from streams.offline.backfill import Backfill
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     use_case = load(usecase).use_case
-    recording = open_recording(
-        use_case, source, outcomes, limit, options.format, settings, sort_topics=True
-    )
-    partitions = asyncio.run(topic_admin.ensure(use_case, settings))
-    names = topic_admin.names_of(use_case, settings)
-    progress, began = ProgressLine("written"), monotonic()
+    topics = f"{settings.riverrun_topic_prefix}{use_case.name}"
+    with only_one("backfill", topics, settings.kafka_bootstrap_servers):
+        recording = open_recording(
+            use_case, source, outcomes, limit, options.format, settings, sort_topics=True
+        )
+        partitions = asyncio.run(topic_admin.ensure(use_case, settings))
+        names = topic_admin.names_of(use_case, settings)
+        progress, began = ProgressLine("written"), monotonic()
 
-    def on_progress(count: int, time: datetime) -> None:
-        progress(count, more=f"{time:%Y-%m-%d %H:%M}")
+        def on_progress(count: int, time: datetime) -> None:
+            progress(count, more=f"{time:%Y-%m-%d %H:%M}")
 
-    work = Backfill(use_case, settings, names, partitions, on_progress)
-    done = asyncio.run(work.run(recording, append=append))
+        work = Backfill(use_case, settings, names, partitions, on_progress)
+        done = asyncio.run(work.run(recording, append=append))
     progress.done()
     print_unmatched(recording)
     learnt, total = asyncio.run(_applied(settings, names, partitions, wait=wait))

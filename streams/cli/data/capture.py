@@ -17,7 +17,7 @@ from streams.cli.shared.options import AsJson, Prefix, Reveal, UseCaseName
 from streams.cli.shared.terminal import as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from streams.cli.shared.terminal import as_json, data, talk
 from streams.config.process_env import reexec_if_unsafe
 from streams.config.settings import Settings
 from streams.config.use_case_loader import check_has, load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of, partitions_of
 
 
@@ -43,7 +43,7 @@ def export(
     from streams.inspection.model_registry import gather
     from streams.offline.model_export import Export
     from streams.replay.archived_states import starts_of
-    from streams.replay.positions import Checkpoints, places_of
+    from streams.replay.past_states import Checkpoints, places_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)

@@ -17,7 +17,7 @@ from streams.cli.shared.terminal import as_json_line, talk
 from streams.config.process_env import reexec_if_unsafe
 from streams.config.settings import Settings
 from streams.config.use_case_loader import check_has, load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.recordings import events_of
 from streams.topics.topic_admin import names_of, partitions_of
 
@@ -56,7 +56,7 @@ def score(
     from streams.offline.batch_scoring import WRITTEN, write
     from streams.offline.batch_scoring import score as score_events
     from streams.replay.archived_states import starts_of
-    from streams.replay.positions import Checkpoints, places_of
+    from streams.replay.past_states import Checkpoints, places_of
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)

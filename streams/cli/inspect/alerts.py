@@ -1,4 +1,4 @@
-"""`riverrun alerts`: what an operator should know."""
+"""`riverrun alerts`: open alerts, and closed ones."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def alerts(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Show what an operator should know: cause, since when, and the command that looks further.
+    """Show open alerts: cause, since when, and the command that shows more.
 
     Exit code 1 while one is open. Alerts are raised by `riverrun monitor` (or `ops`). Example:
     `riverrun alerts flight_eta --all`
     """
-    from streams.cli.shared import tables
+    from streams.cli.shared import text_tables
     from streams.monitor.store import event_queries, queries
 
     async def query(board: queries.Board) -> BoardAnswer:
         rows = await event_queries.alerts(board.source, open_only=not everything)
         ok = all(alert.state != "open" for alert in rows)
-        return BoardAnswer([asdict(alert) for alert in rows], [tables.alerts(rows)], ok)
+        return BoardAnswer([asdict(alert) for alert in rows], [text_tables.alerts(rows)], ok)
 
     print_answer(usecase, prefix, json, watch, query)

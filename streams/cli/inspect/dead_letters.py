@@ -18,7 +18,7 @@ from streams.cli.shared.options import AsJson, Prefix, Reveal, UseCaseName, Who,
 from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.inspection.tail import filter_of
 from streams.operations.dead_letter_states import (
     DISMISSED,
@@ -38,7 +38,7 @@ from streams.topics.topic_admin import names_of, partitions_of
 dead_letters = typer.Typer(
     name="dead-letters",
     no_args_is_help=True,
-    help="What could not be used: look, send again, dismiss.",
+    help="Records that could not be used: inspect, send again, dismiss.",
 )
 
 ErrorClass = Annotated[str | None, typer.Option("--class", help="Only letters of this class.")]
@@ -65,7 +65,7 @@ def list_letters(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """List what could not be used: how many of each cause, and the newest by their positions.
+    """List records that could not be used: the number by cause, and the newest by their positions.
 
     A letter is open, sent again, resolved (the record was accepted, or its outcome released) or
     dismissed. Conditions are those of `riverrun tail`, on what `show` prints. Example:
@@ -174,9 +174,9 @@ def redrive(
 ) -> None:
     """Send the original bytes to the original topic again, once the cause is fixed.
 
-    --all can be narrowed by --class and --where, and leaves what was set aside (`riverrun skip`),
-    unless --class skipped names it. Letters that are not open, or were sent again --attempts times
-    (a header carries the count), are left. Exit code 1 if some were left. Example:
+    --all can be narrowed by --class and --where, and leaves records that were set aside (`riverrun
+    skip`), unless --class skipped names them. Letters that are not open, or were sent again
+    --attempts times (a header carries the count), are left. Exit code 1 if some were left. Example:
     `riverrun dead-letters redrive flight_eta --all --class malformed`
     """
     use_case, settings, names = _opened(usecase, prefix)
@@ -294,7 +294,7 @@ def _matching(
     where: Sequence[str] | None,
     masking: Masking,
 ) -> list[tuple[Letter, dict[str, Any]]]:
-    """Return letters with what is shown of them, the state included; conditions test that."""
+    """Return letters as they are shown, the state included; conditions test that."""
     tests, names = [filter_of(text) for text in where or ()], names_of(use_case, settings)
     topic = names["dead-letter"]
 

@@ -19,16 +19,16 @@ def drift(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Show what changed in features, predictions and errors: what it was, what it is, since when.
+    """Show changes of features, predictions and errors: before, now, and since when.
 
     Example: `riverrun drift flight_eta --limit 10`
     """
-    from streams.cli.shared import tables
+    from streams.cli.shared import text_tables
     from streams.monitor.store import event_queries, queries
 
     async def query(board: queries.Board) -> BoardAnswer:
         records = await event_queries.drift(board.source)
         changes = [each for each in records if subject in (None, each.subject)][-limit:]
-        return BoardAnswer([asdict(change) for change in changes], [tables.drift(changes)])
+        return BoardAnswer([asdict(change) for change in changes], [text_tables.drift(changes)])
 
     print_answer(usecase, prefix, json, watch, query)

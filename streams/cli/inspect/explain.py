@@ -19,7 +19,7 @@ from streams.cli.shared.terminal import DIFFERENT, UNPROVABLE, as_json, data, ta
 from streams.config.process_env import reexec_if_unsafe
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ def _page(life: Life) -> None:
     for lesson in life.learnt:
         _lesson(lesson)
     if life.proved and not life.learnt and (life.example or {}).get("training"):
-        data.print("  what it taught the shared models is not known: no learner has taken it yet")
+        data.print(
+            "  its effect on the shared models is not known: the learner has not read it yet"
+        )
     if life.unproven is not None:
         talk.print(f"\ncannot prove: {life.unproven}", style="yellow")
 

@@ -1,4 +1,4 @@
-"""`riverrun features`: what the feature store has, and whether it is right."""
+"""`riverrun features`: the content of the feature store, and a check of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.cli.shared.terminal import UNPROVABLE, as_json, data, talk
 from streams.config.process_env import reexec_if_unsafe
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 
 features = typer.Typer(
     name="features", no_args_is_help=True, help="The newest features of each entity."

@@ -15,7 +15,7 @@ from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ def history(
 ) -> None:
     """Print the audit trail: commands, changes of models, definitions, verdicts; who, when, why.
 
-    What several partitions applied under one id is one line; --as-of takes its positions
-    (PARTITION/STEP). Example:
-    `riverrun history flight_eta --acts --since 2024-05-01`
+    A command that several partitions applied is one line; --as-of takes its positions
+    (PARTITION/STEP). Example: `riverrun history flight_eta --acts --since 2024-05-01`
     """
     from streams.inspection.audit_trail import audited
 

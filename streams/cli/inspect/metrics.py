@@ -38,7 +38,7 @@ def metrics(
     All partitions are added up; `maturity` is the share that has its label. Example:
     `riverrun metrics flight_eta --by segment --last 7`
     """
-    from streams.cli.shared import tables
+    from streams.cli.shared import text_tables
     from streams.monitor.store import model_quality_queries, queries
 
     if by not in (None, *GROUPINGS):
@@ -48,17 +48,23 @@ def metrics(
     async def query(board: queries.Board) -> BoardAnswer:
         if by == "feature":
             windows = await model_quality_queries.importance(board)
-            return BoardAnswer([asdict(window) for window in windows], [tables.importance(windows)])
+            return BoardAnswer(
+                [asdict(window) for window in windows], [text_tables.importance(windows)]
+            )
         if by == "probability":
             bins = await model_quality_queries.calibration(board, segment=segment, slice=slice)
-            return BoardAnswer([asdict(bin) for bin in bins], [tables.calibration(bins)])
+            return BoardAnswer([asdict(bin) for bin in bins], [text_tables.calibration(bins)])
         if by is not None:
             groups = await (queries.segments if by == "segment" else queries.slices)(board, last)
-            return BoardAnswer([asdict(group) for group in groups], [tables.groups(board, groups)])
+            return BoardAnswer(
+                [asdict(group) for group in groups], [text_tables.groups(board, groups)]
+            )
         quality = await queries.quality(board, segment=segment, slice=slice, **times)
         points = quality.points[-last:]
         document = asdict(quality) | {"points": [asdict(point) for point in points]}
-        return BoardAnswer(document, [tables.windows(quality, points), tables.total(quality)])
+        return BoardAnswer(
+            document, [text_tables.windows(quality, points), text_tables.total(quality)]
+        )
 
     print_answer(usecase, prefix, json, watch, query)
 

@@ -1,4 +1,4 @@
-"""`riverrun models`: which models there are, and how they came to be."""
+"""`riverrun models`: the models and their histories."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.cli.shared.terminal import TerminalTable, as_json, as_text, data, t
 from streams.config.naming import number_of, place_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from streams.cli.shared.terminal import as_json, data
 from streams.cli.shared.watch_option import again
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of
 
 
@@ -40,7 +40,7 @@ def status(
 async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
     from streams.monitor.store import queries, worker_queries
     from streams.monitor.store.board import board_of
-    from streams.replay import input_positions
+    from streams.replay import input_check
     from streams.telemetry import partition_table
 
     async with board_of(loaded, settings) as board:
@@ -53,7 +53,7 @@ async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
     faults += [f"relay: {relay['error']}" for relay in relays if relay["error"]]
     if any(row.state != "live" for row in rows):  # else the workers have looked
         name, names = shlex.quote(loaded.argument), names_of(loaded.use_case, settings)
-        faults += await input_positions.faults(name, names, settings)
+        faults += await input_check.faults(name, names, settings)
     return {
         "overview": overview,
         "workers": workers,
@@ -68,11 +68,11 @@ def _show(report: dict[str, Any], json: bool) -> None:
         rows = [asdict(row) for row in report["rows"]]
         as_json(report | {"overview": asdict(report["overview"]), "rows": rows})
         return
-    from streams.cli.shared import tables
+    from streams.cli.shared import text_tables
 
-    data.print(tables.overview(report["overview"]))
+    data.print(text_tables.overview(report["overview"]))
     data.print()
-    data.print(tables.partitions(report["rows"]))
+    data.print(text_tables.partitions(report["rows"]))
     for text in report["faults"]:
         data.print(f"\n{text}", style="red", soft_wrap=True)
     for row in report["rows"]:

@@ -12,7 +12,7 @@ import typer
 from streams.cli.shared.options import AsJson, Prefix, Reveal
 from streams.cli.shared.terminal import as_json_line
 from streams.config.settings import Settings
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.inspection.tail import filter_of, masked_row
 from streams.inspection.tail import tail as matching_rows
 from streams.operations.reveal import masking_for, owner_of
@@ -28,7 +28,7 @@ def tail(
         ),
     ] = None,
     beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="Include the records that are there already.")
+        bool, typer.Option("--from-beginning", help="Begin with the records that exist already.")
     ] = False,
     end: Annotated[bool, typer.Option("--to-end", help="Stop at the present end.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after N records.")] = None,

@@ -17,7 +17,7 @@ from streams.cli.shared.terminal import DIFFERENT, UNPROVABLE, as_json, data, ta
 from streams.config.process_env import reexec_if_unsafe
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:

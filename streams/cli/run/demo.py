@@ -23,7 +23,7 @@ from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
 from streams.config.project_dir import make_home
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import started
+from streams.embedded.server_discovery import started
 
 if TYPE_CHECKING:
     from streams.demo.counts import Count
@@ -43,10 +43,15 @@ def demo(
     events: Annotated[
         int, typer.Option(min=1, help="How many flights, from New Year on.")
     ] = 50_000,
-    days: Annotated[float | None, typer.Option(min=0.01, help="Instead: the first N days.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Instead: the whole year.")] = False,
+    days: Annotated[
+        float | None, typer.Option(min=0.01, help="Publish the first N days instead.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Publish the whole year instead.")
+    ] = False,
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Times real time; default: as fast as can be.")
+        float | None,
+        typer.Option(min=0.001, help="A multiple of real time. Default: as fast as possible."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
     page: Annotated[bool, typer.Option(help="Also serve the page, as `riverrun ops`.")] = True,
@@ -225,7 +230,7 @@ def _print(result: Mapping[str, Any]) -> None:
         if name not in hidden:
             data.print(f"{name:14} {value if isinstance(value, str) else shown(value)}")
     saved = (result["kpi_baseline"] or 0.0) - (result["kpi"] or 0.0)
-    data.print(f"{'saved':14} {saved:,.0f} {result['kpi_unit']} against the naive answer")
+    data.print(f"{'saved':14} {saved:,.0f} {result['kpi_unit']} against the baseline")
     prefix = result["prefix"]
     talk.print("\nLook further:", style="bold")
     for line in (

@@ -1,4 +1,4 @@
-"""`riverrun doctor`: what is wrong with anything that riverrun stands on."""
+"""`riverrun doctor`: checks of everything that riverrun depends on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.errors import ConfigError
 from streams.cli.shared.options import AsJson, Prefix
 from streams.cli.shared.terminal import TerminalTable, as_json, data
 from streams.config.settings import Settings
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 
 
 def doctor(
@@ -19,22 +19,22 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="[USECASE]",
-            help="Also whether Kafka lets its workers do what they do, and its topics are "
-            "those that its journal is of.",
+            help="Check its permissions on Kafka, too, and that its topics are those of its "
+            "journal.",
         ),
     ] = None,
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Look at everything riverrun stands on; name cause and remedy of what is wrong.
+    """Check everything that riverrun depends on; name cause and remedy of each fault.
 
-    Exit code 1 if something is. Example: `riverrun doctor flight_eta`
+    Exit code 1 if there is one. Example: `riverrun doctor flight_eta`
     """
     try:
         from streams.doctor.doctor import doctor as examine
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"What `riverrun doctor` looks with is not installed ({error.name} is missing).",
+            f"Packages that `riverrun doctor` needs are not installed ({error.name} is missing).",
             hint="pip install 'riverrun[embedded]'.",
         ) from error
 
@@ -43,7 +43,7 @@ def doctor(
     if usecase is not None:
         from streams.config.use_case_loader import load
         from streams.doctor.grant_checks import check_grants
-        from streams.replay.input_positions import examined
+        from streams.replay.input_check import examined
 
         loaded, servers = load(usecase), running(settings)
         findings += [*check_grants(loaded, servers), *examined(loaded.use_case, servers)]

@@ -1,4 +1,4 @@
-"""`riverrun monitor`: what watches use cases and raises alerts."""
+"""`riverrun monitor`: watch use cases and raise alerts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.cli.shared.options import Prefix, UseCaseNames
 from streams.cli.shared.terminal import talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.telemetry.log_format import configure
 
 
@@ -29,7 +29,7 @@ def monitor(
     `riverrun monitor flight_eta`
     """
     from streams.monitor.agent import Monitor
-    from streams.monitor.store.discovery import use_case_names
+    from streams.monitor.store.use_case_discovery import use_case_names
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     configure(settings, verbose=verbose)

@@ -17,7 +17,7 @@ from streams.cli.shared.options import AsJson, Prefix
 from streams.cli.shared.terminal import data, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.telemetry.log_format import configure
 
 
@@ -41,8 +41,8 @@ def ops(
 ) -> None:
     """Serve the page for operations until stopped: is it working, right, worth it, what changed?
 
-    Whoever acts signs in: with RIVERRUN_OPS_PASSWORD, or by the address that is printed (once) or
-    the secret beside it. A monitor keeps the figures live. Example: `riverrun ops flight_eta`
+    Actions need a sign-in: with RIVERRUN_OPS_PASSWORD, with the printed address (once), or with the
+    secret printed beside it. A monitor keeps the figures live. Example: `riverrun ops flight_eta`
     """
     if importlib.util.find_spec("jinja2") is None:
         raise ConfigError("The page is not installed.", hint="pip install 'riverrun[ops]'.")

@@ -10,7 +10,7 @@ import typer
 from streams.cli.shared.options import AsJson
 from streams.cli.shared.terminal import as_json, data, talk
 from streams.config.settings import Settings
-from streams.embedded.discovery import stack
+from streams.embedded.server_discovery import stack
 
 
 def up(json: AsJson = False) -> None:

@@ -12,7 +12,7 @@ from streams.cli.shared.options import Prefix, WorkingUseCases
 from streams.cli.shared.terminal import complain, talk
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.telemetry.log_format import configure
 
 
@@ -34,8 +34,7 @@ def worker(
 
     Start it as often as there are cores or machines; Kafka spreads the partitions. Ends cleanly on
     SIGTERM and Ctrl-C; a worker that is killed is started again at once. Several use cases share
-    what they have in common in memory, and nothing else.
-    Example: `riverrun worker flight_eta --processes 2`
+    the memory of common code, and nothing else. Example: `riverrun worker flight_eta --processes 2`
     """
     from streams.config.process_env import reexec_if_unsafe
     from streams.worker.several_use_cases import SeveralUseCases

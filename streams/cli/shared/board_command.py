@@ -1,4 +1,4 @@
-"""What the commands share that query a use case's board: `metrics`, `drift`, `alerts`."""
+"""The common part of the commands that query a use case's board: `metrics`, `drift`, `alerts`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.cli.shared.terminal import TerminalTable, as_json, data
 from streams.cli.shared.watch_option import again
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase, load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 
 
 @dataclass(frozen=True, slots=True)

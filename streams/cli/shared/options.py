@@ -61,20 +61,21 @@ Trust = Annotated[
 Reveal = Annotated[
     str | None,
     typer.Option(
-        "--reveal", metavar="WHY", help="Show personal data, too; the reason is put on record."
+        "--reveal", metavar="WHY", help="Show personal data, too; the reason is recorded."
     ),
 ]
 Partitions = Annotated[
     int | None, typer.Option(min=1, help="Number of partitions. Default: its own.")
 ]
 Who = Annotated[
-    str | None, typer.Option("--who", help="Who asks, for the audit trail. Default: your login.")
+    str | None,
+    typer.Option("--who", help="Who sends it, for the audit trail. Default: your login."),
 ]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the audit trail.")]
 
 
 def login_or(who: str | None) -> str:
-    """Return who asks: the option's value, or the login."""
+    """Return who sends the command: the option's value, or the login."""
     return who or getpass.getuser()
 
 

@@ -1,4 +1,4 @@
-"""What all commands share that read recordings: their options, and reporting what was read."""
+"""Options of the commands that read recordings, and the report of what was read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Limit = Annotated[
 
 @dataclass(frozen=True)
 class FormatOptions(OptionGroup):
-    """How files are read, where that is not left to detection."""
+    """The format of files, where it is not detected."""
 
     encoding: Annotated[
         str | None,
@@ -79,13 +79,15 @@ class RecordingOptions(FormatOptions, SourceOptions):
     """Which recording is read, and how."""
 
     def open(self, use_case: UseCase, limit: int | None = None) -> Recording:
-        """Open what the options name, else the use case's own, and report what was read."""
+        """Open the recording that the options name, else the use case's own, and report what was
+        read.
+        """
         return open_recording(use_case, self.source, self.outcomes, limit, self.format)
 
 
 def topic_reader(limit: int | None = None, settings: Settings | None = None) -> TopicReader:
     """Return a reader of topics that reads at most `limit` records."""
-    from streams.embedded.discovery import running
+    from streams.embedded.server_discovery import running
     from streams.offline.topic_recording import read_topic
 
     return lambda topic: read_topic(topic, settings or running(Settings.load()), limit)

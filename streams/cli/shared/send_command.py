@@ -1,4 +1,4 @@
-"""What the commands share that send a command to every partition and wait for its result."""
+"""Sends a command to every partition and waits for its result: for the commands that do so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import as_json, complain, data
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
-from streams.embedded.discovery import running
+from streams.embedded.server_discovery import running
 from streams.operations.command_sender import CommandResult, new_command, send_command
 from streams.topics.topic_admin import names_of
 

@@ -45,7 +45,7 @@ class PrintingConsole(Console):
 talk = PrintingConsole(stderr=True)
 """For people: progress, explanations, errors. Respects NO_COLOR; plain when not on a terminal."""
 
-data = PrintingConsole(width=None if sys.stdout.isatty() else 240)
+data = PrintingConsole(width=None if sys.stdout and sys.stdout.isatty() else 240)
 """For results: tables, values."""
 
 
@@ -73,11 +73,11 @@ EXIT_CODES = {
     1: "the answer is no: a check failed, there is a difference, something was left out",
     2: "wrong usage",
     3: "a server does not answer",
-    4: "something stored does not fit",
+    4: "stored state does not fit",
     5: "a use case or a setting is wrong",
     6: "it cannot be proved (`verify`), or the log does not reach back (`rollback --as-of`)",
 }
-"""What a command's exit code means. A worker's own are in `streams/worker/worker.py`."""
+"""What a command's exit code means. A worker's own are in `streams/worker/worker_process.py`."""
 
 
 DIFFERENT, UNPROVABLE = 1, 6

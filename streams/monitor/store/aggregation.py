@@ -11,7 +11,7 @@ import orjson
 
 from models.spec.problem_types import metric_value
 from models.spec.use_case import UseCase
-from streams.monitor.store.store import Table
+from streams.monitor.store.table_store import Table
 from streams.monitor.store.view_models import ClosedBlock, Point, Score
 
 Z95 = 1.959964

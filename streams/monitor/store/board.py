@@ -21,8 +21,8 @@ from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.kafka.topic_reader import TopicReader
 from streams.monitor.store.queries import Board
-from streams.monitor.store.row_mapping import KINDS, rows_of
-from streams.monitor.store.store import MemoryStore, MetricsTables, connect
+from streams.monitor.store.record_rows import KINDS, rows_of
+from streams.monitor.store.table_store import MemoryStore, MetricsTables, connect
 from streams.telemetry import partition_table
 from streams.topics.topic_admin import names_of, partitions_of
 

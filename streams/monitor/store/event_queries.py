@@ -11,7 +11,7 @@ import orjson
 
 from models.metrics.label_delays import delays_of
 from streams.inspection.model_registry import together
-from streams.monitor.store.store import MetricsSource
+from streams.monitor.store.table_store import MetricsSource
 from streams.monitor.store.view_models import (
     AlertRow,
     DeadLetterGroup,

@@ -15,10 +15,10 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 from streams.kafka.faust_transport import Batch
-from streams.monitor.store.row_mapping import Row, rows_of
-from streams.monitor.store.store import KindPartition, MetricsTables, PositionConflict
+from streams.monitor.store.record_rows import Row, rows_of
+from streams.monitor.store.table_store import KindPartition, MetricsTables, PositionConflict
 
 log = logging.getLogger("riverrun.monitor")
 
@@ -55,7 +55,7 @@ class Ingest:
         self._queued.clear()
         stored = await self.store.positions(bounds)
         if any(position > bounds[key][1] for key, position in stored.items()):
-            await self.store.clear()  # the topics were made anew
+            await self.store.clear()  # the topics were created again
             stored = {}
         self._stored = {key: stored.get(key) for key in bounds}
         self._ends = {key: end for key, (_, end) in bounds.items()}

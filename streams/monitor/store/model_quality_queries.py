@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from streams.monitor.store.queries import Board
-from streams.monitor.store.row_mapping import group_name, metrics_table
+from streams.monitor.store.record_rows import group_name, metrics_table
 from streams.monitor.store.view_models import CalibrationBin, Importance
 
 

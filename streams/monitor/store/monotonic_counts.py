@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from streams.monitor.store.row_mapping import Row
+from streams.monitor.store.record_rows import Row
 from streams.monitor.store.view_models import PartitionRow
 
 COUNTERS = ("events", "outcomes", "learnt", "late", "refused")

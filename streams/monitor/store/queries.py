@@ -1,7 +1,7 @@
 """The queries: one for each view, shared by the page, the command line and the alerts.
 
 Each takes a `Board` (a use case and its store) and returns figures. Nothing is written. Bounds:
-what the tables hold (row_mapping.py). Errors of the store's client are passed on.
+what the tables hold (record_rows.py). Errors of the store's client are passed on.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from models.spec.use_case import UseCase
 from streams.monitor.store import aggregation
 from streams.monitor.store.aggregation import Windows
 from streams.monitor.store.event_queries import alerts, definitions, muted, states
-from streams.monitor.store.row_mapping import WHOLE, evidence_table, group_name, metrics_table
-from streams.monitor.store.store import MetricsSource
+from streams.monitor.store.record_rows import WHOLE, evidence_table, group_name, metrics_table
+from streams.monitor.store.table_store import MetricsSource
 from streams.monitor.store.view_models import (
     RECENT,
     ClosedBlock,

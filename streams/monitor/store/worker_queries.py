@@ -1,4 +1,4 @@
-"""Workers and partitions by their workers' statuses (streams/worker/worker.py: status)."""
+"""Workers and partitions by their workers' statuses (streams/worker/worker_process.py: status)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from time import time
 from typing import Any
 
-from streams.monitor.store.store import MetricsSource
+from streams.monitor.store.table_store import MetricsSource
 from streams.monitor.store.view_models import PartitionRow, WorkerRow
 from streams.telemetry.partition_table import UNTOLD
 

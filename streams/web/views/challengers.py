@@ -7,8 +7,8 @@ from typing import Any
 
 from streams.monitor.store import event_queries, queries
 from streams.monitor.store.board import redis_errors
-from streams.monitor.store.row_mapping import standing_name
-from streams.web.charts.plain_language import assumption_text, confidence_text
+from streams.monitor.store.record_rows import standing_name
+from streams.web.charts.verdict_sentences import assumption_text, confidence_text
 from streams.web.render.chart import Chart, ReferenceLine, Series
 from streams.web.render.formatting import money, number, seconds_of
 from streams.web.state.page_context import PageContext

@@ -12,7 +12,7 @@ from streams.monitor.store import event_queries, queries
 from streams.monitor.store.board import redis_errors
 from streams.monitor.store.view_models import Overview
 from streams.web.charts.gain_chart import gain_chart
-from streams.web.charts.plain_language import PlainVerdict, group_alerts, trust, worth
+from streams.web.charts.verdict_sentences import PlainVerdict, group_alerts, trust, worth
 from streams.web.render.chart import Chart
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import Case, PageModel, ViewRequest

@@ -40,9 +40,9 @@ def alarms_of(days: Days, run: int) -> list[DriftAlarm]:
             if kind == "error":
                 monitor.update_error("value", value)
                 continue
-            given = None if math.isnan(value) else value
+            value_or_none = None if math.isnan(value) else value
             for watch in monitor.features[0][1:]:
-                watch.summary.update(given)
+                watch.summary.update(value_or_none)
     return [*alarms, *monitor.advance(len(days.values[run]))]
 
 
@@ -73,8 +73,8 @@ def silent(stream: Stream[Any], size: Size) -> Result:
     """
     runs, length = (20, 250) if size.full else (1, 120)
     days = stream.sample(size.seed, runs, length)
-    found = [alarm for run in range(runs) for alarm in alarms_of(days, run)]
-    alarms = [a for a in found if a.kind != "volume" or "traffic" not in stream.name]
+    raised = [alarm for run in range(runs) for alarm in alarms_of(days, run)]
+    alarms = [a for a in raised if a.kind != "volume" or "traffic" not in stream.name]
     records = int(days.events.sum())
     allowed = int(poisson.ppf(0.99, records / 1e6))
     figure = f"{len(alarms)} in {records:,} records"

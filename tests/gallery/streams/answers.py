@@ -101,8 +101,8 @@ def numbers(
     """Draw labels of sd 20, which champion and baseline miss by what is drawn; cost: the error."""
     shape = (runs, length)
     label = rng.normal(0.0, 20.0, shape)
-    mine, naive = champion(rng, shape), error(rng, shape)
-    costs = np.minimum(abs(mine), 1_000.0), np.minimum(abs(naive), 1_000.0)
+    errors, naive = champion(rng, shape), error(rng, shape)
+    costs = np.minimum(abs(errors), 1_000.0), np.minimum(abs(naive), 1_000.0)
     return Answers(*costs, abs(naive), 1_000.0, None, label, label + naive)
 
 
@@ -166,8 +166,8 @@ def asymmetric(rng: np.random.Generator, runs: int, length: int) -> Answers:
     """Draw costs of 19 to 1: the champion errs more and costs a quarter of the baseline."""
     shape = (runs, length)
     label = rng.normal(0.0, 1.0, shape)
-    mine, naive = 1.5 + rng.normal(0.0, 0.05, shape), rng.normal(0.0, 0.5, shape)
-    cost = [np.where(error < 0, -19.0 * error, error) for error in (mine, naive)]
+    errors, naive = 1.5 + rng.normal(0.0, 0.05, shape), rng.normal(0.0, 0.5, shape)
+    cost = [np.where(error < 0, -19.0 * error, error) for error in (errors, naive)]
     return Answers(cost[0], cost[1], abs(naive), 1_000.0, None, label, label + naive)
 
 

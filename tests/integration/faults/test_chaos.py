@@ -39,8 +39,8 @@ def test_nothing_is_lost_doubled_or_different_under_faults(size: tuple[str, ...]
     )
     assert done.returncode == 0, done.stdout + done.stderr[-8_000:]
     counts = re.findall(r"^(events|faults|duplicates|lost|wrong) +([\d,]+)$", done.stdout, re.M)
-    found = {name: int(count.replace(",", "")) for name, count in counts}
-    assert found["events"] >= int(size[size.index("--events") + 1])
-    assert found["faults"] >= 3
-    assert (found["duplicates"], found["lost"], found["wrong"]) == (0, 0, 0)
+    totals = {name: int(count.replace(",", "")) for name, count in counts}
+    assert totals["events"] >= int(size[size.index("--events") + 1])
+    assert totals["faults"] >= 3
+    assert (totals["duplicates"], totals["lost"], totals["wrong"]) == (0, 0, 0)
     assert "identical to a fresh fold         yes" in done.stdout

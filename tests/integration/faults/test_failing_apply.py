@@ -43,8 +43,8 @@ async def halted(loop: Loop) -> dict[str, Any]:
     """The row of the partition that halts, as soon as `status` has it."""
     began = monotonic()
     while monotonic() - began < 60:
-        said = await asyncio.to_thread(loop.said, "status", str(loop.file), "--json")
-        for row in json.loads(said.stdout)["rows"]:
+        status = await asyncio.to_thread(loop.attempt, "status", str(loop.file), "--json")
+        for row in json.loads(status.stdout)["rows"]:
             if row["state"] == "halted":
                 return dict(row)
     raise AssertionError(loop.log())
@@ -74,7 +74,7 @@ async def test_one_bad_record_is_told_set_aside_and_proved(loop: Loop) -> None:
 
     # A wrong number loses nothing.
     for wrong in (offset + 1, 0, 10_000):
-        refused = loop.said("skip", str(loop.file), str(number), str(wrong), "--why", "a slip")
+        refused = loop.attempt("skip", str(loop.file), str(number), str(wrong), "--why", "a slip")
         assert refused.returncode != 0, refused.stderr
         assert "riverrun status" in refused.stderr or "journal" in refused.stderr
 
@@ -91,13 +91,13 @@ async def test_one_bad_record_is_told_set_aside_and_proved(loop: Loop) -> None:
     redriven = loop.run("dead-letters", "redrive", str(loop.file), "--all", "--json", code=1)
     assert redriven["sent"] == []
     assert "--class skipped" in next(iter(redriven["left"].values()))
-    said = loop.run("verify", str(loop.file), "--all", "--json")
-    assert (said["checked"], said["different"], said["skipped"]) == (39, 0, 1)
-    told = loop.said("explain", str(loop.file), "p17")
+    report = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (report["checked"], report["different"], report["skipped"]) == (39, 0, 1)
+    told = loop.attempt("explain", str(loop.file), "p17")
     assert "skipped: set aside by" in told.stdout
     moved = loop.run("repartition", str(loop.file), "3", "--to", f"{loop.prefix}again.", "--json")
     assert (moved["events"], moved["set_aside"]) == (39, 1)
-    history = loop.said("history", str(loop.file)).stdout
+    history = loop.attempt("history", str(loop.file)).stdout
     assert "skip" in history
     assert "halted" in history
 

@@ -101,7 +101,7 @@ def test_a_command_goes_on_and_says_what_it_left_out(loop: Loop, name: str, tmp_
     words = [word.replace("FOLDER", str(tmp_path)) for word in COMMANDS[name]]
     words = [str(loop.file) if word == "FILE" else word for word in words]
     for json in ((), ("--json",)) if name not in ("capture", "export") else ((),):
-        done = loop.said(*words, *json)
+        done = loop.attempt(*words, *json)
         assert done.returncode in (0, 1), f"{words}: {done.stderr}\n{done.stdout}"
         assert "Traceback" not in done.stderr
         if name not in SILENT:
@@ -112,18 +112,18 @@ def test_a_command_goes_on_and_says_what_it_left_out(loop: Loop, name: str, tmp_
 
 def test_what_was_written_is_shown_as_it_is(loop: Loop) -> None:
     """Brackets are text, and so is a number that JSON has not."""
-    assert "eve [/x]" in loop.said("history", str(loop.file)).stdout
-    life = loop.said("explain", str(loop.file), MARKED).stdout
+    assert "eve [/x]" in loop.attempt("history", str(loop.file)).stdout
+    life = loop.attempt("explain", str(loop.file), MARKED).stdout
     assert "[/x]" in life
     for words in (("tail", "parcels.events"), ("tail", "parcels.commands")):
-        done = loop.said(
+        done = loop.attempt(
             *words, "--from-beginning", "--to-end", "--json", "--usecase", str(loop.file)
         )
         assert done.returncode == 0, done.stderr
         assert "junk [/x]" in done.stdout
-    found = loop.run("explain", str(loop.file), MARKED, "--json")
-    assert found["event"]["value"]["also"] == ["nan", "inf"]
-    assert found["proved"] is True
+    explained = loop.run("explain", str(loop.file), MARKED, "--json")
+    assert explained["event"]["value"]["also"] == ["nan", "inf"]
+    assert explained["proved"] is True
 
 
 def test_a_journal_with_junk_is_an_error_that_says_where_and_what_to_do(loop: Loop) -> None:
@@ -137,7 +137,7 @@ def test_a_journal_with_junk_is_an_error_that_says_where_and_what_to_do(loop: Lo
 
     loop.stop()
     asyncio.run(write())
-    done = loop.said("verify", str(loop.file), "--all")
+    done = loop.attempt("verify", str(loop.file), "--all")
     assert done.returncode == 4, done.stderr
     assert "is no journal entry" in done.stderr
     assert "--prefix" in done.stderr

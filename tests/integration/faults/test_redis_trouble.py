@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from streams.embedded import Endpoints
-from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.embedded.process import Identity, send, stop
 from streams.embedded.redis_server import Redis
 from streams.telemetry.partition_table import UNTOLD
@@ -70,7 +70,7 @@ def until_untold(loop: Loop, why: str) -> None:
     """Wait until `status` says that workers work and do not tell, and why."""
     began = monotonic()
     while True:
-        told = json.loads(loop.said("status", str(loop.file), "--json").stdout)
+        told = json.loads(loop.attempt("status", str(loop.file), "--json").stdout)
         rows = told["rows"]
         if all(row["state"] == UNTOLD for row in rows):
             break
@@ -85,7 +85,7 @@ def until_untold(loop: Loop, why: str) -> None:
 def until_live(loop: Loop) -> None:
     """Wait until `status` says that all is well."""
     began = monotonic()
-    while loop.said("status", str(loop.file)).returncode:
+    while loop.attempt("status", str(loop.file)).returncode:
         assert monotonic() - began < 60
 
 
@@ -95,7 +95,7 @@ def test_a_redis_that_takes_no_writes_is_told_by_status_and_doctor(
 ) -> None:
     """A worker that answers is not nobody; why it does not tell is said, with the way on."""
     until_live(loop)
-    doctor = loop.said("doctor", "--json").stdout
+    doctor = loop.attempt("doctor", "--json").stdout
     assert "takes them" in doctor
     if trouble == "full":
         own.configure("maxmemory", "1")
@@ -104,7 +104,7 @@ def test_a_redis_that_takes_no_writes_is_told_by_status_and_doctor(
         own.follow(LOOPBACK, 1)
         why = "it is a replica"
     until_untold(loop, why)
-    done = loop.said("doctor", "--json")
+    done = loop.attempt("doctor", "--json")
     assert done.returncode == 1
     assert why in done.stdout
     more = [("event", {**ROWS[0][1], "event_id": "more"})]
@@ -122,7 +122,7 @@ def test_acts_need_kafka_only(loop: Loop, own: Own) -> None:
     until_untold(loop, "does not answer")
     done = loop.run("promote", str(loop.file), "brisk", "--why", "it is better", "--json")
     assert done["applied"] == [0, 1]
-    told = json.loads(loop.said("status", str(loop.file), "--json").stdout)
+    told = json.loads(loop.attempt("status", str(loop.file), "--json").stdout)
     assert told["overview"]["champion"] == "brisk"
     assert loop.run("history", str(loop.file), "--json")
     asyncio.run(loop.publish([("event", {**ROWS[0][1], "event_id": "more"})]))

@@ -102,14 +102,14 @@ async def folded(loop: Loop, task: PartitionTask) -> tuple[PartitionTask, list[b
         inputs=[names[kind] for kind in INPUTS],
         partition=task.partition,
     )
-    said: list[bytes] = []
+    outputs: list[bytes] = []
     await log.start()
     try:
-        await fold(task, log, on_outputs=lambda out: said.extend(o.value for o in out))
+        await fold(task, log, on_outputs=lambda out: outputs.extend(o.value for o in out))
         check_position(task, await log.last())
     finally:
         await log.close()
-    return task, said
+    return task, outputs
 
 
 @pytest.mark.usefixtures("as_deep_as_a_worker")
@@ -129,15 +129,15 @@ async def test_killed_between_snapshots_and_resumed_bit_for_bit(loop: Loop) -> N
         loop.start()
         await publishing
     loop.stop()
-    found = loop.run("verify", str(loop.file), "--all", "--json")
+    report = loop.run("verify", str(loop.file), "--all", "--json")
     answered = ids(rows[:700], "event")
-    assert (found["checked"], found["different"]) == (len(answered), 0)
+    assert (report["checked"], report["different"]) == (len(answered), 0)
     for partition in range(2):
-        from_start, all_said = await folded(loop, fresh(loop, partition))
-        kept = await store_of(loop.loaded, loop.settings, partial(fresh, loop)).load(partition)
-        assert kept.seq > 0
-        from_snapshot, said = await folded(loop, kept)
-        assert said == all_said[len(all_said) - len(said) :]
+        from_start, all_outputs = await folded(loop, fresh(loop, partition))
+        loaded = await store_of(loop.loaded, loop.settings, partial(fresh, loop)).load(partition)
+        assert loaded.seq > 0
+        from_snapshot, outputs = await folded(loop, loaded)
+        assert outputs == all_outputs[len(all_outputs) - len(outputs) :]
         assert _alike(from_snapshot, from_start)
 
 
@@ -165,12 +165,12 @@ async def test_flushed_it_is_rebuilt_and_forged_it_is_refused(loop: Loop) -> Non
     loop.start()
     await live(loop, ROWS[300:400])
     status: Any = loop.run("status", str(loop.file), "--json")
-    said = [p["snapshot"]["recovered_from"] for w in status["workers"] for p in w["partitions"]]
+    origins = [p["snapshot"]["recovered_from"] for w in status["workers"] for p in w["partitions"]]
     loop.stop()
-    assert any("signature does not hold" in text for text in said), said
+    assert any("signature does not hold" in text for text in origins), origins
     assert "signature does not hold" in loop.log()
-    found = loop.run("verify", str(loop.file), "--all", "--json")
-    assert (found["checked"], found["different"]) == (len(ids(ROWS[:400], "event")), 0)
+    report = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (report["checked"], report["different"]) == (len(ids(ROWS[:400], "event")), 0)
 
 
 async def test_the_archive_reaches_back_where_the_log_is_gone(loop: Loop) -> None:
@@ -185,17 +185,17 @@ async def test_the_archive_reaches_back_where_the_log_is_gone(loop: Loop) -> Non
     while len(list(archive.rglob("*.snapshot"))) < 2:
         assert monotonic() - began < 90, loop.log()
         await asyncio.sleep(0.2)
-    kept = {int(p.parent.name): int(p.name.split("-")[0]) for p in archive.rglob("*.snapshot")}
+    newest = {int(p.parent.name): int(p.name.split("-")[0]) for p in archive.rglob("*.snapshot")}
     await live(loop, ROWS[200:260])
     loop.stop()
     _flush(loop)
-    for partition, seq in kept.items():
+    for partition, seq in newest.items():
         await _forget(loop, partition, seq)
     loop.start()
     await live(loop, ROWS[260:300])
     status: Any = loop.run("status", str(loop.file), "--json")
-    said = [p["snapshot"]["recovered_from"] for w in status["workers"] for p in w["partitions"]]
-    assert [text.startswith("the archive, entry ") for text in said] == [True, True]
+    origins = [p["snapshot"]["recovered_from"] for w in status["workers"] for p in w["partitions"]]
+    assert [text.startswith("the archive, entry ") for text in origins] == [True, True]
     loop.stop()
     await _forget(loop, 0, None)
     loop.start()
@@ -210,12 +210,12 @@ def _flush(loop: Loop) -> None:
 
 async def _forget(loop: Loop, partition: int, seq: int | None) -> None:
     """Delete the journal below an entry, or all of it."""
-    place = TopicPartition(loop.names["journal"], partition)
+    journal = TopicPartition(loop.names["journal"], partition)
     below = -1
     if seq is not None:
         records = [r for r in await loop.records("journal") if r.partition == partition]
         below = records[seq].offset
     admin = AIOKafkaAdminClient(**loop.settings.kafka_client())
     await admin.start()
-    await admin.delete_records({place: RecordsToDelete(before_offset=below)})
+    await admin.delete_records({journal: RecordsToDelete(before_offset=below)})
     await admin.close()

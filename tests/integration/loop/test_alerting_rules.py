@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from streams.embedded import Endpoints
-from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from tests.streams.telemetry.test_prometheus import dashboards, rules
 from tests.support.loop import SOURCE, Loop, parcels
 from tests.support.servers.browser import waited
@@ -92,9 +92,9 @@ class Prometheus:
         """The data of an answer; fails the test if it is not a success."""
         url = f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         with urllib.request.urlopen(url, timeout=10) as answer:
-            said = json.load(answer)
-        assert said["status"] == "success", said
-        return said["data"]
+            body = json.load(answer)
+        assert body["status"] == "success", body
+        return body["data"]
 
     def query(self, expression: str) -> list[Any]:
         """The samples of an expression now."""
@@ -105,8 +105,8 @@ class Prometheus:
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             try:
-                if found := self.query(expression):
-                    return found
+                if rows := self.query(expression):
+                    return rows
             except OSError:  # it is starting
                 pass
             time.sleep(0.5)
@@ -128,16 +128,16 @@ def prometheus(
     (port,) = free_ports(1)
     monkeypatch.setenv("RIVERRUN_HTTP_PORT", str(port))
     loop = Loop(stack, tmp_path, SOURCE.replace("warmup=20", "warmup=20, serve_features=True"))
-    found = Prometheus(tmp_path, port)
+    server = Prometheus(tmp_path, port)
     try:
         rows = parcels(300)
         loop.start()
-        found.wait_for('riverrun_partitions{state="live"} > 0')
+        server.wait_for('riverrun_partitions{state="live"} > 0')
         waited(loop.publish(rows))
         waited(loop.wait_for("examples", [str(f["event_id"]) for k, f in rows if k == "event"]))
-        yield found
+        yield server
     finally:
-        found.close()
+        server.close()
         loop.close()
 
 

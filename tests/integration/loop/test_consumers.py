@@ -27,7 +27,7 @@ from streams.config.naming import group_of
 from streams.embedded import Endpoints
 from streams.offline.parquet_capture import Capture, Folder
 from streams.replay import derivation
-from streams.replay.positions import Checkpoints
+from streams.replay.past_states import Checkpoints
 from streams.telemetry import partition_table
 from streams.worker.feature_store_writer import WRITE
 from tests.support.commands import Command
@@ -63,13 +63,13 @@ def client(stack: Endpoints) -> Iterator[Any]:
 
 def newest(loop: Loop) -> dict[str, dict[str, Any]]:
     """By key: the features record of latest event time, as the topic has it."""
-    found: dict[str, Any] = {}
+    rows: dict[str, Any] = {}
     for record in asyncio.run(loop.records("features")):
         body = orjson.loads(record.value)
-        held = found.get(record.key.decode())
+        held = rows.get(record.key.decode())
         if held is None or (held["event_time"], held["step"]) < (body["event_time"], body["step"]):
-            found[record.key.decode()] = body
-    return found
+            rows[record.key.decode()] = body
+    return rows
 
 
 def stored(stack: Endpoints, loop: Loop) -> dict[str, Any]:
@@ -111,33 +111,33 @@ def test_the_store_has_the_newest_features_and_has_them_again_after_a_flush(
 def test_an_older_vector_never_replaces_a_newer_one(loop: Loop, client: Any) -> None:
     """Whoever writes it, in whatever order; and nothing is written from another place."""
     write = client.register_script(WRITE)
-    place, key = place_key("monotone", loop.prefix), entity_key("monotone", "a", loop.prefix)
-    client.hset(place, "0", 0)
+    row_key, key = place_key("monotone", loop.prefix), entity_key("monotone", "a", loop.prefix)
+    client.hset(row_key, "0", 0)
     order = random.Random(3)
     vectors = [(time, step) for time in range(20) for step in range(3)]
     order.shuffle(vectors)
     for n, (time, step) in enumerate(vectors):
         done = write(
-            [place, key], ["0", str(n), str(n + 1), str(time), str(step), f"{time}/{step}"]
+            [row_key, key], ["0", str(n), str(n + 1), str(time), str(step), f"{time}/{step}"]
         )
         assert done >= 0
         assert client.hget(key, "v").decode() == "{}/{}".format(*max(vectors[: n + 1]))
-    assert write([place, key], ["0", "7", "8", "99", "0", "from elsewhere"]) == -1
+    assert write([row_key, key], ["0", "7", "8", "99", "0", "from elsewhere"]) == -1
     assert client.hget(key, "v") == b"19/2"
 
 
 def test_features_are_got_and_checked_by_command(
     loop: Loop, client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Values with their place; computed anew they are the same, and a falsified one is found."""
+    """Values with their place; computed again they are the same, and a falsified one is found."""
     for name, value in loop.environment.items():
         monkeypatch.setenv(name, value)
     riverrun, file = Command(monkeypatch, capsys, loop.folder), str(loop.file)
     until(lambda: riverrun("features", "get", file, "north").code == 0)
-    said = riverrun("features", "get", file, "north", "nowhere", "--json")
-    assert said.code == 1
-    assert said.json["nowhere"] is None
-    assert said.json["north"]["features"] == newest(loop)["north"]["features"]
+    result = riverrun("features", "get", file, "north", "nowhere", "--json")
+    assert result.code == 1
+    assert result.json["nowhere"] is None
+    assert result.json["north"]["features"] == newest(loop)["north"]["features"]
     assert "miles" in riverrun("features", "get", file, "north").out
     good = riverrun("features", "check", file, "--json")
     assert (good.code, good.json["checked"], good.json["different"]) == (0, 5, {})
@@ -176,8 +176,8 @@ def test_a_consumer_that_is_killed_has_each_prediction_once(
 
 def slow_down(database: Path) -> None:
     """Each row takes the consumer milliseconds, so that a kill meets it amid its work."""
-    with sqlite3.connect(database) as kept:
-        kept.executescript(
+    with sqlite3.connect(database) as connection:
+        connection.executescript(
             "CREATE TABLE said (event_id TEXT PRIMARY KEY, value REAL);"
             "CREATE VIEW work AS WITH RECURSIVE n (i) AS"
             " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) SELECT i FROM n;"
@@ -193,14 +193,14 @@ def has_more(database: Path, before: int) -> bool:
 def rows(database: Path) -> list[tuple[str, float]]:
     """What the consumer has kept."""
     try:
-        with sqlite3.connect(database) as kept:
-            return kept.execute("SELECT event_id, value FROM said").fetchall()
+        with sqlite3.connect(database) as connection:
+            return connection.execute("SELECT event_id, value FROM said").fetchall()
     except sqlite3.OperationalError:
         return []
 
 
 def test_a_position_is_good_under_other_offsets(stack: Endpoints, loop: Loop) -> None:
-    """The journal step tells what was read, also where offsets begin anew."""
+    """The journal step tells what was read, also where offsets start over."""
     servers = stack.bootstrap_servers
     first = next(read(servers, "parcels", prefix=loop.prefix, records_max=50))
     moved = {n: [0, step] for n, (_, step) in first.position.items()}
@@ -237,8 +237,8 @@ def test_a_capture_that_is_killed_has_each_record_once(loop: Loop, tmp_path: Pat
         assert asyncio.run(work.run(kind, loop.names[kind])).rows == 0
     assert done < 2 * len(IDS)  # the killed ones had done some of it
     for kind in kinds:
-        found = pyarrow.dataset.dataset(to / loop.names[kind], partitioning="hive").to_table()
-        rows = found.to_pylist()
+        table = pyarrow.dataset.dataset(to / loop.names[kind], partitioning="hive").to_table()
+        rows = table.to_pylist()
         due = asyncio.run(loop.records(kind))
         places = [(row["kafka_partition"], row["kafka_offset"]) for row in rows]
         assert sorted(places) == sorted((record.partition, record.offset) for record in due)
@@ -277,13 +277,13 @@ def test_a_scored_file_has_the_floats_of_the_stream(loop: Loop, riverrun: Comman
     """Each event by the state that it met then; and all of them by today's, in any format."""
     import pandas
 
-    said = asyncio.run(loop.values("predictions"))
+    predictions = asyncio.run(loop.values("predictions"))
     file = str(loop.file)
-    for published in random.Random(2).sample(said[60:], 4):
+    for published in random.Random(2).sample(predictions[60:], 4):
         source = loop.folder / "one.jsonl"
         source.write_bytes(orjson.dumps(EVENTS[published["event_id"]]))
-        place = f"{published['partition']}/{published['step'] - 1}"
-        row = riverrun("score", file, str(source), "--as-of", place).json
+        position = f"{published['partition']}/{published['step'] - 1}"
+        row = riverrun("score", file, str(source), "--as-of", position).json
         assert {n: row[n] for n in SAME} == {n: published[n] for n in SAME}
     source = loop.folder / "all.jsonl"
     source.write_bytes(b"\n".join(map(orjson.dumps, EVENTS.values())))
@@ -332,12 +332,12 @@ def test_an_exported_model_says_what_score_says(
 ) -> None:
     """Exported and scored by the newest state: the same; there is a model card, too."""
     file, folder = str(loop.file), tmp_path / "edge" / "parcels"
-    made = riverrun("export", file, "--to", str(folder), "--json").json
+    export = riverrun("export", file, "--to", str(folder), "--json").json
     assert riverrun("export", file, "--to", str(folder)).code == 5
     assert "# linear of parcels" in (folder / "card.md").read_text()
     events = tmp_path / "events.jsonl"
     events.write_bytes(b"\n".join(map(orjson.dumps, list(EVENTS.values())[-40:])))
-    command = [sys.executable, str(folder / "predict.py"), "--expect", made["manifest_sha256"]]
+    command = [sys.executable, str(folder / "predict.py"), "--expect", export["manifest_sha256"]]
     done = subprocess.run(
         [*command, str(events)], env=loop.environment, capture_output=True, text=True, check=True
     )

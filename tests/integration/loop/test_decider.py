@@ -113,20 +113,20 @@ async def test_a_decider_that_is_killed_decides_as_one_that_was_not(loop: Loop) 
     assert {(a["model"], a["who"]) for a in crowned} == {("brisk", "decider")}
     assert sorted(p for a in crowned for p in a["partitions"]) == list(range(PARTITIONS))
     assert crowned[0]["evidence"]["lower"] > 0
-    said = {row["event_id"]: row["model"] for row in await loop.values("predictions")}
+    models = {row["event_id"]: row["model"] for row in await loop.values("predictions")}
     # The command may still have been on its way to the first of them.
-    assert all(said[f"p{n}"].startswith("brisk@") for n in range(1_280, 1_300))
+    assert all(models[f"p{n}"].startswith("brisk@") for n in range(1_280, 1_300))
 
 
 async def refolded(loop: Loop, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same standings, from the evidence and which partitions each block was made of."""
-    mine = loop.loaded.use_case
+    use_case = loop.loaded.use_case
     recorded = {seconds(row["block_start"]): tuple(row["partitions"]) for row in rows}
-    assembly = BlockMerger(PARTITIONS, mine.horizon, recorded=recorded)
+    assembly = BlockMerger(PARTITIONS, use_case.horizon, recorded=recorded)
     for record in await loop.values("evidence"):
         Evidence.model_validate(record)
         assembly.take(record)
-    decider = Decider(mine)
+    decider = Decider(use_case)
     again: list[dict[str, Any]] = []
     for block in assembly.release():
         if block.start in recorded:
@@ -137,8 +137,8 @@ async def refolded(loop: Loop, rows: list[dict[str, Any]]) -> list[dict[str, Any
 
 def test_history_shows_the_verdict_and_what_became_of_it(loop: Loop, tmp_path: Path) -> None:
     """One line: who, what, the figures, and that it was applied everywhere."""
-    said = loop.said("history", str(loop.file))
-    assert said.returncode == 0, said.stderr
-    text = said.stdout + said.stderr
+    result = loop.attempt("history", str(loop.file))
+    assert result.returncode == 0, result.stderr
+    text = result.stdout + result.stderr
     assert "decider" in text
     assert f"applied in {PARTITIONS} of {PARTITIONS}" in text

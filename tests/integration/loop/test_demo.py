@@ -102,13 +102,13 @@ def test_the_demo_answers_every_flight_once(stack: Endpoints, tmp_path: Path) ->
         [*command, "--events", str(FLIGHTS)], env=environment, capture_output=True, timeout=240
     )
     assert done.returncode == 0, done.stderr.decode()
-    said = json.loads(done.stdout)
-    assert said["events"] == said["predictions"] == FLIGHTS
-    assert said["duplicates"] == said["dead_letters"] == 0
-    assert said["examples"] == said["outcomes_due"] == said["outcomes"] > 0.99 * FLIGHTS
-    assert said["champion"] < said["baseline"]
-    assert said["kpi_unit"] == "USD"
-    assert said["champion"] == pytest.approx(backtested(load("flight_eta"), FLIGHTS), rel=0.01)
+    report = json.loads(done.stdout)
+    assert report["events"] == report["predictions"] == FLIGHTS
+    assert report["duplicates"] == report["dead_letters"] == 0
+    assert report["examples"] == report["outcomes_due"] == report["outcomes"] > 0.99 * FLIGHTS
+    assert report["champion"] < report["baseline"]
+    assert report["kpi_unit"] == "USD"
+    assert report["champion"] == pytest.approx(backtested(load("flight_eta"), FLIGHTS), rel=0.01)
     # Its words are for people; what workers and page log is in a file.
     told = done.stderr.decode().splitlines()
     assert not [line for line in told if re.match(r"\d{4}-\d\d-\d\d \d\d:|worker of ", line)]
@@ -139,13 +139,13 @@ async def test_three_workers_err_as_the_backtest_does(settings: Settings, crew: 
         subprocess.run, command, env=environment, capture_output=True, timeout=180
     )
     assert done.returncode == 0, done.stderr.decode()
-    said = json.loads(done.stdout)
-    due = worth(loaded.use_case, assess(loaded, nycflights.flights(limit=FLIGHTS), 4).settled)
-    assert (said["labelled"], said["missing"]) == (due.labelled, due.missing)
+    report = json.loads(done.stdout)
+    due = worth(loaded.use_case, assess(loaded, nycflights.flights(limit=FLIGHTS), 4).closed)
+    assert (report["labelled"], report["missing"]) == (due.labelled, due.missing)
     assert due.labelled > 1_000
-    assert said["kpi"]["baseline"] == pytest.approx(due.kpi["baseline"])
-    assert said["kpi"]["served"] == pytest.approx(due.kpi["served"], rel=0.02)
-    assert said["cost"]["cpu_us"]["adagrad"] > 0
+    assert report["kpi"]["baseline"] == pytest.approx(due.kpi["baseline"])
+    assert report["kpi"]["served"] == pytest.approx(due.kpi["served"], rel=0.02)
+    assert report["cost"]["cpu_us"]["adagrad"] > 0
 
 
 async def test_a_backlog_gives_the_floats_of_the_journal_s_order(
@@ -171,12 +171,14 @@ async def test_a_backlog_gives_the_floats_of_the_journal_s_order(
 
 async def read_all(topic: str, settings: Settings) -> dict[int, list[tuple[bytes, bytes]]]:
     """Partition → key and value of every committed record, in order."""
-    found: dict[int, list[tuple[bytes, bytes]]] = {}
+    records_by_partition: dict[int, list[tuple[bytes, bytes]]] = {}
     async with TopicReader([topic], settings) as reader:
         async for records in reader.to_the_end():
             for record in records:
-                found.setdefault(record.partition, []).append((record.key, record.value))
-    return found
+                records_by_partition.setdefault(record.partition, []).append(
+                    (record.key, record.value)
+                )
+    return records_by_partition
 
 
 async def refolded(loaded: LoadedUseCase, settings: Settings, partition: int) -> list[Any]:
@@ -227,8 +229,8 @@ async def test_nonsense_stops_nobody(settings: Settings, crew: Workers) -> None:
         for block in iter(lambda: list(itertools.islice(flights, 100)), []):
             await sender.run(block)
             for kind, (key, value) in itertools.product(("events", "outcomes"), garbage):
-                place = partition_of(key or b"EWR", 4)
-                await producer.send_and_wait(names[kind], value, key=key, partition=place)
+                partition = partition_of(key or b"EWR", 4)
+                await producer.send_and_wait(names[kind], value, key=key, partition=partition)
                 sent += value is not None
     finally:
         await producer.stop()
@@ -242,7 +244,7 @@ async def test_nonsense_stops_nobody(settings: Settings, crew: Workers) -> None:
     assert count.duplicates == 0
     assert count.records["dead-letter"] == sent
     letters = await read_all(names["dead-letter"], settings)
-    words = {orjson.loads(value)["error"] for found in letters.values() for _, value in found}
+    words = {orjson.loads(value)["error"] for batch in letters.values() for _, value in batch}
     assert any("10000002 bytes" in text for text in words)
     assert any("send 'origin' as its key" in text for text in words)
 

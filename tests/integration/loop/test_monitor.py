@@ -16,7 +16,7 @@ from streams.embedded import Endpoints
 from streams.monitor.store import event_queries, queries
 from streams.monitor.store.board import read_topics
 from streams.monitor.store.queries import Board
-from streams.monitor.store.store import MetricsTables, connect
+from streams.monitor.store.table_store import MetricsTables, connect
 from tests.support.loop import SOURCE, Loop, Process, parcels
 
 pytestmark = pytest.mark.integration
@@ -31,9 +31,9 @@ LIMITS = "kpi_least=100, labels_s=25, gone_s=1, drift_s=0, safeguard_s=0"
 
 def rows(count: int) -> list[Any]:
     """Parcels whose outcomes say their key, so that they can be sent apart."""
-    made = parcels(count)
-    depots = {f["event_id"]: f["depot"] for kind, f in made if kind == "event"}
-    return [(kind, {**fields, "depot": depots[fields["event_id"]]}) for kind, fields in made]
+    records = parcels(count)
+    depots = {f["event_id"]: f["depot"] for kind, f in records if kind == "event"}
+    return [(kind, {**fields, "depot": depots[fields["event_id"]]}) for kind, fields in records]
 
 
 ROWS = rows(400)
@@ -74,7 +74,7 @@ class Watched(Loop):
         finally:
             await client.aclose()
 
-    async def kept(self) -> dict[str, dict[str, bytes]]:
+    async def stored(self) -> dict[str, dict[str, bytes]]:
         """Everything on the store that comes of a topic."""
         async with self.store() as store:
             names = [
@@ -85,8 +85,8 @@ class Watched(Loop):
     async def alerts(self) -> dict[tuple[str, str], str]:
         """(rule, subject) → state, by the newest record."""
         async with self.store() as store:
-            found = await event_queries.alerts(store)
-        return {(row.rule, row.subject): row.state for row in reversed(found)}
+            alerts = await event_queries.alerts(store)
+        return {(row.rule, row.subject): row.state for row in reversed(alerts)}
 
     async def until(self, what: str, true: Callable[[], Awaitable[bool]], within_s: float) -> None:
         """Wait for it."""
@@ -131,11 +131,11 @@ async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
     await loop.wait_for("examples", ids)
     loop.watch()
     await loop.until("the same figures", lambda: _same(loop), 150)
-    before = await loop.kept()
+    before = await loop.stored()
     async with loop.store() as store:
         await store.clear()
     await loop.until("rebuilt figures", lambda: _same(loop), 150)
-    after = await loop.kept()
+    after = await loop.stored()
     alone = {name: table for name, table in after.items() if name != "alerts"}
     assert alone == {name: table for name, table in before.items() if name != "alerts"}
     served = (await queries.quality(await loop.board())).total["served"]
@@ -143,18 +143,18 @@ async def test_figures_survive_a_kill_and_a_flush_and_are_those_of_the_topics(
 
 
 async def _has(loop: Watched, table: str) -> bool:
-    return table in await loop.kept()
+    return table in await loop.stored()
 
 
 async def _same(loop: Watched) -> bool:
     # Metrics are told once a second: the last ones may still come.
     board = await loop.board()
-    mine = await queries.quality(board)
+    quality = await queries.quality(board)
     async with loop.store() as store:
-        kept = Board(loop.loaded.use_case, 2, store)
+        second_board = Board(loop.loaded.use_case, 2, store)
         return (
-            await queries.quality(kept) == mine
-            and mine.total["served"].outcomes == 400
+            await queries.quality(second_board) == quality
+            and quality.total["served"].outcomes == 400
             and await event_queries.lifecycle(store) == await event_queries.lifecycle(board.source)
         )
 
@@ -163,24 +163,24 @@ async def test_a_kpi_below_the_baseline_is_told_once_with_the_command_to_look(
     loop: Watched,
 ) -> None:
     """One open alert, on the topic and in the command line, across a restart of the monitor."""
-    place = ("kpi-below-baseline", "kpi")
-    await loop.until("alert", lambda: _state(loop, place, "open"), 150)
+    alert = ("kpi-below-baseline", "kpi")
+    await loop.until("alert", lambda: _state(loop, alert, "open"), 150)
     loop.kill_monitor()
     loop.watch()
     measured = await _samples(loop)
     await loop.until("a look", lambda: _more(loop, measured), 150)
-    found = loop.run("alerts", str(loop.file), "--json", code=1)
-    mine = [row for row in found if row["rule"] == place[0]]
-    assert [row["alert_id"] for row in mine] == ["parcels/kpi-below-baseline/kpi#1"]
-    assert mine[0]["command"] == f"riverrun metrics {loop.file} --prefix {loop.prefix}"
-    assert "EUR an event, the baseline" in mine[0]["cause"]
-    on_topic = [row for row in await loop.values("alerts") if row["rule"] == place[0]]
+    alerts = loop.run("alerts", str(loop.file), "--json", code=1)
+    own = [row for row in alerts if row["rule"] == alert[0]]
+    assert [row["alert_id"] for row in own] == ["parcels/kpi-below-baseline/kpi#1"]
+    assert own[0]["command"] == f"riverrun metrics {loop.file} --prefix {loop.prefix}"
+    assert "EUR an event, the baseline" in own[0]["cause"]
+    on_topic = [row for row in await loop.values("alerts") if row["rule"] == alert[0]]
     assert [row["state"] for row in on_topic] == ["open"]
 
 
 async def test_outcomes_that_stop_are_told_and_their_coming_back_closes_it(loop: Watched) -> None:
     """Events go on and no outcome comes: an alarm, which closes once outcomes are learnt again."""
-    place = ("labels-stopped", "outcomes")
+    alert = ("labels-stopped", "outcomes")
     # Less than a horizon of them, so that every outcome still counts, however late it is sent.
     more = [row for row in rows(530) if _number(row) >= 400]
     events = [row for row in more if row[0] == "event"]
@@ -194,31 +194,31 @@ async def test_outcomes_that_stop_are_told_and_their_coming_back_closes_it(loop:
             await asyncio.sleep(0.3)
 
     publishing = asyncio.create_task(trickle())
-    await loop.until("alarm", lambda: _state(loop, place, "open"), 150)
+    await loop.until("alarm", lambda: _state(loop, alert, "open"), 150)
     told.set()
     await publishing
     await loop.publish(events)
     await loop.publish(outcomes)
-    await loop.until("all clear", lambda: _state(loop, place, "closed"), 150)
+    await loop.until("all clear", lambda: _state(loop, alert, "closed"), 150)
 
 
 async def test_a_partition_without_a_worker_is_told_until_it_has_one(loop: Watched) -> None:
     """A worker that ends leaves an alarm for each partition; the next one closes them."""
     places = [("worker-gone", f"partition {number}") for number in (0, 1)]
     loop.stop()
-    for place in places:
-        await loop.until("alarm", lambda place=place: _state(loop, place, "open"), 150)
+    for alert in places:
+        await loop.until("alarm", lambda alert=alert: _state(loop, alert, "open"), 150)
     status = loop.run("status", str(loop.file), "--json", code=1)
     assert status["overview"]["state"] == "stopped"
     loop.start()
-    for place in places:
-        await loop.until("all clear", lambda place=place: _state(loop, place, "closed"), 150)
+    for alert in places:
+        await loop.until("all clear", lambda alert=alert: _state(loop, alert, "closed"), 150)
 
 
 def test_commands_read_what_the_monitor_keeps_or_else_the_topics(loop: Watched) -> None:
     """The same JSON with the monitor and, once it is gone, without."""
-    name, place = str(loop.file), ("kpi-below-baseline", "kpi")
-    asyncio.run(loop.until("alert", lambda: _state(loop, place, "open"), 150))
+    name, alert = str(loop.file), ("kpi-below-baseline", "kpi")
+    asyncio.run(loop.until("alert", lambda: _state(loop, alert, "open"), 150))
     watched = loop.run("metrics", name, "--json")
     told = loop.run("alerts", name, "--all", "--json", code=1)
     assert loop.monitor is not None
@@ -247,5 +247,5 @@ async def _more(loop: Watched, measured: int) -> bool:
     return await _samples(loop) > measured
 
 
-async def _state(loop: Watched, place: tuple[str, str], state: str) -> bool:
-    return (await loop.alerts()).get(place) == state
+async def _state(loop: Watched, alert: tuple[str, str], state: str) -> bool:
+    return (await loop.alerts()).get(alert) == state

@@ -68,8 +68,8 @@ async def bad(loop: Loop, event_id: str) -> float:
     """Publish an event without a weight; gives when."""
     value = orjson.dumps({"event_id": event_id, "depot": "north", "sender": "Ann Miller"})
     async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
-        place = partition_of(b"north", 2)
-        await producer.send_and_wait(loop.names["events"], value, key=b"north", partition=place)
+        partition = partition_of(b"north", 2)
+        await producer.send_and_wait(loop.names["events"], value, key=b"north", partition=partition)
     return time.time()
 
 
@@ -94,7 +94,10 @@ def tab(browser: Any, page: Page) -> Iterator[Open]:
         contexts.append(context)
         opened = context.new_page()
         opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("console", lambda said: complaints.append(said.text) if bad_word(said) else None)
+        opened.on(
+            "console",
+            lambda message: complaints.append(message.text) if bad_word(message) else None,
+        )
         page.enter(opened)
         opened.goto(page.address + path)
         asked = opened.get_by_role("button", name="Look up")
@@ -108,9 +111,9 @@ def tab(browser: Any, page: Page) -> Iterator[Open]:
     assert [text for text in complaints if "ERR_" not in text] == []
 
 
-def bad_word(said: Any) -> bool:
+def bad_word(message: Any) -> bool:
     """What a browser says of broken policy, scripts or styles."""
-    return said.type in ("error", "warning")
+    return message.type in ("error", "warning")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -167,12 +170,12 @@ def test_a_dead_letter_is_seen_within_two_seconds_and_sent_again(
         while letters < 4 + number:
             records = waited(page.loop.records("dead-letter"))
             letters = len(records)
-        place = f"{records[-1].partition}/{records[-1].offset}"
-        opened.get_by_role("link", name=place, exact=True).wait_for(timeout=15_000)
+        position = f"{records[-1].partition}/{records[-1].offset}"
+        opened.get_by_role("link", name=position, exact=True).wait_for(timeout=15_000)
         took.append(time.time() - max(r.timestamp for r in records) / 1000)
     record_property("page_dead_letter_seen_s", [round(second, 2) for second in took])
     assert min(took) < 2.0
-    opened.get_by_role("link", name=place, exact=True).click()
+    opened.get_by_role("link", name=position, exact=True).click()
     opened.get_by_text("Record as received").wait_for()
     opened.locator("#opened").get_by_role("button", name="Send again").click()
     dialog = opened.locator("#redrive")
@@ -212,9 +215,9 @@ def test_the_worth_report_is_made_to_be_handed_on(tab: Open) -> None:
     download = opened.get_by_role("link", name="Download the report")
     download.wait_for(timeout=90_000)
     verdict = opened.locator("#report .pill").inner_text()
-    with opened.expect_download() as found:
+    with opened.expect_download() as pending_download:
         download.click()
-    report = found.value.path().read_text("utf-8")
+    report = pending_download.value.path().read_text("utf-8")
     assert "<script" not in report
     assert verdict.lower() in report.lower()
 
@@ -336,11 +339,11 @@ async def flooded(address: str, case: str, ask: Callable[[], Any]) -> tuple[Coun
             *(f"live/{case}/event?id=p{n}" for n in range(64)),
         ]
         answers = await asyncio.gather(*(session.get(address + path) for path in paths))
-        found = Counter(answer.status for answer in answers)
-        mine = await asyncio.to_thread(ask)
+        statuses = Counter(answer.status for answer in answers)
+        own = await asyncio.to_thread(ask)
         for answer in answers:
             answer.close()
-    return found, mine
+    return statuses, own
 
 
 def test_a_flood_without_sign_in_keeps_no_operator_waiting(page: Page) -> None:
@@ -366,7 +369,7 @@ def test_a_flood_without_sign_in_keeps_no_operator_waiting(page: Page) -> None:
         return asyncio.run(run())
 
     before = page.memory_bytes
-    found, took = waited(flooded(page.address, "parcels", asked))
-    assert found[429] + found[503] >= 128 - EACH_MAX
+    statuses, took = waited(flooded(page.address, "parcels", asked))
+    assert statuses[429] + statuses[503] >= 128 - EACH_MAX
     assert took < 60
     assert page.memory_bytes - before < 150 << 20

@@ -48,9 +48,9 @@ async def bad(loop: Loop) -> None:
     event = {"event_id": "bad", "event_time": "2024-05-01T00:00:00Z", "depot": "north"}
     event |= {"weight": 1.0, "miles": 1, "sender": ["Ann Miller"]}
     async with AIOKafkaProducer(**loop.settings.kafka_client()) as producer:
-        place = partition_of(b"north", 2)
+        partition = partition_of(b"north", 2)
         value = orjson.dumps(event)
-        await producer.send_and_wait(loop.names["events"], value, key=b"north", partition=place)
+        await producer.send_and_wait(loop.names["events"], value, key=b"north", partition=partition)
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ def printed(
 
     def run(*arguments: str) -> str:
         if arguments[0] == "explain":
-            done = loop.said(*arguments)
+            done = loop.attempt(*arguments)
             return done.stdout + done.stderr
-        said = riverrun(*arguments)
-        return said.out + said.err
+        result = riverrun(*arguments)
+        return result.out + result.err
 
     return run
 

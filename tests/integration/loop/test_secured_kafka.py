@@ -27,7 +27,7 @@ from streams.credentials.token_provider import provider_of
 from streams.doctor import server_checks
 from streams.doctor.grant_checks import check_grants, check_token
 from streams.embedded import Endpoints
-from streams.embedded.ports import LOOPBACK
+from streams.embedded.free_ports import LOOPBACK
 from streams.telemetry import worker_status
 from tests.support.loop import SOURCE, Loop, parcels
 from tests.support.servers.foreign_parcels import DELIVERED, SENT, ForeignProducer, adopting
@@ -189,8 +189,8 @@ async def test_one_producer_renews_its_sessions_in_the_midst_of_transactions(
     loop = loop_on(kafka, "oauth", tmp_path)
     kafka.allow(CLIENT, loop.prefix, {**GRANTS, "TOPIC": ("ALL",)})
     topic = f"{loop.prefix}sent"
-    for made in kafka.admin.create_topics([NewTopic(topic, 1)]).values():
-        made.result(30)
+    for future in kafka.admin.create_topics([NewTopic(topic, 1)]).values():
+        future.result(30)
     client = loop.settings.kafka_client()
     producer = AIOKafkaProducer(**client, transactional_id=f"{loop.prefix}id", acks="all")
     await producer.start()
@@ -253,7 +253,7 @@ async def test_a_source_needs_read_and_describe_and_doctor_names_them(
     loop = loop_on(kafka, "scram", tmp_path, source=adopting(foreign))
     kafka.add_user("clerk", PASSWORD)
 
-    async def found(*expected: str) -> None:
+    async def causes_are(*expected: str) -> None:
         """Wait until that is what is found: grants take a moment."""
         causes: list[str] = []
         while causes != list(expected):
@@ -267,9 +267,9 @@ async def test_a_source_needs_read_and_describe_and_doctor_names_them(
     granted(kafka, loop, "clerk")
     named = sorted((foreign + DELIVERED, foreign + SENT))
     lacking = "no DESCRIBE and READ on topic {}, which the use case reads"
-    await found(*map(lacking.format, named))
+    await causes_are(*map(lacking.format, named))
     kafka.allow("clerk", foreign, {"TOPIC": ("READ", "DESCRIBE")})
-    await found("all that workers of parcels need")
+    await causes_are("all that workers of parcels need")
     rows = parcels(30)
     producer = ForeignProducer("", foreign, client=kafka.admin_settings)
     try:
@@ -294,12 +294,12 @@ def test_doctor_names_the_scope_that_is_missing(kafka: SecuredKafka, tmp_path: P
     loop.settings = loop.settings.model_copy(
         update={"kafka_sasl_token_source": "file", "kafka_sasl_token_file": forged}
     )
-    found = server_checks.check_kafka(loop.settings)
-    assert not found.ok
-    assert "invalid_token" in found.cause
+    findings = server_checks.check_kafka(loop.settings)
+    assert not findings.ok
+    assert "invalid_token" in findings.cause
     wrong = loop_on(kafka, "scram", tmp_path, KAFKA_SASL_PASSWORD="wrong")
-    found = server_checks.check_kafka(wrong.settings)
-    assert "Authentication failed" in found.cause
+    findings = server_checks.check_kafka(wrong.settings)
+    assert "Authentication failed" in findings.cause
     provider_of.cache_clear()
 
 
@@ -320,7 +320,7 @@ async def test_redis_by_tls_with_a_certificate_and_a_user_of_its_access_lists(
     context: ssl.SSLContext = kafka.certificates.server_context()
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection(LOOPBACK, port)
+        server_reader, ours = await asyncio.open_connection(LOOPBACK, port)
 
         async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
             while data := await source.read(65_536):
@@ -328,7 +328,9 @@ async def test_redis_by_tls_with_a_certificate_and_a_user_of_its_access_lists(
                 await sink.drain()
             sink.close()
 
-        await asyncio.gather(pump(reader, ours), pump(theirs, writer), return_exceptions=True)
+        await asyncio.gather(
+            pump(reader, ours), pump(server_reader, writer), return_exceptions=True
+        )
 
     server = await asyncio.start_server(pass_on, LOOPBACK, 0, ssl=context)
     tls_port = server.sockets[0].getsockname()[1]
@@ -342,12 +344,14 @@ async def test_redis_by_tls_with_a_certificate_and_a_user_of_its_access_lists(
         _env_file=None,
     )
     try:
-        found = await asyncio.to_thread(lambda: list(server_checks.check_redis(settings)))
-        assert next(f.cause for f in found if f.check == "redis").startswith("rediss://"), found
-        assert all(f.ok for f in found if f.check.startswith("redis")), found
+        findings = await asyncio.to_thread(lambda: list(server_checks.check_redis(settings)))
+        assert next(f.cause for f in findings if f.check == "redis").startswith("rediss://"), (
+            findings
+        )
+        assert all(f.ok for f in findings if f.check.startswith("redis")), findings
         bare = settings.model_copy(update={"redis_ssl_certfile": None, "redis_ssl_keyfile": None})
-        found = await asyncio.to_thread(lambda: list(server_checks.check_redis(bare)))
-        assert not found[0].ok
+        findings = await asyncio.to_thread(lambda: list(server_checks.check_redis(bare)))
+        assert not findings[0].ok
     finally:
         server.close()
         with Redis.from_url(stack.redis_url) as admin:

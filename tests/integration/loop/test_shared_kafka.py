@@ -167,10 +167,10 @@ async def test_a_label_anywhere_answers_everywhere_through_a_kill_of_the_learner
     assert [update["number"] for update in updates] == list(range(len(updates)))
 
     loop.stop()
-    found = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
-    assert found["proved"]
-    assert found["checked"] == len(EVENTS)
-    assert found["versions_checked"] == len(updates)
+    report = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
+    assert report["proved"]
+    assert report["checked"] == len(EVENTS)
+    assert report["versions_checked"] == len(updates)
 
 
 async def test_what_operators_do_to_shared_models_is_done_once_and_proved(loop: Loop) -> None:
@@ -192,10 +192,10 @@ async def test_what_operators_do_to_shared_models_is_done_once_and_proved(loop: 
     assert promoted["applied"] == [0]
     await lived(400, 600)
     (act,) = [a for a in await audited(loop.settings, loop.names) if a.kind == "command"]
-    (place,) = act.places
-    assert place.startswith("learner/")
+    (position,) = act.places
+    assert position.startswith("learner/")
     back = await asyncio.to_thread(
-        loop.run, "rollback", str(loop.file), "--as-of", place, "--why", "a test", "--json"
+        loop.run, "rollback", str(loop.file), "--as-of", position, "--why", "a test", "--json"
     )
     assert (back["applied"], back["model"]) == ([0], "linear")
     await lived(600, 800)
@@ -209,8 +209,8 @@ async def test_what_operators_do_to_shared_models_is_done_once_and_proved(loop: 
     loop.stop()
 
     examples = {e["event_id"]: e for e in await loop.values("examples")}
-    said = [p for p in await loop.values("predictions") if p["event_id"] in examples]
-    one = next(p for p in reversed(said) if p["served_by"] == "champion")
+    prediction = [p for p in await loop.values("predictions") if p["event_id"] in examples]
+    one = next(p for p in reversed(prediction) if p["served_by"] == "champion")
     life = await asyncio.to_thread(loop.run, "explain", str(loop.file), one["event_id"], "--json")
     assert life["proved"]
     assert life["version"]["trained_on"] == _trained_on(one)
@@ -239,9 +239,9 @@ async def test_what_operators_do_to_shared_models_is_done_once_and_proved(loop: 
     )
     assert first_linear["trained_on"] >= before, "it goes on from what it had learnt"
     loop.stop()
-    found = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
-    assert (found["different"], found["unproven"], found["reasons"]) == (0, 0, [])
-    assert found["versions_checked"] == len(await loop.values("models"))
+    report = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
+    assert (report["different"], report["unproven"], report["reasons"]) == (0, 0, [])
+    assert report["versions_checked"] == len(await loop.values("models"))
 
 
 async def test_by_default_a_history_teaches_everybody_and_another_number_of_partitions_goes_on(
@@ -273,8 +273,8 @@ async def test_by_default_a_history_teaches_everybody_and_another_number_of_part
         assert sorted(p["event_id"] for p in predictions) == sorted(asked)
         assert min(_trained_on(p) for p in predictions) >= taught - 30
         loop.stop()
-        found = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
-        assert (found["different"], found["unproven"], found["checked"]) == (0, 0, len(asked))
+        report = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
+        assert (report["different"], report["unproven"], report["checked"]) == (0, 0, len(asked))
 
         copied = await repartition(loop.loaded.use_case, loop.settings, copy.settings, 3)
         assert copied.history == len(history)
@@ -284,8 +284,8 @@ async def test_by_default_a_history_teaches_everybody_and_another_number_of_part
         await learnt(copy, [*history, *live])
         assert {p["partition"] for p in await copy.values("predictions")} <= {0, 1, 2}
         copy.stop()
-        found = await asyncio.to_thread(copy.run, "verify", str(copy.file), "--all", "--json")
-        assert (found["different"], found["unproven"], found["checked"]) == (0, 0, len(asked))
+        report = await asyncio.to_thread(copy.run, "verify", str(copy.file), "--all", "--json")
+        assert (report["different"], report["unproven"], report["checked"]) == (0, 0, len(asked))
     finally:
         loop.close()
         copy.close()
@@ -318,8 +318,8 @@ async def test_a_burst_of_four_days_is_not_answered_by_old_models(
         await loop.wait_for("examples", [str(f["event_id"]) for k, f in SPREAD if k == "outcome"])
         live = champion_error(await loop.values("examples"))
         backtest = Backtest(loop.loaded.use_case, 16, "d")
-        made = [output for kind, fields in SPREAD for output in backtest.feed(kind, fields)]
-        recorded = champion_error(orjson.loads(o.value) for o in made if o.kind == "examples")
+        expected = [output for kind, fields in SPREAD for output in backtest.feed(kind, fields)]
+        recorded = champion_error(orjson.loads(o.value) for o in expected if o.kind == "examples")
         record_property("burst_error_live", round(live, 3))
         record_property("burst_error_backtest", round(recorded, 3))
         record_property("burst_seconds", round(monotonic() - began, 1))

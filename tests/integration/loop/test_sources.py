@@ -38,10 +38,10 @@ async def adopted(
     request: pytest.FixtureRequest, stack: Endpoints, tmp_path: Path
 ) -> AsyncIterator[Adopted]:
     """The use case of `foreign_parcels`, as a test declares it."""
-    made = Adopted(stack, tmp_path, **request.param)
-    await make_topics(made.servers, made.prefix)
-    yield made
-    made.loop.close()
+    instance = Adopted(stack, tmp_path, **request.param)
+    await make_topics(instance.servers, instance.prefix)
+    yield instance
+    instance.loop.close()
 
 
 async def killed_twice(adopted: Adopted, rows: list[Row]) -> None:

@@ -83,15 +83,15 @@ def test_a_backtest_of_topics_gives_the_floats_of_the_recording(
     )
     file.write_text(source)
     arguments = ("--source", topics[0], "--outcomes", topics[1], "--partitions", str(PARTITIONS))
-    said = riverrun("backtest", str(file), *arguments, "--json")
-    assert said.code == 0, said.err
-    assert "Left out: 1 record" in said.err
-    assert "it is not UTF-8" in said.err
+    result = riverrun("backtest", str(file), *arguments, "--json")
+    assert result.code == 0, result.err
+    assert "Left out: 1 record" in result.err
+    assert "it is not UTF-8" in result.err
     loaded = load(str(file))
     assert loaded.use_case.recorded is not None
     assert loaded.use_case.learning == "partition"
     own = backtest(loaded, loaded.use_case.recorded(), PARTITIONS).as_json()
-    (run,) = said.json["runs"]
+    (run,) = result.json["runs"]
     assert run["scores"] == own["scores"]
     assert run["refused"] == 0
 
@@ -108,6 +108,6 @@ def test_a_topic_is_profiled_as_committed(riverrun: Command, topics: tuple[str, 
 
 def test_a_topic_that_is_not_there_is_told(riverrun: Command) -> None:
     """With exit code 5, and both things that the name could have been."""
-    said = riverrun("profile", "no-such-topic")
-    assert said.code == 5
-    assert "neither a file nor a topic" in said.err
+    result = riverrun("profile", "no-such-topic")
+    assert result.code == 5
+    assert "neither a file nor a topic" in result.err

@@ -104,7 +104,7 @@ async def test_a_woken_zombie_does_no_harm(flow: Flow) -> None:
 
 async def test_aborted_transactions_upstream_leave_no_trace(flow: Flow) -> None:
     """What a transactional producer aborts is never applied, and the gaps do not stall."""
-    kept = []
+    lines = []
     flow.start()
     sink = AIOKafkaProducer(**flow.client, transactional_id=f"{flow.group}-upstream")
     async with sink:
@@ -117,11 +117,11 @@ async def test_aborted_transactions_upstream_leave_no_trace(flow: Flow) -> None:
                 await sink.abort_transaction()
             else:
                 await sink.commit_transaction()
-                kept += ids
-    await flow.wait_for("predictions", len(kept))
-    await flow.wait_for("examples", len(kept) // 2)
+                lines += ids
+    await flow.wait_for("predictions", len(lines))
+    await flow.wait_for("examples", len(lines) // 2)
     await asyncio.sleep(4)
-    await flow.verify(kept)
+    await flow.verify(lines)
     assert "lost" not in flow.log_text()
 
 
@@ -160,9 +160,9 @@ async def test_sigterm_while_joining_is_bounded(flow: Flow) -> None:
     """SIGTERM amid rebalances, when Faust may hang, still ends the process within 12 s."""
     for delay_s in (0.1, 1.05, 1.2, 2.5):
         flow.start(instance="a")
-        await flow.wait_until_said("Starting")
+        await flow.wait_until_logged("Starting")
         worker = flow.start(instance="b")
-        await flow.wait_until_said("Starting")
+        await flow.wait_until_logged("Starting")
         await asyncio.sleep(delay_s)
         worker.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(worker.wait, 12) == 0, flow.log_text()
@@ -178,7 +178,7 @@ async def test_a_bug_halts_its_partition_and_names_the_record(flow: Flow) -> Non
     await flow.wait_for("predictions", 2)
     async with AIOKafkaProducer(**flow.client) as sink:
         await sink.send_and_wait(flow.topics["events"], b"bug", partition=0)
-    await flow.wait_until_said("stopped at events offset 1")
+    await flow.wait_until_logged("stopped at events offset 1")
     assert f"{flow.topics['events']}[0] offset 1" in flow.log_text()
     await flow.publish([3], every=0)
     await flow.wait_for("predictions", 3)

@@ -127,8 +127,8 @@ async def test_junk_and_forgeries_under_its_key_leave_the_signed_one(loop: Loop)
     await publish(loop.loaded, loop.settings)
     for body in (b"junk", b"[]", hostile):
         await put(loop, body)
-    found = await read(loop)
-    assert found.loaded(loop.loaded.definition).source == SOURCE
+    definitions = await read(loop)
+    assert definitions.loaded(loop.loaded.definition).source == SOURCE
 
 
 @pytest.mark.integration

@@ -30,7 +30,6 @@ from streams.snapshots.archive import Archive
 from streams.snapshots.delta import write as write_snapshot
 from streams.snapshots.signed_format import Origin, opened
 from streams.snapshots.signed_format import Reader as SnapshotReader
-from streams.topics import topic_admin
 from tests.support.loop import SOURCE, Loop, Row, parcels
 
 pytestmark = pytest.mark.integration
@@ -73,14 +72,14 @@ async def live(loop: Loop) -> None:
 
 async def test_backfilled_then_live_is_as_if_all_had_been_live(loop: Loop) -> None:
     """The same records in the same order, the history as events and outcomes: equal in all."""
-    said = {value["event_id"]: value for value in await loop.values("predictions")}
-    assert sorted(said) == sorted(ANSWERED)
+    predictions = {value["event_id"]: value for value in await loop.values("predictions")}
+    assert sorted(predictions) == sorted(ANSWERED)
     for number in range(2):
         for value in await all_live(loop, number):
-            if value["event_id"] in said:
-                found = said.pop(value["event_id"])
-                assert found | {"seq": 0} == value | {"seq": 0}, value["event_id"]
-    assert not said
+            if value["event_id"] in predictions:
+                prediction = predictions.pop(value["event_id"])
+                assert prediction | {"seq": 0} == value | {"seq": 0}, value["event_id"]
+    assert not predictions
 
 
 async def all_live(loop: Loop, number: int) -> list[dict[str, Any]]:
@@ -91,7 +90,7 @@ async def all_live(loop: Loop, number: int) -> list[dict[str, Any]]:
         inputs=[loop.names[kind] for kind in INPUTS],
         partition=number,
     )
-    case, said = loop.loaded, []
+    case, predictions = loop.loaded, []
     task = PartitionTask(case.use_case, partition=number, partitions=2, definition=case.definition)
     await log.start()
     async for entry in log.entries(0):
@@ -99,10 +98,10 @@ async def all_live(loop: Loop, number: int) -> list[dict[str, Any]]:
             for record in await log.run(index, first, count):
                 kind = dict(record.headers).get(KIND_HEADER)
                 live = index if kind is None else EVENTS if kind == b"event" else OUTCOMES
-                made = task.apply(task.read(live, record))
-                said += [orjson.loads(o.value) for o in made if o.kind == "predictions"]
+                outputs = task.apply(task.read(live, record))
+                predictions += [orjson.loads(o.value) for o in outputs if o.kind == "predictions"]
     await log.close()
-    return said
+    return predictions
 
 
 async def test_history_is_learnt_and_not_answered(loop: Loop) -> None:
@@ -143,19 +142,19 @@ async def test_a_backfill_behind_the_live_part_is_refused(loop: Loop) -> None:
 
 def test_every_prediction_is_derived_again(loop: Loop) -> None:
     """--all, without Redis: all checked, none different."""
-    found = loop.run("verify", str(loop.file), "--all", "--json")
-    assert (found["checked"], found["different"], found["unproven"]) == (len(ANSWERED), 0, 0)
-    assert found["proved"]
+    report = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (report["checked"], report["different"], report["unproven"]) == (len(ANSWERED), 0, 0)
+    assert report["proved"]
 
 
 async def test_a_sample_and_a_single_prediction_are_derived_again(loop: Loop) -> None:
     """Only what is asked for is counted."""
     verifier = Verifier(loop.settings, loop.names)
-    found = await verifier.sample(7, seed=1)
-    assert (found.checked, found.different, found.proved) == (7, 0, True)
+    report = await verifier.sample(7, seed=1)
+    assert (report.checked, report.different, report.proved) == (7, 0, True)
     one = await verifier.one(ANSWERED[3])
     assert (one.checked, one.different) == (1, 0)
-    assert one.entries < found.entries
+    assert one.entries < report.entries
 
 
 async def test_an_unknown_event_is_no_proof(loop: Loop) -> None:
@@ -247,8 +246,8 @@ async def test_a_kept_state_shortens_the_way(loop: Loop, tmp_path: Path) -> None
     near = Verifier(loop.settings, loop.names, starts=starts)
     far = Verifier(loop.settings, loop.names)
     for verifier, entries in ((near, 1), (far, newest["seq"] + 1)):
-        found = await verifier.one(newest["event_id"])
-        assert (found.checked, found.different, found.entries) == (1, 0, entries)
+        report = await verifier.one(newest["event_id"])
+        assert (report.checked, report.different, report.entries) == (1, 0, entries)
     assert (await near.every()).checked == len(ANSWERED)
 
 
@@ -257,7 +256,7 @@ async def archived(loop: Loop, folder: Path, number: int, seq: int) -> Archived:
     definitions = await DefinitionHistory.read(loop.names["definitions"], loop.settings)
     derivation = Derivation(loop.settings, loop.names, definitions, partition=number, partitions=2)
     await derivation.open()
-    await derivation.to(seq, lambda made: None)
+    await derivation.to(seq, lambda outputs: None)
     await derivation.close()
     assert derivation.task is not None
     with (folder / "state").open("w+b") as file:
@@ -274,9 +273,9 @@ def test_a_forged_prediction_is_found_and_named(loop: Loop) -> None:
     forged = orjson.loads(record.value)
     forged["value"] += 2**-40
     asyncio.run(put(loop, "predictions", record.key, orjson.dumps(forged), record.partition))
-    found = loop.run("verify", str(loop.file), "--all", "--json", code=1)
-    assert (found["checked"], found["different"]) == (len(ANSWERED) + 1, 1)
-    first = found["first"]
+    report = loop.run("verify", str(loop.file), "--all", "--json", code=1)
+    assert (report["checked"], report["different"]) == (len(ANSWERED) + 1, 1)
+    first = report["first"]
     assert (first["partition"], first["step"]) == (record.partition, forged["step"])
 
 
@@ -284,29 +283,29 @@ async def test_what_retention_has_deleted_cannot_be_proved_and_the_rest_can(
     loop: Loop, tmp_path: Path
 ) -> None:
     """The journal's first entries are gone: nothing without an archive, with one all since it."""
-    said = await loop.values("predictions")
+    predictions = await loop.values("predictions")
     number = 0  # the forged one, which is still found, is on the other
-    mine = [value for value in said if value["partition"] == number]
-    seq = mine[len(mine) // 2]["seq"]
+    own = [value for value in predictions if value["partition"] == number]
+    seq = own[len(own) // 2]["seq"]
     starts = await archived(loop, tmp_path, number, seq)
     journal = [r for r in await loop.records("journal") if r.partition == number]
-    kept = next(r.offset for r in journal if orjson.loads(r.value)["seq"] == seq)
-    await forget(loop, number, kept)
-    found = await Verifier(loop.settings, loop.names).every()
-    assert (found.different, found.unproven) == (1, len(mine))
-    assert f"kept from entry {seq}" in found.reasons[0]
-    found = await Verifier(loop.settings, loop.names, starts=starts).every()
-    before = [value for value in mine if value["seq"] < seq]
-    assert (found.different, found.unproven) == (1, len(before))
-    assert found.checked == len(said) - len(before)
+    offset = next(r.offset for r in journal if orjson.loads(r.value)["seq"] == seq)
+    await forget(loop, number, offset)
+    report = await Verifier(loop.settings, loop.names).every()
+    assert (report.different, report.unproven) == (1, len(own))
+    assert f"kept from entry {seq}" in report.reasons[0]
+    report = await Verifier(loop.settings, loop.names, starts=starts).every()
+    before = [value for value in own if value["seq"] < seq]
+    assert (report.different, report.unproven) == (1, len(before))
+    assert report.checked == len(predictions) - len(before)
 
 
 async def forget(loop: Loop, number: int, offset: int) -> None:
     """Delete a partition's journal up to an offset, as retention does."""
     admin = AIOKafkaAdminClient(**loop.settings.kafka_client())
     await admin.start()
-    place = TopicPartition(loop.names["journal"], number)
-    await admin.delete_records({place: RecordsToDelete(before_offset=offset)})
+    journal = TopicPartition(loop.names["journal"], number)
+    await admin.delete_records({journal: RecordsToDelete(before_offset=offset)})
     await admin.close()
 
 
@@ -323,16 +322,16 @@ async def test_a_source_that_is_not_signed_is_not_run(loop: Loop, tmp_path: Path
     asked = ("verify", str(loop.file), event_id, "--json")
     changed = tmp_path / "parcels.py"
     changed.write_text(SOURCE.replace("SGD(0.1)", "SGD(0.3)"))
-    found = await asyncio.to_thread(loop.run, *asked)
-    assert (found["checked"], found["different"]) == (1, 0)
+    report = await asyncio.to_thread(loop.run, *asked)
+    assert (report["checked"], report["different"]) == (1, 0)
     loop.environment["RIVERRUN_SNAPSHOT_KEY"] = "another key, long enough"
     try:
         asked = ("verify", str(changed), event_id, "--json")
-        found = await asyncio.to_thread(loop.run, *asked, code=6)
-        assert "not signed" in found["reasons"][0]
+        report = await asyncio.to_thread(loop.run, *asked, code=6)
+        assert "not signed" in report["reasons"][0]
         assert not trace.exists()
-        found = await asyncio.to_thread(loop.run, *asked, "--trust", str(loop.file))
-        assert (found["checked"], found["different"]) == (1, 0)
+        report = await asyncio.to_thread(loop.run, *asked, "--trust", str(loop.file))
+        assert (report["checked"], report["different"]) == (1, 0)
     finally:
         del loop.environment["RIVERRUN_SNAPSHOT_KEY"]
     assert not trace.exists()
@@ -347,11 +346,11 @@ async def test_without_its_definition_nothing_is_proved_and_nothing_different(
     value = orjson.dumps(other)
     signed = (SIGNATURE, signature(value, loop.settings.snapshot_key()))
     await put(loop, "definitions", record.key, value, 0, signed)
-    found = await asyncio.to_thread(
+    report = await asyncio.to_thread(
         loop.run, "verify", str(loop.file), "--sample", "3", "--json", code=6
     )
-    assert (found["checked"], found["different"], found["unproven"]) == (0, 0, 3)
-    assert "source" in found["reasons"][0]
+    assert (report["checked"], report["different"], report["unproven"]) == (0, 0, 3)
+    assert "source" in report["reasons"][0]
 
 
 async def put(
@@ -362,45 +361,6 @@ async def put(
         await producer.send_and_wait(
             loop.names[kind], value, key=key, partition=partition, headers=list(headers)
         )
-
-
-async def test_a_backfill_that_was_killed_goes_on_where_it_was(
-    stack: Endpoints, tmp_path: Path
-) -> None:
-    """Killed after any record: the next call writes each of the rest once, in order."""
-    loop = Loop(stack, tmp_path)
-    use_case = loop.loaded.use_case
-    partitions = await topic_admin.ensure(use_case, loop.settings)
-    work = Backfill(use_case, loop.settings, loop.names, partitions)
-
-    class Dying:
-        """Rows that end amid being written: they are read for their order and their name first."""
-
-        def __init__(self, after: int) -> None:
-            self.after, self.readings = after, 0
-
-        def __call__(self) -> Iterator[Row]:
-            self.readings += 1
-            for number, row in enumerate(ROWS):
-                if number == self.after and self.readings == 3:
-                    raise KeyboardInterrupt
-                yield row
-
-    for after in (1, 170, 333):
-        with pytest.raises(KeyboardInterrupt):
-            await work.run(Recording(use_case, "dying", Dying(after)))
-    assert await loop.records("history")
-    done = await work.run(Recording(use_case, "whole", lambda: iter(ROWS)))
-    assert done.written + done.already == len(ROWS)
-    written = await loop.records("history")
-    assert len(written) == len(ROWS)
-    by_id = {(dict(r.headers)[KIND_HEADER], orjson.loads(r.value)["event_id"]) for r in written}
-    assert len(by_id) == len(ROWS)
-    times = [r.timestamp for r in written if r.partition == 0]
-    assert times == sorted(times)
-    changed = [*ROWS[:-1], ("outcome", {**ROWS[-1][1], "hours": 1.0})]
-    with pytest.raises(Incompatible, match="has changed"):
-        await work.run(Recording(use_case, "changed", lambda: iter(changed)))
 
 
 async def test_predictions_are_derived_under_the_definition_of_their_time(
@@ -422,9 +382,11 @@ async def test_predictions_are_derived_under_the_definition_of_their_time(
             await loop.wait_for("examples", part)
             await asyncio.to_thread(loop.stop)
         loop.file.write_text(SOURCE.replace("SGD(0.1)", "SGD(0.3)"))
-        said = await loop.values("predictions")
-        assert len({value["model"].partition("@")[2].partition("#")[0] for value in said}) == 2
-        found = await Verifier(loop.settings, loop.names).every()
-        assert (found.checked, found.different, found.unproven) == (len(ids), 0, 0)
+        predictions = await loop.values("predictions")
+        assert (
+            len({value["model"].partition("@")[2].partition("#")[0] for value in predictions}) == 2
+        )
+        report = await Verifier(loop.settings, loop.names).every()
+        assert (report.checked, report.different, report.unproven) == (len(ids), 0, 0)
     finally:
         loop.close()

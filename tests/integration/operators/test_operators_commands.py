@@ -69,15 +69,15 @@ async def test_the_audit_trail_has_commands_with_what_became_of_them(loop: Loop)
     done = await tell(loop, "promote", "brisk")
     refused = await tell(loop, "promote", "brisk")
     back = await tell(loop, "rollback")
-    found = await asyncio.to_thread(loop.run, "history", str(loop.file), "--json")
-    acts = {act["command_id"]: act for act in found if act["kind"] == "command"}
+    history = await asyncio.to_thread(loop.run, "history", str(loop.file), "--json")
+    acts = {act["command_id"]: act for act in history if act["kind"] == "command"}
     act = acts[done.command.command_id]
     assert (act["what"], act["who"], act["why"]) == ("promote brisk", "eve@example.com", "a test")
     assert act["outcome"] == "applied in 2 of 2"
     assert act["changes"] == ["linear: champion → shadow", "brisk: shadow → champion"]
     assert acts[refused.command.command_id]["outcome"] == "applied in 0 of 2, refused in 2"
-    assert [act["kind"] for act in found].count("definition") == 1
-    assert found == sorted(found, key=lambda act: act["time"])
+    assert [act["kind"] for act in history].count("definition") == 1
+    assert history == sorted(history, key=lambda act: act["time"])
     chosen = await asyncio.to_thread(
         loop.run, "history", str(loop.file), "--json", "--kind", "command", "--limit", "1"
     )
@@ -98,11 +98,11 @@ async def test_a_command_that_cannot_be_is_refused_with_the_reason(loop: Loop) -
 
 async def test_the_delays_of_all_partitions_are_shown_together(loop: Loop) -> None:
     """Parcels take 1 to 11 hours: the curve, its plateau and a horizon far below 48 hours."""
-    said = loop.run("delays", str(loop.file), "--json")
-    assert said[0]["segment"] is None
-    assert said[0]["labels"] >= 190, "but for the 2 % that may be unreported"
-    assert 0.97 < said[0]["plateau"] <= 1.0
-    assert 4 * 3_600 < said[0]["quantiles_s"]["0.5"] < 8 * 3_600
+    result = loop.run("delays", str(loop.file), "--json")
+    assert result[0]["segment"] is None
+    assert result[0]["labels"] >= 190, "but for the 2 % that may be unreported"
+    assert 0.97 < result[0]["plateau"] <= 1.0
+    assert 4 * 3_600 < result[0]["quantiles_s"]["0.5"] < 8 * 3_600
     loop.run("delays", str(loop.file), "--segment", "nobody", code=5)
 
 
@@ -119,8 +119,8 @@ async def test_without_a_worker_a_command_waits_and_says_so(
 
 def test_promote_says_what_models_there_are(loop: Loop) -> None:
     """A name that is no model is refused before anything is sent: exit code 5."""
-    said = loop.run("promote", str(loop.file), "best", "--why", "it is", code=5)
-    assert "linear, brisk" in said
+    result = loop.run("promote", str(loop.file), "best", "--why", "it is", code=5)
+    assert "linear, brisk" in result
     done = loop.run("freeze", str(loop.file), "--why", "tests", "--who", "eve", "--json")
     assert (done["applied"], done["waiting"]) == ([0, 1], [])
     loop.run("unfreeze", str(loop.file), "--why", "tests", "--json")
@@ -144,12 +144,12 @@ async def test_the_registry_counts_what_each_model_has_learnt(loop: Loop) -> Non
 async def test_a_model_card_has_data_metrics_limits_and_lineage(loop: Loop) -> None:
     """As data and as Markdown, from the topics alone."""
     registry = await gather(loop.loaded, loop.settings, loop.names)
-    found = card(registry, "linear")
-    assert found["data"]["examples"] == len(IDS)
-    assert found["metrics"]["scores"]["linear"]["n"] == len(IDS)
-    assert found["lineage"]["definitions"][0]["definition"] == loop.loaded.definition
-    assert orjson.dumps(found, default=str, option=orjson.OPT_NON_STR_KEYS)
-    text = markdown(found)
+    card_text = card(registry, "linear")
+    assert card_text["data"]["examples"] == len(IDS)
+    assert card_text["metrics"]["scores"]["linear"]["n"] == len(IDS)
+    assert card_text["lineage"]["definitions"][0]["definition"] == loop.loaded.definition
+    assert orjson.dumps(card_text, default=str, option=orjson.OPT_NON_STR_KEYS)
+    text = markdown(card_text)
     for heading in ("# linear of parcels", "## Data", "## Metrics", "## Limits", "## Lineage"):
         assert heading in text
 
@@ -158,12 +158,12 @@ async def test_a_tail_gives_what_passes_its_filters(loop: Loop) -> None:
     """Fields by their paths, from the beginning to what is the end."""
     tests = [filter_of("event_id=p7")]
     topic = loop.names["predictions"]
-    found = [
+    actions = [
         row
         async for row in tail(topic, loop.settings, tests, beginning=True, follow=False, limit=None)
     ]
-    assert [row["value"]["event_id"] for row in found] == ["p7"]
-    assert found[0]["headers"]["ce_type"] == "riverrun.predictions"
+    assert [row["value"]["event_id"] for row in actions] == ["p7"]
+    assert actions[0]["headers"]["ce_type"] == "riverrun.predictions"
     some = tail(topic, loop.settings, [], beginning=True, follow=True, limit=3)
     assert len([row async for row in some]) == 3
 
@@ -172,10 +172,10 @@ async def test_what_is_answered_meanwhile_is_no_difference(loop: Loop) -> None:
     """Verified while the worker goes on answering: what was there is the same."""
     later = parcels(260)[len(ROWS) :]
     publishing = asyncio.create_task(loop.publish([row for row in later if row[0] == "event"]))
-    found = await Verifier(loop.settings, loop.names).every()
+    report = await Verifier(loop.settings, loop.names).every()
     await publishing
-    assert (found.different, found.unproven, found.reasons) == (0, 0, [])
-    assert found.checked >= len(IDS)
+    assert (report.different, report.unproven, report.reasons) == (0, 0, [])
+    assert report.checked >= len(IDS)
 
 
 async def test_dead_letters_are_sent_again_and_not_for_ever(loop: Loop) -> None:
@@ -239,14 +239,14 @@ async def about(loop: Loop, word: str) -> list[Any]:
 async def until_letters(loop: Loop, word: str, count: int) -> None:
     """Wait until so many are there."""
     topic = loop.names["dead-letter"]
-    found = tail(topic, loop.settings, [], beginning=True, follow=True, limit=None)
+    lines = tail(topic, loop.settings, [], beginning=True, follow=True, limit=None)
     seen = 0
     async with asyncio.timeout(90):
-        async for row in found:
+        async for row in lines:
             seen += word.encode() in b64decode(row["value"]["value_base64"])
             if seen == count:
                 break
-    await found.aclose()
+    await lines.aclose()
 
 
 async def test_a_use_case_is_replayed_on_another_number_of_partitions(
@@ -269,9 +269,9 @@ async def test_a_use_case_is_replayed_on_another_number_of_partitions(
     try:
         target.start()
         await target.wait_for("examples", IDS)
-        said = [value["event_id"] for value in await target.values("predictions")]
-        assert set(said) >= set(IDS)
-        assert len(said) == len(set(said))
+        event_ids = [value["event_id"] for value in await target.values("predictions")]
+        assert set(event_ids) >= set(IDS)
+        assert len(event_ids) == len(set(event_ids))
     finally:
         target.close()
 
@@ -285,8 +285,8 @@ async def test_a_quarantined_outcome_is_listed_and_released(loop: Loop) -> None:
     await loop.wait_for("predictions", ["odd"])
     case = str(loop.file)
     await until_letters(loop, "65535", 1)
-    found = loop.run("dead-letters", "list", case, "--class", "quarantined", "--json")["letters"]
-    assert "riverrun release parcels odd" in str(found)
+    letters = loop.run("dead-letters", "list", case, "--class", "quarantined", "--json")["letters"]
+    assert "riverrun release parcels odd" in str(letters)
     told = loop.run("release", case, "odd", "--why", "it was lost in a wall", "--json")
     assert sorted(told["applied"]) == [0, 1]
     await loop.wait_for("examples", ["odd"])

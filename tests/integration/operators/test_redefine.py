@@ -49,12 +49,12 @@ async def test_a_changed_file_is_refused_with_the_ways_on(loop: Loop) -> None:
     loop.file.write_text(FASTER)
     loop.start()
     assert loop.workers[-1].wait(90) == 4
-    said = " ".join(loop.log().split())
-    assert f"runs under definition {before}" in said
-    assert "- return preprocessing.StandardScaler() | linear_model" in said
-    assert "SGD(0.2)" in said
+    log = " ".join(loop.log().split())
+    assert f"runs under definition {before}" in log
+    assert "- return preprocessing.StandardScaler() | linear_model" in log
+    assert "SGD(0.2)" in log
     for how in ("keep", "warm", "clean"):
-        assert f"--how {how}" in said
+        assert f"--how {how}" in log
     loop.file.write_text(SOURCE)
     loop.start()
     await live(loop, ROWS[200:260])
@@ -85,8 +85,8 @@ async def test_a_changed_lookup_file_is_another_definition(
         await loop.publish(keyed(ROWS[200:230]))
         await loop.wait_for("predictions", ids(ROWS[200:230], "event"))
         loop.stop()
-        found = loop.run("verify", str(loop.file), "--all", "--json")
-        assert (found["checked"], found["different"]) == (len(ids(ROWS[:230], "event")), 0)
+        report = loop.run("verify", str(loop.file), "--all", "--json")
+        assert (report["checked"], report["different"]) == (len(ids(ROWS[:230], "event")), 0)
     finally:
         loop.close()
 
@@ -113,8 +113,8 @@ async def test_a_new_definition_is_begun_and_all_is_verified(
     done = loop.run(
         "redefine", str(loop.file), "--how", how, "--why", "a test", "--who", "ann", "--json"
     )
-    kept = {"linear"} if how != "clean" and source == FASTER else set()
-    assert [set(row["kept_models"]) for row in done["partitions"]] == [kept, kept]
+    models = {"linear"} if how != "clean" and source == FASTER else set()
+    assert [set(row["kept_models"]) for row in done["partitions"]] == [models, models]
     entries = [JournalEntry.model_validate_json(r.value) for r in await loop.records("journal")]
     begun = [entry for entry in entries if entry.redefined is not None]
     assert len(begun) == 2
@@ -136,8 +136,8 @@ async def test_a_new_definition_is_begun_and_all_is_verified(
     await loop.publish(keyed(ROWS[300:330]))
     await loop.wait_for("predictions", ids(ROWS[300:330], "event"))
     loop.stop()
-    found = loop.run("verify", str(loop.file), "--all", "--json")
-    assert (found["checked"], found["different"]) == (len(ids(ROWS[:330], "event")), 0)
+    report = loop.run("verify", str(loop.file), "--all", "--json")
+    assert (report["checked"], report["different"]) == (len(ids(ROWS[:330], "event")), 0)
     told = [v for v in await loop.values("lifecycle") if v["who"] == "ann"]
     assert {row["model"] for row in told} == {"linear", "brisk"}
     (act,) = loop.run("history", str(loop.file), "--kind", "redefinition", "--json")
@@ -160,8 +160,8 @@ async def test_workers_that_run_are_not_redefined_under(loop: Loop) -> None:
     entries = [JournalEntry.model_validate_json(r.value) for r in await loop.records("journal")]
     assert not [entry for entry in entries if entry.redefined is not None]
     assert "--why" in loop.run("redefine", str(loop.file), "--how", "keep", code=2)
-    said = loop.run("redefine", str(loop.file), "--how", "keep", "--why", "a test", code=4)
-    assert "Stop them" in said
+    result = loop.run("redefine", str(loop.file), "--how", "keep", "--why", "a test", code=4)
+    assert "Stop them" in result
 
 
 @pytest.mark.parametrize("learning", ["partition", "shared"])

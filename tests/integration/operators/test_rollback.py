@@ -80,19 +80,19 @@ async def test_the_champion_before_returns_as_it_was_at_the_place_that_history_p
     loop.lose_redis()
     loop.start()
     await lived(loop, BACK, len(ROWS))
-    said = await loop.values("predictions")
-    for partition, place in places.items():
-        mine = [v for v in said if v["partition"] == partition and "linear@" in v["model"]]
-        step = int(place.split("/")[1])
-        before = [v for v in mine if v["step"] < step]
-        after = [v for v in mine if v["step"] > step]
+    predictions = await loop.values("predictions")
+    for partition, position in places.items():
+        own = [v for v in predictions if v["partition"] == partition and "linear@" in v["model"]]
+        step = int(position.split("/")[1])
+        before = [v for v in own if v["step"] < step]
+        after = [v for v in own if v["step"] > step]
         assert before, "it answered before"
         assert after, "and again"
         assert 0 <= learnt(after[0]) - learnt(before[-1]) < 20, "not what it learnt meanwhile"
         assert learnt(after[-1]) > learnt(after[0]), "and goes on to learn"
     proof = await Verifier(loop.settings, loop.names).every()
     assert (proof.different, proof.unproven, proof.reasons) == (0, 0, [])
-    assert proof.checked == len(said)
+    assert proof.checked == len(predictions)
     told = [act.what for act in await acts(loop)]
     assert told == ["promote brisk", f"rollback linear as of {', '.join(sorted(act.places))}"], (
         "alone"
@@ -102,7 +102,7 @@ async def test_the_champion_before_returns_as_it_was_at_the_place_that_history_p
     trusted = [loop.loaded.source]
     unproved = await Verifier(strange, loop.names, trusted=trusted).every()
     assert unproved.different == 0
-    assert 0 < unproved.checked < len(said), "what came before is proved all the same"
+    assert 0 < unproved.checked < len(predictions), "what came before is proved all the same"
     assert any("put models back" in reason for reason in unproved.reasons)
 
 
@@ -112,7 +112,7 @@ async def acts(loop: Loop) -> list[AuditEntry]:
 
 
 @pytest.mark.parametrize(
-    ("place", "code", "words"),
+    ("position", "code", "words"),
     [
         ("7/12", 5, "there is no partition 7"),
         ("0/99999999", 1, "has not taken 99999999 records"),
@@ -120,26 +120,26 @@ async def acts(loop: Loop) -> list[AuditEntry]:
     ],
 )
 def test_a_place_that_is_none_is_said_and_nothing_is_sent(
-    loop: Loop, place: str, code: int, words: str
+    loop: Loop, position: str, code: int, words: str
 ) -> None:
     """Before any command goes out."""
     before = len(asyncio.run(loop.records("commands")))
-    said = loop.run("rollback", str(loop.file), "--as-of", place, "--why", "a test", code=code)
-    assert words in " ".join(said.split())
+    result = loop.run("rollback", str(loop.file), "--as-of", position, "--why", "a test", code=code)
+    assert words in " ".join(result.split())
     assert len(asyncio.run(loop.records("commands"))) == before
 
 
 async def test_where_the_log_does_not_reach_back_it_is_said(loop: Loop) -> None:
     """Part of the journal was deleted: exit code 6, the cause, and nothing is sent."""
     journal = await loop.records("journal")
-    mine = [record for record in journal if record.partition == 0]
+    records = [record for record in journal if record.partition == 0]
     admin = AIOKafkaAdminClient(**loop.settings.kafka_client())
     await admin.start()
-    place = TopicPartition(loop.names["journal"], 0)
-    await admin.delete_records({place: RecordsToDelete(before_offset=mine[3].offset)})
+    tp = TopicPartition(loop.names["journal"], 0)
+    await admin.delete_records({tp: RecordsToDelete(before_offset=records[3].offset)})
     await admin.close()
     before = len(await loop.records("commands"))
     asked = ("rollback", str(loop.file), "--as-of", "0/1,1/1", "--model", "linear")
-    said = await asyncio.to_thread(loop.run, *asked, "--why", "a test", code=6)
-    assert "the journal is kept from entry" in " ".join(said.split())
+    result = await asyncio.to_thread(loop.run, *asked, "--why", "a test", code=6)
+    assert "the journal is kept from entry" in " ".join(result.split())
     assert len(await loop.records("commands")) == before

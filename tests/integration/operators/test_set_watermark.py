@@ -50,8 +50,8 @@ async def test_time_is_set_back_and_all_is_derived_again(stack: Endpoints, tmp_p
         acts = await asyncio.to_thread(loop.run, "history", str(loop.file), "--json")
         (what,) = [act["what"] for act in acts if act["kind"] == "command"]
         assert what.startswith("set-watermark to 2024-05-01T")
-        found = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
-        assert (found["different"], found["unproven"]) == (0, 0)
-        assert found["checked"] == len(asked) + len(later) + 1
+        report = await asyncio.to_thread(loop.run, "verify", str(loop.file), "--all", "--json")
+        assert (report["different"], report["unproven"]) == (0, 0)
+        assert report["checked"] == len(asked) + len(later) + 1
     finally:
         loop.close()

@@ -54,24 +54,24 @@ async def test_an_upgrade_is_a_deliberate_act_and_nothing_is_called_different(
     loop.environment["PYTHONPATH"] = str(next_version(tmp_path / "next"))
     loop.start()
     assert loop.workers[-1].wait(60) == 4
-    said = " ".join(loop.log().split())
-    assert "It ran on python" in said
-    assert "parcels.py itself is the same." in said
-    assert "riverrun redefine" in said
+    log = " ".join(loop.log().split())
+    assert "It ran on python" in log
+    assert "parcels.py itself is the same." in log
+    assert "riverrun redefine" in log
     loop.run("redefine", str(loop.file), "--how", "keep", "--why", "an upgrade", "--json")
     loop.start()
     await live(loop, AFTER)
     loop.stop()
-    found = loop.run("verify", str(loop.file), "--all", "--json", code=6)
-    assert found["different"] == 0
-    assert found["checked"] + found["unproven"] >= len(old) + len(new)
-    assert any("riverrun core" in reason for reason in found["reasons"])
+    report = loop.run("verify", str(loop.file), "--all", "--json", code=6)
+    assert report["different"] == 0
+    assert report["checked"] + report["unproven"] >= len(old) + len(new)
+    assert any("riverrun core" in reason for reason in report["reasons"])
     for event_id in (new[0], new[-1]):
-        found = loop.run("verify", str(loop.file), event_id, "--json")
-        assert (found["checked"], found["different"]) == (1, 0)
-    found = loop.run("verify", str(loop.file), old[-1], "--json", code=6)
-    assert (found["different"], found["unproven"]) == (0, 1)
+        report = loop.run("verify", str(loop.file), event_id, "--json")
+        assert (report["checked"], report["different"]) == (1, 0)
+    report = loop.run("verify", str(loop.file), old[-1], "--json", code=6)
+    assert (report["different"], report["unproven"]) == (0, 1)
     del loop.environment["PYTHONPATH"]
-    found = loop.run("verify", str(loop.file), new[-1], "--json", code=6)
-    assert (found["different"], found["unproven"]) == (0, 1)
+    report = loop.run("verify", str(loop.file), new[-1], "--json", code=6)
+    assert (report["different"], report["unproven"]) == (0, 1)
     assert loop.run("verify", str(loop.file), old[-1], "--json")["checked"] == 1

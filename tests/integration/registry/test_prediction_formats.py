@@ -51,7 +51,7 @@ class Written:
         """The records of predictions as any consumer sees them."""
         topic = self.loop.names["predictions"]
         async with TopicReader([topic], self.loop.settings, as_written=True) as reader:
-            return [r for place in reader.topic_partitions async for r in reader.records(place)]
+            return [r for tp in reader.topic_partitions async for r in reader.records(tp)]
 
     async def register(self, text: str, type: str, rule: str | None = None) -> None:
         """Register a schema under the subject of the predictions, and the rule for further ones."""
@@ -136,7 +136,7 @@ def same_to_every_reader(written: Written, values: list[dict[str, Any]]) -> None
     taken = {p.event_id: p.value for batch in batches for p in batch.records}
     assert taken == {value["event_id"]: value["value"] for value in values}
     whole = ("--from-beginning", "--to-end", "--json")
-    shown = loop.said("tail", "parcels.predictions", "--usecase", file, *whole)
+    shown = loop.attempt("tail", "parcels.predictions", "--usecase", file, *whole)
     assert len(shown.stdout.splitlines()) == COUNT, shown.stderr
     assert orjson.loads(shown.stdout.splitlines()[0])["value"]["served_by"] == "baseline"
     life = loop.run("explain", file, "p7", "--json")
@@ -156,10 +156,10 @@ async def test_a_schema_that_does_not_fit_is_told_before_anything_is_written(
     """
     other = schema_text(written.format, "binary")
     await written.register(other, TYPES[written.format], "BACKWARD")
-    checked = await asyncio.to_thread(written.loop.said, "check", str(written.loop.file))
+    checked = await asyncio.to_thread(written.loop.attempt, "check", str(written.loop.file))
     assert checked.returncode == 5
     assert written.subject in " ".join(checked.stdout.split()).replace(" ", "")
-    started = await asyncio.to_thread(written.loop.said, "worker", str(written.loop.file))
+    started = await asyncio.to_thread(written.loop.attempt, "worker", str(written.loop.file))
     assert started.returncode not in (0, 70)
     told = " ".join(started.stderr.split())
     assert "does not fit what is registered" in told
@@ -172,9 +172,9 @@ async def test_without_a_registry_the_setting_is_named(written: Written) -> None
     """Tell it by `check` as a note, by a worker as an error."""
     loop = written.loop
     del loop.environment["SCHEMA_REGISTRY_URL"]
-    checked = await asyncio.to_thread(loop.said, "check", str(loop.file))
+    checked = await asyncio.to_thread(loop.attempt, "check", str(loop.file))
     assert checked.returncode == 0
-    started = await asyncio.to_thread(loop.said, "worker", str(loop.file))
+    started = await asyncio.to_thread(loop.attempt, "worker", str(loop.file))
     assert started.returncode != 0
     for told in (checked, started):
         assert "SCHEMA_REGISTRY_URL" in told.stderr

@@ -51,12 +51,12 @@ def test_the_champions_importance_is_on_its_metric_and_nowhere_else() -> None:
     """What decides the label weighs; what says nothing does not."""
     feed = partition()
     play(feed, 3_000)
-    found = importance(feed)
-    assert list(found["linear"]) == ["weight", "items"]
-    assert found["linear"]["weight"] > 3.0
-    assert abs(found["linear"]["items"]) < 0.5
-    assert found["tree"] is None
-    assert found["served"] is None
+    importances = importance(feed)
+    assert list(importances["linear"]) == ["weight", "items"]
+    assert importances["linear"]["weight"] > 3.0
+    assert abs(importances["linear"]["items"]) < 0.5
+    assert importances["tree"] is None
+    assert importances["served"] is None
 
 
 def test_another_champion_begins_anew_and_none_is_followed_where_nothing_is_explained() -> None:
@@ -65,8 +65,8 @@ def test_another_champion_begins_anew_and_none_is_followed_where_nothing_is_expl
     play(feed, 500)
     feed.command("c1", "promote", model="tree")
     play(feed, 100, first=500)
-    found = importance(feed)
-    assert found["linear"] is None
+    importances = importance(feed)
+    assert importances["linear"] is None
     assert feed.task.influence.importance.seen == 100
     off = partition(contributions=0)
     play(off, 100)
@@ -88,26 +88,26 @@ def test_it_goes_on_the_same_after_a_cut() -> None:
 @pytest.mark.parametrize("model", [linear, tree.HoeffdingTreeRegressor, neighbors.KNNRegressor])
 def test_sampled_contributions_add_up_for_any_model(model: Any) -> None:
     """Reference and contributions are the prediction, the same again by the same seed."""
-    made, draw = model(), Random(1)
+    fitted, draw = model(), Random(1)
     rows = [{"a": draw.gauss(0, 1), "b": draw.gauss(0, 1)} for _ in range(300)]
     for row in rows:
-        made.learn_one(row, 3 * row["a"] * row["b"] + row["a"])
-    found = sampled(made.predict_one, rows[0], rows[1:], seed="e1")
-    again = sampled(made.predict_one, rows[0], rows[1:], seed="e1")
-    assert found is not None
-    assert found == again
-    total = found.reference + sum(found.contributions.values())
-    assert total == pytest.approx(found.prediction, abs=1e-9)
-    assert found.prediction == made.predict_one(rows[0])
+        fitted.learn_one(row, 3 * row["a"] * row["b"] + row["a"])
+    shares = sampled(fitted.predict_one, rows[0], rows[1:], seed="e1")
+    again = sampled(fitted.predict_one, rows[0], rows[1:], seed="e1")
+    assert shares is not None
+    assert shares == again
+    total = shares.reference + sum(shares.contributions.values())
+    assert total == pytest.approx(shares.prediction, abs=1e-9)
+    assert shares.prediction == fitted.predict_one(rows[0])
 
 
 def test_sampled_contributions_of_a_linear_model_are_the_exact_ones() -> None:
     """Weight times distance from the mean of the others, within four standard errors."""
     others = [{"a": float(k % 7), "b": float(k % 11)} for k in range(77)]
-    found = sampled(lambda x: 2 * x["a"] - x["b"], {"a": 6.0, "b": 0.0}, others, seed="s")
-    assert found is not None
+    shares = sampled(lambda x: 2 * x["a"] - x["b"], {"a": 6.0, "b": 0.0}, others, seed="s")
+    assert shares is not None
     for name, exact in (("a", 2 * (6 - 3.0)), ("b", 5.0)):
-        assert abs(found.contributions[name] - exact) <= 4 * found.errors[name]
+        assert abs(shares.contributions[name] - exact) <= 4 * shares.errors[name]
     assert sampled(lambda x: 1.0, {"a": 1}, [], seed="s") is None
     assert sampled(lambda x: float("nan"), {"a": 1}, [{"a": 2}], seed="s") is None
 
@@ -145,18 +145,18 @@ def test_a_model_that_cannot_be_taken_apart_is_explained_by_sampling() -> None:
     )
     play(feed, 400)
     feed.event("last", 60.0 * 400, weight=9.0, items=1)
-    said = feed.of("predictions")[-1]
-    assert said["contributions"] is None
+    prediction = feed.of("predictions")[-1]
+    assert prediction["contributions"] is None
     shown = {"weight": 9.0, "items": 1}
     before = pickle.dumps(feed.task.router.pooled["forest"].model)
-    found = feed.task.influence.sampled(said, shown)
-    assert found is not None
-    assert found == feed.task.influence.sampled(said, shown)
-    assert found["prediction"] == pytest.approx(said["value"], abs=1e-9)
-    total = found["reference"] + sum(found["contributions"].values())
-    assert total == pytest.approx(said["value"], abs=1e-9)
-    assert next(iter(found["contributions"])) == "weight"
-    assert found["contributions"]["weight"] > 3
+    shares = feed.task.influence.sampled(prediction, shown)
+    assert shares is not None
+    assert shares == feed.task.influence.sampled(prediction, shown)
+    assert shares["prediction"] == pytest.approx(prediction["value"], abs=1e-9)
+    total = shares["reference"] + sum(shares["contributions"].values())
+    assert total == pytest.approx(prediction["value"], abs=1e-9)
+    assert next(iter(shares["contributions"])) == "weight"
+    assert shares["contributions"]["weight"] > 3
     assert pickle.dumps(feed.task.router.pooled["forest"].model) == before, "nothing was learnt"
     exact = partition()
     play(exact, 30)

@@ -45,11 +45,11 @@ def trained(model, label, n=3_000, seed=1):
     return model, means
 
 
-def adds_up(said):
+def adds_up(contributions):
     """Reference plus everything is the prediction."""
     return math.isclose(
-        said.reference + math.fsum(v for _, v in said.top) + said.rest,
-        said.prediction,
+        contributions.reference + math.fsum(v for _, v in contributions.top) + contributions.rest,
+        contributions.prediction,
         rel_tol=1e-9,
         abs_tol=1e-9,
     )
@@ -63,35 +63,37 @@ def test_linear_contributions_add_up_to_prediction_minus_the_reference_of_runnin
     rng = random.Random(9)
     for _ in range(50):
         x = features(rng)
-        said = explain(model, x, means, top=2)
-        assert adds_up(said)
-        assert said.prediction == pytest.approx(model.predict_one(x), rel=1e-9, abs=1e-9)
+        contributions = explain(model, x, means, top=2)
+        assert adds_up(contributions)
+        assert contributions.prediction == pytest.approx(model.predict_one(x), rel=1e-9, abs=1e-9)
         usual = {name: total / means.count for name, total in means.sums.items()}
         assert set(usual) == {"delay", "distance"}
         of_means = sum(last.weights[name] * mean for name, mean in usual.items())
         of_means += means.added["origin"] / means.count + last.intercept
-        assert said.reference == pytest.approx(of_means, rel=1e-9, abs=1e-9)
-        assert len(said.top) == 2
-        assert {name for name, _ in said.top} <= {"delay", "distance", "origin"}
+        assert contributions.reference == pytest.approx(of_means, rel=1e-9, abs=1e-9)
+        assert len(contributions.top) == 2
+        assert {name for name, _ in contributions.top} <= {"delay", "distance", "origin"}
 
 
 def test_an_unused_feature_contributes_next_to_nothing():
     """Distance does not matter, and the explanation says so."""
     model, means = trained(prepared(linear_model.LinearRegression(), drop_zeros=True), truth)
-    said = dict(explain(model, {"delay": 60.0, "distance": 500.0, "origin": "B"}, means).top)
-    assert abs(said["distance"]) < 0.1 * abs(said["delay"])
-    assert said["origin"] > 10.0
+    contributions = dict(
+        explain(model, {"delay": 60.0, "distance": 500.0, "origin": "B"}, means).top
+    )
+    assert abs(contributions["distance"]) < 0.1 * abs(contributions["delay"])
+    assert contributions["origin"] > 10.0
 
 
 def test_a_logistic_model_is_explained_in_log_odds_of_true():
     """The logit of the probability, to rounding."""
     model, means = trained(prepared(linear_model.LogisticRegression()), lambda x: truth(x) > 10)
     x = {"delay": 12.0, "distance": 900.0, "origin": "A"}
-    said = explain(model, x, means)
+    contributions = explain(model, x, means)
     p = model.predict_proba_one(x)[True]
-    assert said.unit == "log-odds"
-    assert adds_up(said)
-    assert said.prediction == pytest.approx(math.log(p / (1 - p)), rel=1e-9)
+    assert contributions.unit == "log-odds"
+    assert adds_up(contributions)
+    assert contributions.prediction == pytest.approx(math.log(p / (1 - p)), rel=1e-9)
 
 
 @pytest.mark.slow
@@ -115,11 +117,11 @@ def test_tree_contributions_add_up_to_prediction_minus_the_root(last, wrapped):
     rng = random.Random(9)
     for _ in range(50):
         x = features(rng)
-        said = explain(model, x, means, top=3)
-        assert adds_up(said)
-        assert said.prediction == pytest.approx(model.predict_one(x), rel=1e-9)
-        assert said.reference == pytest.approx(end._root.stats.mean.get(), rel=1e-9)
-        assert {name for name, _ in said.top} <= {"delay", "distance", "origin", LEAF}
+        contributions = explain(model, x, means, top=3)
+        assert adds_up(contributions)
+        assert contributions.prediction == pytest.approx(model.predict_one(x), rel=1e-9)
+        assert contributions.reference == pytest.approx(end._root.stats.mean.get(), rel=1e-9)
+        assert {name for name, _ in contributions.top} <= {"delay", "distance", "origin", LEAF}
 
 
 def test_a_classification_tree_is_explained_in_log_odds_of_the_likeliest_class():
@@ -129,11 +131,11 @@ def test_a_classification_tree_is_explained_in_log_odds_of_the_likeliest_class()
     rng = random.Random(9)
     for _ in range(50):
         x = features(rng)
-        said = explain(model, x, means)
+        contributions = explain(model, x, means)
         chances = model.predict_proba_one(x)
         p = min(1 - 1e-9, max(chances.values()) / sum(chances.values()))
-        assert adds_up(said)
-        assert said.prediction == pytest.approx(math.log(p / (1 - p)), rel=1e-6)
+        assert adds_up(contributions)
+        assert contributions.prediction == pytest.approx(math.log(p / (1 - p)), rel=1e-6)
 
 
 def test_untrained_models_are_explained_and_unknown_ones_refused():
@@ -162,9 +164,9 @@ def test_means_are_bounded_and_still_add_up():
         means.update(wide, x)
         wide.learn_one(x, float(k % 3))
     assert len(means.sums) == 5
-    said = explain(wide, x, means, top=8)
-    assert adds_up(said)
-    assert len(said.top) == 8
+    contributions = explain(wide, x, means, top=8)
+    assert adds_up(contributions)
+    assert len(contributions.top) == 8
 
 
 @pytest.mark.parametrize("maker", ["onehot", "words"])

@@ -71,7 +71,7 @@ def examples(seed: int, *, diverged: bool, logistic: bool) -> Any:
         yield x, y, draw.choice([1.0, 0.5, 2.0])
 
 
-def said(model: Any, x: dict[str, Any], *, logistic: bool) -> str:
+def answer_of(model: Any, x: dict[str, Any], *, logistic: bool) -> str:
     """The prediction's every bit, or what was raised."""
     try:
         return repr(model.predict_proba_one(x) if logistic else model.predict_one(x))
@@ -122,7 +122,9 @@ def compare(name: str, count: int, seed: int) -> None:
     stream = examples(seed, diverged=diverged, logistic=logistic)
     for number in range(count):
         x, y, w = next(stream)
-        assert said(fast, x, logistic=logistic) == said(river, x, logistic=logistic), number
+        assert answer_of(fast, x, logistic=logistic) == answer_of(river, x, logistic=logistic), (
+            number
+        )
         assert learnt(fast, x, y, w) == learnt(river, x, y, w), number
         if number % 499 == 0 or number == count - 1:
             fast.flush()
@@ -242,15 +244,15 @@ def test_a_slot_shows_rivers_object_with_all_that_was_learnt() -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_it_is_explained_as_river_would_be(name: str) -> None:
     """From arrays and parted features the same contributions, to the last bit."""
-    mine, rivers = ModelSlot("m", None, SHAPES[name]()), ModelSlot("m", None, SHAPES[name]())
+    fused, rivers = ModelSlot("m", None, SHAPES[name]()), ModelSlot("m", None, SHAPES[name]())
     means, others = Means(), Means()
     logistic, asked = "logistic" in name, 0
     stream = examples(5, diverged="diverged" in name, logistic=logistic)
     for _ in range(700):
         x, y, _ = next(stream)
-        asked += mine._fast is not None and mine._fast.seen(x) is not None
-        assert reasons(mine, x, means, apart=False) == reasons(rivers, x, others, apart=True)
+        asked += fused._fast is not None and fused._fast.seen(x) is not None
+        assert reasons(fused, x, means, apart=False) == reasons(rivers, x, others, apart=True)
         assert (means.count, means.sums) == (others.count, others.sums)
-        for slot in (mine, rivers):
+        for slot in (fused, rivers):
             slot.learn(x, y, None)
     assert asked > 500 or "diverged" in name

@@ -137,8 +137,8 @@ def test_protobuf_is_read_by_the_message_that_its_index_names(proto: WriterSchem
     assert Protobuf(message=type(message)).decode(payload, {}) == expected
     line = type(message).DESCRIPTOR.nested_types_by_name["Line"]
     nested = message_factory.GetMessageClass(line)(sku="y", count=1)
-    found = Protobuf().decode(framed(7, b"\x04\x02\x00" + nested.SerializeToString()), {7: proto})
-    assert found == {"sku": "y", "count": 1}
+    decoded = Protobuf().decode(framed(7, b"\x04\x02\x00" + nested.SerializeToString()), {7: proto})
+    assert decoded == {"sku": "y", "count": 1}
 
 
 def test_a_schema_may_be_registered_as_its_descriptor(proto: WriterSchema) -> None:
@@ -194,8 +194,8 @@ def test_debezium_gives_the_row_after_the_change() -> None:
     assert Debezium().decode(orjson.dumps(wrapped), {}) == row
     deletion = orjson.dumps({**change, "op": "d", "after": None})
     assert Debezium().decode(deletion, {}) is None
-    found = Debezium(deletes=True).decode(deletion, {})
-    assert (found["paid"], found["__op"]) == (False, "d")
+    record = Debezium(deletes=True).decode(deletion, {})
+    assert (record["paid"], record["__op"]) == (False, "d")
     assert Debezium().decode(orjson.dumps({"op": "t", "source": {}}), {}) is None
 
 

@@ -12,8 +12,8 @@ def test_an_encoded_record_takes_no_more_memory_than_its_bytes():
     body = {"event_id": "e1", "features": {f"f{i}": i + 0.25 for i in range(10)}}
     tracemalloc.start()
     try:
-        kept = [encoded(body) for _ in range(1_000)]
-        each = tracemalloc.get_traced_memory()[0] / len(kept)
+        bodies = [encoded(body) for _ in range(1_000)]
+        each = tracemalloc.get_traced_memory()[0] / len(bodies)
     finally:
         tracemalloc.stop()
-    assert each < len(kept[0]) + 100
+    assert each < len(bodies[0]) + 100

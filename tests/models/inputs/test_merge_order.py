@@ -96,12 +96,12 @@ def _features(events: list[Given], outcomes: list[Given]) -> dict[str, tuple[flo
     """Event id → (seconds since the start, features), taken in aligned order."""
     task = Run(CALM)
     taken = aligned([map(task.read, events), map(task.read, outcomes)])
-    task.said = [out for one in taken for out in task.task.apply(one)]
-    found = {}
+    task.outputs = [out for one in taken for out in task.task.apply(one)]
+    orders = {}
     for row in task.of("features"):
         time = datetime.fromisoformat(row["event_time"])
-        found[row["event_id"]] = ((time - START).total_seconds(), row["features"])
-    return found
+        orders[row["event_id"]] = ((time - START).total_seconds(), row["features"])
+    return orders
 
 
 def _time(record: Given) -> datetime:

@@ -186,7 +186,7 @@ def test_what_is_valid_json_is_taken_behind_any_validator(
 
 
 @pytest.mark.parametrize(
-    ("changes", "place"),
+    ("changes", "location"),
     [
         ({"event_time": 1_688_205_600}, "event_time"),
         ({"tags": "y"}, "tags"),
@@ -197,12 +197,12 @@ def test_what_is_valid_json_is_taken_behind_any_validator(
     ],
 )
 def test_what_is_refused_without_a_validator_is_refused_behind_one(
-    changes: dict[str, Any], place: str
+    changes: dict[str, Any], location: str
 ) -> None:
     """Strict as ever: no number for a time or a text, no text for a list; told by its place."""
     with pytest.raises(ValidationError) as caught:
         json_reader(Everything).validate_json(orjson.dumps({"row": EVERYTHING | changes}))
-    assert ".".join(map(str, caught.value.errors()[0]["loc"])).startswith(place)
+    assert ".".join(map(str, caught.value.errors()[0]["loc"])).startswith(location)
 
 
 def test_a_model_without_such_validators_is_read_by_pydantic_itself() -> None:
@@ -210,11 +210,11 @@ def test_a_model_without_such_validators_is_read_by_pydantic_itself() -> None:
     assert json_reader(Event) is Event.__pydantic_validator__
 
 
-def outputs(mine: Any, rows: Any) -> list[Any]:
+def outputs(use_case: Any, rows: Any) -> list[Any]:
     """All that a run gives."""
-    found: list[Any] = []
-    run(mine, rows, partitions=3, definition="d", outputs=found.append)
-    return found
+    results: list[Any] = []
+    run(use_case, rows, partitions=3, definition="d", outputs=results.append)
+    return results
 
 
 def test_a_backtest_of_envelopes_finds_key_and_id_in_them() -> None:
@@ -229,17 +229,17 @@ def test_a_backtest_of_envelopes_finds_key_and_id_in_them() -> None:
             landed = {"event_id": f"f{n}", "minutes": 3.0, "outcome_time": time}
             yield "outcome", {"row": landed, "op": "u"}
 
-    mine = use_case(
+    case = use_case(
         event=Row, outcome=Landed, key="gate", features={"gate": lambda event: event.gate},
         kpi=Kpi(lambda _e, o, s: abs(o.minutes - s), unit="m", better="lower", range=(0, 9)),
         label=lambda _e, o: o.minutes, baseline=lambda _e: 1.0, segments=None, slices={},
         plausible=None, models={"linear": use_case().models["linear"]}, champion="linear",
     )  # fmt: skip
     kinds, errors = [], []
-    for output in outputs(mine, rows()):
+    for output in outputs(case, rows()):
         kinds.append(output.kind)
         if output.kind == "dead-letter":
             errors.append(orjson.loads(output.value)["error"])
     assert errors == []
     assert kinds.count("examples") == 20
-    assert parsed_input(mine, EVENTS, b'{"row": {}}') is None
+    assert parsed_input(case, EVENTS, b'{"row": {}}') is None

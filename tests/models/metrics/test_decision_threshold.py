@@ -154,9 +154,9 @@ def test_a_threshold_that_is_none_is_found(kind: str, value: float):
         source, line = changed(
             "    horizon=hours(24)", f"    threshold={value},\n    horizon=hours(24)"
         )
-        found = [m for m in mistakes(declared(source), source) if "threshold" in m.reason]
-        assert [m.line for m in found] == [line]
+        mistake = [m for m in mistakes(declared(source), source) if "threshold" in m.reason]
+        assert [m.line for m in mistake] == [line]
     else:
-        found = [m for m in mistakes(payments(threshold=value)) if "threshold" in m.reason]
-        assert '"kpi"' in found[0].hint
-    assert len(found) == 1
+        mistake = [m for m in mistakes(payments(threshold=value)) if "threshold" in m.reason]
+        assert '"kpi"' in mistake[0].hint
+    assert len(mistake) == 1

@@ -55,11 +55,11 @@ def test_precision_and_recall_are_those_of_river(rows: list[tuple[bool, float]])
     pairs = [(y, BINARY.said_of(p)) for y, p in rows]
     sums = summed(BINARY, pairs)
     for name, metric, any_of in (
-        ("precision", metrics.Precision(), [said[0] for _, said in pairs]),
+        ("precision", metrics.Precision(), [prediction[0] for _, prediction in pairs]),
         ("recall", metrics.Recall(), [y for y, _ in pairs]),
     ):
-        for y, said in pairs:
-            metric.update(y, said[0])
+        for y, prediction in pairs:
+            metric.update(y, prediction[0])
         expected = pytest.approx(metric.get()) if any(any_of) else None
         assert metric_value(name, len(pairs), sums) == expected
 
@@ -144,6 +144,6 @@ def test_a_guard_and_a_target_get_their_sums():
 def test_a_metric_of_another_kind_is_found(metric: str):
     """The mistake names those that a regression has."""
     source, line = changed('metric="mae"', f'metric="{metric}"')
-    found = [m for m in mistakes(declared(source), source) if "metric" in m.reason]
-    assert [m.line for m in found] == [line]
-    assert "mape, pinball(q)" in found[0].hint
+    mistake = [m for m in mistakes(declared(source), source) if "metric" in m.reason]
+    assert [m.line for m in mistake] == [line]
+    assert "mape, pinball(q)" in mistake[0].hint

@@ -32,10 +32,10 @@ def play(feed: Partition, count: int, *, first: int = 0, share: float = 1.0) -> 
 
 def reported(feed: Partition) -> list[dict[str, Any]]:
     """The delay records of a report, each held against its model."""
-    found = [orjson.loads(o.value) for o in feed.task.report() if o.kind == "delays"]
-    for row in found:
+    rows = [orjson.loads(o.value) for o in feed.task.report() if o.kind == "delays"]
+    for row in rows:
         records.Delays.model_validate(row)
-    return found
+    return rows
 
 
 @pytest.mark.slow
@@ -45,14 +45,14 @@ def test_the_delay_curve_of_all_and_of_each_segment_is_reported_and_adds_up() ->
     two = Partition(use_case(segments=Segments("items", limit=5)))
     play(one, 1_500, share=0.9)
     play(two, 1_500, first=5_000, share=0.9)
-    found = delays_of([*reported(one), *reported(two)], hours(1))
-    assert list(found) == [None, "1", "2"]
-    said = found[None]
-    assert said["labels"] == found["1"]["labels"] + found["2"]["labels"] > 2_000
-    assert 0.88 < said["plateau"] < 0.93
-    assert 700 < said["quantiles_s"]["0.5"] < 900
-    assert 1_150 < said["proposed_horizon_s"] < 1_400
-    assert said["share_at_horizon"] == said["plateau"]
+    curves = delays_of([*reported(one), *reported(two)], hours(1))
+    assert list(curves) == [None, "1", "2"]
+    whole = curves[None]
+    assert whole["labels"] == curves["1"]["labels"] + curves["2"]["labels"] > 2_000
+    assert 0.88 < whole["plateau"] < 0.93
+    assert 700 < whole["quantiles_s"]["0.5"] < 900
+    assert 1_150 < whole["proposed_horizon_s"] < 1_400
+    assert whole["share_at_horizon"] == whole["plateau"]
     assert reported(one) == [], "nothing changed since"
 
 

@@ -33,23 +33,23 @@ def test_metric_records_of_partitions_add_up(given_: Inputs, partitions: int):
 
 def _last(task: Run) -> dict[Any, dict[str, Any]]:
     """The newest metric record of each key, as a compacted topic keeps it."""
-    task.said += task.task.report()
-    keyed = {out.key: orjson.loads(out.value) for out in task.said if out.kind == "metrics"}
+    task.outputs += task.task.report()
+    keyed = {out.key: orjson.loads(out.value) for out in task.outputs if out.kind == "metrics"}
     return {key: row for key, row in keyed.items() if row["model"] in ("baseline", "served")}
 
 
 def _added(rows: Any) -> dict[Any, float]:
     total: dict[Any, float] = defaultdict(float)
     for row in rows:
-        place = (row["window_start"], row["segment"], row["slice"])
+        cell = (row["window_start"], row["segment"], row["slice"])
         if row["model"] == "served":
             for name in ("predictions", "outcomes", "expired", "late"):
-                total[*place, name] += row[name]
+                total[*cell, name] += row[name]
         else:
             for name, value in row["sums"].items():
-                total[*place, name] += value
-            total[*place, "kpi"] += row["kpi_sum"]
-    return {place: value for place, value in total.items() if value}
+                total[*cell, name] += value
+            total[*cell, "kpi"] += row["kpi_sum"]
+    return {cell: value for cell, value in total.items() if value}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -79,8 +79,8 @@ def test_metric_records_are_what_predictions_and_examples_say(case: str, given_:
             assert row["value"] == pytest.approx(sum(errors) / len(errors))
         if case == "binary" and examples:
             pairs = [(e["prediction"], e["label"]) for e in examples]
-            hits = sum(said and label for said, label in pairs)
-            wrong = sum(said != label for said, label in pairs)
+            hits = sum(prediction and label for prediction, label in pairs)
+            wrong = sum(prediction != label for prediction, label in pairs)
             f1 = 2 * hits / (2 * hits + wrong) if hits + wrong else None
             assert row["value"] == pytest.approx(f1)
     segments = Counter((_window(r), r["segment"]) for r in task.of("predictions"))

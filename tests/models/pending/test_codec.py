@@ -40,9 +40,9 @@ def packing(**changes: Any) -> Codec:
     return Codec(use_case(**changes))
 
 
-def waiting(said: tuple[Any, ...], event: bytes = b"{}", x: Any = ()) -> PendingPrediction:
+def waiting(issued: tuple[Any, ...], event: bytes = b"{}", x: Any = ()) -> PendingPrediction:
     """One that waits."""
-    return PendingPrediction(5.0, event, x, IssuedPredictions(*said), False, False, None)
+    return PendingPrediction(5.0, event, x, IssuedPredictions(*issued), False, False, None)
 
 
 def same(left: Any, right: Any) -> bool:
@@ -61,7 +61,7 @@ def events(draw: st.DrawFn) -> bytes:
 @pytest.mark.slow
 @given(
     event=events(),
-    said=st.builds(
+    issued=st.builds(
         IssuedPredictions,
         st.floats(),
         st.lists(ANSWERS, max_size=3).map(tuple),
@@ -80,19 +80,19 @@ def events(draw: st.DrawFn) -> bytes:
 @settings(max_examples=100, deadline=None)
 def test_a_number_s_prediction_comes_back_to_the_bit(
     event: bytes,
-    said: IssuedPredictions,
+    issued: IssuedPredictions,
     x: dict[str, Any],
     flags: tuple[bool, bool, bytes | None],
 ):
     """Whatever the producer wrote, whatever was said: NaN, infinity, large whole numbers, any text.
     Whole, its features come back too; else those that the event has are read from it.
     """
-    one = PendingPrediction(1.5, event, x, said, *flags)
+    one = PendingPrediction(1.5, event, x, issued, *flags)
     whole = packing().packed(one, whole=True)
     # NaN is equal to nothing, so what is held against itself may stay as it is.
     if isinstance(whole, bytes):
         assert same(packing().opened(whole), one)
-    assert isinstance(whole, bytes) or (said.drawn is not None and "nan" in repr(one))
+    assert isinstance(whole, bytes) or (issued.drawn is not None and "nan" in repr(one))
     packed = packing().packed(one)
     if isinstance(packed, bytes):
         back = packing().opened(packed)
@@ -100,13 +100,13 @@ def test_a_number_s_prediction_comes_back_to_the_bit(
         assert len(back.x) < len(FEATURES)
 
 
-@given(said=PROBABILITIES, given_=st.none() | st.lists(WORDS | st.integers(), max_size=3))
+@given(shares=PROBABILITIES, given_=st.none() | st.lists(WORDS | st.integers(), max_size=3))
 @settings(deadline=None)
 def test_classes_come_back_with_their_probabilities_in_order(
-    said: dict[Any, float], given_: list[Any] | None
+    shares: dict[Any, float], given_: list[Any] | None
 ):
     """Text, whole numbers and yes/no as classes."""
-    answer = (next(iter(said), "a"), said)
+    answer = (next(iter(shares), "a"), shares)
     one = waiting((answer, (answer, None), {}, answer, "pooled", given_, True, None, None, None))
     packed = packing(**CLASSES).packed(one)
     assert isinstance(packed, bytes)
@@ -133,15 +133,15 @@ def test_what_cannot_be_given_back_stays_as_it_is(odd: Any):
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_at_hand_changes_nothing(case: str, given_: Inputs):
     """With all packed at once, every output is the same, byte for byte."""
-    said = Run(CASES[case])
-    said.give(given_.order)
+    run = Run(CASES[case])
+    run.give(given_.order)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "LIVE_MAX", 1)
         packed = Run(CASES[case])
         packed.give(given_.order)
-    assert packed.said == said.said
-    assert packed.task.seal() == said.task.seal()
-    assert packed.task.counts == said.task.counts
+    assert packed.outputs == run.outputs
+    assert packed.task.seal() == run.task.seal()
+    assert packed.task.counts == run.task.counts
     at_hand = [e for e in packed.task.ledger.entries.values() if isinstance(e, PendingPrediction)]
     assert len(at_hand) <= 1
 

@@ -40,29 +40,29 @@ def test_it_is_a_heap_but_for_ids_that_are_no_longer_on_it(
     heap: list[tuple[float, str]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(expiry_queue, "BUCKET_SIZE", bucket)
-        mine = ExpiryQueue(times.get)
+        queue = ExpiryQueue(times.get)
         for verb, event_id, time in steps:
             if verb == "add" and event_id not in times:
                 times[event_id] = float(time)
                 heappush(heap, (float(time), event_id))
-                mine.add(float(time), event_id)
+                queue.add(float(time), event_id)
             elif verb == "gone":
                 times.pop(event_id, None)
             elif verb == "sweep":
-                mine.sweep()
-                assert mine.size == len(alive(heap, times))
+                queue.sweep()
+                assert queue.size == len(alive(heap, times))
             elif verb == "pop":
                 first = next(iter(alive(heap, times)), None)
-                while mine.size and times.get(mine.first[1]) != mine.first[0]:
-                    mine.pop()
-                assert (mine.pop() if mine.size else None) == first
+                while queue.size and times.get(queue.first[1]) != queue.first[0]:
+                    queue.pop()
+                assert (queue.pop() if queue.size else None) == first
                 while heap and first is not None and heappop(heap) != first:
                     pass
                 if first is not None:
                     times.pop(first[1])
-            assert mine.size >= len(alive(heap, times))
-            assert (mine.first == END) == (not mine.size)
-        rest = [mine.pop() for _ in range(mine.size) if mine.first != END]
+            assert queue.size >= len(alive(heap, times))
+            assert (queue.first == END) == (not queue.size)
+        rest = [queue.pop() for _ in range(queue.size) if queue.first != END]
     assert [
         p for n, p in enumerate(rest) if p in alive(heap, times) and p not in rest[:n]
     ] == alive(heap, times)
@@ -71,14 +71,14 @@ def test_it_is_a_heap_but_for_ids_that_are_no_longer_on_it(
 def test_one_id_used_again_and_again_takes_no_more_room_than_once():
     """What is left of its earlier lives is swept away, also from the bucket that it is on."""
     times = {f"e{n}": float(n) for n in range(3_000)}
-    mine = ExpiryQueue(times.get)
+    queue = ExpiryQueue(times.get)
     for event_id, time in times.items():
-        mine.add(time, event_id)
+        queue.add(time, event_id)
     for n in range(2_000):
         times["again"] = 2_500 + n / 2_000
-        mine.add(times["again"], "again")
-    mine.sweep()
-    assert mine.size == len(times)
+        queue.add(times["again"], "again")
+    queue.sweep()
+    assert queue.size == len(times)
 
 
 @pytest.mark.parametrize("order", ["in order", "any order", "all at once"])
@@ -91,7 +91,7 @@ def test_a_hundred_thousand_ids_leave_in_order(order: str):
     came = list(ids)
     if order != "in order":
         Random(1).shuffle(came)
-    mine = ExpiryQueue(times.get)
+    queue = ExpiryQueue(times.get)
     for event_id in came:
-        mine.add(times[event_id], event_id)
-    assert [mine.pop()[1] for _ in range(mine.size)] == ids
+        queue.add(times[event_id], event_id)
+    assert [queue.pop()[1] for _ in range(queue.size)] == ids

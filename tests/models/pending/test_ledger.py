@@ -299,7 +299,7 @@ def test_waiting_predictions_are_bounded_in_bytes():
 
 
 def test_a_restored_ledger_goes_on_as_the_one_it_was_saved_from():
-    """The heaps, made anew from the entries, expire and forget the same ids at the same times."""
+    """The heaps, made again from the entries, expire and forget the same ids at the same times."""
     ledger = fresh(limit=9)
     for n, event_id in enumerate("abcdef"):
         ledger.wait(event_id, waiting(float(n)))

@@ -23,8 +23,8 @@ def partition(**changes: Any) -> Partition:
 
 def release(feed: Partition, command_id: str, *ids: str) -> list[str]:
     """Release these; which of them were held."""
-    said = feed.command(command_id, "release", event_ids=list(ids))
-    told = [out.value for out in said if out.kind == "lifecycle"]
+    outputs = feed.command(command_id, "release", event_ids=list(ids))
+    told = [out.value for out in outputs if out.kind == "lifecycle"]
     assert [row["to_state"] for row in told] == ["released"]
     assert told[0]["who"] == "ann"
     released: list[str] = told[0]["evidence"]["released"]
@@ -170,8 +170,8 @@ def test_bounds_that_cannot_be_right_are_found() -> None:
         (use_case(plausible="high"), "pair of finite numbers"),
     )
     for case, words in cases:
-        found = [str(mistake) for mistake in mistakes(case)]
-        assert any(words in text for text in found), found
+        errors = [str(mistake) for mistake in mistakes(case)]
+        assert any(words in text for text in errors), errors
 
 
 @pytest.mark.parametrize("length", [minutes(5), hours(5)])

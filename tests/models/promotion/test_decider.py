@@ -9,19 +9,19 @@ import orjson
 import pytest
 
 from models.promotion.block_merger import BlockMerger
-from models.promotion.commands import order
 from models.promotion.decider import Decider
+from models.promotion.decider_command import order
 from models.promotion.standings import standings
 from models.spec.use_case import Contest, Segments
 from schemas.records import Standing
+from tests.support.closed_blocks import BEGIN, DAY, GAIN, case, evidence, fold, standings_by_block
 from tests.support.one_partition import linear
-from tests.support.settled_blocks import BEGIN, DAY, GAIN, case, evidence, fold, said
 
 
 def test_a_better_model_is_recommended_and_nothing_is_done_by_hand() -> None:
     """Manual is the default: it says `promote tree`, with the figures, and sends nothing."""
-    mine = case(contest=Contest(missing="by chance"))
-    assembly, decider = BlockMerger(1, mine.horizon), Decider(mine)
+    use_case = case(contest=Contest(missing="by chance"))
+    assembly, decider = BlockMerger(1, use_case.horizon), Decider(use_case)
     rows: list[dict[str, Any]] = []
     for day in range(80):
         assembly.take(evidence(0, day, cost=GAIN, missing=3))
@@ -47,13 +47,13 @@ def test_a_better_model_is_recommended_and_nothing_is_done_by_hand() -> None:
 
 def test_a_rule_promotes_once_and_compares_anew_when_the_other_answers() -> None:
     """One command under one id; after it, comparisons are against the new champion."""
-    mine = case("automatic")
+    use_case = case("automatic")
     records = [evidence(0, day, cost=GAIN) for day in range(80)]
-    decided = fold(mine, records)
+    decided = fold(use_case, records)
     wishes = [d.wish for d in decided if d.wish is not None]
     assert [(w.verb, w.model) for w in wishes] == [("promote", "tree")]
     at = next(number for number, d in enumerate(decided) if d.wish is not None)
-    command = order(mine, decided[at], wishes[0])
+    command = order(use_case, decided[at], wishes[0])
     assert command.who == "decider"
     assert command.evidence is not None
     assert command.evidence["lower"] > 0
@@ -63,11 +63,13 @@ def test_a_rule_promotes_once_and_compares_anew_when_the_other_answers() -> None
         evidence(0, day, cost=GAIN, champion="tree", champion_since=since)
         for day in range(at + 1, at + 60)
     ]
-    rows = [orjson.loads(row) for row in said(mine, records[: at + 1] + after)][at + 1 :]
+    rows = [orjson.loads(row) for row in standings_by_block(use_case, records[: at + 1] + after)][
+        at + 1 :
+    ]
     assert [r["model"] for r in rows[0]] == ["served"]  # half of that day was another's
     against = {(r["model"], r["against"], r["blocks"]) for r in rows[1][1:]}
     assert against == {("linear", "tree", 1), ("slow", "tree", 1)}
-    later = fold(mine, records[: at + 1] + after)[at + 1 :]
+    later = fold(use_case, records[: at + 1] + after)[at + 1 :]
     assert {(d.wish.verb, d.wish.model) for d in later if d.wish} <= {
         ("retire", "linear"),
         ("retire", "slow"),
@@ -86,10 +88,10 @@ def test_what_is_asked_for_a_promotion_is_asked(
     promotion: dict[str, Any], changes: dict[str, Any], words: str
 ) -> None:
     """Enough examples, a guard metric that does not fall, a margin: each alone holds it back."""
-    mine = case("automatic", promotion=promotion)
+    use_case = case("automatic", promotion=promotion)
     plain = {"baseline": 12.0, "linear": 10.0, "tree": 9.0}
-    mine = replace(mine, models={"linear": linear, "tree": linear})
-    assembly, decider = BlockMerger(1, mine.horizon), Decider(mine)
+    use_case = replace(use_case, models={"linear": linear, "tree": linear})
+    assembly, decider = BlockMerger(1, use_case.horizon), Decider(use_case)
     row: dict[str, Any] = {}
     for day in range(90):
         assembly.take(evidence(0, day, cost=plain, **changes))
@@ -106,27 +108,27 @@ def test_what_is_worse_is_retired_by_the_rule() -> None:
     records = [evidence(0, day, cost=cost) for day in range(80)]
     wishes = [d.wish for d in fold(case("automatic"), records) if d.wish is not None]
     assert [(w.verb, w.model) for w in wishes] == [("retire", "slow")]
-    rows = orjson.loads(said(case(), records)[-1])
+    rows = orjson.loads(standings_by_block(case(), records)[-1])
     assert rows[-1]["recommendation"] == "retire or reset slow: linear is better"
 
 
 def test_what_runs_away_is_not_promoted_and_is_retired_however_good_it_is() -> None:
     """One value in twenty after the warm-up retires it; a bound that is touched does not."""
-    mine = case("automatic")
+    use_case = case("automatic")
     touched = [evidence(0, d, cost=GAIN, withheld={"tree": 10 * (d % 2)}) for d in range(80)]
-    assert [d.wish.verb for d in fold(mine, touched) if d.wish] == ["promote"]
+    assert [d.wish.verb for d in fold(use_case, touched) if d.wish] == ["promote"]
     often = [evidence(0, d, cost=GAIN, withheld={"tree": 20}) for d in range(80)]
-    wishes = [d.wish for d in fold(mine, often) if d.wish]
+    wishes = [d.wish for d in fold(use_case, often) if d.wish]
     assert [(w.verb, w.model) for w in wishes] == [("retire", "tree")]
-    by_hand = orjson.loads(said(case(), often)[-1])[1]
+    by_hand = orjson.loads(standings_by_block(case(), often)[-1])[1]
     assert by_hand["recommendation"].startswith("wait:")
     cold = [evidence(0, d, cost=GAIN, withheld={"tree": 300 * (d < 6)}) for d in range(80)]
-    assert [d.wish.verb for d in fold(mine, cold) if d.wish] == ["promote"]
+    assert [d.wish.verb for d in fold(use_case, cold) if d.wish] == ["promote"]
 
 
 def test_what_blows_up_is_retired_at_its_third_wild_value_however_few_its_examples() -> None:
     """Three after the warm-up, by default; two do nothing, nor do those of the warm-up."""
-    mine = case("automatic", promotion={"after": 10**6})
+    use_case = case("automatic", promotion={"after": 10**6})
 
     def wishes(rare: Any, *at: int) -> list[tuple[str, str]]:
         diverged = [{"tree": int(d in at)} for d in range(40)]
@@ -135,13 +137,13 @@ def test_what_blows_up_is_retired_at_its_third_wild_value_however_few_its_exampl
         ]
         return [(w.verb, w.model) for d in fold(rare, records) if (w := d.wish) is not None]
 
-    assert wishes(mine, 10, 20, 30) == [("retire", "tree")]
-    assert wishes(mine, 10, 20) == []
-    assert wishes(mine, 0, 1, 2, 3) == []
+    assert wishes(use_case, 10, 20, 30) == [("retire", "tree")]
+    assert wishes(use_case, 10, 20) == []
+    assert wishes(use_case, 0, 1, 2, 3) == []
     strict = case("automatic", promotion={"after": 10**6, "max_diverged": 1})
     assert wishes(strict, 10) == [("retire", "tree")]
     records = [evidence(0, d, withheld={"tree": 1}, diverged={"tree": 1}) for d in range(20)]
-    row = orjson.loads(said(case(), records)[-1])[1]
+    row = orjson.loads(standings_by_block(case(), records)[-1])[1]
     assert "far beyond its limits" in row["recommendation"]
 
 
@@ -154,7 +156,7 @@ def test_a_fresh_model_begins_its_comparison_anew_and_a_definition_alone_does_no
     """Whatever the old one had gained; each beginning spends of the one budget. What a definition
     changed says when the models began.
     """
-    mine = case()
+    use_case = case()
     records = [evidence(0, day, cost=GAIN) for day in range(30)]
     began = BEGIN + 30.5 * DAY
     records += [evidence(0, d, cost=GAIN, began={"tree": began}) for d in range(30, 40)]
@@ -163,7 +165,7 @@ def test_a_fresh_model_begins_its_comparison_anew_and_a_definition_alone_does_no
     ]
     other = {"tree": BEGIN + 45 * DAY, "slow": BEGIN + 45 * DAY, "linear": BEGIN + 45 * DAY}
     records += [evidence(0, d, cost=GAIN, began=other, definition="d3") for d in range(45, 48)]
-    rows = [orjson.loads(row) for row in said(mine, records)]
+    rows = [orjson.loads(row) for row in standings_by_block(use_case, records)]
 
     def seen(number: int) -> dict[str, int]:
         return {r["model"]: r["blocks"] for r in rows[number][1:]}
@@ -179,9 +181,13 @@ def test_a_rule_waits_for_the_rare_losses_that_were_declared() -> None:
     """A gain on each of 80 days is promoted, unless a loss once in 40 days is to be ruled out."""
     records = [evidence(0, day, cost=GAIN | {"tree": 8.0}) for day in range(80)]
     assert [d.wish.verb for d in fold(case("automatic"), records) if d.wish] == ["promote"]
-    mine = case("automatic", contest=Contest(rare_losses=40))
-    assert not [d for d in fold(mine, records) if d.wish]
-    last = next(row for row in orjson.loads(said(mine, records)[-1]) if row["model"] == "tree")
+    use_case = case("automatic", contest=Contest(rare_losses=40))
+    assert not [d for d in fold(use_case, records) if d.wish]
+    last = next(
+        row
+        for row in orjson.loads(standings_by_block(use_case, records)[-1])
+        if row["model"] == "tree"
+    )
     assert last["verdict"] == "better"
     assert last["not_promised"].startswith("a loss that comes once in 40 blocks")
     assert "once in 8 blocks" in last["assumes"]
@@ -193,10 +199,14 @@ def test_a_rule_leaves_to_a_person_what_missing_outcomes_could_undo(
     assumed: Any, promoted: bool
 ) -> None:
     """1 % missing of a range of 100 outweighs a gain of 0.4, unless it is missing by chance."""
-    mine = case("automatic", contest=Contest(missing=assumed))
+    use_case = case("automatic", contest=Contest(missing=assumed))
     records = [evidence(0, day, cost=GAIN, missing=3) for day in range(80)]
-    assert any(decided.wish for decided in fold(mine, records)) is promoted
-    last = [row for row in orjson.loads(said(mine, records)[-1]) if row["model"] == "tree"]
+    assert any(decided.wish for decided in fold(use_case, records)) is promoted
+    last = [
+        row
+        for row in orjson.loads(standings_by_block(use_case, records)[-1])
+        if row["model"] == "tree"
+    ]
     if not promoted:
         assert last[0]["verdict"] == "better"
         assert last[0]["not_promised"].startswith("1.0% of the outcomes are missing")
@@ -205,12 +215,12 @@ def test_a_rule_leaves_to_a_person_what_missing_outcomes_could_undo(
 
 def test_what_ended_before_it_could_err_costs_no_error_budget() -> None:
     """The champion changes on days 10 and 20: the third comparison has the first one's share."""
-    mine = case(segments=None)
+    use_case = case(segments=None)
     champions = ["linear"] * 10 + ["tree"] * 10 + ["linear"] * 10
     records = [
         evidence(0, day, cost=GAIN, champion=champion) for day, champion in enumerate(champions)
     ]
-    rows = [orjson.loads(text) for text in said(mine, records)]
+    rows = [orjson.loads(text) for text in standings_by_block(use_case, records)]
 
     def shares(row: list[dict[str, Any]]) -> list[float]:
         return sorted(r["alpha"] for r in row if r["question"] == "shadow")

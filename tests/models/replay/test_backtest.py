@@ -81,9 +81,9 @@ def case(**changes: Any) -> UseCase:
     return UseCase(**(plain | changes))
 
 
-def tried(mine: UseCase, rows: Any, partitions: int = 1) -> Result:
+def tried(use_case: UseCase, rows: Any, partitions: int = 1) -> Result:
     """Its backtest."""
-    return backtest(LoadedUseCase(mine, Path("houses.py"), "", "d"), recorded(rows), partitions)
+    return backtest(LoadedUseCase(use_case, Path("houses.py"), "", "d"), recorded(rows), partitions)
 
 
 @pytest.mark.filterwarnings("ignore:overflow")
@@ -148,12 +148,12 @@ def test_records_that_came_again_are_told_of(capsys: pytest.CaptureFixture[str])
 
 def test_every_row_of_a_table_is_of_the_events_that_all_models_predicted() -> None:
     """With a third in shadow, what was served and the baseline are scored on that third, too."""
-    mine = case(
+    use_case = case(
         models={"scaled": scaled, "unscaled": unscaled}, champion="scaled",
         contest=Contest(shadow=0.3), limits=(-1e6, 1e6),
     )  # fmt: skip
     rows = list(offers(500))
-    result = tried(mine, rows)
+    result = tried(use_case, rows)
     assert {score.events for score in result.scores.values()} == {result.scores["scaled"].events}
     assert 100 < result.scores["served"].events < 200
     assert result.served is not None

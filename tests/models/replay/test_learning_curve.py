@@ -7,7 +7,7 @@ import pytest
 
 from models.replay.backtest import Backtest
 from models.replay.learning_curve import CurveSample, curve, drawn, sampled
-from models.worth.settled_blocks import SettledBlocks
+from models.worth.closed_blocks import ClosedBlocks
 from streams.config.use_case_loader import load
 from streams.offline.evidence import samples
 from streams.recordings import recording_of
@@ -68,14 +68,14 @@ def test_a_folded_label_and_its_corrections_are_left_out_alike() -> None:
 
 def told(gains: dict[float, float], days: int = 60) -> list[CurveSample]:
     """Runs whose served KPI is 10 minus the gain, with the same noise on each day."""
-    found = []
+    points = []
     for share, gain in gains.items():
-        settled = SettledBlocks()
+        settled = ClosedBlocks()
         for day in range(days):
             served = 10.0 - gain + 0.3 * (-1) ** day + 0.2 * gain * (day % 3 - 1)
             settled.add(evidence(day, kpi={"served": 400 * served}))
-        found.append(CurveSample(share, round(share * 24_000), settled))
-    return found
+        points.append(CurveSample(share, round(share * 24_000), settled))
+    return points
 
 
 def test_what_further_outcomes_brought_is_the_paired_gain_for_each_thousand() -> None:
@@ -83,8 +83,8 @@ def test_what_further_outcomes_brought_is_the_paired_gain_for_each_thousand() ->
 
     The noise that both runs share does not widen the interval.
     """
-    found = curve(case(), told({0.25: 0.2, 0.5: 0.8, 1.0: 1.2}))
-    first, last = found.steps
+    points = curve(case(), told({0.25: 0.2, 0.5: 0.8, 1.0: 1.2}))
+    first, last = points.steps
     assert (first.further, last.further) == (6_000, 12_000)
     assert last.gain.mean == pytest.approx(0.4)
     assert last.per_1000 == pytest.approx(800.0)
@@ -98,15 +98,15 @@ def test_what_further_outcomes_brought_is_the_paired_gain_for_each_thousand() ->
 
 def test_outcomes_that_bring_nothing_are_not_said_to_help() -> None:
     """The same KPI at each share: a gain of zero and no verdict."""
-    found = curve(case(), told({0.5: 1.0, 1.0: 1.0}))
-    assert found.steps[0].gain.verdict == "not known yet"
-    assert found.steps[0].per_1000 == pytest.approx(0.0)
+    points = curve(case(), told({0.5: 1.0, 1.0: 1.0}))
+    assert points.steps[0].gain.verdict == "not known yet"
+    assert points.steps[0].per_1000 == pytest.approx(0.0)
 
 
 def test_runs_that_scored_different_events_are_not_compared() -> None:
     """A pair is of the same events, or it is none."""
     short = told({1.0: 1.0})
-    other = SettledBlocks()
+    other = ClosedBlocks()
     for day in range(60):
         other.add(evidence(day, n=399))
     with pytest.raises(ValueError, match="different events"):

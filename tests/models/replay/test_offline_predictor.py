@@ -43,22 +43,22 @@ def test_what_is_said_aside_is_what_is_then_published(changes: dict[str, Any]) -
         second = 30.0 * n
         fields = {"items": draw.randrange(1, 4), "weight": draw.uniform(0.5, 9)}
         fields["colour"] = draw.choice(("red", "blue", None))
-        said = aside(asked, order(f"o{n}", second, **fields))
+        predictions = aside(asked, order(f"o{n}", second, **fields))
         published = asked.event(f"o{n}", second, **fields)
         twin.event(f"o{n}", second, **fields)
         [prediction] = [out.value for out in published if out.kind == "predictions"]
         # A segment that begins with this very event has no model yet to be silent about.
-        same = {name: orjson.loads(orjson.dumps(value)) for name, value in said.items()}
+        same = {name: orjson.loads(orjson.dumps(value)) for name, value in predictions.items()}
         for name in ("value", "interval", "segment", "served_by", "model", "shadows"):
             assert same[name] == prediction[name], (n, name)
-        assert said["step"] == prediction["step"] - 1
-        by.add(said["served_by"])
+        assert predictions["step"] == prediction["step"] - 1
+        by.add(predictions["served_by"])
         open_.append((f"o{n}", 3 + fields["weight"] * fields["items"]))
         if len(open_) > 5:
             event_id, took = open_.pop(0)
             for partition in (asked, twin):
                 partition.outcome(event_id, second + 1, took)
-    assert [out.raw for out in asked.said] == [out.raw for out in twin.said]
+    assert [out.raw for out in asked.outputs] == [out.raw for out in twin.outputs]
     assert len(by) > 1
 
 

@@ -91,10 +91,10 @@ def test_every_answer_and_the_metric_equal_river_exactly(name: str, family: str,
     limit, models, metric = DATA[name]
     data = rows(name, limit if family == "linear" else ROWS_OF_SLOW_MODELS)
     river = river_says(data, models[family], metric(), DELAYS[delay])
-    said = task_says(data, {family: models[family]}, DELAYS[delay])
-    assert [int(row["event_id"]) for row in said.examples] == river.order
-    assert_same_answers(said.answers, river, family)
-    assert said.metric(metric(), family) == river.value
+    answers = task_says(data, {family: models[family]}, DELAYS[delay])
+    assert [int(row["event_id"]) for row in answers.examples] == river.order
+    assert_same_answers(answers.answers, river, family)
+    assert answers.metric(metric(), family) == river.value
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -102,35 +102,35 @@ def test_models_side_by_side_say_what_each_says_alone(name: str):
     """A shadow's answers do not depend on who is champion or who else is there."""
     limit, models, metric = DATA[name]
     data = rows(name, limit)[:200]
-    said = task_says(data, models, DELAYS["a delay of its own"])
+    answers = task_says(data, models, DELAYS["a delay of its own"])
     for family, make in models.items():
         river = river_says(data, make, metric(), DELAYS["a delay of its own"])
-        assert_same_answers(said.answers, river, family)
+        assert_same_answers(answers.answers, river, family)
 
 
 def test_log_loss_equals_river_exactly():
     """The published probability of true is River's, to the last bit."""
     data, delay = rows("Phishing"), DELAYS["10 seconds"]
     river = river_says(data, logistic, metrics.LogLoss(), delay)
-    said = task_says(data, {"linear": logistic}, delay)
-    assert said.metric(metrics.LogLoss(), "linear") == river.value
+    answers = task_says(data, {"linear": logistic}, delay)
+    assert answers.metric(metrics.LogLoss(), "linear") == river.value
 
 
 def test_plain_progressive_validation_is_the_zero_delay():
     """River's default, without moments, gives what outcomes at their event's own time give."""
     data = rows("Phishing")
     river = river_says(data, logistic, metrics.Accuracy(), None)
-    said = task_says(data, {"linear": logistic}, DELAYS["no delay"])
-    assert_same_answers(said.answers, river, "linear")
-    assert said.metric(metrics.Accuracy(), "linear") == river.value
+    answers = task_says(data, {"linear": logistic}, DELAYS["no delay"])
+    assert_same_answers(answers.answers, river, "linear")
+    assert answers.metric(metrics.Accuracy(), "linear") == river.value
 
 
 def test_a_longer_delay_gives_other_numbers():
     """The oracle can fail: what River says at one delay is not what the task says at another."""
     data = rows("TrumpApproval")
     river = river_says(data, linear, metrics.MAE(), DELAYS["10 seconds"])
-    said = task_says(data, {"linear": linear}, DELAYS["no delay"])
-    assert said.metric(metrics.MAE(), "linear") != river.value
+    answers = task_says(data, {"linear": linear}, DELAYS["no delay"])
+    assert answers.metric(metrics.MAE(), "linear") != river.value
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_river_s_published_benchmarks_are_reached(
     name: str, make: Make, metric: Any, published: float
 ):
     """The five published values that this project quotes all hold with River 0.26.1."""
-    said = task_says(rows(name), {"it": make}, DELAYS["no delay"])
+    answers = task_says(rows(name), {"it": make}, DELAYS["no delay"])
     digits = len(str(published).split(".")[1])
-    assert round(said.metric(metric(), "it")[0], digits) == published
+    assert round(answers.metric(metric(), "it")[0], digits) == published
 
 
 @pytest.mark.parametrize("name", ["Phishing", "TrumpApproval", "ImageSegments"])
@@ -157,11 +157,11 @@ def test_the_tally_s_sums_give_river_s_metric(name: str):
     """The metric records, added up, are the same quality: MAE, or the share that was right."""
     limit, models, _ = DATA[name]
     data = rows(name, limit)
-    said = task_says(data, {"tree": models["tree"]}, DELAYS["10 seconds"])
+    answers = task_says(data, {"tree": models["tree"]}, DELAYS["10 seconds"])
     metric = metrics.MAE() if name == "TrumpApproval" else metrics.Accuracy()
-    for row in said.examples:
+    for row in answers.examples:
         metric.update(row["label"], row["prediction"])
-    total = said.task.metrics.total().scores["served"]
+    total = answers.task.metrics.total().scores["served"]
     assert total[0] == len(data)
     assert math.isclose(total[2] / total[0], metric.get(), rel_tol=1e-12)
 

@@ -47,8 +47,8 @@ def lived(case: UseCase = CASE, count: int = 150) -> Partition:
 
 def waiting_of(task: PartitionTask) -> list[PendingPrediction]:
     """What waits for its outcome."""
-    found = map(task.ledger.find, task.ledger.entries)
-    return [entry for entry in found if isinstance(entry, PendingPrediction)]
+    pending = map(task.ledger.find, task.ledger.entries)
+    return [entry for entry in pending if isinstance(entry, PendingPrediction)]
 
 
 def going_on(feed: Partition, task: PartitionTask) -> Partition:
@@ -61,12 +61,12 @@ def going_on(feed: Partition, task: PartitionTask) -> Partition:
 def more(feed: Partition, start: int = 150, count: int = 60) -> list[bytes]:
     """Go on; what it says."""
     draw = Random(4)
-    before = len(feed.said)
+    before = len(feed.outputs)
     for n in range(start, start + count):
         feed.event(f"e{n}", n * 30.0, items=draw.randint(1, 4), weight=draw.random())
         feed.outcome(f"e{n - 3}", n * 30.0 + 10, draw.random())
     feed.event("early", (start + count) * 30.0)
-    return [out.raw.value for out in feed.said[before:]]
+    return [out.raw.value for out in feed.outputs[before:]]
 
 
 def test_under_the_same_declaration_nothing_is_forgotten() -> None:
@@ -76,8 +76,8 @@ def test_under_the_same_declaration_nothing_is_forgotten() -> None:
     feed = lived()
     new = task_of(CASE)
     carry(lived().task, new)
-    assert [said.replace(b"@d2#", b"@d1#").replace(b'"d2"', b'"d1"')
-            for said in more(going_on(feed, new))] == more(feed)  # fmt: skip
+    assert [output.replace(b"@d2#", b"@d1#").replace(b'"d2"', b'"d1"')
+            for output in more(going_on(feed, new))] == more(feed)  # fmt: skip
     left, right = dump(feed.task), dump(new)
     for parts in (left, right):
         parts.pop("told")
@@ -136,9 +136,9 @@ def test_warmed_it_is_as_if_it_had_always_been_there() -> None:
     left, right = dump(new), dump(always.task)
     for part in ("slot/linear", "slot/tree", "windows", "earning", "breaker", "drift"):
         assert left[part] == right[part]
-    mine = [e.predictions[3] for e in waiting_of(new)]
-    theirs = [e.predictions[3] for e in waiting_of(feed.task)]
-    assert mine == theirs
+    migrated = [e.predictions[3] for e in waiting_of(new)]
+    original = [e.predictions[3] for e in waiting_of(feed.task)]
+    assert migrated == original
     more(going_on(feed, new))
 
 
@@ -171,7 +171,7 @@ def test_what_is_compared_begins_anew_only_if_it_changed() -> None:
     assert began(replace(CASE, owner="bea@example.com", contributions=0)) == set()
     other = {**CASE.models, "tree": lambda: tree.HoeffdingTreeRegressor(grace_period=77)}
     assert began(replace(CASE, models=other)) == {"tree"}
-    dearer = Kpi(lambda e, o, said: 2 * abs(said - o.took), "EUR", "lower", (0, 100))
+    dearer = Kpi(lambda e, o, prediction: 2 * abs(prediction - o.took), "EUR", "lower", (0, 100))
     for changed in ({"kpi": dearer}, {"label": lambda e, o: o.took + 1}, {"limits": (0, 7)}):
         assert began(replace(CASE, **changed)) == {"linear", "tree"}
     clean = task_of(CASE)

@@ -22,7 +22,7 @@ def squared() -> Any:
 
 def bounded(**changes: Any) -> Partition:
     """A use case that declares no limits, whose champion blows up."""
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "models": {"squared": squared, "calm": linear_model.PARegressor},
         "champion": "squared",
         "limits": None,
@@ -32,7 +32,7 @@ def bounded(**changes: Any) -> Partition:
         "warmup": 5,
         "features": {"weight": lambda e: e.weight},
     }
-    return Partition(use_case(**given | changes))
+    return Partition(use_case(**fields | changes))
 
 
 def live(partition: Partition, first: int, last: int) -> None:
@@ -50,11 +50,11 @@ def test_a_model_that_blows_up_is_withheld_though_no_limits_are_declared(role: s
     """
     partition = bounded(champion="squared" if role == "champion" else "calm")
     live(partition, 0, 120)
-    said = partition.of("predictions")
-    assert max(abs(row["shadows"]["squared"] or math.inf) for row in said) > 1e6
-    assert all(5 - 90 <= row["value"] <= 9 + 90 for row in said[5:])
+    predictions = partition.of("predictions")
+    assert max(abs(row["shadows"]["squared"] or math.inf) for row in predictions) > 1e6
+    assert all(5 - 90 <= row["value"] <= 9 + 90 for row in predictions[5:])
     if role == "champion":
-        held = [row for row in said[6:] if row["served_by"] == "baseline"]
+        held = [row for row in predictions[6:] if row["served_by"] == "baseline"]
         assert held
         assert all("squared left its limits" in row["reason"] for row in held)
     told = {row["model"]: row for row in partition.of("lifecycle") if row["to_state"] == "withheld"}

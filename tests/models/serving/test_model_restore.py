@@ -23,89 +23,89 @@ def partition(key: bytes = KEY) -> Partition:
     return Partition(use_case(segments=None, breaker=False), unseal=unsealer(lambda: key))
 
 
-def lived(mine: Partition, first: int, last: int, took: float = 6.0) -> list[float]:
+def lived(partition: Partition, first: int, last: int, took: float = 6.0) -> list[float]:
     """Events and their outcomes; what was said of them."""
-    said = []
+    predictions = []
     for step in range(first, last):
-        mine.event(f"e{step}", step * 10.0, weight=1.0 + step % 7)
-        said.append(mine.of("predictions")[-1]["value"])
-        mine.outcome(f"e{step}", step * 10.0 + 5, took=took + step % 3)
-    return said
+        partition.event(f"e{step}", step * 10.0, weight=1.0 + step % 7)
+        predictions.append(partition.of("predictions")[-1]["value"])
+        partition.outcome(f"e{step}", step * 10.0 + 5, took=took + step % 3)
+    return predictions
 
 
 def bring(
-    mine: Partition, state: bytes, model: str, command_id: str = "back", **changed: Any
+    partition: Partition, state: bytes, model: str, command_id: str = "back", **changed: Any
 ) -> list[Any]:
     """The pieces and the command; what the command made known."""
-    place = f"0/{mine.task.step}"
+    position = f"0/{partition.task.step}"
     parcel = {
-        "as_of": place,
+        "as_of": position,
         "definition": "d1",
         "chunks": sum(1 for _ in pieces(command_id, state)),
-        "signature": seal(label_of(mine.task, command_id, model, place), state, KEY),
+        "signature": seal(label_of(partition.task, command_id, model, position), state, KEY),
     }
     for piece in pieces(command_id, state):
         fields = {"chunk": piece.model_dump(mode="json")}
-        assert mine.command(f"{command_id}/{piece.number}", "deliver", **fields) == []
-    return mine.command(command_id, "rollback", model=model, model_state=parcel | changed)
+        assert partition.command(f"{command_id}/{piece.number}", "deliver", **fields) == []
+    return partition.command(command_id, "rollback", model=model, model_state=parcel | changed)
 
 
 def test_the_earlier_champion_returns_as_it_was() -> None:
     """As at the place: what it learnt is then's, its answers are those of a partition that was
     stopped there; who did it is told, and the journal names the command.
     """
-    mine = partition()
-    lived(mine, 0, 40)
-    state = packed(mine.task, "linear")
-    assert mine.command("c1", "promote", model="tree")
-    lived(mine, 40, 60, took=500.0)
-    said = bring(mine, state, "linear")
-    assert [(o.value["model"], o.value["to_state"]) for o in said] == [
+    feed = partition()
+    lived(feed, 0, 40)
+    state = packed(feed.task, "linear")
+    assert feed.command("c1", "promote", model="tree")
+    lived(feed, 40, 60, took=500.0)
+    outputs = bring(feed, state, "linear")
+    assert [(o.value["model"], o.value["to_state"]) for o in outputs] == [
         ("tree", "shadow"),
         ("linear", "champion"),
     ]
-    slot, router = mine.task.router.pooled["linear"], mine.task.router
+    slot, router = feed.task.router.pooled["linear"], feed.task.router
     assert (router.champion, router.before, slot.trained_on) == ("linear", [], 40)
-    assert router.began["linear"] == mine.task.watermark.time
-    assert mine.task.restoring.pieces == []
-    entry = mine.task.seal()
+    assert router.began["linear"] == feed.task.watermark.time
+    assert feed.task.restoring.pieces == []
+    entry = feed.task.seal()
     assert entry is not None
     assert b'"restored":["back"]' in entry
     again = unsealer(lambda: KEY)
-    label = label_of(mine.task, "x", "linear", "0/1")
-    then = again(mine.case, label, state, seal(label, state, KEY)).slot
+    label = label_of(feed.task, "x", "linear", "0/1")
+    then = again(feed.case, label, state, seal(label, state, KEY)).slot
     x = {"weight": 3.0, "items": 1, "recent": 2, "usual": 6.0, "worst": 7.0}
-    assert slot.ask(mine.task.kind, x) == then.ask(mine.task.kind, x)
+    assert slot.ask(feed.task.kind, x) == then.ask(feed.task.kind, x)
 
 
 def test_the_champion_itself_can_be_put_back() -> None:
     """After broken labels: it stays champion, and is as before them."""
-    mine = partition()
-    lived(mine, 0, 40)
-    state = packed(mine.task, "linear")
-    lived(mine, 40, 60, took=500.0)
-    (told,) = bring(mine, state, "linear")
+    feed = partition()
+    lived(feed, 0, 40)
+    state = packed(feed.task, "linear")
+    lived(feed, 40, 60, took=500.0)
+    (told,) = bring(feed, state, "linear")
     assert (told.value["from_state"], told.value["to_state"]) == ("champion", "champion")
-    assert mine.task.router.pooled["linear"].trained_on == 40
+    assert feed.task.router.pooled["linear"].trained_on == 40
 
 
 def test_a_fold_puts_back_the_same_and_so_does_a_snapshot_between_the_pieces() -> None:
     """The same records give the same state; a state that was kept halfway, too."""
     live, folded = partition(), partition()
-    for mine in (live, folded):
-        lived(mine, 0, 30)
-        mine.command("c1", "promote", model="tree")
+    for feed in (live, folded):
+        lived(feed, 0, 30)
+        feed.command("c1", "promote", model="tree")
     state = packed(live.task, "linear")
-    for mine in (live, folded):
+    for feed in (live, folded):
         first = next(pieces("back", state)).model_dump(mode="json")
-        mine.command("back/0", "deliver", chunk=first)
-        lived(mine, 30, 35)
-    kept = parts_of(folded.task), dict(folded.task.ledger.entries)
+        feed.command("back/0", "deliver", chunk=first)
+        lived(feed, 30, 35)
+    before = parts_of(folded.task), dict(folded.task.ledger.entries)
     fresh = partition()
-    take_parts(fresh.task, *kept)
-    fresh.offsets, fresh.said = list(folded.offsets), list(folded.said)
-    for mine in (live, fresh):
-        bring(mine, state, "linear")
+    take_parts(fresh.task, *before)
+    fresh.offsets, fresh.outputs = list(folded.offsets), list(folded.outputs)
+    for feed in (live, fresh):
+        bring(feed, state, "linear")
     assert lived(live, 40, 60) == lived(fresh, 40, 60)
     assert dump(live.task) == dump(fresh.task)
 
@@ -125,17 +125,17 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
     changed: dict[str, Any], model: str, words: str
 ) -> None:
     """A wrong seal, place, definition, number of pieces or model: a dead letter that says so."""
-    mine = partition()
-    lived(mine, 0, 30)
-    before = dump(mine.task)
-    state = packed(mine.task, "linear")
-    said = bring(mine, state, model, **changed)
-    assert words in letters(said)[0]["error"]
-    after = dump(mine.task)
+    feed = partition()
+    lived(feed, 0, 30)
+    before = dump(feed.task)
+    state = packed(feed.task, "linear")
+    outputs = bring(feed, state, model, **changed)
+    assert words in letters(outputs)[0]["error"]
+    after = dump(feed.task)
     for part in ("router", "restoring"):
         before.pop(part), after.pop(part)
     assert after == before
-    assert b"restored" not in (mine.task.seal() or b"")
+    assert b"restored" not in (feed.task.seal() or b"")
 
 
 class Journaled(Partition):
@@ -149,10 +149,10 @@ class Journaled(Partition):
     def apply(self, taken: Any) -> list[Any]:
         """As a partition."""
         self.records.setdefault(taken.input, []).append(taken.record)
-        said = super().apply(taken)
+        outputs = super().apply(taken)
         if self.task.step % 4 == 0 and (entry := self.task.seal()) is not None:
             self.sealed.append(entry)
-        return said
+        return outputs
 
     async def last(self) -> Entry | None:
         """The newest."""
@@ -191,29 +191,29 @@ async def test_warmed_under_another_definition_the_decision_holds(refused: bool)
     # The state itself came and went: the next command of another definition is refused as ever.
     other = Partition(live.case, unseal=unsealer(lambda: KEY))
     other.task, other.offsets = warmed, list(live.offsets)
-    said = bring(other, state, "linear", "again", definition="d1")
-    assert "definition d1" in letters(said)[0]["error"]
+    outputs = bring(other, state, "linear", "again", definition="d1")
+    assert "definition d1" in letters(outputs)[0]["error"]
 
 
 def test_under_another_key_nothing_is_read() -> None:
     """Nor where there is none: a state is a program."""
-    for mine in (partition(b"another"), Partition(use_case(segments=None, breaker=False))):
-        lived(mine, 0, 30)
-        said = bring(mine, packed(mine.task, "linear"), "linear")
-        assert "RIVERRUN_SNAPSHOT_KEY" in str(said[0].value) or "no key" in str(said[0].value)
-        assert mine.task.router.pooled["linear"].trained_on == 30
+    for feed in (partition(b"another"), Partition(use_case(segments=None, breaker=False))):
+        lived(feed, 0, 30)
+        outputs = bring(feed, packed(feed.task, "linear"), "linear")
+        assert "RIVERRUN_SNAPSHOT_KEY" in str(outputs[0].value) or "no key" in str(outputs[0].value)
+        assert feed.task.router.pooled["linear"].trained_on == 30
 
 
 def test_pieces_come_in_their_order_and_again_without_harm() -> None:
-    """One that is missing is told; a repetition is not taken twice; another parcel begins anew."""
-    mine = partition()
+    """One that is missing is told; a repetition is not taken twice; another parcel starts over."""
+    feed = partition()
     state = bytes(range(256)) * (PIECE_BYTES_MAX // 128)
     first, second, *_ = (piece.model_dump(mode="json") for piece in pieces("a", state))
-    assert letters(mine.command("a/1", "deliver", chunk=second))
+    assert letters(feed.command("a/1", "deliver", chunk=second))
     for piece in (first, second, second, first):
-        record = mine.read(COMMANDS, command("a", "deliver", chunk=piece), key=b"a")
-        assert mine.apply(record) == []
-    assert b"".join(mine.task.restoring.pieces) == state
-    mine.command("b/0", "deliver", chunk=first | {"of": "b"})
-    assert (mine.task.restoring.of, len(mine.task.restoring.pieces)) == ("b", 1)
-    assert "brings no piece" in letters(mine.command("c", "deliver"))[0]["error"]
+        record = feed.read(COMMANDS, command("a", "deliver", chunk=piece), key=b"a")
+        assert feed.apply(record) == []
+    assert b"".join(feed.task.restoring.pieces) == state
+    feed.command("b/0", "deliver", chunk=first | {"of": "b"})
+    assert (feed.task.restoring.of, len(feed.task.restoring.pieces)) == ("b", 1)
+    assert "brings no piece" in letters(feed.command("c", "deliver"))[0]["error"]

@@ -52,10 +52,10 @@ def alarm(model: str = "stubborn", **changes: Any) -> DriftAlarm:
     )
 
 
-def react(feed: Partition, given: DriftAlarm) -> tuple[str, list[Any]]:
+def react(feed: Partition, alarm: DriftAlarm) -> tuple[str, list[Any]]:
     """What is done about it, and what is told."""
     out: list[Any] = []
-    done = feed.task.reaction.react(given, out)
+    done = feed.task.reaction.react(alarm, out)
     for told in out:
         RECORDS[told.kind].model_validate_json(told.value)
     return done, out
@@ -75,8 +75,8 @@ def test_a_change_of_the_world_is_noticed_and_the_model_begins_anew() -> None:
     assert told[0]["done"] == "reset"
     for row in feed.of("drift"):
         records.Drift.model_validate(row)
-    anew = [row for row in feed.of("lifecycle") if "begins anew" in row["why"]]
-    assert (anew[0]["model"], anew[0]["cause"], anew[0]["to_state"]) == (
+    again = [row for row in feed.of("lifecycle") if "starts over" in row["why"]]
+    assert (again[0]["model"], again[0]["cause"], again[0]["to_state"]) == (
         "stubborn",
         "rule",
         "champion",
@@ -99,18 +99,18 @@ def test_a_reset_model_is_answered_for_until_it_is_warm() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "drift_alarm",
     [
         alarm("served"),
         alarm(kind="numeric"),
         alarm("linear"),
     ],
 )
-def test_only_a_declared_models_risen_error_is_acted_on(given: DriftAlarm) -> None:
+def test_only_a_declared_models_risen_error_is_acted_on(drift_alarm: DriftAlarm) -> None:
     """Not what was served, nor a feature, nor a model for which nothing is declared."""
     feed = partition({"stubborn": "reset"})
     play(feed, 5.0, 20)
-    assert react(feed, given) == ("alert", [])
+    assert react(feed, drift_alarm) == ("alert", [])
     assert feed.task.router.pooled["stubborn"].trained_on == 20
 
 
@@ -168,8 +168,8 @@ def test_a_copy_survives_a_cut() -> None:
     other.offsets = list(whole.offsets)
     for feed in (whole, other):
         play(feed, 30.0, 300, first=360)
-    said = [row["shadows"] for row in other.of("predictions")]
-    assert said == [row["shadows"] for row in whole.of("predictions")][-300:]
+    shadows = [row["shadows"] for row in other.of("predictions")]
+    assert shadows == [row["shadows"] for row in whole.of("predictions")][-300:]
     assert whole.task.router.replacements == other.task.router.replacements == {}
 
 
@@ -184,8 +184,8 @@ def test_declarations_that_cannot_be_right_are_found() -> None:
         (use_case(warmup={"tree": -1}), "warmup is -1"),
     )
     for case, words in cases:
-        found = [str(mistake) for mistake in mistakes(case)]
-        assert any(words in text for text in found), (words, found)
+        errors = [str(mistake) for mistake in mistakes(case)]
+        assert any(words in text for text in errors), (words, errors)
     fine = use_case(limits={"tree": (0, 100)}, warmup={"tree": 5}, on_drift={"tree": "fallback"})
     assert mistakes(fine) == []
 
@@ -199,9 +199,9 @@ def test_limits_and_warmup_are_each_models_own() -> None:
         feed.event(f"e{n}", 60.0 * n)
         feed.outcome(f"e{n}", 60.0 * n + 30, took=took)
     feed.event("last", 600)
-    said = feed.of("predictions")
-    assert [row["served_by"] for row in said] == [*["baseline"] * 3, *["champion"] * 1] + [
+    predictions = feed.of("predictions")
+    assert [row["served_by"] for row in predictions] == [*["baseline"] * 3, *["champion"] * 1] + [
         "baseline"
     ] * 2
-    assert "left its limits" in said[-1]["reason"]
+    assert "left its limits" in predictions[-1]["reason"]
     assert feed.task.router.state("linear") == "candidate"

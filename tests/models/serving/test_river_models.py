@@ -210,11 +210,11 @@ def test_discard_needs_no_order() -> None:
 def test_more_examples_are_always_the_same() -> None:
     """Drawn from the given ones by a seed of their own."""
     few: list[Example] = [({"a": 1.5, "b": "x"}, 1.0), ({"a": 2.5, "b": "y"}, 2.0)]
-    made = alike(few, 50)
-    assert made[:2] == few
-    assert made == alike(few, 50)
-    assert len(made) == 50
-    assert {x["b"] for x, _ in made} == {"x", "y"}
+    examples = alike(few, 50)
+    assert examples[:2] == few
+    assert examples == alike(few, 50)
+    assert len(examples) == 50
+    assert {x["b"] for x, _ in examples} == {"x", "y"}
     assert alike([], 50) == []
 
 
@@ -301,8 +301,8 @@ def test_a_file_that_fails_elsewhere_says_why(tmp_path: Path) -> None:
 
 def test_a_transcript_goes_on_after_a_failure(examples: list[Example]) -> None:
     """As the slot does: what it cannot say is said by the baseline."""
-    said = transcript(linear_model.LogisticRegression(), "binary", examples[:3])
-    assert len(said) == 3
+    lines = transcript(linear_model.LogisticRegression(), "binary", examples[:3])
+    assert len(lines) == 3
 
 
 def test_a_search_tree_splitter_is_warned_of() -> None:

@@ -70,7 +70,7 @@ def drive(
     The first `lost` events of a segment in each block have no outcome.
     """
     draw = random.Random(f"{seed} {blocks.start}")
-    before = len(partition.said)
+    before = len(partition.outputs)
     for block in blocks:
         for number in range(EACH):
             for items, shift in effect.items():
@@ -82,7 +82,7 @@ def drive(
                     partition.outcome(event_id, second, took=took)
     return [
         out.value
-        for out in partition.said[before:]
+        for out in partition.outputs[before:]
         if out.kind == "lifecycle" and out.value["cause"] == "rule"
     ]
 
@@ -161,7 +161,7 @@ def test_without_effects_almost_no_segment_earns() -> None:
 
 
 def test_named_models_have_their_own_and_keep_them_over_a_promotion() -> None:
-    """`Segments.models` names whose; without it, another champion's begin anew."""
+    """`Segments.models` names whose; without it, another champion's start over."""
     models = {"linear": mean, "tree": mean}
     named = Partition(case(models=models, segments=Segments("items", models=("tree",))))
     drive(named, range(3), {1: 0.0, 2: 1.0})

@@ -18,12 +18,12 @@ from models.replay.backtest import run
 from models.spec.default_outcome import DefaultOutcome
 from models.spec.use_case import Kpi, Promotion, UseCase
 from models.values.durations import days, hours
-from models.worth.settled_blocks import SettledBlocks
+from models.worth.closed_blocks import ClosedBlocks
 from models.worth.worth import worth
 from schemas.events import Event, Outcome
 from streams.config.use_case_loader import LoadedUseCase
 from streams.offline.backtest import backtest
-from streams.reports import plain_language
+from streams.reports import report_texts
 
 BEGIN = datetime(2021, 5, 1, tzinfo=UTC)
 
@@ -87,38 +87,38 @@ def recorded(count: int = 4_000, **more: Any) -> Iterator[tuple[str, dict[str, A
         yield ("event" if kind else "outcome"), fields
 
 
-def settled(mine: UseCase, records: Iterator[tuple[str, dict[str, Any]]]) -> SettledBlocks:
+def settled(use_case: UseCase, records: Iterator[tuple[str, dict[str, Any]]]) -> ClosedBlocks:
     """The evidence of a run."""
-    found = SettledBlocks()
+    blocks = ClosedBlocks()
 
     def hear(output: Any) -> None:
         if output.kind == "evidence":
-            found.add(orjson.loads(output.value))
+            blocks.add(orjson.loads(output.value))
 
-    run(mine, records, partitions=1, definition="d", outputs=hear)
-    return found
+    run(use_case, records, partitions=1, definition="d", outputs=hear)
+    return blocks
 
 
-def loaded(mine: UseCase) -> LoadedUseCase:
+def loaded(use_case: UseCase) -> LoadedUseCase:
     """As if read from a file."""
-    return LoadedUseCase(mine, Path(__file__), "", "d")
+    return LoadedUseCase(use_case, Path(__file__), "", "d")
 
 
 def test_a_model_that_is_wrong_only_where_nothing_is_reported_is_not_worth_it() -> None:
     """It expects every loss; on what is reported alone it would look like a saving."""
-    found = worth(case(), settled(case(), recorded()))
-    assert found.unpriced == 0
-    assert found.labelled == found.predictions
-    assert found.missing == 0
-    assert found.gain.total < -5_000
-    by_model = {row.name: row.gain for row in found.models}
+    result = worth(case(), settled(case(), recorded()))
+    assert result.unpriced == 0
+    assert result.labelled == result.predictions
+    assert result.missing == 0
+    assert result.gain.total < -5_000
+    by_model = {row.name: row.gain for row in result.models}
     assert by_model["wary"].verdict == "not worth it"
 
 
 def test_the_kpi_of_a_backtest_counts_every_labelled_prediction() -> None:
     """Cost an event of the model: what it costs on default labels, too, to the cent."""
-    mine = case()
-    result = backtest(loaded(mine), recorded(), 1)
+    use_case = case()
+    result = backtest(loaded(use_case), recorded(), 1)
     assert result.unpriced == 0
     cost = result.scores["wary"].kpi
     assert cost is not None
@@ -134,23 +134,23 @@ def test_without_a_kpi_of_default_labels_nothing_is_decided() -> None:
     def by_worth(_event: Any, outcome: Any, expected: bool) -> float:
         return outcome.worth if outcome.lost != expected else 0.0 * outcome.worth
 
-    mine = case(
+    use_case = case(
         outcome=Assessed,
         kpi=Kpi(by_worth, unit="EUR", better="lower", range=(0, 50)),
         promotion=Promotion("automatic", after=10),
     )
-    found = worth(mine, settled(mine, recorded(worth=25.0)))
-    assert found.verdict == "not known yet"
-    assert found.unpriced > 3_000
-    assert found.net.lower is None
-    assert {row.gain.verdict for row in found.models} == {"not known yet"}
-    assert "have no KPI" in plain_language.headline(found)
-    assert "label_on_timeout={" in found.notes[0]
-    result = backtest(loaded(mine), recorded(worth=25.0), 1)
+    verdict = worth(use_case, settled(use_case, recorded(worth=25.0)))
+    assert verdict.verdict == "not known yet"
+    assert verdict.unpriced > 3_000
+    assert verdict.net.lower is None
+    assert {row.gain.verdict for row in verdict.models} == {"not known yet"}
+    assert "have no KPI" in report_texts.headline(verdict)
+    assert "label_on_timeout={" in verdict.notes[0]
+    result = backtest(loaded(use_case), recorded(worth=25.0), 1)
     assert result.unpriced > 3_000
     assert result.acts == []
     assert {row["verdict"] for row in result.standings} <= {"undecided"}
-    declared = replace(mine, label_on_timeout={"lost": False, "worth": 25.0})
+    declared = replace(use_case, label_on_timeout={"lost": False, "worth": 25.0})
     told = worth(declared, settled(declared, recorded(worth=25.0)))
     assert told.unpriced == 0
     assert {row.name: row.gain.verdict for row in told.models}["wary"] == "not worth it"
@@ -199,16 +199,16 @@ def test_the_outcome_is_made_of_the_label_where_it_can_be(
     outcome: Any, label: Any, kind: str, label_on_timeout: Any, expected: dict[str, Any] | None
 ) -> None:
     """Its id and time are the event's and the horizon's end; a key field is the event's."""
-    mine = case(
+    use_case = case(
         outcome=outcome, label=label, kind=kind, label_on_timeout=label_on_timeout, horizon=hours(3)
     )
     loan = Loan(event_id="b", event_time=BEGIN, branch="south", pages=1.0)
-    made = DefaultOutcome(mine).of(loan)
+    default = DefaultOutcome(use_case).of(loan)
     if expected is None:
-        assert made is None
+        assert default is None
         return
-    assert made is not None
-    fields = made[0]
+    assert default is not None
+    fields = default[0]
     assert {name: getattr(fields, name) for name in expected} == expected
     assert (fields.event_id, fields.outcome_time) == ("b", BEGIN + timedelta(hours=3))
     if "branch" in outcome.model_fields:

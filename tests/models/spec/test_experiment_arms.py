@@ -44,11 +44,11 @@ class Asker:
 def arms(contest: Contest, champion: str = "linear") -> dict[str, str]:
     """The arm of each of ten thousand units."""
     drawing = Assignment(use_case(contest=contest))
-    found = {}
+    shares = {}
     for number in range(10_000):
         drawn = drawing.drawn(Asker(f"u{number}"), contest.experiment or {}, champion)
-        found[f"u{number}"] = "none" if drawn is None else drawn.arm
-    return found
+        shares[f"u{number}"] = "none" if drawn is None else drawn.arm
+    return shares
 
 
 def test_arms_have_their_shares_and_are_disjoint() -> None:
@@ -82,7 +82,7 @@ def test_a_unit_is_served_by_its_arm_wherever_it_appears() -> None:
     features = {"weight": lambda e: e.weight}
     by_unit: dict[str, set[str]] = {}
     for number in range(2):
-        mine = use_case(
+        case = use_case(
             **{
                 "contest": Contest(**contest),
                 "features": features,
@@ -90,14 +90,14 @@ def test_a_unit_is_served_by_its_arm_wherever_it_appears() -> None:
                 "breaker": False,
             }
         )
-        partition = Partition(mine)
+        partition = Partition(case)
         for step in range(240):
             colour = f"c{step % 40}"
             partition.event(f"{number}-{step}", step, colour=colour)
             partition.outcome(f"{number}-{step}", step + 0.5)
             if step > 80:
-                said = partition.of("predictions")[-1]
-                by_unit.setdefault(colour, set()).add(said["served_by"])
+                prediction = partition.of("predictions")[-1]
+                by_unit.setdefault(colour, set()).add(prediction["served_by"])
     assert all(len(answerers) == 1 for answerers in by_unit.values())
     assert {next(iter(answerers)) for answerers in by_unit.values()} == {
         "champion",
@@ -108,15 +108,15 @@ def test_a_unit_is_served_by_its_arm_wherever_it_appears() -> None:
 
 def test_arms_are_evidence_of_the_whole_partition() -> None:
     """Their counts and sums are those of what each arm was served."""
-    mine = case(experiment={"tree": 0.4}, holdout=0.2)
-    mine = use_case(
-        contest=mine.contest,
+    declared = case(experiment={"tree": 0.4}, holdout=0.2)
+    declared = use_case(
+        contest=declared.contest,
         max_jump=hours(100),
         segments=None,
         breaker=False,
         features={"weight": lambda e: e.weight},
     )
-    partition = Partition(mine)
+    partition = Partition(declared)
     for step in range(200):
         partition.event(f"e{step}", step, items=step % 3)
         if step % 10:
@@ -124,7 +124,7 @@ def test_arms_are_evidence_of_the_whole_partition() -> None:
     partition.event("later", hours(3))
     value = partition.of("evidence")[0]
     assert (value["segment"], value["slice"]) == (None, None)
-    drawing = Assignment(mine)
+    drawing = Assignment(declared)
     kpi: Counter[str] = Counter()
     for example in partition.of("examples"):
         drawn = drawing.drawn(Asker(example["event_id"]), {"tree": 0.4}, "linear")
@@ -174,8 +174,8 @@ def test_a_challenger_that_may_not_be_served_is_answered_for_by_the_baseline() -
             features={"weight": lambda e: e.weight},
         )
     )
-    said = partition.event("e", 0)[-1].value
-    assert said["served_by"] == "baseline"
+    outputs = partition.event("e", 0)[-1].value
+    assert outputs["served_by"] == "baseline"
     partition.outcome("e", 1)
     partition.event("x", 600)
     assert partition.task.metrics.cells[next(iter(partition.task.metrics.cells))].arms.keys() == {
@@ -189,8 +189,8 @@ def test_a_challenger_that_may_not_be_served_is_answered_for_by_the_baseline() -
 def test_equal_arms_have_no_winner(stream: Any, runs: tuple[int, int]) -> None:
     """Looked at after every block: at most 5 in 100 are decided, either way."""
     count, most = runs
-    found = Counter(verdict(stream(np.random.default_rng(seed)))[0] for seed in range(count))
-    assert found["better"] + found["worse"] <= most
+    verdicts = Counter(verdict(stream(np.random.default_rng(seed)))[0] for seed in range(count))
+    assert verdicts["better"] + verdicts["worse"] <= most
 
 
 @pytest.mark.slow

@@ -17,14 +17,14 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 def living(warmup: Any = 2, **contest: Any) -> Partition:
     """A partition whose models have their warm-up behind them."""
-    mine = use_case(
+    case = use_case(
         segments=None,
         features={"weight": lambda e: e.weight},
         contest=Contest(**contest),
         warmup=warmup,
         breaker=False,
     )
-    partition = Partition(mine)
+    partition = Partition(case)
     for step in range(20):
         partition.event(f"w{step}", step)
         partition.outcome(f"w{step}", step + 0.5, took=6.0 + step % 3)
@@ -104,8 +104,8 @@ def test_what_is_not_along_it_changes_nothing(verb: str, fields: dict[str, Any],
     partition = living(holdout=0.1)
     router = partition.task.router
     before = (router.champion, dict(router.experiment), dict(router.retired), router.since)
-    said = partition.command("c", verb, **fields)
-    assert words in letters(said)[0]["error"]
+    outputs = partition.command("c", verb, **fields)
+    assert words in letters(outputs)[0]["error"]
     assert (router.champion, router.experiment, router.retired, router.since) == before
 
 
@@ -149,11 +149,11 @@ def test_a_champion_that_is_reset_is_answered_for_until_it_is_warm() -> None:
 
 def test_commands_may_come_before_all_events() -> None:
     """There is no time yet; the evidence that follows has none of theirs."""
-    mine = use_case(
+    case = use_case(
         segments=None, features={"weight": lambda e: e.weight}, max_jump=1e9,
         contest=Contest(experiment={"tree": 0.5}),
     )  # fmt: skip
-    partition = Partition(mine)
+    partition = Partition(case)
     for number, (verb, model) in enumerate(
         [("reset", "tree"), ("reset", "linear"), ("promote", "tree"), ("retire", "linear")]
     ):

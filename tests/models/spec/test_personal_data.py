@@ -85,8 +85,8 @@ FEATURES_OF_PERSONS: dict[str, Feature] = {
 
 def people(**changes: Any) -> Any:
     """A use case about persons."""
-    given = {"event": Ordered, "outcome": Handed, "features": FEATURES_OF_PERSONS}
-    return use_case(**(given | changes))
+    fields = {"event": Ordered, "outcome": Handed, "features": FEATURES_OF_PERSONS}
+    return use_case(**(fields | changes))
 
 
 EVENT = order("o1", 0, buyer="Ann Miller", income=51_000.5, country="NL") | {
@@ -139,8 +139,11 @@ def test_what_is_made_of_personal_data_is_personal() -> None:
     example = {"features": features, "label": 7, "prediction": 6.5}
     assert masking.value("examples", example)["label"] == MASK
     assert masking_of(people()).value("examples", example)["label"] == 7
-    said = {"contributions": {"buyer_Ann Miller": 1.0, "weight": 2.0}}
-    assert masking.value("predictions", said)["contributions"] == {"buyer_***": 1.0, "weight": 2.0}
+    prediction = {"contributions": {"buyer_Ann Miller": 1.0, "weight": 2.0}}
+    assert masking.value("predictions", prediction)["contributions"] == {
+        "buyer_***": 1.0,
+        "weight": 2.0,
+    }
     drift = {"subject": "rich", "was": "mean: 51000.5", "now": "mean: 12"}
     assert masking.value("drift", drift)["was"] == MASK
 
@@ -197,7 +200,7 @@ def test_what_is_written_of_a_refused_record_is_masked_already() -> None:
     failed = "the baseline failed on this event: LookupError"
     assert letter["error"] == f"{failed}: no price for {MASK} of {MASK}"
     causes = [
-        value for out in partition.said for name, value in out.raw.headers if "message" in name
+        value for out in partition.outputs for name, value in out.raw.headers if "message" in name
     ]
     assert causes == [letter["error"].encode()]
 
@@ -222,18 +225,18 @@ def test_drift_of_a_personal_feature_is_masked_when_it_is_written(subject: str) 
         False,
         shown,
     )  # type: ignore[arg-type]
-    told = Watcher(people(), ("served", "linear")).told(alarm, "alert")
-    assert told["was"] == told["now"] == MASK
-    assert told["names"] is told["edges"] is told["then"] is told["now_shares"] is None
-    assert told["severity"]
+    change = Watcher(people(), ("served", "linear")).lifecycle_change(alarm, "alert")
+    assert change["was"] == change["now"] == MASK
+    assert change["names"] is change["edges"] is change["then"] is change["now_shares"] is None
+    assert change["severity"]
 
 
 def test_drift_of_any_other_feature_and_of_what_is_missing_is_told() -> None:
     """With its figures."""
     for kind, name in (("numeric", "weight"), ("missing", "buyer")):
         alarm: Any = DriftAlarm(name, kind, "mean", 2.0, 3.0, "mean 2", "mean 3", 3, 3, 1.0, 1.0)  # type: ignore[arg-type]
-        told = Watcher(people(), ("served", "linear")).told(alarm, "alert")
-        assert told["was"] == "mean 2"
+        change = Watcher(people(), ("served", "linear")).lifecycle_change(alarm, "alert")
+        assert change["was"] == "mean 2"
 
 
 def test_a_producers_headers_are_masked_where_records_are_shown() -> None:
@@ -331,8 +334,8 @@ def test_a_personal_key_is_masked_too() -> None:
 def test_groups_by_personal_data_are_a_mistake() -> None:
     """A segment is in metrics, keys and model names, which are not masked."""
     case = people(segments=Segments("buyer"), slices={"buyer": "buyer"}, models={"linear": linear})
-    found = [m.reason for m in mistakes(case) if "personal" in m.reason]
-    assert len(found) == 2, found
+    reasons = [m.reason for m in mistakes(case) if "personal" in m.reason]
+    assert len(reasons) == 2, reasons
 
 
 def test_nothing_marked_is_nothing_masked() -> None:

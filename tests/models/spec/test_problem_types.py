@@ -23,19 +23,19 @@ SHARES = st.floats(0, 1)
 class Says:
     """A model that says what it is made with."""
 
-    def __init__(self, said: Any) -> None:
-        self.said = said
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
 
     def predict_one(self, _x: Any) -> Any:
         """That."""
-        return self.said
+        return self.answer
 
     predict_proba_one = predict_one
 
 
 def summed(kind: Any, pairs: list[tuple[Any, Any]]) -> dict[str, float]:
     """The sums of (label, said) pairs, by their names."""
-    rows = [kind.losses(y, said) for y, said in pairs]
+    rows = [kind.losses(y, prediction) for y, prediction in pairs]
     return {
         name: math.fsum(column)
         for name, column in zip(kind.sums, zip(*rows, strict=True), strict=True)
@@ -44,8 +44,8 @@ def summed(kind: Any, pairs: list[tuple[Any, Any]]) -> dict[str, float]:
 
 def river(metric: Any, pairs: list[tuple[Any, Any]]) -> float:
     """River's value of the same pairs."""
-    for y, said in pairs:
-        metric.update(y, said)
+    for y, prediction in pairs:
+        metric.update(y, prediction)
     return metric.get()
 
 
@@ -55,7 +55,7 @@ def test_regression_scores_as_river_does(pairs: list[tuple[float, float]]):
     sums = summed(REGRESSION, pairs)
     for name, metric in (("mae", metrics.MAE()), ("rmse", metrics.RMSE())):
         assert metric_value(name, len(pairs), sums) == pytest.approx(river(metric, pairs))
-    assert sums["bias"] == pytest.approx(math.fsum(said - y for y, said in pairs))
+    assert sums["bias"] == pytest.approx(math.fsum(prediction - y for y, prediction in pairs))
 
 
 @given(st.lists(st.tuples(st.booleans(), SHARES), min_size=1))
@@ -63,10 +63,10 @@ def test_binary_scores_as_river_does(answers: list[tuple[bool, float]]):
     """Accuracy, F1 and log loss from the mergeable sums."""
     pairs = [(y, BINARY.said_of(p)) for y, p in answers]
     sums, n = summed(BINARY, pairs), len(pairs)
-    classes = [(y, said[0]) for y, said in pairs]
+    classes = [(y, prediction[0]) for y, prediction in pairs]
     assert metric_value("accuracy", n, sums) == pytest.approx(river(metrics.Accuracy(), classes))
     assert (metric_value("f1", n, sums) or 0.0) == pytest.approx(river(metrics.F1(), classes))
-    shares = [(y, said[1]) for y, said in pairs]
+    shares = [(y, prediction[1]) for y, prediction in pairs]
     # River clips the probability of true and subtracts, which near 0 costs digits.
     expected = river(metrics.LogLoss(), shares)
     assert metric_value("logloss", n, sums) == pytest.approx(expected, rel=1e-4)
@@ -81,9 +81,11 @@ def test_multiclass_scores_as_river_does(answers: list[tuple[str, tuple[float, f
         p = {c: share / total for c, share in zip("abc", shares, strict=True)}
         pairs.append((y, (max(p, key=lambda c: p[c]), p)))
     sums, n = summed(MULTICLASS, pairs), len(pairs)
-    classes = [(y, said[0]) for y, said in pairs]
+    classes = [(y, prediction[0]) for y, prediction in pairs]
     assert metric_value("accuracy", n, sums) == pytest.approx(river(metrics.Accuracy(), classes))
-    expected = math.fsum(-math.log(min(max(said[1][y], 1e-15), 1 - 1e-15)) for y, said in pairs)
+    expected = math.fsum(
+        -math.log(min(max(prediction[1][y], 1e-15), 1 - 1e-15)) for y, prediction in pairs
+    )
     assert metric_value("logloss", n, sums) == pytest.approx(expected / n)
 
 
@@ -105,12 +107,12 @@ def test_every_metric_has_a_direction_and_a_kind():
             assert metric_value(name, 1, dict.fromkeys(KINDS[kind].sums, 1.0)) is not None
 
 
-@pytest.mark.parametrize("said", [1, 1.0, np.float64(1.0), np.float32(1.0), np.int64(1), True])
-def test_whatever_number_a_model_returns_becomes_a_float(said: Any):
+@pytest.mark.parametrize("answer", [1, 1.0, np.float64(1.0), np.float32(1.0), np.int64(1), True])
+def test_whatever_number_a_model_returns_becomes_a_float(answer: Any):
     """numpy's too, which no JSON encoder takes; the value is not altered."""
-    asked = REGRESSION.ask(Says(said), {})
+    asked = REGRESSION.ask(Says(answer), {})
     assert (type(asked), asked) == (float, 1.0)
-    guess, p = BINARY.ask(Says({True: said, False: 0}), {})
+    guess, p = BINARY.ask(Says({True: answer, False: 0}), {})
     assert (guess, p, {type(share) for share in p.values()}) == (
         True,
         {True: 1.0, False: 0.0},
@@ -119,7 +121,7 @@ def test_whatever_number_a_model_returns_becomes_a_float(said: Any):
 
 
 @pytest.mark.parametrize(
-    ("said", "limits", "usable"),
+    ("value", "limits", "usable"),
     [
         (1.0, None, True),
         (1e101, None, False),
@@ -132,10 +134,10 @@ def test_whatever_number_a_model_returns_becomes_a_float(said: Any):
     ],
 )
 def test_a_number_is_served_only_if_finite_and_within_its_limits(
-    said: float, limits: tuple[float, float] | None, usable: bool
+    value: float, limits: tuple[float, float] | None, usable: bool
 ):
     """Limits are inclusive; a limit of infinity does not let infinity through."""
-    assert REGRESSION.usable(said, limits) is usable
+    assert REGRESSION.usable(value, limits) is usable
 
 
 @pytest.mark.parametrize("kind", [BINARY, MULTICLASS])
@@ -195,7 +197,7 @@ def test_probabilities_are_written_as_json_writes_their_classes():
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "shadow"),
+    ("kind", "answer", "shadow"),
     [
         (REGRESSION, 1.5, 1.5),
         (REGRESSION, math.inf, None),
@@ -208,9 +210,9 @@ def test_probabilities_are_written_as_json_writes_their_classes():
         (MULTICLASS, None, None),
     ],
 )
-def test_a_shadow_is_a_finite_number_or_nothing(kind: Any, said: Any, shadow: Any):
+def test_a_shadow_is_a_finite_number_or_nothing(kind: Any, answer: Any, shadow: Any):
     """And fits the field of the published record."""
-    assert kind.shadow(said) == shadow
+    assert kind.shadow(answer) == shadow
     field = Prediction.model_fields["shadows"].annotation
     assert TypeAdapter(field).validate_python({"m": shadow}) == {"m": shadow}
 
@@ -236,9 +238,9 @@ def test_the_class_served_is_the_one_that_river_predicts(name: str):
     data = list(datasets.Phishing() if kind is BINARY else datasets.ImageSegments())[:120]
     model, answered = make(), 0
     for x, y in data:
-        said, expected = kind.ask(model, x), model.predict_one(x)
-        if said is not None and kind.usable(said, None):
-            assert kind.value(said) == expected
+        prediction, expected = kind.ask(model, x), model.predict_one(x)
+        if prediction is not None and kind.usable(prediction, None):
+            assert kind.value(prediction) == expected
             answered += 1
         model.learn_one(x, y)
     assert answered > 100

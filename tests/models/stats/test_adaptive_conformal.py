@@ -106,9 +106,9 @@ def test_sets_hold_their_coverage_while_the_classifier_turns_overconfident():
         truth = rng.choices("abcd", p)[0]
         power = 1.0 if i < 20_000 else 6.0
         total = sum(v**power for v in p)
-        said = {c: v**power / total for c, v in zip("abcd", p, strict=True)}
-        rows.append(truth in tracker.classes(said))
-        tracker.update(said, truth)
+        shares = {c: v**power / total for c, v in zip("abcd", p, strict=True)}
+        rows.append(truth in tracker.classes(shares))
+        tracker.update(shares, truth)
     for at in range(3_000, 40_000, 5_000):
         assert 0.88 <= sum(rows[at : at + 5_000]) / len(rows[at : at + 5_000]) <= 0.92
 
@@ -116,18 +116,18 @@ def test_sets_hold_their_coverage_while_the_classifier_turns_overconfident():
 def test_a_set_is_never_empty_and_segments_have_their_own_threshold():
     """The likeliest class is always in; an easy segment gets smaller sets than a hard one."""
     tracker = SetTracker(0.9)
-    said = {"a": 0.5, "b": 0.3, "c": 0.2}
+    shares = {"a": 0.5, "b": 0.3, "c": 0.2}
     rng = random.Random(5)
     sizes = {"easy": 0, "hard": 0}
     for _ in range(5_000):
-        tracker.update(said, "a", "easy")
-        tracker.update(said, rng.choice("abc"), "hard")
+        tracker.update(shares, "a", "easy")
+        tracker.update(shares, rng.choice("abc"), "hard")
         for name in sizes:
-            sizes[name] += len(tracker.classes(said, name))
+            sizes[name] += len(tracker.classes(shares, name))
     assert sizes["easy"] < 1.3 * 5_000
     assert sizes["hard"] > 2.5 * 5_000
     tracker.threshold = -1.0
-    assert tracker.classes(said) == ["a"]
+    assert tracker.classes(shares) == ["a"]
 
 
 def test_trackers_cut_and_restored_go_on_the_same():

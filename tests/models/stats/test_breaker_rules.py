@@ -48,11 +48,11 @@ def test_a_healthy_champion_is_never_replaced(rho):
     assert simulated(rho, n=200_000) == 0
 
 
-@pytest.mark.parametrize("said", [1e9, -1e9, math.nan, math.inf])
-def test_a_runaway_champion_is_replaced_within_150_examples(said):
+@pytest.mark.parametrize("value", [1e9, -1e9, math.nan, math.inf])
+def test_a_runaway_champion_is_replaced_within_150_examples(value):
     """Whatever it says, finite or not."""
     breaker = settled()
-    assert tripped_after(breaker, ((said, b, y) for _, b, y in examples(1_000, 2))) <= 150
+    assert tripped_after(breaker, ((value, b, y) for _, b, y in examples(1_000, 2))) <= 150
     assert breaker.cause == "worse than the baseline"
 
 
@@ -335,20 +335,20 @@ def test_one_that_was_opened_before_the_baseline_erred_learns_what_is_usual():
 
 def a_kpi(most):
     """A KPI from 0 to `most`, less is better."""
-    return Kpi(lambda event, outcome, said: 0.0, "EUR", better="lower", range=(0.0, most))
+    return Kpi(lambda event, outcome, prediction: 0.0, "EUR", better="lower", range=(0.0, most))
 
 
 def learnt(guard, amounts):
     """One labelled example whose served value and baseline have these KPIs, where they have one."""
     served, baseline = amounts
     kpi = {} if served is None else {"served": served, "baseline": baseline, "linear": served}
-    guard.learnt({"served": 3.0, "baseline": 2.0, "linear": 3.0}, kpi, "linear", 10.0, 8.0)
+    guard.observe({"served": 3.0, "baseline": 2.0, "linear": 3.0}, kpi, "linear", 10.0, 8.0)
 
 
 def test_the_breaker_of_a_partition_reads_kpis_whichever_way_they_are_better():
     """A gain of 5 more is a cost of 5 less; without a KPI nothing is judged by it."""
     kind = KINDS["regression"]
-    gains = Kpi(lambda event, outcome, said: 0.0, "EUR", better="higher", range=(-5.0, 100.0))
+    gains = Kpi(lambda event, outcome, prediction: 0.0, "EUR", better="higher", range=(-5.0, 100.0))
     for kpi, cost in ((a_kpi(100.0), 5.0), (gains, -5.0)):
         guard = CircuitBreaker(kind, kpi, on=True)
         assert guard.breaker.difference.largest_possible == kpi.range[1] - kpi.range[0]

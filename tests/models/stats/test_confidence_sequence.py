@@ -36,20 +36,20 @@ def test_the_t_test_that_is_looked_at_fails_the_same_simulation():
 def test_a_true_gain_of_two_percent_is_found_within_a_season(record_property):
     """Cost 15, gain 0.30, sd 10, 900 examples a day with a day variance inflation of 5."""
     rng = np.random.default_rng(3)
-    found = []
+    days = []
     for _ in range(100):
         c = Comparison(alpha=0.05, bound=540.0)
         won = math.inf
         for day, value in enumerate((0.30 + 0.745 * rng.normal(size=365)).tolist(), 1):
             c.update(900, 900 * value)
             won = min(won, day) if c.verdict == "better" else won
-        found.append(won)
+        days.append(won)
     record_property(
         "a true gain of 2 %",
-        f"{sum(map(math.isfinite, found))} of 100 runs find it, median {np.median(found):.0f} days",
+        f"{sum(map(math.isfinite, days))} of 100 runs find it, median {np.median(days):.0f} days",
     )
-    assert np.median(found) <= 126
-    assert sum(map(math.isfinite, found)) >= 95
+    assert np.median(days) <= 126
+    assert sum(map(math.isfinite, days)) >= 95
 
 
 def test_identical_models_never_win():

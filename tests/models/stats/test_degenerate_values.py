@@ -1,6 +1,7 @@
 """Each algorithm of evidence on runs of extreme values: no exception, and figures that can be used.
 
-The fuzz of `apply` (test_fuzz.py) seldom stays in one mood for as long as a detector needs.
+The fuzz of `apply` (test_degenerate_data.py) seldom stays in one mood for as long as a detector
+needs.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ def test_the_breaker_takes_any_run_of_values(drawn: list[tuple[Any, ...]], warm:
 def test_intervals_take_any_run_of_values(drawn: list[tuple[Any, ...]], coverage: float):
     """Bounds are numbers in their order."""
     tracker = IntervalTracker(coverage=coverage, own_after=3)
-    for said, label, segment in each(drawn):
-        tracker.update(said, label, segment)
-        bounds = tracker.interval(said, segment)
+    for value, label, segment in each(drawn):
+        tracker.update(value, label, segment)
+        bounds = tracker.interval(value, segment)
         assert bounds is not None
         assert -math.inf < bounds.lower <= bounds.upper < math.inf
 
@@ -106,8 +107,8 @@ def test_comparisons_take_any_run_of_blocks(
 def test_arms_take_any_run_of_blocks(drawn: list[tuple[Any, ...]], bound: float):
     """Costs that were alike while the scale was taken, and differ by any power afterwards."""
     contest = AbTest(alpha=0.01, bound=bound, lower=True)
-    for count, mine, theirs in each([(min(row[0], 20), *row[1:]) for row in drawn]):
-        cut = [max(-bound, min(value, bound)) / 2 for value in (mine, theirs)]
+    for count, first, second in each([(min(row[0], 20), *row[1:]) for row in drawn]):
+        cut = [max(-bound, min(value, bound)) / 2 for value in (first, second)]
         arms = [[(count, count * cost * (g % 3)) for g in range(32)] for cost in cut]
         contest.update(arms[0], arms[1], missing=count)
         lower, upper = contest.interval
@@ -184,6 +185,6 @@ def test_bounds_take_any_run_of_labels(drawn: list[tuple[Any, ...]]):
 @FEW
 def test_sampled_reasons_take_a_model_that_says_anything(seen: list[float], value: float):
     """Numbers, or nothing."""
-    found = sampled(lambda x: x["a"] * 2, {"a": value}, [{"a": one} for one in seen], seed="s")
-    if found is not None:
-        assert all(map(math.isfinite, (*found.contributions.values(), *found.errors.values())))
+    shares = sampled(lambda x: x["a"] * 2, {"a": value}, [{"a": one} for one in seen], seed="s")
+    if shares is not None:
+        assert all(map(math.isfinite, (*shares.contributions.values(), *shares.errors.values())))

@@ -39,8 +39,8 @@ def test_streams_that_do_not_drift_raise_no_alarm(name):
 def test_a_planted_drift_is_found_within_nine_days_named_and_dated(planted, who):
     """The alarm says which stream, from what to what, and since when, to a few days."""
     monitor = DriftMonitor(NUMERIC, CATEGORIES, MODELS)
-    found = alarms(records("i.i.d.", 170, 500, seed=2, planted=planted, at=150), monitor)
-    first = next(a for a in found if (a.name, a.kind) == who)
+    raised = alarms(records("i.i.d.", 170, 500, seed=2, planted=planted, at=150), monitor)
+    first = next(a for a in raised if (a.name, a.kind) == who)
     assert first.block - 150 < 9
     assert abs(first.since - 150) <= 5
     assert abs(first.now - first.was) > 0.02
@@ -62,16 +62,16 @@ def test_a_large_change_is_told_within_days_whatever_came_before(change, calm):
 def test_less_traffic_is_told_as_that_and_as_nothing_else():
     """A quarter, and later a tenth, of the same events: one alarm each, of how many come."""
     monitor = DriftMonitor(numeric=["a", "sparse"], categories=["c"], models=["m"])
-    rng, found = random.Random(8), []
+    rng, alarms = random.Random(8), []
     for day in range(260):
         for _ in range(400 if day < 60 else 100 if day < 160 else 40):
             sparse = rng.gauss(0, 1) if rng.random() < 0.3 else None
             x = {"a": rng.gauss(0, 1), "sparse": sparse, "c": rng.choice("abc")}
-            found += monitor.update(day, x, rng.gauss(0, 1))
+            alarms += monitor.update(day, x, rng.gauss(0, 1))
             monitor.update_error("m", abs(rng.gauss(0, 1)))
-    assert [(alarm.kind, alarm.name) for alarm in found] == [("volume", "events")] * 2
-    assert [abs(alarm.since - at) <= 3 for alarm, at in zip(found, (60, 160), strict=True)]
-    assert (found[0].before, found[0].after) == ("400 events a block", "100 events a block")
+    assert [(alarm.kind, alarm.name) for alarm in alarms] == [("volume", "events")] * 2
+    assert [abs(alarm.since - at) <= 3 for alarm, at in zip(alarms, (60, 160), strict=True)]
+    assert (alarms[0].before, alarms[0].after) == ("400 events a block", "100 events a block")
 
 
 WEEKS = {
@@ -134,40 +134,40 @@ def test_three_far_days_by_chance_are_rarer_than_the_bound():
 def test_days_without_any_event_are_a_fall_in_how_many_come():
     """A stream that pauses for a fortnight: told once it goes on, since no event closes a day."""
     monitor = DriftMonitor(numeric=["a"])
-    rng, found = random.Random(3), []
+    rng, alarms = random.Random(3), []
     for day in [*range(60), *range(74, 80)]:
         for _ in range(100):
-            found += monitor.update(day, {"a": rng.gauss(0, 1)}, 0.0)
-    assert [(alarm.kind, alarm.since) for alarm in found] == [("volume", 60)]
-    hourly, found = DriftMonitor(numeric=["a"], a_day=24), []
+            alarms += monitor.update(day, {"a": rng.gauss(0, 1)}, 0.0)
+    assert [(alarm.kind, alarm.since) for alarm in alarms] == [("volume", 60)]
+    hourly, alarms = DriftMonitor(numeric=["a"], a_day=24), []
     for hour in [*range(60 * 24), *range(74 * 24, 80 * 24)]:
         for _ in range(4):
-            found += hourly.update(hour, {"a": rng.gauss(0, 1)}, 0.0)
-    assert [(alarm.kind, alarm.since) for alarm in found] == [("volume", 60 * 24)]
+            alarms += hourly.update(hour, {"a": rng.gauss(0, 1)}, 0.0)
+    assert [(alarm.kind, alarm.since) for alarm in alarms] == [("volume", 60 * 24)]
 
 
 def test_nights_are_told_neither_as_less_traffic_nor_as_a_change():
     """Blocks of an hour: few events at night, of which some features have none or other values."""
     monitor = DriftMonitor(numeric=["a", "b"], categories=["c"], a_day=24)
-    rng, found = random.Random(6), []
+    rng, alarms = random.Random(6), []
     for hour in range(24 * 12):
         night = hour % 24 >= 16
         for _ in range(60 if night else 300):
             x = {"a": rng.gauss(3.0 if night else 0.0, 1), "b": None if night else 1.0 + hour % 2}
             x["c"] = rng.choice("xy" if night else "abc")
-            found += monitor.update(hour, x, 0.0)
-    assert [alarm for alarm in found if alarm.kind == "volume" or alarm.plainly] == []
+            alarms += monitor.update(hour, x, 0.0)
+    assert [alarm for alarm in alarms if alarm.kind == "volume" or alarm.plainly] == []
 
 
 def test_a_feature_that_was_often_away_for_a_day_is_not_gone():
     """Every tenth day has none of it: no alarm, nor at its end."""
     monitor = DriftMonitor(numeric=["a"])
-    rng, found = random.Random(5), []
+    rng, alarms = random.Random(5), []
     for day in range(100):
         for _ in range(100):
             value = None if day % 10 == 3 else rng.gauss(0, 1)
-            found += monitor.update(day, {"a": value}, 0.0)
-    assert found == []
+            alarms += monitor.update(day, {"a": value}, 0.0)
+    assert alarms == []
 
 
 @pytest.mark.parametrize("name", EXCHANGEABLE)
@@ -201,25 +201,25 @@ def test_an_error_that_gets_better_is_no_alarm():
     """Only worsening counts."""
     monitor = DriftMonitor(models=["m"])
     rng = random.Random(1)
-    found = []
+    alarms = []
     for day in range(200):
-        found += monitor.advance(day)
+        alarms += monitor.advance(day)
         for _ in range(100):
             monitor.update_error("m", abs(rng.gauss(0, 1)) * (0.5 if day >= 150 else 1.0))
-    assert found == []
+    assert alarms == []
 
 
 def test_one_terrible_day_is_no_drift():
     """Ten of 150 days are storms that multiply every error by 20; nothing is said."""
     monitor = DriftMonitor(models=["m"])
     rng = random.Random(1)
-    found = []
+    alarms = []
     for day in range(300):
-        found += monitor.advance(day)
+        alarms += monitor.advance(day)
         storm = 20.0 if rng.random() < 1 / 15 else 1.0
         for _ in range(60):
             monitor.update_error("m", storm * abs(rng.gauss(0, 1)))
-    assert found == []
+    assert alarms == []
 
 
 @pytest.mark.parametrize("phases", [1, 2])

@@ -22,13 +22,13 @@ COST = 15.0
 
 def scales(values: np.ndarray) -> np.ndarray:
     """Return the scale that is bet with on each block after the warm-up, from those before."""
-    found = []
+    per_block = []
     for seen in range(WARM, len(values)):
         later = values[WARM:seen]
         usual = later if len(later) >= WARM else values[: min(seen, 2 * WARM)]
         variance = np.var(usual, ddof=1) * (1.0 + 2.0 / len(usual))
-        found.append(max(variance, (COST / 1_000.0) ** 2, (usual.mean() / 8.0) ** 2))
-    return np.array(found)
+        per_block.append(max(variance, (COST / 1_000.0) ** 2, (usual.mean() / 8.0) ** 2))
+    return np.array(per_block)
 
 
 def end(values: np.ndarray, weights: np.ndarray, size: int, alpha: float, sign: float) -> float:
@@ -56,21 +56,21 @@ def running_half(values: np.ndarray, counts: np.ndarray, alpha: float) -> float:
     """Return the half width of the running mean, with scipy's t and numpy's variances."""
     gains, weights = values[WARM:], counts[WARM:].astype(float)
     mean, blocks = gains.sum() / weights.sum(), len(gains)
-    found: list[tuple[int, float, int]] = []
+    rows: list[tuple[int, float, int]] = []
     for size, least in ((1, 4), (7, 4), (28, 6)):
         count = blocks // size
         if count >= least:
             away = (gains - mean * weights)[: count * size].reshape(count, size).sum(1)
             variance = max((away**2).sum() / (count - 1) / size, (COST / 1e3 * weights.mean()) ** 2)
-            found.append((size, variance, blocks // min(size, 7) - 1))
-    if len(found) > 1:
-        (shorter, before, _), (size, variance, freedom) = found[-2:]
+            rows.append((size, variance, blocks // min(size, 7) - 1))
+    if len(rows) > 1:
+        (shorter, before, _), (size, variance, freedom) = rows[-2:]
         slope = min(math.log(max(variance / before, 1.0)) / math.log(size / shorter), 1.0)
-        found[-1] = size, variance * (blocks / size) ** slope, freedom
+        rows[-1] = size, variance * (blocks / size) ** slope, freedom
     ratio = blocks / 7.0
     z = math.sqrt((1.0 + 1.0 / ratio) * (math.log1p(ratio) - 2.0 * math.log(alpha)))
     tail = 0.5 * math.erfc(z / math.sqrt(2.0))
-    widest = max(student_t.isf(tail, freedom) * math.sqrt(v) for _, v, freedom in found)
+    widest = max(student_t.isf(tail, freedom) * math.sqrt(v) for _, v, freedom in rows)
     return float(widest * math.sqrt(blocks) / weights.sum())
 
 

@@ -45,8 +45,8 @@ def test_the_correlation_is_that_of_statsmodels():
     """Equal weights: the first autocorrelation."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=200).cumsum() * 0.1 + rng.normal(size=200)
-    found = running_mean(values.tolist()).correlation
-    assert found == pytest.approx(acf(values, nlags=1)[1], abs=0.02)
+    correlation = running_mean(values.tolist()).correlation
+    assert correlation == pytest.approx(acf(values, nlags=1)[1], abs=0.02)
 
 
 def test_the_variances_are_numpys_about_the_mean_of_all():

@@ -49,8 +49,8 @@ def test_the_journal_read_back_gives_the_order_and_the_order_gives_the_outputs(
     read_back = []
     for entry in entries:
         for index, first, count, following in entry["runs"]:
-            place = on_topic[index].index(first)
-            offsets = on_topic[index][place : place + count]
+            begin = on_topic[index].index(first)
+            offsets = on_topic[index][begin : begin + count]
             assert following == offsets[-1] + 1
             read_back += [(index, offset) for offset in offsets]
     assert read_back == task.applied
@@ -61,9 +61,9 @@ def test_the_journal_read_back_gives_the_order_and_the_order_gives_the_outputs(
     by_place = dict(zip(task.applied, given_.order, strict=True))
     copy = Run(CASES[case], gap=gap)
     for entry in entries:
-        copy.give([by_place[place] for place in read_back[copy.task.step : entry["step"]]])
+        copy.give([by_place[pair] for pair in read_back[copy.task.step : entry["step"]]])
         assert orjson.loads(copy.task.seal() or b"") == entry
-    assert copy.said == task.said
+    assert copy.outputs == task.outputs
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -85,7 +85,7 @@ def test_a_task_cut_anywhere_and_restored_goes_on_as_if_it_had_not_been(
     assert restored.give(rest) == whole.give(rest)
     assert restored.task.seal() == whole.task.seal()
     assert restored.task.counts == whole.task.counts
-    # A restart does not know what was reported, so it reports all open windows anew.
+    # A restart does not know what was reported, so it reports all open windows again.
     whole.task.metrics.touch()
     restored.task.metrics.touch()
     assert restored.task.report() == whole.task.report()
@@ -106,10 +106,10 @@ def test_a_model_that_could_not_be_explained_once_is_not_explained_after_a_resta
 
         learnt = 0
 
-        def learn_one(self, *given: Any, **more: Any) -> None:
+        def learn_one(self, *args: Any, **more: Any) -> None:
             """One more."""
             self.learnt += 1
-            super().learn_one(*given, **more)
+            super().learn_one(*args, **more)
 
     case = use_case(
         **NO_JUMPS,

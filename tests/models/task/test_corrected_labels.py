@@ -316,7 +316,7 @@ def test_a_window_with_corrections_holds_as_much_as_is_open() -> None:
 
 
 def test_redefine_counts_anew_what_was_counted_without_corrections() -> None:
-    """A window that is the same but may be corrected from now on, or no longer, begins anew: its
+    """A window that is the same but may be corrected from now on, or no longer, starts over: its
     state is another one. All else is kept.
     """
     final = case_of("partition", horizon=UNTIL)

@@ -41,13 +41,13 @@ class Edge(Run):
 
     def give(self, records: Sequence[Given]) -> list[Output]:
         """Apply them in this order."""
-        said = super().give(records)
+        outputs = super().give(records)
         monitor = self.task.watcher.monitor
         if monitor is not None and monitor.reference != 2:
             monitor.reference, monitor.blocks_between, monitor.records_between = 2, 3.0, 20.0
             for watch in monitor.watches:
                 watch.reference, watch.records_min = 2, 3
-        return said
+        return outputs
 
     def read(self, record: Given) -> DecodedRecord:
         """Read one record at the next offset."""
@@ -67,11 +67,11 @@ def tried(case: Case, count: int) -> None:
     assert not mistakes(declared)
     one = Edge(declared)
     feed = list(records(case, count))
-    said: list[Output] = []
+    outputs: list[Output] = []
     for number, record in enumerate(feed[: 2 * len(feed) // 3]):
-        said += one.give([record])
+        outputs += one.give([record])
         if number % 97 == 0:
-            said += one.task.report()
+            outputs += one.task.report()
             one.task.seal()
     one.task.seal()
     other = Edge(declared)
@@ -86,12 +86,12 @@ def tried(case: Case, count: int) -> None:
     one.task.maturity._reported.clear()
     told = one.task.report()
     assert other.task.report() == told
-    check([*said, *after, *told])
+    check([*outputs, *after, *told])
 
 
-def check(said: list[Output]) -> None:
+def check(outputs: list[Output]) -> None:
     """Each output is a record of its kind, without NaN; no event is answered twice."""
-    for out in said:
+    for out in outputs:
         if out.kind in RECORDS:
             RECORDS[out.kind].model_validate_json(out.value)
         else:

@@ -56,7 +56,10 @@ def folded(how: Any = "sum", **changes: Any) -> UseCase:
         },
         "models": {"linear": linear},
         "kpi": Kpi(
-            lambda _e, o, said: abs(said - o.label), unit="EUR", better="lower", range=(0, 1e3)
+            lambda _e, o, prediction: abs(prediction - o.label),
+            unit="EUR",
+            better="lower",
+            range=(0, 1e3),
         ),
         "segments": None,
         "slices": {},
@@ -148,9 +151,9 @@ def test_any_order_and_redelivery_says_the_same_bytes(
         else how
     )
     one, two = run(case, merged(events, prompt)), run(case, merged(events, other))
-    assert timeless(one.said) == timeless(two.said)
+    assert timeless(one.outputs) == timeless(two.outputs)
     assert timeless(one.task.report()) == timeless(two.task.report())
-    assert not [out for out in one.said if out.kind == "dead-letter"]
+    assert not [out for out in one.outputs if out.kind == "dead-letter"]
 
 
 @given(drawn=streams(late=True))
@@ -237,7 +240,7 @@ def test_an_example_tells_when_its_label_was_known_and_how_often_it_was_correcte
     assert (second["delay_s"], second["known_time"][11:19]) == (900, "00:15:00")
     assert task.task.counts["corrected"] == 1
     assert task.task.counts["repeats"] == 1
-    ids = [dict(out.headers)["ce_id"] for out in task.said if out.kind == "examples"]
+    ids = [dict(out.headers)["ce_id"] for out in task.outputs if out.kind == "examples"]
     assert ids == [b"e", b"e/1"]
 
 
@@ -349,10 +352,10 @@ def test_a_state_carried_to_the_same_declaration_goes_on_with_its_outcomes(
     one, two = run(case, records[:at]), run(case, records[:at])
     for task in (one, two):
         task.task.seal()
-    new = two.task.anew()
+    new = two.task.fresh()
     carry(two.task, new)
     two.task = new
-    said = len(one.said), len(two.said)
+    lengths = len(one.outputs), len(two.outputs)
     one.give(records[at:])
     two.give(records[at:])
-    assert timeless(one.said[said[0] :]) == timeless(two.said[said[1] :])
+    assert timeless(one.outputs[lengths[0] :]) == timeless(two.outputs[lengths[1] :])

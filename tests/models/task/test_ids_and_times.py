@@ -38,9 +38,9 @@ def test_a_time_a_year_ahead_is_set_aside_and_refused_by_the_next_ordinary_recor
     """A clock gone mad expires nothing: its record leaves as a dead letter, the rest goes on."""
     partition = started()
     assert year_ahead(partition, "mad") == []
-    said = partition.outcome("first", 70)
-    assert kinds(said) == ["dead-letter", "examples"]
-    (letter,) = letters(said)
+    outputs = partition.outcome("first", 70)
+    assert kinds(outputs) == ["dead-letter", "examples"]
+    (letter,) = letters(outputs)
     assert (letter["error_class"], letter["stage"]) == ("ahead", "event")
     assert "clock" in letter["error"]
     assert "max_jump" in letter["error"]
@@ -63,8 +63,8 @@ def test_several_in_a_row_that_agree_are_believed():
     partition = started()
     assert year_ahead(partition, "m1", 5) == []
     assert year_ahead(partition, "m2", 1) == []
-    said = year_ahead(partition, "m3", 9)
-    answered = [out.value["event_id"] for out in said if out.kind == "predictions"]
+    outputs = year_ahead(partition, "m3", 9)
+    answered = [out.value["event_id"] for out in outputs if out.kind == "predictions"]
     assert answered == ["m2", "m1", "m3"]
     assert partition.task.counts["expired"] == 1
     assert kinds(partition.event("m4", 365 * 86_400 + 20)) == ["features", "predictions"]
@@ -73,16 +73,16 @@ def test_several_in_a_row_that_agree_are_believed():
 def test_jumps_that_disagree_are_not_believed():
     """Times that are far from each other are three mad clocks, not one that is right."""
     partition = started()
-    said = [out for n in range(1, 9) for out in year_ahead(partition, f"m{n}", n * 30 * 86_400)]
-    assert kinds(said) == ["dead-letter"] * 7
+    outputs = [out for n in range(1, 9) for out in year_ahead(partition, f"m{n}", n * 30 * 86_400)]
+    assert kinds(outputs) == ["dead-letter"] * 7
     assert partition.task.watermark.time == START.timestamp() + 60
 
 
 def test_one_record_that_comes_three_times_is_one_witness():
     """A producer that retries does not outvote the clock."""
     partition = started()
-    said = [out for _ in range(4) for out in year_ahead(partition, "mad")]
-    assert "predictions" not in kinds(said)
+    outputs = [out for _ in range(4) for out in year_ahead(partition, "mad")]
+    assert "predictions" not in kinds(outputs)
     assert partition.task.watermark.time == START.timestamp() + 60
 
 
@@ -90,20 +90,20 @@ def test_an_event_and_its_own_outcome_may_be_ahead_together():
     """An outcome is no repetition of its event: once believed, both are used."""
     partition = started()
     year = 365 * 86_400
-    said = year_ahead(partition, "m1")
-    said += partition.outcome("m1", year + 60)
-    said += year_ahead(partition, "m2", 70)
-    said += year_ahead(partition, "m3", 80)
-    assert "ahead" not in [letter["error_class"] for letter in letters(said)]
-    assert kinds(said).count("predictions") == 3
-    assert kinds(said).count("examples") == 1
+    outputs = year_ahead(partition, "m1")
+    outputs += partition.outcome("m1", year + 60)
+    outputs += year_ahead(partition, "m2", 70)
+    outputs += year_ahead(partition, "m3", 80)
+    assert "ahead" not in [letter["error_class"] for letter in letters(outputs)]
+    assert kinds(outputs).count("predictions") == 3
+    assert kinds(outputs).count("examples") == 1
 
 
 def test_before_any_watermark_the_kafka_timestamp_stands_in():
     """The first record of a partition is refused, too, if Kafka had it long before its time."""
     assert kinds(year_ahead(Partition(), "1", timestamp=START)) == ["dead-letter"]
-    said = year_ahead(Partition(), "1", timestamp=START + timedelta(days=365))
-    assert kinds(said) == ["features", "predictions"]
+    outputs = year_ahead(Partition(), "1", timestamp=START + timedelta(days=365))
+    assert kinds(outputs) == ["features", "predictions"]
 
 
 @pytest.mark.parametrize("count", [1, 3, 30])
@@ -111,20 +111,21 @@ def test_no_number_of_records_moves_time_past_what_kafka_says(count: int):
     """Events, outcomes of no event, and history, dated 300 days after Kafka had them: all leave as
     dead letters that say what to do, and nothing that waits expires.
     """
-    partition, said = started(), []
+    partition, outputs = started(), []
     before = dump(partition.task)
     for n in range(count):
         ahead = 300 * 86_400 + n
         for index in (EVENTS, OUTCOMES):
             of = order(f"e{n}", ahead) if index == EVENTS else delivery(f"o{n}", ahead)
-            said += partition.give(index, of, timestamp=START)
-        said += partition.give(
+            outputs += partition.give(index, of, timestamp=START)
+        outputs += partition.give(
             HISTORY, order(f"h{n}", ahead), timestamp=START, headers=((KIND_HEADER, b"event"),)
         )
-    assert kinds(said) == ["dead-letter"] * 3 * count
-    assert {letter["error_class"] for letter in letters(said)} == {"ahead"}
+    assert kinds(outputs) == ["dead-letter"] * 3 * count
+    assert {letter["error_class"] for letter in letters(outputs)} == {"ahead"}
     assert (
-        "300 days later than its Kafka timestamp, 2020-01-01T00:00:00" in letters(said)[0]["error"]
+        "300 days later than its Kafka timestamp, 2020-01-01T00:00:00"
+        in letters(outputs)[0]["error"]
     )
     assert dump(partition.task) == before
     assert kinds(partition.outcome("first", 70)) == ["examples"]
@@ -145,11 +146,11 @@ def test_a_kafka_timestamp_that_is_none_is_told(timestamp_ms: int):
     partition = Partition()
     taken = partition.read(EVENTS, order("1", 0))
     taken.record.timestamp = timestamp_ms
-    said = partition.apply(partition.task.read(EVENTS, taken.record))
+    outputs = partition.apply(partition.task.read(EVENTS, taken.record))
     if timestamp_ms > 10**12:
-        assert kinds(said) == ["features", "predictions"]
+        assert kinds(outputs) == ["features", "predictions"]
     else:
-        assert "Kafka timestamp" in letters(said)[0]["error"]
+        assert "Kafka timestamp" in letters(outputs)[0]["error"]
 
 
 def test_a_future_event_does_not_hold_up_those_behind_it():
@@ -175,9 +176,9 @@ def test_a_future_event_does_not_hold_up_those_behind_it():
 def test_a_quiet_stream_wakes_up_at_once_where_kafka_s_clock_agrees():
     """No waiting for witnesses after a holiday: the record's own timestamp is one."""
     partition = started()
-    said = year_ahead(partition, "back", timestamp=START + timedelta(days=365))
-    assert "predictions" in kinds(said)
-    assert [letter["error_class"] for letter in letters(said)] == ["unmatched"]
+    outputs = year_ahead(partition, "back", timestamp=START + timedelta(days=365))
+    assert "predictions" in kinds(outputs)
+    assert [letter["error_class"] for letter in letters(outputs)] == ["unmatched"]
 
 
 def test_by_default_one_mad_clock_cannot_expire_what_waits():
@@ -229,14 +230,14 @@ def test_an_outcome_before_its_event_waits_for_it():
     """Nothing is said until the event comes; then it is answered first and learnt at once."""
     partition = Partition()
     assert kinds(partition.outcome("1", 50)) == []
-    said = partition.event("1", 10)
-    assert kinds(said) == ["features", "predictions", "examples"]
-    assert said[-1].value["learnt"]
-    assert said[-1].value["delay_s"] == 40.0
+    outputs = partition.event("1", 10)
+    assert kinds(outputs) == ["features", "predictions", "examples"]
+    assert outputs[-1].value["learnt"]
+    assert outputs[-1].value["delay_s"] == 40.0
 
 
 def test_an_early_outcome_whose_event_is_refused_still_waits():
-    """A correction of the event, sent anew, finds it."""
+    """A correction of the event, sent again, finds it."""
     partition = Partition()
     partition.outcome("1", 50)
     assert kinds(partition.event("1", 10, items=0)) == ["dead-letter"]
@@ -247,9 +248,9 @@ def test_an_early_outcome_with_another_key_leaves_as_a_dead_letter_when_its_even
     """The event is answered all the same, and can still get its true outcome."""
     partition = Partition()
     partition.give(OUTCOMES, delivery("1", 5), key=b"b")
-    said = partition.event("1", 10)
-    assert kinds(said) == ["features", "predictions", "dead-letter"]
-    assert letters(said)[0]["stage"] == "outcome"
+    outputs = partition.event("1", 10)
+    assert kinds(outputs) == ["features", "predictions", "dead-letter"]
+    assert letters(outputs)[0]["stage"] == "outcome"
     assert kinds(partition.outcome("1", 20)) == ["examples"]
 
 
@@ -258,8 +259,8 @@ def test_an_outcome_for_nobody_is_given_up_after_the_horizon():
     partition = Partition()
     assert kinds(partition.outcome("nobody", 0)) == []
     assert kinds(partition.event("1", 1_800)) == ["features", "predictions"]
-    said = partition.event("2", 3_599, shop="a") + partition.event("3", 3_601)
-    (letter,) = letters(said)
+    outputs = partition.event("2", 3_599, shop="a") + partition.event("3", 3_601)
+    (letter,) = letters(outputs)
     assert (letter["error_class"], letter["stage"]) == ("unmatched", "outcome")
     assert "came after the id was forgotten" in letter["error"]
     assert "a longer id_retention" in letter["error"]  # the field's name, as it is declared
@@ -271,10 +272,10 @@ def test_an_outcome_for_nobody_is_given_up_after_the_horizon():
 def test_outcomes_for_nobody_are_bounded():
     """Past `early_limit` the oldest is given up."""
     partition = Partition(use_case(early_limit=3))
-    said = [out for n in range(5) for out in partition.outcome(f"n{n}", n)]
+    outputs = [out for n in range(5) for out in partition.outcome(f"n{n}", n)]
     named = [
         orjson.loads(base64.b64decode(letter["value_base64"]))["event_id"]
-        for letter in letters(said)
+        for letter in letters(outputs)
     ]
     assert named == ["n0", "n1"]
     assert len(partition.task.ledger.early) == 3
@@ -303,8 +304,8 @@ def test_an_outcome_that_itself_ends_the_horizon_is_late(second: int):
     """Even if nothing came in between, and even past the id's memory."""
     partition = Partition(use_case(max_jump=10.0**9))
     partition.event("1", 0)
-    said = [out for out in partition.outcome("1", second) if out.kind == "examples"]
-    assert [out.value["learnt"] for out in said] == [False]
+    outputs = [out for out in partition.outcome("1", second) if out.kind == "examples"]
+    assert [out.value["learnt"] for out in outputs] == [False]
     assert partition.task.counts["expired"] == partition.task.counts["late"] == 1
     assert partition.task.counts["learnt"] == 0
     assert kinds(partition.event("2", second)) == ["features", "predictions"]
@@ -319,7 +320,7 @@ def test_a_window_s_last_metric_record_stands_whatever_comes_late():
     partition.outcome("1", 10_000)
     partition.event("3", 20_000)
     partition.event("4", 90_000)
-    partition.said += [
+    partition.outputs += [
         Out(o.kind, orjson.loads(o.value), o) for o in partition.task.report()
     ]  # what a worker would add at its commit
     of_first = [

@@ -64,8 +64,8 @@ def test_the_same_records_give_the_same_bytes_under_any_hash_seed():
         )
         for seed in ("1", "4711")
     ]
-    mine = digest_of_a_day()
-    assert [process.communicate()[0].strip() for process in started] == [mine, mine]
+    own = digest_of_a_day()
+    assert [process.communicate()[0].strip() for process in started] == [own, own]
 
 
 def digest_of_a_day() -> str:
@@ -122,10 +122,10 @@ def test_each_example_is_learnt_once_from_what_was_said_then(case: str, given_: 
     assert set(learnt.values()) <= {1}
     assert learnt.total() == task.task.counts["learnt"]
     for row in task.of("examples"):
-        said = predictions[row["event_id"]]
-        assert row["prediction"] == said["value"]
-        assert row["shadows"] == said["shadows"]
-        assert row["served_by"] == said["served_by"]
+        prediction = predictions[row["event_id"]]
+        assert row["prediction"] == prediction["value"]
+        assert row["shadows"] == prediction["shadows"]
+        assert row["served_by"] == prediction["served_by"]
         assert row["features"] == features[row["event_id"]]["features"]
         assert row["delay_s"] >= 0
 
@@ -160,9 +160,9 @@ def test_every_output_is_a_record_of_the_catalogue(case: str, given_: Inputs):
     """
     task = Run(CASES[case])
     task.give([*given_.order, Given(COMMANDS, b"p", orjson.dumps(PROMOTION))])
-    task.said += task.task.report()
+    task.outputs += task.task.report()
     ids = Counter()
-    for out in task.said:
+    for out in task.outputs:
         record = RECORDS[out.kind].model_validate_json(out.value)
         assert set(orjson.loads(out.value)) <= set(type(record).model_fields)
         headers = dict(out.headers)
@@ -190,8 +190,8 @@ def test_the_examples_above_show_every_kind_of_record():
             given_record(EVENTS, ("a", order("3", 9_000))),
         ]
     )
-    task.said += task.task.report()
-    assert {out.kind for out in task.said} == set(RECORDS)
+    task.outputs += task.task.report()
+    assert {out.kind for out in task.outputs} == set(RECORDS)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -261,12 +261,12 @@ def test_a_backtest_is_the_partition_tasks_and_nothing_else():
         p: Run(alone, partition=p, partitions=5)
         for p in {partition_of(b"a", 5), partition_of(b"b", 5)}
     }
-    said = []
+    published = []
     for kind, fields in recorded:
         key = shops[fields["event_id"]].encode()
         record = Given(EVENTS if kind == "event" else OUTCOMES, key, orjson.dumps(fields))
-        said += by_hand[partition_of(key, 5)].give([record])
-    assert outputs == said
+        published += by_hand[partition_of(key, 5)].give([record])
+    assert outputs == published
     assert backtest.tasks.keys() == by_hand.keys()
 
 

@@ -154,16 +154,16 @@ BAD: list[Bad] = [
 def test_a_bad_record_becomes_one_dead_letter_that_says_why(bad: Bad):
     """One dead letter with the bytes, the place, the class and words to act on; nothing else."""
     partition = started()
-    said = partition.give(bad.index, bad.value, **bad.rest)
-    (letter,) = letters(said)
-    assert len(said) == 1
+    outputs = partition.give(bad.index, bad.value, **bad.rest)
+    (letter,) = letters(outputs)
+    assert len(outputs) == 1
     assert letter["error_class"] == bad.fault
     for word in bad.words:
         assert word in letter["error"]
     raw = orjson.dumps(bad.value) if isinstance(bad.value, dict) else bad.value
     assert base64.b64decode(letter["value_base64"]) == raw[: 512 * KIB]
     assert (letter["value_bytes"], letter["offset"]) == (len(raw), partition.offsets[bad.index] - 1)
-    headers = dict(said[0].raw.headers)
+    headers = dict(outputs[0].raw.headers)
     assert headers["__connect.errors.exception.class.name"].decode() == bad.fault
     assert headers["__connect.errors.exception.message"].decode() == letter["error"]
 
@@ -194,15 +194,15 @@ def test_what_follows_a_bad_record_is_as_if_it_had_not_come(bad: Bad):
 
 def later(partition: Partition) -> list[dict[str, Any]]:
     """What the next records give, without the numbers of steps."""
-    said = [
+    outputs = [
         *partition.event("early", 70),
         *partition.outcome("first", 80),
         *partition.event("x1", 90, items=2),
         *partition.outcome("x1", 95, 3.0),
         *partition.event("x2", 1_800),
     ]
-    assert kinds(said).count("predictions") == 3
-    return [{k: v for k, v in out.value.items() if k not in ("step", "seq")} for out in said]
+    assert kinds(outputs).count("predictions") == 3
+    return [{k: v for k, v in out.value.items() if k not in ("step", "seq")} for out in outputs]
 
 
 TOLERATED: dict[str, bytes | dict[str, Any]] = {
@@ -227,9 +227,9 @@ def test_what_is_odd_but_clear_is_answered(name: str):
     """It gets its prediction, its outcome is learnt, and both may come a second time."""
     partition = started()
     value = TOLERATED[name]
-    said = partition.give(EVENTS, value)
-    assert kinds(said) == ["features", "predictions"]
-    event_id = said[-1].value["event_id"]
+    outputs = partition.give(EVENTS, value)
+    assert kinds(outputs) == ["features", "predictions"]
+    event_id = outputs[-1].value["event_id"]
     assert kinds(partition.give(EVENTS, value)) == []
     assert kinds(partition.outcome(event_id, 100)) == ["examples"]
     assert kinds(partition.give(EVENTS, value)) == []
@@ -239,8 +239,8 @@ def test_what_is_odd_but_clear_is_answered(name: str):
 
 def test_of_a_key_that_comes_twice_in_one_record_the_last_counts():
     """As JSON readers commonly do; the original bytes are not altered."""
-    said = started().give(EVENTS, TOLERATED["the same key twice"])
-    assert said[0].value["features"]["weight"] == 2.0
+    outputs = started().give(EVENTS, TOLERATED["the same key twice"])
+    assert outputs[0].value["features"]["weight"] == 2.0
 
 
 def test_unknown_fields_are_refused_where_the_use_case_forbids_them():
@@ -257,12 +257,15 @@ def test_unknown_fields_are_refused_where_the_use_case_forbids_them():
 
 def test_a_record_on_another_partition_than_murmur2_says_is_told_of_librdkafka():
     """The error names where the key belongs, and the producer setting that puts it there."""
-    place = partition_of(b"a", 4)
-    partition = Partition(partitions=4, number=(place + 1) % 4)
+    partition_number = partition_of(b"a", 4)
+    partition = Partition(partitions=4, number=(partition_number + 1) % 4)
     (letter,) = letters(partition.event("1", 0))
-    assert f"puts it on {place} of 4" in letter["error"]
+    assert f"puts it on {partition_number} of 4" in letter["error"]
     assert "partitioner=murmur2_random" in letter["error"]
-    assert kinds(Partition(partitions=4, number=place).event("1", 0)) == ["features", "predictions"]
+    assert kinds(Partition(partitions=4, number=partition_number).event("1", 0)) == [
+        "features",
+        "predictions",
+    ]
 
 
 @pytest.mark.parametrize("index", [EVENTS, OUTCOMES, COMMANDS, HISTORY])
@@ -280,24 +283,24 @@ def test_unknown_headers_are_tolerated_and_traceparent_passes_through():
     partition = Partition()
     trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     headers = (("x", b"\xff"), ("", b""), ("y", None), ("traceparent", trace), ("ce_id", b"?"))
-    said = partition.give(EVENTS, order("1", 0), headers=headers)
-    said += partition.outcome("1", 10)
-    traced = [out.kind for out in said if dict(out.raw.headers).get("traceparent") == trace]
+    outputs = partition.give(EVENTS, order("1", 0), headers=headers)
+    outputs += partition.outcome("1", 10)
+    traced = [out.kind for out in outputs if dict(out.raw.headers).get("traceparent") == trace]
     assert traced == ["features", "predictions", "examples"]
 
 
 def test_a_traceparent_that_is_none_or_huge_is_left_out():
     """It would be kept for as long as its event waits."""
     for value in (None, b"x" * 300):
-        said = Partition().give(EVENTS, order("1", 0), headers=(("traceparent", value),))
-        assert all("traceparent" not in dict(out.raw.headers) for out in said)
+        outputs = Partition().give(EVENTS, order("1", 0), headers=(("traceparent", value),))
+        assert all("traceparent" not in dict(out.raw.headers) for out in outputs)
 
 
 # Huge numbers that are no feature.
 
 
 def test_an_int_beyond_64_bits_in_a_field_that_is_no_feature_is_only_kept():
-    """Nothing of it is written anew, so nothing can fail on it, now or at its outcome."""
+    """Nothing of it is rewritten, so nothing can fail on it, now or at its outcome."""
 
     class Numbered(Order):
         """An order with a number of any size."""

@@ -68,8 +68,8 @@ def test_an_error_s_text_is_bounded_too(part: str):
         changes["label"] = loud
     partition = Partition(use_case(**changes))
     extra = {text: 1} if part == "unknown fields" else {"colour": text}
-    said = partition.event("1", 0, **extra) + partition.outcome("1", 5)
-    (out,) = [one for one in said if one.kind == "dead-letter"]
+    outputs = partition.event("1", 0, **extra) + partition.outcome("1", 5)
+    (out,) = [one for one in outputs if one.kind == "dead-letter"]
     assert size_of(out) < 600 * KIB
 
 
@@ -77,9 +77,9 @@ def test_the_largest_record_that_is_read_gives_outputs_that_fit_any_broker():
     """All its text is a feature, so features, prediction and example carry it again."""
     partition = Partition(use_case(slices={}))
     text = "\x7f" * (255 * KIB)
-    said = partition.event("1", 0, colour=text) + partition.outcome("1", 5)
-    assert kinds(said) == ["features", "predictions", "examples"]
-    assert max(map(size_of, said)) < BROKER_BYTES_MAX
+    outputs = partition.event("1", 0, colour=text) + partition.outcome("1", 5)
+    assert kinds(outputs) == ["features", "predictions", "examples"]
+    assert max(map(size_of, outputs)) < BROKER_BYTES_MAX
 
 
 def size_of(out: Out) -> int:

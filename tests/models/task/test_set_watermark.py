@@ -63,8 +63,8 @@ def test_after_it_events_are_answered_and_outcomes_learnt(kind: str):
     assert (told["model"], told["to_state"], told["who"]) == ("(watermark)", "set back", "ann")
     assert told["event_time"] == at(2_460).replace("Z", "+00:00")
     assert kinds(partition.event("next", 2_520)) == ["features", "predictions"]
-    said = partition.outcome("next", 3_000)
-    assert [out.value["learnt"] for out in said if out.kind == "examples"] == [True]
+    outputs = partition.outcome("next", 3_000)
+    assert [out.value["learnt"] for out in outputs if out.kind == "examples"] == [True]
     assert partition.of("examples")[-1]["delay_s"] == 480.0
 
 
@@ -109,7 +109,7 @@ def test_what_is_held_and_dated_later_is_refused_since_it_would_move_time_again(
     partition = led_astray(horizon=hours(1), id_retention=days(400))
     forged(partition, OUTCOMES, delivery("later", AHEAD + 10))
     set_back(partition, 2_460)
-    (letter,) = letters(partition.said)
+    (letter,) = letters(partition.outputs)
     assert (letter["error_class"], letter["stage"]) == ("ahead", "outcome")
     assert "set the watermark back" in letter["error"]
     partition.event("later", 2_500)
@@ -174,7 +174,7 @@ def test_a_task_that_is_restored_amid_it_goes_on_alike():
         feed.append((EVENTS, order(f"e{n}", 60 * n), b"a"))
         feed.append((OUTCOMES, delivery(f"e{n}", 60 * n + 30), b"a"))
     for cut in (0, 1, 50):
-        one, other = led_astray(window=600.0), whole.task.anew()
+        one, other = led_astray(window=600.0), whole.task.fresh()
         for number, row in enumerate(feed[:cut]):
             _say(one.task, number, *row)
         one.task.seal()
@@ -190,5 +190,5 @@ def test_a_task_that_is_restored_amid_it_goes_on_alike():
 def _say(task: Any, offset: int, index: int, fields: dict[str, Any], key: bytes) -> list[Any]:
     stamp = int((START + timedelta(days=1)).timestamp() * 1000)
     record = PlainRecord(INPUTS[index], 0, 1_000 + offset, stamp, key, orjson.dumps(fields))
-    said: list[Any] = task.apply(task.read(index, record))
-    return said
+    outputs: list[Any] = task.apply(task.read(index, record))
+    return outputs

@@ -20,7 +20,7 @@ from models.replay.backtest import Backtest, run
 from models.serving.model_slot import ModelSlot
 from models.spec.use_case import Freshness, UseCase
 from models.training.model_structure import size_of
-from models.training.schedule import VersionSchedule
+from models.training.version_schedule import VersionSchedule
 from models.training.window_folds import WindowPool
 from models.validation import mistakes
 from schemas import records
@@ -62,10 +62,10 @@ def shared_says(
     for time, is_event, i in sorted(events + outcomes):
         fields = {"event_id": str(i), "site": sites[i]}
         if is_event:
-            said = run.feed("event", {**fields, "event_time": time, **data[i][0]})
+            outputs = run.feed("event", {**fields, "event_time": time, **data[i][0]})
         else:
-            said = run.feed("outcome", {**fields, "outcome_time": time, "y": data[i][1]})
-        for output in said:
+            outputs = run.feed("outcome", {**fields, "outcome_time": time, "y": data[i][1]})
+        for output in outputs:
             if output.kind == "predictions":
                 answers[i] = orjson.loads(output.value)
             elif output.kind == "examples":
@@ -91,10 +91,10 @@ def test_refreshed_after_every_example_the_floats_are_river_s(
     limit, models, metric = DATA[name]
     data, delay = rows(name, limit)[:200], DELAYS["a delay of its own"]
     river = river_says(data, models[family], metric(), delay)
-    said = shared_says(data, {family: models[family]}, delay, partitions)
-    assert [int(row["event_id"]) for row in said.examples] == river.order
-    assert_same_answers(said.answers, river, family)
-    assert said.metric(metric(), family) == river.value
+    answers = shared_says(data, {family: models[family]}, delay, partitions)
+    assert [int(row["event_id"]) for row in answers.examples] == river.order
+    assert_same_answers(answers.answers, river, family)
+    assert answers.metric(metric(), family) == river.value
 
 
 def test_the_oracle_can_fail():
@@ -102,8 +102,8 @@ def test_the_oracle_can_fail():
     data, delay = rows("TrumpApproval")[:350], DELAYS["10 seconds"]
     make = DATA["TrumpApproval"][1]["linear"]
     river = river_says(data, make, metrics.MAE(), delay)
-    said = shared_says(data, {"linear": make}, delay, 4, freshness=Freshness(share=0.1))
-    assert said.metric(metrics.MAE(), "linear") != river.value
+    answers = shared_says(data, {"linear": make}, delay, 4, freshness=Freshness(share=0.1))
+    assert answers.metric(metrics.MAE(), "linear") != river.value
 
 
 def flow_of(
@@ -167,7 +167,7 @@ def test_no_prediction_uses_a_label_from_its_future(
         for row, one in outcomes
     ]
     calm = replace(SHARED[case], plausible=None, label_on_timeout=None, **NO_JUMPS)
-    said = []
+    predictions = []
     for these in ([one for _, one in outcomes], later):
         flow = flow_of(calm, drawn._replace(outcomes=these, commands=[]))
         flow.run(turns)
@@ -175,8 +175,8 @@ def test_no_prediction_uses_a_label_from_its_future(
         rows = flow.until("predictions", until)
         for row in rows:
             del row["seq"], row["step"]
-        said.append(rows)
-    assert said[0] == said[1]
+        predictions.append(rows)
+    assert predictions[0] == predictions[1]
 
 
 @pytest.mark.parametrize("case", SHARED)
@@ -205,12 +205,12 @@ def test_partitions_and_learner_cut_anywhere_go_on_as_if_they_had_not_been(
 
 def lifecycle(backtest: Backtest, *verbs: str, model: str) -> list[dict[str, Any]]:
     """What all tasks say on `lifecycle` to commands about a model."""
-    said = []
+    outputs = []
     for n, verb in enumerate(verbs):
         fields = command(f"{verb}-{n}", verb, model=model)
-        said += backtest.command(Command.model_validate_json(orjson.dumps(fields)))
-    rows = [orjson.loads(output.value) for output in said if output.kind == "lifecycle"]
-    assert not [output for output in said if output.kind == "dead-letter"]
+        outputs += backtest.command(Command.model_validate_json(orjson.dumps(fields)))
+    rows = [orjson.loads(output.value) for output in outputs if output.kind == "lifecycle"]
+    assert not [output for output in outputs if output.kind == "dead-letter"]
     return rows
 
 
@@ -225,13 +225,15 @@ def test_a_promotion_is_told_once_and_every_partition_answers_by_it():
         (LEARNER, "logistic", "shadow"),
         (LEARNER, "bayes", "champion"),
     ]
-    said = [output for kind, fields in recorded[1_200:] for output in backtest.feed(kind, fields)]
-    after = [orjson.loads(o.value) for o in said if o.kind == "predictions"]
+    outputs = [
+        output for kind, fields in recorded[1_200:] for output in backtest.feed(kind, fields)
+    ]
+    after = [orjson.loads(o.value) for o in outputs if o.kind == "predictions"]
     assert {row["model"].partition("@")[0] for row in after} == {"bayes"}
     answered = {row["partition"] for row in after}
     assert len(answered) > 8
     assert {backtest.tasks[number].router.champion for number in answered} == {"bayes"}
-    assert not [o for o in said if o.kind == "lifecycle"]
+    assert not [o for o in outputs if o.kind == "lifecycle"]
 
 
 def test_a_reset_begins_anew_once_and_everywhere():
@@ -243,8 +245,8 @@ def test_a_reset_begins_anew_once_and_everywhere():
     lifecycle(backtest, "reset", model="logistic")
     assert backtest.learner is not None
     assert backtest.learner.router.pooled["logistic"].trained_on == 0
-    said = [o for kind, fields in recorded[1_600:1_660] for o in backtest.feed(kind, fields)]
-    rows = [orjson.loads(o.value) for o in said if o.kind == "predictions"]
+    outputs = [o for kind, fields in recorded[1_600:1_660] for o in backtest.feed(kind, fields)]
+    rows = [orjson.loads(o.value) for o in outputs if o.kind == "predictions"]
     assert rows
     assert {row["served_by"] for row in rows} == {"baseline"}
     assert all("of 50 examples" in row["reason"] for row in rows)
@@ -256,8 +258,8 @@ def test_a_command_of_the_partitions_is_theirs():
     for kind, fields in list(PHISHING.recorded())[:50]:  # type: ignore[misc]
         backtest.feed(kind, fields)
     fields = command("r", "release", event_ids=["page-0001"])
-    said = backtest.command(Command.model_validate_json(orjson.dumps(fields)))
-    rows = [orjson.loads(output.value) for output in said if output.kind == "lifecycle"]
+    outputs = backtest.command(Command.model_validate_json(orjson.dumps(fields)))
+    rows = [orjson.loads(output.value) for output in outputs if output.kind == "lifecycle"]
     assert [row["partition"] for row in rows] == [0, 1, 2, 3]
 
 
@@ -298,22 +300,22 @@ def accuracy(case: UseCase, partitions: int) -> float:
 @pytest.mark.parametrize("learning", ["shared", "partition"])
 def test_a_model_that_changes_when_it_is_asked_cannot_be_shared(learning: Any):
     """Its copies would say something else than it; each partition may still have its own."""
-    made = {
+    models = {
         "random": lambda: feature_extraction.RBFSampler(seed=1) | linear_model.LogisticRegression(),
     }
-    case = replace(PHISHING, learning=learning, models=made, champion="random")
-    said = [str(mistake) for mistake in mistakes(case)]
-    assert [text for text in said if "RBFSampler" in text] == (
-        [] if learning == "partition" else said
+    case = replace(PHISHING, learning=learning, models=models, champion="random")
+    errors = [str(mistake) for mistake in mistakes(case)]
+    assert [text for text in errors if "RBFSampler" in text] == (
+        [] if learning == "partition" else errors
     )
 
 
 def test_a_freshness_that_bounds_nothing_is_refused_in_words():
     """Each bound is a positive number."""
     case = replace(PHISHING, freshness=Freshness(examples=0, share=-1, pause=-1))
-    said = [str(mistake) for mistake in mistakes(case)]
-    assert len(said) == 3
-    assert sum("above 0" in text for text in said) == 2
+    errors = [str(mistake) for mistake in mistakes(case)]
+    assert len(errors) == 3
+    assert sum("above 0" in text for text in errors) == 2
 
 
 def test_a_large_model_s_versions_are_as_far_apart_as_its_size_asks():
@@ -336,15 +338,15 @@ def test_versions_are_a_pause_of_event_time_apart_unless_much_is_learnt_meanwhil
     slot = ModelSlot("it", None, linear_model.LinearRegression())
 
     def published(count: int, per_second: float) -> int:
-        made, first = 0, slot.trained_on
+        versions, first = 0, slot.trained_on
         for _ in range(count):
             slot.trained_on += 1
             at = (slot.trained_on - first) / per_second
             if schedule.due("it", at, slot):
                 schedule.note("it", slot.trained_on, at)
-                made += 1
+                versions += 1
         schedule.forget("it")
-        return made
+        return versions
 
     assert published(100, 0.1) == 100
     assert published(100, 10.0) == pytest.approx(20, abs=1)
@@ -363,10 +365,10 @@ def test_the_default_freshness_costs_less_than_a_hundredth(name: str, family: st
     models, data = DATA[name][1], rows(name, limit)
     metric = metrics.Accuracy()
     river = river_says(data, models[family], metric, DELAYS["10 seconds"])
-    said = shared_says(
+    answers = shared_says(
         data, {family: models[family]}, DELAYS["10 seconds"], 64, freshness=Freshness()
     )
-    (reached,) = said.metric(metrics.Accuracy(), family)
+    (reached,) = answers.metric(metrics.Accuracy(), family)
     assert 1 - reached <= 1.01 * (1 - river.value[0])
 
 

@@ -169,8 +169,8 @@ def test_a_new_definition_goes_on_with_what_is_under_way():
     changed = replace(case, features={**case.features, "spread": replace(WINDOWS["spread"], q=0.9)})
     new = LearnerTask(changed, partitions=2, definition="d2")
     carry_learner(learner, new)
-    kept = [row for row in learner.batches.rows if row[1] != "spread"]
-    assert new.batches.rows == kept
+    rows = [row for row in learner.batches.rows if row[1] != "spread"]
+    assert new.batches.rows == rows
     assert new.accepted == {"d2": case.shared_windows, "d": ("everybody", "heavy", "latest")}
     other = Backtest(changed, 2, "d2").task(0)
     carry(backtest.task(0), other)
@@ -204,7 +204,7 @@ def test_a_record_that_is_none_is_parked_in_words():
 def test_they_need_a_learner_and_the_mistake_says_so():
     """With models of their own the partitions do not learn of each other's records."""
     case = replace(STRAIGHT, learning="partition")
-    said = [str(mistake) for mistake in mistakes(case)]
-    assert len(said) == len(WINDOWS)
-    assert 'learning="partition"' in said[0]
+    errors = [str(mistake) for mistake in mistakes(case)]
+    assert len(errors) == len(WINDOWS)
+    assert 'learning="partition"' in errors[0]
     assert not mistakes(replace(CASES["calm"], features=STRAIGHT.features))

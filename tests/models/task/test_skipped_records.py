@@ -75,12 +75,12 @@ def test_a_command_is_remembered_until_its_record_comes_and_after() -> None:
     assert again.task.wanted[EVENTS, 4].who == "ann"
     feed.task.set_aside(EVENTS, record(4, order("e4", 60)), feed.task.wanted[EVENTS, 4])
     assert feed.task.wanted == {}
-    said = feed.command("c2", "skip", record=asked)
-    assert "was set aside at step 3" in letters(said)[0]["error"]
-    said = feed.command("c3", "skip", record={"input": "events", "offset": 0})
-    assert "has been applied" in letters(said)[0]["error"]
-    said = feed.command("c4", "skip")
-    assert "names no record" in letters(said)[0]["error"]
+    outputs = feed.command("c2", "skip", record=asked)
+    assert "was set aside at step 3" in letters(outputs)[0]["error"]
+    outputs = feed.command("c3", "skip", record={"input": "events", "offset": 0})
+    assert "has been applied" in letters(outputs)[0]["error"]
+    outputs = feed.command("c4", "skip")
+    assert "names no record" in letters(outputs)[0]["error"]
 
 
 def test_a_command_that_comes_after_what_it_asked_for_is_quiet() -> None:
@@ -115,8 +115,8 @@ def test_wishes_are_read_past_whatever_is_on_the_topic() -> None:
         orjson.dumps(asked | {"verb": "skip", "record": {"input": "moon", "offset": 1}}),
         orjson.dumps(asked | {"verb": "skip", "record": {"input": "outcomes", "offset": 1}}),
     ]
-    found = wishes(PlainRecord("c", 0, n, 0, None, value) for n, value in enumerate(values))
-    assert list(found) == [(1, 1)]
+    positions = wishes(PlainRecord("c", 0, n, 0, None, value) for n, value in enumerate(values))
+    assert list(positions) == [(1, 1)]
 
 
 class Secret(Order):

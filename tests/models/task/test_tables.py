@@ -49,9 +49,9 @@ def run(case: Any, partitions: int) -> tuple[Backtest, dict[str, dict[str, Any]]
     backtest, seen = Backtest(case, partitions, "d"), {}
     for n in range(60):
         fields = order(str(n), 60.0 * n, shop=SHOPS[n % 8])
-        made = backtest.feed("event", fields)
-        made += backtest.feed("outcome", delivery(str(n), 60.0 * n + 5, shop=SHOPS[n % 8]))
-        for output in made:
+        outputs = backtest.feed("event", fields)
+        outputs += backtest.feed("outcome", delivery(str(n), 60.0 * n + 5, shop=SHOPS[n % 8]))
+        for output in outputs:
             assert output.kind != "dead-letter", output.value
             if output.kind == "features":
                 row = orjson.loads(output.value)
@@ -79,7 +79,7 @@ def test_rows_go_through_a_snapshot():
     """A restored task looks up what the other one did."""
     backtest, _ = run(CASE, 1)
     task = backtest.task(0)
-    fresh = task.anew()
+    fresh = task.fresh()
     take_parts(fresh, *pickle.loads(pickle.dumps((parts_of(task), task.ledger.entries))))
     assert fresh.featurizer.tables[STORES.identity].saved() == (
         task.featurizer.tables[STORES.identity].saved()
@@ -98,8 +98,8 @@ def test_the_records_are_as_their_models_say():
     (update,) = [o for o in learner.apply(learner.read(index, record)) if b'"tables"' in o.value]
     records.ModelUpdate.model_validate_json(update.value)
     broken = PlainRecord("table-rows", 0, 1, 0, None, b'{"rows": [["x", "k", null, {}]]}')
-    said = learner.apply(learner.read(index, broken))
-    assert "Let only workers" in orjson.loads(said[0].value)["error"]
+    outputs = learner.apply(learner.read(index, broken))
+    assert "Let only workers" in orjson.loads(outputs[0].value)["error"]
 
 
 def test_old_rows_go_and_memory_is_bounded():
@@ -137,8 +137,8 @@ def test_old_rows_go_and_memory_is_bounded():
 )  # fmt: skip
 def test_mistakes_are_told_in_words(changes: dict[str, Any], words: str):
     """Each says what is wrong and how to mend it."""
-    said = [f"{m.reason} {m.hint}" for m in mistakes(replace(CASE, **changes))]
-    assert any(words in text for text in said), said
+    errors = [f"{m.reason} {m.hint}" for m in mistakes(replace(CASE, **changes))]
+    assert any(words in text for text in errors), errors
 
 
 def test_rows_come_from_files(tmp_path: Path):

@@ -43,18 +43,27 @@ def _run(drawn: Inputs, turns: list[int], pool: WindowPool | None) -> SharedFlow
     return flow
 
 
-@given(drawn=inputs(SHOPS), turns=TURNS, cut=st.integers(0, 120))
+@given(
+    drawn=inputs(SHOPS),
+    turns=TURNS,
+    cut=st.integers(0, 120),
+    rows=st.sampled_from([(1_000, 25_000), (0, 10**9), (10**9, 0)]),
+)
 @FEW
 def test_who_shares_a_fold_says_what_who_counts_alone_says(
-    drawn: Inputs, turns: list[int], cut: int
+    drawn: Inputs, turns: list[int], cut: int, rows: tuple[int, int]
 ) -> None:
     """Partitions at different batches, commands that set time back, tasks restored beside others:
-    every output is the same to the byte, and so is every state.
+    every output is the same to the byte, and so is every state; also where the chain is shortened
+    all the time, in either way.
     """
-    alone, shared = _run(drawn, turns[:cut], None), _run(drawn, turns[:cut], WindowPool())
-    resumed = shared.resumed()
-    for flow in (alone, shared, resumed):
-        flow.run(turns[cut:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window_folds, "ROWS_MIN", rows[0])
+        patch.setattr(window_folds, "ALONG_ROWS", rows[1])
+        alone, shared = _run(drawn, turns[:cut], None), _run(drawn, turns[:cut], WindowPool())
+        resumed = shared.resumed()
+        for flow in (alone, shared, resumed):
+            flow.run(turns[cut:])
     for number in alone.tasks:
         expected = [o[:3] for o in alone.outputs[number]]
         assert [o[:3] for o in shared.outputs[number]] == expected
@@ -78,6 +87,52 @@ def test_a_batch_is_counted_about_twice_whatever_the_number_of_partitions(
     batches = set(counted)
     assert len(batches) > 200
     assert len(counted) <= 3 * len(batches)
+
+
+def _members(pool: WindowPool, count: int) -> tuple[list[SharedWindows], list[dict[str, Any]]]:
+    window = over_events(by="key", last=1e9).count()
+    held: list[dict[str, Any]] = [{"all": state_of(window)} for _ in range(count)]
+    return [SharedWindows(states, ("all",), "d", pool) for states in held], held
+
+
+def _batch(number: int, rows: int = 10) -> WindowBatch:
+    time = float(number)
+    return WindowBatch(number, number, [(time, "all", f"k{n}", 1.0) for n in range(rows)], ("all",))
+
+
+def test_partitions_that_meet_count_each_batch_once(counted: Counted) -> None:
+    """One always reads first; then the others come to where it is."""
+    members, held = _members(WindowPool(), 4)
+    for number in range(1_000):
+        for windows in members:
+            windows.count(_batch(number))
+            windows.settle()
+    assert len(counted) < 1.2 * 1_000
+    assert {states["all"].sums("k3", 0.0) for states in held} == {(1_000.0, 1_000.0)}
+
+
+def test_partitions_that_never_meet_spread_out_what_is_counted_again(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No batch lets more than a few others be counted; the chain keeps its length."""
+    monkeypatch.setattr(window_folds, "ALONG_ROWS", 500)
+    pool = WindowPool()
+    (one, other), held = _members(pool, 2)
+    most = longest = 0
+    for number in range(1_000):
+        before = len(counted)
+        one.count(_batch(number))
+        one.settle()
+        if number >= 5:
+            other.count(_batch(number - 5))
+            if number % 40 == 0:
+                other.settle()
+        if number > 200:
+            most, longest = max(most, len(counted) - before), max(longest, len(pool._batches))
+    assert most <= 50
+    assert longest <= 60
+    other.settle()
+    assert held[1]["all"].sums("k3", 0.0) == (995.0, 995.0)
 
 
 def test_one_partition_counts_each_batch_once(counted: Counted) -> None:

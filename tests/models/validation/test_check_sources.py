@@ -72,10 +72,10 @@ def test_a_source_without_mistakes_has_none() -> None:
 def test_a_mistake_in_a_source_is_found(sources: str, reason: str, hint: str) -> None:
     """At the line of the source."""
     source = with_sources(sources)
-    found = [each for each in mistakes(declared(source), source) if reason in each.reason]
-    assert len(found) == 1
-    assert hint in found[0].hint
-    assert found[0].line == 1 + source[: source.index("        Source(")].count("\n")
+    mistake = [each for each in mistakes(declared(source), source) if reason in each.reason]
+    assert len(mistake) == 1
+    assert hint in mistake[0].hint
+    assert mistake[0].line == 1 + source[: source.index("        Source(")].count("\n")
 
 
 def test_an_adopted_topic_is_not_written_to() -> None:

@@ -29,25 +29,33 @@ NAMES = [
 @pytest.mark.parametrize(("old", "new", "reason", "hint"), NAMES)
 def test_wrong_names_and_types_are_found(old: str, new: str, reason: str, hint: str) -> None:
     """Name, owner and record types."""
-    found = the_one(f"    {old}", f"    {new}")
-    assert reason in found.reason
-    assert hint in found.hint
+    mistake = the_one(f"    {old}", f"    {new}")
+    assert reason in mistake.reason
+    assert hint in mistake.hint
 
 
 KEYS = [
     ("shpo", "not a field of Asked", '"shop"'),
     ("note", "may be None", "without None"),
     ("price", "is a float", "text or a whole number"),
+    ("event_time", "whose text differs", "text or a whole number"),
 ]
+
+
+@pytest.mark.parametrize("features", ["None", "list(FEATURES)", "7"])
+def test_features_that_are_no_dictionary_are_the_mistake(features: str) -> None:
+    """Models are looked at all the same."""
+    mistake = the_one("    features=FEATURES", f"    features={features}")
+    assert mistake.hint == "Give a dictionary."
 
 
 @pytest.mark.parametrize(("key", "reason", "hint"), KEYS)
 def test_a_key_that_cannot_be_one_is_found(key: str, reason: str, hint: str) -> None:
     """It must be a field, always there, and the same text in every language."""
     source, line = changed('key="shop"', f'key="{key}"')
-    found = [m for m in mistakes(declared(source), source) if m.line == line]
-    assert reason in found[0].reason
-    assert hint in found[0].hint
+    mistake = [m for m in mistakes(declared(source), source) if m.line == line]
+    assert reason in mistake[0].reason
+    assert hint in mistake[0].hint
 
 
 FUNCTIONS = [
@@ -63,9 +71,9 @@ FUNCTIONS = [
 def test_a_function_with_other_arguments_is_found(old: str, new: str, reason: str) -> None:
     """What is called with (event, outcome) must take them."""
     source, line = changed(f"    {old}", f"    {new}")
-    found = [m for m in mistakes(declared(source), source) if reason in m.reason]
-    assert [m.line for m in found] == [line]
-    assert found[0].hint
+    mistake = [m for m in mistakes(declared(source), source) if reason in m.reason]
+    assert [m.line for m in mistake] == [line]
+    assert mistake[0].hint
 
 
 def test_an_async_function_is_found() -> None:
@@ -111,11 +119,11 @@ FEATURES = [
 def test_a_wrong_feature_or_window_is_found(old: str, new: str, text: str) -> None:
     """Each is found at its own line or at its argument's, and says how to mend it."""
     source, line = changed(old, new)
-    found = [m for m in mistakes(declared(source), source) if text in f"{m.reason} {m.hint}"]
-    assert len(found) == 1, [m.reason for m in mistakes(declared(source), source)]
-    assert found[0].line is not None
-    assert abs(found[0].line - line) <= 1
-    assert found[0].hint
+    mistake = [m for m in mistakes(declared(source), source) if text in f"{m.reason} {m.hint}"]
+    assert len(mistake) == 1, [m.reason for m in mistakes(declared(source), source)]
+    assert mistake[0].line is not None
+    assert abs(mistake[0].line - line) <= 1
+    assert mistake[0].hint
 
 
 def test_a_window_that_lacks_the_key_needs_a_learner() -> None:
@@ -123,9 +131,9 @@ def test_a_window_that_lacks_the_key_needs_a_learner() -> None:
     source, _ = changed('by="shop", last=minutes(30)', 'by="city", last=minutes(30)')
     assert not mistakes(declared(source), source)
     source = source.replace('    key="shop",\n', '    key="shop",\n    learning="partition",\n')
-    (found,) = mistakes(declared(source), source)
-    assert "spread over all partitions" in found.reason
-    assert 'write by=("shop", "city")' in found.hint
+    (mistake,) = mistakes(declared(source), source)
+    assert "spread over all partitions" in mistake.reason
+    assert 'write by=("shop", "city")' in mistake.hint
 
 
 UNDECAYED = [
@@ -140,11 +148,11 @@ UNDECAYED = [
 @pytest.mark.parametrize("aggregate", UNDECAYED)
 def test_what_cannot_fade_and_decays_is_found(aggregate: str) -> None:
     """A smallest value, a single value, a time and a count of different values cannot fade."""
-    found = the_one(
+    mistake = the_one(
         'over_events(by="shop", last=minutes(30)).count()',
         f'over_events(by="shop", half_life=1.0).{aggregate}',
     )
-    assert "decays" in found.reason
+    assert "decays" in mistake.reason
 
 
 def test_a_prior_that_may_be_missing_is_found() -> None:
@@ -154,8 +162,8 @@ def test_a_prior_that_may_be_missing_is_found() -> None:
         '"queue": over_events(by="shop").latest(lambda event, x: 1.0),\n    "q": over_events('
         'by="shop", last=1.0).mean(lambda event, x: 1.0, prior="queue")',
     )
-    (found,) = mistakes(declared(source), source)
-    assert "may be missing" in found.reason
+    (mistake,) = mistakes(declared(source), source)
+    assert "may be missing" in mistake.reason
 
 
 MODELS = [
@@ -175,9 +183,9 @@ MODELS = [
 def test_a_wrong_model_is_found(old: str, new: str, reason: str) -> None:
     """Its name, its function, its kind, and that nothing is shared between two that are made."""
     source, line = changed(old, new)
-    found = [m for m in mistakes(declared(source), source) if reason in m.reason]
-    assert [m.line for m in found] == [line]
-    assert found[0].hint
+    mistake = [m for m in mistakes(declared(source), source) if reason in m.reason]
+    assert [m.line for m in mistake] == [line]
+    assert mistake[0].hint
 
 
 def test_a_model_that_cannot_weigh_is_found() -> None:
@@ -208,9 +216,9 @@ ANSWERS = [
 @pytest.mark.parametrize(("old", "new", "reason", "hint"), ANSWERS)
 def test_a_wrong_answer_is_found(old: str, new: str, reason: str, hint: str) -> None:
     """Champion, metric, kind and horizon."""
-    found = the_one(f"    {old}", f"    {new}")
-    assert reason in found.reason
-    assert hint in found.hint
+    mistake = the_one(f"    {old}", f"    {new}")
+    assert reason in mistake.reason
+    assert hint in mistake.hint
 
 
 KPI = [
@@ -239,6 +247,7 @@ FIELDS = [
     ('target="baseline"', "not known"),
     ("id_retention=60.0", "less than the horizon"),
     ("partitions=0", "partitions is 0"),
+    ("partitions=10**9", "partitions is 1000000000"),
     ("partitions=True", "partitions is True"),
     ("window=0.0", "window is 0 s"),
     ("window=1e-9", "window is 1e-09 s"),
@@ -286,9 +295,11 @@ FIELDS = [
 def test_a_wrong_field_is_found(field: str, reason: str) -> None:
     """Bounds, shares, names of fields, models and topics."""
     source, line = changed(LAST, f"    {field},\n{LAST}")
-    found = [m for m in mistakes(declared(source), source) if reason in m.reason]
-    assert [m.line for m in found] == [line], [m.reason for m in mistakes(declared(source), source)]
-    assert found[0].hint
+    mistake = [m for m in mistakes(declared(source), source) if reason in m.reason]
+    assert [m.line for m in mistake] == [line], [
+        m.reason for m in mistakes(declared(source), source)
+    ]
+    assert mistake[0].hint
 
 
 def test_what_only_a_number_has_is_refused_of_classes() -> None:
@@ -341,12 +352,12 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "place", "line"), PLACES)
+@pytest.mark.parametrize(("source", "path", "line"), PLACES)
 def test_a_place_is_found_however_it_is_written(
-    source: str, place: tuple[str, ...], line: int | None
+    source: str, path: tuple[str, ...], line: int | None
 ) -> None:
     """Through names, joined dictionaries and calls; else the nearest line that is known."""
-    assert Lines(source).of(*place) == line
+    assert Lines(source).of(*path) == line
 
 
 # On data.

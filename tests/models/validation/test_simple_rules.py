@@ -17,12 +17,12 @@ HOUR = 3_600.0
 def examples(label: Callable[[int, str], Any], count: int = 600) -> list[LabelledRow]:
     """One an hour of one of three shops; the label is known half an hour later."""
     draw = Random(3)
-    made = []
+    rows = []
     for n in range(count):
         shop = draw.choice(("a", "b", "c"))
         fields = {"shop": shop, "size": float(n % 7), "comment": f"n{n}"}
-        made.append(LabelledRow(n * HOUR, n * HOUR + 1_800, fields, label(n, shop)))
-    return made
+        rows.append(LabelledRow(n * HOUR, n * HOUR + 1_800, fields, label(n, shop)))
+    return rows
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def examples(label: Callable[[int, str], Any], count: int = 600) -> list[Labelle
 )
 def test_the_rule_that_the_data_follow_is_the_best(label: Any, words: str):
     """Each is planted in data, and is found first or with the same error as the first."""
-    found = ranked(examples(label), "took")
-    best = [one.rule.words for one in found if one.error == found[0].error]
-    assert any(words in text for text in best) or words in found[0].rule.words, found[:3]
+    ranking = ranked(examples(label), "took")
+    best = [one.rule.words for one in ranking if one.error == ranking[0].error]
+    assert any(words in text for text in best) or words in ranking[0].rule.words, ranking[:3]
 
 
 def test_no_rule_sees_a_label_before_it_is_known():
@@ -58,7 +58,17 @@ def test_rows_without_time_or_label_are_no_examples():
         {"event_id": "3", "event_time": "2024-01-01T00:00:00Z", "took": None},
         {"event_time": "2024-01-01T00:00:00Z", "outcome_time": "2024-01-01T01:00:00Z", "took": 1},
     ]
-    made = joined(rows, "took", "event_time", moment)
-    assert [one.known - one.asked for one in made] == [0.0, 3600.0]
-    assert made[0].fields == {"event_time": "2024-01-01T00:00:00Z", "shop": "a"}
+    joined_rows = joined(rows, "took", "event_time", moment)
+    assert [one.known - one.asked for one in joined_rows] == [0.0, 3600.0]
+    assert joined_rows[0].fields == {"event_time": "2024-01-01T00:00:00Z", "shop": "a"}
     assert ranked([], "took") == []
+
+
+@pytest.mark.parametrize("label", ["took-s", 'a"b', "class", "ﬁ", "__import__('os')"])
+def test_names_are_no_code(label: str):
+    """Labels and fields that Python could not read as names are ranked or passed over."""
+    odd = [
+        one._replace(fields={**one.fields, "class": "x", "lambda": 1.0, "ﬁ": "y", "a b": "z"})
+        for one in examples(lambda n, shop: float(n % 7), 100)
+    ]
+    assert ranked(odd, label)[0].rule.words == "the field size as it is"

@@ -55,9 +55,9 @@ BROKEN = [
 def test_a_function_that_fails_on_the_data_is_found(old: str, new: str, reason: str) -> None:
     """Only running can tell, and it tells once, at the function's own line."""
     trial, line = tried(old, new)
-    found = [m for m in trial.mistakes if reason in m.reason]
-    assert [m.line for m in found] == [line], [(m.line, m.reason) for m in trial.mistakes]
-    assert found[0].hint
+    mistake = [m for m in trial.mistakes if reason in m.reason]
+    assert [m.line for m in mistake] == [line], [(m.line, m.reason) for m in trial.mistakes]
+    assert mistake[0].hint
 
 
 RECORDED = [
@@ -74,8 +74,8 @@ def test_recorded_data_that_cannot_be_used_is_found(old: str, new: str, reason: 
     """Wrong fields, no JSON, another kind, another order, a generator that fails."""
     trial, _ = tried(old, new)
     at = SOURCE[: SOURCE.index("    recorded=recorded")].count("\n") + 1
-    found = [m for m in trial.mistakes if reason in m.reason]
-    assert [m.line for m in found] == [at], [(m.line, m.reason) for m in trial.mistakes]
+    mistake = [m for m in trial.mistakes if reason in m.reason]
+    assert [m.line for m in mistake] == [at], [(m.line, m.reason) for m in trial.mistakes]
 
 
 def test_a_kpi_outside_its_range_is_doubted() -> None:

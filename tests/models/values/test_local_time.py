@@ -84,20 +84,20 @@ def test_a_zone_is_declared_once_and_exists():
 
 
 @pytest.mark.parametrize(
-    ("made", "reason"),
+    ("expression", "reason"),
     [
         ('local_hour(zone_field="nothing")', "not a field of Asked"),
         ('local_hour(zone="UTC", time_field="price")', "no time"),
     ],
 )
-def test_a_field_that_is_none_is_found(made: str, reason: str):
+def test_a_field_that_is_none_is_found(expression: str, reason: str):
     """Zone and time must be fields of the event, and the time a time."""
-    source = SOURCE.replace("lambda event: event.event_time.hour", made)
+    source = SOURCE.replace("lambda event: event.event_time.hour", expression)
     source = source.replace(
         "\nfrom river import", "\nfrom riverrun import local_hour\nfrom river import"
     )
-    (found,) = mistakes(declared(source), source)
-    assert reason in found.reason
+    (mistake,) = mistakes(declared(source), source)
+    assert reason in mistake.reason
 
 
 def test_the_hour_of_a_personal_time_is_personal():
@@ -127,7 +127,7 @@ def test_holidays_of_a_country_come_from_a_file_that_is_written_once(tmp_path: P
 
 
 def test_a_file_of_holidays_that_is_none_is_told_in_words(tmp_path: Path):
-    """One day a line, or it is made anew; without the package the reason says so."""
+    """One day a line, or it is made again; without the package the reason says so."""
     file = tmp_path / "days.txt"
     file.write_text("2024-12-25\nChristmas\n")
     with pytest.raises(ConfigError, match=r"days\.txt is no list of days"):

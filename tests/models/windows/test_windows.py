@@ -40,12 +40,12 @@ def histories(draw: Any) -> list[tuple[str, Any]]:
 
 def brute(window: Window, added: list[Added], key: str, now: float, prior: float) -> float:
     """The definition, from all that was ever added."""
-    mine = [(time, value) for of, time, value in added if of == key]
+    own = [(time, value) for of, time, value in added if of == key]
     if window.last is not None:
-        weighted = [(value, 1.0) for time, value in mine if time > now - window.last]
+        weighted = [(value, 1.0) for time, value in own if time > now - window.last]
     else:
         assert window.half_life is not None
-        weighted = [(value, 0.5 ** ((now - time) / window.half_life)) for time, value in mine]
+        weighted = [(value, 0.5 ** ((now - time) / window.half_life)) for time, value in own]
     weight = math.fsum(w for _, w in weighted)
     total = math.fsum(value * w for value, w in weighted)
     if window.aggregate == "count":
@@ -112,13 +112,13 @@ def test_a_window_equals_its_definition_by_brute_force(name: str, steps: list[tu
 def test_sliding_sums_do_not_drift(values: list[float], random: Any):
     """Values of any size come and go in any order: what is left is summed exactly."""
     partials: list[float] = []
-    kept = []
+    entries = []
     for value in values:
         add_exactly(partials, value)
-        kept.append(value)
-        while kept and random.random() < 0.45:
-            add_exactly(partials, -kept.pop(random.randrange(len(kept))))
-    assert math.fsum(partials) == math.fsum(kept)
+        entries.append(value)
+        while entries and random.random() < 0.45:
+            add_exactly(partials, -entries.pop(random.randrange(len(entries))))
+    assert math.fsum(partials) == math.fsum(entries)
     assert len(partials) < 40
 
 
@@ -244,3 +244,36 @@ def test_a_long_key_is_kept_by_its_beginning_and_its_digest():
     assert [row["features"]["seen"] for row in partition.of("features")] == [0.0, 0.0, 1.0]
     (state,) = partition.task.featurizer.states.values()
     assert [len(key) for key in state.cells] == [193, 193]
+
+
+@pytest.mark.parametrize("kind", ["mean", "std", "quantile"])
+def test_a_sliding_window_keeps_what_counts_also_where_nobody_reads(kind: str) -> None:
+    """What no record can ask for any more leaves with what is added."""
+    arguments = {"mean": {"empty": 0.0}, "std": {}, "quantile": {"q": 0.5}}[kind]
+    state: Any = state_of(getattr(SLIDING, kind)(of_value, **arguments))
+    for second in range(1_000):
+        state.add("a", float(second), 1.0)
+    assert len(state.cells["a"]) == LAST
+
+
+def test_what_set_back_leaves_does_not_hang_on_who_has_read() -> None:
+    """A state that several partitions read is the same as one of a partition alone."""
+    windows: list[Any] = [state_of(SLIDING.count()) for _ in range(2)]
+    for window in windows:
+        window.add("a", 0.0, 1.0)
+        window.add("b", 100.0, 1.0)
+    windows[0].sums("a", 100.0)
+    for window in windows:
+        window.set_back(10.0)
+    assert [window.sums("a", 10.0) for window in windows] == [(0.0, 0.0)] * 2
+
+
+def test_a_copy_of_a_sliding_window_shares_nothing() -> None:
+    """Each goes on by itself."""
+    one: Any = state_of(SLIDING.std(of_value))
+    one.add("a", 0.0, 1.0)
+    other = one.copied()
+    other.add("a", 1.0, 5.0)
+    other.add("b", 1.0, 5.0)
+    assert (one.read("a", 1.0), other.read("a", 1.0)) == (0.0, 2.0)
+    assert list(one.cells) == ["a"]

@@ -1,4 +1,4 @@
-"""What a partition says of each settled block: complete, once, and the same after any restart."""
+"""What a partition says of each closed block: complete, once, and the same after any restart."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_segments_and_slices_add_up_to_the_whole() -> None:
 
 def test_only_a_share_is_predicted_by_challengers_and_it_is_the_same_everywhere() -> None:
     """The events outside are answered by the champion alone, yet every model learns from all."""
-    mine = case(contest=Contest(shadow=0.4), segments=None, breaker=False)
-    partition = filled(Partition(mine), blocks=20)
+    use_case = case(contest=Contest(shadow=0.4), segments=None, breaker=False)
+    partition = filled(Partition(use_case), blocks=20)
     partition.event("later", hours(20))
     inside = {
         p["event_id"]
@@ -145,13 +145,13 @@ def test_a_change_of_champion_is_said_with_its_time() -> None:
 @pytest.mark.parametrize("cut", [5, 20, 33])
 def test_a_restored_task_says_the_same(cut: int) -> None:
     """Cut anywhere, saved and restored, it goes on to the same records."""
-    mine = case(contest=Contest(shadow=0.5), segments=Segments("items", limit=2))
-    plain, other = Partition(mine), Partition(mine)
+    use_case = case(contest=Contest(shadow=0.5), segments=Segments("items", limit=2))
+    plain, other = Partition(use_case), Partition(use_case)
     for number in range(60):
         if number == cut:
             parts = pickle.loads(pickle.dumps(parts_of(other.task)))
             ids = copy.deepcopy(other.task.ledger.entries)
-            fresh = PartitionTask(mine, partition=0, partitions=1, definition="d1")
+            fresh = PartitionTask(use_case, partition=0, partitions=1, definition="d1")
             take_parts(fresh, parts, ids)
             other.task = fresh
         for partition in (plain, other):
@@ -164,7 +164,7 @@ def test_a_restored_task_says_the_same(cut: int) -> None:
 def test_the_share_is_drawn_by_the_use_case() -> None:
     """Two use cases draw apart, so that one's shadow says nothing of another's."""
     ids = [f"e{number}" for number in range(2_000)]
-    mine = {i for i in ids if point("parcels/shadow", i) < 0.3}
-    theirs = {i for i in ids if point("letters/shadow", i) < 0.3}
-    assert 500 < len(mine) < 700
-    assert 100 < len(mine & theirs) < 260
+    parcels = {i for i in ids if point("parcels/shadow", i) < 0.3}
+    letters = {i for i in ids if point("letters/shadow", i) < 0.3}
+    assert 500 < len(parcels) < 700
+    assert 100 < len(parcels & letters) < 260

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.spec.use_case import Contest, Price, UseCase
-from models.worth.settled_blocks import SettledBlocks, together
+from models.worth.closed_blocks import ClosedBlocks, together
 from models.worth.worth import worth
 from schemas.records import Evidence
 from streams.offline.cpu_sampler import EXPLAINING, RIVERRUN, Cpu
-from streams.reports import plain_language
+from streams.reports import report_texts
 from streams.reports.worth import page
 from tests.support.commands import Command
 from tests.support.one_partition import use_case
@@ -53,17 +53,17 @@ def evidence(day: int, *, partition: int = 0, n: int = 400, **changes: Any) -> d
         "step": 1,
     }
     record = Evidence.model_validate(row | changes)
-    found: dict[str, Any] = orjson.loads(record.model_dump_json())
-    return found
+    values: dict[str, Any] = orjson.loads(record.model_dump_json())
+    return values
 
 
-def settled(days: int, gain: float, noise: float, seed: int = 1, n: int = 400) -> SettledBlocks:
+def settled(days: int, gain: float, noise: float, seed: int = 1, n: int = 400) -> ClosedBlocks:
     """Days on which the model saves `gain` an event, give or take."""
-    draw, found = random.Random(seed), SettledBlocks()
+    draw, blocks = random.Random(seed), ClosedBlocks()
     for day in range(days):
         saved = gain + draw.gauss(0.0, noise)
-        found.add(evidence(day, n=n, kpi={"served": (10.0 - saved) * n}))
-    return found
+        blocks.add(evidence(day, n=n, kpi={"served": (10.0 - saved) * n}))
+    return blocks
 
 
 def case(**changes: Any) -> UseCase:
@@ -75,24 +75,24 @@ def case(**changes: Any) -> UseCase:
 
 def test_what_was_saved_is_the_sum_of_paired_differences_and_its_interval_holds_the_truth() -> None:
     """90 days of 400 answers, 1 EUR saved on each: the total, 'worth it', an interval around 1."""
-    found = worth(case(), settled(90, 1.0, 0.5))
-    assert found.verdict == "worth it"
-    assert found.labelled == 90 * 400
-    assert found.gain.total == pytest.approx(found.gain.mean * 36_000)
-    assert found.gain.lower is not None
-    assert found.gain.upper is not None
-    assert 0 < found.gain.lower < 1.0 < found.gain.upper
-    assert found.gain.total_lower == pytest.approx(found.gain.lower * 36_000)
-    assert found.points[-1].total == pytest.approx(found.gain.total)
-    assert found.points[-1].lower == pytest.approx(found.gain.total_lower)
-    assert plain_language.headline(found).startswith("parcels is worth it: it saved")
+    result = worth(case(), settled(90, 1.0, 0.5))
+    assert result.verdict == "worth it"
+    assert result.labelled == 90 * 400
+    assert result.gain.total == pytest.approx(result.gain.mean * 36_000)
+    assert result.gain.lower is not None
+    assert result.gain.upper is not None
+    assert 0 < result.gain.lower < 1.0 < result.gain.upper
+    assert result.gain.total_lower == pytest.approx(result.gain.lower * 36_000)
+    assert result.points[-1].total == pytest.approx(result.gain.total)
+    assert result.points[-1].lower == pytest.approx(result.gain.total_lower)
+    assert report_texts.headline(result).startswith("parcels is worth it: it saved")
 
 
 def test_a_baseline_that_is_better_is_said_so() -> None:
     """A model that costs more than it saves is not worth it; better="higher" turns the sign."""
-    found = worth(case(), settled(90, -1.0, 0.5))
-    assert found.verdict == "not worth it"
-    assert "not worth it: it lost" in plain_language.headline(found)
+    result = worth(case(), settled(90, -1.0, 0.5))
+    assert result.verdict == "not worth it"
+    assert "not worth it: it lost" in report_texts.headline(result)
     higher = replace(case(), kpi=replace(case().kpi, better="higher"))
     assert worth(higher, settled(90, -1.0, 0.5)).verdict == "worth it"
 
@@ -105,21 +105,21 @@ def test_a_verdict_is_of_today_and_not_of_the_best_day_so_far() -> None:
     for day in range(90, 240):
         lost = 2.0 + draw.gauss(0.0, 0.5)
         days.add(evidence(day, kpi={"served": (10.0 + lost) * 400}))
-    found = worth(case(), days)
-    assert found.gain.total < 0
-    assert found.gain.lower is not None
-    assert found.gain.lower < 0
-    assert found.verdict != "worth it"
+    result = worth(case(), days)
+    assert result.gain.total < 0
+    assert result.gain.lower is not None
+    assert result.gain.lower < 0
+    assert result.verdict != "worth it"
 
 
 def test_what_is_not_known_yet_says_about_when_it_will_be() -> None:
     """After 15 days of a small gain there is no verdict; the forecast is about right."""
-    found = worth(case(), settled(15, 0.5, 0.8))
-    assert found.verdict == "not known yet"
-    assert found.days_needed is not None
-    later = worth(case(), settled(15 + 2 * round(found.days_needed), 0.5, 0.8))
+    result = worth(case(), settled(15, 0.5, 0.8))
+    assert result.verdict == "not known yet"
+    assert result.days_needed is not None
+    later = worth(case(), settled(15 + 2 * round(result.days_needed), 0.5, 0.8))
     assert later.verdict == "worth it"
-    assert "will be in about" in plain_language.headline(found)
+    assert "will be in about" in report_texts.headline(result)
 
 
 def test_cost_is_taken_off_before_the_verdict() -> None:
@@ -140,9 +140,9 @@ def test_cost_is_taken_off_before_the_verdict() -> None:
 
 def test_missing_outcomes_at_their_worst_are_shown_beside() -> None:
     """4 of 404 predictions without an outcome, each worth up to 50 EUR either way."""
-    found = worth(case(), settled(90, 1.0, 0.3))
-    assert found.missing == 90 * 4
-    gain = found.gain
+    result = worth(case(), settled(90, 1.0, 0.3))
+    assert result.missing == 90 * 4
+    gain = result.gain
     assert gain.worst_lower is not None
     assert gain.lower is not None
     assert gain.worst_lower == pytest.approx(gain.lower * 400 / 404 - 50 * 4 / 404)
@@ -157,34 +157,34 @@ def test_a_verdict_says_what_it_assumes() -> None:
 
 def test_where_answers_change_the_outcome_nothing_is_claimed_without_a_holdout() -> None:
     """The baseline's KPI on the same events was never seen then."""
-    found = worth(case(contest=Contest(acts_on_outcome=True)), settled(90, 1.0, 0.3))
-    assert found.verdict == "not known yet"
-    assert (found.gain.lower, found.models[0].gain.verdict) == (None, "not known yet")
-    assert any("declare Contest(holdout=" in note for note in found.notes)
+    result = worth(case(contest=Contest(acts_on_outcome=True)), settled(90, 1.0, 0.3))
+    assert result.verdict == "not known yet"
+    assert (result.gain.lower, result.models[0].gain.verdict) == (None, "not known yet")
+    assert any("declare Contest(holdout=" in note for note in result.notes)
 
 
 def arms(gain: float, noise: random.Random, holdout: int = 6, champion: int = 12) -> dict[str, Any]:
     """A day's arms, 32 groups of units each: the holdout costs 10 an event, others `gain` less."""
-    found = {}
+    results = {}
     for name, n, mean in (("holdout", holdout, 10.0), ("champion", champion, 10.0 - gain)):
         groups = [(n, n * (mean + noise.gauss(0.0, 0.5))) for _ in range(32)]
-        found[name] = {
+        results[name] = {
             "predictions": 32 * n,
             "n": 32 * n,
             "kpi": sum(kpi for _, kpi in groups),
             "sums": {},
             "groups": groups,
         }
-    return found
+    return results
 
 
 def test_where_answers_change_the_outcome_a_holdout_tells_what_they_are_worth() -> None:
     """Units that the baseline answers cost 0.5 more: that is the gain, whatever shadows say."""
-    noise, found, none = random.Random(4), SettledBlocks(), SettledBlocks()
+    noise, blocks, none = random.Random(4), ClosedBlocks(), ClosedBlocks()
     for day in range(60):
-        found.add(evidence(day, arms=arms(0.5, noise)))
+        blocks.add(evidence(day, arms=arms(0.5, noise)))
         none.add(evidence(day, arms=arms(0.0, noise)))
-    told = worth(case(contest=Contest(acts_on_outcome=True, holdout=0.3)), found)
+    told = worth(case(contest=Contest(acts_on_outcome=True, holdout=0.3)), blocks)
     assert told.verdict == "worth it"
     assert told.gain.mean == pytest.approx(0.5, abs=0.1)
     assert told.gain.lower is not None
@@ -199,34 +199,34 @@ def test_where_answers_change_the_outcome_a_holdout_tells_what_they_are_worth() 
 
 def test_nothing_settled_is_an_answer_too() -> None:
     """No evidence: not known, no total, and a report all the same."""
-    found = worth(case(), SettledBlocks())
-    assert found.verdict == "not known yet"
-    assert found.labelled == 0
-    assert "no block is closed" in page(found)
+    result = worth(case(), ClosedBlocks())
+    assert result.verdict == "not known yet"
+    assert result.labelled == 0
+    assert "no block is closed" in page(result)
 
 
 def test_a_block_counts_once_every_partition_has_settled_it() -> None:
     """Whoever is quick waits for the slowest."""
-    found = SettledBlocks()
+    blocks = ClosedBlocks()
     for day in range(5):
-        found.add(evidence(day, partition=0))
-    found.add(evidence(0, partition=1))
-    found.add(evidence(1, partition=1))
-    assert [block.predictions for block in found.blocks()] == [808, 808]
-    assert found.slowest == 1
-    notes = " ".join(worth(case(), found).notes)
+        blocks.add(evidence(day, partition=0))
+    blocks.add(evidence(0, partition=1))
+    blocks.add(evidence(1, partition=1))
+    assert [block.predictions for block in blocks.blocks()] == [808, 808]
+    assert blocks.slowest == 1
+    notes = " ".join(worth(case(), blocks).notes)
     assert "wait for partition 1, which is 3 days behind" in notes
 
 
 def test_a_partition_that_fell_silent_does_not_hold_up_the_others_for_ever() -> None:
     """More than its patience behind, it is passed over and named; what it had said counts."""
-    found = SettledBlocks(patience_s=8 * 86_400.0)
+    blocks = ClosedBlocks(patience_s=8 * 86_400.0)
     for day in range(20):
-        found.add(evidence(day, partition=0))
-    found.add(evidence(0, partition=1))
-    assert found.laggards == [1]
-    assert [block.predictions for block in found.blocks()] == [808] + [404] * 19
-    assert "Partitions [1] are too far behind" in " ".join(worth(case(), found).notes)
+        blocks.add(evidence(day, partition=0))
+    blocks.add(evidence(0, partition=1))
+    assert blocks.laggards == [1]
+    assert [block.predictions for block in blocks.blocks()] == [808] + [404] * 19
+    assert "Partitions [1] are too far behind" in " ".join(worth(case(), blocks).notes)
 
 
 @settings(max_examples=30, deadline=None)
@@ -238,33 +238,33 @@ def test_the_order_of_records_and_repetitions_change_no_float(shuffle: random.Ra
         for day in range(4)
         for p in range(3)
     ]
-    due = SettledBlocks()
+    due = ClosedBlocks()
     for row in rows:
         due.add(row)
-    found = SettledBlocks()
+    blocks = ClosedBlocks()
     for row in shuffle.sample(rows * 2, len(rows) * 2):
-        found.add(row)
-    assert found.blocks() == due.blocks()
-    assert together(found.blocks()).kpi_n == 4 * 303
+        blocks.add(row)
+    assert blocks.blocks() == due.blocks()
+    assert together(blocks.blocks()).kpi_n == 4 * 303
 
 
 def test_segments_and_slices_are_told_apart_with_the_gap_between_best_and_worst() -> None:
     """Every metric per slice; a slice of few labels is shown and takes no part in the gap."""
-    found = settled(30, 1.0, 0.3)
+    blocks = settled(30, 1.0, 0.3)
     for day in range(30):
-        found.add(evidence(day, segment="DE", n=200))
+        blocks.add(evidence(day, segment="DE", n=200))
         for name, n, error in (("red", 200, 2.0), ("blue", 150, 5.0), ("odd", 1, 90.0)):
             sums = {"served": {"n": float(n), "abs": error * n, "sq": error**2 * n, "bias": 0.0}}
-            found.add(evidence(day, slice=f"colour={name}", n=n, sums=sums))
-    told = worth(case(slices={"colour": "colour"}), found)
+            blocks.add(evidence(day, slice=f"colour={name}", n=n, sums=sums))
+    told = worth(case(slices={"colour": "colour"}), blocks)
     assert [row.name for row in told.segments] == ["DE"]
-    part = worth(case(price=Price(per_day=60.0)), found, group=("DE", None))
+    part = worth(case(price=Price(per_day=60.0)), blocks, group=("DE", None))
     assert (part.labelled, part.segments, len(part.points)) == (6_000, [], 30)
     assert part.kpi == {"served": 9.0, "baseline": 10.0}
     assert part.cost is not None
     # It bears its share of the days: 204 of the 404 predictions.
     assert part.cost.total == pytest.approx(60.0 * 30 * 204 / 404)
-    assert "parcels for DE" in plain_language.headline(part)
+    assert "parcels for DE" in report_texts.headline(part)
     (colour,) = told.slices
     assert [part.value for part in colour.parts] == ["blue", "odd", "red"]
     gap = next(gap for gap in colour.gaps if gap.figure == "mae")
@@ -294,10 +294,10 @@ class _Tags(HTMLParser):
 
 def test_the_report_is_one_file_that_loads_nothing_and_escapes_what_it_is_given() -> None:
     """Well-formed, no script, no address, and a hostile segment's name is text."""
-    found = settled(40, 1.0, 0.3)
+    blocks = settled(40, 1.0, 0.3)
     for day in range(40):
-        found.add(evidence(day, segment="<script>alert(1)</script>"))
-    text = page(worth(case(price=Price(per_day=1.0)), found))
+        blocks.add(evidence(day, segment="<script>alert(1)</script>"))
+    text = page(worth(case(price=Price(per_day=1.0)), blocks))
     tags = _Tags()
     tags.feed(text)
     assert tags.open == []
@@ -335,13 +335,13 @@ def test_worth_of_recorded_data_from_the_command_line(riverrun: Command) -> None
     file = riverrun.folder / "worth.html"
     run = riverrun("worth", "phishing", "--from-backtest", "--json", "--html", str(file))
     assert run.code == 0, run.err
-    found = run.json
-    assert found["verdict"] == "not known yet"
-    assert found["labelled"] == sum(point["labelled"] for point in found["points"])
-    saved = found["kpi"]["baseline"] - found["kpi"]["served"]
-    assert found["gain"]["mean"] == pytest.approx(saved)
-    assert found["gain"]["total_lower"] is None
-    assert set(found["cost"]["cpu_us"]) >= {"logistic", "adaptive_tree", RIVERRUN}
+    result = run.json
+    assert result["verdict"] == "not known yet"
+    assert result["labelled"] == sum(point["labelled"] for point in result["points"])
+    saved = result["kpi"]["baseline"] - result["kpi"]["served"]
+    assert result["gain"]["mean"] == pytest.approx(saved)
+    assert result["gain"]["total_lower"] is None
+    assert set(result["cost"]["cpu_us"]) >= {"logistic", "adaptive_tree", RIVERRUN}
     assert "not known yet" in file.read_text()
     none = riverrun("worth", "phishing", "--from-backtest", "--segment", "DE")
     assert "no segments" in none.err

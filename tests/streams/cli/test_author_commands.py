@@ -23,9 +23,9 @@ pytestmark = pytest.mark.slow
 
 def test_a_newcomer_gets_from_nothing_to_a_backtest(tmp_path: Path) -> None:
     """Three commands, in processes of their own: each succeeds on what the first has written."""
-    made = apart(tmp_path, "new", "delivery_time")
-    assert (made.code, made.out) == (0, "usecases/delivery_time.py\n")
-    assert "riverrun check" in made.err
+    draft = apart(tmp_path, "new", "delivery_time")
+    assert (draft.code, draft.out) == (0, "usecases/delivery_time.py\n")
+    assert "riverrun check" in draft.err
     checked = apart(tmp_path, "check", "usecases/delivery_time.py")
     assert checked.code == 0, checked.out + checked.err
     assert "no mistakes" in checked.out
@@ -57,9 +57,9 @@ def test_new_writes_over_nothing(riverrun: Command) -> None:
     path = riverrun.folder / "usecases" / "mine.py"
     assert riverrun("new", "mine").code == 0
     path.write_text("# mine\n")
-    said = riverrun("new", "mine")
-    assert said.code == 5
-    assert "already exists" in said.err
+    result = riverrun("new", "mine")
+    assert result.code == 5
+    assert "already exists" in result.err
     assert path.read_text() == "# mine\n"
 
 
@@ -72,9 +72,9 @@ def test_new_writes_where_it_is_told(riverrun: Command) -> None:
 @pytest.mark.parametrize("name", ["Mine", "my-case", "1st", "a.b", "ü"])
 def test_new_refuses_a_name_that_no_topic_can_have(riverrun: Command, name: str) -> None:
     """And says what it may be."""
-    said = riverrun("new", name)
-    assert said.code == 5
-    assert "Use lower-case letters" in said.err
+    result = riverrun("new", name)
+    assert result.code == 5
+    assert "Use lower-case letters" in result.err
     assert not (riverrun.folder / "usecases").exists()
 
 
@@ -94,33 +94,33 @@ def test_check_tells_every_mistake_with_line_reason_and_mend(riverrun: Command) 
     """As a table for people, exit code 5."""
     path = _changed(riverrun, 'champion="linear"', 'champion="liner"')
     path.write_text(path.read_text().replace('unit="EUR"', 'unit=""'))
-    said = riverrun("check", str(path))
-    assert said.code == 5
+    result = riverrun("check", str(path))
+    assert result.code == 5
     line = path.read_text().splitlines().index('    champion="liner",') + 1
-    row = next(row for row in said.out.splitlines() if "liner" in row)
+    row = next(row for row in result.out.splitlines() if "liner" in row)
     assert row.split()[0] == str(line)
     assert 'Did you mean "linear"?' in row
-    assert "no unit" in said.out
-    assert "2 mistakes" in said.err
+    assert "no unit" in result.out
+    assert "2 mistakes" in result.err
 
 
 def test_check_as_json_is_one_document(riverrun: Command) -> None:
     """Nothing but JSON on standard output, whatever is wrong."""
     path = _changed(riverrun, 'unit="EUR"', 'unit=""')
-    said = riverrun("check", str(path), "--json")
-    assert said.code == 5
-    (mistake,) = said.json["mistakes"]
+    result = riverrun("check", str(path), "--json")
+    assert result.code == 5
+    (mistake,) = result.json["mistakes"]
     assert set(mistake) == {"line", "reason", "hint"}
-    assert said.json["ran"] is None
+    assert result.json["ran"] is None
 
 
 def test_check_tells_a_file_that_does_not_run(riverrun: Command) -> None:
     """The line in the author's file, not a traceback through riverrun."""
     path = _changed(riverrun, "from pydantic import Field", "from pydantic import Feild")
-    said = riverrun("check", str(path), "--json")
-    assert said.code == 5
+    result = riverrun("check", str(path), "--json")
+    assert result.code == 5
     line = path.read_text().splitlines().index("from pydantic import Feild") + 1
-    assert [m["line"] for m in said.json["mistakes"]] == [line]
+    assert [m["line"] for m in result.json["mistakes"]] == [line]
 
 
 def test_check_refuses_a_model_that_is_not_deterministic(riverrun: Command) -> None:
@@ -132,8 +132,8 @@ def test_check_refuses_a_model_that_is_not_deterministic(riverrun: Command) -> N
     )
     text = path.read_text().replace("optim, preprocessing", "optim, preprocessing, tree")
     path.write_text(text)
-    said = riverrun("check", str(path), "--json")
-    (mistake,) = said.json["mistakes"]
+    result = riverrun("check", str(path), "--json")
+    (mistake,) = result.json["mistakes"]
     assert "HoeffdingAdaptiveTreeRegressor(seed=None)" in mistake["reason"]
     assert mistake["hint"] == "Give a seed, such as seed=42."
     assert "tree.Hoeffding" in text.splitlines()[mistake["line"] - 1]
@@ -146,8 +146,8 @@ def test_check_finds_what_depends_on_the_hash_seed(riverrun: Command) -> None:
         '"hour": local_hour(zone="Europe/Berlin"),  # where the depots are',
         '"hour": lambda event: hash(event.depot) % 7,',
     )
-    said = riverrun("check", str(path), "--json")
-    (mistake,) = said.json["mistakes"]
+    result = riverrun("check", str(path), "--json")
+    (mistake,) = result.json["mistakes"]
     assert "'hour' is another in each process" in mistake["reason"]
     assert "hash(event.depot)" in path.read_text().splitlines()[mistake["line"] - 1]
 
@@ -155,16 +155,16 @@ def test_check_finds_what_depends_on_the_hash_seed(riverrun: Command) -> None:
 def test_check_without_recorded_data_says_what_is_untried(riverrun: Command) -> None:
     """That is no mistake, and not a clean bill either."""
     path = _changed(riverrun, "    recorded=recorded,\n", "")
-    said = riverrun("check", str(path), "--json")
-    assert said.code == 0
-    assert "nothing was run" in said.json["warnings"][0]
+    result = riverrun("check", str(path), "--json")
+    assert result.code == 0
+    assert "nothing was run" in result.json["warnings"][0]
 
 
 def test_check_of_no_file_says_how_to_begin(riverrun: Command) -> None:
     """The way out is in the message."""
-    said = riverrun("check", "nothing.py")
-    assert said.code == 5
-    assert "riverrun new" in said.err
+    result = riverrun("check", "nothing.py")
+    assert result.code == 5
+    assert "riverrun new" in result.err
 
 
 # profile
@@ -267,19 +267,19 @@ def test_a_profile_for_people_fits_a_narrow_screen(
 
 def test_a_profile_tells_disorder() -> None:
     """How many come after a later one, and by how much."""
-    found = Profile()
+    disorder = Profile()
     for minute in (0, 10, 5, 20, 20):
-        found.event({"event_time": f"2024-01-01T00:{minute:02}:00Z"})
-    time = found.report()["time"]
+        disorder.event({"event_time": f"2024-01-01T00:{minute:02}:00Z"})
+    time = disorder.report()["time"]
     assert (time["out_of_order"], time["out_of_order_s_most"]) == (0.2, 300)
 
 
 def test_a_profile_takes_times_as_numbers() -> None:
     """Kafka's milliseconds and Unix's seconds."""
     for at in (1_700_000_000, 1_700_000_000_000, 1_700_000_000.0):
-        found = Profile(time="at")
-        found.event({"at": at})
-        assert found.report()["time"]["from"].startswith("2023-11-14T22:13:20")
+        numeric = Profile(time="at")
+        numeric.event({"at": at})
+        assert numeric.report()["time"]["from"].startswith("2023-11-14T22:13:20")
 
 
 def test_a_profile_of_nothing_is_empty(riverrun: Command) -> None:
@@ -304,17 +304,17 @@ def test_a_file_that_cannot_be_read_says_where(
     """In one line, exit code 5."""
     path = riverrun.folder / name
     path.write_text(text)
-    said = riverrun("profile", str(path))
-    assert said.code == 5
-    assert reason in said.err
-    assert "Traceback" not in said.err
+    result = riverrun("profile", str(path))
+    assert result.code == 5
+    assert reason in result.err
+    assert "Traceback" not in result.err
 
 
 def test_a_file_that_is_not_there_is_no_topic(riverrun: Command) -> None:
     """A typing error in a file's name is not looked for on Kafka."""
-    said = riverrun("profile", "visits.csv")
-    assert said.code == 5
-    assert "There is no file visits.csv" in said.err
+    result = riverrun("profile", "visits.csv")
+    assert result.code == 5
+    assert "There is no file visits.csv" in result.err
 
 
 # schema, topics

@@ -51,8 +51,8 @@ def test_the_sums_are_those_of_every_single_example(phishing: LoadedUseCase) -> 
             phishing.use_case.recorded(),
             partitions=partitions,
             definition="x",
-            outputs=lambda out, found=examples: (  # type: ignore[misc]
-                found.append(json.loads(out.value)) if out.kind == "examples" else None
+            outputs=lambda out, rows=examples: (  # type: ignore[misc]
+                rows.append(json.loads(out.value)) if out.kind == "examples" else None
             ),
         )
         result = backtest(phishing, phishing.use_case.recorded(), partitions)
@@ -99,11 +99,11 @@ def test_the_champion_is_what_river_itself_measures(phishing: LoadedUseCase) -> 
 
 def test_a_backtest_for_people_and_for_programs_say_the_same(riverrun: Command) -> None:
     """Two numbers of partitions; the table has what the JSON has."""
-    said = riverrun("backtest", PHISHING, "--partitions", "1,4", "--json")
-    assert said.code == 0
-    assert [r["partitions"] for r in said.json["runs"]] == [1, 4]
+    completed = riverrun("backtest", PHISHING, "--partitions", "1,4", "--json")
+    assert completed.code == 0
+    assert [r["partitions"] for r in completed.json["runs"]] == [1, 4]
     shown = riverrun("backtest", PHISHING, "--partitions", "1,4").out
-    for result in said.json["runs"]:
+    for result in completed.json["runs"]:
         assert result["scored"] == result["events"] == 1250
         assert result["kpi_unit"] == "EUR"
         assert set(result["scores"]) == {"served", "logistic", "adaptive_tree", "baseline"}
@@ -123,9 +123,9 @@ def test_shared_models_are_compared_with_those_of_each_partition_by_itself(
     text = Path(PHISHING).read_text().replace("partitions=1,", f"partitions=4{declared},")
     file = tmp_path / "phishing.py"
     file.write_text(text)
-    said = riverrun("backtest", str(file), "--limit", "800", "--json")
-    assert said.code == 0, said.err
-    runs = [(r["partitions"], r["shared"]) for r in said.json["runs"]]
+    result = riverrun("backtest", str(file), "--limit", "800", "--json")
+    assert result.code == 0, result.err
+    runs = [(r["partitions"], r["shared"]) for r in result.json["runs"]]
     assert runs == [(4, learning is None), (1, False), (4, learning is not None)]
     shown = riverrun("backtest", str(file), "--limit", "800").out
     lines = [line for line in shown.splitlines() if "models learn" not in line and "from " in line]
@@ -139,15 +139,15 @@ def _source(rows: list[tuple[str, dict[str, Any]]], folder: Path, shape: str) ->
     events = [fields for kind, fields in rows if kind == "event"]
     outcomes = {fields["event_id"]: fields for kind, fields in rows if kind == "outcome"}
 
-    def lines(name: str, found: list[dict[str, Any]]) -> str:
+    def lines(name: str, records: list[dict[str, Any]]) -> str:
         path = folder / name
-        path.write_text("".join(json.dumps(fields) + "\n" for fields in found))
+        path.write_text("".join(json.dumps(fields) + "\n" for fields in records))
         return str(path)
 
-    def table(name: str, found: list[dict[str, Any]]) -> str:
+    def table(name: str, records: list[dict[str, Any]]) -> str:
         path = folder / name
         path.write_text(
-            "\n".join([",".join(found[0]), *(",".join(map(str, f.values())) for f in found)])
+            "\n".join([",".join(records[0]), *(",".join(map(str, f.values())) for f in records)])
         )
         return str(path)
 
@@ -182,11 +182,11 @@ def test_a_source_gives_the_floats_of_the_own_recording(
     riverrun: Command, phishing: LoadedUseCase, rows: list[tuple[str, dict[str, Any]]], shape: str
 ) -> None:
     """However the records are kept, they are taken in the order of their times."""
-    said = riverrun("backtest", PHISHING, *_source(rows, riverrun.folder, shape), "--json")
-    assert said.code == 0, said.err
+    result = riverrun("backtest", PHISHING, *_source(rows, riverrun.folder, shape), "--json")
+    assert result.code == 0, result.err
     assert phishing.use_case.recorded is not None
     own = backtest(phishing, phishing.use_case.recorded(), 1).as_json()
-    assert said.json["runs"][0]["scores"] == own["scores"]
+    assert result.json["runs"][0]["scores"] == own["scores"]
 
 
 def test_examples_are_written_as_the_stream_would_publish_them(
@@ -218,8 +218,8 @@ def test_what_is_refused_is_told(riverrun: Command, rows: list[tuple[str, dict[s
         {**f, "https": "yes"} if "https" in f and n % 2 else f for n, (_, f) in enumerate(rows[:50])
     ]
     path.write_text("".join(json.dumps(fields) + "\n" for fields in broken))
-    said = riverrun("backtest", PHISHING, "--source", str(path), "--json")
-    read = said.json["recording"]
+    result = riverrun("backtest", PHISHING, "--source", str(path), "--json")
+    read = result.json["recording"]
     assert read["refused"] == sum(f.get("https") == "yes" for f in broken)
     assert read["faults"][0]["column"] == "https"
     assert "not a PageOpened" in riverrun("backtest", PHISHING, "--source", str(path)).err
@@ -238,30 +238,30 @@ def _older(riverrun: Command, old: str, new: str) -> str:
 
 def test_the_gate_opens_for_the_same_definition(riverrun: Command) -> None:
     """No change is no loss, with no margin either."""
-    said = riverrun(
+    result = riverrun(
         "backtest", PHISHING, "--limit", "700", "--against", PHISHING, "--margin", "0", "--json"
     )
-    assert said.code == 0
-    assert said.json["against"]["passed"]
-    assert [f["worse"] for f in said.json["against"]["figures"]] == [0, 0, 0]
+    assert result.code == 0
+    assert result.json["against"]["passed"]
+    assert [f["worse"] for f in result.json["against"]["figures"]] == [0, 0, 0]
 
 
 def test_the_gate_shuts_on_a_worse_definition_and_opens_on_a_better(riverrun: Command) -> None:
     """Metric and KPI; exit code 1, and the reason on standard error."""
     worse = _older(riverrun, "optim.SGD(0.005)", "optim.SGD(0.00001)")
-    said = riverrun("backtest", worse, "--limit", "700", "--against", PHISHING)
-    assert said.code == 1
-    assert "worse accuracy" in said.out
-    assert "worse KPI, EUR an event" in said.out
-    assert "worse by more than 1.00%" in said.err
+    result = riverrun("backtest", worse, "--limit", "700", "--against", PHISHING)
+    assert result.code == 1
+    assert "worse accuracy" in result.out
+    assert "worse KPI, EUR an event" in result.out
+    assert "worse by more than 1.00%" in result.err
     assert riverrun("backtest", PHISHING, "--limit", "700", "--against", worse).code == 0
 
 
 def test_the_margin_is_what_is_still_accepted(riverrun: Command) -> None:
     """A loss within it passes, one beyond does not."""
     worse = _older(riverrun, "optim.SGD(0.005)", "optim.SGD(0.00001)")
-    found = riverrun("backtest", worse, "--limit", "700", "--against", PHISHING, "--json")
-    loss = max(figure["worse"] for figure in found.json["against"]["figures"])
+    report = riverrun("backtest", worse, "--limit", "700", "--against", PHISHING, "--json")
+    loss = max(figure["worse"] for figure in report.json["against"]["figures"])
     for margin, code in ((loss * 1.001, 0), (loss * 0.999, 1)):
         arguments = ("--limit", "700", "--against", PHISHING, "--margin", str(margin))
         assert riverrun("backtest", worse, *arguments).code == code
@@ -270,20 +270,20 @@ def test_the_margin_is_what_is_still_accepted(riverrun: Command) -> None:
 def test_both_are_measured_by_the_new_ones_kpi(riverrun: Command) -> None:
     """A definition cannot pass by changing what it is judged by."""
     cheaper = _older(riverrun, "return 80.0", "return 8.0")
-    said = riverrun("backtest", cheaper, "--limit", "700", "--against", PHISHING, "--json")
-    kpi = next(f for f in said.json["against"]["figures"] if "KPI" in f["what"])
+    result = riverrun("backtest", cheaper, "--limit", "700", "--against", PHISHING, "--json")
+    kpi = next(f for f in result.json["against"]["figures"] if "KPI" in f["what"])
     assert kpi["old"] == kpi["new"]
-    assert said.code == 0
+    assert result.code == 0
 
 
 def test_refusing_what_is_hard_is_no_gain(phishing: LoadedUseCase, riverrun: Command) -> None:
     """A definition that answers fewer events is worse, however good the rest is."""
     path = _older(riverrun, "    https: float = Field(ge=0,", "    https: float = Field(ge=1,")
-    said = riverrun("backtest", path, "--limit", "700", "--against", PHISHING, "--json")
-    scored = next(f for f in said.json["against"]["figures"] if f["what"] == "scored")
+    result = riverrun("backtest", path, "--limit", "700", "--against", PHISHING, "--json")
+    scored = next(f for f in result.json["against"]["figures"] if f["what"] == "scored")
     assert scored["new"] < scored["old"]
     assert not scored["passed"]
-    assert said.code == 1
+    assert result.code == 1
 
 
 def test_a_figure_that_vanished_is_worse(phishing: LoadedUseCase) -> None:
@@ -308,17 +308,17 @@ def test_wrong_usage_is_told_in_words(
     riverrun: Command, arguments: list[str], code: int, reason: str
 ) -> None:
     """Exit code 2 for an option, 5 for a file."""
-    said = riverrun("backtest", PHISHING, *arguments)
-    assert said.code == code
-    assert reason in said.err
+    result = riverrun("backtest", PHISHING, *arguments)
+    assert result.code == code
+    assert reason in result.err
 
 
 def test_another_kind_of_question_is_not_compared(riverrun: Command) -> None:
     """A number against a yes or no."""
     riverrun("new", "mine")
-    said = riverrun("backtest", PHISHING, "--against", "mine")
-    assert said.code == 5
-    assert "two definitions of one question" in said.err
+    result = riverrun("backtest", PHISHING, "--against", "mine")
+    assert result.code == 5
+    assert "two definitions of one question" in result.err
 
 
 def test_a_use_case_without_a_recording_asks_for_a_source(phishing: LoadedUseCase) -> None:

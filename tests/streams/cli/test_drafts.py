@@ -45,9 +45,9 @@ def recording(folder: Path, label: str) -> Path:
 def test_a_draft_runs_and_its_baseline_is_the_best_simple_rule(riverrun: Command, label: str):
     """Of numbers, yes or no, and classes: no mistakes, and the baseline's error is the rule's."""
     path = recording(riverrun.folder, label)
-    made = riverrun("new", f"my_{label}", "--source", path.name, "--label", label, "--key", "shop")
-    assert made.code == 0, made.err
-    assert f"--source {path.name}" in made.err
+    draft = riverrun("new", f"my_{label}", "--source", path.name, "--label", label, "--key", "shop")
+    assert draft.code == 0, draft.err
+    assert f"--source {path.name}" in draft.err
     loaded = load(str(riverrun.folder / "usecases" / f"my_{label}.py"))
     assert not mistakes(loaded.use_case, loaded.source)
 
@@ -77,15 +77,68 @@ def test_what_is_no_draft_is_told_in_words(
 ):
     """Nothing is written then."""
     recording(riverrun.folder, "took")
-    said = riverrun("new", "mine", *arguments)
-    assert said.code == 5
-    assert words in said.err
+    result = riverrun("new", "mine", *arguments)
+    assert result.code == 5
+    assert words in result.err
     assert not (riverrun.folder / "usecases" / "mine.py").exists()
 
 
 def test_a_profile_of_another_label_says_so(riverrun: Command):
     """The rules need rows that have both a time and the label."""
     recording(riverrun.folder, "took")
-    said = riverrun("profile", "took.csv", "--label", "tok")
-    assert said.code == 5
-    assert "has both a time and the label 'tok'" in said.err
+    result = riverrun("profile", "took.csv", "--label", "tok")
+    assert result.code == 5
+    assert "has both a time and the label 'tok'" in result.err
+
+
+ODD = (
+    'a"b',
+    "class",
+    "copy",
+    "fields",
+    "ﬁ",
+    "²",
+    "self",
+    "float",
+    "rule",
+    "rule_hour",
+    "two words",
+)
+
+
+def odd_recording(folder: Path) -> Path:
+    """A recording with columns whose names a field of Python cannot have, or only with care."""
+    path = folder / "od'd.csv"
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["event_id", "event_time", "outcome_time", "shop", "took", "took-s", *ODD])
+        for n in range(100):
+            time = START + timedelta(hours=n)
+            known = (time + timedelta(hours=2)).isoformat()
+            took = n % 24 * 7 % 24
+            rows.writerow(
+                [f"r{n}", time.isoformat(), known, shop(n), took, took, *(n for _ in ODD)]
+            )
+    return path
+
+
+def test_columns_that_cannot_be_fields_are_left_out_and_named(riverrun: Command):
+    """The draft of such a recording has no mistakes."""
+    path = odd_recording(riverrun.folder)
+    drafted = riverrun("new", "odd", "--source", path.name, "--label", "took", "--key", "shop")
+    assert drafted.code == 0, drafted.err
+    loaded = load(str(riverrun.folder / "usecases" / "odd.py"))
+    assert not mistakes(loaded.use_case, loaded.source)
+    left_out = next(line for line in loaded.source.splitlines() if "# Left out" in line)
+    assert all(repr(name) in left_out for name in ODD[:6])
+    assert {"self", "rule", "rule_hour"} < set(loaded.use_case.event.model_fields)
+
+
+def test_a_label_that_cannot_be_a_field_is_ranked_and_refused_as_a_draft(riverrun: Command):
+    """`profile` has no code to write; `new` says what to do."""
+    path = odd_recording(riverrun.folder)
+    profile = riverrun("profile", path.name, "--label", "took-s", "--json")
+    assert profile.json["rules"][0]["rule"] == "the field took as it is"
+    refused = riverrun("new", "odd", "--source", path.name, "--label", "took-s")
+    assert refused.code == 5
+    assert "'took-s' cannot be the name of a field" in refused.err

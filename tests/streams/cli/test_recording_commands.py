@@ -33,12 +33,12 @@ def test_a_backtest_tells_what_was_read_and_left_out(riverrun: Command) -> None:
     (riverrun.folder / "a.csv").write_text(
         table(row(0), row(1, age="old"), row(2)).replace(",", ";")
     )
-    said = riverrun("backtest", "clinic.py", "--source", "a.csv", "--json")
-    assert said.code == 0, said.err
-    assert "a.csv: CSV, delimiter ';'" in said.err
-    assert "a.csv, line 3, column age: 'old' is not a number" in said.err
-    assert said.json["recording"]["refused"] == 1
-    assert said.json["runs"][0]["scored"] == 2
+    result = riverrun("backtest", "clinic.py", "--source", "a.csv", "--json")
+    assert result.code == 0, result.err
+    assert "a.csv: CSV, delimiter ';'" in result.err
+    assert "a.csv, line 3, column age: 'old' is not a number" in result.err
+    assert result.json["recording"]["refused"] == 1
+    assert result.json["runs"][0]["scored"] == 2
     more = riverrun("backtest", "clinic.py", "--source", "a.csv", "--source", "a.csv", "--json")
     assert more.json["recording"]["events"] == 4
 
@@ -53,9 +53,9 @@ def test_a_run_of_nothing_is_an_error(riverrun: Command) -> None:
         ("worth", "clinic.py", "--source", "a.csv"),
         ("learning-curve", "clinic.py", "--source", "a.csv"),
     ):
-        said = riverrun(*command)
-        assert said.code == 5, command
-        assert "20240501 is not a time" in said.err + said.out, command
+        result = riverrun(*command)
+        assert result.code == 5, command
+        assert "20240501 is not a time" in result.err + result.out, command
 
 
 def test_reading_is_not_charged_to_the_run() -> None:
@@ -76,9 +76,9 @@ def test_a_check_runs_on_a_recording(riverrun: Command) -> None:
     """Of a use case that has none of its own."""
     (riverrun.folder / "a.csv").write_text(table(*(row(n) for n in range(12))))
     assert riverrun("check", "clinic.py", "--json").json["ran"] is None
-    said = riverrun("check", "clinic.py", "--source", "a.csv", "--json")
-    assert said.json["ran"] == {"events": 10, "outcomes": 10}
-    assert said.json["mistakes"] == []
+    result = riverrun("check", "clinic.py", "--source", "a.csv", "--json")
+    assert result.json["ran"] == {"events": 10, "outcomes": 10}
+    assert result.json["mistakes"] == []
 
 
 def test_a_profile_keeps_text_and_tells_what_is_no_time(riverrun: Command) -> None:
@@ -89,11 +89,11 @@ def test_a_profile_keeps_text_and_tells_what_is_no_time(riverrun: Command) -> No
         visit(2, event_time=20240501),
     ]
     (riverrun.folder / "a.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n{broken\n")
-    said = riverrun("profile", "a.jsonl", "--json")
-    assert said.code == 0, said.err
-    assert said.json["fields"]["origin"]["types"] == {"text": 1}
-    assert said.json["time"]["not_a_time_first"] == 20240501
-    assert said.json["recording"]["refused"] == 1
+    result = riverrun("profile", "a.jsonl", "--json")
+    assert result.code == 0, result.err
+    assert result.json["fields"]["origin"]["types"] == {"text": 1}
+    assert result.json["time"]["not_a_time_first"] == 20240501
+    assert result.json["recording"]["refused"] == 1
     rows = [row(0), row(1, age="NA"), row(2, event_time="20240501")]
     (riverrun.folder / "a.csv").write_text(table(*rows))
     (riverrun.folder / "b.csv").write_text(row(0) + "\n" + row(1))

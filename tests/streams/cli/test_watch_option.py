@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from schemas.errors import ConfigError
-from streams.cli.shared import tables
+from streams.cli.shared import text_tables
 from streams.cli.shared.options import _completed
 from streams.cli.shared.watch_option import again
 from streams.config.use_case_loader import find
@@ -31,7 +31,7 @@ ALERT = AlertRow(
 def shown(**console: object) -> str:
     """The table of one alert as a terminal gets it."""
     out = io.StringIO()
-    Console(file=out, width=160, **console).print(tables.alerts([ALERT]))  # type: ignore[arg-type]
+    Console(file=out, width=160, **console).print(text_tables.alerts([ALERT]))  # type: ignore[arg-type]
     return out.getvalue()
 
 

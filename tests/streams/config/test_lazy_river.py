@@ -43,7 +43,7 @@ assert isinstance(scipy.stats.norm, scipy.stats.rv_continuous)
 """
 
 
-def _said(script: str) -> str:
+def _answer(script: str) -> str:
     done = subprocess.run(
         [sys.executable, "-P", "-c", script],
         capture_output=True,
@@ -63,6 +63,6 @@ def test_a_worker_starts_without_what_nobody_calls() -> None:
     as_it_comes = "import scipy.stats, river.stream.iter_sklearn\n" + SCRIPT.replace(
         "assert not heavy", "assert heavy"
     )
-    said = _said(SCRIPT)
-    assert said
-    assert said == _said(as_it_comes)
+    result = _answer(SCRIPT)
+    assert result
+    assert result == _answer(as_it_comes)

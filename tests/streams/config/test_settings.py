@@ -105,6 +105,7 @@ def test_one_server_without_the_other_is_refused() -> None:
         ({"REDIS_SSL_CA_FILE": "/ca"}, "Did you mean REDIS_SSL_CAFILE"),
         ({"RIVERRUN_SNAPSHOT_KEY": "short"}, "shorter than 16"),
         ({"RIVERRUN_TOPIC_PREFIX": "a b"}, "RIVERRUN_TOPIC_PREFIX"),
+        ({"RIVERRUN_HOME": ""}, "RIVERRUN_HOME is empty"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(

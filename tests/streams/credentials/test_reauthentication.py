@@ -68,8 +68,8 @@ def due(**settings: Any) -> Connection:
 def test_aiokafka_has_the_private_members_that_are_used() -> None:
     """Another version of aiokafka fails here, and not in the midst of a session."""
     assert aiokafka.__version__ == "0.14.0"
-    made = vars(AIOKafkaConnection)
-    assert {"send", "close", "connected", "_do_sasl_handshake"} <= made.keys()
+    attributes = vars(AIOKafkaConnection)
+    assert {"send", "close", "connected", "_do_sasl_handshake"} <= attributes.keys()
     names = AIOKafkaConnection.__init__.__code__.co_names
     assert {"_loop", "_sasl_mechanism", "_sasl_oauth_token_provider"} <= set(names)
     assert callable(aiokafka_client.create_conn)

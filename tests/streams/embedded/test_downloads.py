@@ -42,11 +42,11 @@ class Repository(BaseHTTPRequestHandler):
 
 def serving(handler: BaseHTTPRequestHandler) -> None:
     """A repository that has the jar, and nothing else."""
-    found = handler.path.endswith("/" + JAR.path.as_posix())
-    handler.send_response(200 if found else 404)
-    handler.send_header("Content-Length", str(len(BYTES) if found else 0))
+    asked = handler.path.endswith("/" + JAR.path.as_posix())
+    handler.send_response(200 if asked else 404)
+    handler.send_header("Content-Length", str(len(BYTES) if asked else 0))
     handler.end_headers()
-    handler.wfile.write(BYTES if found else b"")
+    handler.wfile.write(BYTES if asked else b"")
 
 
 def refusing(status: int) -> Callable[[BaseHTTPRequestHandler], None]:
@@ -116,10 +116,10 @@ def configure(folder: Path, **urls: str) -> None:
 
 def downloaded(folder: Path) -> list[str]:
     """Download the jar; returns what was said."""
-    said: list[str] = []
-    jars.download([JAR], folder / "m2", said.append, of=1)
+    messages: list[str] = []
+    jars.download([JAR], folder / "m2", messages.append, of=1)
     assert (folder / "m2" / JAR.path).read_bytes() == BYTES
-    return said
+    return messages
 
 
 def failed(folder: Path, kind: type[RiverrunError] = Unavailable) -> str:
@@ -282,8 +282,8 @@ def test_a_proxy_that_does_not_work_is_named_without_its_password(
     """Not there, or it refuses: HTTPS_PROXY is what to look at, not the network."""
     configure(tmp_path, mirror="https://repo.example.com/maven2")
     with repository(refusing(status or 500)) as url:
-        place = url.removesuffix("/maven2") if status else f"http://127.0.0.1:{unused_port()}"
-        monkeypatch.setenv("HTTPS_PROXY", place.replace("//", "//me:secret@"))
+        base_url = url.removesuffix("/maven2") if status else f"http://127.0.0.1:{unused_port()}"
+        monkeypatch.setenv("HTTPS_PROXY", base_url.replace("//", "//me:secret@"))
         told = failed(tmp_path)
     assert "HTTPS_PROXY is http://***@127.0.0.1" in told
     assert "secret" not in told

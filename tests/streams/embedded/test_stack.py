@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,16 +21,13 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
-from hypothesis import given
-from hypothesis import strategies as st
 
 from schemas.errors import ConfigError, Incompatible, Unavailable
 from streams.config.project_dir import make_home
 from streams.config.settings import Settings
 from streams.doctor.doctor import doctor
 from streams.embedded import Endpoints, Stack, jar_lock, jars, stack_file
-from streams.embedded.kafka_probe import METADATA_REQUEST, brokers_in, is_answered, metadata_request
-from streams.embedded.ports import HIGHEST, LOOPBACK, LOWEST, free_ports, is_free
+from streams.embedded.free_ports import HIGHEST, LOOPBACK, LOWEST, free_ports, is_free
 from streams.embedded.process import Identity, is_alive, servers_in, stop
 from streams.embedded.redis_server import Redis
 
@@ -117,11 +113,11 @@ def test_two_starts_at_once_make_one_pair_that_outlives_both(own: Stack) -> None
     answers = [json.loads(starter.communicate(timeout=200)[0]) for starter in starters]
     assert sorted(answer.pop("started") for answer in answers) == [False, True]
     assert answers[0] == answers[1]
-    found = own.find()
-    assert found is not None
-    assert found.bootstrap_servers == answers[0]["bootstrap_servers"]
+    endpoints = own.find()
+    assert endpoints is not None
+    assert endpoints.bootstrap_servers == answers[0]["bootstrap_servers"]
     assert len(list(servers_in(own.home))) == 2
-    assert own.up() == found
+    assert own.up() == endpoints
 
 
 @integration
@@ -166,11 +162,11 @@ async def test_a_killed_server_comes_back_on_its_port_with_its_data(own: Stack) 
     own.broker(1).kill()
     assert own.broker(1).pid is None
     assert own.find() is None
-    said: list[str] = []
-    again = own.up(said.append)
+    messages: list[str] = []
+    again = own.up(messages.append)
     assert replace(again, started=False) == replace(endpoints, started=False)
     assert again.started
-    assert any("kafka-1 (pid" in line and "had ended" in line for line in said)
+    assert any("kafka-1 (pid" in line and "had ended" in line for line in messages)
     assert await consume(endpoints, "kept", 1) == [b"before"]
     with redis.Redis.from_url(endpoints.redis_url) as client:
         assert client.get("kept") == b"before"
@@ -264,12 +260,12 @@ def test_an_empty_maven_cache_is_filled_from_the_lock(
 ) -> None:
     """On a fresh machine every jar is downloaded and verified; one line tells of it."""
     monkeypatch.setenv("M2_REPO", str(tmp_path))
-    said: list[str] = []
-    classes = jars.class_path(said.append).split(":")
+    messages: list[str] = []
+    classes = jars.class_path(messages.append).split(":")
     count = len(jar_lock.locked_jars())
     assert len(classes) == count
-    assert said[0].endswith(f"{count} of {count} jars")
-    assert len([line for line in said if "have come" not in line]) == 1
+    assert messages[0].endswith(f"{count} of {count} jars")
+    assert len([line for line in messages if "have come" not in line]) == 1
     assert sorted(map(str, tmp_path.rglob("*.*ar"))) == sorted(classes)
     assert not list(tmp_path.glob(".riverrun-*"))
 
@@ -308,12 +304,6 @@ def test_free_ports_are_different_and_outside_the_range_of_clients() -> None:
     assert all(LOWEST <= port < HIGHEST for port in ports)
     with socket.create_server((LOOPBACK, ports[0])):
         assert not is_free(ports[0])
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_for_a_metadata_answer_are_survived(answer: bytes) -> None:
-    """Whatever listens on the port, asking it which brokers live raises nothing."""
-    assert isinstance(brokers_in(answer), set)
 
 
 def test_the_doctor_repeats_no_password() -> None:
@@ -376,28 +366,11 @@ async def test_kafka_asks_for_a_password_and_a_shell_finds_it(own: Stack) -> Non
     await create_topic(endpoints, "shell")
     env = os.environ | {"RIVERRUN_HOME": str(own.home)}
     asked = [sys.executable, "-P", "-m", "streams.cli", "history", "flight_eta"]
-    said = await asyncio.to_thread(subprocess.run, asked, env=env, check=False, capture_output=True)
-    assert b"in the clear" not in said.stderr, said.stderr
+    result = await asyncio.to_thread(
+        subprocess.run, asked, env=env, check=False, capture_output=True
+    )
+    assert b"in the clear" not in result.stderr, result.stderr
     lines = f". {own.home / 'client.env'}; echo told | kcat -P -b $KAFKA -t shell"
     if shutil.which("kcat"):
         await asyncio.to_thread(subprocess.run, ["sh", "-c", lines], check=True, timeout=60)
         assert await consume(endpoints, "shell", 1) == [b"told"]
-
-
-def test_the_answer_is_found_after_those_to_the_password() -> None:
-    """Three answers come as they like, whole or in pieces; only the last one names brokers."""
-
-    def frame(correlation: int, body: bytes) -> bytes:
-        return struct.pack(">ii", 4 + len(body), correlation) + body
-
-    broker = struct.pack(">ih", 2, 9) + b"127.0.0.1" + struct.pack(">ih", 9_092, -1)
-    told = frame(7, struct.pack(">i", 1) + broker)
-    answer = frame(17, struct.pack(">hi", 0, 0)) + frame(36, struct.pack(">hhi", 0, -1, 0)) + told
-    assert brokers_in(answer) == {2}
-    for end in range(len(answer)):
-        assert not is_answered(answer[:end])
-        assert brokers_in(answer[:end]) == set()
-    assert is_answered(answer)
-    request = metadata_request("riverrun", "secret")
-    assert b"\0riverrun\0secret" in request
-    assert request.endswith(METADATA_REQUEST)

@@ -16,9 +16,9 @@ NOON = "2024-05-01T12:0{}:00+00:00"
 
 def order(command_id: str, **rest: Any) -> dict[str, Any]:
     """A command as it is on one partition."""
-    given = {"verb": "promote", "model": "trees", "who": "eve", "why": "2 % better"}
+    fields = {"verb": "promote", "model": "trees", "who": "eve", "why": "2 % better"}
     return (
-        given | {"command_id": command_id, "evidence": {"gain": 2}, "time": NOON.format(1)} | rest
+        fields | {"command_id": command_id, "evidence": {"gain": 2}, "time": NOON.format(1)} | rest
     )
 
 
@@ -50,7 +50,7 @@ def test_a_command_is_one_entry_with_what_became_of_it_in_each_partition() -> No
         "time": NOON.format(2),
     }
     shared = {"command_id": "promote-1", "cause": "operator", "who": "eve", "why": "2 % better"}
-    found = trail(
+    acts = trail(
         commands=[order("promote-1") for _ in range(4)],
         lifecycle=[
             change(model, state, from_state=before, partition=n, time=NOON.format(2), **shared)
@@ -63,7 +63,7 @@ def test_a_command_is_one_entry_with_what_became_of_it_in_each_partition() -> No
         refusals=[refusal],
         partitions=4,
     )
-    (act,) = found
+    (act,) = acts
     assert (act.what, act.who, act.why) == ("promote trees", "eve", "2 % better")
     assert act.outcome == "applied in 2 of 4, refused in 1, no answer from 1"
     assert act.refused == {2: "promotions are frozen"}
@@ -87,7 +87,7 @@ def test_everything_comes_in_the_order_of_time_with_its_cause() -> None:
         "riverrun": "0.1.0",
         "time": NOON.format(0),
     }
-    found = trail(
+    acts = trail(
         lifecycle=[change("linear", "champion", partition=n, time=NOON.format(1)) for n in range(2)]
         + [change("linear", "withheld", cause="safeguard", why="worse", time=NOON.format(5))],
         definitions=[definition, definition],
@@ -100,7 +100,7 @@ def test_everything_comes_in_the_order_of_time_with_its_cause() -> None:
         redefined=[redefined | {"partition": n} for n in range(2)],
         partitions=2,
     )
-    assert [(act.kind, act.cause) for act in found] == [
+    assert [(act.kind, act.cause) for act in acts] == [
         ("definition", "definition"),
         ("change", "definition"),
         ("verdict", "rule"),
@@ -108,23 +108,23 @@ def test_everything_comes_in_the_order_of_time_with_its_cause() -> None:
         ("verdict", "rule"),
         ("redefinition", "operator"),
     ]
-    assert found[1].partitions == [0, 1]
-    assert found[2].what == "trees better than linear (shadow)"
-    assert "0.5 EUR a prediction in [0.2, 0.8] after 42 blocks" in found[2].why
-    assert found[5].what == "definition aaa → bbb (keep)"
-    assert found[5].outcome == "begun in 2 of 2"
+    assert acts[1].partitions == [0, 1]
+    assert acts[2].what == "trees better than linear (shadow)"
+    assert "0.5 EUR a prediction in [0.2, 0.8] after 42 blocks" in acts[2].why
+    assert acts[5].what == "definition aaa → bbb (keep)"
+    assert acts[5].outcome == "begun in 2 of 2"
 
 
 def test_a_dead_letter_that_is_no_command_disturbs_nothing() -> None:
     """Whatever bytes were sent to the commands topic."""
     rows = [{"partition": 0, "value_base64": v, "error": "no"} for v in (None, "e30=", "AAAA")]
-    found = trail(commands=[order("promote-1")], refusals=rows, partitions=1)
-    assert found[0].outcome == "applied in 0 of 1, no answer from 1"
+    acts = trail(commands=[order("promote-1")], refusals=rows, partitions=1)
+    assert acts[0].outcome == "applied in 0 of 1, no answer from 1"
 
 
 def test_a_command_is_shown_with_all_that_was_asked() -> None:
     """The share of an experiment, the events of a release, the place of an --as-of, a time."""
-    found = trail(
+    acts = trail(
         commands=[
             order("e-1", verb="experiment", share=0.2),
             order("x-1", verb="release", model=None, event_ids=["o1", "o2"]),
@@ -132,24 +132,27 @@ def test_a_command_is_shown_with_all_that_was_asked() -> None:
             order("s-1", verb="skip", model=None, record={"input": "outcomes", "offset": 41}),
             *(
                 order(
-                    "r-1", verb="rollback", partition=n, model_state={"as_of": place, "chunks": 1}
+                    "r-1",
+                    verb="rollback",
+                    partition=n,
+                    model_state={"as_of": position, "chunks": 1},
                 )
-                for n, place in ((1, "1/7"), (0, "0/51"))
+                for n, position in ((1, "1/7"), (0, "0/51"))
             ),
         ],
         lifecycle=[],
         partitions=2,
     )
-    said = {act.command_id: act for act in found}
-    assert said["e-1"].what == "experiment trees to 20 % of the units"
-    assert said["x-1"].what == "release o1, o2"
-    assert said["w-1"].what == "set-watermark to 2024-05-01T12:00:00Z"
-    assert said["s-1"].what == "skip outcomes offset 41"
-    assert said["r-1"].what == "rollback trees as of 0/51, 1/7"
+    by_command = {act.command_id: act for act in acts}
+    assert by_command["e-1"].what == "experiment trees to 20 % of the units"
+    assert by_command["x-1"].what == "release o1, o2"
+    assert by_command["w-1"].what == "set-watermark to 2024-05-01T12:00:00Z"
+    assert by_command["s-1"].what == "skip outcomes offset 41"
+    assert by_command["r-1"].what == "rollback trees as of 0/51, 1/7"
     for command_id, name, value in (
         ("e-1", "share", 0.2), ("x-1", "event_ids", ["o1", "o2"]), ("r-1", "as_of", ["0/51", "1/7"])
     ):  # fmt: skip
-        command = said[command_id].as_json()["command"]
+        command = by_command[command_id].as_json()["command"]
         assert command[name] == value
         assert "model_state" not in command
     many = trail(
@@ -197,7 +200,7 @@ def test_a_redefinition_says_which_models_begin_anew() -> None:
     """With what each had learnt, all partitions together; there are no further lines of it."""
     why = "definition bbb was begun (keep): faster"
     redefined = {"before": "aaa", "how": "keep", "who": "ann", "why": "faster"}
-    found = trail(
+    acts = trail(
         redefined=[
             {"partition": n, "definition": "bbb", "redefined": redefined, "time": NOON.format(3)}
             for n in (0, 1)
@@ -207,11 +210,11 @@ def test_a_redefinition_says_which_models_begin_anew() -> None:
             for n in (0, 1)
             for model, state, evidence in (
                 ("linear", "champion", {"begun": "kept", "learnt": {"linear": 1_000}}),
-                ("trees", "shadow", {"begun": "anew", "learnt": {"trees": 0}}),
+                ("trees", "shadow", {"begun": "fresh", "learnt": {"trees": 0}}),
             )
         ],
         partitions=2,
     )
-    assert [act.notes for act in found] == [
-        ["linear is kept, champion, 2,000 learnt", "trees begins anew, shadow, 0 learnt"]
+    assert [act.notes for act in acts] == [
+        ["linear is kept, champion, 2,000 learnt", "trees starts over, shadow, 0 learnt"]
     ]

@@ -16,7 +16,7 @@ from streams.replay.verify import differing
 
 def change(model: str, to: str, **rest: Any) -> dict[str, Any]:
     """A lifecycle record."""
-    given = {
+    fields = {
         "partition": 0,
         "segment": None,
         "from_state": None,
@@ -29,7 +29,7 @@ def change(model: str, to: str, **rest: Any) -> dict[str, Any]:
         "time": "2024-05-01T00:00:00+00:00",
         "step": 1,
     }
-    return given | {"model": model, "to_state": to} | rest
+    return fields | {"model": model, "to_state": to} | rest
 
 
 def test_lifecycle_records_lead_to_the_state_of_each_model() -> None:
@@ -65,7 +65,7 @@ def test_a_segment_that_came_back_began_again() -> None:
 
 def test_one_command_in_many_partitions_is_one_line() -> None:
     """What a partition's own rule did stays apart from what another's did."""
-    found = together(
+    models = together(
         [
             change("trees", "champion", command_id="c1", partition=0, cause="operator"),
             change("trees", "champion", command_id="c1", partition=1, cause="operator", step=7),
@@ -73,7 +73,7 @@ def test_one_command_in_many_partitions_is_one_line() -> None:
             change("trees", "champion", segment="UA", partition=1, cause="rule"),
         ]
     )
-    assert [group["partitions"] for group in found] == [[0, 1], [0], [1]]
+    assert [group["partitions"] for group in models] == [[0, 1], [0], [1]]
 
 
 def test_filters_look_into_records() -> None:
@@ -89,12 +89,12 @@ def test_filters_look_into_records() -> None:
 
 def test_the_first_differing_field_is_named() -> None:
     """By its path; an int that became a float is a difference, too."""
-    said = {"value": 1.0, "shadows": {"a": 1.0, "b": 2.0}, "interval": [0.0, 1.0]}
-    assert list(differing(said, said)) == []
-    again = said | {"shadows": {"a": 1.0, "b": 2.0 + 2**-51}}
-    assert next(differing(said, again))[0] == "shadows.b"
-    assert next(differing(said, said | {"value": 1}))[0] == "value"
-    assert next(differing(None, said)) == ("the prediction", None, said)
+    prediction = {"value": 1.0, "shadows": {"a": 1.0, "b": 2.0}, "interval": [0.0, 1.0]}
+    assert list(differing(prediction, prediction)) == []
+    again = prediction | {"shadows": {"a": 1.0, "b": 2.0 + 2**-51}}
+    assert next(differing(prediction, again))[0] == "shadows.b"
+    assert next(differing(prediction, prediction | {"value": 1}))[0] == "value"
+    assert next(differing(None, prediction)) == ("the prediction", None, prediction)
 
 
 def letter(**rest: Any) -> Letter:
@@ -117,7 +117,7 @@ def test_what_cannot_be_sent_again_says_why() -> None:
     for mistake, word in (
         ({"value_bytes": 9}, "bytes were kept"),
         ({"key_base64": None}, "no key"),
-        ({"topic": "commands"}, "give it anew"),
+        ({"topic": "commands"}, "send a new one"),
         ({"headers": tried}, "3 times"),
         ({"stage": "source"}, "belongs to others"),
     ):
@@ -131,7 +131,7 @@ def test_what_a_model_learnt_begins_anew_with_it() -> None:
         [
             *(change(model, "shadow") for model in ("kept", "anew", "reset", "back")),
             change("kept", "shadow", evidence={"begun": "kept", "learnt": {"kept": 30}}, **shared),
-            change("anew", "shadow", evidence={"begun": "anew", "learnt": {"anew": 0}}, **shared),
+            change("anew", "shadow", evidence={"begun": "fresh", "learnt": {"anew": 0}}, **shared),
             change("reset", "shadow", evidence={"learnt": {"reset": 0}}, **shared),
             change("back", "shadow", evidence={"learnt": {"back": 12}}, **shared),
         ]

@@ -32,10 +32,10 @@ def batch(offset: int, name: bytes, compression: int = 0) -> bytes:
 def fetched(data: bytes, at: int) -> list[Any]:
     """As a consumer has it."""
     records: Any = fetcher.MemoryRecords(data)
-    made = fetcher.PartitionRecords(
+    fetched_records = fetcher.PartitionRecords(
         TopicPartition("t", 0), records, [], at, None, None, True, fetcher.READ_COMMITTED
     )
-    return list(made)
+    return list(fetched_records)
 
 
 def test_what_is_no_text_is_written_out_and_nothing_is_lost(
@@ -49,12 +49,12 @@ def test_what_is_no_text_is_written_out_and_nothing_is_lost(
     plain = fetched(batch(0, b"ok"), 0)
     tolerate()
     tolerate()
-    found = fetched(data, 0)
-    assert [record.offset for record in found] == list(range(9))
-    assert [record.value for record in found] == [b"v0", b"v1", b"v2"] * 3
-    assert found[4].headers == (("\\xff\\xfe", b"1"),)
-    assert found[4].timestamp == 1_001
-    assert found[:3] == plain
+    records = fetched(data, 0)
+    assert [record.offset for record in records] == list(range(9))
+    assert [record.value for record in records] == [b"v0", b"v1", b"v2"] * 3
+    assert records[4].headers == (("\\xff\\xfe", b"1"),)
+    assert records[4].timestamp == 1_001
+    assert records[:3] == plain
     rest = data[len(batch(0, b"ok")) :]
     assert [record.offset for record in fetched(rest, 4)] == [4, 5, 6, 7, 8]
     assert len(fetched(batch(0, b"ok", compression=1), 0)) == 3

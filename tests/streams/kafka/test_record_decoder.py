@@ -13,20 +13,19 @@ import pytest
 from aiokafka import TopicPartition
 from rich.console import Console
 
-from models.outputs.output_records import Output
 from models.task.learner_task import LearnerTask
 from riverrun.client.predictions import CommittedReader
 from schemas.errors import Incompatible
 from schemas.topics import CATALOGUE, LEARNER
-from streams.cli.shared.tables import importance
 from streams.cli.shared.terminal import TerminalTable, data
+from streams.cli.shared.text_tables import importance
 from streams.kafka.record_decoder import RecordDecoder, content, decoded
-from streams.monitor.store.row_mapping import KINDS, rows_of
+from streams.monitor.store.record_rows import KINDS, rows_of
 from streams.monitor.store.view_models import Importance
 from streams.replay.kafka_log import journal_entry
 from tests.streams.monitor.test_view_models import REST, metric
+from tests.support.closed_blocks import case, evidence
 from tests.support.memory import Record
-from tests.support.settled_blocks import case, evidence
 from usecases.phishing import PHISHING
 
 JUNK = [
@@ -57,8 +56,8 @@ def test_what_the_learner_writes_is_on_partition_0(kind: str) -> None:
     """It is of no partition, and read from partition 0 alone."""
     case = replace(PHISHING, learning="shared", partitions=2)
     learner = LearnerTask(case, partitions=2, definition="d")
-    out: list[Output] = []
-    learner.lifecycle_log.tell(out, "logistic", to_state="champion", cause="rule", who="x", why="y")
+    begun = {"to_state": "champion", "cause": "rule", "who": "x", "why": "y"}
+    out = [learner.lifecycle_log.change("logistic", **begun)]
     change = {
         "detector": "x", "subject": "labels", "was": "a", "now": "b", "severity": "notice",
         "since": "2024-05-01T00:00:00Z", "use_case": "phishing",
@@ -117,11 +116,12 @@ def test_evidence_beyond_the_declared_range_is_not_folded(wrong: dict[str, Any])
 def test_what_a_worker_takes_a_reader_reads() -> None:
     """NaN in a field that nobody declared, and numbers of more than 64 bits."""
     value = b'{"event_id": "e1", "more": [NaN, -Infinity], "many": 123456789012345678901234567890}'
-    found = content("events", Record("e", 0, 0, value))
-    assert found["event_id"] == "e1"
-    assert found["many"] == 123456789012345678901234567890.0
-    assert b"null" in orjson.dumps(found)
+    body = content("events", Record("e", 0, 0, value))
+    assert body["event_id"] == "e1"
+    assert body["many"] == 123456789012345678901234567890.0
+    assert b"null" in orjson.dumps(body)
     assert decoded(b'{"a": 1e999}') == {"a": float("inf")}
+    assert decoded(b'{"a": -' + b"9" * 4_000 + b', "b": NaN}')["a"] == float("-inf")
 
 
 def test_a_timestamp_that_is_no_time_is_told() -> None:
@@ -140,18 +140,18 @@ class Topic(RecordDecoder):
         self._values = values
 
     async def records(
-        self, place: TopicPartition, start: int = 0, end: int | None = None
+        self, tp: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
         """All of them."""
         for offset, value in enumerate(self._values):
-            yield Record(place.topic, place.partition, offset, value)
+            yield Record(tp.topic, tp.partition, offset, value)
 
 
 async def test_what_is_left_out_is_counted_and_the_first_is_named() -> None:
     """The rest is read."""
     topic = Topic(b'{"event_id": "a"}', b"junk [/x]", b'{"event_id": "b"}', b"{}")
-    place = TopicPartition("shop.events", 0)
-    assert [row["event_id"] async for _, row in topic.rows("events", place)] == ["a", "b"]
+    tp = TopicPartition("shop.events", 0)
+    assert [row["event_id"] async for _, row in topic.rows("events", tp)] == ["a", "b"]
     assert str(topic.unreadable).startswith(
         "2 records could not be read, the first at shop.events[0]@1: it is not JSON"
     )

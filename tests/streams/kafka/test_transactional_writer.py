@@ -141,20 +141,20 @@ async def _committed(consumer: AIOKafkaConsumer, topic: str) -> list[Any]:
     tp = TopicPartition(topic, 1)
     consumer.assign([tp])
     await consumer.seek_to_beginning(tp)
-    end, found = (await consumer.end_offsets([tp]))[tp], []
+    end, records = (await consumer.end_offsets([tp]))[tp], []
     while await consumer.position(tp) < end:
-        found += (await consumer.getmany(tp, timeout_ms=200)).get(tp, [])
-    return found
+        records += (await consumer.getmany(tp, timeout_ms=200)).get(tp, [])
+    return records
 
 
-async def _writer(stack: Endpoints, topics: dict[str, str], **given: Any) -> TransactionalWriter:
+async def _writer(stack: Endpoints, topics: dict[str, str], **options: Any) -> TransactionalWriter:
     writer = TransactionalWriter(
         {"bootstrap_servers": stack.bootstrap_servers},
         transactional_id=topics["journal"],
         partition=1,
         topics=topics,
-        limits=given.pop("limits", Limits()),
-        **given,
+        limits=options.pop("limits", Limits()),
+        **options,
     )
     await writer.start()
     return writer
@@ -171,8 +171,8 @@ async def test_outputs_and_entry_are_committed_together(
     for n in range(3):
         await writer.commit(outputs, b"%d" % n)
     await writer.close()
-    found = await _committed(consumer, topics["predictions"])
-    assert [(r.key, r.value, r.headers) for r in found] == 3 * [
+    records = await _committed(consumer, topics["predictions"])
+    assert [(r.key, r.value, r.headers) for r in records] == 3 * [
         (o.key, o.value, o.headers) for o in outputs
     ]
     assert [r.value for r in await _committed(consumer, topics["journal"])] == [b"0", b"1", b"2"]

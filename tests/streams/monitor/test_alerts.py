@@ -20,12 +20,12 @@ from schemas.errors import ConfigError
 from schemas.records import Alert
 from streams.config.settings import Settings
 from streams.monitor import conditions
+from streams.monitor.alert_context import LIMITS, AlertContext, Observation, parse_limits
 from streams.monitor.alert_state import AlertState
 from streams.monitor.rules import AlertRule, rules
-from streams.monitor.snapshot import LIMITS, AlertContext, Observation, parse_limits
 from streams.monitor.store import event_queries
-from streams.monitor.store.row_mapping import Row
-from streams.monitor.store.store import MemoryStore
+from streams.monitor.store.record_rows import Row
+from streams.monitor.store.table_store import MemoryStore
 from streams.monitor.store.view_models import AlertRow, Mute
 from streams.monitor.webhook_outbox import ALERTS_MAX, Outbox, is_held_back
 from streams.monitor.webhook_sender import Webhook
@@ -56,7 +56,7 @@ def row_of(alert: Alert) -> AlertRow:
 
 
 class Topic:
-    """The `alerts` topic, and a monitor that may be started anew at any moment."""
+    """The `alerts` topic, and a monitor that may be restarted at any moment."""
 
     def __init__(self, after_s: float = 0.0, quiet_s: float = 10.0) -> None:
         self.told = Told()
@@ -74,9 +74,9 @@ class Topic:
         """What is published at that moment."""
         self.told.seen = list(seen)
         newest = {(a.alert_id, a.opened_at): row_of(a) for a in self.records}
-        found = self.alerting.step(context(now_s), newest.values())
-        self.records += found
-        return [f"{alert.alert_id} {alert.state}" for alert in found]
+        changes = self.alerting.step(context(now_s), newest.values())
+        self.records += changes
+        return [f"{alert.alert_id} {alert.state}" for alert in changes]
 
 
 def test_an_alert_opens_once_and_closes_itself_after_quiet() -> None:
@@ -96,8 +96,10 @@ def test_what_comes_and_goes_does_not_flap() -> None:
     for t in range(100):
         assert slow.look(float(t), *([bad] if t % 2 else [])) == []
     quick = Topic()
-    said = [text for t in range(100) for text in quick.look(float(t), *([bad] if t % 2 else []))]
-    assert said == ["uc/lag/input#1 open"]
+    messages = [
+        text for t in range(100) for text in quick.look(float(t), *([bad] if t % 2 else []))
+    ]
+    assert messages == ["uc/lag/input#1 open"]
 
 
 def test_between_the_two_bounds_nothing_changes() -> None:
@@ -113,7 +115,7 @@ def test_between_the_two_bounds_nothing_changes() -> None:
 def test_however_often_it_is_restarted_nothing_opens_twice(
     steps: list[tuple[bool, bool, str]],
 ) -> None:
-    """Openings and closings of a subject alternate, whenever the monitor is started anew."""
+    """Openings and closings of a subject alternate, whenever the monitor is restarted."""
     topic = Topic(quiet_s=0.0)
     for number, (bad, restart, subject) in enumerate(steps):
         if restart:
@@ -224,8 +226,8 @@ class Receiver:
     @property
     def states(self) -> list[str]:
         """What was told, in its order, repetitions left out."""
-        found = [f"{a['alert_id']} {a['state']}" for a in (json.loads(b) for _, b in self.got)]
-        return list(dict.fromkeys(found))
+        sent = [f"{a['alert_id']} {a['state']}" for a in (json.loads(b) for _, b in self.got)]
+        return list(dict.fromkeys(sent))
 
 
 def raised(*states: str) -> list[Alert]:

@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from streams.monitor import conditions
+from streams.monitor.alert_context import LIMITS, AlertContext
 from streams.monitor.evaluator import read_alert_context, restart_rows, sample_rows
-from streams.monitor.snapshot import LIMITS, AlertContext
 from streams.monitor.store import event_queries
 from streams.monitor.store.monotonic_counts import CounterTotals
-from streams.monitor.store.store import MemoryStore
+from streams.monitor.store.table_store import MemoryStore
 from streams.monitor.store.view_models import (
     DeadLetterGroup,
     DriftRow,
@@ -65,17 +65,17 @@ async def context(
     return await read_alert_context(board(tmp_path, store, 1), LIMITS, NOW)
 
 
-def seen(found: Any) -> list[tuple[str, bool]]:
+def seen(conditions: Any) -> list[tuple[str, bool]]:
     """Subject and whether it opens."""
-    return [(each.subject, each.opens) for each in found]
+    return [(each.subject, each.opens) for each in conditions]
 
 
 async def test_a_healthy_use_case_raises_nothing(tmp_path: Path) -> None:
     """No rule sees anything where all is well."""
     from streams.monitor.rules import rules
 
-    found = await context(tmp_path)
-    assert [what for rule in rules(LIMITS) for what in rule.look(found)] == []
+    alert_context = await context(tmp_path)
+    assert [what for rule in rules(LIMITS) for what in rule.look(alert_context)] == []
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ async def test_a_kpi_below_the_baseline(
 
 async def test_a_kpi_is_judged_where_all_outcomes_are_in(tmp_path: Path) -> None:
     """The newest windows, of which only the quick outcomes have come, alarm nobody."""
-    found = await context(tmp_path, 9.0)
-    assert seen(conditions.kpi(found)) == [("kpi", True)]
-    assert seen(conditions.kpi(replace(found, closed_blocks=()))) == []
-    better = [replace(each, served=0.0, gain=each.baseline) for each in found.closed_blocks]
-    assert seen(conditions.kpi(replace(found, closed_blocks=tuple(better)))) == []
+    alert_context = await context(tmp_path, 9.0)
+    assert seen(conditions.kpi(alert_context)) == [("kpi", True)]
+    assert seen(conditions.kpi(replace(alert_context, closed_blocks=()))) == []
+    better = [replace(each, served=0.0, gain=each.baseline) for each in alert_context.closed_blocks]
+    assert seen(conditions.kpi(replace(alert_context, closed_blocks=tuple(better)))) == []
 
 
 async def test_a_kpi_over_few_outcomes_is_not_judged(tmp_path: Path) -> None:
@@ -105,14 +105,14 @@ async def test_a_kpi_over_few_outcomes_is_not_judged(tmp_path: Path) -> None:
 
 async def test_a_missed_target(tmp_path: Path) -> None:
     """Within the margin it opens nothing; freshness has a rule of its own."""
-    found = await context(tmp_path)
-    use_case = replace(found.use_case, targets={"mae": 1.99, "kpi": 1.0, "freshness": 1.0})
+    alert_context = await context(tmp_path)
+    use_case = replace(alert_context.use_case, targets={"mae": 1.99, "kpi": 1.0, "freshness": 1.0})
     store = MemoryStore([worker()])
     store.put(rows("metrics", [metric(0, day, "served", 100) for day in DAYS]))
     judged = board(tmp_path, store, 1)
-    found = await read_alert_context(replace(judged, use_case=use_case), LIMITS, NOW)
-    assert seen(conditions.target(found)) == [("mae", False), ("kpi", True)]
-    assert seen(conditions.freshness(found)) == [("freshness", True)]
+    alert_context = await read_alert_context(replace(judged, use_case=use_case), LIMITS, NOW)
+    assert seen(conditions.target(alert_context)) == [("mae", False), ("kpi", True)]
+    assert seen(conditions.freshness(alert_context)) == [("freshness", True)]
 
 
 @pytest.mark.parametrize(("days", "opens"), [(6, False), (7, True)])
@@ -124,46 +124,50 @@ async def test_a_use_case_that_has_just_begun_is_not_alarmed_about(
     store.put(rows("metrics", [metric(0, day, "served", 100) for day in DAYS[:days]]))
     judged = board(tmp_path, store, 1)
     use_case = replace(judged.use_case, targets={"kpi": 1.0})
-    found = await read_alert_context(replace(judged, use_case=use_case), LIMITS, NOW)
-    (told,) = conditions.target(found)
+    alert_context = await read_alert_context(replace(judged, use_case=use_case), LIMITS, NOW)
+    (told,) = conditions.target(alert_context)
     assert (told.subject, told.opens) == ("kpi", opens)
     assert told.cause == "the kpi is 2 EUR an event, over its target of 1 EUR an event"
 
 
 async def test_outcomes_that_stop(tmp_path: Path) -> None:
     """Events came, the newest outcome is old: told. Neither came: not told."""
-    found = await context(tmp_path, told=[worker(learnt_at=NOW - 400)])
-    found = replace(found, limits=LIMITS | {"labels_s": 300.0})
+    alert_context = await context(tmp_path, told=[worker(learnt_at=NOW - 400)])
+    alert_context = replace(alert_context, limits=LIMITS | {"labels_s": 300.0})
     plain = Sample(moment(250), 1.0, 0, 400.0, None, 1_000, 10, 10, 0, 0, 1)
     later = replace(plain, time=moment(5), events=1_500)
-    assert seen(conditions.labels(replace(found, samples=(plain, later)))) == [("outcomes", True)]
+    assert seen(conditions.labels(replace(alert_context, samples=(plain, later)))) == [
+        ("outcomes", True)
+    ]
     still = replace(later, events=1_000)
-    assert seen(conditions.labels(replace(found, samples=(plain, still)))) == []
+    assert seen(conditions.labels(replace(alert_context, samples=(plain, still)))) == []
     fresh = await context(tmp_path)
-    fresh = replace(fresh, limits=found.limits, samples=(plain, later))
+    fresh = replace(fresh, limits=alert_context.limits, samples=(plain, later))
     assert seen(conditions.labels(fresh)) == []
 
 
 async def test_outcomes_that_stop_by_a_partitions_own_curve(tmp_path: Path) -> None:
     """The newest word of a partition counts: an alarm, until it says that they come again."""
-    found = await context(tmp_path)
+    alert_context = await context(tmp_path)
     stopped = DriftRow(
         moment(60), 0, "labels: arrivals", "labels", "90 due", "0 came", moment(99), "alarm", {}
     )
     again = replace(stopped, time=moment(10), severity="notice")
     other = replace(stopped, partition=3)
-    assert seen(conditions.labels(replace(found, drift=(stopped,)))) == [("partition 0", True)]
-    assert seen(conditions.labels(replace(found, drift=(stopped, other, again)))) == [
+    assert seen(conditions.labels(replace(alert_context, drift=(stopped,)))) == [
+        ("partition 0", True)
+    ]
+    assert seen(conditions.labels(replace(alert_context, drift=(stopped, other, again)))) == [
         ("partition 3", True)
     ]
-    assert seen(conditions.drift(replace(found, drift=(stopped,)))) == []
+    assert seen(conditions.drift(replace(alert_context, drift=(stopped,)))) == []
 
 
 @pytest.mark.parametrize(("lag", "due"), [(9_000, []), (15_000, [False]), (30_000, [True])])
 async def test_lag(tmp_path: Path, lag: int, due: list[bool]) -> None:
     """Opens at the limit and closes at half of it."""
-    found = await context(tmp_path, told=[worker(lag=lag)])
-    assert [opens for _, opens in seen(conditions.lag(found))] == due
+    alert_context = await context(tmp_path, told=[worker(lag=lag)])
+    assert [opens for _, opens in seen(conditions.lag(alert_context))] == due
 
 
 @pytest.mark.parametrize(("late", "due"), [(40, []), (400, [True]), (60, [False]), (49, [])])
@@ -189,14 +193,14 @@ async def test_late_outcomes_are_counted_from_the_first_look_on(tmp_path: Path) 
 @pytest.mark.parametrize(("count", "due"), [(5, []), (6_000, [True]), (60, [False]), (30, [])])
 async def test_dead_letters(tmp_path: Path, count: int, due: list[bool]) -> None:
     """A share of what came, and a least number."""
-    found = await context(tmp_path)
+    alert_context = await context(tmp_path)
     first = Sample(moment(590), 1.0, 0, 1.0, None, 0, 0, 0, 0, 0, 1)
     last = replace(first, time=moment(1), events=9_000, outcomes=1_000, refused=count)
     group = DeadLetterGroup(
         "malformed", "event", "t", "c", 3, moment(9), moment(3), "no key", ("0/1",)
     )
-    found = replace(found, samples=(first, last), letters=(group,))
-    told = list(conditions.dead_letters(found))
+    alert_context = replace(alert_context, samples=(first, last), letters=(group,))
+    told = list(conditions.dead_letters(alert_context))
     assert [each.opens for each in told] == due
     assert all("no key" in each.cause for each in told)
 
@@ -204,7 +208,7 @@ async def test_dead_letters(tmp_path: Path, count: int, due: list[bool]) -> None
 def looked(looks: list[list[dict[str, Any]]]) -> tuple[Sample, ...]:
     """What a monitor measures, five seconds apart, of workers that tell this at each look."""
     table: dict[str, bytes] = {}
-    found = []
+    levels = []
     for number, partitions in enumerate(looks):
         told = tuple(
             PartitionRow(n, "live", "w", **({"outcomes": 0} | p))
@@ -216,8 +220,8 @@ def looked(looks: list[list[dict[str, Any]]]) -> tuple[Sample, ...]:
             if row.table == "counted":
                 table[row.field] = row.value
             else:
-                found.append(Sample(**orjson.loads(row.value)))
-    return tuple(found)
+                levels.append(Sample(**orjson.loads(row.value)))
+    return tuple(levels)
 
 
 def counts(events: int, refused: int) -> dict[str, Any]:
@@ -227,11 +231,11 @@ def counts(events: int, refused: int) -> dict[str, Any]:
 
 async def test_a_first_look_at_a_running_stream_says_nothing_of_what_came(tmp_path: Path) -> None:
     """300 of 200,000 were refused, at times that nobody knows."""
-    found = await context(tmp_path)
+    alert_context = await context(tmp_path)
     for looks in ([[counts(200_000, 300)]], [[counts(200_000, 300)], [counts(200_400, 300)]]):
-        assert list(conditions.dead_letters(replace(found, samples=looked(looks)))) == []
+        assert list(conditions.dead_letters(replace(alert_context, samples=looked(looks)))) == []
     late = looked([[counts(9, 0)], [counts(10, 0), counts(200_000, 300)]])
-    assert list(conditions.dead_letters(replace(found, samples=late))) == []
+    assert list(conditions.dead_letters(replace(alert_context, samples=late))) == []
 
 
 @pytest.mark.parametrize(
@@ -240,7 +244,7 @@ async def test_a_first_look_at_a_running_stream_says_nothing_of_what_came(tmp_pa
         # A partition is told by nobody, then by another worker.
         [[counts(1_000, 7), counts(1_000, 9)], [{}, counts(1_010, 9)], [counts(1_010, 7), {}],
          [counts(1_020, 7), counts(1_030, 9)]],
-        # Its state begins anew.
+        # Its state starts over.
         [[counts(1_000, 70)], [counts(20, 0)], [counts(500, 1)]],
     ],
 )  # fmt: skip
@@ -248,30 +252,30 @@ async def test_workers_that_restart_are_no_dead_letters(
     tmp_path: Path, looks: list[list[dict[str, Any]]]
 ) -> None:
     """What is counted never falls, so no share is above all, below none, or of another time."""
-    found = await context(tmp_path)
+    alert_context = await context(tmp_path)
     measured = looked(looks)
     for before, after in itertools.pairwise(measured):
         assert before.events <= after.events
         assert before.refused <= after.refused
-    assert list(conditions.dead_letters(replace(found, samples=measured))) == []
+    assert list(conditions.dead_letters(replace(alert_context, samples=measured))) == []
 
 
 async def test_bad_records_are_told_across_a_restart(tmp_path: Path) -> None:
     """What each partition refused counts, whoever worked on it."""
-    found = await context(tmp_path)
+    alert_context = await context(tmp_path)
     looks = [[counts(1_000, 0)], [counts(1_010, 40)], [{}], [counts(5, 0)], [counts(25, 10)]]
-    (told,) = conditions.dead_letters(replace(found, samples=looked(looks)))
+    (told,) = conditions.dead_letters(replace(alert_context, samples=looked(looks)))
     assert "50 of 85 records" in told.cause
 
 
 async def test_drift_is_told_for_a_while(tmp_path: Path) -> None:
     """By its subject, with its severity; a notice is none."""
-    found = await context(tmp_path)
+    alert_context = await context(tmp_path)
     plain = DriftRow(moment(60), 0, "ranks", "weight", "m: 1", "m: 2", moment(99), "warning", {})
     old = replace(plain, subject="old", time=moment(LIMITS["drift_s"] + 1))
     error = replace(plain, subject="error:linear", severity="alarm")
     notice = replace(plain, subject="x", severity="notice")
-    told = list(conditions.drift(replace(found, drift=(old, plain, error, notice))))
+    told = list(conditions.drift(replace(alert_context, drift=(old, plain, error, notice))))
     assert [(each.subject, each.severity) for each in told] == [
         ("weight", "warning"),
         ("error:linear", "alarm"),
@@ -299,12 +303,14 @@ def change(**fields: Any) -> StateChange:
 
 async def test_a_safeguard_that_acts(tmp_path: Path) -> None:
     """An open breaker is told until it closes, in each partition."""
-    found = await context(tmp_path)
+    alert_context = await context(tmp_path)
     tripped, elsewhere = change(), change(partitions=(1,))
     closed = change(time=moment(9), from_state="withheld", to_state="champion")
-    told = list(conditions.safeguard(replace(found, lifecycle=(tripped, elsewhere))))
+    told = list(conditions.safeguard(replace(alert_context, lifecycle=(tripped, elsewhere))))
     assert [each.cause for each in told] == ["withheld in partition 0, 1: worse than the baseline"]
-    told = list(conditions.safeguard(replace(found, lifecycle=(tripped, elsewhere, closed))))
+    told = list(
+        conditions.safeguard(replace(alert_context, lifecycle=(tripped, elsewhere, closed)))
+    )
     assert [each.cause for each in told] == ["withheld in partition 1: worse than the baseline"]
 
 
@@ -315,22 +321,24 @@ async def test_values_that_are_withheld_too_often(
     tmp_path: Path, guarded: int, due: list[bool]
 ) -> None:
     """One that ran away is what limits are for; a share of them is told, however long it lasts."""
-    found = await context(tmp_path, n=200)
-    score = replace(found.scores["served"], model="linear", predictions=2_000, guarded=guarded)
+    alert_context = await context(tmp_path, n=200)
+    score = replace(
+        alert_context.scores["served"], model="linear", predictions=2_000, guarded=guarded
+    )
     once = change(from_state=None, why="left its limits")
-    found = replace(found, lifecycle=(once,), scores={"linear": score})
-    told = list(conditions.safeguard(found))
+    alert_context = replace(alert_context, lifecycle=(once,), scores={"linear": score})
+    told = list(conditions.safeguard(alert_context))
     assert [each.opens for each in told] == due
     assert all(f"{guarded} of 2,000 values were withheld" in each.cause for each in told)
     # Before its warm-up is over a model may say nothing, and the lifecycle does not tell of it.
-    assert seen(conditions.safeguard(replace(found, lifecycle=()))) == []
+    assert seen(conditions.safeguard(replace(alert_context, lifecycle=()))) == []
 
 
 async def test_a_partition_without_a_worker_or_not_live(tmp_path: Path) -> None:
     """Told by its number; not before a worker ever began."""
-    gone = await context(tmp_path, told=[])
-    assert seen(conditions.unowned(gone)) == [("partition 0", True)]
-    never = replace(gone, overview=replace(gone.overview, definition=None))
+    without = await context(tmp_path, told=[])
+    assert seen(conditions.unowned(without)) == [("partition 0", True)]
+    never = replace(without, overview=replace(without.overview, definition=None))
     assert seen(conditions.unowned(never)) == []
     stuck = await context(tmp_path, told=[worker(state="waiting", error="no broker")])
     (told,) = conditions.stuck(stuck)
@@ -343,8 +351,8 @@ async def test_a_restart_is_kept_once_however_often_it_is_looked_at(tmp_path: Pa
     store = MemoryStore()
     for look in (told, told, [worker(recovered_at=NOW, recovered_to=None, recovery_s=0.1)]):
         store.put(restart_rows(look))
-    (found,) = await event_queries.restarts(store)
-    assert (found.partition, found.worker, found.event_time, found.seconds) == (
+    (restart,) = await event_queries.restarts(store)
+    assert (restart.partition, restart.worker, restart.event_time, restart.seconds) == (
         0,
         "w",
         NOW - 90,

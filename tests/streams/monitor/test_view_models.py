@@ -4,7 +4,7 @@ import json
 import random
 from typing import Any
 
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 from streams.config.use_case_loader import load
 from streams.monitor.store import (
     aggregation,
@@ -14,7 +14,7 @@ from streams.monitor.store import (
     view_models,
 )
 from streams.monitor.store.queries import Board
-from streams.monitor.store.row_mapping import (
+from streams.monitor.store.record_rows import (
     GROUP_WINDOWS_MAX,
     ROWS_MAX,
     WINDOWS_MAX,
@@ -22,7 +22,7 @@ from streams.monitor.store.row_mapping import (
     newest_names,
     rows_of,
 )
-from streams.monitor.store.store import MemoryStore
+from streams.monitor.store.table_store import MemoryStore
 from tests.support.loop import SOURCE
 from tests.support.memory import Record
 
@@ -126,15 +126,15 @@ async def test_partitions_are_added_up_as_counts_and_sums(tmp_path: Any) -> None
     records[0]["sums"]["abs"] = 100.0  # day one, partition 0: an error of 10 over 10 labels
     store = MemoryStore()
     store.put(rows("metrics", records))
-    found = await queries.quality(board(tmp_path, store))
-    assert [point.start for point in found.points] == DAYS
-    served = found.points[0].scores["served"]
+    quality = await queries.quality(board(tmp_path, store))
+    assert [point.start for point in quality.points] == DAYS
+    served = quality.points[0].scores["served"]
     assert (served.predictions, served.outcomes, served.n) == (80, 40, 40)
     assert served.value == (100.0 + 60.0) / 40
     assert served.kpi == 2.0
     assert served.coverage == 0.9
     assert served.maturity == 0.5
-    assert found.total["served"].n == 400
+    assert quality.total["served"].n == 400
     since = await queries.quality(board(tmp_path, store), since="2024-05-09", until=DAYS[9])
     assert [point.start for point in since.points] == [DAYS[8]]
 
@@ -144,14 +144,14 @@ async def test_a_record_taken_again_or_in_any_number_of_pieces_changes_nothing(
 ) -> None:
     """Rows are put under their keys: repetitions, and stopping anywhere between, give the same."""
     once, often = MemoryStore(), MemoryStore()
-    found = rows("metrics", told())
-    once.put(found)
+    metric_rows = rows("metrics", told())
+    once.put(metric_rows)
     draw = random.Random(3)
     at = 0
-    while at < len(found):
+    while at < len(metric_rows):
         back = max(0, at - draw.randrange(20))
         step = draw.randrange(1, 30)
-        often.put(found[back : at + step])
+        often.put(metric_rows[back : at + step])
         at += step
     assert await queries.quality(board(tmp_path, once)) == await queries.quality(
         board(tmp_path, often)
@@ -183,8 +183,8 @@ async def test_segments_come_with_their_gap_the_worst_first(tmp_path: Any) -> No
         record["sums"]["abs"] = error * 10
         records.append(record)
     store.put(rows("metrics", records))
-    found = await queries.segments(board(tmp_path, store))
-    assert [(group.name, group.gap) for group in found] == [("bad", 4.0), ("good", -1.0)]
+    segments = await queries.segments(board(tmp_path, store))
+    assert [(group.name, group.gap) for group in segments] == [("bad", 4.0), ("good", -1.0)]
 
 
 async def test_settled_blocks_are_added_up(tmp_path: Any) -> None:
@@ -233,11 +233,11 @@ async def test_an_overview_says_what_it_knows_and_no_more(tmp_path: Any) -> None
     """Without a worker the state is `stopped` and speed, lag and freshness are not known."""
     store = MemoryStore()
     store.put(rows("metrics", told()))
-    found = await queries.overview(board(tmp_path, store))
-    assert found.state == "stopped"
-    assert (found.events_per_s, found.lag, found.freshness_s) == (None, None, None)
-    assert found.kpi_gain == 1.0
-    assert found.windows == view_models.RECENT
+    overview = await queries.overview(board(tmp_path, store))
+    assert overview.state == "stopped"
+    assert (overview.events_per_s, overview.lag, overview.freshness_s) == (None, None, None)
+    assert overview.kpi_gain == 1.0
+    assert overview.windows == view_models.RECENT
 
 
 async def test_dead_letters_are_grouped_by_cause_not_by_their_words() -> None:
@@ -252,9 +252,9 @@ async def test_dead_letters_are_grouped_by_cause_not_by_their_words() -> None:
     }
     texts = [f"field 'f{n}' is {n}.5, not a number" for n in range(5)] + ["no key"]
     store.put(rows("dead-letter", [letter | {"error": text} for text in texts]))
-    found = await event_queries.dead_letters(store, 1)
-    assert [group.count for group in found] == [5, 1]
-    assert found[0].example == texts[4]
+    letters = await event_queries.dead_letters(store, 1)
+    assert [group.count for group in letters] == [5, 1]
+    assert letters[0].example == texts[4]
 
 
 async def test_an_alert_is_its_newest_record() -> None:
@@ -276,8 +276,8 @@ async def test_an_alert_is_its_newest_record() -> None:
 
     told = [alert("a", "warning", "open"), alert("b", "alarm", "open"), alert("c", "alarm", "open")]
     store.put(rows("alerts", [*told, alert("c", "alarm", "closed")]))
-    found = await event_queries.alerts(store)
-    assert [(row.alert_id, row.state) for row in found] == [
+    alerts = await event_queries.alerts(store)
+    assert [(row.alert_id, row.state) for row in alerts] == [
         ("b", "open"),
         ("a", "open"),
         ("c", "closed"),

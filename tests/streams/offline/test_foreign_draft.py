@@ -19,7 +19,7 @@ from models.relay.record_mapper import RecordMapper
 from models.replay.backtest import Backtest
 from models.spec.use_case import UseCase
 from models.validation import mistakes
-from models.validation.source_profile import format_of, profile_of
+from models.validation.foreign_topic_profile import format_of, profile_of
 from schemas.errors import ConfigError
 from streams.config.use_case_loader import load
 from streams.offline.foreign_draft import foreign_draft
@@ -103,12 +103,12 @@ def test_a_profile_proposes_the_source_of_a_topic(
 ) -> None:
     """Format, id, time with its unit and key, and the code to copy."""
     monkeypatch.chdir(tmp_path)
-    said = riverrun("profile", stored(tmp_path, "orders.v2", orders()), "--json").json
-    (source,) = said["sources"]
+    result = riverrun("profile", stored(tmp_path, "orders.v2", orders()), "--json").json
+    (source,) = result["sources"]
     assert (source["topic"], source["format"]) == ("orders.v2", "Json()")
     assert (source["id"], source["time"], source["key"]) == ("id", "created", "shop.code")
     assert 'event_time=epoch_ms(r["created"]),' in source["source"]
-    assert said["records"] == 40
+    assert result["records"] == 40
 
 
 def test_a_profile_proposes_the_source_of_what_plain_reading_refuses(
@@ -118,9 +118,9 @@ def test_a_profile_proposes_the_source_of_what_plain_reading_refuses(
     rows = [b"\x00\x00\x00\x00\x07" + orjson.dumps(row) for row in orders()]
     file = tmp_path / "orders.jsonl"
     file.write_bytes(b"\n".join(rows))
-    said = riverrun("profile", f"orders.v2={file}")
-    assert said.code == 0, said.err
-    assert "format=JsonSchema()," in said.out
+    result = riverrun("profile", f"orders.v2={file}")
+    assert result.code == 0, result.err
+    assert "format=JsonSchema()," in result.out
 
 
 def test_a_topic_without_outcomes_is_written_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -266,3 +266,41 @@ def test_an_envelope_within_a_registered_format_is_seen() -> None:
     profile = profile_of(values, {9: writer})
     assert profile.format == "Debezium(Avro())"
     assert list(profile.fields) == ["id", "__op", "__source_ts_ms", "__ts_ms"]
+
+
+NAMES = (
+    'a"b', "a\\b", "a\nb", "{x}", " ", "", "class", "schema", "copy", "fields", "5'", "temp²", "ﬁ",
+    "µ", "İx", "model_x", "A", "a", "日本", '"]+1/0+r["', "float", "event_id", "-", "--", "r",
+)  # fmt: skip
+"""Names that are no names in Python, hide something, or end a literal that is not quoted."""
+
+
+@pytest.mark.parametrize("seldom", [False, True])
+def test_names_of_others_are_text_and_never_code(tmp_path: Path, seldom: bool) -> None:
+    """Whatever a foreign topic calls its fields, the written file has no mistakes and runs."""
+    events = [
+        {"id": f"e{n}", "at": 1_709_280_000 + n, "shop": f"s{n % 4}"}
+        | {name: n + 0.5 for name in NAMES if n % 3 or not seldom}
+        for n in range(40)
+    ]
+    answers = [{"id": f"e{n}", "at": 1_709_280_100 + n, '"v\\': n} for n in range(40)]
+    named = stored(tmp_path, "odd.v1", events), stored(tmp_path, "answers", answers)
+    use_case = written(tmp_path, *named)
+    assert len(use_case.event.model_fields) == 3 + len(NAMES)  # id, time and shop
+    recording = recording_of(use_case, named, [], lambda topic: [])
+    backtest = Backtest(use_case, partitions=1, definition="d")
+    kinds = [out.kind for kind, fields in recording for out in backtest.feed(kind, fields)]
+    assert (kinds.count("predictions"), kinds.count("examples")) == (40, 40)
+
+
+def test_what_is_left_out_of_a_draft_is_named(tmp_path: Path) -> None:
+    """Lists, what is too deep, names with a dot, and what is seldom there."""
+    rows = [
+        {"id": f"e{n}", "at": 1_709_280_000 + n, "shop": f"s{n % 4}", "lines": [1], "a.b": 1}
+        | {"deep": {"a": {"b": {"c": 1}}}, "rare": None if n else 5}
+        for n in range(40)
+    ]
+    written(tmp_path, stored(tmp_path, "orders.v2", rows))
+    text = (tmp_path / "adopted.py").read_text()
+    line = next(line for line in text.splitlines() if "# Left out" in line)
+    assert all(repr(name) in line for name in ("lines", "a.b", "deep.a.b", "rare"))

@@ -100,8 +100,8 @@ def test_it_says_what_the_state_would_say_in_any_order(
         number = partition_of(key, 2)
         record = PlainRecord("file", number, 0, 10**13, key, orjson.dumps(fields))
         due = orjson.loads(orjson.dumps(OfflinePredictor(tasks[number], model).say(record)))
-        found = rows[str(fields["event_id"])]
-        assert {n: found[n] for n in due if n != "event_time"} == {
+        expected = rows[str(fields["event_id"])]
+        assert {n: expected[n] for n in due if n != "event_time"} == {
             n: value for n, value in due.items() if n != "event_time"
         }
     wrong = predict(tmp_path / "edge", str(events), "--expect", "0" * 64)
@@ -116,9 +116,9 @@ def test_a_file_that_was_changed_is_refused(
     exported(loaded, tasks, folder)
     bad = tmp_path / "bad.jsonl"
     bad.write_bytes(orjson.dumps({**ASKED[0], "weight": "heavy"}))
-    said = predict(folder, str(bad))
-    assert said.returncode == 1
-    assert "weight" in orjson.loads(said.stdout)["error"]
+    predictions = predict(folder, str(bad))
+    assert predictions.returncode == 1
+    assert "weight" in orjson.loads(predictions.stdout)["error"]
     for name in ("state/0.pickle", "lib/usecases/parcels.py"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole + b"\n# changed")

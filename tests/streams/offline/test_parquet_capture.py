@@ -45,8 +45,8 @@ EXAMPLE = {
 
 def test_an_example_is_a_row_with_one_column_a_feature() -> None:
     """Numbers are numbers, so that a learner takes the columns as they are."""
-    found = table("examples", [EXAMPLE])
-    row = found.to_pylist()[0]
+    example_rows = table("examples", [EXAMPLE])
+    row = example_rows.to_pylist()[0]
     assert row["features.weight"] == 2.0
     assert (row["features.items"], row["features.colour"], row["label"]) == (1, "red", 7.5)
     assert row["features.recent"] == 3.0
@@ -54,7 +54,7 @@ def test_an_example_is_a_row_with_one_column_a_feature() -> None:
     assert row["shadows"] == '{"linear":6.5,"tree":null}'
     assert row["other"] is None
     assert row["event_time"].isoformat() == "2020-01-01T00:00:00+00:00"
-    types = {field.name: str(field.type) for field in found.schema}
+    types = {field.name: str(field.type) for field in example_rows.schema}
     assert types["features.recent"] == types["features.per item"] == "double"
     assert types["features.items"] == "int64"
     assert list(types)[:3] == ["kafka_offset", "kafka_time", "kafka_key"]
@@ -64,9 +64,9 @@ def test_an_example_is_a_row_with_one_column_a_feature() -> None:
 def test_every_kind_of_topic_has_a_schema_that_is_read_back(kind: str) -> None:
     """From its model alone, and the same again from a file's metadata."""
     kinds = types_of(use_case(), kind)
-    found = schema(kinds, {})
-    assert types_in(found) == kinds
-    assert found.names == list(kinds)
+    example_schema = schema(kinds, {})
+    assert types_in(example_schema) == kinds
+    assert example_schema.names == list(kinds)
 
 
 def test_the_schema_is_the_same_whatever_comes() -> None:
@@ -80,13 +80,13 @@ def test_the_schema_is_the_same_whatever_comes() -> None:
     rows = Rows("examples", kinds, NOTHING)
     for offset, value in enumerate([EXAMPLE, odd, None, "no JSON", 12]):
         rows.add(record(offset), value)
-    found = rows.table(schema(kinds, {})).to_pylist()
-    assert found[0]["features.weight"] == 2.0
-    assert found[1]["features.weight"] is None
+    restored = rows.table(schema(kinds, {})).to_pylist()
+    assert restored[0]["features.weight"] == 2.0
+    assert restored[1]["features.weight"] is None
     for part in ('"features.weight":"heavy"', '"features.new":1.5', '"segment":17', '"unknown"'):
-        assert part in found[1]["other"]
-    assert found[2]["other"] is None
-    assert (found[3]["other"], found[4]["other"]) == ('{"value":"no JSON"}', '{"value":12}')
+        assert part in restored[1]["other"]
+    assert restored[2]["other"] is None
+    assert (restored[3]["other"], restored[4]["other"]) == ('{"value":"no JSON"}', '{"value":12}')
 
 
 def test_predictions_have_their_bounds_as_columns() -> None:

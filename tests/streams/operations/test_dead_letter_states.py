@@ -29,8 +29,8 @@ def act(state: str, letters: dict[str, str], why: str = "mended") -> dict[str, A
 
 def states(letters: list[Line], *acts: dict[str, Any], applied: int = 0) -> dict[str, str]:
     """The state of each; partition 1 of the events is applied up to an offset."""
-    found = states_of(letters, LetterActions.of(acts), {("p.uc.events", 1): applied})
-    return {place: became.state for place, became in found.items()}
+    by_letter = states_of(letters, LetterActions.of(acts), {("p.uc.events", 1): applied})
+    return {letter: became.state for letter, became in by_letter.items()}
 
 
 def test_a_letter_is_open_until_something_is_done() -> None:
@@ -50,14 +50,16 @@ def test_what_came_back_is_open_once_and_not_twice() -> None:
     letters, acts = [Line("0/0"), Line("1/0")], []
     for round_ in range(1, 4):
         still = [
-            place for place, state in states(letters, *acts, applied=99).items() if state == "open"
+            letter
+            for letter, state in states(letters, *acts, applied=99).items()
+            if state == "open"
         ]
         assert len(still) == 2
         acts.append(act("redriven", dict.fromkeys(still, f"p.uc.events/1/{round_}")))
-        letters += [Line(f"{place[0]}/{round_}", parent=place) for place in still]
-    found = states(letters, *acts, applied=99)
-    assert sorted(found.values()).count("open") == 2
-    assert sorted(found.values()).count("sent again") == 6
+        letters += [Line(f"{letter[0]}/{round_}", parent=letter) for letter in still]
+    by_letter = states(letters, *acts, applied=99)
+    assert sorted(by_letter.values()).count("open") == 2
+    assert sorted(by_letter.values()).count("sent again") == 6
 
 
 def test_what_came_back_is_known_without_the_act() -> None:
@@ -82,7 +84,7 @@ def test_a_held_outcome_is_resolved_by_its_release() -> None:
 
 
 def test_a_refused_command_is_nothing_to_be_mended() -> None:
-    """It is given anew."""
+    """It is given again."""
     assert states([Line("0/1", "refused")]) == {"0/1": "dismissed"}
 
 

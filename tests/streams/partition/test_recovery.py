@@ -110,7 +110,7 @@ class Loads(Fresh):
         self.loaded: list[Counting] = []
 
     async def load(self, partition: int, at_hand: Any = None) -> Any:
-        """Always anew."""
+        """Always again."""
         assert at_hand is None
         self.loaded.append(Counting())
         return self.loaded[-1]
@@ -265,10 +265,10 @@ async def test_a_state_of_another_journal_is_left_for_the_log() -> None:
         because = ""
 
         async def load(self, partition: int, at_hand: Ledger | None = None) -> Ledger:
-            mine = Ledger(2)
-            await fold(mine, MemoryLog(memory))
-            mine.hash, mine.sealed = b"another's", "ab" * 16
-            return mine
+            ledger = Ledger(2)
+            await fold(ledger, MemoryLog(memory))
+            ledger.hash, ledger.sealed = b"another's", "ab" * 16
+            return ledger
 
         async def fresh(self, partition: int, because: str) -> Ledger:
             Foreign.because = because

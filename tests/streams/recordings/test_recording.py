@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import random
 import zipfile
 from collections.abc import Iterator
@@ -26,7 +27,6 @@ from schemas.events import Event, Outcome, UtcTime
 from schemas.timestamps import moment
 from streams.recordings import recording, recording_of
 from streams.recordings.arrow_columns import Rows, aliases_of, schema, types_of
-from streams.recordings.topic_values import TopicValue
 from tests.support.use_cases.clinic import CLINIC, events, faults, ids, opened, row, table, visit
 
 FOUR = ["v0", "v1", "v2", "v3"]
@@ -120,6 +120,15 @@ NO_RECORDING = {
     "a column lacks": (table().replace("beds", "Beds").encode(), "Is 'Beds' meant"),
     "a column twice": (table().replace("beds", "age").encode(), "two columns named 'age'"),
     "Excel": (b"\xd0\xcf\x11\xe0abc", "is an old Excel workbook"),
+    "a pickle": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}", "is no text"),
+    "zeros": (bytes(1_000), "is no text"),
+    "anything": (random.Random(1).randbytes(1_000), "is no text"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n\x00\x00", "is HDF5"),
+    "XML": (b'<?xml version="1.0"?>\n<a/>\n', "is XML"),
+    "a number of 5,000 digits": (
+        json.dumps(visit(0) | {"beds": 7}).replace("7", "7" * 5_000).encode(),
+        "number out of range",
+    ),
     "broken zip": (b"PK\x03\x04abc", "cannot be unpacked"),
     "broken Parquet": (b"PAR1abc", "is not whole Parquet"),
     "all bad": (table(row(0, age="x"), row(1, age="y")).encode(), "None of the 2 records"),
@@ -136,6 +145,23 @@ def test_what_is_no_recording_ends_in_words(content: bytes, reason: str, tmp_pat
         opened(path)
 
 
+def test_a_pipe_is_refused_and_not_taken_for_empty(tmp_path: Path) -> None:
+    """Its records would be gone at the second reading."""
+    pipe = tmp_path / "visits"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="Write it to a file"):
+        opened(pipe)
+
+
+def test_what_is_packed_twice_is_read(tmp_path: Path) -> None:
+    """As downloads of packed files are."""
+    content = table(row(0)).encode()
+    for packing in ("gz", "bz2", "xz", "zst"):
+        path = tmp_path / f"visits.{packing}"
+        path.write_bytes(_packed(packing, _packed(packing, content)))
+        assert ids(opened(path)) == ["v0"]
+
+
 def _times(recorded: Any) -> Iterator[tuple[float, int]]:
     for kind, fields in recorded:
         time = moment(fields["outcome_time" if kind == "outcome" else "event_time"])
@@ -147,7 +173,7 @@ def _times(recorded: Any) -> Iterator[tuple[float, int]]:
 def test_records_come_in_the_order_of_time(
     held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Newest first, mixed, over several files; held in memory or read anew. It is told."""
+    """Newest first, mixed, over several files; held in memory or read again. It is told."""
     monkeypatch.setattr(recording, "HELD_MAX", held)
     rows = [row(n) for n in range(20)]
     shuffled = random.Random(5).sample(rows, len(rows))
@@ -359,43 +385,3 @@ def test_an_alias_is_known_everywhere(tmp_path: Path) -> None:
 
 class _Record:
     offset, timestamp, key = 0, 0, b"n"
-
-
-STAMPED = 1714600000_000
-
-
-def test_times_on_a_topic_are_believed_as_far_as_a_worker_believes_them() -> None:
-    """Three producers' records of next year would leave all that is honest behind the watermark."""
-    far = "2025-05-01T00:00:00Z"
-    rows = [visit(0), *(visit(n, event_time=far, outcome_time=far) for n in (4, 5, 6)), visit(1)]
-    placed = [
-        TopicValue(f"partition 0, offset {n}", encoded(r), STAMPED) for n, r in enumerate(rows)
-    ]
-    recorded = recording_of(CLINIC, ["visits"], [], lambda topic: placed)
-    assert ids(recorded) == ["v0", "v1"]
-    assert recorded.report.refused == 3
-    assert "later than its Kafka timestamp, 2024-05-01T21:46:40+00:00" in faults(recorded)[0]
-    again = [TopicValue(each.location, each.value, 1746100000_000) for each in placed]
-    assert len(ids(recording_of(CLINIC, ["visits"], [], lambda topic: again))) == 5
-
-
-def encoded(fields: dict[str, Any]) -> bytes:
-    """As a producer sends it."""
-    return json.dumps(fields).encode()
-
-
-def test_records_of_a_topic_are_judged_as_live(tmp_path: Path) -> None:
-    """In the topic's order; what a worker would park is counted, with its place."""
-    values = [
-        json.dumps(visit(0)).encode(),
-        b"\xff not JSON",
-        json.dumps(visit(2, event_time=1714525200)).encode(),
-        json.dumps(visit(3, outcome_time=None, nights=None)).encode(),
-        json.dumps(visit(1)).encode(),
-    ]
-    placed = [TopicValue(f"partition 0, offset {n}", v, STAMPED) for n, v in enumerate(values)]
-    recorded = recording_of(CLINIC, ["visits"], [], lambda topic: placed)
-    assert ids(recorded) == ["v0", "v3", "v1"]
-    assert recorded.report.refused == 2
-    assert "visits, partition 0, offset 1: it" in faults(recorded)[0]
-    assert "visits, partition 0, offset 2, column event_time" in faults(recorded)[1]

@@ -58,9 +58,9 @@ class Registry:
             if body["schema"] != ORDER:
                 return self._json({"error_code": 409, "message": "incompatible"}, 409)
             return self._json({"id": 1}, 200)
-        found = self.answers.get(request.raw_path)
+        reply = self.answers.get(request.raw_path)
         missing = {"error_code": 40403, "message": "Schema not found"}
-        return self._json(found or missing, 200 if found else 404)
+        return self._json(reply or missing, 200 if reply else 404)
 
     @staticmethod
     def _json(body: Any, status: int) -> web.Response:
@@ -83,9 +83,9 @@ async def server() -> AsyncIterator[tuple[Registry, Settings]]:
 
 async def test_schemas_are_found_by_their_id(server: tuple[Registry, Settings]) -> None:
     """With what they refer to; one that there is not is none."""
-    made = registry_of(server[1])
-    assert made is not None
-    async with made as asked:
+    registry = registry_of(server[1])
+    assert registry is not None
+    async with registry as asked:
         assert await asked.schema(1) == WriterSchema(1, "AVRO", ORDER)
         assert await asked.schema(7) is None
         assert await asked.latest("orders-value") == WriterSchema(1, "AVRO", ORDER)
@@ -97,9 +97,9 @@ async def test_schemas_are_found_by_their_id(server: tuple[Registry, Settings]) 
 
 async def test_a_schema_is_registered_or_refused(server: tuple[Registry, Settings]) -> None:
     """The registry's own words are passed on."""
-    made = registry_of(server[1])
-    assert made is not None
-    async with made as asked:
+    registry = registry_of(server[1])
+    assert registry is not None
+    async with registry as asked:
         assert await asked.register("predictions-value", "AVRO", ORDER) == 1
         with pytest.raises(Incompatible, match="incompatible"):
             await asked.register("predictions-value", "AVRO", "{}")
@@ -107,9 +107,9 @@ async def test_a_schema_is_registered_or_refused(server: tuple[Registry, Setting
 
 async def test_a_registry_that_does_not_answer_is_unavailable() -> None:
     """By its address, and the setting's name."""
-    made = registry_of(Settings(schema_registry_url="http://127.0.0.1:9"))
-    assert made is not None
-    async with made as asked:
+    registry = registry_of(Settings(schema_registry_url="http://127.0.0.1:9"))
+    assert registry is not None
+    async with registry as asked:
         with pytest.raises(Unavailable, match="SCHEMA_REGISTRY_URL"):
             await asked.schema(1)
 

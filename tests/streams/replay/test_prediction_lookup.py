@@ -24,16 +24,16 @@ class Shelf(RecordDecoder):
 
     async def bounds(self) -> dict[TopicPartition, tuple[int, int]]:
         """As a topic's."""
-        return {place: (0, len(names)) for place, names in self.ids.items()}
+        return {tp: (0, len(names)) for tp, names in self.ids.items()}
 
     async def records(
-        self, place: TopicPartition, start: int = 0, end: int | None = None
+        self, tp: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
         """Those offsets, counted."""
         for offset in range(start, end or SIZE):
             self.read += 1
-            value = orjson.dumps({"event_id": self.ids[place][offset]})
-            yield Record(place.topic, place.partition, offset, value)
+            value = orjson.dumps({"event_id": self.ids[tp][offset]})
+            yield Record(tp.topic, tp.partition, offset, value)
 
 
 SIZE = 40_000
@@ -48,8 +48,8 @@ def shelf() -> Shelf:
 async def looked_for(shelf: Shelf, event_id: str) -> tuple[int, int] | None:
     """The place of an event."""
     reader: Any = shelf
-    found = await find(reader, list(shelf.ids), "events", event_id)
-    return None if found is None else (found.partition, found.offset)
+    record = await find(reader, list(shelf.ids), "events", event_id)
+    return None if record is None else (record.partition, record.offset)
 
 
 async def test_what_is_recent_is_found_without_reading_history(shelf: Shelf) -> None:

@@ -61,24 +61,24 @@ def seen(text: str, folder: Path) -> list[dict[str, object]]:
         timeout=120,
         check=True,
     )
-    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stdout[-500:]
-    pages: list[dict[str, object]] = orjson.loads(unescape(found[1]))
+    match = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert match, done.stdout[-500:]
+    pages: list[dict[str, object]] = orjson.loads(unescape(match[1]))
     return pages
 
 
 @pytest.mark.slow
 def test_both_reports_fit_a_phone_and_a_screen(tmp_path: Path) -> None:
     """Nothing sticks out sideways at 360 and 1,280 pixels, and no drawing is scaled below 90 %."""
-    found = settled(40, 1.0, 0.3)
+    blocks = settled(40, 1.0, 0.3)
     for day in range(40):
         for name in ("a segment with a rather long name", "DE"):
-            found.add(evidence(day, segment=name))
+            blocks.add(evidence(day, segment=name))
         for value in ("red", "blue"):
-            found.add(evidence(day, slice=f"colour={value}"))
+            blocks.add(evidence(day, slice=f"colour={value}"))
     case_of = case(price=Price(per_day=1.0), slices={"colour": "colour"})
     pages = {
-        "worth": (report.page(worth(case_of, found)), 3),
+        "worth": (report.page(worth(case_of, blocks)), 3),
         "curve": (learning_curve.page(curve(case(), told({0.25: 0.2, 0.5: 0.8, 1.0: 1.2}))), 1),
     }
     for text, drawings in pages.values():

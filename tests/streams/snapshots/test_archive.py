@@ -69,13 +69,13 @@ async def test_junk_with_newer_names_hides_nothing(tmp_path: Path, what: str) ->
     for n in range(40):
         name = f"{10_000 + n:020d}-{4_000_000_000 + n}-d1.snapshot"
         (folder / name).write_bytes(JUNK[what])
-    found, problems = archive(tmp_path), list[str]()
-    assert [kept.seq for kept in found.of(0, problems)] == [3, 2, 1]
+    snapshots, problems = archive(tmp_path), list[str]()
+    assert [snapshot.seq for snapshot in snapshots.of(0, problems)] == [3, 2, 1]
     assert problems[0].startswith("40 files are passed over in the archive, the first ")
-    assert dump(await found.near(fresh(), 99)) == states[2]
-    assert dump(await found.near(fresh(), 2)) == states[1]
-    found._interval_s = 0.0
-    assert found.due(0), "a junk file's date must not put the next one off"
+    assert dump(await snapshots.near(fresh(), 99)) == states[2]
+    assert dump(await snapshots.near(fresh(), 2)) == states[1]
+    snapshots._interval_s = 0.0
+    assert snapshots.due(0), "a junk file's date must not put the next one off"
 
 
 async def test_junk_makes_nothing_be_dropped(tmp_path: Path) -> None:
@@ -86,13 +86,13 @@ async def test_junk_makes_nothing_be_dropped(tmp_path: Path) -> None:
     for n in range(20):
         name = f"{100 + n:020d}-{int(time.time() - n * day_s)}-d1.snapshot"
         (folder / name).write_bytes(b"junk")
-    before = {kept.path for kept in archive(tmp_path).of(0)}
+    before = {snapshot.path for snapshot in archive(tmp_path).of(0)}
     feed = Partition(CASE)
     feed.event("e", 10.0, items=1, weight=0.5)
     feed.task.seal()
     data = file_of(feed.task)
     archive(tmp_path).put(opened(Reader(data).signed, KEY), data)
-    after = {kept.path for kept in archive(tmp_path).of(0)}
+    after = {snapshot.path for snapshot in archive(tmp_path).of(0)}
     assert max(before) in after
 
 
@@ -101,9 +101,9 @@ async def test_a_good_file_under_another_name_counts_as_none(tmp_path: Path) -> 
     states = filled(tmp_path)
     first = min((tmp_path / "group" / "0").iterdir())
     first.rename(first.with_name(first.name.replace(first.name[:20], f"{77:020d}")))
-    found = archive(tmp_path)
-    assert [kept.seq for kept in found.of(0)] == [3, 2]
-    assert dump(await found.near(fresh(), 99)) == states[2]
+    snapshots = archive(tmp_path)
+    assert [snapshot.seq for snapshot in snapshots.of(0)] == [3, 2]
+    assert dump(await snapshots.near(fresh(), 99)) == states[2]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_a_snapshot_of_another_environment_is_refused_and_told(
     header = opened(Reader(data).signed, KEY)
     name = f"{header.seq:020d}-{int(header.written_s)}-d1.snapshot"
     (tmp_path / "group" / "0" / name).write_bytes(data)
-    found, problems = archive(tmp_path), list[str]()
-    assert [kept.seq for kept in found.of(0, problems)] == [3, 2, 1]
+    snapshots, problems = archive(tmp_path), list[str]()
+    assert [snapshot.seq for snapshot in snapshots.of(0, problems)] == [3, 2, 1]
     assert "another environment" in problems[0]
-    one: Any = found.of(0)[0]._replace(path=str(tmp_path / "group" / "0" / name))
+    one: Any = snapshots.of(0)[0]._replace(path=str(tmp_path / "group" / "0" / name))
     with pytest.raises(UnusableSnapshot, match=r"its (group|Kafka cluster|journal) is "):
-        found.restore(one, fresh(), ALLOWED)
+        snapshots.restore(one, fresh(), ALLOWED)

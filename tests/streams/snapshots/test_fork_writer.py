@@ -19,7 +19,7 @@ from river import forest, tree
 
 from streams.config.gc_tuning import bound_pauses
 from streams.embedded import Endpoints
-from streams.snapshots import schedule
+from streams.snapshots import snapshot_schedule
 from tests.support.one_partition import Partition, dump, use_case
 from tests.support.snapshot_life import Life, advance, fed, keep, longest_stall_s, on
 
@@ -67,7 +67,7 @@ async def test_snapshots_cost_less_than_their_share(life: Life) -> None:
     await fed(life, store, 30)
     status = store.status(0)
     assert status["cost_s"] > 0
-    assert status["interval_s"] >= round(status["cost_s"] / schedule.SHARE, 1) - 0.1
+    assert status["interval_s"] >= round(status["cost_s"] / snapshot_schedule.SHARE, 1) - 0.1
 
 
 async def test_a_clean_stop_keeps_the_last_state(life: Life) -> None:
@@ -95,7 +95,7 @@ async def test_a_child_that_dies_is_told_and_the_next_is_whole(life: Life) -> No
     feed.task = await store.load(0)
     advance(feed, life.records(10))
     store._keepers[0].due_s = 0.0
-    feed.task.lifecycle_log.told = Sleepy(feed.task.lifecycle_log.told)
+    feed.task.lifecycle_log.announced = Sleepy(feed.task.lifecycle_log.announced)
     store.offer(0, feed.task)
     os.kill(_newest_child(), signal.SIGKILL)
     await store.written()
@@ -123,18 +123,18 @@ async def test_what_is_little_is_written_at_once(
         asked.append(work)
         raise OSError("none")
 
-    monkeypatch.setattr("streams.snapshots.store.fork", no_room)
+    monkeypatch.setattr("streams.snapshots.snapshot_store.fork", no_room)
     advance(feed, life.records(10))
     await keep(store, feed.task)
     assert not asked
     assert dump(await life.store().load(0)) == dump(feed.task)
-    told, feed.task.lifecycle_log.told = feed.task.lifecycle_log.told, {lambda: None}  # type: ignore[arg-type]
+    told, feed.task.lifecycle_log.announced = feed.task.lifecycle_log.announced, {lambda: None}  # type: ignore[arg-type]
     advance(feed, life.records(10))
     store._keepers[0].due_s = 0.0
     store.offer(0, feed.task)
     await store.written()
     assert "TypeError" in store.status(0)["error"]
-    feed.task.lifecycle_log.told = told
+    feed.task.lifecycle_log.announced = told
     store._keepers[0].due_s = 0.0
     store.offer(0, feed.task)
     assert len(asked) == 1
@@ -203,8 +203,8 @@ async def test_a_whole_snapshot_is_put_in_place_at_once(life: Life) -> None:
     class Watching:
         """The client, which looks at what readers see with each piece."""
 
-        def hset(self, key: str, *given: Any) -> None:
-            life.client.hset(key, *given)
+        def hset(self, key: str, *args: Any) -> None:
+            life.client.hset(key, *args)
             written.append(life.hash.head())
 
         def __getattr__(self, name: str) -> Any:

@@ -22,7 +22,7 @@ from tests.support.one_partition import EVENTS, OUTCOMES, Partition, delivery, o
 
 ROOT = Path(__file__).parents[3]
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
-NAMES = {f"{kept.name}{end}" for kept in METRICS.values() for end in SUFFIXES[kept.type]}
+NAMES = {f"{metric.name}{end}" for metric in METRICS.values() for end in SUFFIXES[metric.type]}
 FIGURES = asdict(Figures(written=20, freshness_s=0.1))
 BASE_UNITS = ("seconds", "bytes", "records", "ratio")
 
@@ -70,36 +70,36 @@ def samples(runner: Runner) -> dict[str, list[tuple[dict[str, str], float]]]:
         .render([runner], {0: runner.measures}, FIGURES, RELAY)
         .decode()
     )
-    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    by_name: dict[str, list[tuple[dict[str, str], float]]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found.setdefault(sample.name, []).append((sample.labels, sample.value))
-    return found
+            by_name.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return by_name
 
 
 def test_every_metric_that_is_declared_is_there_with_its_labels() -> None:
     """And no other, beside those of the process; each has the use case."""
-    found = samples(runner())
-    assert {name for name in found if not name.startswith("riverrun_process_")} == NAMES
-    for kept in METRICS.values():
-        for labels, _ in found[f"{kept.name}{SUFFIXES[kept.type][0]}"]:
-            assert set(labels) - {"le"} == {"use_case", *kept.labels}, kept.name
+    metrics = samples(runner())
+    assert {name for name in metrics if not name.startswith("riverrun_process_")} == NAMES
+    for metric in METRICS.values():
+        for labels, _ in metrics[f"{metric.name}{SUFFIXES[metric.type][0]}"]:
+            assert set(labels) - {"le"} == {"use_case", *metric.labels}, metric.name
 
 
 def test_the_values_are_the_task_s_own_counts() -> None:
     """Counts, who answered, KPI and scores as the partition keeps them."""
     one = runner()
-    found, task = samples(one), one.task
-    assert found["riverrun_events_total"][0][1] == task.counts["events"] == 20
-    assert found["riverrun_dead_letters_total"][0][1] == 1
-    by = {labels["served_by"]: value for labels, value in found["riverrun_predictions_total"]}
+    metrics, task = samples(one), one.task
+    assert metrics["riverrun_events_total"][0][1] == task.counts["events"] == 20
+    assert metrics["riverrun_dead_letters_total"][0][1] == 1
+    by = {labels["served_by"]: value for labels, value in metrics["riverrun_predictions_total"]}
     assert sum(by.values()) == 20
     assert by["baseline"] > 0
-    kpi = {labels["model"]: value for labels, value in found["riverrun_kpi_sum"]}
+    kpi = {labels["model"]: value for labels, value in metrics["riverrun_kpi_sum"]}
     assert kpi["baseline"] == pytest.approx(2.0 * 20)
-    assert found["riverrun_maturity_ratio"][0][1] == 1.0
-    assert 0.3 < found["riverrun_freshness_seconds"][0][1] < 60
-    assert found["riverrun_batch_records_sum"][0][1] == 40
+    assert metrics["riverrun_maturity_ratio"][0][1] == 1.0
+    assert 0.3 < metrics["riverrun_freshness_seconds"][0][1] < 60
+    assert metrics["riverrun_batch_records_sum"][0][1] == 40
 
 
 def test_how_many_series_there_are_is_known_beforehand() -> None:
@@ -111,11 +111,11 @@ def test_how_many_series_there_are_is_known_beforehand() -> None:
 
 def test_names_have_the_prefix_and_base_units() -> None:
     """`riverrun_`, words in lower case; a unit in the name is a base unit."""
-    for kept in METRICS.values():
-        assert re.fullmatch(r"riverrun_[a-z]+(_[a-z]+)*", kept.name)
-        assert not re.search(r"_(ms|minutes|hours|kb|mb|percent)(_|$)", kept.name)
-        if kept.type == "histogram":
-            assert kept.name.endswith(BASE_UNITS)
+    for metric in METRICS.values():
+        assert re.fullmatch(r"riverrun_[a-z]+(_[a-z]+)*", metric.name)
+        assert not re.search(r"_(ms|minutes|hours|kb|mb|percent)(_|$)", metric.name)
+        if metric.type == "histogram":
+            assert metric.name.endswith(BASE_UNITS)
 
 
 # What names them.
@@ -145,11 +145,11 @@ def test_the_dashboard_asks_for_metrics_that_exist() -> None:
         targets = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
         targets += [each["expr"] for each in dashboard["annotations"]["list"]]
         targets += [each["query"]["query"] for each in dashboard["templating"]["list"]]
-        found = set().union(*map(used, targets))
-        assert found <= NAMES, name
+        used_metrics = set().union(*map(used, targets))
+        assert used_metrics <= NAMES, name
         assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
-        asked |= found
-    shown = {name for name, kept in METRICS.items() if any(n.startswith(name) for n in asked)}
+        asked |= used_metrics
+    shown = {name for name, metric in METRICS.items() if any(n.startswith(name) for n in asked)}
     assert shown == set(METRICS)
 
 
@@ -190,8 +190,8 @@ def test_every_metric_and_alerting_rule_is_documented() -> None:
 
 def test_every_rule_and_limit_of_the_monitor_is_documented() -> None:
     """docs/reference/ALERTS.md has each, with its severity and its default."""
+    from streams.monitor.alert_context import LIMITS
     from streams.monitor.rules import rules as declared
-    from streams.monitor.snapshot import LIMITS
 
     text = (ROOT / "docs/reference/ALERTS.md").read_text("utf-8")
     assert [row[:2] for row in rows(text, "rule")] == [

@@ -35,8 +35,8 @@ def test_each_fault_says_its_mend(
     kind: str, config: dict[str, str], archived: bool, says: str | None
 ) -> None:
     """What would open a gap between log and archive is named; what would not, is not."""
-    found = fault(kind, "t", config, 3_600.0 if archived else None)
-    assert found is None if says is None else says in (found or "")
+    problem = fault(kind, "t", config, 3_600.0 if archived else None)
+    assert problem is None if says is None else says in (problem or "")
 
 
 @pytest.mark.integration

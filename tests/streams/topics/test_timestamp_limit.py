@@ -41,8 +41,8 @@ from tests.support.one_partition import use_case
 )
 def test_what_is_not_bounded_is_told_with_its_mend(config: dict[str, str], says: str | None):
     """Each way in which a producer may move time."""
-    found = unbounded("t", config)
-    assert found is None if says is None else says in (found or "")
+    problem = unbounded("t", config)
+    assert problem is None if says is None else says in (problem or "")
 
 
 def test_the_bound_follows_the_horizon_within_reason():
@@ -60,7 +60,7 @@ async def test_on_a_real_kafka_the_topics_have_the_bound(stack: Endpoints, tmp_p
     inputs = [loop.names[kind] for kind in ("events", "outcomes", "history")]
     configs = await configs_of(inputs, loop.settings)
     assert {config[BOUND] for config in configs.values()} == {"3600000"}
-    assert not [said for said in await unbounded_here(loop.settings) if inputs[0] in said]
+    assert not [problem for problem in await unbounded_here(loop.settings) if inputs[0] in problem]
     producer = AIOKafkaProducer(**loop.settings.kafka_client())
     await producer.start()
     tomorrow = int((time() + 86_400) * 1_000)
@@ -73,7 +73,7 @@ async def test_on_a_real_kafka_the_topics_have_the_bound(stack: Endpoints, tmp_p
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, inputs[0], configs=change)])
     await admin.close()
     for _ in range(100):  # the broker knows a little later what it was told
-        if any(inputs[0] in said for said in await unbounded_here(loop.settings)):
+        if any(inputs[0] in problem for problem in await unbounded_here(loop.settings)):
             break
         await asyncio.sleep(0.1)
     else:

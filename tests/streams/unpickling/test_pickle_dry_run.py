@@ -150,9 +150,9 @@ def _classes() -> dict[str, Any]:
     """What an attack would change."""
     kinds: tuple[Any, ...] = (linear_model.LinearRegression, Base, vectorize.BagOfWords)
     cached = {"__slotnames__": None}  # by whoever pickles
-    found = {kind.__name__: vars(kind) | cached for kind in kinds}
+    classes = {kind.__name__: vars(kind) | cached for kind in kinds}
     function = vectorize.tokenize_using_regex_pattern
-    return found | {"function": (dict(vars(function)), function.__defaults__, function.__code__)}
+    return classes | {"function": (dict(vars(function)), function.__defaults__, function.__code__)}
 
 
 @pytest.mark.parametrize("what", ATTACKS)
@@ -187,13 +187,13 @@ def test_what_states_hold_is_loaded(number: int) -> None:
 
 def splitters() -> list[Any]:
     """What trees gather about numbers and words, on one target and on several."""
-    made = [splitter.QOSplitter(), splitter.EBSTSplitter(), splitter.TEBSTSplitter()]
-    several = copy.deepcopy(made)
-    for each in made:
+    single = [splitter.QOSplitter(), splitter.EBSTSplitter(), splitter.TEBSTSplitter()]
+    several = copy.deepcopy(single)
+    for each in single:
         each.update(0.5, 1.0, 1.0)
     for each in several:
         each.update(0.5, {"a": 1.0, "b": 2.0}, 1.0)
-    return [*made, *several]
+    return [*single, *several]
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -205,11 +205,13 @@ def test_what_trees_gather_is_loaded(number: int) -> None:
 
 def kept_methods(module: ModuleType) -> Iterator[tuple[str, str]]:
     """Each method that the code of a module assigns to an attribute, where it is written."""
-    for found in ast.walk(ast.parse(inspect.getsource(module))):
-        real = getattr(module, found.name, None) if isinstance(found, ast.ClassDef) else None
+    for statement in ast.walk(ast.parse(inspect.getsource(module))):
+        real = (
+            getattr(module, statement.name, None) if isinstance(statement, ast.ClassDef) else None
+        )
         if not isinstance(real, type):
             continue
-        for node in ast.walk(found):
+        for node in ast.walk(statement):
             if isinstance(node, ast.Assign) and any(
                 isinstance(target, ast.Attribute | ast.Subscript) for target in node.targets
             ):
@@ -229,15 +231,15 @@ def _methods_in(value: ast.expr, kind: type[Any]) -> Iterator[tuple[str, str]]:
 
 def test_every_method_that_river_keeps_is_listed() -> None:
     """Also those that only a model which has learnt keeps."""
-    found: set[tuple[str, str]] = set()
+    methods: set[tuple[str, str]] = set()
     for module in pkgutil.walk_packages(river.__path__, "river.", onerror=lambda name: None):
         if ".test_" in module.name or _left_out(module.name):
             continue
         loaded = importlib.import_module(module.name)
         if (loaded.__file__ or "").endswith(".py"):
-            found |= set(kept_methods(loaded))
-    assert len(found) > 15
-    assert found <= METHODS, sorted(found - METHODS)
+            methods |= set(kept_methods(loaded))
+    assert len(methods) > 15
+    assert methods <= METHODS, sorted(methods - METHODS)
 
 
 class Own(linear_model.LinearRegression):  # type: ignore[misc]  # River ships no types
@@ -254,8 +256,8 @@ class Own(linear_model.LinearRegression):  # type: ignore[misc]  # River ships n
 def test_an_authors_estimator_may_keep_the_methods_that_its_fresh_ones_keep() -> None:
     """And no other's."""
     allowed = Allowed([Own], __name__)
-    found = unpickle([pickle.dumps(Own(), 5)], allowed)
-    assert found.how(2.0) == 4.0
+    estimator = unpickle([pickle.dumps(Own(), 5)], allowed)
+    assert estimator.how(2.0) == 4.0
     other = Own()
     other.how = other.learn_one  # type: ignore[assignment]
     with pytest.raises(RefusedPickle, match="learn_one"):

@@ -31,17 +31,17 @@ ALLOWED = Allowed()
 class Reduced:
     """Pickles as a call."""
 
-    def __init__(self, call: Any, *given: Any, state: Any = None) -> None:
-        self.how = (call, given) if state is None else (call, given, state)
+    def __init__(self, call: Any, *args: Any, state: Any = None) -> None:
+        self.how = (call, args) if state is None else (call, args, state)
 
     def __reduce__(self) -> Any:
         """The call."""
         return self.how
 
 
-def by_name(module: str, name: str, *given: str) -> bytes:
+def by_name(module: str, name: str, *args: str) -> bytes:
     """A pickle that calls module.name with texts, written by hand."""
-    texts = b"".join(pickle.SHORT_BINUNICODE + bytes([len(g)]) + g.encode() for g in given)
+    texts = b"".join(pickle.SHORT_BINUNICODE + bytes([len(g)]) + g.encode() for g in args)
     return (
         b"\x80\x04"
         + b"".join(pickle.SHORT_BINUNICODE + bytes([len(t)]) + t.encode() for t in (module, name))

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.web.app import is_loopback, page_context
-from streams.web.server import CONTEXT, application
+from streams.web.routes import CONTEXT, application
 from streams.web.state.auth import SESSION_S, SESSIONS_MAX, Auth
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import PageModel, ViewRequest
@@ -204,7 +204,7 @@ async def test_wrong_secrets_shut_nobody_out(client: Client, quick: None) -> Non
 
 
 async def test_each_wrong_secret_of_a_client_waits_longer() -> None:
-    """Doubled up to a bound, by client, begun anew by the right one; the counts are bounded."""
+    """Doubled up to a bound, by client, started over by the right one; the counts are bounded."""
     counted = SignInAttempts()
     delays = [counted._count("10.0.0.1") for _ in range(40)]
     assert delays[:3] == [0.25, 0.5, 1.0]

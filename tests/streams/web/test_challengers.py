@@ -8,7 +8,7 @@ import pytest
 
 from models.stats.ab_test import AbTest
 from models.stats.confidence_sequence import Comparison
-from streams.web.charts.plain_language import confidence_text
+from streams.web.charts.verdict_sentences import confidence_text
 from streams.web.state.page_model import Case
 from streams.web.views.challengers import _decision_text, _doubt, _partition_standings
 from tests.streams.web.test_auth import FLIGHTS, NOBODY
@@ -20,7 +20,7 @@ WIDTH = MOST - LEAST
 
 def standing(**changes: Any) -> dict[str, Any]:
     """A comparison that goes on."""
-    given = {
+    fields = {
         "question": "shadow",
         "model": "trees",
         "against": FLIGHTS.use_case.champion,
@@ -34,7 +34,7 @@ def standing(**changes: Any) -> dict[str, Any]:
         "alpha": 0.05,
         "kpi_unit": "USD",
     }
-    return given | changes
+    return fields | changes
 
 
 def test_before_enough_blocks_no_range_is_called_sure() -> None:
@@ -73,9 +73,9 @@ def test_no_verdict_comes_before_its_least_number_of_blocks(margin: float) -> No
         days.update(count=900, gain=900 * 49.0)
     assert days.seen >= days.blocks_least == 35
     arms = AbTest(alpha=0.05, bound=50.0, lower=True, margin=margin)
-    theirs = [(10, 400.0 + g % 3) for g in range(32)]
+    blocks = [(10, 400.0 + g % 3) for g in range(32)]
     while arms.verdict == "undecided":
-        arms.update([(n, kpi - 390.0) for n, kpi in theirs], theirs)
+        arms.update([(n, kpi - 390.0) for n, kpi in blocks], blocks)
     assert arms.seen >= arms.blocks_least == 8
 
 

@@ -14,16 +14,16 @@ from models.metrics.targets import TargetStatus
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.monitor.store.view_models import AlertRow, Overview, Restart, Score
-from streams.web.charts.plain_language import event_noun, trust, worth
+from streams.web.charts.verdict_sentences import event_noun, trust, worth
 from streams.web.render.chart import Chart, Series
 from streams.web.state.page_model import Case
 from streams.web.views.use_case import event_marks
 
 
-def chart(**given: Any) -> Chart:
+def chart(**options: Any) -> Chart:
     """Two days of a served value with its interval."""
     series = Series("served", [1.5, None], low=[1.0, None], high=[2.0, None])
-    return Chart(**{"id": "c", "title": "t", "x": [0.0, 86_400.0], "series": [series], **given})
+    return Chart(**{"id": "c", "title": "t", "x": [0.0, 86_400.0], "series": [series], **options})
 
 
 def test_the_csv_holds_what_is_drawn() -> None:
@@ -38,8 +38,8 @@ def test_the_csv_holds_what_is_drawn() -> None:
 
 def test_no_cell_is_a_formula() -> None:
     """A value that a spreadsheet would run is text."""
-    made = chart(scale="category", x=["=1+1", "@x"], series=[Series("n", [1, 2])])
-    assert [row.split(",")[0] for row in made.csv().splitlines()[1:]] == ["'=1+1", "'@x"]
+    table = chart(scale="category", x=["=1+1", "@x"], series=[Series("n", [1, 2])])
+    assert [row.split(",")[0] for row in table.csv().splitlines()[1:]] == ["'=1+1", "'@x"]
 
 
 def test_what_is_not_finite_is_not_drawn() -> None:
@@ -57,14 +57,14 @@ def test_a_chart_without_values_is_empty() -> None:
 CASE = Case(load("flight_eta"), Settings())
 
 
-def score(**given: Any) -> Score:
+def score(**options: Any) -> Score:
     """A served score over 5,000 flights."""
     zeros = dict.fromkeys(Score.__slots__, 0)
     known = {"model": "served", "n": 5_000, "kpi_n": 5_000, "value": 9.8, "kpi": 61.0}
-    return Score(**{**zeros, "coverage": 0.91, **known, **given})
+    return Score(**{**zeros, "coverage": 0.91, **known, **options})
 
 
-def told(**given: Any) -> Overview:
+def told(**options: Any) -> Overview:
     """An overview of a use case that works."""
     nothing = dict.fromkeys(Overview.__slots__)
     known: dict[str, Any] = {
@@ -81,7 +81,7 @@ def told(**given: Any) -> Overview:
         "kpi_gain": 34.5,
         "windows": 7,
     }
-    return Overview(**{**nothing, **known, **given})
+    return Overview(**{**nothing, **known, **options})
 
 
 STANDING = {
@@ -99,12 +99,12 @@ STANDING = {
 
 def test_worth_is_a_sentence_with_its_certainty() -> None:
     """The gain in its unit, against what, and how sure; then what it stands on."""
-    found = worth(CASE, told(), STANDING)
-    assert (found.kind, found.word) == ("good", "Yes")
-    assert found.sentence == (
+    sentence = worth(CASE, told(), STANDING)
+    assert (sentence.kind, sentence.word) == ("good", "Yes")
+    assert sentence.sentence == (
         "Saves 2.31 USD a departure against the baseline; 95 % confidence: 2.05 to 2.57 USD."
     )
-    assert found.more == "From 36,000 outcomes in closed blocks, 120 missing."
+    assert sentence.more == "From 36,000 outcomes in closed blocks, 120 missing."
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_worth_follows_the_verdict_and_not_the_gain(verdict: str, word: str) -> 
 def test_a_verdict_that_is_not_promised_says_why() -> None:
     """It is no plain yes, and the reason is beside it; without a verdict only the reason is."""
     doubt = {"not_promised": "successive blocks hang together"}
-    found = worth(CASE, told(), {**STANDING, **doubt})
-    assert (found.kind, found.word) == ("warn", "Yes, so far")
-    assert found.more.endswith(" Not promised here: successive blocks hang together.")
+    sentence = worth(CASE, told(), {**STANDING, **doubt})
+    assert (sentence.kind, sentence.word) == ("warn", "Yes, so far")
+    assert sentence.more.endswith(" Not promised here: successive blocks hang together.")
     undecided = worth(CASE, told(), {**STANDING, **doubt, "verdict": "undecided"})
-    assert (undecided.word, undecided.more) == ("Undecided", found.more)
+    assert (undecided.word, undecided.more) == ("Undecided", sentence.more)
 
 
 def test_a_verdict_says_what_it_assumes() -> None:
@@ -147,7 +147,7 @@ MISSED = TargetStatus("mae", 11.5, "lower", "", 12.1, 2_000, False)
 
 
 @pytest.mark.parametrize(
-    ("given", "word"),
+    ("fields", "word"),
     [
         ({}, "Yes"),
         ({"state": "stopped"}, "Not now"),
@@ -163,11 +163,11 @@ MISSED = TargetStatus("mae", 11.5, "lower", "", 12.1, 2_000, False)
         ),
     ],
 )
-def test_trust_is_what_works_and_what_is_doubted(given: dict[str, Any], word: str) -> None:
+def test_trust_is_what_works_and_what_is_doubted(fields: dict[str, Any], word: str) -> None:
     """Down or alarmed: not now; catching up, or a target missed by more than chance: with care;
     nothing judged yet, within chance, or just begun: too early.
     """
-    assert trust(told(**given)).word == word
+    assert trust(told(**fields)).word == word
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ def test_a_missed_target_is_doubted_once() -> None:
     """Where an alert tells it, the target itself does not tell it again."""
     missed = AlertRow("a", "target-missed", "mae", "open", "warning", "missed", "…", "", None)
     far = score(value=12.1, lower=11.9, upper=12.3)
-    found = trust(told(targets=(MISSED,), served=far, alerts=(missed,)))
-    assert (found.word, found.more) == ("With care", "")
+    sentences = trust(told(targets=(MISSED,), served=far, alerts=(missed,)))
+    assert (sentences.word, sentences.more) == ("With care", "")
 
 
 def test_a_change_that_models_follow_is_told_and_not_doubted() -> None:
@@ -203,8 +203,8 @@ def test_a_change_that_models_follow_is_told_and_not_doubted() -> None:
     changed = [
         AlertRow(name, "drift", name, "open", "warning", name, "…", "", None) for name in "abcd"
     ]
-    found = trust(told(alerts=tuple(changed)))
-    assert (found.word, found.more) == ("Yes", "Changed: a, b and 2 more.")
+    sentences = trust(told(alerts=tuple(changed)))
+    assert (sentences.word, sentences.more) == ("Yes", "Changed: a, b and 2 more.")
     risen = AlertRow("e", "drift", "error:x", "open", "alarm", "worse", "…", "", None)
     assert trust(told(alerts=(*changed, risen))).word == "Not now"
 
@@ -216,10 +216,10 @@ def test_an_event_is_called_by_its_class() -> None:
 
 def test_partitions_that_begin_anew_together_are_one_restart_on_the_chart() -> None:
     """At the event time that they stood at; a later one is another mark."""
-    found = [
+    events = [
         Restart(n, f"w-{n}", time, 1e9 + n, 2.0) for n, time in ((0, 5.0), (1, 7.0), (0, 99.0))
     ]
-    first, second = event_marks([], [], found)
+    first, second = event_marks([], [], events)
     assert (first.x, second.x) == (1e9, 1e9 + 1)
     assert first.text == "restart: partition 0 restarted at w-0, recovered in 2 s"
     assert second.text == "restart: partition 0, 1 restarted at w-0, w-1, recovered in 2 s"

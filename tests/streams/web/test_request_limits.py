@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streams.web.render.server_sent_events import EACH_MAX, STREAMS_MAX
-from streams.web.server import CONTEXT, application
+from streams.web.routes import CONTEXT, application
 from streams.web.state.live_tails import ROWS_MAX, Follower, LiveTails
 from streams.web.state.page_context import PageContext
 from streams.web.state.page_model import Case
@@ -120,8 +120,8 @@ async def test_streams_of_one_visitor_are_bounded_and_others_have_theirs(client:
         if answer.status == 429:
             assert "at once" in await answer.text()
     await enter(client)
-    mine, others = await opened(client, "/live/", 1)
-    assert mine == {200: 1}
+    own, others = await opened(client, "/live/", 1)
+    assert own == {200: 1}
     for answer in [*answers, *others]:
         answer.close()
 

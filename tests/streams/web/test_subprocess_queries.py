@@ -46,7 +46,7 @@ async def until_done(inquiry: SubprocessQuery) -> None:
 
 
 async def test_what_changes_no_more_is_not_asked_again_and_again() -> None:
-    """A proof is made once, what may change anew."""
+    """A proof is made once, what may change again."""
     inquiries, words = SubprocessQueries(), ("topics",)
     done = SubprocessQuery(words, answer={"proved": True}, done=True, ended_at=monotonic() - 60)
     inquiries._queries[words] = done
@@ -79,9 +79,9 @@ async def test_whoever_is_signed_in_waits_for_no_reader(commands: Path) -> None:
     with pytest.raises(Busy) as busy:
         inquiries.ask(Settings(), READERS[-1], "explain", "one more")
     assert busy.value.status == 503
-    mine = inquiries.ask(Settings(), OPERATOR, "explain", "mine")
-    await until_done(mine)
-    assert mine.answer == {}
+    query = inquiries.ask(Settings(), OPERATOR, "explain", "mine")
+    await until_done(query)
+    assert query.answer == {}
     assert sum(inquiry.done for inquiry in asked) <= 2
     assert "mine" in (await asyncio.to_thread(commands.read_text)).split("\n")[:3]
     await inquiries.close()

@@ -15,13 +15,13 @@ from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.monitor.store.board import OpenBoard
 from streams.monitor.store.queries import Board
-from streams.monitor.store.row_mapping import Row, standing_name
-from streams.monitor.store.store import MemoryStore
+from streams.monitor.store.record_rows import Row, standing_name
+from streams.monitor.store.table_store import MemoryStore
 from streams.operations.dead_letters import Letter
 from streams.web.app import page_context
 from streams.web.charts.calibration_chart import CalibrationGroup
 from streams.web.charts.histogram import FeatureComparison
-from streams.web.server import application
+from streams.web.routes import application
 from streams.web.state.background_cache import BackgroundCache, CachedAnswer
 from streams.web.state.dead_letter_cache import DeadLetterCache, DeadLetterRow
 from streams.web.state.page_context import PageContext

@@ -20,8 +20,8 @@ from schemas.commands import Command
 from streams.config.settings import Settings
 from streams.kafka.record_decoder import RecordDecoder
 from streams.worker.decider_service import DeciderService, _Session
+from tests.support.closed_blocks import GAIN, case, evidence
 from tests.support.memory import Record
-from tests.support.settled_blocks import GAIN, case, evidence
 
 PARTITIONS = 2
 NAMES = {kind: kind for kind in ("evidence", "verdicts", "commands", "events", "outcomes")}
@@ -38,18 +38,16 @@ class Topics(RecordDecoder):
         super().__init__()
         self.topic_partitions = [TopicPartition("evidence", n) for n in range(PARTITIONS)]
         self.topic_partitions.append(TopicPartition("verdicts", 0))
-        self.committed: dict[TopicPartition, list[Any]] = {
-            place: [] for place in self.topic_partitions
-        }
+        self.committed: dict[TopicPartition, list[Any]] = {tp: [] for tp in self.topic_partitions}
         for number in range(PARTITIONS):
             self.committed[TopicPartition("commands", number)] = []
         self.left, self.after = -1, False
         self._pending: list[tuple[TopicPartition, Any]] = []
 
-    def append(self, place: TopicPartition, value: bytes) -> None:
+    def append(self, tp: TopicPartition, value: bytes) -> None:
         """One committed record."""
-        found = self.committed[place]
-        found.append(Record(place.topic, place.partition, len(found), value))
+        log = self.committed[tp]
+        log.append(Record(tp.topic, tp.partition, len(log), value))
 
     # As a producer.
 
@@ -61,14 +59,14 @@ class Topics(RecordDecoder):
         self.left -= 1
         if self.left == 0 and not self.after:
             raise Killed
-        for place, value in self._pending:
-            self.append(place, value)
+        for tp, value in self._pending:
+            self.append(tp, value)
         if self.left == 0:
             raise Killed
 
-    async def send(self, topic: str, value: bytes, **given: Any) -> asyncio.Future[None]:
+    async def send(self, topic: str, value: bytes, **options: Any) -> asyncio.Future[None]:
         """Kept until the commit."""
-        self._pending.append((TopicPartition(topic, given["partition"]), value))
+        self._pending.append((TopicPartition(topic, options["partition"]), value))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -77,17 +75,17 @@ class Topics(RecordDecoder):
 
     def of(self, topic: str) -> list[TopicPartition]:
         """Its places."""
-        return [place for place in self.topic_partitions if place.topic == topic]
+        return [tp for tp in self.topic_partitions if tp.topic == topic]
 
     async def bounds(self) -> dict[TopicPartition, tuple[int, int]]:
         """First and last offset."""
-        return {place: (0, len(self.committed[place])) for place in self.topic_partitions}
+        return {tp: (0, len(self.committed[tp])) for tp in self.topic_partitions}
 
     async def records(
-        self, place: TopicPartition, start: int = 0, end: int | None = None
+        self, tp: TopicPartition, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Any]:
         """What is committed."""
-        for record in self.committed[place][start:end]:
+        for record in self.committed[tp][start:end]:
             yield record
 
     async def follow(
@@ -96,18 +94,18 @@ class Topics(RecordDecoder):
         """What comes, one record at a time; at the end of all nobody waits."""
         reached = dict(starts)
         while True:
-            found = [p for p in self.topic_partitions if reached[p] < len(self.committed[p])]
-            for place in found:
-                yield [self.committed[place][reached[place]]]
-                reached[place] += 1
-            if not found:
+            ready = [p for p in self.topic_partitions if reached[p] < len(self.committed[p])]
+            for tp in ready:
+                yield [self.committed[tp][reached[tp]]]
+                reached[tp] += 1
+            if not ready:
                 raise Killed
             await asyncio.sleep(0)
 
 
-async def decide(topics: Topics, mine: UseCase) -> None:
+async def decide(topics: Topics, use_case: UseCase) -> None:
     """One life of a decider, to the end of what there is or to its kill."""
-    deciding = DeciderService(mine, Settings(), NAMES, "test")
+    deciding = DeciderService(use_case, Settings(), NAMES, "test")
     with pytest.raises(Killed):
         await _Session(deciding, topics, topics).run()  # type: ignore[arg-type]
 
@@ -126,7 +124,7 @@ def written(topics: Topics) -> tuple[list[bytes], list[list[bytes]]]:
     """Standings, and the commands of each partition."""
     commands = [topics.committed[TopicPartition("commands", n)] for n in range(PARTITIONS)]
     verdicts = topics.committed[TopicPartition("verdicts", 0)]
-    return [r.value for r in verdicts], [[r.value for r in found] for found in commands]
+    return [r.value for r in verdicts], [[r.value for r in batch] for batch in commands]
 
 
 @pytest.mark.slow
@@ -134,9 +132,9 @@ async def test_killed_at_any_write_it_says_each_block_and_each_command_once() ->
     """Before the commit or after it: what is on the topics is to the byte what one long life
     writes; and one more life adds nothing.
     """
-    mine = case("automatic")
+    use_case = case("automatic")
     whole = filled(60)
-    await decide(whole, mine)
+    await decide(whole, use_case)
     verdicts, commands = written(whole)
     assert len({orjson.loads(value)["block_start"] for value in verdicts}) == 60
     assert [Command.model_validate_json(c).verb for c in commands[0]] == ["promote"]
@@ -145,9 +143,9 @@ async def test_killed_at_any_write_it_says_each_block_and_each_command_once() ->
         for after in (False, True):
             topics = filled(60)
             topics.left, topics.after = left, after
-            await decide(topics, mine)
+            await decide(topics, use_case)
             topics.left = -1
-            await decide(topics, mine)
+            await decide(topics, use_case)
             assert written(topics) == (verdicts, commands)
-            await decide(topics, mine)
+            await decide(topics, use_case)
             assert written(topics) == (verdicts, commands)

@@ -58,7 +58,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     """Whether no such process lives."""
     try:
         os.kill(pid, 0)
@@ -70,11 +70,11 @@ def gone(pid: int) -> bool:
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[Family]:
     """Killed at the end."""
-    found = Family(tmp_path)
-    yield found
-    if found.parent is not None and found.parent.poll() is None:
-        found.parent.kill()
-        found.parent.wait()
+    group = Family(tmp_path)
+    yield group
+    if group.parent is not None and group.parent.poll() is None:
+        group.parent.kill()
+        group.parent.wait()
 
 
 def test_a_killed_worker_is_there_again_at_once(family: Family) -> None:
@@ -87,7 +87,7 @@ def test_a_killed_worker_is_there_again_at_once(family: Family) -> None:
     os.kill(first, signal.SIGKILL)
     assert family.pid("0.1") != first
     assert time.monotonic() - began < 5
-    assert not gone(other)
+    assert not has_ended(other)
     assert not (family.room / "1.1").exists()
 
 
@@ -97,7 +97,7 @@ def test_one_signal_ends_all(family: Family) -> None:
     pids = [family.pid("0.0"), family.pid("1.0")]
     parent.terminate()
     assert parent.wait(60) == 0
-    assert all(gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
 
 
 def test_no_worker_outlives_its_parent(family: Family) -> None:
@@ -106,7 +106,7 @@ def test_no_worker_outlives_its_parent(family: Family) -> None:
     pids = [family.pid("0.0"), family.pid("1.0")]
     parent.kill()
     parent.wait()
-    until(lambda: all(gone(pid) for pid in pids))
+    until(lambda: all(has_ended(pid) for pid in pids))
 
 
 @pytest.mark.parametrize("code", ["3", "70", "75", "78", "0"])

@@ -51,20 +51,22 @@ def test_what_is_no_row_is_parked_in_words(value: Any, key: bytes | None, words:
     """The dead letter is a record as any other, and the rows beside it are copied."""
     with pytest.raises(Malformed, match=words):
         RELAY.row(record(value, key=key))
-    made = RELAY.outputs([record({"shop": "a"}), record(value, 1, key), record({"shop": "b"}, 2)])
-    assert [output.kind for output in made] == ["dead-letter", "table-rows"]
-    records.DeadLetter.model_validate_json(made[0].value)
-    rows = records.TableRows.model_validate_json(made[1].value).rows
+    outputs = RELAY.outputs(
+        [record({"shop": "a"}), record(value, 1, key), record({"shop": "b"}, 2)]
+    )
+    assert [output.kind for output in outputs] == ["dead-letter", "table-rows"]
+    records.DeadLetter.model_validate_json(outputs[0].value)
+    rows = records.TableRows.model_validate_json(outputs[1].value).rows
     assert [key for _, key, *_ in rows] == ["a", "b"]
 
 
 def test_many_rows_are_several_records():
     """Each small enough to be read with what is made of it; none is lost."""
     rows = [record({"shop": f"s{n}", "pad": "x" * 1_000}, n) for n in range(200)]
-    made = RELAY.outputs(rows)
-    assert len(made) > 2
-    assert max(len(output.value) for output in made) < 1.5 * BATCH_BYTES_MAX
-    copied = [row[1] for output in made for row in orjson.loads(output.value)["rows"]]
+    outputs = RELAY.outputs(rows)
+    assert len(outputs) > 2
+    assert max(len(output.value) for output in outputs) < 1.5 * BATCH_BYTES_MAX
+    copied = [row[1] for output in outputs for row in orjson.loads(output.value)["rows"]]
     assert copied == [f"s{n}" for n in range(200)]
-    ids = [dict(output.headers)["ce_id"] for output in made]
+    ids = [dict(output.headers)["ce_id"] for output in outputs]
     assert len(set(ids)) == len(ids)

@@ -61,9 +61,9 @@ class Flow:
 
     def start(self, **settings: Any) -> Forked:
         """Start one more worker."""
-        given = {**self.client, "group": self.group, "topics": self.topics}
+        fields = {**self.client, "group": self.group, "topics": self.topics}
         log = Path(tempfile.mkdtemp()) / "worker.log"
-        arguments = json.dumps({**given, **self.settings, **settings})
+        arguments = json.dumps({**fields, **self.settings, **settings})
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         worker = Forked(
             [arguments], environment, module="tests.support.ledger.ledger_worker", err=log
@@ -72,7 +72,7 @@ class Flow:
         self.logs.append(log)
         return worker
 
-    async def wait_until_said(self, text: str, within_s: float = 90.0) -> None:
+    async def wait_until_logged(self, text: str, within_s: float = 90.0) -> None:
         """Wait until the newest worker's log holds that text."""
         deadline = monotonic() + within_s
         while text not in self.logs[-1].read_text():
@@ -130,12 +130,12 @@ class Flow:
         """All records of a kind by partition, read committed, up to the last stable offset."""
         async with self._reader(kind) as (consumer, tps):
             ends = await consumer.end_offsets(tps)
-            found: dict[int, list[Any]] = {tp.partition: [] for tp in tps}
+            by_partition: dict[int, list[Any]] = {tp.partition: [] for tp in tps}
             for tp in tps:
                 while await consumer.position(tp) < ends[tp]:
                     for records in (await consumer.getmany(tp, timeout_ms=200)).values():
-                        found[tp.partition] += records
-            return found
+                        by_partition[tp.partition] += records
+            return by_partition
 
     async def wait_for(self, kind: str, count: int, within_s: float = 150.0) -> float:
         """Wait until so many records of a kind are committed; gives the seconds it took."""
@@ -152,12 +152,12 @@ class Flow:
 
     async def silences_s(self, kind: str) -> list[float]:
         """Longest time between two records of a kind, a partition."""
-        found = []
+        silences = []
         for records in (await self.committed(kind)).values():
             times = [record.timestamp for record in records]
             gaps = [b - a for a, b in pairwise(times)]
-            found.append(max(gaps, default=0) / 1_000)
-        return found
+            silences.append(max(gaps, default=0) / 1_000)
+        return silences
 
     @asynccontextmanager
     async def _reader(

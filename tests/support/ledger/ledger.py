@@ -92,13 +92,13 @@ class Ledger:
         self.last_time = max(self.last_time, taken.time)
         self.hash = hashlib.blake2b(self.hash + bytes([i]) + taken.value, digest_size=16).digest()
         if i == 0:
-            said = orjson.dumps({"of": taken.offset, "step": self.step, "hash": self.hash.hex()})
+            reply = orjson.dumps({"of": taken.offset, "step": self.step, "hash": self.hash.hex()})
             head = (("ce_id", b"%d" % taken.offset), ("ce_type", b"test"))
             if taken.value.startswith(b"large"):
-                said = b"x" * int(taken.value[5:])
+                reply = b"x" * int(taken.value[5:])
             return [
                 Output("features", taken.key, taken.value, head),
-                Output("predictions", taken.key, said, head),
+                Output("predictions", taken.key, reply, head),
                 Output("drift", taken.key, b"{}", head),
             ]
         if i == 1:

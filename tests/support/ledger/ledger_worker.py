@@ -7,37 +7,39 @@ import logging
 import sys
 
 from schemas.topics import LEARNER
-from streams.partition.ports import Pace
-from streams.worker.worker import run_worker
+from streams.partition.pace import Pace
 from streams.worker.worker_config import WorkerConfig
+from streams.worker.worker_process import run_worker
 from tests.support.ledger.ledger import Ledger
 from tests.support.ledger.ledger_learner import Answering, Learning
 
 
 def main() -> int:
     """Run until told to stop."""
-    given = json.loads(sys.argv[1])
-    logging.basicConfig(level=given.get("log", "INFO"), format="%(asctime)s %(name)s %(message)s")
-    partitions = given.get("shared")
+    arguments = json.loads(sys.argv[1])
+    logging.basicConfig(
+        level=arguments.get("log", "INFO"), format="%(asctime)s %(name)s %(message)s"
+    )
+    partitions = arguments.get("shared")
 
     def fresh(number: int) -> Ledger:
         if not partitions:
             return Ledger()
-        if number == LEARNER and given.get("broken"):
+        if number == LEARNER and arguments.get("broken"):
             raise RuntimeError("told to fail")
         return Learning(partitions) if number == LEARNER else Answering()
 
     config = WorkerConfig(
         factory=fresh,
-        client={"bootstrap_servers": given["bootstrap_servers"]},
-        topics=given["topics"],
-        group_id=given["group"],
-        pace=Pace(**given.get("pace", {})),
-        instance=given.get("instance"),
-        redis_url=given.get("redis_url"),
-        health_port=given.get("health_port"),
+        client={"bootstrap_servers": arguments["bootstrap_servers"]},
+        topics=arguments["topics"],
+        group_id=arguments["group"],
+        pace=Pace(**arguments.get("pace", {})),
+        instance=arguments.get("instance"),
+        redis_url=arguments.get("redis_url"),
+        health_port=arguments.get("health_port"),
         partitions=partitions,
-        lead_s=given.get("lead_s") if partitions else None,
+        lead_s=arguments.get("lead_s") if partitions else None,
     )
     return run_worker(config)
 

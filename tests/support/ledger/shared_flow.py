@@ -91,15 +91,15 @@ class SharedFlow:
                 self.outputs[number].append(output)
                 self.watermarks[number].append(task.watermark.time)
                 if output.kind in ("examples", "models", "window-entries"):
-                    place = 0 if number == LEARNER else number
-                    self._put(output.kind, place, output.key, output.value, output.headers)
+                    target = 0 if number == LEARNER else number
+                    self._put(output.kind, target, output.key, output.value, output.headers)
             models = index == MODELS and number != LEARNER
         return True
 
     def _choose(self, task: Task) -> int | None:
         times: list[float | None] = []
-        for index, place in enumerate(task.inputs):
-            records, following = self.log[place], max(0, task.next[index])
+        for index, topic in enumerate(task.inputs):
+            records, following = self.log[topic], max(0, task.next[index])
             at_hand = following < len(records)
             times.append(task.read(index, records[following]).due if at_hand else None)
         return task.choose(times)
@@ -141,7 +141,7 @@ class SharedFlow:
         """Fresh tasks with the pickled parts of these, on a copy of the same topics."""
         case = self.tasks[0].use_case
         resumed = SharedFlow(case, self.partitions)
-        resumed.log = defaultdict(list, {place: list(log) for place, log in self.log.items()})
+        resumed.log = defaultdict(list, {topic: list(log) for topic, log in self.log.items()})
         for number, task in self.tasks.items():
             ids = {} if isinstance(task, LearnerTask) else task.ledger.entries
             take_parts(resumed.tasks[number], *pickle.loads(pickle.dumps((parts_of(task), ids))))
@@ -149,7 +149,7 @@ class SharedFlow:
 
     def folded(self, number: int, apply: Callable[[Task, Any], list[Output]]) -> list[Output]:
         """What a fresh task says of the same records in its journal's order."""
-        task = self.tasks[number].anew()
+        task = self.tasks[number].fresh()
         outputs: list[Output] = []
         for entry in self.entries[number]:
             for index, first, count, _ in entry["runs"]:

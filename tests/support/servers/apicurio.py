@@ -16,10 +16,10 @@ from urllib.request import urlopen
 
 from streams.embedded import process
 from streams.embedded.downloads import fetch, session
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.embedded.jar_lock import sha256_of
 from streams.embedded.jars import jar_folder, repositories
 from streams.embedded.java import TUNING, java
-from streams.embedded.ports import LOOPBACK, free_ports
 
 VERSION = "3.0.9"
 PATH = f"io/apicurio/apicurio-registry-app/{VERSION}/apicurio-registry-app-{VERSION}-all.tar.gz"
@@ -38,7 +38,7 @@ def package() -> Path:
             fetch(over, "Apicurio", urls, staged)
             staged.replace(file)
     actual = sha256_of(file)
-    assert actual == SHA256, f"{file} has SHA-256 {actual}: delete it, and it is downloaded anew"
+    assert actual == SHA256, f"{file} has SHA-256 {actual}: delete it, and it is downloaded again"
     return file
 
 

@@ -82,9 +82,9 @@ class Forked:
         _start_server()
         for path in (out, err):
             Path(path).touch()  # there before the process has written anything
-        given = (module, list(arguments), dict(environment), str(out), str(err))
+        job = (module, list(arguments), dict(environment), str(out), str(err))
         # A daemon in multiprocessing's sense: it ends with the tests.
-        self._process = _context.Process(target=_run, args=given, daemon=True)
+        self._process = _context.Process(target=_run, args=job, daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid

@@ -21,7 +21,7 @@ def path_of(*names: str, package: str) -> str:
 
 def summary(reasons: list[str]) -> list[str]:
     """Return the lines that tell of skipped tests: one for all that lack a program."""
-    packages = [found[1] for reason in reasons if (found := MISSING.search(reason))]
+    packages = [match[1] for reason in reasons if (match := MISSING.search(reason))]
     others = [reason for reason in reasons if not MISSING.search(reason)]
     if not packages:
         return others

@@ -1,4 +1,4 @@
-"""The pictures of the page in README and docs, of real flights; one command makes them anew.
+"""The pictures of the page in README and docs, of real flights; one command makes them again.
 
     make screenshots ARGS="--events 20000 --everything DIR"
 
@@ -28,7 +28,7 @@ from streams.config.use_case_loader import load
 from streams.demo.counts import READ, Count
 from streams.demo.loop import Workers
 from streams.demo.page_process import page_beside
-from streams.embedded.discovery import started
+from streams.embedded.server_discovery import started
 from streams.kafka.ordered_producer import OrderedProducer
 from streams.kafka.topic_reader import TopicReader
 from streams.topics.topic_admin import ensure, names_of
@@ -75,8 +75,8 @@ async def streamed(settings: Settings, events: int) -> str:
                 raise RuntimeError(f"{count.answered} of {events} were answered")
     await sending
     async with TopicReader([names["examples"]], settings) as topics:
-        for place in topics.topic_partitions:
-            for record in await topics.last(place, 1):
+        for tp in topics.topic_partitions:
+            for record in await topics.last(tp, 1):
                 answered = record.value.decode().split('"event_id":"')[1].split('"')[0]
     return answered
 
@@ -143,7 +143,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--events", type=int, default=20_000)
     asked.add_argument("--everything", type=Path, help="every view, too, at two sizes and themes")
-    given = asked.parse_args()
+    options = asked.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = started(Settings.load(), lambda text: None)
     prefix = f"shots-{datetime.now(UTC):%Y%m%d-%H%M%S}."
@@ -154,8 +154,8 @@ def main() -> None:
     crew.start(2)
     try:
         with page_beside(loaded, settings, told.put):
-            event_id = asyncio.run(streamed(settings, given.events))
-            pictures(told.get(timeout=60), event_id, given.everything)
+            event_id = asyncio.run(streamed(settings, options.events))
+            pictures(told.get(timeout=60), event_id, options.everything)
     finally:
         crew.stop()
 

@@ -37,8 +37,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from streams.config.project_dir import EMBEDDED_USER
 from streams.embedded import Stack
+from streams.embedded.free_ports import LOOPBACK, free_ports
 from streams.embedded.kafka_broker import Broker
-from streams.embedded.ports import LOOPBACK, free_ports
 from streams.embedded.server import Server
 from streams.embedded.stack_file import StackRecord
 

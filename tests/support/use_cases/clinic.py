@@ -48,7 +48,7 @@ CLINIC = UseCase(
     baseline=lambda event: 2.0,
     metric="mae",
     kpi=Kpi(
-        lambda event, outcome, said: abs(outcome.nights - said),
+        lambda event, outcome, prediction: abs(outcome.nights - prediction),
         unit="nights",
         better="lower",
         range=(0, 60),

@@ -93,11 +93,11 @@ def changed(old: str, new: str) -> tuple[str, int]:
 def the_one(old: str, new: str, *, below: int = 0) -> ConfigError:
     """The one mistake of the changed source, at the line of the change."""
     source, line = changed(old, new)
-    found = mistakes(declared(source), source)
-    assert [m.reason for m in found] == [found[0].reason]
-    assert found[0].line == line + below
-    assert found[0].hint
-    return found[0]
+    errors = mistakes(declared(source), source)
+    assert [m.reason for m in errors] == [errors[0].reason]
+    assert errors[0].line == line + below
+    assert errors[0].hint
+    return errors[0]
 
 
 def added(field: str) -> ConfigError:

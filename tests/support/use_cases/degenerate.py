@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 from hypothesis import strategies as st
-from river import base, linear_model, multiclass, naive_bayes, preprocessing, tree
 
 from models.features.window_declarations import over_events, over_outcomes
 from models.inputs.decoder import COMMANDS, EVENTS, HISTORY, OUTCOMES
@@ -24,6 +23,14 @@ from models.spec.use_case import Contest, Kpi, Promotion, Segments, UseCase
 from schemas.events import Event, Outcome
 from tests.support.one_partition import at, command
 from tests.support.task_runs import Given
+from tests.support.use_cases.odd_models import (
+    ANSWERS,
+    CLASSES,
+    MANY,
+    NUMERIC,
+    SaysClass,
+    SaysNumber,
+)
 
 TINY, HUGE = 5e-324, 1e100
 NUMBERS: dict[str, Callable[[Random, int], float]] = {
@@ -69,71 +76,6 @@ class Answer(Outcome):
     """Any outcome."""
 
     value: float | int = 0.0
-
-
-class Says:
-    """A model that says the same of everything, and learns nothing."""
-
-    def __init__(self, said: Any = 0.0) -> None:
-        self.said = said
-
-    def predict_one(self, x: Any) -> Any:
-        """What it says."""
-        if isinstance(self.said, type):
-            raise self.said("no answer")
-        return self.said
-
-    def predict_proba_one(self, x: Any) -> Any:
-        """The same, as probabilities where it is one."""
-        if self.said is None or isinstance(self.said, dict | type):
-            return self.predict_one(x)
-        return {True: self.said, False: 1.0 - self.said if isinstance(self.said, float) else 0}
-
-    def learn_one(self, x: Any, y: Any, w: float = 1.0) -> None:
-        """Nothing; some fail at it."""
-        if self.said is OverflowError:
-            raise OverflowError("too large")
-
-
-class SaysNumber(Says, base.Regressor):
-    """Of numbers."""
-
-
-class SaysClass(Says, base.Classifier):
-    """Of classes."""
-
-    @property
-    def _multiclass(self) -> bool:
-        return True
-
-
-NUMERIC: dict[str, Callable[[], Any]] = {
-    "linear": lambda: preprocessing.StandardScaler() | linear_model.LinearRegression(),
-    "raw": linear_model.LinearRegression,
-    "tree": tree.HoeffdingTreeRegressor,
-}
-CLASSES: dict[str, Callable[[], Any]] = {
-    "logistic": lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
-    "bayes": naive_bayes.GaussianNB,
-    "tree": tree.HoeffdingTreeClassifier,
-}
-MANY = CLASSES | {
-    "logistic": lambda: multiclass.OneVsRestClassifier(linear_model.LogisticRegression())
-}
-SAID: dict[str, Any] = {
-    "nan": math.nan,
-    "inf": -math.inf,
-    "none": None,
-    "zero": 0.0,
-    "huge": 1e308,
-    "raises": ValueError,
-    "fails to learn": OverflowError,
-    "empty": {},
-    "nan class": {"a": math.nan, "b": 1.0},
-    "unseen class": {"never seen": 1.0},
-    "all nothing": {"a": 0.0, "b": 0.0},
-    "text": "x",
-}
 
 
 @dataclass(frozen=True)
@@ -188,7 +130,7 @@ CASES = st.builds(
     delay=of(["none", "short", "long", "mixed", "before"]),
     baseline=of(["zero", "constant", "size", "tiny", "huge", "fails", "sure", "half"]),
     honest=of(["linear", "raw", "tree"]),
-    odd=of(SAID),
+    odd=of(ANSWERS),
     champion=st.integers(0, 1),
     cost=of(["error", "zero", "constant", "huge", "tiny", "fails"]),
     target=of(["label", "label - baseline"]),
@@ -214,8 +156,8 @@ def use_case_of(case: Case) -> UseCase:
     honest = NUMERIC if numbers else CLASSES if binary else MANY
     says = SaysNumber if numbers else SaysClass
     names = {"honest": list(honest.values())[list(NUMERIC).index(case.honest)]}
-    made = {**names, "odd": lambda: says(SAID[case.odd])}
-    made["odd2"] = made["odd"]
+    models = {**names, "odd": lambda: says(ANSWERS[case.odd])}
+    models["odd2"] = models["odd"]
     metrics = OF_KIND[case.kind]
     return UseCase(
         name="edge",
@@ -239,7 +181,7 @@ def use_case_of(case: Case) -> UseCase:
                 lambda e, _x: e.size, prior="sum", weight=0
             ),
         },
-        models=made,
+        models=models,
         champion=("honest", "odd")[case.champion],
         baseline=_baseline(case),
         metric=metrics[case.metric % len(metrics)],  # type: ignore[arg-type]
@@ -343,14 +285,14 @@ def _plausible(case: Case, numbers: bool) -> Any:
 
 
 def _contest(case: Case) -> Contest:
-    given: dict[str, dict[str, Any]] = {
+    fields: dict[str, dict[str, Any]] = {
         "plain": {},
         "sampled": {"shadow": 0.5},
         "experiment": {"experiment": {"odd2": 0.3}, "holdout": 0.2, "unit": "key"},
         "whole arm": {"experiment": {"odd2": 0.99}, "unit": "word"},
         "acting": {"experiment": {"odd2": 0.5}, "acts_on_outcome": True},
     }
-    return Contest(**given[case.contest], alpha=0.05 if case.seed % 2 else 0.9)
+    return Contest(**fields[case.contest], alpha=0.05 if case.seed % 2 else 0.9)
 
 
 def records(case: Case, count: int) -> Iterator[Given]:

@@ -1,4 +1,4 @@
-"""Whether the inputs still hold what the journal says that was taken from them.
+"""Checks that the inputs still hold the records that the journal says were taken from them.
 
 An offset names a record only while its topic is the same one. So a journal entry has a mark of the
 record before each input's position, and here the topic's own record is held against it. What no
@@ -29,9 +29,9 @@ from streams.topics.topic_identity import TopicIdentity
 MADE_BY_WORKERS = ("predictions", "examples", "dead-letter")
 """Kinds whose records come with a journal entry."""
 
-ANEW = (
+START_OVER = (
     "Nothing was applied. Either restore the topic as it was, with the same records at the same "
-    "offsets; or begin anew beside what is there: under another prefix (`--prefix`), or with "
+    "offsets; or start over beside what is there: under another prefix (`--prefix`), or with "
     "another name of the use case if its topics are adopted, a worker takes the topics from their "
     "beginning. What was learnt stays with the old name."
 )
@@ -39,7 +39,7 @@ ANEW = (
 
 
 class Inputs(Protocol):
-    """Where records are looked up (log.KafkaLog)."""
+    """Where records are looked up (kafka_log.KafkaLog)."""
 
     async def at(self, input: int, offset: int) -> Any | None: ...  # noqa: D102 - KafkaLog says it
 
@@ -66,10 +66,10 @@ async def refuse_others(
 
 
 def made_anew(topic: str, partition: int, offset: int) -> str:
-    """Return what is said of a topic that holds something else now."""
+    """Return the error about a topic that holds other records now."""
     return (
         f"{topic}[{partition}] does not hold the record at offset {offset} that was taken there: "
-        f"the topic was deleted and made anew, or restored with other records. {ANEW}"
+        f"the topic was deleted and created again, or restored with other records. {START_OVER}"
     )
 
 
@@ -158,7 +158,7 @@ async def _unjournaled(
         if topic_partition in reader.topic_partitions and await reader.last(topic_partition):
             return [
                 f"{journal.topic}[{journal.partition}] is empty, and {topic_partition.topic} has "
-                f"records of this partition: the journal was deleted, or made anew. {ANEW}"
+                f"records of this partition: the journal was deleted or created again. {START_OVER}"
             ]
     return []
 
@@ -175,13 +175,13 @@ def refuse_beyond(
         if at > end:
             raise Incompatible(
                 f"{tp.topic}[{tp.partition}] ends at offset {end}, and {at} is next: the topic was "
-                f"made anew, or lost its newest records. {ANEW}"
+                f"created again, or lost its newest records. {START_OVER}"
             )
         if at < start:
             raise Incompatible(
                 f"{tp.topic}[{tp.partition}] begins with offset {start}, and {at} is next: records "
                 "were deleted before they were taken. Raise its retention (retention.ms=-1). "
-                f"{ANEW}"
+                f"{START_OVER}"
             )
 
 
@@ -219,9 +219,9 @@ def changes(
             continue
         if before is not None and before.id != current.id:
             read = topic.kind in INPUTS or topic.kind == "journal"
-            text = f"{title} was deleted and made anew while this worker ran."
+            text = f"{title} was deleted and created again while this worker ran."
             if read:
-                ending.append(f"{text} {ANEW}")
+                ending.append(f"{text} {START_OVER}")
             else:
                 warning.append(f"{text} What was on it is gone; what comes is written there.")
         if topic.partitioned and current.partitions != partitions:

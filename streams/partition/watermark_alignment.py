@@ -1,4 +1,4 @@
-"""Who waits for whom while several machines work on one stream of time.
+"""Holds back tasks that run ahead, while several machines work on one stream of time.
 
 A task that catches up may be days of event time ahead of another. Partitions that run ahead answer
 with models that have not learnt what the others still have to publish; a learner that runs ahead
@@ -10,7 +10,7 @@ due, so that nobody waits for one that has nothing to say before (the lookahead 
 simulation, Chandy and Misra 1979), and the examples that the learner still has to learn.
 
 None of this is state: it decides which record is taken when, and the journal keeps what was taken.
-A partition that does not move holds nobody for long, nor does a learner; whoever is furthest behind
+A partition that does not move holds no other for long, nor does a learner; the one furthest behind
 never waits for other partitions: nothing can lock.
 """
 
@@ -35,7 +35,7 @@ NEVER = float("inf")
 PENDING_MAX = 100_000
 ENTRIES_MAX = 1_000
 TO_LEARN = b'"training":{'
-"""The text by which an example that the learner is to learn is told from others."""
+"""The text that marks an example that the learner is to learn."""
 
 
 class Pacing(Protocol):
@@ -61,10 +61,10 @@ class Pacing(Protocol):
         """Return the time of a record beyond which it is not taken for now."""
 
     def held(self) -> None:
-        """Note that a record is held back."""
+        """Record that a record is held back."""
 
     def announcement(self, due: float | None) -> Announcement:
-        """Return what others are told with the entry that is to be committed, and begin anew."""
+        """Return the announcement with the entry that is to be committed, and reset it."""
 
 
 @dataclass

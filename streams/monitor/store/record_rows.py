@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from schemas.unreadable import Unreadable
+from schemas.unreadable_records import Unreadable
 from streams.kafka.record_decoder import content
 
 KINDS = (

@@ -33,13 +33,13 @@ from streams.config.process_env import claim_instance
 from streams.kafka.clock_check import ClockWatch
 from streams.kafka.faust_transport import App, Batch, make_app, tell_quietly
 from streams.kafka.header_names import tolerate
-from streams.partition.ports import (
-    InputSource,
-    Wiring,
-)
 from streams.partition.recovery import KeptState
 from streams.partition.runner import PartitionRunner, State
 from streams.partition.shared_topic import SharedReader
+from streams.partition.wiring import (
+    InputSource,
+    Wiring,
+)
 from streams.replay.journal_fold import Diverged
 from streams.sources.relay_service import RelayService
 from streams.telemetry.health_server import HealthServer
@@ -242,7 +242,7 @@ class _Worker:
                     Incompatible(
                         f"partition {number} came without {sorted(missing)}: all topics of a use "
                         "case must exist and have the same number of partitions. One was deleted, "
-                        "made anew or raised: `riverrun status` says which, and the ways on"
+                        "created again or raised: `riverrun status` says which, and the ways on"
                     ),
                 )
 

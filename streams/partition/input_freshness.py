@@ -12,21 +12,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from faust.types import TP
 
 ANSWERS = 2
 
 
-class Answers(Protocol):
-    """The answers to fetches that are known (faust_transport.Consumer)."""
-
-    def answered(self, tp: TP) -> tuple[int, int] | None: ...  # noqa: D102
-
-
 class FreshEnds:
-    """Up to which time each input may be passed while it is empty.
+    """The time up to which each input may be passed while it is empty.
 
     Call order: `fetched` with each batch; `passes` before a record is taken past an empty input.
     Memory: a few numbers for each batch that is not taken.
@@ -42,7 +36,7 @@ class FreshEnds:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start over."""
         is_on = self._answered is not None and self._unseen_s < float("inf")
         self.sure: list[float] = [float("-inf" if is_on else "inf") for _ in self._tps]
         self._counts = [0 for _ in self._tps]
@@ -51,13 +45,13 @@ class FreshEnds:
         self._batches: list[deque[tuple[int, list[int]]]] = [deque() for _ in self._tps]
 
     def fetched(self, i: int, end: int) -> None:
-        """Note that a batch came, up to offset `end`."""
+        """Record that a batch came, up to offset `end`."""
         if self.sure[i] < float("inf"):
             self._look()
             self._batches[i].append((end, list(self._counts)))
 
     def gave(self, i: int, time: float) -> None:
-        """Note that an input's last record at hand was due at that time."""
+        """Record that an input's last fetched record was due at that time."""
         self.sure[i] = max(self.sure[i], time + self._unseen_s)
 
     def passes(self, i: int, expected: int, head: tuple[int, int, float]) -> bool:

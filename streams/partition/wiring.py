@@ -1,4 +1,4 @@
-"""What a partition's runner is connected to, so that a simulation can connect it to something else.
+"""The interfaces and connections of a partition's runner, so that a simulation can replace them.
 
 Kafka's side of each is named in its docstring; tests/support/memory.py has all of them in memory.
 """
@@ -6,7 +6,7 @@ Kafka's side of each is named in its docstring; tests/support/memory.py has all 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from faust.types import TP
@@ -19,7 +19,8 @@ from streams.config.naming import title_of
 from streams.kafka.input_partitions import Input
 from streams.kafka.transactional_writer import Limits
 from streams.partition.intake import Ends
-from streams.partition.pacing import Pacing
+from streams.partition.pace import Pace
+from streams.partition.watermark_alignment import Pacing
 from streams.replay.journal_fold import Log, Task, rolled
 
 
@@ -34,7 +35,7 @@ class RunnableTask(Task, Protocol):
 
 
 class InputSource(Ends, Protocol):
-    """The group's member (transport.Consumer), as a runner sees it."""
+    """The group's member (faust_transport.Consumer), as a runner sees it."""
 
     async def seek_and_open(self, positions: Mapping[TP, int]) -> None: ...  # noqa: D102
     async def open(self, partitions: Collection[TP]) -> None: ...  # noqa: D102
@@ -44,11 +45,11 @@ class InputSource(Ends, Protocol):
 
 
 class TransactionWriter(Protocol):
-    """One partition's transactions (writer.Writer)."""
+    """One partition's transactions (transactional_writer.TransactionalWriter)."""
 
     limits: Limits
 
-    async def start(self) -> None: ...  # noqa: D102 - writer.Writer says it
+    async def start(self) -> None: ...  # noqa: D102 - TransactionalWriter says it
     async def commit(  # noqa: D102
         self, outputs: Sequence[Any], entry: bytes | None, headers: Headers = ()
     ) -> None: ...
@@ -56,9 +57,9 @@ class TransactionWriter(Protocol):
 
 
 class PartitionLog(Log, Protocol):
-    """A log with its connections and bounds (log.KafkaLog)."""
+    """A log with its connections and bounds (kafka_log.KafkaLog)."""
 
-    async def start(self) -> None: ...  # noqa: D102 - log.KafkaLog says it
+    async def start(self) -> None: ...  # noqa: D102 - KafkaLog says it
     async def close(self) -> None: ...  # noqa: D102
     async def beginnings(self) -> list[int]: ...  # noqa: D102
     async def ends(self) -> list[int]: ...  # noqa: D102
@@ -78,7 +79,7 @@ class SnapshotStore(Protocol):
         """Return a task at the beginning: what was loaded does not fit the log, and why."""
 
     def release(self, partition: int) -> None:
-        """Note that another worker has that partition."""
+        """Release that partition: another worker has it."""
 
     def offer(self, partition: int, task: RunnableTask) -> None:
         """Take each commit, and each entry of a fold. Returns within milliseconds."""
@@ -112,35 +113,8 @@ class FreshStore:
         return {}
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How long to wait and how much to take at once."""
-
-    # An input that has more, which is not fetched yet: out of order, outcomes would meet no event.
-    # Once for an input whose broker is gone.
-    alignment_wait_s: float = 10.0
-    batch_records_max: int = 2_000
-    batch_s_max: float = 0.05
-    # While this many records wait, all are late anyhow: larger transactions catch up sooner.
-    backlog_records: int = 1_000
-    backlog_batch_s_max: float = 0.25
-    # With many partitions in one worker: so many in each, and so long for each.
-    backlog_each: int = 100
-    backlog_turn_s: float = 0.03
-    # A transaction costs about 1.5 ms of CPU: at most 15 % of it, whatever the partitions.
-    commit_interval_s: float = 0.01  # times the partitions of this worker
-    slice_s_max: float = 0.005  # longest time without a turn of the event loop
-    report_interval_s: float = 1.0
-    stop_s_max: float = 5.0
-
-    def batch_s(self, waiting: int, siblings: int) -> float:
-        """Return how long a batch may take, by how many records wait in each of the partitions: a
-        transaction costs the same for ten records as for 1,000, and they take turns.
-        """
-        shortest = max(self.batch_s_max, self.commit_interval_s * siblings)
-        if waiting * siblings < self.backlog_records or waiting < self.backlog_each:
-            return shortest
-        return max(shortest, self.backlog_batch_s_max, self.backlog_turn_s * siblings)
+async def _settled(task: Any) -> None:
+    """Wait for nobody: the task does all by itself."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +127,7 @@ class Wiring:
     open_writer: Callable[[int], TransactionWriter]
     choose: Callable[[list[float | None]], int | None] = choose  # where a task has no rule
     aligned: Collection[int] = ALIGNED  # inputs that are waited for while they are empty
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     # Failures after which a record is set aside (0: never), and what the use case is called in
     # commands that people are told.
     skip_after: int = 0
@@ -168,6 +142,10 @@ class Wiring:
     unseen_s: float = float("inf")
     # Told with a task before it is folded (False) and before it goes live (True).
     prepare: Callable[[Any, bool], None] = lambda task, live: None
+    # Awaited before each commit: what other processes do for the task; raises `StateLost`. And
+    # whether they have so much to do that the batch is to end.
+    settle: Callable[[Any], Awaitable[None]] = _settled
+    is_busy: Callable[[], bool] = lambda: False
     shown_name: str = "USECASE"
     title: Callable[[int], str] = title_of  # of a task, as people are told
     # A record that no broker takes is left out, or what this makes of it takes its place.

@@ -56,8 +56,8 @@ async def test_only_what_changed_is_written(life: Life) -> None:
     await keep(store, feed.task)
     after = opened(life.hash.head() or b"", KEY)
     same = [name for name, part in before.parts.items() if after.parts.get(name) == part]
-    kept = {name for name in before.parts if name.startswith("slot/linear/")} & set(same)
-    assert kept
+    unchanged = {name for name in before.parts if name.startswith("slot/linear/")} & set(same)
+    assert unchanged
     assert "ids/1/0" in same
     assert dict(after.ids)["ids/2/0"] == 1
     assert after.seq == 2
@@ -168,7 +168,7 @@ async def test_another_key_is_a_forgery(life: Life) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("form", "0.0", "form"),
         ("definition", "d0", "definition is d0, not d1"),
@@ -180,7 +180,7 @@ async def test_another_key_is_a_forgery(life: Life) -> None:
     ],
 )
 async def test_what_does_not_fit_is_said_and_left(
-    life: Life, field: str, value: Any, said: str
+    life: Life, field: str, value: Any, message: str
 ) -> None:
     """Another format, definition, River, Python, use case or partition, each signed rightly."""
     await _kept(life)
@@ -190,7 +190,7 @@ async def test_what_does_not_fit_is_said_and_left(
     )
     store = life.store()
     assert (await store.load(0)).step == 0
-    assert said in store.status(0)["recovered_from"]
+    assert message in store.status(0)["recovered_from"]
 
 
 async def test_a_redis_that_is_down_is_told_and_nothing_else(
@@ -281,7 +281,7 @@ async def test_each_store_fails_on_its_own(life: Life, tmp_path: Path) -> None:
     advance(feed, life.records(10))
     await keep(store, feed.task)
     assert store.status(0)["archive_error"] is None
-    assert [kept.seq for kept in archive.list()] == [2]
+    assert [snapshot.seq for snapshot in archive.list()] == [2]
 
 
 async def test_what_another_worker_has_is_not_written(life: Life) -> None:
@@ -309,26 +309,26 @@ async def test_the_archive_starts_where_redis_was_lost(life: Life, tmp_path: Pat
         advance(feed, life.records(10))
         await keep(store, feed.task)
         states.append(dump(feed.task))
-    assert [kept.seq for kept in archive.list()] == [3, 2, 1]
+    assert [snapshot.seq for snapshot in archive.list()] == [3, 2, 1]
     life.client.delete(life.hash.key)
-    found = await life.store(archive=Archive(f"file://{tmp_path}", life.group, KEY, 3_600.0)).load(
+    loaded = await life.store(archive=Archive(f"file://{tmp_path}", life.group, KEY, 3_600.0)).load(
         0
     )
-    assert dump(found) == states[2]
+    assert dump(loaded) == states[2]
     fresh = PartitionTask(life.case, partition=0, partitions=1, definition="d1")
     assert dump(await archive.near(fresh, 2)) == states[1]
     assert await archive.near(fresh, 0) is fresh
     newest = archive.newest(0)
     assert newest is not None
     os.truncate(newest.path, 5_000)
-    found = await life.store(archive=archive).load(0)
-    assert dump(found) == states[1]
+    loaded = await life.store(archive=archive).load(0)
+    assert dump(loaded) == states[1]
 
 
 async def test_another_environments_snapshot_in_redis_is_refused_and_written_over(
     life: Life,
 ) -> None:
-    """The same key, group and positions, another Kafka: told, folded anew, and never ahead."""
+    """The same key, group and positions, another Kafka: told, folded again, and never ahead."""
     await fed(life, life.store(origin=lambda: Origin(life.group, "there")), 60)
     store = life.store(origin=lambda: Origin(life.group, "here"))
     feed = Partition(life.case)

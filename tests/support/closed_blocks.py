@@ -1,4 +1,4 @@
-"""Settled blocks as partitions say them, and a decider that folds them."""
+"""Closed blocks as partitions say them, and a decider that folds them."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def moment(time: float | None) -> str | None:
 
 def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
     """One partition's record of one day: costs a prediction of each model, and noise of the day."""
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "n": 300, "cost": {"baseline": 12.0, "linear": 10.0, "tree": 10.0, "slow": 10.0},
         "served": None, "champion": "linear", "champion_since": None, "began": {}, "arms": {},
         "experiment_since": None, "missing": 0, "definition": "d1", "noise": 0.3, "mae": {},
         "withheld": {}, "diverged": {},
     } | changes  # fmt: skip
-    n = given["n"]
+    n = fields["n"]
     draw = random.Random(f"{partition} {day}")
     level = draw.gauss(0, 1.0)
     costs = {
-        name: n * (cost + level + draw.gauss(0, given["noise"]))
-        for name, cost in given["cost"].items()
+        name: n * (cost + level + draw.gauss(0, fields["noise"]))
+        for name, cost in fields["cost"].items()
     }
-    served = given["served"] or given["champion"]
+    served = fields["served"] or fields["champion"]
     start = BEGIN + day * DAY
     record = {
         "use_case": "parcels",
@@ -64,45 +64,49 @@ def evidence(partition: int, day: int, **changes: Any) -> dict[str, Any]:
         "settled_before": moment(start + DAY),
         "segment": None,
         "slice": None,
-        "predictions": n + given["missing"],
-        "missing": given["missing"],
+        "predictions": n + fields["missing"],
+        "missing": fields["missing"],
         "kpi_n": n,
         "kpi": {"served": costs[served], "baseline": costs["baseline"]},
         "paired_n": n,
         "paired": costs,
         "sums": {
-            name: {"n": n, "abs": given["mae"].get(name, 1.0) * n, "sq": 0.0, "bias": 0.0}
+            name: {"n": n, "abs": fields["mae"].get(name, 1.0) * n, "sq": 0.0, "bias": 0.0}
             for name in costs
         },
-        "arms": given["arms"],
-        "withheld": given["withheld"],
-        "diverged": given["diverged"],
-        "champion": given["champion"],
-        "champion_since": moment(given["champion_since"]),
-        "experiment_since": moment(given["experiment_since"]),
-        "began": {name: moment(time) for name, time in given["began"].items()},
-        "definition": given["definition"],
+        "arms": fields["arms"],
+        "withheld": fields["withheld"],
+        "diverged": fields["diverged"],
+        "champion": fields["champion"],
+        "champion_since": moment(fields["champion_since"]),
+        "experiment_since": moment(fields["experiment_since"]),
+        "began": {name: moment(time) for name, time in fields["began"].items()},
+        "definition": fields["definition"],
         "step": day,
     }
     Evidence.model_validate(record)
     return record
 
 
-def fold(mine: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1) -> list[Decided]:
+def fold(
+    use_case: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1
+) -> list[Decided]:
     """All blocks that these records give, decided."""
-    return [decided for _, decided in _decided(mine, records, partitions)]
+    return [decided for _, decided in _decided(use_case, records, partitions)]
 
 
-def said(mine: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1) -> list[Any]:
+def standings_by_block(
+    use_case: UseCase, records: Sequence[dict[str, Any]], partitions: int = 1
+) -> list[Any]:
     """All standings, block by block, as bytes."""
-    return [orjson.dumps(standings(*one)) for one in _decided(mine, records, partitions)]
+    return [orjson.dumps(standings(*one)) for one in _decided(use_case, records, partitions)]
 
 
 def _decided(
-    mine: UseCase, records: Sequence[dict[str, Any]], partitions: int
+    use_case: UseCase, records: Sequence[dict[str, Any]], partitions: int
 ) -> Iterator[tuple[Decider, Decided]]:
     """The decider after each block, and what it decided on it."""
-    assembly, decider = BlockMerger(partitions, mine.horizon), Decider(mine)
+    assembly, decider = BlockMerger(partitions, use_case.horizon), Decider(use_case)
     for record in records:
         assembly.take(record)
         for block in assembly.release():

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import redis.asyncio as redis
 from redis.exceptions import WatchError
 
-from streams.monitor.store.row_mapping import Row, entries_max, entry_name, newest_names
+from streams.monitor.store.record_rows import Row, entries_max, entry_name, newest_names
 from streams.telemetry import worker_status
 
 Table = Mapping[str, bytes]
@@ -52,7 +52,7 @@ class MetricsSource(Protocol):
         """Return only these fields of each table, where it has them."""
 
     async def workers(self) -> list[dict[str, Any]]:
-        """Return the status of each worker (streams/worker/worker.py: status)."""
+        """Return the status of each worker (streams/worker/worker_process.py: status)."""
 
 
 class PositionConflict(Exception):
@@ -104,7 +104,7 @@ class MetricsTables:
 
     async def workers(self) -> list[dict[str, Any]]:
         """Return the status of each worker of the last seconds."""
-        return await worker_status.told(self._client, self._group)
+        return await worker_status.statuses(self._client, self._group)
 
     async def has_live_monitor(self) -> bool:
         """Return whether a monitor fills these tables."""
@@ -176,7 +176,7 @@ class MetricsTables:
                 await self._client.hdel(self._table_key(name), *surplus)
 
     async def clear(self) -> None:
-        """Remove all rows and positions: the topics were created anew."""
+        """Remove all rows and positions: the topics were created again."""
         names = await self.table_names()
         keys = [self._table_key(name) for name in names]
         async for key in self._client.scan_iter(f"{self._prefix}:position:*"):

@@ -4,9 +4,10 @@ load    newest first, of Redis and archive, until one is whole, signed and fits
 offer   when due, and one at a time: pickled at once if it is little, else by a forked child; then
         a thread writes it
 
-Nothing here stops a worker or makes a prediction wait: a store that is slow, down or full is told
-of in the status, and tried again. Fencing: a write says over which head it goes, and goes nowhere
-else. The state at an entry is the same whoever wrote it, so of two writers the one ahead is right.
+Nothing here stops a worker or makes a prediction wait: a store that is slow, down or full is
+reported in the status, and tried again. Fencing: a write names the head that it replaces, and
+replaces no other. The state at an entry is the same whoever wrote it, so of two writers the one
+ahead is right.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from streams.snapshots.delta import Base, check_fits, expected_bytes, prove, res
 from streams.snapshots.fork_writer import Child, Written, fork, write_here
 from streams.snapshots.redis_circuit_breaker import FAILURES, RedisCircuitBreaker
 from streams.snapshots.redis_store import Outrun, RedisStore
-from streams.snapshots.schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
 from streams.snapshots.signed_format import Header, Origin, Reader, UnusableSnapshot, opened
+from streams.snapshots.snapshot_schedule import AGAIN_S, INTERVAL_S_MIN, LOAD_S, SnapshotSchedule
 from streams.unpickling.safe_unpickler import Allowed
 
 log = logging.getLogger("riverrun.snapshots")
 
 FOLD_S = 3e-4
-"""What a record takes to fold, about: to load and to fold lead to the same state."""
+"""The approximate time to fold a record: loading and folding lead to the same state."""
 
 AT_ONCE_BYTES = 1 << 19
 """About 10 ms of pickling, no longer than a fork holds the loop up."""
-
 TRIES = 5
+AT_HAND_S = 0.05  # until trainers are asked again for the models that they have
 
 
 class Loaded(NamedTuple):
-    """What recovery starts from; `head` is what Redis has, whether it is usable or not."""
+    """The snapshot that recovery starts from; `head` is what Redis holds, usable or not."""
 
     task: PartitionTask
     head: bytes | None
@@ -53,7 +54,7 @@ class Loaded(NamedTuple):
 
 
 class WriteResult(NamedTuple):
-    """What became of one snapshot: what is stored now, or why it is not."""
+    """The result of one snapshot: what is stored now, or why it is not."""
 
     head: bytes | None
     header: Header | None
@@ -225,8 +226,7 @@ class Snapshots:
 
     def offer(self, partition: int, task: Any) -> None:
         """Take a snapshot now if one is due and none is under way, else as soon as that is so and
-        the task still stands where it does now. Milliseconds at most. One of an earlier definition,
-        amid a fold, is of no use to anybody.
+        the task still stands where it does now. None of an earlier definition, amid a fold.
         """
         if task.definition != self._definitions.get(partition, task.definition):
             return
@@ -239,6 +239,8 @@ class Snapshots:
         if task is None or not self._idle.is_set():
             return
         wait_s = keeper.wait_s()
+        if wait_s <= 0 and [slot for slot in task.router.slots() if not slot.is_at_hand()]:
+            wait_s = AT_HAND_S
         if wait_s <= 0:
             self._take(partition, keeper, task)
         elif not keeper.looked_for:
@@ -304,7 +306,7 @@ class Snapshots:
         except Outrun as outrun:
             head, error = self._outrun(outrun.head, over, header)
             header, soon = None, head is not over
-        except Exception as failure:  # nothing of a snapshot may stop a worker
+        except Exception as failure:  # no failure of a snapshot may stop a worker
             head, header, error = over, None, f"{type(failure).__name__}: {failure}"
         if archives and whole is not None and self._archive is not None:
             archived = self._archive.tried(*whole)
@@ -370,7 +372,7 @@ class Snapshots:
             self._look(other)
 
     def release(self, partition: int) -> None:
-        """Write no more of that partition: another worker has it."""
+        """Stop writing snapshots of that partition: another worker has it."""
         if partition in self._keepers:
             self._keepers[partition].release()
 
@@ -385,7 +387,7 @@ class Snapshots:
         await self._idle.wait()
 
     async def close(self) -> None:
-        """Take the last snapshot of every task that stands where it committed; for a clean stop."""
+        """Take the last snapshot of every task that is at its last commit; for a clean stop."""
         await self._idle.wait()
         for partition, keeper in list(self._keepers.items()):
             task = keeper.standing()

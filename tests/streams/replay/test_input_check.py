@@ -17,7 +17,7 @@ from models.inputs.journal import mark_of
 from schemas.errors import Incompatible
 from schemas.topics import CATALOGUE, topic_names
 from streams.embedded import Endpoints
-from streams.replay.input_positions import changes, refuse_beyond, refuse_count, refuse_others
+from streams.replay.input_check import changes, refuse_beyond, refuse_count, refuse_others
 from streams.replay.journal_fold import Entry
 from streams.topics.topic_identity import TopicIdentity, Topics
 from tests.support.loop import Loop, parcels
@@ -57,7 +57,7 @@ async def test_a_topic_is_known_by_the_record_before_the_position() -> None:
     mark = mark_of(record(4))
     assert not await judged(mark, Held(record(4)))
     for held in (Held(record(4, b"[]")), Held(record(4, timestamp=6)), Held(record(3))):
-        assert "offset 4 that was taken there: the topic was deleted and made anew" in (
+        assert "offset 4 that was taken there: the topic was deleted and created again" in (
             await judged(mark, held)
         )
     assert not await judged(mark, Held(), bounds=(5, 9))
@@ -85,12 +85,12 @@ def test_another_number_of_partitions_is_refused() -> None:
 
 def identities(**changed: TopicIdentity | None) -> dict[str, TopicIdentity]:
     """All topics of a use case of two partitions, and what is different."""
-    found = {
+    positions = {
         topic.kind: TopicIdentity(topic.kind.encode(), 2 if topic.partitioned else 1)
         for topic in CATALOGUE
     }
     there = {kind.replace("_", "-"): one for kind, one in changed.items()}
-    return {NAMES[kind]: one for kind, one in {**found, **there}.items() if one is not None}
+    return {NAMES[kind]: one for kind, one in {**positions, **there}.items() if one is not None}
 
 
 def told(now: Mapping[str, TopicIdentity]) -> tuple[list[str], list[str]]:
@@ -102,7 +102,7 @@ def told(now: Mapping[str, TopicIdentity]) -> tuple[list[str], list[str]]:
 def test_what_state_is_folded_from_may_not_be_made_anew(kind: str) -> None:
     """Any of them, by its id; the same with fewer or more partitions."""
     ending, warning = told(identities(**{kind: TopicIdentity(b"another", 2)}))
-    assert "was deleted and made anew while this worker ran" in ending[0]
+    assert "was deleted and created again while this worker ran" in ending[0]
     assert not warning
     assert len(told(identities(**{kind: TopicIdentity(b"another", 1)}))[0]) == 2
     assert (
@@ -117,7 +117,7 @@ def test_what_a_worker_only_writes_is_warned_of() -> None:
     """
     ending, warning = told(identities(predictions=TopicIdentity(b"another", 2)))
     assert not ending
-    assert "parcels.predictions was deleted and made anew" in warning[0]
+    assert "parcels.predictions was deleted and created again" in warning[0]
     assert told(identities(events=None)) == ([], [])
     bare = {name: TopicIdentity(None, one.partitions) for name, one in identities().items()}
     assert changes("parcels", NAMES, bare, bare, 2) == ([], [])
@@ -193,18 +193,18 @@ async def test_topics_made_anew_while_nobody_looked_are_refused(loop: Loop) -> N
     loop.start()
     code, log = await ended(loop, 60)
     assert code == 4, log
-    assert "made anew" in log
+    assert "created again" in log
     for command in ("status", "doctor"):
-        began, said = monotonic(), loop.said(command, str(loop.file))
-        while said.returncode == 0 and monotonic() - began < 60:  # a killed worker's last report
-            said = loop.said(command, str(loop.file))
-        assert said.returncode == 1
-        assert "made anew" in " ".join(said.stdout.split()), said.stdout
+        began, result = monotonic(), loop.attempt(command, str(loop.file))
+        while result.returncode == 0 and monotonic() - began < 60:  # a killed worker's last report
+            result = loop.attempt(command, str(loop.file))
+        assert result.returncode == 1
+        assert "created again" in " ".join(result.stdout.split()), result.stdout
     await made_anew(loop, "journal")
     loop.start()
     code, log = await ended(loop, 60)
     assert code == 4, log
-    assert "the journal was deleted, or made anew" in log
+    assert "the journal was deleted or created again" in log
 
 
 @pytest.mark.integration
@@ -236,4 +236,4 @@ async def test_a_topic_made_anew_under_a_running_worker_ends_it(loop: Loop, kind
     await made_anew(loop, kind)
     code, log = await ended(loop, 30)
     assert code == 78, log
-    assert "made anew" in log
+    assert "created again" in log

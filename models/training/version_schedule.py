@@ -58,7 +58,7 @@ class VersionSchedule:
         return elapsed_s >= pause_s or since >= RUSH * max(gap, affordable)
 
     def note(self, name: str, trained_on: int, clock: float) -> None:
-        """Note that a version was published."""
+        """Record that a version was published."""
         self.published[name] = Published(trained_on, clock)
 
     def forget(self, name: str) -> None:
@@ -76,6 +76,6 @@ class VersionSchedule:
     def _size(self, name: str, slot: ModelSlot) -> int:
         again, size = self.sizes.get(name, (0, 0))
         if slot.trained_on >= again:
-            size = size_of(slot.model)
+            size = slot.of_model(size_of)
             self.sizes[name] = 2 * slot.trained_on, size
         return size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.outputs.output_records import Output
 from streams.partition.announcement import Announcement
-from streams.partition.pacing import (
+from streams.partition.watermark_alignment import (
     CATCH_UP_S,
     NEVER,
     STILL_S,
@@ -158,7 +158,7 @@ def test_a_partition_waits_for_what_others_have_told_and_nobody_has_learnt() -> 
 
 
 def test_a_partition_that_waited_long_enough_goes_on() -> None:
-    """The wait is bounded, and begins anew once it was within bounds."""
+    """The wait is bounded, and starts over once it was within bounds."""
     clock = Clock()
     progress = _progress(clock, 10.0, 30.0)
     pacing = _partition(clock, progress, 1)

@@ -1,4 +1,4 @@
-"""What is known of one partition's newest snapshot, and when the next is due."""
+"""The newest snapshot of one partition, and when the next is due."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SnapshotSchedule:
     _again_s: float = 0.0
 
     def begin(self, task: PartitionTask, head: bytes | None, header: Header | None) -> None:
-        """Keep that task from now on, from what is stored on."""
+        """Track that task from now on, starting from the stored snapshot."""
         self.head, self.header = head, header
         self.due_s = time.monotonic() + max(self.interval_s, self.least_s)
         self._task = weakref.ref(task)
@@ -88,13 +88,11 @@ class SnapshotSchedule:
         self._offered = weakref.ref(task), task.seq
 
     def release(self) -> None:
-        """Let go of the task, which is another worker's: it is of no interest, whoever still holds
-        it.
-        """
+        """Release the task, which another worker has now."""
         self._offered = None
 
     def wait_s(self) -> float:
-        """Return how long until the next is due; not above 0: it is."""
+        """Return the seconds until the next is due; 0 or less: it is due."""
         now = time.monotonic()
         unkept_cpu_s = time.thread_time() - self._stored_cpu_s
         if unkept_cpu_s >= self._fold_cpu_s and now >= self._again_s:
@@ -111,17 +109,17 @@ class SnapshotSchedule:
         return None if self.keeps(task) and self.header is not None and seq == self.seq else task
 
     def keeps(self, task: PartitionTask) -> bool:
-        """Return True if its changes were tracked since what is stored."""
+        """Return whether its changes were tracked since the stored snapshot."""
         return self._task() is task
 
     def base(self, task: PartitionTask) -> Base | None:
-        """Return what a snapshot can build on; None: all is to be written."""
+        """Return the base that a snapshot can build on; None: everything is to be written."""
         if self.header is None or task.ledger.changed is None:
             return None
         return Base(self.header, frozenset(task.ledger.changed))
 
     def taken(self, task: PartitionTask) -> None:
-        """Begin tracking anew: a child has the changes."""
+        """Start tracking over: a child has the changes."""
         self._taken_cpu_s = time.thread_time()
         task.ledger.changed = set()
         for slot in task.router.slots():

@@ -1,4 +1,4 @@
-"""When a partition's next snapshot is due (streams/snapshots/schedule.py)."""
+"""When a partition's next snapshot is due (streams/snapshots/snapshot_schedule.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from models.task.partition_task import PartitionTask
-from streams.snapshots.schedule import AGAIN_S, FOLD_CPU_S, FOLD_SHARE, SnapshotSchedule
+from streams.snapshots.snapshot_schedule import AGAIN_S, FOLD_CPU_S, FOLD_SHARE, SnapshotSchedule
 from tests.support.one_partition import use_case
 
 

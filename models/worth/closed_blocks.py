@@ -1,8 +1,8 @@
-"""Settled blocks of event time, with all partitions added up: what every report of worth rests on.
+"""Closed blocks of event time, with all partitions added up: what every report of worth rests on.
 
-A block counts once *every* partition that has said anything has settled it (but one that is further
-behind than patience goes is passed over, and named), and blocks come in the order of event time, so
-that neither quick labels nor a quick partition can colour what is reported. Partitions of one block
+A block counts once *every* partition that has reported anything has closed it; a partition that is
+behind by more than the patience is passed over, and named. Blocks come in the order of event time,
+so that neither quick labels nor a quick partition can colour the result. Partitions of one block
 are added in their order: the same records give the same floats.
 """
 
@@ -32,7 +32,7 @@ class ArmTotals:
         return sum(n for n, _ in self.groups)
 
     def add(self, predictions: int, groups: Iterable[Sequence[float]]) -> None:
-        """Add what another partition, or another arm, says of the same groups."""
+        """Add another partition's, or another arm's, sums of the same groups."""
         self.predictions += predictions
         more = [(int(n), float(kpi)) for n, kpi in groups]
         groups = self.groups or [(0, 0.0)] * len(more)
@@ -75,7 +75,7 @@ class Block:
             self.arms.setdefault(name, ArmTotals()).add(arm["predictions"], arm["groups"])
 
 
-class SettledBlocks:
+class ClosedBlocks:
     """Evidence records of one use case, as they come; blocks of any group, as they settle.
 
     A later record of the same partition, block and group replaces an earlier one. Memory: one
@@ -112,7 +112,7 @@ class SettledBlocks:
 
     @property
     def until(self) -> float | None:
-        """The time by which every block is settled in all that is waited for; None: none is."""
+        """The time by which every block is closed in all that is waited for; None: none is."""
         slowest = self.slowest
         return None if slowest is None else self._frontiers[slowest]
 
@@ -161,7 +161,7 @@ def together(blocks: Iterable[Block]) -> Block:
 
 
 def unpriced(record: Mapping[str, Any]) -> int:
-    """Count a settled block's labelled predictions without a KPI: their label is a default one."""
+    """Count a closed block's labelled predictions without a KPI: their label is a default one."""
     labelled = record["sums"].get("served", {}).get("n", 0.0)
     return max(0, int(labelled) - int(record["kpi_n"]))
 

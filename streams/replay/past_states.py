@@ -1,7 +1,7 @@
-"""The state of each partition at a place of its past or at its newest, for whoever asks about it.
+"""The state of each partition at a past position, or the newest.
 
-A place is a partition's step: the state after so many records. `PARTITION/STEP` names one, a time
-names that of every partition, as of what was committed by then.
+A position is a partition's step: the state after so many records. `PARTITION/STEP` names one, a
+time names that of every partition, as of what was committed by then.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Nearest:
         if fresh.definition != self._loaded.definition or self._settings.redis_url is None:
             return None
         # Each try needs a task of its own; closing the store would write a snapshot.
-        store = store_of(self._loaded, self._settings, lambda _: fresh.anew())
+        store = store_of(self._loaded, self._settings, lambda _: fresh.fresh())
         task = await store.load(fresh.partition)
         return task if task.seq > 0 else None
 

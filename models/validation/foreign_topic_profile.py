@@ -71,7 +71,7 @@ class FieldProfile:
 class SourceProfile:
     """A topic's format and fields. `id`, `time` and `key` are paths; None where none is seen.
 
-    `rows`: the records, flat, by their paths.
+    `rows`: the records, flat, by their paths. `unread`: paths of what is no scalar, or too deep.
     """
 
     format: str
@@ -82,6 +82,7 @@ class SourceProfile:
     time: str | None = None
     key: str | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def shown_time(self) -> str:
@@ -94,7 +95,7 @@ class SourceProfile:
 def profile_of(values: Sequence[bytes], schemas: Schemas) -> SourceProfile:
     """Return the profile of a topic's values; raise `ConfigError` if they have no known format."""
     format = format_of(values, schemas)
-    rows, refused = [], 0
+    rows, refused, unread = [], 0, dict[str, None]()
     for value in values:
         try:
             row = format.decode(value, schemas)
@@ -102,7 +103,7 @@ def profile_of(values: Sequence[bytes], schemas: Schemas) -> SourceProfile:
             refused += 1
             continue
         if isinstance(row, Mapping):
-            rows.append(dict(_scalars(row, "", DEPTH)))
+            rows.append(dict(_scalars(row, "", DEPTH, unread)))
     if not rows:
         raise ConfigError("None of the values is an object.", hint="Name another topic or file.")
     fields: dict[str, FieldProfile] = {}
@@ -114,7 +115,9 @@ def profile_of(values: Sequence[bytes], schemas: Schemas) -> SourceProfile:
         profile.missing = len(rows) - len(profile.values)
         profile.time = _time_of(profile)
     plain = [{path: _plain(value) for path, value in row.items()} for row in rows]
-    source_profile = SourceProfile(text_of(format), len(rows), refused, fields, rows=plain)
+    source_profile = SourceProfile(
+        text_of(format), len(rows), refused, fields, rows=plain, unread=list(unread)
+    )
     _choose(source_profile)
     return source_profile
 
@@ -172,13 +175,18 @@ def text_of(format: Format) -> str:
     return f"{type(format).__name__}({within})"
 
 
-def _scalars(row: Mapping[str, Any], before: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _scalars(
+    row: Mapping[str, Any], before: str, depth: int, unread: dict[str, None]
+) -> Iterator[tuple[str, Any]]:
+    """Yield the scalars by their paths; add what is none to `unread`."""
     for name, value in row.items():
-        if isinstance(value, Mapping):
-            if depth > 1:
-                yield from _scalars(value, f"{before}{name}.", depth - 1)
-        elif not isinstance(value, list) and "." not in str(name):
-            yield f"{before}{name}", value
+        path = f"{before}{name}"
+        if isinstance(value, Mapping) and depth > 1 and "." not in str(name):
+            yield from _scalars(value, f"{path}.", depth - 1, unread)
+        elif isinstance(value, Mapping | list) or "." in str(name):
+            unread[path] = None
+        else:
+            yield path, value
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What readers of topics say of records that are none."""
+"""The count of records that a reader of topics could not decode."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Unreadable:
         self.count += 1
 
     def __str__(self) -> str:
-        """Return the count and the first, as people read it.
+        """Return the count and the first such record, in words.
 
         >>> str(Unreadable(2, "shop.commands[0]@7: it is not JSON"))
         '2 records could not be read, the first at shop.commands[0]@7: it is not JSON'
