@@ -46,8 +46,7 @@ from typing import Literal, NamedTuple
 
 from models.spec.use_case import MissingOutcomes
 from models.stats.betting import STAKES, Spread, StrictCapital, Wager, log_mean_exp
-from models.stats.loss_skew import LossSkew
-from models.stats.running_mean import KNOWN_AFTER, RunningMean
+from models.stats.running_mean import KNOWN_AFTER, LossSkew, RunningMean
 
 LEAST_VARIANCE = 1e-300
 ROUNDING = 1e-3

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import skew
 
 from models.stats.confidence_sequence import Comparison
-from models.stats.loss_skew import LossSkew
+from models.stats.running_mean import LossSkew
 
 
 def after(gains):
