@@ -39,7 +39,7 @@ from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation, Redefine, StartingStates
 from streams.replay.journal_fold import Diverged
 from streams.replay.prediction_lookup import find
-from streams.replay.verify import differing
+from streams.replay.verified import differing
 
 READ = ("predictions", "examples", "features", "dead-letter", "events", "outcomes", "history")
 

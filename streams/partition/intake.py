@@ -30,7 +30,7 @@ from streams.trainers.trainer_link import StateLost
 
 NEVER = float("inf")
 CLOCK_EVERY = 8  # records between two looks at the clock
-AHEAD_S = 0.02  # until a task that is too far ahead of others looks again
+AHEAD_S = 0.05  # until a task that is too far ahead of others looks again, if nothing wakes it
 
 
 class ApplyFailed(RiverrunError):
@@ -74,7 +74,9 @@ class Intake:
         pacing: Pacing | None = None,
         flaw: Callable[[int, Any], str | None] | None = None,
         unseen_s: float = NEVER,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
+        self._wake = wake
         self.tps = [None if tp is None else TP(*tp) for tp in located(inputs, number)]
         self.index = {tp: i for i, tp in enumerate(self.tps) if tp is not None}
         self.inboxes = [InputQueue() for _ in self.tps]
@@ -240,7 +242,7 @@ class Intake:
         position = pacing.position(clock, time, is_open=self.applied + count > 0)
         if position <= limit and time <= pacing.unlearnt_limit():
             return False
-        pacing.held()
+        pacing.held(self._wake)
         return True
 
     def announcement(self) -> Announcement:
@@ -280,9 +282,7 @@ class Intake:
     @property
     def holding(self) -> bool:
         """True if records wait for an empty input, whose end may become known at any moment."""
-        return any(time is not None for time in self._times) and (
-            self._ahead or any(self._wait_until)
-        )
+        return any(time is not None for time in self._times) and any(self._wait_until)
 
     @property
     def waiting(self) -> int:
@@ -302,7 +302,10 @@ class Intake:
             return True
         if not self._fresh.passes(i, expected, head):
             return False
-        return self._pacing is None or not self._pacing.holds(i, head[2])
+        if self._pacing is None or not self._pacing.holds(i, head[2]):
+            return True
+        self._pacing.held(self._wake)
+        return False
 
     def _head(self) -> tuple[int, int, float] | None:
         """Return input, offset and time of the earliest record at hand; None if there is none."""
@@ -357,13 +360,10 @@ class Intake:
         return ApplyFailed(i, record, failure_of(i, record.offset, error, masked=masked))
 
     def lag(self) -> int:
-        """Return how many committed records wait, aborted and control ones included; but no
-        versions of models that wait for an idle partition's own time: nobody waits for those.
-        """
+        """Return how many committed records wait; no versions that an idle partition cannot use."""
         lag, early = 0, self._choosing(self._times) is None
-        for i, (inbox, tp) in enumerate(zip(self.inboxes, self.tps, strict=True)):
-            if early and self._times[i] is not None:
-                continue
-            stable = None if tp is None else self._ends.stable(tp)
-            lag += len(inbox.records) + max(0, (stable or 0) - inbox.expected)
+        for inbox, tp, time in zip(self.inboxes, self.tps, self._times, strict=True):
+            if time is None or not early:
+                stable = None if tp is None else self._ends.stable(tp)
+                lag += len(inbox.records) + max(0, (stable or 0) - inbox.expected)
         return lag

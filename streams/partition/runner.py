@@ -90,10 +90,10 @@ class PartitionRunner:
         self.state = State.RECOVERING
         self.error: str | None = None
         self.task: RunnableTask | None = None
-        self.commits = 0
-        self.records = 0
+        self.commits = self.records = 0
         self.moved_at = self.reported_at = self.clock()
         self.committed_at = 0.0
+        self._wake = asyncio.Event()
         self.intake = Intake(
             number,
             wiring.inputs,
@@ -105,6 +105,7 @@ class PartitionRunner:
             pacing=None if wiring.pacing is None else wiring.pacing(number),
             flaw=wiring.flaw,
             unseen_s=wiring.unseen_s,
+            wake=self._wake.set,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)
         self.kept_state = kept_state
@@ -112,7 +113,6 @@ class PartitionRunner:
         self._failures = 0
         self._unreported = False
         self._sealed: bytes | None = None  # the entry of a batch that is being committed
-        self._wake = asyncio.Event()
         self._stopping = False
         self._stopped = asyncio.Event()
         self._writer: TransactionWriter | None = None

@@ -31,6 +31,9 @@ CATCH_UP_S = 60.0
 machine may be so busy that it stands still for seconds.
 """
 
+HELD_S = 0.2
+"""So long after a partition was held back it counts as waiting: it may be held again at once."""
+
 NEVER = float("inf")
 PENDING_MAX = 100_000
 ENTRIES_MAX = 1_000
@@ -60,8 +63,8 @@ class Pacing(Protocol):
     def unlearnt_limit(self) -> float:
         """Return the time of a record beyond which it is not taken for now."""
 
-    def held(self) -> None:
-        """Record that a record is held back."""
+    def held(self, wake: Callable[[], None]) -> None:
+        """Record that a record is held back; `wake` is called once others have gone on."""
 
     def announcement(self, due: float | None) -> Announcement:
         """Return the announcement with the entry that is to be committed, and reset it."""
@@ -95,6 +98,11 @@ class Reach:
             return self.due_s
         return -NEVER if self.clock_s is None else self.clock_s
 
+    @property
+    def earliest(self) -> float:
+        """The time beyond which others may be held back on its account."""
+        return min(self.front, self.untaught[0][0]) if self.untaught else self.front
+
 
 class Progress:
     """How far the partitions and the learner of one use case have come.
@@ -113,9 +121,14 @@ class Progress:
         self.wanted = False
         self.wait_s = wait_s
         self._clock = clock
+        # Who is held back: what wakes them, once each.
+        self._held: dict[Callable[[], None], None] = {}
+        self._front = -NEVER
+        self._held_at = -NEVER
         self._entries: deque[Reached] = deque(maxlen=ENTRIES_MAX)
         self._newest: int | None = None
         self._known_from_s = -NEVER
+        self._unmoved_since: float | None = None
 
     def entry(self, reach: Reach, entry: Reached, announced: Announcement | None = None) -> None:
         """Note a journal entry, and what was announced with it."""
@@ -130,6 +143,9 @@ class Progress:
             assert announced.last_s is not None
             reach.untaught.append((announced.first_s, announced.last_s))
             self._forget_learnt(reach)
+        if self._held and (front := min(r.earliest for r in self.partitions)) != self._front:
+            self._front = front
+            self._wake()
 
     def learner_entry(self, entry: Reached) -> None:
         """Note an entry of the learner's journal: it counts once the versions published with it
@@ -153,6 +169,26 @@ class Progress:
             learner.moved_at = self._clock()
             for reach in self.partitions:
                 self._forget_learnt(reach)
+            self._wake()
+
+    def wait(self, wake: Callable[[], None]) -> None:
+        """Let `wake` be called once, when the rearmost partition or the learner has gone on."""
+        self._held[wake] = None
+
+    def hold(self, wake: Callable[[], None]) -> None:
+        """Note that a partition of this worker is held back, and let it wait."""
+        self._held_at = self._clock()
+        self.wait(wake)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """True while partitions of this worker are held back, or were a moment ago."""
+        return self._clock() - self._held_at < HELD_S
+
+    def _wake(self) -> None:
+        held, self._held = self._held, {}
+        for wake in held:
+            wake()
 
     def _forget_learnt(self, reach: Reach) -> None:
         learnt, untaught = self.learner.clock_s, reach.untaught
@@ -167,8 +203,24 @@ class Progress:
         patience_s = self.wait_s if gap_s > CATCH_UP_S else STILL_S
         if self._clock() - reach.moved_at > patience_s:
             return False
-        self.wanted = True
+        if reach.due_s is None:  # else it is known that it has records in line
+            self.wanted = True
         return reach.in_line
+
+    def stalled_s(self) -> float:
+        """Return for how long examples have waited for a learner that does not move; to be asked
+        again and again.
+        """
+        now, learner = self._clock(), self.learner
+        if not any(reach.untaught for reach in self.partitions):
+            self._unmoved_since = None
+            return 0.0
+        if self._unmoved_since is None:
+            self._unmoved_since = now
+        unmoved_s = now - max(self._unmoved_since, learner.moved_at)
+        # What it passed by is no longer in line, and was never learnt.
+        self.wanted = self.wanted or unmoved_s > STILL_S
+        return unmoved_s if unmoved_s > STILL_S and learner.in_line else 0.0
 
     def unlearnt(self, time: float) -> float:
         """Return the learner's time if examples wait for it that were published before this worker
@@ -224,8 +276,9 @@ class LearnerPacing:
         """Return no limit."""
         return NEVER
 
-    def held(self) -> None:
-        """Do nothing: it is never held back."""
+    def held(self, wake: Callable[[], None]) -> None:
+        """Wait for others."""
+        self._progress.wait(wake)
 
     def announcement(self, due: float | None) -> Announcement:
         """Return nothing: its journal says what others wait for."""
@@ -310,8 +363,9 @@ class PartitionPacing:
             pending.popleft()
         return pending[0] if pending else NEVER
 
-    def held(self) -> None:
+    def held(self, wake: Callable[[], None]) -> None:
         """Note that a record is held back: from the first time on it is waited for so long."""
+        self._progress.hold(wake)
         if self._since is None:
             self._since = self._clock()
 

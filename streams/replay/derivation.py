@@ -18,10 +18,11 @@ from schemas.errors import Incompatible
 from streams.config.settings import Settings
 from streams.replay.definition_change import redefined
 from streams.replay.definition_history import DefinitionHistory, Unprovable
-from streams.replay.definition_span import DefinitionSpan
+from streams.replay.definition_span import DefinitionSpan, Pace
 from streams.replay.journal_fold import Diverged, Entry, fold
 from streams.replay.kafka_log import log_of, read_versions
 from streams.snapshots.fresh_task import fresh_task
+from streams.snapshots.version_transfer import VersionReaders
 
 
 class StartingStates(Protocol):
@@ -44,6 +45,8 @@ class Derivation:
     With `jumps` it goes on from the nearest kept state, else through every entry that the log still
     has; `began` is the first of them. `watch(task, taken)` is called around each record: it gets
     the task as it was before, and gives what is to be called after with the outputs, or None.
+    `readers`: what the derivations of several partitions read versions by; `pace`: what keeps them
+    abreast.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Derivation:
         jumps: bool = True,
         watch: Watch | None = None,
         redefine: Redefine | None = None,
+        readers: VersionReaders | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.partition = partition
         self.task: PartitionTask | None = None
@@ -71,6 +76,8 @@ class Derivation:
         self._watch = watch
         self._redefine = redefine or carried_over
         self._key = settings.snapshot_key
+        self._readers = readers or VersionReaders(self._key)
+        self._pace = pace
         self._names = names
         self._log = log_of(settings, names, partition, partitions)
 
@@ -94,7 +101,7 @@ class Derivation:
         while True:
             self.task = task
             watched = _Watched(task, self._watch) if self._watch is not None else task
-            era = DefinitionSpan(self._log, task.definition)
+            era = DefinitionSpan(self._log, task.definition, self._pace)
             if task.definition not in self.through:
                 self.through += (task.definition,)
             try:
@@ -148,12 +155,14 @@ class Derivation:
 
     def fresh(self, definition: str) -> PartitionTask:
         """Return a task that has seen nothing."""
+        use_case = self._definitions.loaded(definition).use_case
         task: PartitionTask = fresh_task(
-            self._definitions.loaded(definition).use_case,
+            use_case,
             self.partition,
             partitions=self._partitions,
             definition=definition,
             key=self._key,
+            versions=self._readers.of(definition, use_case),
         )
         return task
 

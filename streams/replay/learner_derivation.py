@@ -30,6 +30,7 @@ from streams.replay.definition_history import DefinitionHistory, Unprovable
 from streams.replay.derivation import Derivation
 from streams.replay.journal_fold import Diverged
 from streams.snapshots.model_transfer import pickled
+from streams.snapshots.version_transfer import Vouched, vouch
 from streams.unpickling.pickle_equality import equal_but_for_sharing
 from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 
@@ -48,10 +49,14 @@ async def verify_versions(
     names: Mapping[str, str],
     definitions: DefinitionHistory,
     partitions: int,
+    vouched: Vouched | None = None,
 ) -> VerifiedVersions:
-    """Derive every version again. Raises `Unavailable` if Kafka does not answer."""
+    """Derive every version again. Raises `Unavailable` if Kafka does not answer.
+
+    `vouched` gets the states on the topic that were derived again to the byte.
+    """
     verified = VerifiedVersions()
-    compared = _Comparison(verified)
+    compared = _Comparison(verified, vouched)
     derivation = Derivation(
         settings,
         names,
@@ -85,8 +90,9 @@ async def verify_versions(
 class _Comparison:
     """The records of `models`, in their order, beside what the fold gives."""
 
-    def __init__(self, verified: VerifiedVersions) -> None:
+    def __init__(self, verified: VerifiedVersions, vouched: Vouched | None = None) -> None:
         self.published: deque[Any] = deque()
+        self._vouched = vouched
         self._verified = verified
         self._task: LearnerTask | None = None
         self._allowed = Allowed()
@@ -136,7 +142,11 @@ class _Comparison:
             data = zlib.decompress(published[STATE])
             # Of a learner that had restarted, texts are shared in another way. Reading both takes
             # many times as long.
-            if data == derived or equal_but_for_sharing(data, derived):
+            if data == derived:
+                if self._vouched is not None:
+                    vouch(self._vouched, published[STATE])
+                return True
+            if equal_but_for_sharing(data, derived):
                 return True
             model = unpickle([data], self._allowed)
         except (KeyError, zlib.error, RefusedPickle):

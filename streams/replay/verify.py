@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -23,57 +23,15 @@ from schemas.topics import INPUTS, LEARNER
 from streams.config.settings import Settings
 from streams.kafka.topic_reader import Bounds, TopicReader
 from streams.replay.definition_history import DefinitionHistory, Unprovable
+from streams.replay.definition_span import FOLDS_MAX, Abreast, Pace, together
 from streams.replay.derivation import Derivation, Redefine, StartingStates
 from streams.replay.journal_fold import Diverged
-from streams.replay.learner_derivation import verify_versions
+from streams.replay.learner_derivation import VerifiedVersions, verify_versions
 from streams.replay.prediction_lookup import PublishedRecords, drawn, find
+from streams.replay.verified import PredictionDifference, Verified, differing
+from streams.snapshots.version_transfer import VersionReaders
 
 _END = object()
-
-
-@dataclass(slots=True)
-class PredictionDifference:
-    """The first that was found: where, in what, and both values (None: there is none)."""
-
-    partition: int
-    seq: int
-    step: int
-    event_id: str | None
-    field: str
-    published: Any
-    derived: Any
-
-    def __str__(self) -> str:
-        return (
-            f"partition {self.partition}, journal entry {self.seq}, step {self.step}, event "
-            f"{self.event_id}: {self.field} is {_shown(self.published)} on the topic and "
-            f"{_shown(self.derived)} derived again"
-        )
-
-
-@dataclass(slots=True)
-class Verified:
-    """What a verification found."""
-
-    checked: int = 0
-    different: int = 0
-    unproven: int = 0
-    first: PredictionDifference | None = None
-    reasons: list[str] = field(default_factory=list)
-    versions: list[str] = field(default_factory=list)
-    entries: int = 0
-    unreadable: int = 0  # records on the topic that are no predictions
-    versions_checked: int = 0  # of shared models, derived again and the same
-    skipped: int = 0  # records that the journal has as set aside, in what was derived
-
-    @property
-    def proved(self) -> bool:
-        """True if everything that was asked for was derived again, and was the same."""
-        return not self.different and not self.unproven and not self.reasons
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
-        return asdict(self) | {"proved": self.proved}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +52,9 @@ class Verifier:
         """Verify all predictions."""
         async with TopicReader([self.names["predictions"]], self.settings) as reader:
             run = await _Run.of(self, reader)
-            for topic_partition in reader.topic_partitions:
-                await run.partition(PublishedRecords(reader, topic_partition), None)
+            tapes = [PublishedRecords(reader, tp) for tp in reader.topic_partitions]
+            for begin in range(0, len(tapes), FOLDS_MAX):
+                await run.every(tapes[begin : begin + FOLDS_MAX])
             await run.versions()
             return run.done()
 
@@ -143,8 +102,12 @@ class _Run:
         self._bounds = bounds
         self._partitions = len(reader.topic_partitions)
         self._done = 0
-        self._stopped = False
+        self._aims: dict[int, int] = {}  # partition → entries to be derived
+        self._stopped: set[int] = set()  # partitions whose rest is not derived
         self._shared = False
+        self._ends: dict[int, int] = {}
+        self._versions: VerifiedVersions | None = None
+        self._readers = VersionReaders(verifier.settings.snapshot_key)
 
     @classmethod
     async def of(cls, verifier: Verifier, reader: TopicReader) -> _Run:
@@ -165,8 +128,7 @@ class _Run:
         """Derive the versions of shared models, too, if partitions have taken any."""
         if not self._shared:
             return
-        settings, names = self._verifier.settings, self._verifier.names
-        versions = await verify_versions(settings, names, self._definitions, self._partitions)
+        versions = await self._derived_versions()
         self.result.versions_checked = versions.checked
         self.result.reasons += versions.reasons
         if versions.different is not None:
@@ -175,31 +137,80 @@ class _Run:
                 PredictionDifference(LEARNER, 0, 0, None, "a version", versions.different, None)
             )
 
-    async def partition(self, published: PublishedRecords, wanted: Sequence[Any] | None) -> None:
-        """Compare one partition; `wanted` are the predictions to look at, None all of them."""
+    async def _derived_versions(self) -> VerifiedVersions:
+        """Derive them once; those that are the same are read faster by the folds of partitions."""
+        if self._versions is None:
+            settings, names = self._verifier.settings, self._verifier.names
+            self._versions = await verify_versions(
+                settings, names, self._definitions, self._partitions, self._readers.vouched
+            )
+        return self._versions
+
+    async def every(self, tapes: Sequence[PublishedRecords]) -> None:
+        """Compare all of some partitions: side by side where they take the same versions."""
+        abreast = Abreast(tape.topic_partition.partition for tape in tapes)
+        derivations = []
+        try:
+            for tape in tapes:
+                number = tape.topic_partition.partition
+                derivation = self._derivation(tape, abreast.pace(number), jumps=False)
+                derivations.append(derivation)
+                await self._open(derivation)
+            if not self._shared:
+                for derivation, tape in zip(derivations, tapes, strict=True):
+                    await self._all_of(derivation, tape)
+                return
+            await self._derived_versions()
+
+            async def fold(derivation: Derivation, tape: PublishedRecords) -> None:
+                try:
+                    await self._all_of(derivation, tape)
+                finally:
+                    abreast.leave(derivation.partition)
+
+            await together(map(fold, derivations, tapes))
+        finally:
+            for derivation in derivations:
+                await derivation.close()
+
+    async def _all_of(self, derivation: Derivation, tape: PublishedRecords) -> None:
+        end = self._ends[derivation.partition]
+        await self._fold(derivation, tape, [end] if end else [], None, end)
+
+    async def _open(self, derivation: Derivation) -> int:
+        """Connect, and return the number of entries of the journal."""
+        last = await derivation.open()
+        self._shared = self._shared or (last is not None and len(last.next) > len(INPUTS))
+        end = self._ends[derivation.partition] = 0 if last is None else last.seq + 1
+        return end
+
+    async def partition(self, published: PublishedRecords, wanted: Sequence[Any]) -> None:
+        """Compare those predictions of one partition."""
+        derivation = self._derivation(published, None, jumps=True)
+        try:
+            end = await self._open(derivation)
+            places = [_place(record) for record in wanted]
+            goals = sorted({seq + 1 for seq, _ in places if seq < end})
+            await self._fold(derivation, published, goals, {step for _, step in places}, end)
+        finally:
+            await derivation.close()
+
+    def _derivation(
+        self, published: PublishedRecords, pace: Pace | None, *, jumps: bool
+    ) -> Derivation:
         verifier = self._verifier
-        derivation = Derivation(
+        return Derivation(
             verifier.settings,
             verifier.names,
             self._definitions,
             partition=published.topic_partition.partition,
             partitions=self._partitions,
             starts=verifier.starts,
-            jumps=wanted is not None,  # of all of them, nothing may be jumped over
+            jumps=jumps,  # of all of them, nothing may be jumped over
             redefine=verifier.redefine,
+            readers=self._readers,
+            pace=pace,
         )
-        try:
-            last = await derivation.open()
-            end = 0 if last is None else last.seq + 1
-            self._shared = self._shared or (last is not None and len(last.next) > len(INPUTS))
-            if wanted is None:
-                await self._fold(derivation, published, [end] if end else [], None, end)
-            else:
-                places = [_place(record) for record in wanted]
-                goals = sorted({seq + 1 for seq, _ in places if seq < end})
-                await self._fold(derivation, published, goals, {step for _, step in places}, end)
-        finally:
-            await derivation.close()
 
     async def _fold(
         self,
@@ -210,7 +221,7 @@ class _Run:
         end: int,
     ) -> None:
         derived: asyncio.Queue[Any] = asyncio.Queue()
-        aim = self._done + max(goals, default=0)
+        self._aims[derivation.partition] = max(goals, default=0)
 
         def outputs(fold_outputs: Sequence[Any]) -> None:
             for output in fold_outputs:
@@ -221,10 +232,10 @@ class _Run:
 
         def entry(seq: int) -> None:
             self.result.entries += 1
-            self._verifier.on_progress(self._done + seq + 1, aim)
+            self._done += 1
+            self._verifier.on_progress(self._done, sum(self._aims.values()))
 
         derivation.on_entry = entry
-        self._stopped = False
         comparing = asyncio.create_task(self._compare(derivation, derived, published, end))
         try:
             for goal in goals:
@@ -236,7 +247,6 @@ class _Run:
         finally:
             derived.put_nowait((_END, derivation.through))
             await comparing
-        self._done = aim
         self.result.skipped += 0 if derivation.task is None else derivation.task.counts["skipped"]
         self._note_versions(derivation)
 
@@ -247,7 +257,7 @@ class _Run:
         if differences := [line for lines in foreign for line in lines]:
             self._unproven(derivation, f"{error} ({'; '.join(differences)})")
             return
-        self._stopped = True
+        self._stopped.add(derivation.partition)
         self.result.different += 1
         self._name(
             PredictionDifference(
@@ -256,7 +266,7 @@ class _Run:
         )
 
     def _unproven(self, derivation: Derivation, reason: str) -> None:
-        self._stopped = True
+        self._stopped.add(derivation.partition)
         self.result.reasons.append(f"partition {derivation.partition}: {reason}")
 
     def _before_the_log(self, derivation: Derivation) -> None:
@@ -327,7 +337,7 @@ class _Run:
                 continue
             if published_row["seq"] >= end:
                 break  # answered since this began
-            if self._stopped:
+            if partition in self._stopped:
                 self.result.unproven += 1
             else:
                 self._differs(published_row, None, partition, through)
@@ -364,21 +374,6 @@ class _Run:
         self.result.first = self.result.first or difference
 
 
-def differing(published_row: Any, derived_row: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield the fields in which two values differ, as (path, published, derived).
-
-    >>> list(differing({"a": {"b": 1.0}}, {"a": {"b": 2.0}}))
-    [('a.b', 1.0, 2.0)]
-    """
-    if isinstance(published_row, dict) and isinstance(derived_row, dict):
-        for name in dict.fromkeys((*published_row, *derived_row)):
-            yield from differing(
-                published_row.get(name), derived_row.get(name), f"{at}.{name}" if at else name
-            )
-    elif published_row != derived_row or type(published_row) is not type(derived_row):
-        yield at or "the prediction", published_row, derived_row
-
-
 def _place(record: Any) -> tuple[int, int]:
     published_row = _decoded(record.value)
     return published_row["seq"], published_row["step"]
@@ -387,8 +382,3 @@ def _place(record: Any) -> tuple[int, int]:
 def _decoded(value: bytes) -> dict[str, Any]:
     row: dict[str, Any] = orjson.loads(value)
     return row
-
-
-def _shown(value: Any) -> str:
-    text = "missing" if value is None else repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -13,6 +13,7 @@ import pickle
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 from models.inputs.decoder import parsed_update
@@ -37,11 +38,17 @@ from streams.unpickling.safe_unpickler import Allowed, RefusedPickle, unpickle
 SEAL = "seal"
 COPIES_MAX = 4
 """Versions of each model kept decoded: partitions of one process are at most this far apart."""
+VOUCHED_MAX = 10_000
+"""States that are known to be this process's own, by their digests."""
 
 
-def packer(use_case: UseCase, key: Callable[[], bytes]) -> Pack:
+def packer(
+    use_case: UseCase, key: Callable[[], bytes], reader: VersionReader | None = None
+) -> Pack:
     """Return the function that makes the headers of a version: its state as it is now, and the
     signature.
+
+    `reader` reads what is packed here without a rehearsal.
     """
     module = use_case.event.__module__
 
@@ -52,6 +59,8 @@ def packer(use_case: UseCase, key: Callable[[], bytes]) -> Pack:
         else:
             with standing_in(module, namespace_of(module, [*use_case.models.values()])):
                 encoding, state = PICKLE, zlib.compress(pickled(slot.model), 1)
+            if reader is not None:
+                reader.vouch(state)
         mark = seal(label + encoding, state, key()).encode()
         return ((ENCODING, encoding), (STATE, state), (SEAL, mark))
 
@@ -61,12 +70,16 @@ def packer(use_case: UseCase, key: Callable[[], bytes]) -> Pack:
 class VersionReader:
     """models.training.versions.Unpack, for all partitions of a process.
 
-    Memory: the newest `COPIES_MAX` versions of each model that were asked for.
+    Memory: the newest `COPIES_MAX` versions of each model that were asked for. `vouched` may be
+    shared with other readers.
     """
 
-    def __init__(self, use_case: UseCase, key: Callable[[], bytes]) -> None:
+    def __init__(
+        self, use_case: UseCase, key: Callable[[], bytes], vouched: Vouched | None = None
+    ) -> None:
         self._use_case = use_case
         self._key = key
+        self._vouched: Vouched = OrderedDict() if vouched is None else vouched
         self._allowed = Allowed(use_case.models.values(), use_case.event.__module__)
         self._copies: OrderedDict[tuple[bytes, str], ModelSlot] = OrderedDict()
         # (label, encoding, seal) → the bytes that were found to be sealed so.
@@ -100,6 +113,10 @@ class VersionReader:
             )
         _remember(self._sealed, (label, encoding, given), state, self._copies_max)
 
+    def vouch(self, state: bytes) -> None:
+        """Note that this process has made that state itself: its pickle needs no rehearsal."""
+        vouch(self._vouched, state)
+
     @property
     def _copies_max(self) -> int:
         return COPIES_MAX * len(self._use_case.models)
@@ -112,7 +129,8 @@ class VersionReader:
             data = unpacker.decompress(headers[STATE], STATE_BYTES_MAX)
             if not unpacker.eof:
                 raise Incompatible(f"the version of {name} has more than {STATE_BYTES_MAX} bytes")
-            return unpickle([data], self._allowed)
+            rehearsed = blake2b(headers[STATE], digest_size=16).digest() in self._vouched
+            return unpickle([data], self._allowed, rehearsed=rehearsed)
         except (
             RefusedPickle,
             zlib.error,
@@ -141,6 +159,31 @@ class VersionReader:
         except Incompatible as error:
             return str(error)
         return None
+
+
+class VersionReaders:
+    """A reader for each definition, for all folds of a process. Memory: that of the readers."""
+
+    def __init__(self, key: Callable[[], bytes]) -> None:
+        self.vouched: Vouched = OrderedDict()
+        self._key = key
+        self._readers: dict[str, VersionReader] = {}
+
+    def of(self, definition: str, use_case: UseCase) -> VersionReader:
+        """Return the reader of versions that were published under that definition."""
+        reader = self._readers.get(definition)
+        if reader is None:
+            reader = self._readers[definition] = VersionReader(use_case, self._key, self.vouched)
+        return reader
+
+
+Vouched = OrderedDict[bytes, None]
+"""Digests of the newest states that this process has made, or derived, itself."""
+
+
+def vouch(vouched: Vouched, state: bytes) -> None:
+    """Add a state to those that need no rehearsal."""
+    _remember(vouched, blake2b(state, digest_size=16).digest(), None, VOUCHED_MAX)
 
 
 def _remember(newest: OrderedDict[Any, Any], key: Any, value: Any, limit: int) -> None:

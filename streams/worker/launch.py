@@ -85,7 +85,7 @@ def operate(
 
     use_case, key = loaded.use_case, settings.snapshot_key
     versions, pool = VersionReader(use_case, key), WindowPool()
-    pack = packer(use_case, key)
+    pack = packer(use_case, key, versions)
 
     def fresh(partition: int) -> Any:
         return fresh_task(

@@ -1,4 +1,4 @@
-"""What a worker does where one model learns from all partitions: versions in, and the learner.
+"""A worker's part in shared learning: it fetches versions, and runs the learner.
 
 - The newest versions: `models` is fetched once and given to every partition of this worker.
 - How far others have come: the journals of all partitions and of the learner are followed, so that
@@ -29,7 +29,7 @@ from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.announcement import Announcement
 from streams.partition.direct_source import DirectSource
 from streams.partition.recovery import KeptState
-from streams.partition.runner import PartitionRunner
+from streams.partition.runner import PartitionRunner, State
 from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
 from streams.partition.watermark_alignment import LearnerPacing, PartitionPacing, Progress
 from streams.partition.wiring import Wiring
@@ -44,6 +44,10 @@ LOOK_S = 0.1
 AGAIN_S = 5.0
 TAIL = 16
 """Offsets to look back over for the newest entry of a journal: the last one may be a marker's."""
+
+TURNS = 5
+"""Turns of a commit that the learner leaves to partitions while nobody waits for what it learns: a
+transaction costs 1.5 ms of CPU, and versions are half a second apart."""
 
 BY_PARTITION = ("examples", "window-entries")
 """The learner's inputs that partitions write, each its own."""
@@ -149,7 +153,7 @@ class SharedLearning:
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._looking is not None:
             self._looking.cancel()
         await asyncio.gather(self._models.close(), self._journals.close())
@@ -227,7 +231,13 @@ class SharedLearning:
         pacing = LearnerPacing(self.progress, sources)
         wiring = self._trained(replace(plan.learner, pacing=lambda _: pacing))
         learner = self.learner = PartitionRunner(
-            LEARNER, generation, source, wiring, kept_state=self._kept_state, measures=self.measures
+            LEARNER,
+            generation,
+            source,
+            wiring,
+            kept_state=self._kept_state,
+            siblings=self._turns,
+            measures=self.measures,
         )
         self._kept_state = None
         consumer.start()
@@ -248,6 +258,9 @@ class SharedLearning:
                 self.trainers.close()
             await consumer.close()
 
+    def _turns(self) -> int:
+        return 1 if self.progress.is_waited_for else TURNS
+
     def _trained(self, wiring: Wiring) -> Wiring:
         """Return the learner's wiring, with processes that train its models, if any are wanted."""
         if self.plan.trainers is None:
@@ -267,9 +280,16 @@ class SharedLearning:
             await self.trainers.rest(kept_state.task)
 
     async def _watch(self, learner: PartitionRunner) -> None:
+        live_since = None
         while True:
             await asyncio.sleep(0.5)
             learner.watch()
+            if learner.state is not State.LIVE:
+                live_since = None
+            elif live_since is None:
+                live_since = self.clock()
+            elif self.clock() - live_since > AGAIN_S:
+                self.error = None  # it has lived for longer than one that fails at once
 
     # How far others have come.
 
@@ -325,9 +345,12 @@ class SharedLearning:
     def status(self) -> dict[str, Any]:
         """Return plain values for `riverrun status`."""
         learner, trainers = self.learner, self.trainers
-        return {
+        status = {
             "here": learner is not None,
             "error": self.error,
+            "stalled_s": self.progress.stalled_s(),
             "runner": None if learner is None else learner.status(),
-            **({} if trainers is None else {"training": trainers.status()}),
         }
+        if learner is not None and trainers is not None:
+            status["training"] = trainers.status()
+        return status

@@ -15,10 +15,12 @@ from streams.config.gc_tuning import bound_pauses
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.replay.definition_history import DefinitionHistory
+from streams.replay.definition_span import Abreast, DefinitionSpan, Pace, together
 from streams.replay.journal_fold import fold
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.learner_derivation import verify_versions
 from streams.snapshots.fresh_task import fresh_task
+from streams.snapshots.version_transfer import VersionReader, VersionReaders
 from tests.chaos.verifier import digest, records
 
 USE_CASE = Path(__file__).with_name("shipments.py")
@@ -33,68 +35,101 @@ async def differing(
 ) -> list[str]:
     """Where what was published is not what a fresh fold publishes."""
     bound_pauses()  # versions of a tree are many objects
-    client = settings.kafka_client()
     count = loaded.use_case.partitions
-    inputs: list[Any] = [topics[kind] for kind in INPUTS]
-    differences = []
-    if loaded.use_case.is_shared(count):
-        inputs.append(TopicPartition(topics["models"], 0))
+    shared, readers = loaded.use_case.is_shared(count), VersionReaders(settings.snapshot_key)
+    differences: list[str] = []
+    if shared:
         definitions = await DefinitionHistory.read(topics["definitions"], settings)
-        versions = await verify_versions(settings, topics, definitions, count)
+        versions = await verify_versions(settings, topics, definitions, count, readers.vouched)
         differences += [*versions.reasons, *filter(None, [versions.different])]
         if not versions.checked:
             differences.append("no version of the shared models was derived again")
-    for number in range(count):
+    numbers, abreast = range(count), Abreast(range(count))
+    partitions = [_Refolded(settings, topics, digests, number) for number in numbers]
+    reader = readers.of(loaded.definition, loaded.use_case)
+
+    async def run(partition: _Refolded) -> None:
+        try:
+            await partition.run(loaded, reader, abreast.pace(partition.number), shared=shared)
+        finally:
+            abreast.leave(partition.number)
+
+    await together(map(run, partitions))
+    for partition in partitions:
+        differences += await partition.differing()
+    return differences
+
+
+class _Refolded:
+    """One partition, folded by a fresh task, beside what was published."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Mapping[str, str],
+        digests: Mapping[tuple[str, int], Sequence[bytes]],
+        number: int,
+    ) -> None:
+        self.number = number
+        self._settings = settings
+        self._topics = topics
+        self._published = {kind: digests.get((kind, number), ()) for kind in KINDS}
+        self._again: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
+        self._first: dict[str, tuple[int, bytes]] = {}
+
+    async def run(
+        self, loaded: LoadedUseCase, reader: VersionReader, pace: Pace, *, shared: bool
+    ) -> None:
+        """Fold the whole journal."""
+        inputs: list[Any] = [self._topics[kind] for kind in INPUTS]
+        if shared:
+            inputs.append(TopicPartition(self._topics["models"], 0))
         log = KafkaLog(
-            client,
-            journal=topics["journal"],
+            self._settings.kafka_client(),
+            journal=self._topics["journal"],
             inputs=inputs,
-            partition=number,
+            partition=self.number,
         )
         task: PartitionTask = fresh_task(
             loaded.use_case,
-            number,
-            partitions=count,
+            self.number,
+            partitions=loaded.use_case.partitions,
             definition=loaded.definition,
-            key=settings.snapshot_key,
+            key=self._settings.snapshot_key,
+            versions=reader,
         )
-        again: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
-
-        first: dict[str, tuple[int, bytes]] = {}
-
-        def take(
-            outputs: Sequence[Any],
-            number: int = number,
-            again: dict[str, list[bytes]] = again,
-            first: dict[str, tuple[int, bytes]] = first,
-        ) -> None:
-            for output in outputs:
-                if output.kind in again:
-                    rows, at = again[output.kind], len(again[output.kind])
-                    rows.append(digest(output.key, output.value))
-                    published = digests.get((output.kind, number), ())
-                    if at < len(published) and published[at] != rows[at]:
-                        first.setdefault(output.kind, (at, output.value))
-
         await log.start()
         try:
-            await fold(task, log, on_outputs=take)
+            span = DefinitionSpan(log, loaded.definition, pace)
+            await fold(task, span, on_outputs=self._take)
         finally:
             await log.close()
+
+    def _take(self, outputs: Sequence[Any]) -> None:
+        for output in outputs:
+            if output.kind in self._again:
+                rows, at = self._again[output.kind], len(self._again[output.kind])
+                rows.append(digest(output.key, output.value))
+                published = self._published[output.kind]
+                if at < len(published) and published[at] != rows[at]:
+                    self._first.setdefault(output.kind, (at, output.value))
+
+    async def differing(self) -> list[str]:
+        """Return where what was published is not what the fold has given."""
+        differences = []
         for kind in KINDS:
-            count_then, count_now = len(digests.get((kind, number), ())), len(again[kind])
-            if kind in first:
-                at, value = first[kind]
-                other = await _nth(client, topics[kind], number, at)
-                differs = sum(
-                    a != b for a, b in zip(digests[kind, number], again[kind], strict=False)
-                )
-                differences.append(
-                    f"{kind}[{number}] {at}, {differs} in all: {_fields(other, value)}"
-                )
-            elif count_then != count_now:
-                differences.append(f"{kind}[{number}] has {count_then}, the fold gives {count_now}")
-    return differences
+            published, again = self._published[kind], self._again[kind]
+            if kind in self._first:
+                at, value = self._first[kind]
+                client = self._settings.kafka_client()
+                other = await _nth(client, self._topics[kind], self.number, at)
+                differs = sum(a != b for a, b in zip(published, again, strict=False))
+                where = f"{kind}[{self.number}] {at}, {differs} in all"
+                differences.append(f"{where}: {_fields(other, value)}")
+            elif len(published) != len(again):
+                had = f"{kind}[{self.number}] has {len(published)}"
+                differences.append(f"{had}, the fold gives {len(again)}")
+        return differences
 
 
 async def _nth(client: Mapping[str, Any], topic: str, partition: int, at: int) -> bytes:

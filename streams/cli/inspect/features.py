@@ -84,8 +84,8 @@ def check(
     `riverrun features check flight_eta`
     """
     reexec_if_unsafe(["-m", "streams.cli", *sys.argv[1:]])
+    from streams.inspection.feature_skew import compared, stored_sample
     from streams.replay.archived_states import starts_of
-    from streams.replay.feature_skew import compared, stored_sample
     from streams.topics.topic_admin import names_of, partitions_of
 
     settings, loaded = _serving(usecase, prefix)

@@ -21,7 +21,7 @@ from streams.embedded.server_discovery import running
 from streams.topics.topic_admin import names_of
 
 if TYPE_CHECKING:
-    from streams.replay.verify import Verified
+    from streams.replay.verified import Verified
     from streams.sources.relay_proof import ProvedRelay
 
 SAMPLE = 100

@@ -11,7 +11,7 @@ from schemas.errors import ConfigError
 from streams.inspection.model_registry import folded, together
 from streams.inspection.tail import filter_of
 from streams.operations.dead_letters import Letter
-from streams.replay.verify import differing
+from streams.replay.verified import differing
 
 
 def change(model: str, to: str, **rest: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from models.outputs.output_records import Output
 from streams.partition.announcement import Announcement
 from streams.partition.watermark_alignment import (
     CATCH_UP_S,
+    HELD_S,
     NEVER,
     STILL_S,
     LearnerPacing,
@@ -27,6 +28,10 @@ class Clock:
 
 def _entry(clock_s: float, *following: int, seq: int = 0) -> Reached:
     return Reached(seq, clock_s, list(following), None)
+
+
+def _nothing() -> None:
+    """Wake nobody."""
 
 
 def _progress(clock: Clock, *clocks: float) -> Progress:
@@ -163,11 +168,11 @@ def test_a_partition_that_waited_long_enough_goes_on() -> None:
     progress = _progress(clock, 10.0, 30.0)
     pacing = _partition(clock, progress, 1)
     assert pacing.limit(30.0, 31.0) == 15.0
-    pacing.held()
+    pacing.held(_nothing)
     clock.now += 3.1
     progress.entry(progress.partitions[0], _entry(11.0, 6, 6))
     assert pacing.limit(30.0, 31.0) == NEVER
-    pacing.held()
+    pacing.held(_nothing)
     assert pacing.limit(30.0, 32.0) == NEVER
     progress.entry(progress.partitions[0], _entry(28.0, 7, 7))
     assert pacing.limit(30.0, 32.0) == 33.0
@@ -198,7 +203,7 @@ def test_a_partition_waits_for_a_learner_that_has_not_begun() -> None:
     assert pacing.limit(30.0, 31.0) == NEVER
     progress.learner.ends = [0, 40]
     assert pacing.limit(30.0, 31.0) == -NEVER
-    pacing.held()
+    pacing.held(_nothing)
     clock.now += 3.1
     assert pacing.limit(30.0, 31.0) == NEVER
 
@@ -233,7 +238,7 @@ def test_where_nobody_learns_it_goes_on_after_a_while() -> None:
     progress = _progress(clock, 10.0)
     pacing = _partition(clock, progress, 0)
     pacing.published([_example()], 10.0)
-    pacing.held()
+    pacing.held(_nothing)
     clock.now += 3.1
     assert pacing.unlearnt_limit() == NEVER
     pacing.published([_example()], 30.0)
@@ -256,9 +261,83 @@ def test_an_example_is_learnt_once_the_versions_of_its_entry_have_arrived() -> N
     assert progress.learner.clock_s == 21.0
 
 
+def test_a_learner_that_does_not_move_while_examples_wait_is_stalled() -> None:
+    """Every worker sees it in the journals; what was passed by or learnt waits for nobody."""
+    clock = Clock()
+    progress = _progress(clock, 10.0)
+    assert progress.stalled_s() == 0.0
+    _told(progress, 0, 12.0, None, 11.0, 12.0)
+    assert progress.stalled_s() == 0.0
+    clock.now += 7.0
+    assert progress.stalled_s() == 7.0
+    assert progress.wanted
+    progress.learner.ends, progress.learner.next = [0, 9], [-1, 8]  # a marker is no example
+    assert progress.stalled_s() == 0.0
+    progress.learner.next = [-1, 5]
+    assert progress.stalled_s() == 7.0
+    progress.arrived(-1)
+    progress.learner_entry(_entry(11.0, -1, 6))
+    assert progress.stalled_s() == 0.0
+    clock.now += 3.0
+    assert progress.stalled_s() == 3.0
+    progress.learner_entry(_entry(12.0, -1, 8))
+    clock.now += 9.0
+    assert progress.stalled_s() == 0.0
+
+
 def test_an_announcement_is_read_as_it_was_written_and_nothing_of_what_is_none() -> None:
     """A journal without it, of an older worker, announces nothing."""
     announced = Announcement(5.0, None, 2.5)
     assert Announcement.of(announced.headers()) == announced
     assert Announcement.of((("ahead", b"nonsense"), ("other", b""))) == Announcement()
     assert Announcement().headers() == ()
+
+
+def test_who_is_held_back_is_woken_once_when_the_rearmost_goes_on() -> None:
+    """By a partition that was the rearmost or by the learner, and not by each entry of others."""
+    clock, woken = Clock(), []
+    progress = _progress(clock, 10.0, 30.0)
+    pacing = _partition(clock, progress, 1)
+
+    def went(number: int, to: float) -> int:
+        woken.clear()
+        reach = progress.partitions[number]
+        progress.entry(reach, Reached(1, to, [], None))
+        return len(woken)
+
+    def wake() -> None:
+        woken.append(1)
+
+    pacing.held(wake)
+    assert went(0, 12.0) == 1
+    assert went(0, 13.0) == 0, "it looks again, and says so if it is held still"
+    pacing.held(wake)
+    pacing.held(wake)
+    assert went(0, 14.0) == 1
+    pacing.held(wake)
+    assert went(1, 31.0) == 0
+    progress.learner_entry(Reached(1, 9.0, [], None))
+    assert len(woken) == 1
+
+
+def test_the_learner_hurries_while_a_partition_is_held_back_and_shortly_after() -> None:
+    """Not on its own account."""
+    clock = Clock()
+    progress = _progress(clock, 10.0, 30.0)
+    LearnerPacing(progress, {1: 0}).held(_nothing)
+    assert not progress.is_waited_for
+    _partition(clock, progress, 1).held(_nothing)
+    assert progress.is_waited_for
+    clock.now += HELD_S
+    assert not progress.is_waited_for
+
+
+def test_ends_are_asked_for_only_where_nothing_was_announced() -> None:
+    """What comes next is known then."""
+    progress = _progress(Clock(), 10.0, 30.0)
+    _told(progress, 0, 11.0, 12.0)
+    assert progress.behind(progress.partitions[0], 20.0)
+    assert not progress.wanted
+    _told(progress, 0, 11.0)
+    assert progress.behind(progress.partitions[0], 20.0)
+    assert progress.wanted

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from models.serving.model_slot import ModelSlot
 from models.training.versions import VersionRef, label_of_version
 from schemas.errors import Incompatible
 from streams.snapshots.version_transfer import VersionReader, packer
+from streams.unpickling.safe_unpickler import Allowed, unpickle
 from tests.support.one_partition import use_case
 
 LABEL = label_of_version("parcels", VersionRef("linear", "d1", 0, 3, 0, 0, None))
@@ -63,3 +66,30 @@ def test_a_seal_is_checked_once_for_all_partitions_of_a_process() -> None:
     copied = version._replace(headers=tuple((n, bytes(bytearray(v))) for n, v in version.headers))
     read(copied, LABEL)
     assert len(asked) == 2
+
+
+def test_what_this_process_has_packed_itself_is_not_rehearsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same bytes need no look at what they could do; those of another process do."""
+    rehearsed: list[bool] = []
+
+    def noted(data: list[bytes], allowed: Allowed, *, rehearsed_before: bool) -> Any:
+        rehearsed.append(not rehearsed_before)
+        return unpickle(data, allowed, rehearsed=rehearsed_before)
+
+    monkeypatch.setattr(
+        "streams.snapshots.version_transfer.unpickle",
+        lambda data, allowed, *, rehearsed: noted(data, allowed, rehearsed_before=rehearsed),
+    )
+    case = use_case(partitions=4, learning="shared")
+
+    def key() -> bytes:
+        return b"k" * 32
+
+    read = VersionReader(case, key)
+    slot = ModelSlot("tree", None, case.models["tree"]())
+    own = VersionRef("tree", "d", 0, 0, 0, 0, packer(case, key, read)(slot, LABEL))
+    for version in (own, _version("tree", b"k" * 32)):
+        read(version, LABEL)
+    assert rehearsed == [False, True]
