@@ -93,7 +93,7 @@ class Contest:
     error budget of the use case: the chance that any false winner is ever named. `missing`: what is
     assumed of outcomes that never come: that they are missing "by chance", that each is as bad as
     the KPI's range allows ("worst"), or nothing ("unknown": what they could undo is not promised).
-    `rare_losses`: losses that come once in so many blocks have to be ruled out; seven times as many
+    `rare_losses`: losses that come once in so many blocks have to be ruled out; five times as many
     blocks show them.
     """
 

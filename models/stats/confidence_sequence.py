@@ -34,8 +34,8 @@ Dependence. Within a block: any. Between blocks the proof needs that the past do
 next gain. So the same bets are made on single blocks *and* on groups of seven, all must cross, and
 the running mean's interval is widened by the memory that was measured. `not_promised` says where
 that is not enough, or where outcomes are missing that could undo the verdict. `assumes` says what
-no statistic of few blocks can tell: that no large loss is rarer than once in a seventh of them,
-and that gains do not hang together over months.
+no statistic of few blocks can tell: that no large loss is rarer than once in a tenth of them, and
+that gains do not hang together over months.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from typing import Literal, NamedTuple
 
 from models.spec.use_case import MissingOutcomes
 from models.stats.betting import STAKES, Spread, StrictCapital, Wager, log_mean_exp
-from models.stats.running_mean import KNOWN_AFTER, RunningMean
+from models.stats.running_mean import KNOWN_AFTER, LossSkew, RunningMean
 
 LEAST_VARIANCE = 1e-300
 ROUNDING = 1e-3
@@ -55,8 +55,10 @@ STEADY = 8.0
 """At most so many times the scale is the usual gain of a block."""
 GROUPS_LEAST = 4
 """The fewest bets that can make a gambler rich at a level of 5 %; at a smaller level it is more."""
-SEEN_AFTER = 7
-"""A loss that comes once in n blocks was seen twice in 7n of them in all but 0.7 % of cases."""
+SEEN_AFTER = 5
+"""A loss that comes once in n blocks was seen in 5n of them in all but 0.7 % of cases."""
+COUNTED_AFTER = 10
+"""In 10n blocks it was seen four times in all but 1 % of cases, so the variance knows it."""
 RULE_OF_THREE = 3.0
 """What never happened in n blocks happens in at most 3/n of all, with confidence 95 %."""
 
@@ -121,6 +123,7 @@ class Comparison:
     spread: Spread = field(default_factory=Spread)
     warm_spread: Spread = field(default_factory=Spread)
     running: RunningMean = field(default_factory=RunningMean)
+    skew: LossSkew = field(default_factory=LossSkew)
     wagers: list[Wager] = field(default_factory=list)
     strict: StrictCapital | None = None
 
@@ -151,6 +154,7 @@ class Comparison:
             self._bet(weight * value, weight)
         if warm or self.counts_warm_up:
             self.running.update(value * count, count)
+            self.skew.update(weight * value / self.bound)
         self._measure(weight * value)
         self.usual += (count - self.usual) / self.seen
         if cost is not None:
@@ -211,12 +215,14 @@ class Comparison:
         if self.missing_outcomes == "unknown" and self.verdict != self._verdict_at_worst:
             reasons.append(missing_doubt(self.labelled, self.missing))
         reasons.append(self._rare_loss_doubt)
+        if self.verdict != "undecided":
+            reasons.append(self.skew.doubt(1.0 if self.verdict == "better" else -1.0))
         return "; ".join(reason for reason in reasons if reason) or None
 
     @property
     def rarest_loss(self) -> int:
-        """Blocks in which a loss has to come once to have been seen by now."""
-        return self.seen // SEEN_AFTER
+        """Blocks in which a loss has to come once to have been seen some times by now."""
+        return self.seen // COUNTED_AFTER
 
     @property
     def knows_memory(self) -> bool:
@@ -226,9 +232,9 @@ class Comparison:
     @property
     def assumes(self) -> str:
         """The assumptions of interval and verdict, since so few blocks cannot show it."""
+        often = f"once in {self.rarest_loss} blocks" if self.rarest_loss > 1 else "in every block"
         rare = (
-            f"that no large loss comes less often than once in {self.rarest_loss} blocks "
-            f"({self.seen} cannot show one)"
+            f"that no large loss comes less often than {often} ({self.seen} cannot show how often)"
         )
         if self.knows_memory:
             return rare

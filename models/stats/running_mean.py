@@ -15,6 +15,14 @@ ones, V is extrapolated from the longest measured group to t by the power law be
 longest: for sums of n blocks whose variance grows as n^(1 + 2d), long memory of order d (Beran
 1994, Statistics for Long-Memory Processes, ch. 1), this is exact; for an autoregression it is too
 much. `memory_doubt` names what the data cannot show yet.
+
+Uneven losses. Where the losses of blocks have a long tail, few blocks hold no loss of the size that
+decides: their mean is too high and their variance too low, until one comes. The tail shows before
+it does: the sample is skewed. The error that skewness makes in the coverage of a mean of n blocks
+is of the order of skewness / sqrt(n) (Edgeworth; Hall 1992, The Bootstrap and Edgeworth Expansion,
+section 2.6), and that is what `LossSkew` bounds, by simulation (docs/adr/0158). What normal blocks
+have by chance is no doubt: the standard error of their skewness is sqrt(6 / n). Not promised: a
+loss of which there was none, and no smaller one either (`Contest.rare_losses`).
 """
 
 from __future__ import annotations
@@ -36,6 +44,10 @@ KNOWN_AFTER = 336
 """Blocks after which it is: there are twelve groups of 28 then."""
 RATIO_MOST = 2.5
 """Ratio of the variance of 28 blocks to four times that of 7 above which memory is called long."""
+SKEW_MOST = 0.14
+"""Skewness / sqrt(blocks) above which larger losses than any so far are likely."""
+SKEW_CHANCE = 2.0
+"""Standard errors of the skewness of normal blocks that may be chance: 2.3 % have more."""
 POWER_MAX = 700.0
 """Its exponential is still a float."""
 
@@ -201,3 +213,51 @@ def student(z: float, freedom: int) -> float:
     scaled = z * (8 * freedom + 3) / (8 * freedom + 1)
     power = scaled * scaled / freedom
     return math.sqrt(freedom * math.expm1(power)) if power < POWER_MAX else math.inf
+
+
+@dataclass(slots=True)
+class LossSkew:
+    """Skewness of the gains of blocks (moments: Pébay 2008). Memory: four numbers."""
+
+    blocks: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    cubes: float = 0.0
+
+    def update(self, gain: float) -> None:
+        """Add the gain of one block."""
+        self.blocks += 1
+        n, step = self.blocks, gain - self.mean
+        share = step / n
+        term = step * share * (n - 1)
+        self.mean += share
+        self.cubes += share * (term * (n - 2) - 3.0 * self.squares)
+        self.squares += term
+
+    @property
+    def skewness(self) -> float:
+        """Skewness of the gains so far: below 0 where losses have the longer tail."""
+        deviation = math.sqrt(self.squares / self.blocks) if self.blocks else 0.0
+        cubed = deviation**3
+        return self.cubes / self.blocks / cubed if cubed > 0.0 else 0.0
+
+    def doubt(self, sign: float) -> str | None:
+        """Return in words that the blocks against a gain (`sign` 1) or a loss (-1) are too uneven.
+
+        >>> losses = LossSkew()
+        >>> for day in range(50):
+        ...     losses.update(-1.0 if day % 20 == 0 else 0.3)
+        >>> losses.doubt(1.0)[-60:]
+        '3.7) that larger ones are likely; 701 blocks would show them'
+        >>> losses.doubt(-1.0) is None
+        True
+        """
+        uneven = -sign * self.skewness
+        chance = SKEW_CHANCE * math.sqrt(6.0 / max(1, self.blocks))
+        if uneven <= max(chance, SKEW_MOST * math.sqrt(self.blocks)):
+            return None
+        needed, what = math.ceil((uneven / SKEW_MOST) ** 2), "losses" if sign > 0 else "gains"
+        return (
+            f"{what} are so uneven (skewness {uneven:.1f}) that larger ones are likely; "
+            f"{needed:,} blocks would show them"
+        )

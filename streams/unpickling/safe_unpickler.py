@@ -77,7 +77,7 @@ _OURS = {
     "models.stats.betting": "Spread StrictCapital Wager",
     "models.stats.confidence_sequence": "Comparison",
     "models.stats.adaptive_conformal": "IntervalTracker Offsets SetTracker",
-    "models.stats.running_mean": "GroupSquares RunningMean",
+    "models.stats.running_mean": "GroupSquares LossSkew RunningMean",
     "models.attribution.contributions": "Means",
     "models.stats.drift_detection": "DriftMonitor Watch",
     "models.stats.kaplan_meier": "DelayCurve",

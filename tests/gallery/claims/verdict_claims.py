@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.stats.confidence_sequence import Comparison
-from tests.gallery.claims.claim import Claim, Result, Run, Size, judged
+from tests.gallery.claims.claim import Claim, Result, Run, Size, failures_allowed, judged
 from tests.gallery.streams.stream import Blocks, Stream
 
 ALPHA = 0.05
 FIRST = ALPHA * 6.0 / math.pi**2
 """Share of the default budget that the first challenger has: half of it beside segments."""
 EQUAL = 1e-9
+DECLARED = (5, 10, 20, 40)
+"""Values of `Contest(rare_losses=…)`, the default first."""
 
 
 class Course(NamedTuple):
@@ -106,6 +108,31 @@ def measure_power(stream: Stream[Blocks], size: Size) -> Result:
     return Result("pass" if half <= most else "fail", figure, f"at most {most} promised")
 
 
+def promised_by_declaration(run: Course, blocks: Blocks) -> set[int]:
+    """Return the `Contest(rare_losses=…)` of `DECLARED` under which "better" was ever promised."""
+    comparison, promised = Comparison(alpha=2 * FIRST, bound=blocks.bound), set()
+    for labelled, gain, missing, _ in zip(*run, strict=True):
+        comparison.update(labelled, gain, missing, cost=blocks.cost * labelled)
+        if comparison.verdict != "better":
+            continue
+        for once_in in set(DECLARED) - promised:
+            comparison.rare_losses = once_in
+            if comparison.not_promised is None:
+                promised.add(once_in)
+    return promised
+
+
+def measure_declared(stream: Stream[Blocks], size: Size) -> Result:
+    """Count equal models on which a rule would act, by the rare losses that are declared."""
+    blocks = stream.sample(size.seed, size.runs, 2 * size.length)
+    runs = [promised_by_declaration(run, blocks) for run in runs_of(blocks)]
+    acted = {once_in: sum(once_in in run for run in runs) for once_in in DECLARED}
+    limit, once_in = failures_allowed(size.runs, ALPHA), stream.truth["loss_once_in"]
+    holds = all(count <= limit for declared, count in acted.items() if declared >= once_in)
+    figure = ", ".join(f"{declared}: {count}" for declared, count in acted.items())
+    return Result("pass" if holds else "fail", f"{figure} of {size.runs}")
+
+
 CLAIMS = [
     Claim(
         "false winners",
@@ -121,5 +148,14 @@ CLAIMS = [
         Blocks,
         measure_power,
         about=lambda stream: "days_most" in stream.truth,
+    ),
+    Claim(
+        "declared rare losses",
+        "Where a loss that comes once in so many blocks is declared (Contest.rare_losses), a rule "
+        "acts on at most 5 % of equal models in 400 blocks. Measured: by what is declared, 5 being "
+        "the default.",
+        Blocks,
+        measure_declared,
+        about=lambda stream: "loss_once_in" in stream.truth,
     ),
 ]

@@ -13,6 +13,8 @@ from tests.gallery.streams.stream import Blocks, Floats, Stream
 EXAMPLES = 50
 BOUND = 200.0
 COST = 15.0
+WIDE = 20_000.0
+"""A range of the KPI that holds losses twenty thousand times as large as the usual ones."""
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
 
@@ -65,14 +67,13 @@ def lognormal(sign: float) -> Draw:
     return draw
 
 
-def pareto(sign: float, index: float = 1.6) -> Draw:
-    """Return Pareto gains (+1) or losses (-1) of infinite variance, cut at the range."""
-    least = 1.0
-    mean = index / (index - 1.0) * least - least**index / (index - 1.0) * BOUND ** (1.0 - index)
+def pareto(sign: float, index: float = 1.6, bound: float = BOUND, true: float = 0.0) -> Draw:
+    """Return Pareto gains (+1) or losses (-1) from 1 up, cut at the range, of mean `true`."""
+    mean = index / (index - 1.0) - bound ** (1.0 - index) / (index - 1.0) - sign * true
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-        values = least * rng.uniform(size=shape) ** (-1.0 / index)
-        return sign * (np.minimum(values, BOUND) - mean)
+        values = rng.uniform(size=shape) ** (-1.0 / index)
+        return sign * (np.minimum(values, bound) - mean)
 
     return draw
 
@@ -141,6 +142,15 @@ STREAMS = [
     Stream("Student t, 3 degrees", "heavy tails", Blocks, examples(student)),
     Stream("Pareto 1.6, large gains", "heavy tails", Blocks, examples(pareto(+1.0))),
     Stream("Pareto 1.6, large losses", "heavy tails", Blocks, examples(pareto(-1.0))),
+    *(
+        Stream(
+            f"Pareto {index:g}, losses of up to {WIDE:,.0f}",
+            "heavy tails",
+            Blocks,
+            examples(pareto(-1.0, index, WIDE), bound=WIDE),
+        )
+        for index in (1.1, 1.3)
+    ),
     Stream("rare large gains", "skew", Blocks, examples(lognormal(+1.0))),
     Stream("rare large losses", "skew", Blocks, examples(lognormal(-1.0))),
     Stream("5 skewed losses a block", "skew", Blocks, examples(lognormal(-1.0), 5)),

@@ -190,7 +190,7 @@ def test_a_rule_waits_for_the_rare_losses_that_were_declared() -> None:
     )
     assert last["verdict"] == "better"
     assert last["not_promised"].startswith("a loss that comes once in 40 blocks")
-    assert "once in 11 blocks" in last["assumes"]
+    assert "once in 8 blocks" in last["assumes"]
     assert "decide by hand whether to promote tree" in last["recommendation"]
 
 

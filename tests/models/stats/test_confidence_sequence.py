@@ -272,22 +272,22 @@ def test_a_clear_gain_is_promised_as_soon_as_it_is_found():
     """The first verdict, after 35 days: it says which losses could not be seen by then."""
     first = steady(35)
     assert (first.verdict, first.not_promised) == ("better", None)
-    assert "no large loss comes less often than once in 5 blocks" in first.assumes
+    assert "no large loss comes less often than once in 3 blocks" in first.assumes
 
 
 def test_losses_that_were_declared_are_waited_for():
-    """Once in 40 blocks: seen twice in 280 blocks but for 0.7 % of use cases."""
-    young = steady(279, rare_losses=40)
+    """Once in 40 blocks: seen in 200 blocks but for 0.7 % of use cases."""
+    young = steady(199, rare_losses=40)
     assert young.verdict == "better"
     assert "a loss that comes once in 40 blocks may not have been seen" in young.not_promised
-    assert steady(280, rare_losses=40).not_promised is None
+    assert steady(200, rare_losses=40).not_promised is None
 
 
 def test_that_months_are_independent_is_assumed_until_it_is_measured():
     """Twelve groups of 28 blocks measure it."""
     assert "hang together over months" in steady(7 + 335).assumes
     assert steady(7 + 336).assumes == (
-        "that no large loss comes less often than once in 49 blocks (343 cannot show one)"
+        "that no large loss comes less often than once in 34 blocks (343 cannot show how often)"
     )
 
 

@@ -151,7 +151,7 @@ def test_missing_outcomes_at_their_worst_are_shown_beside() -> None:
 def test_a_verdict_says_what_it_assumes() -> None:
     """Of 90 days none can show a loss that comes once in 40; without a verdict nothing is said."""
     notes = worth(case(), settled(90, 1.0, 0.5)).notes
-    assert any("no large loss comes less often than once in 12 blocks" in note for note in notes)
+    assert any("no large loss comes less often than once in 9 blocks" in note for note in notes)
     assert not any("assumes" in note for note in worth(case(), settled(20, 1.0, 0.5)).notes)
 
 
