@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from models.formats.first_bytes import described
 from models.formats.payload import Schemas
 from schemas.errors import Malformed
 
@@ -27,4 +28,4 @@ class Json:
         try:
             return orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise Malformed(f"the value is not JSON: {error}.") from None
+            raise Malformed(f"the value is not JSON: {error}.{described(value)}") from None

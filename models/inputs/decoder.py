@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
+from unicodedata import normalize
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from models.formats.first_bytes import described
 from models.inputs.strict_json import json_reader
 from models.spec.use_case import UseCase
 from models.values.durations import about, spoken
@@ -201,7 +203,7 @@ class Decoder:
         if key != due:
             raise Malformed(
                 f"the Kafka key is {self._shown(key)} but the field {self._use_case.key!r} is "
-                f"{self._shown(due)}; they must be equal."
+                f"{self._shown(due)}; they must be equal{self._apart(key, due)}."
             )
         placed = partition_of(key, self._partitions)
         if placed != record.partition:
@@ -210,6 +212,13 @@ class Decoder:
                 f"partitioner puts it on {placed} of {self._partitions}. In librdkafka clients "
                 "set partitioner=murmur2_random."
             )
+
+    def _apart(self, key: bytes, due: bytes | None) -> str:
+        """Return the bytes of two keys that look alike, such as é in one letter and in two."""
+        texts = [normalize("NFKC", each.decode("utf-8", "replace")) for each in (key, due or b"")]
+        if texts[0] != texts[1] or self._personal_key:
+            return ""
+        return f", byte by byte: {key[:100]!r} is not {(due or b'')[:100]!r}"
 
     def _shown(self, key: bytes | None) -> str:
         if key is None or self._personal_key:
@@ -290,7 +299,7 @@ def _parsed(model: type[BaseModel], value: bytes) -> Any:
     try:
         return json_reader(model).validate_json(value)
     except ValidationError as error:
-        raise Malformed(in_words(error, model)) from None
+        raise Malformed(in_words(error, model) + described(value)) from None
     except AUTHORS_FAULTS as error:  # of a validator on data that it does not expect
         name = f"{type(error).__name__}: {error}"
         raise Malformed(f"a validator of {model.__name__} failed: {name}") from error

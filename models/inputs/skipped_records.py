@@ -86,7 +86,9 @@ class Skips:
                 "that has not been can be set aside. Nothing has changed."
             )
         if len(self.wanted) >= REMEMBERED_MAX:
-            raise Malformed(f"{REMEMBERED_MAX} records are to be set aside already")
+            raise Malformed(
+                f"{REMEMBERED_MAX} records are to be set aside already; wait until some have come"
+            )
         self.wanted[skip.input_offset] = skip
 
     def did(self, skip: Skip, step: int) -> None:

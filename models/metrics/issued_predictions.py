@@ -11,7 +11,7 @@ class IssuedPredictions(NamedTuple):
     """The predictions of one event, with all that is needed to score them once its label is known.
 
     `pooled`: of the global models in their order; `own`: segment model → prediction. `by` says who
-    was served, and `given` with which interval or set. `paired`: every model was asked; `drawn`:
+    was served, and `region` is the interval or set. `paired`: every model was asked; `drawn`:
     the arm of an experiment. `limits` are those of then, by the labels seen; so are `labels`.
     """
 
@@ -20,7 +20,7 @@ class IssuedPredictions(NamedTuple):
     own: dict[str, Any]
     served: Any
     by: str
-    given: Any
+    region: Any
     paired: bool
     drawn: Drawn | None
     limits: tuple[float, float] | None

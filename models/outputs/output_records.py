@@ -20,7 +20,7 @@ from models.inputs.json_bytes import encoded
 from models.pending.codec import PendingPrediction
 from models.serving.explanations import Reasons
 from models.serving.model_router import PredictionSet
-from models.serving.prediction_intervals import Given
+from models.serving.prediction_intervals import Region
 from models.spec.label_fold import FoldedOutcome
 from models.spec.problem_types import Kind, text
 from schemas.errors import Rejected
@@ -75,7 +75,7 @@ class More(NamedTuple):
     """The parts of a prediction beside its value: segment, interval, contributions and position."""
 
     segment: str | None
-    given: Given
+    region: Region
     reasons: Reasons | None
     seq: int
     step: int
@@ -134,18 +134,18 @@ class Publisher:
         return Output("features", record.key, value, self._stamps["features"] + shared)
 
     def prediction_fields(
-        self, event: Event, asked: PredictionSet, segment: str | None, given: Given
+        self, event: Event, asked: PredictionSet, segment: str | None, region: Region
     ) -> dict[str, Any]:
         """Return a prediction's body without its contributions and its position."""
         kind, answer = self._kind, asked.answer
-        interval = isinstance(given, tuple)
+        interval = isinstance(region, tuple)
         return {
             "event_id": event.event_id,
             "event_time": event.event_time,
             "value": kind.value(answer.prediction),
             "probabilities": kind.probabilities(answer.prediction),
-            "interval": given if interval else None,
-            "classes": None if interval or given is None else list(map(text, given)),
+            "interval": region if interval else None,
+            "classes": None if interval or region is None else list(map(text, region)),
             "segment": segment,
             "served_by": answer.by,
             "reason": answer.why,
@@ -158,7 +158,7 @@ class Publisher:
     ) -> Output:
         """Return a prediction's record: the value, the model that made it, contributions."""
         reasons = more.reasons
-        body = self.prediction_fields(event, asked, more.segment, more.given)
+        body = self.prediction_fields(event, asked, more.segment, more.region)
         body["contributions"] = None if reasons is None else reasons.top
         body["reference"] = None if reasons is None else reasons.reference
         body["rest"] = None if reasons is None else reasons.rest

@@ -50,8 +50,8 @@ class OfflinePredictor:
         asked = self._asked(event, segment, x)
         answer = asked.answer
         sure = self.model in (None, task.router.champion)
-        given = task.certainty.give(answer.prediction, segment) if sure else None
-        return task.publish.prediction_fields(event, asked, segment, given) | {
+        region = task.intervals.region(answer.prediction, segment) if sure else None
+        return task.publish.prediction_fields(event, asked, segment, region) | {
             "step": task.step,
             "partition": task.partition,
         }

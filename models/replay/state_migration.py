@@ -243,7 +243,7 @@ def _keep_models(old: PartitionTask, new: PartitionTask, unchanged: list[str]) -
         if alike(old.use_case.segments, new.use_case.segments):
             router.own.slots, router.own.earning = former.own.slots, former.own.earning
     if alike(old.use_case.interval, new.use_case.interval):
-        new.certainty.tracker = old.certainty.tracker
+        new.intervals.tracker = old.intervals.tracker
     new.explainer.means = {
         name: means
         for name, means in old.explainer.means.items()
@@ -337,7 +337,7 @@ def _take_warmed(old: PartitionTask, new: PartitionTask, warmed: PartitionTask) 
     router.safeguard.breaker = former.safeguard.breaker
     router.bounds = former.bounds
     router.applied_commands = obeyed
-    new.certainty.tracker = warmed.certainty.tracker
+    new.intervals.tracker = warmed.intervals.tracker
     new.explainer.means = warmed.explainer.means
     new.explainer.mute = warmed.explainer.mute
     new.influence.champion = warmed.influence.champion

@@ -14,8 +14,8 @@ from models.spec.use_case import UseCase
 from models.stats.adaptive_conformal import IntervalTracker, SetTracker
 from models.values.numbers import amount
 
-Given = Any
-"""(lower, upper) in the label's unit, a list of classes, or None where nothing is known yet."""
+Region = Any
+"""A prediction region: (lower, upper) in the label's unit, or a list of classes; None: unknown."""
 
 
 class PredictionIntervals:
@@ -30,7 +30,7 @@ class PredictionIntervals:
         else:
             self.tracker = SetTracker(coverage=use_case.interval)
 
-    def give(self, served: Predicted, segment: str | None) -> Given:
+    def region(self, served: Predicted, segment: str | None) -> Region:
         """Return the interval or set to issue with a served prediction."""
         if self.tracker is None:
             return None
@@ -50,25 +50,25 @@ class PredictionIntervals:
         label: Any,
         segment: str | None,
         known: int | None = None,
-        given: Given = None,
+        region: Region = None,
     ) -> None:
         """Learn from the label of a served prediction.
 
-        `known` were the `labels` at that time, `given` is what was issued with the prediction.
+        `known` were the `labels` at that time, `region` was issued with the prediction.
         """
         if isinstance(self.tracker, SetTracker):
             self.tracker.update(served[1], label, segment)
         elif self.tracker is not None:
             number = amount(label, "label")
-            held = None if given is None else given[0] <= number <= given[1]
+            held = None if region is None else region[0] <= number <= region[1]
             self.tracker.update(served, number, segment, known, held)
 
 
-def coverage_of(given: Given, label: Any) -> tuple[float, float] | None:
+def coverage_of(region: Region, label: Any) -> tuple[float, float] | None:
     """Return whether what was issued covers the label (1 or 0), and its width."""
-    if given is None:
+    if region is None:
         return None
-    if isinstance(given, list):
-        return float(label in given), float(len(given))
-    lower, upper = given
+    if isinstance(region, list):
+        return float(label in region), float(len(region))
+    lower, upper = region
     return float(lower <= label <= upper), upper - lower

@@ -116,7 +116,7 @@ def _partition_parts(task: PartitionTask) -> dict[str, Any]:
         "metrics": (metrics.cells, metrics.closed, metrics.open, metrics.settled),
         "influence": (task.influence.champion, task.influence.importance),
         "maturity": (task.maturity.arrivals, task.maturity.segments),
-        "certainty": task.certainty.tracker,
+        "certainty": task.intervals.tracker,
         "means": (task.explainer.means, sorted(task.explainer.mute)),
         "accepted": dict(task.accepted),
         "window_token": task.windows.token,
@@ -163,7 +163,7 @@ def _take_partition_parts(task: PartitionTask, parts: dict[str, Any], ids: dict[
     metrics.cells, metrics.closed, metrics.open, metrics.settled = parts["metrics"]
     metrics.touch()
     task.maturity.arrivals, task.maturity.segments = parts["maturity"]
-    task.certainty.tracker = parts["certainty"]
+    task.intervals.tracker = parts["certainty"]
     task.explainer.means, mute = parts["means"]
     task.explainer.mute = set(mute)
     task.influence.champion, task.influence.importance = parts["influence"]

@@ -89,7 +89,7 @@ class EventHandler:
         parts, record, event = self._parts, taken.record, question.event
         answer, seq, step = asked.answer, parts.journal.seq, parts.journal.step
         trace, paired, arm = drawn
-        given = parts.certainty.give(answer.prediction, question.segment)
+        region = parts.intervals.region(answer.prediction, question.segment)
         then = parts.router.bounds.limits
         predictions = IssuedPredictions(
             asked.baseline,
@@ -97,11 +97,11 @@ class EventHandler:
             asked.own,
             answer.prediction,
             answer.by,
-            given,
+            region,
             paired,
             arm,
             then,
-            parts.certainty.labels,
+            parts.intervals.labels,
         )
         features = encoded(
             {
@@ -130,7 +130,7 @@ class EventHandler:
         parts.maturity.issued(taken.time, question.segment)
         if asked.withheld:
             out += parts.lifecycle_log.withheld(asked.withheld)
-        more = More(question.segment, given, reasons, seq, step)
+        more = More(question.segment, region, reasons, seq, step)
         out.append(parts.publish.features(record, features, question.shared))
         out.append(parts.publish.prediction(record, event, asked, more, question.shared))
 

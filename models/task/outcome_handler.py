@@ -180,7 +180,7 @@ class OutcomeHandler:
         """
         parts = self._parts
         if not waiting.silent:
-            within = coverage_of(waiting.predictions.given, judged.label)
+            within = coverage_of(waiting.predictions.region, judged.label)
             parts.metrics.scored(
                 waiting.time,
                 asked.groups,
@@ -210,7 +210,7 @@ class OutcomeHandler:
         parts, segment, issued = self._parts, asked.segment, waiting.predictions
         errors, kpi = judged.errors(parts.kind), judged.kpis
         parts.watcher.errors(errors)
-        parts.certainty.learn(issued.served, judged.label, segment, issued.labels, issued.given)
+        parts.intervals.learn(issued.served, judged.label, segment, issued.labels, issued.region)
         if judged.own and not waiting.silent:
             start = parts.metrics.start_of(waiting.time)
             parts.router.own.gained(segment, start, waiting.time, judged.own)

@@ -133,7 +133,7 @@ class TaskState:
         self.grouping = Grouping(use_case)
         self.publish = Publisher(use_case.name, partition, kind, self.router.names, inputs)
         self.maturity = Maturity(use_case)
-        self.certainty = PredictionIntervals(use_case)
+        self.intervals = PredictionIntervals(use_case)
         self.explainer = Explainer(use_case.contributions)
         self.watcher = Watcher(use_case, () if shared else ("served", *self.router.names))
         self.masking = masking_of(use_case)

@@ -1,4 +1,4 @@
-"""What one model that learns from all partitions needs besides the two state machines of `task/`.
+"""The parts of shared learning besides the two state machines of `task/`.
 
 schedule       when a version of a model is due
 versions       the state of a model as it travels: numbers of linear pipelines, pickles of others

@@ -26,7 +26,7 @@ from schemas.headers import Headers
 
 
 class PublishedGuard(CircuitBreaker):
-    """A breaker that the learner works: here it is only known whether it is open, and why."""
+    """A breaker that the learner operates: a partition knows only whether it is open, and why."""
 
     def __init__(self, kind: Kind, kpi: Kpi) -> None:
         super().__init__(kind, kpi, on=False)
@@ -59,7 +59,7 @@ class SharedModels:
         router.guards = {name: self.guards[name] for name in router.experiment}
 
     def advance(self, due: float) -> None:
-        """Note the time of a record that is applied."""
+        """Advance the clock to the time of a record that is applied."""
         if self.clock is None or due > self.clock:
             self.clock = due
 
@@ -149,7 +149,7 @@ class SharedModels:
         return {name: slot.version for name, slot in slots if isinstance(slot, VersionSlot)}
 
     def state(self) -> tuple[Any, ...]:
-        """Return all of it as plain data."""
+        """Return the state as plain data."""
         versions = {}
         for name, ref in self.versions.items():
             slot = self._router.pooled[name]
@@ -173,7 +173,7 @@ class SharedModels:
         return *rest, versions
 
     def restore(self, state: tuple[Any, ...]) -> None:
-        """Take over what `state` gave."""
+        """Restore what `state` returned."""
         self.clock, self.number, self.version_clock, generations, causes, versions = state
         self.generations = dict(generations)
         for name, cause in causes.items():

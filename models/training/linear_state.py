@@ -1,4 +1,4 @@
-"""The state of a linear pipeline as numbers: what it predicts from, and nothing that it learns by.
+"""The state of a linear pipeline as numbers: all that it needs to predict, and nothing to learn.
 
 Of the pipelines that `models.fastpath.pattern` knows. The optimizer's moments, which only learning
 needs, stay with the learner: two thirds of the state under Adam. Dictionaries keep River's order,

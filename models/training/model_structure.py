@@ -1,4 +1,4 @@
-"""What a River model consists of: how large its state is, and whether asking it changes it."""
+"""The parts of a River model: the size of its state, and whether a prediction changes it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _draws(kind: type) -> bool:
 
 
 def _objects(model: Any) -> Iterator[Any]:
-    """Return all that a model consists of; what is in two places once, unless it cannot change."""
+    """Return all parts of a model; a part with two references once, unless it is immutable."""
     pending: list[Any] = [model]
     seen: set[int] = set()
     while pending:

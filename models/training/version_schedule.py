@@ -62,7 +62,7 @@ class VersionSchedule:
         self.published[name] = Published(trained_on, clock)
 
     def forget(self, name: str) -> None:
-        """Let the next version of `name` be due at once: another model is in its place."""
+        """Make the next version of `name` due at once: another model has replaced it."""
         self.published.pop(name, None)
         self.sizes.pop(name, None)
 

@@ -42,7 +42,7 @@ class WindowBatches:
     def add(
         self, entries: Sequence[Row], time: float, clock: float, size: int, names: Collection[str]
     ) -> None:
-        """Take in one record's entries of the windows `names`; `size`: its bytes."""
+        """Add one record's entries of the windows `names`; `size`: its bytes."""
         rows = [(time, *entry) for entry in entries if entry[0] in names]
         if not rows:
             return
@@ -71,7 +71,7 @@ class WindowBatches:
         return rows
 
     def set_back(self, time: float) -> None:
-        """Let nothing have come in later than `time`."""
+        """Move the times of all entries back to `time` at most."""
         if self.since is not None:
             self.since = min(self.since, time)
 
@@ -80,7 +80,7 @@ class WindowBatches:
         return self.rows, self.records, self.bytes, self.since, self.total
 
     def restore(self, saved: Any) -> None:
-        """Take over what `saved` returned."""
+        """Restore what `saved` returned."""
         self.rows, self.records, self.bytes, self.since, self.total = saved
 
 

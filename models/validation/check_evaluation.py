@@ -1,4 +1,4 @@
-"""How it is judged: segments, slices, contest, promotion and targets; and all plain bounds."""
+"""How a use case is judged: segments, slices, contest, promotion, targets; and plain bounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.personal_data import personal_paths
 
 
 def check_groups(use_case: UseCase, findings: Findings) -> None:
-    """Report segments and slices that are told by no field of the event and no function of it."""
+    """Report segments and slices whose groups are neither a field nor a function of the event."""
     segments = use_case.segments
     if segments is not None and findings.sound("segments"):
         _check_by(use_case, findings, ("segments", "by"), "segments", segments.by)
@@ -27,7 +27,7 @@ def check_groups(use_case: UseCase, findings: Findings) -> None:
             if findings.sound("models") and name not in use_case.models:
                 findings.add(
                     ("segments", "models"),
-                    f"segments name the model {name!r}, which there is not.",
+                    f"segments name the model {name!r}, which does not exist.",
                     nearest(name, use_case.models),
                 )
     if findings.sound("slices"):
@@ -54,9 +54,9 @@ def _check_by(
         if findings.sound("event") and by not in use_case.event.model_fields:
             findings.add(
                 location,
-                f"{field} are told by {by!r}, which is not a field of {use_case.event.__name__}."
+                f"{field} are grouped by {by!r}, which is not a field of {use_case.event.__name__}."
                 if field.endswith("s")
-                else f"{field} is told by {by!r}, which is not a field of "
+                else f"{field} is grouped by {by!r}, which is not a field of "
                 f"{use_case.event.__name__}.",
                 nearest(by, use_case.event.model_fields),
             )
@@ -92,7 +92,7 @@ def check_contest(use_case: UseCase, findings: Findings) -> None:
         if findings.sound("models") and model not in use_case.models:
             findings.add(
                 location,
-                f"the experiment names the model {model!r}, which there is not.",
+                f"the experiment names the model {model!r}, which does not exist.",
                 nearest(model, use_case.models),
             )
     total = sum(v for v in (*shares.values(), contest.holdout) if is_number(v))

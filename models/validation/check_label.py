@@ -71,13 +71,13 @@ def _check_id(use_case: UseCase, fold: LabelFold, findings: Findings) -> None:
     if fold.id not in fields:
         findings.add(
             ("label", "id"),
-            f"outcomes of one event are told apart by {fold.id!r}, which is not a field of "
+            f"outcomes of one event are distinguished by {fold.id!r}, which is not a field of "
             f"{use_case.outcome.__name__}.",
             f"Declare it there, `{fold.id}: str`, or name the field with `id=`.",
         )
     elif fold.id in ("event_id", "outcome_time"):
         findings.add(
             ("label", "id"),
-            f"outcomes of one event are told apart by {fold.id!r}.",
+            f"outcomes of one event are distinguished by {fold.id!r}.",
             "Use an id of their own: a correction has the same id and another time.",
         )

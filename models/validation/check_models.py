@@ -76,7 +76,7 @@ def check_kind(use_case: UseCase, findings: Findings) -> None:
         findings.unsound.add("metric")
         findings.add(
             ("metric",),
-            f"metric {metric!r} cannot be told of a {kind} use case.",
+            f"metric {metric!r} does not exist for a {kind} use case.",
             f"Choose one of: {', '.join(DECLARABLE[kind])}.",
         )
     if use_case.target not in ("label", "label - baseline"):
@@ -185,7 +185,7 @@ def _check_by_model(use_case: UseCase, findings: Findings) -> None:
             if name not in use_case.models:
                 findings.add(
                     (field, str(name)),
-                    f"{field} names the model {name!r}, which there is not.",
+                    f"{field} names the model {name!r}, which does not exist.",
                     nearest(name, use_case.models),
                 )
     if use_case.breaker or not findings.sound("on_drift", "breaker", "models"):

@@ -1,4 +1,4 @@
-"""Reference tables: what a lookup names exists, and tables can be told apart."""
+"""Reference tables: the names in lookups exist, and tables have different names."""
 
 from __future__ import annotations
 

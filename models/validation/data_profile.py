@@ -1,4 +1,4 @@
-"""What data looks like before there is a model: fields, time, keys and label delays.
+"""A profile of data before there is a model: fields, time, keys and label delays.
 
 One pass, bounded: at most `DISTINCT_MAX` values of a field are told apart, `IDS_MAX` ids are
 remembered for the delays; beyond that, counts are lower bounds and say so.

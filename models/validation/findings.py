@@ -1,4 +1,4 @@
-"""What the checks of a declaration share: collecting mistakes, and the questions they all ask."""
+"""The common part of the checks of a declaration: collecting mistakes, and their questions."""
 
 from __future__ import annotations
 

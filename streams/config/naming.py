@@ -41,19 +41,19 @@ def number_of(number: int) -> str:
     return "learner" if number == LEARNER else str(number)
 
 
-def place_of(number: int, step: int) -> str:
+def position_of(number: int, step: int) -> str:
     """Return a log position as text: PARTITION/STEP, learner/STEP.
 
-    >>> place_of(3, 12), place_of(LEARNER, 12)
+    >>> position_of(3, 12), position_of(LEARNER, 12)
     ('3/12', 'learner/12')
     """
     return f"{number_of(number)}/{step}"
 
 
-def place_in_order(log_position: str) -> tuple[int, int]:
-    """Return the number of a task and its step, from the text of `place_of`.
+def position_in_order(log_position: str) -> tuple[int, int]:
+    """Return the number of a task and its step, from the text of `position_of`.
 
-    >>> place_in_order("3/12"), place_in_order("learner/12")
+    >>> position_in_order("3/12"), position_in_order("learner/12")
     ((3, 12), (-1, 12))
     """
     number, _, step = log_position.partition("/")

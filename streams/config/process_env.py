@@ -34,7 +34,10 @@ def claim_instance(group_id: str, wanted: str | None = None) -> Iterator[str]:
             with file:
                 yield name
             return
-    raise Incompatible(f"worker id {wanted or 'on this host'} is already in use for {group_id}")
+    raise Incompatible(
+        f"worker id {wanted or 'on this host'} is already in use for {group_id}. "
+        "Stop that worker, or give another id."
+    )
 
 
 @contextlib.contextmanager

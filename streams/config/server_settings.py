@@ -204,7 +204,7 @@ class ServerSettings(BaseSettings):
         query = urlencode(given, quote_via=quote)
         return f"{url}{'&' if urlsplit(url).query else '?'}{query}"
 
-    def redis_place(self) -> str:
+    def public_redis_address(self) -> str:
         """Return the Redis address without its credentials, for people."""
         if self.redis_url is None:
             return "(none)"

@@ -163,7 +163,9 @@ def _text_in(path: Path) -> str:
     try:
         return importlib.util.decode_source(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from error
+        raise ConfigError(
+            f"Cannot read {path}: {error.strerror}.", hint="Check the path and its permissions."
+        ) from error
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path.name} is no text in UTF-8: {error}.", hint="Save it in UTF-8."

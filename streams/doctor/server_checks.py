@@ -82,7 +82,7 @@ def check_redis(settings: Settings) -> Iterator[CheckResult]:
     """Check that Redis answers, stores what it is sent, and agrees about the time."""
     if settings.redis_url is None:
         return
-    address = settings.redis_place()
+    address = settings.public_redis_address()
     url = settings.redis_address()
     try:
         with redis.Redis.from_url(
@@ -176,7 +176,7 @@ def check_security(settings: Settings) -> Iterator[CheckResult]:
     if settings.redis_url is not None:
         parts = urlsplit(settings.redis_url.get_secret_value())
         if parts.scheme == "redis" and parts.hostname not in LOOPBACK_HOSTS:
-            cause = f"snapshots travel to {settings.redis_place()} in plain text"
+            cause = f"snapshots travel to {settings.public_redis_address()} in plain text"
             yield doubtful("security", cause, "Use rediss:// in REDIS_URL.")
         if parts.hostname not in LOOPBACK_HOSTS and settings.riverrun_snapshot_key is None:
             yield doubtful(

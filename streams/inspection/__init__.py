@@ -1,1 +1,1 @@
-"""What commands show: tails, histories, the model registry. Nothing here writes."""
+"""The queries of commands: tails, histories, the model registry. Nothing here writes."""

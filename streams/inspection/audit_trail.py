@@ -16,7 +16,7 @@ import orjson
 
 from schemas.errors import Unavailable
 from schemas.topics import LEARNER
-from streams.config.naming import place_in_order
+from streams.config.naming import position_in_order
 from streams.config.settings import Settings
 from streams.inspection.model_registry import together
 from streams.kafka.record_decoder import time_of
@@ -32,13 +32,13 @@ TOPICS = ("commands", "lifecycle", "dead-letter", "definitions", "journal", "ver
 REDEFINED, DELIVERED = b'"redefined":{', b'"verb":"deliver"'
 PROGRESS_EVERY = 5_000
 NOT_OF_IT = ("partition", "chunk", "time")
-"""What a command's row has beside the command, or has in pieces."""
+"""The fields of a command's row that are not the command, or that hold only parts of it."""
 
 
 @dataclass(slots=True)
 class AuditEntry:
     """One entry. `cause` is as on `lifecycle`; `time` is when Kafka had it, ISO 8601, UTC;
-    `places` are where it was applied, PARTITION/STEP, as `--as-of` takes them; `command` is all
+    `positions` are where it was applied, PARTITION/STEP, as `--as-of` takes them; `command` is all
     that was asked; `notes` say what was refused and why, what was not held, which models began.
     """
 
@@ -55,7 +55,7 @@ class AuditEntry:
     outcome: str = ""
     changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
+    positions: list[str] = field(default_factory=list)
     command_id: str | None = None
     evidence: Mapping[str, Any] | None = None
     command: Mapping[str, Any] | None = None
@@ -131,7 +131,9 @@ def trail(
             entry.changes.append(_changed(change))
         entry.partitions = sorted({*entry.partitions, *change["partitions"]})
         if change["step"]:  # else no partition did it
-            entry.places = sorted({*entry.places, *change["places"]}, key=place_in_order)
+            entry.positions = sorted(
+                {*entry.positions, *change["positions"]}, key=position_in_order
+            )
     released = _released(lifecycle)
     learns = any(change["partition"] == LEARNER for change in lifecycle)
     for entry in entries.values():
@@ -153,7 +155,7 @@ def _commands(commands: Iterable[Row], refusals: Iterable[Row]) -> dict[str, Aud
         command_id = row["command_id"]
         if row.get("model_state"):
             position = str(row["model_state"]["as_of"])
-            positions.setdefault(command_id, {})[place_in_order(position)[0]] = position
+            positions.setdefault(command_id, {})[position_in_order(position)[0]] = position
         if command_id not in entries:
             entries[command_id] = AuditEntry(
                 time=row["time"],

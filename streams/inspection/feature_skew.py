@@ -50,7 +50,9 @@ def stored_sample(
             if value is not None:
                 entries.append(served(key.decode().removeprefix(f"{prefix}:"), partition, value))
     except (RedisError, OSError) as error:
-        raise Unavailable(f"Redis at {settings.redis_place()} does not answer.") from error
+        raise Unavailable(
+            f"Redis at {settings.public_redis_address()} does not answer. See `riverrun doctor`."
+        ) from error
     return len(keys), entries
 
 

@@ -1,4 +1,4 @@
-"""What one example taught: each model's prediction for the same features before and after.
+"""The effect of one example: each model's prediction for the same features before and after.
 
 A model's state before and after the example is derived again from the log. Of models that all
 partitions share, the learner has it: its journal says when it took the example.
@@ -99,7 +99,7 @@ def models_before(task: Any, example: Mapping[str, Any]) -> list[ModelSlot]:
 def lessons(
     task: Task, taken: Any, example: Mapping[str, Any], before: Sequence[ModelSlot]
 ) -> list[dict[str, Any]]:
-    """Return what each model learnt by the record `taken`; `before` are the slots of then."""
+    """Return what each model learnt from the record `taken`; `before` are the slots before it."""
     record, kind = taken.record, task.inputs[taken.input][0]
     by = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
     slots = {(slot.name, slot.segment): slot for slot in task.router.slots()}

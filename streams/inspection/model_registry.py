@@ -17,7 +17,7 @@ from models.spec.problem_types import metric_value
 from models.spec.use_case import UseCase
 from schemas.errors import Unavailable
 from schemas.topics import LEARNER
-from streams.config.naming import group_of, place_of
+from streams.config.naming import group_of, position_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.kafka.record_decoder import time_of
@@ -72,7 +72,7 @@ class RegistryEntry:
 
 @dataclass(slots=True)
 class Registry:
-    """What was gathered; `changes` are lifecycle records with `time`, when they were committed."""
+    """The collected entries; `changes` are lifecycle records with `time`, that of their commit."""
 
     use_case: UseCase
     topic: str
@@ -109,7 +109,7 @@ async def changes(settings: Settings, topic: str) -> list[dict[str, Any]]:
 
 
 def together(changes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the same change in several partitions as one, with `partitions` and `places`.
+    """Return the same change in several partitions as one, with `partitions` and `positions`.
 
     Changes are the same if one command made them, else if their content is equal. A place is
     PARTITION/STEP.
@@ -123,15 +123,15 @@ def together(changes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         # Without a command, partitions change by themselves, and may do so again.
         if change["command_id"] is None and change["cause"] != "definition":
             key = (*key, change["partition"], change["step"])
-        group = groups.setdefault(key, {**change, "partitions": [], "places": []})
+        group = groups.setdefault(key, {**change, "partitions": [], "positions": []})
         if change["partition"] not in group["partitions"]:
             group["partitions"].append(change["partition"])
-            group["places"].append(place_of(change["partition"], change["step"]))
+            group["positions"].append(position_of(change["partition"], change["step"]))
     return list(groups.values())
 
 
 ABOUT_NO_MODEL = (RELEASED, "set back", "unchanged", "skipped", "halted")
-"""States of the partition itself, which are no state of a model."""
+"""The names of states that are of the partition and not of a model."""
 
 
 def folded(changes: Iterable[Mapping[str, Any]]) -> list[RegistryEntry]:
@@ -222,7 +222,7 @@ async def _count_examples(
 
 
 async def _count_versions(registry: Registry, settings: Settings, topic: str) -> None:
-    """Let shared models have learnt what their newest versions have."""
+    """Count for shared models the examples that their newest versions have learnt."""
     shared = {e.model: e for e in registry.entries if e.partition == LEARNER}
     if not shared:
         return

@@ -14,6 +14,7 @@ from streams.monitor.store.view_models import (
     DeadLetterGroup,
     Delivery,
     DriftRow,
+    LearnerRow,
     Overview,
     PartitionRow,
     Sample,
@@ -91,6 +92,7 @@ class AlertContext:
     closed_blocks: tuple[ClosedBlock, ...] = ()
     delivery: Delivery | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
+    learner: LearnerRow | None = None
 
     def age_s(self, time: str) -> float:
         """Return the age of `time` in seconds, by the monitor's clock."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from models.values.durations import spoken
+from schemas.topics import LEARNER
 from streams.monitor.alert_context import AlertContext, Observation, Severity
 from streams.monitor.store.view_models import StateChange
+from streams.telemetry.partition_table import UNTOLD
 
 LABELS = "labels"
 """The subject of drift records about outcomes that stopped or resumed."""
@@ -19,6 +21,9 @@ QUARANTINED = "quarantined"
 
 BLOCKS = 7
 """Closed blocks that the KPI is compared over."""
+
+STALLED_S = 5.0
+"""A learner that does not move for so long, while examples wait, does not learn."""
 
 LABELS_S_LEAST, LABELS_S_MOST = 600.0, 86_400.0
 
@@ -165,8 +170,9 @@ def safeguard(context: AlertContext) -> Iterator[Observation]:
             opened.setdefault(model, []).append(number)
             why[model] = change.why
     for model, numbers in opened.items():
-        where = ", ".join(map(str, sorted(numbers)))
-        yield Observation(model, f"withheld in partition {where}: {why[model]}")
+        where = "partition " + ", ".join(map(str, sorted(numbers)))
+        where = "all partitions" if LEARNER in numbers else where
+        yield Observation(model, f"withheld in {where}: {why[model]}")
     values = {c.model: c.why for c in changes if _one_value(c) and c.model not in opened}
     for model, reason in values.items():
         yield from _values(context, model, reason)
@@ -212,6 +218,23 @@ def unowned(context: AlertContext) -> Iterator[Observation]:
             yield Observation(
                 f"partition {row.partition}", "no worker owns it: its events get no predictions"
             )
+
+
+def learner(context: AlertContext) -> Iterator[Observation]:
+    """Yield the learner of shared models if it does not learn."""
+    row = context.learner
+    if row is None or row.state == UNTOLD or context.overview.definition is None:
+        return
+    if row.state != "live" or row.error:
+        where = f" at {row.worker}" if row.worker else ""
+        cause = f"{row.state}{where}{f': {row.error}' if row.error else ''}"
+    elif row.stalled_s > STALLED_S:
+        cause = f"examples wait, and it has not moved for {spoken(round(row.stalled_s))}"
+    else:
+        return
+    behind = [p.model_staleness_s for p in context.partitions if p.model_staleness_s is not None]
+    age = f", which are up to {spoken(round(max(behind)))} old" if behind else ""
+    yield Observation("learner", f"{cause}. Partitions answer by the versions they have{age}")
 
 
 def snapshots(context: AlertContext) -> Iterator[Observation]:

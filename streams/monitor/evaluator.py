@@ -153,6 +153,7 @@ async def read_alert_context(
         closed_blocks=await queries.closed_blocks(board),
         delivery=await event_queries.delivery(source),
         scores=await queries.recent(board),
+        learner=await worker_queries.learner(source, shared=board.use_case.is_shared(count)),
     )
 
 

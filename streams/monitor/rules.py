@@ -104,6 +104,14 @@ def rules(limits: Mapping[str, float]) -> tuple[AlertRule, ...]:
             after_s=limits["gone_s"],
         ),
         AlertRule(
+            "learner-stopped",
+            "alarm",
+            "nobody learns, where one model learns from all partitions; answers go on",
+            "status {use_case}",
+            conditions.learner,
+            after_s=limits["gone_s"],
+        ),
+        AlertRule(
             "snapshots-fail",
             "warning",
             "snapshots are not written to Redis or to the archive",

@@ -24,7 +24,7 @@ from schemas.partitioner import partition_of
 from schemas.timestamps import moment
 from streams.recordings import Refusal
 from streams.recordings.arrow_columns import arrow
-from streams.replay.past_states import Checkpoints, Places
+from streams.replay.past_states import Checkpoints, Positions
 
 WRITTEN = (".parquet", ".csv", ".jsonl", ".ndjson")
 
@@ -45,7 +45,7 @@ async def score(
     events: Sequence[Mapping[str, Any] | Refusal],
     use_case: UseCase,
     historian: Checkpoints,
-    places: Places,
+    positions: Positions,
     partitions: int,
     model: str | None,
 ) -> Scored:
@@ -65,7 +65,7 @@ async def score(
         by_partition.setdefault(record.partition, []).append((number, record))
     for partition, records in sorted(by_partition.items()):
         records.sort(key=lambda one: moment(read[one[0]].get("event_time")) or 0.0)
-        if partition not in places:
+        if partition not in positions:
             for number, _ in records:
                 done.rows[number] = _refused(
                     read[number], f"its partition {partition} has no state at that position"
@@ -80,7 +80,7 @@ async def score(
                 except Rejected as error:
                     done.rows[number] = _refused(read[number], str(error))
 
-        await historian.visit(partition, places[partition], look)
+        await historian.visit(partition, positions[partition], look)
     return done
 
 

@@ -54,7 +54,7 @@ class Export:
     model: str | None
     partitions: int
     states: dict[int, bytes] = field(default_factory=dict)
-    places: dict[str, dict[str, Any]] = field(default_factory=dict)
+    positions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, task: PartitionTask) -> None:
         """Keep what a partition's answers depend on. Raises `Incompatible` for another definition.
@@ -75,7 +75,7 @@ class Export:
             parts["shared"] = task.shared.portable(self.model)
         self.states[task.partition] = pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
         reached = task.watermark.time
-        self.places[str(task.partition)] = {
+        self.positions[str(task.partition)] = {
             "seq": task.seq,
             "step": task.step,
             "watermark": None if reached is None else datetime.fromtimestamp(reached, UTC),
@@ -137,7 +137,7 @@ class Export:
             "file": self.loaded.path.name,
             "key": use_case.key,
             "partitions": self.partitions,
-            "places": self.places,
+            "positions": self.positions,
             "exported_at": datetime.now(UTC),
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
             "versions": {name: importlib.metadata.version(name) for name in ("riverrun", *NEEDS)},

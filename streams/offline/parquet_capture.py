@@ -82,7 +82,9 @@ class Folder:
         try:
             self.fs, self.root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise ConfigError(f"{url} cannot be written to: {error}.") from error
+            raise ConfigError(
+                f"{url} cannot be written to: {error}.", hint="Name a folder or an fsspec URL."
+            ) from error
         self.local = "file" in self.fs.protocol
 
     @contextlib.contextmanager
@@ -96,7 +98,9 @@ class Folder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Unavailable(f"Another capture writes to {self.root}.") from None
+                raise Unavailable(
+                    f"Another capture writes to {self.root}. Stop it, or give another --to."
+                ) from None
             yield
 
     def of(self, topic_partition: TopicPartition) -> str:

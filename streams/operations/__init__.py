@@ -1,1 +1,1 @@
-"""What operators do to a running use case: each act is journaled."""
+"""The actions of operators on a running use case: each is recorded."""

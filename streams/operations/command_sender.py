@@ -19,6 +19,8 @@ from aiokafka import AIOKafkaProducer
 from models.spec.use_case import UseCase
 from schemas.commands import Command, RecordPosition, Verb
 from schemas.errors import Unavailable
+from schemas.topics import LEARNER
+from streams.config.naming import title_of
 from streams.config.settings import Settings
 from streams.kafka.topic_reader import TopicReader
 
@@ -50,6 +52,11 @@ class CommandResult:
     applied: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
     evidence: dict[int, dict[str, Any]] = field(default_factory=dict)
+    by_learner: bool = False  # the learner answers on partition 0
+
+    def title(self, number: int) -> str:
+        """Return who answered there."""
+        return title_of(LEARNER if self.by_learner else number)
 
     @property
     def partitions(self) -> int:
@@ -141,10 +148,11 @@ async def send_command(
         if not partitions:
             raise Unavailable(f"There is no topic {names['lifecycle']}. See `riverrun topics`.")
         shared = use_case is not None and use_case.is_shared(partitions)
-        if by_partition is None and shared and command.verb in MODEL_VERBS:
+        by_learner = shared and command.verb in MODEL_VERBS
+        if by_partition is None and by_learner:
             by_partition = {0: [command]}
         sent = by_partition or {number: [command] for number in range(partitions)}
-        result = CommandResult(command, sorted(sent))
+        result = CommandResult(command, sorted(sent), by_learner=by_learner)
         starts = {partition: end for partition, (_, end) in (await topics.bounds()).items()}
         await _send(sent, settings, names["commands"])
         began = monotonic()

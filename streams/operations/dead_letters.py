@@ -1,4 +1,4 @@
-"""Dead letters, looked at and sent again: the original bytes to the original topic.
+"""Reads dead letters and sends them again: the original bytes to the original topic.
 
 A record that is sent again says so in the header `riverrun_attempt`, and of which letter in
 `riverrun_letter`; one that comes back too often is left where it is. Sending twice what was taken
@@ -135,9 +135,10 @@ async def letters(topic: str, settings: Settings) -> AsyncIterator[Letter]:
 
 @dataclass(slots=True)
 class Redriven:
-    """What was sent again, and what was not: position → why.
+    """The result of a resend.
 
-    `records`: position → the record that was sent, topic/partition/offset.
+    Letters that were not sent: position → why; `records`: position → the record that was sent,
+    topic/partition/offset.
     """
 
     sent: list[str] = field(default_factory=list)

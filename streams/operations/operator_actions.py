@@ -19,7 +19,7 @@ from streams.config.settings import Settings
 from streams.topics.topic_admin import names_of
 
 ALERTS, LETTERS, PERSONAL_DATA = SUBJECTS = ("alerts", "dead letters", "personal data")
-"""What such a record is about, in its field `model`."""
+"""The subject of such a record, in its field `model`."""
 
 
 async def record_action(
@@ -64,7 +64,7 @@ async def record_action(
         )
     except (KafkaError, OSError) as error:
         raise Unavailable(
-            f"The action could not be recorded: Kafka failed ({type(error).__name__})."
+            f"The action could not be recorded: Kafka failed ({type(error).__name__}). Try again."
         ) from error
     finally:
         await producer.stop()

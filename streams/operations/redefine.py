@@ -42,7 +42,7 @@ from streams.telemetry.worker_status import STATUS_TTL_S
 from streams.topics import topic_admin
 
 FRESH, WARMED = "fresh", "warmed"
-"""How a model began under a new definition, where it was not kept; told on `lifecycle`."""
+"""How a model began under a new definition, where it was not kept; written on `lifecycle`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A use case's inputs copied into new topics with another number of partitions.
+"""Copies a use case's inputs into new topics with another number of partitions.
 
 Events, outcomes and history go over in the order of their times, each key in its own order, with
 their headers and timestamps; new workers then answer and learn all of it from the
@@ -38,7 +38,7 @@ BLOCK = 500
 
 @dataclass(slots=True)
 class Copied:
-    """What was copied."""
+    """The counts of copied records."""
 
     events: int = 0
     outcomes: int = 0
@@ -60,17 +60,19 @@ async def repartition(
     partitions: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Copied:
-    """Make the topics of `to`, with so many partitions, and copy the inputs there.
+    """Create the topics of `to`, with so many partitions, and copy the inputs there.
 
-    Raises `Incompatible` if there is something on them already. Killed half way, remove the new
-    topics and begin again.
+    Raise `Incompatible` if they hold records already. If it is killed half way, remove the new
+    topics and repeat it.
     """
     old, new = topic_admin.names_of(use_case, settings), topic_admin.names_of(use_case, to)
     if set(old.values()) & set(new.values()):
         raise ConfigError("The new topics are the old ones.", hint="Give another --to PREFIX.")
     actual = await topic_admin.ensure(replace(use_case, partitions=partitions), to)
     if actual != partitions:
-        raise Incompatible(f"{new['events']} is there already, with {actual} partitions.")
+        raise Incompatible(
+            f"{new['events']} exists already, with {actual} partitions. Give another --to PREFIX."
+        )
     await _refuse_used([new[kind] for kind in COPIED], to)
     copied, set_aside = Copied(), await _set_aside(old, settings)
     async with TopicReader([old[kind] for kind in COPIED], settings) as reader:

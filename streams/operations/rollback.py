@@ -22,7 +22,7 @@ from models.task.model_restore import label_of
 from schemas.commands import Command, ModelState
 from schemas.errors import Incompatible
 from schemas.topics import LEARNER
-from streams.config.naming import place_of, title_of
+from streams.config.naming import position_of, title_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.replay.archived_states import starts_of
@@ -34,7 +34,7 @@ from streams.topics.topic_admin import names_of, partitions_of
 
 @dataclass(frozen=True, slots=True)
 class RollbackPlan:
-    """What to send: the commands of each partition; `command` without the states; a summary."""
+    """The commands to send to each partition; `command` is without the states; and a summary."""
 
     command: Command
     by_partition: Mapping[int, Sequence[Command]]
@@ -42,7 +42,7 @@ class RollbackPlan:
 
 
 class Target(NamedTuple):
-    """What a state is signed for, without its models."""
+    """The purpose that a state is signed for, without its models."""
 
     use_case: UseCase
     partition: int
@@ -83,7 +83,7 @@ class Rollback:
             # The learner reads partition 0 of the commands.
             by_partition[max(0, task.partition)] = self._commands(command, task, model)
             learnt = task.router.pooled[model].trained_on
-            log_position = place_of(task.partition, task.step)
+            log_position = position_of(task.partition, task.step)
             summary.append(f"{model} as of {log_position}, where it had learnt {learnt} examples")
 
         for partition, step in positions.items():
@@ -95,7 +95,7 @@ class Rollback:
 
     def _commands(self, command: Command, task: Task, model: str) -> list[Command]:
         """Return the pieces of its state, and the command that restores it."""
-        position, definition = place_of(task.partition, task.step), self._loaded.definition
+        position, definition = position_of(task.partition, task.step), self._loaded.definition
         state = packed(task, model)
         label = label_of(self._target(task.partition), command.command_id, model, position)
         sealed = seal(label, state, self._settings.snapshot_key())
@@ -149,7 +149,7 @@ class Rollback:
         if task.definition == self._loaded.definition:
             return
         if model not in kept_models(task, self._fresh(task.partition, task.partitions)):
-            log_position = place_of(task.partition, task.step)
+            log_position = position_of(task.partition, task.step)
             raise Incompatible(
                 f"{model} or its features were declared otherwise at {log_position} "
                 f"(definition {task.definition}): it does not fit what runs now."

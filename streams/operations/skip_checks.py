@@ -1,7 +1,7 @@
-"""What has to hold before a record is set aside: it is there, not applied, and known to fail.
+"""Checks before a record is set aside: it exists, was not applied, and is known to fail.
 
-A wrong number would cost a good record its answer. So what `skip` names is held against the log,
-the journal and what the partition has told on `lifecycle`.
+A wrong number would cost a good record its answer. So the record that `skip` names is compared with
+the log, the journal and what the partition has told on `lifecycle`.
 """
 
 from __future__ import annotations

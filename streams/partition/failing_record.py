@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.inputs.skipped_records import RULE, InputOffset, Skip
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, LEARNER
 from streams.kafka.transactional_writer import FAILURES
 from streams.partition.intake import ApplyFailed, Intake
 from streams.partition.skip_requests import wishes
@@ -77,6 +77,12 @@ class Suspect:
         assert self.failure is not None
         index, offset = self.failure.input_offset
         kind = self._kinds[index]
+        if partition == LEARNER:
+            return (
+                f"stopped at {kind} offset {offset}: {self.failure.error}. Nothing is learnt until "
+                "the code is mended and the worker started anew; partitions answer by the versions "
+                "they have"
+            )
         which = "" if kind == "events" else f" --input {kind}"
         return (
             f"stopped at {kind} offset {offset}: {self.failure.error}. Nothing of this "

@@ -360,13 +360,10 @@ class Intake:
         return ApplyFailed(i, record, failure_of(i, record.offset, error, masked=masked))
 
     def lag(self) -> int:
-        """Return how many committed records wait, aborted and control ones included; but no
-        versions of models that wait for an idle partition's own time: nobody waits for those.
-        """
+        """Return how many committed records wait; no versions that an idle partition cannot use."""
         lag, early = 0, self._choosing(self._times) is None
-        for i, (inbox, tp) in enumerate(zip(self.inboxes, self.tps, strict=True)):
-            if early and self._times[i] is not None:
-                continue
-            stable = None if tp is None else self._ends.stable(tp)
-            lag += len(inbox.records) + max(0, (stable or 0) - inbox.expected)
+        for inbox, tp, time in zip(self.inboxes, self.tps, self._times, strict=True):
+            if time is None or not early:
+                stable = None if tp is None else self._ends.stable(tp)
+                lag += len(inbox.records) + max(0, (stable or 0) - inbox.expected)
         return lag

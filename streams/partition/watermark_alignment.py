@@ -128,6 +128,7 @@ class Progress:
         self._entries: deque[Reached] = deque(maxlen=ENTRIES_MAX)
         self._newest: int | None = None
         self._known_from_s = -NEVER
+        self._unmoved_since: float | None = None
 
     def entry(self, reach: Reach, entry: Reached, announced: Announcement | None = None) -> None:
         """Note a journal entry, and what was announced with it."""
@@ -205,6 +206,21 @@ class Progress:
         if reach.due_s is None:  # else it is known that it has records in line
             self.wanted = True
         return reach.in_line
+
+    def stalled_s(self) -> float:
+        """Return for how long examples have waited for a learner that does not move; to be asked
+        again and again.
+        """
+        now, learner = self._clock(), self.learner
+        if not any(reach.untaught for reach in self.partitions):
+            self._unmoved_since = None
+            return 0.0
+        if self._unmoved_since is None:
+            self._unmoved_since = now
+        unmoved_s = now - max(self._unmoved_since, learner.moved_at)
+        # What it passed by is no longer in line, and was never learnt.
+        self.wanted = self.wanted or unmoved_s > STILL_S
+        return unmoved_s if unmoved_s > STILL_S and learner.in_line else 0.0
 
     def unlearnt(self, time: float) -> float:
         """Return the learner's time if examples wait for it that were published before this worker

@@ -146,7 +146,9 @@ def events_of(
 
 
 def _no_topics(topic: str) -> list[TopicValue]:
-    raise ConfigError(f"There is no file {topic}.")
+    raise ConfigError(
+        f"There is no file {topic}.", hint="Name a file, a folder, a pattern or TOPIC=FILE."
+    )
 
 
 def _check_use(name: str, report: Report) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from schemas.errors import ConfigError, Incompatible
 
 MAIN = "riverrun_schema.proto"
+REMEDY = "Register it with its imports as references."
 
 
 def compiled(text: str, references: Mapping[str, str]) -> str:
@@ -39,7 +40,9 @@ def compiled(text: str, references: Mapping[str, str]) -> str:
         for path, content in {**references, MAIN: text}.items():
             file = (folder / path).resolve()
             if not file.is_relative_to(folder):
-                raise Incompatible(f"a Protobuf schema imports {path!r}, which is no name.")
+                raise Incompatible(
+                    f"a Protobuf schema imports {path!r}, which is no name. {REMEDY}"
+                )
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content, "utf-8")
         descriptors = folder / "riverrun_schema.set"
@@ -54,7 +57,9 @@ def compiled(text: str, references: Mapping[str, str]) -> str:
             ]
         )
         if code:
-            raise Incompatible("a Protobuf schema of the registry cannot be compiled by protoc.")
+            raise Incompatible(
+                f"a Protobuf schema of the registry cannot be compiled by protoc. {REMEDY}"
+            )
         return b64encode(descriptors.read_bytes()).decode()
 
 
@@ -97,11 +102,13 @@ def _imported(name: str, references: Mapping[str, str]) -> Any:
         file.name = name
         return file
     if not name.startswith("google/protobuf/"):
-        raise Incompatible(f"a Protobuf schema imports {name!r}, which is not known.")
+        raise Incompatible(f"a Protobuf schema imports {name!r}, which is not known. {REMEDY}")
     try:
         module = import_module(f"{name.removesuffix('.proto').replace('/', '.')}_pb2")
     except ModuleNotFoundError:
-        raise Incompatible(f"a Protobuf schema imports {name!r}, which is not known.") from None
+        raise Incompatible(
+            f"a Protobuf schema imports {name!r}, which is not known. {REMEDY}"
+        ) from None
     known = descriptor_pb2.FileDescriptorProto()
     module.DESCRIPTOR.CopyToProto(known)
     return known

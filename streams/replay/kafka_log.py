@@ -182,11 +182,18 @@ class KafkaLog:
     async def _entries(self, reached: Callable[[Entry], bool]) -> AsyncIterator[Entry]:
         low, end = await self._bounds()
         high = end
-        # `seq` and `step` grow with offsets: halve until the way that is left is short.
+        # `seq` and `step` grow with offsets. Whoever takes over asks for the newest entries, so it
+        # is looked for from the end, ever further back; then halved until the rest is short.
+        for back in TAIL:
+            if end - back <= low:
+                break
+            if not await self._is_reached(end - back, end, reached):
+                low = end - back
+                break
+            high = end - back
         while high - low > 2_000:
             middle = (low + high) // 2
-            entry = await self._first(middle, end)
-            if entry is None or reached(entry):
+            if await self._is_reached(middle, end, reached):
                 high = middle
             else:
                 low = middle
@@ -196,10 +203,11 @@ class KafkaLog:
             if reached(entry):
                 yield entry
 
-    async def _first(self, offset: int, end: int) -> Entry | None:
+    async def _is_reached(self, offset: int, end: int, reached: Callable[[Entry], bool]) -> bool:
+        # True, too, where no entry follows.
         self._seek(self.journal, offset)
         record = await self._next(self.journal, end)
-        return None if record is None else journal_entry(record)
+        return record is None or reached(journal_entry(record))
 
     async def _read(self, tp: TopicPartition, start: int, end: int) -> list[Any]:
         self._seek(tp, start)

@@ -22,11 +22,11 @@ from streams.replay.derivation import Derivation, StartingStates
 from streams.replay.kafka_log import journal_entry
 from streams.snapshots.factory import store_of
 
-Places = Mapping[int, int]
+Positions = Mapping[int, int]
 """Partition → step."""
 
 
-async def places_of(text: str | None, journal: str, settings: Settings) -> Places:
+async def places_of(text: str | None, journal: str, settings: Settings) -> Positions:
     """Return what `--as-of` means: `PARTITION/STEP` (several with commas), a time, None: the
     newest.
 
@@ -56,13 +56,13 @@ async def places_everywhere(
     text: str, journal: str, settings: Settings, partitions: int
 ) -> dict[int, int]:
     """Return what `--as-of` means for every partition: those that it does not name are as of the
-    time at which the newest of its places was committed, and 0 where nothing was taken by then.
+    time at which the newest of its positions was committed, and 0 where nothing was taken by then.
     """
     steps = dict(await places_of(text, journal, settings))
     if "/" in text:
         if max(steps) >= partitions:
             raise ConfigError(
-                f"--as-of {text!r} is no place: there is no partition {max(steps)}.",
+                f"--as-of {text!r} is no position: there is no partition {max(steps)}.",
                 hint=f"There are {partitions}, from 0.",
             )
         time = await _committed(steps, journal, settings)
@@ -83,11 +83,11 @@ async def learner_place(text: str, names: Mapping[str, str], settings: Settings)
     return (await places_of(text, names["learning"], settings)).get(0, 0)
 
 
-async def _committed(places: Places, journal: str, settings: Settings) -> str:
+async def _committed(positions: Positions, journal: str, settings: Settings) -> str:
     newest = 0
     async with TopicReader([journal], settings) as reader:
         for topic_partition in reader.topic_partitions:
-            step = places.get(topic_partition.partition)
+            step = positions.get(topic_partition.partition)
             async for record in reader.records(topic_partition):
                 if step is None:
                     break
@@ -98,7 +98,7 @@ async def _committed(places: Places, journal: str, settings: Settings) -> str:
                 if step is not None:
                     raise RiverrunError(
                         f"partition {topic_partition.partition} has not taken {step} records: "
-                        f"{topic_partition.partition}/{step} is no place of its past."
+                        f"{topic_partition.partition}/{step} is no position of its past."
                     )
     return datetime.fromtimestamp(newest / 1000, UTC).isoformat()
 
@@ -107,7 +107,7 @@ def _place(text: str) -> tuple[int, int]:
     partition, _, step = text.strip().partition("/")
     if not (partition.isdigit() and step.isdigit()):
         raise ConfigError(
-            f"--as-of {text!r} is no place.",
+            f"--as-of {text!r} is no position.",
             hint="Write PARTITION/STEP as predictions have them, or a time: 2024-05-01T12:00:00Z.",
         )
     return int(partition), int(step)
@@ -130,9 +130,9 @@ async def _each(records: Sequence[Any]) -> Any:
 
 
 class Checkpoints:
-    """Brings partitions to their places, from snapshots where there are any, else from the log.
+    """Brings partitions to their positions, from snapshots where there are any, else from the log.
 
-    With `newest`, a snapshot that its worker wrote after the places were read is used as it is:
+    With `newest`, a snapshot that its worker wrote after the positions were read is used as it is:
     folding the log from its beginning to an older place would take minutes and say less.
     """
 

@@ -123,7 +123,7 @@ def verdict(gain: Gain) -> str:
     return f"{gain.verdict}, not promised"
 
 
-def certainty(gain: Gain, unit: str, alpha: float) -> str:
+def confidence(gain: Gain, unit: str, alpha: float) -> str:
     """Return the confidence sequence in words."""
     if gain.total_lower is None and gain.total_upper is None:
         return "There are too few closed blocks for a confidence sequence."

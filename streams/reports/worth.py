@@ -21,7 +21,7 @@ def page(worth: Worth) -> str:
         worth=worth,
         name=report_texts.subject(worth),
         headline=report_texts.headline(worth),
-        certainty=report_texts.certainty(worth.net, worth.unit, worth.alpha),
+        confidence=report_texts.confidence(worth.net, worth.unit, worth.alpha),
         worst_case=report_texts.worst_case(worth.net, worth.unit),
         outlook=report_texts.outlook(worth),
         price=report_texts.price(worth),

@@ -29,7 +29,7 @@ async def workers(group_id: str, settings: Settings) -> list[dict[str, Any]]:
         return await worker_status.read(settings.redis_address(), group_id)
     except (RedisError, OSError) as error:
         raise Unavailable(
-            f"Redis at {settings.redis_place()} does not answer ({type(error).__name__}). "
+            f"Redis at {settings.public_redis_address()} does not answer ({type(error).__name__}). "
             "See `riverrun doctor`."
         ) from error
 
@@ -58,9 +58,11 @@ async def refusal(settings: Settings) -> str:
     try:
         await client.set(PROBE_KEY, b"1", ex=1)
     except redis.ResponseError as error:
-        return f"Redis at {settings.redis_place()} takes no writes: {refused(error)}"
+        return f"Redis at {settings.public_redis_address()} takes no writes: {refused(error)}"
     except (RedisError, OSError) as error:
-        return f"Redis at {settings.redis_place()} does not answer ({type(error).__name__})."
+        return (
+            f"Redis at {settings.public_redis_address()} does not answer ({type(error).__name__})."
+        )
     finally:
         await client.aclose()
     return ""

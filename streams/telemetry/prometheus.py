@@ -162,8 +162,41 @@ RELAY = (
 )
 """The relay's figures (streams/sources/relay.py), where the use case has sources."""
 
+TRAINERS = (
+    ExportedMetric(
+        "riverrun_trainer_cpu_seconds", "counter", "CPU of a trainer since it began.", ("trainer",)
+    ),
+    ExportedMetric(
+        "riverrun_trainer_waiting",
+        "gauge",
+        "Examples, times models, that a trainer was sent and has not learnt.",
+        ("trainer",),
+    ),
+    ExportedMetric(
+        "riverrun_trained_in_place",
+        "gauge",
+        "Models that no trainer can train, as they raised.",
+        (),
+    ),
+)
+"""The trainers' figures (streams/trainers/trainer_pool.py), where the learner here has any."""
+
+LEARNING = (
+    ExportedMetric(
+        "riverrun_learner_lag_records", "gauge", "Examples that wait, where it runs.", ()
+    ),
+    ExportedMetric(
+        "riverrun_learner_stalled_seconds",
+        "gauge",
+        "How long examples have waited for a learner that does not move, as this worker sees it.",
+        (),
+    ),
+)
+"""The learner's figures (streams/worker/shared_learning.py), where one model learns from all."""
+
 METRICS: Mapping[str, ExportedMetric] = {
-    metric.name: metric for metric in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAY)
+    metric.name: metric
+    for metric in (*COUNTED.values(), *OTHERS, *FEATURES.values(), *RELAY, *LEARNING, *TRAINERS)
 }
 """Every metric of a worker. Beside them: `riverrun_process_*`, the client's own of the process."""
 
@@ -182,6 +215,7 @@ class PrometheusExporter:
         self._measures: Mapping[int, Measurements] = {}
         self._features: Mapping[str, float] | None = None
         self._relay: Mapping[str, Any] | None = None
+        self._learner: Mapping[str, Any] | None = None
 
     def render(
         self,
@@ -189,6 +223,7 @@ class PrometheusExporter:
         measures: Mapping[int, Measurements],
         features: Mapping[str, float] | None,
         relay: Mapping[str, Any] | None = None,
+        learner: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Return the exposition of these runners.
 
@@ -197,7 +232,7 @@ class PrometheusExporter:
         `features` is None where none are served.
         """
         self._partitions, self._measures, self._features = partitions, measures, features
-        self._relay = relay
+        self._relay, self._learner = relay, learner
         return generate_latest(self._registry)
 
     def families(self) -> Iterator[Metric]:
@@ -247,6 +282,8 @@ class PrometheusExporter:
             yield from _measured(str(number), measures)
         if self._relay is not None:
             yield from _relayed(self._relay)
+        if self._learner is not None:
+            yield from _learning(self._learner)
         for partition in self._partitions:
             yield from _told(partition.status())
             task = partition.task
@@ -299,6 +336,23 @@ def _relayed(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], 
     yield "riverrun_source_failing", (), float(bool(status["error"]))
     for became, count in (status["counts"] or {}).items():
         yield "riverrun_source_records", (became,), count
+
+
+def _trained(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    yield "riverrun_trained_in_place", (), len(status["in_place"])
+    for trainer in status["trainers"]:
+        number = str(trainer["trainer"])
+        yield "riverrun_trainer_cpu_seconds", (number,), trainer["cpu_s"]
+        yield "riverrun_trainer_waiting", (number,), trainer["waiting"]
+
+
+def _learning(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    runner = status["runner"]
+    if runner is not None and runner["lag"] is not None:
+        yield "riverrun_learner_lag_records", (), runner["lag"]
+    yield "riverrun_learner_stalled_seconds", (), status["stalled_s"]
+    if "training" in status:
+        yield from _trained(status["training"])
 
 
 def _told(status: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:

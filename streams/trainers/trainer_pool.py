@@ -27,7 +27,7 @@ from streams.config.use_case_loader import namespace_of, standing_in
 from streams.trainers.fork_server import ForkServer
 from streams.trainers.late_headers import LateHeaders
 from streams.trainers.remote_slot import RemoteSlot
-from streams.trainers.trainer_link import StateLost, TrainerLink
+from streams.trainers.trainer_link import SILENT_S, StateLost, TrainerLink
 from streams.trainers.trainer_process import Trainer
 
 log = logging.getLogger("riverrun.learner")
@@ -52,7 +52,10 @@ def fork_server_of(use_case: UseCase, pack: Pack) -> ForkServer:
 class TrainerPool:
     """The trainers of one running learner. Memory: what is sent and not learnt, one batch."""
 
-    def __init__(self, server: ForkServer, use_case: UseCase, wanted: int) -> None:
+    def __init__(
+        self, server: ForkServer, use_case: UseCase, wanted: int, *, silent_s: float = SILENT_S
+    ) -> None:
+        self._silent_s = silent_s
         self._server = server
         self._wanted = wanted
         self._names = names_of(use_case)
@@ -161,7 +164,8 @@ class TrainerPool:
     def _start(self) -> None:
         try:
             while len(self._links) < self._wanted:
-                link = TrainerLink(len(self._links) + 1, *self._server.spawn())
+                number, process = len(self._links) + 1, self._server.spawn()
+                link = TrainerLink(number, *process, silent_s=self._silent_s)
                 self._links.append(link)
                 log.info("trainer %d is process %d", link.number, link.pid)
         except Unavailable as error:

@@ -101,6 +101,11 @@ async def running_cases(settings: Settings) -> list[LoadedUseCase]:
 
 def listening_socket(host: str, port: int | None) -> socket.socket:
     """Return a socket that listens on `port`; without one on `PORT`, else any free port."""
+    if not host:
+        raise ConfigError(
+            "The page's --host is empty, which is every address of this machine.",
+            hint="Give 127.0.0.1, or 0.0.0.0 if that is meant.",
+        )
     for wanted in (PORT, 0) if port is None else (port,):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -111,7 +116,10 @@ def listening_socket(host: str, port: int | None) -> socket.socket:
         except OSError as error:
             listener.close()
             failure = error
-    raise Unavailable(f"The page cannot listen on {host} port {port}: {failure.strerror}.")
+    where = host if port is None else f"{host} port {port}"
+    raise Unavailable(
+        f"The page cannot listen on {where}: {failure.strerror}. Give another --port or --host."
+    )
 
 
 async def serve(

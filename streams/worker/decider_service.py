@@ -41,7 +41,7 @@ log = logging.getLogger("riverrun.decider")
 
 AGAIN_S = 5.0
 CALM_S = 30.0
-"""Without any new evidence for so long, whoever is far behind is taken for idle."""
+"""After this time without new evidence, a partition that is far behind is taken for idle."""
 LOOK_S = 2.0
 """How often those who are waited for are looked at."""
 

@@ -38,7 +38,7 @@ BATCH_MAX = 1_000
 TICK_S = 0.25
 PAUSE_S_MAX = 5.0
 SAMPLE_EVERY = 100
-"""One entry of so many is read again later, and compared with what was committed."""
+"""One entry in this many is read again later, and compared with the committed record."""
 
 WRITE = """
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return -1 end
@@ -68,7 +68,7 @@ class Vector(NamedTuple):
 
 @dataclass(slots=True)
 class Figures:
-    """What the writer has done since it began; counts, and seconds."""
+    """The writer's counts and seconds since its start."""
 
     written: int = 0
     outdated: int = 0

@@ -49,7 +49,7 @@ class SeveralUseCases:
         self._code = 0
 
     def run(self, use_cases: Sequence[LoadedUseCase], processes: int) -> int:
-        """Work with so many processes each until stopped; gives the worst exit code."""
+        """Work with so many processes each until stopped; return the worst exit code."""
         with ExitStack() as claims:
             for loaded in use_cases:
                 try:

@@ -1,4 +1,4 @@
-"""What a worker does where one model learns from all partitions: versions in, and the learner.
+"""A worker's part in shared learning: it fetches versions, and runs the learner.
 
 - The newest versions: `models` is fetched once and given to every partition of this worker.
 - How far others have come: the journals of all partitions and of the learner are followed, so that
@@ -29,7 +29,7 @@ from streams.kafka.transactional_writer import Limits, TransactionalWriter
 from streams.partition.announcement import Announcement
 from streams.partition.direct_source import DirectSource
 from streams.partition.recovery import KeptState
-from streams.partition.runner import PartitionRunner
+from streams.partition.runner import PartitionRunner, State
 from streams.partition.shared_topic import GroupMember, SharedInputs, SharedReader, SharedTopic
 from streams.partition.watermark_alignment import LearnerPacing, PartitionPacing, Progress
 from streams.partition.wiring import Wiring
@@ -153,7 +153,7 @@ class SharedLearning:
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._looking is not None:
             self._looking.cancel()
         await asyncio.gather(self._models.close(), self._journals.close())
@@ -280,9 +280,16 @@ class SharedLearning:
             await self.trainers.rest(kept_state.task)
 
     async def _watch(self, learner: PartitionRunner) -> None:
+        live_since = None
         while True:
             await asyncio.sleep(0.5)
             learner.watch()
+            if learner.state is not State.LIVE:
+                live_since = None
+            elif live_since is None:
+                live_since = self.clock()
+            elif self.clock() - live_since > AGAIN_S:
+                self.error = None  # it has lived for longer than one that fails at once
 
     # How far others have come.
 
@@ -338,9 +345,12 @@ class SharedLearning:
     def status(self) -> dict[str, Any]:
         """Return plain values for `riverrun status`."""
         learner, trainers = self.learner, self.trainers
-        return {
+        status = {
             "here": learner is not None,
             "error": self.error,
+            "stalled_s": self.progress.stalled_s(),
             "runner": None if learner is None else learner.status(),
-            **({} if trainers is None else {"training": trainers.status()}),
         }
+        if learner is not None and trainers is not None:
+            status["training"] = trainers.status()
+        return status

@@ -45,7 +45,7 @@ class TopicWatch:
             log.warning("topics: %s", error)
 
     async def run(self, end: Callable[[Incompatible], None]) -> None:
-        """Look every `LOOK_S`; `end` is told what a worker must not go on with."""
+        """Look every `LOOK_S`; `end` is called with errors after which a worker must stop."""
         while True:
             try:
                 async with Topics(self._client) as asked:

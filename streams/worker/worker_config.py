@@ -1,4 +1,4 @@
-"""What a worker is told at its start, and the wiring of its partitions that follows from it."""
+"""The configuration of a worker, and the wiring of its partitions that follows from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streams.worker.feature_store_writer import FeatureStoreWriter
 from streams.worker.shared_learning import Plan
 
 Metrics = Callable[..., bytes]
-"""What renders `/metrics` (streams/telemetry/prometheus.py)."""
+"""Renders `/metrics` (streams/telemetry/prometheus.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

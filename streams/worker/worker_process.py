@@ -58,9 +58,9 @@ WATCH_S = 0.5
 
 
 def run_worker(config: WorkerConfig) -> int:
-    """Run one worker until it is told to stop; gives the exit code.
+    """Run one worker until it is told to stop; return the exit code.
 
-    The process must run under `python -P` with PYTHONHASHSEED=0 (processes.reexec_if_unsafe).
+    The process must run under `python -P` with PYTHONHASHSEED=0 (process_env.reexec_if_unsafe).
     """
     wiring = config.wiring()
     claim = claim_instance(config.group_id, config.instance)
@@ -352,7 +352,8 @@ class _Worker:
     def _rendered(self, metrics: Metrics) -> bytes:
         features = None if self.config.serving is None else self.config.serving.status()
         relay = None if self.relay is None else self.relay.status()
-        return metrics(list(self.partitions.values()), self.measures, features, relay)
+        learner = None if self.sharing is None else self.sharing.status()
+        return metrics(list(self.partitions.values()), self.measures, features, relay, learner)
 
     def _telling(self) -> list[asyncio.Task[None]]:
         at, told = self.config.redis_url, (self.config.group_id, self.instance, self.status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -212,10 +212,10 @@ def _without_chance(state: bytes) -> bytes:
 
 
 @contextmanager
-def trainers(case: UseCase, wanted: int) -> Any:
+def trainers(case: UseCase, wanted: int, **options: Any) -> Iterator[TrainerPool]:
     """A pool of trainers, ended afterwards."""
     server: ForkServer = fork_server_of(case, plain_pack)
-    pool = TrainerPool(server, case, wanted)
+    pool = TrainerPool(server, case, wanted, **options)
     try:
         yield pool
     finally:

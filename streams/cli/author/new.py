@@ -75,7 +75,11 @@ def new(
         filled = {"@NAME@": name, "@CONSTANT@": name.upper(), "@FILE@": str(path)}
         text = re.sub(r"@[A-Z]+@", lambda match: filled[match[0]], template.read_text("utf-8"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
+    try:
+        path.write_text(text, "utf-8")
+    except OSError:  # no half-made file is in the way of the next try
+        path.unlink(missing_ok=True)
+        raise
     data.print(str(path))
     read = [each for each in (source, foreign, outcomes) if each is not None]
     options = tuple(word for each in read for word in ("--source", each))

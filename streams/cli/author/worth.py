@@ -118,7 +118,7 @@ def show(worth: Worth) -> None:
         f"{worth.labelled:,} of {worth.predictions:,} predictions have a label.",
     )
     for line in (
-        report_texts.certainty(worth.net, unit, worth.alpha),
+        report_texts.confidence(worth.net, unit, worth.alpha),
         report_texts.worst_case(worth.net, unit),
         report_texts.outlook(worth),
         *worth.notes,

@@ -31,9 +31,10 @@ def repartition(
     """Replay a use case into a new set of topics with another number of partitions.
 
     Events, outcomes and history are copied in the order of time, key by key; workers started on
-    the new prefix predict and learn all of it again. Each partition has its own models, so
-    predictions differ from the old ones. Commands are not copied. Stop the producers first, or copy
-    before they move. What was set aside (`riverrun skip`) is left out. Example:
+    the new prefix predict and learn all of it again. Examples are learnt in another order, so
+    predictions differ a little from the old ones; where each partition has models of its own, a
+    lot. Commands are not copied. Stop the producers first, or copy before they move. What was set
+    aside (`riverrun skip`) is left out. Example:
     `riverrun repartition flight_eta 8 --to p8.`
     """
     settings = running(Settings.load(riverrun_topic_prefix=prefix))

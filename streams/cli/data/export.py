@@ -66,11 +66,12 @@ def export(
     export_, text = asyncio.run(work())
     if not export_.states:
         raise Incompatible(
-            f"{case.name} has learnt nothing at that position: there is no state to export."
+            f"{case.name} has learnt nothing at that position: there is no state to export. "
+            "Start a worker first, or name a later position."
         )
     digest = export_.finish(to, text)
     if json:
-        as_json({"folder": str(to), "manifest_sha256": digest, "places": export_.places})
+        as_json({"folder": str(to), "manifest_sha256": digest, "positions": export_.positions})
         return
     data.print(f"{to}  manifest SHA-256 {digest}")
     talk.print(f"python {to}/predict.py --expect {digest} events.jsonl")

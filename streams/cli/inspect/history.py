@@ -13,6 +13,7 @@ from schemas.timestamps import moment
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName
 from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import TerminalTable, as_json, data, talk
+from streams.config.naming import number_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.embedded.server_discovery import running
@@ -94,10 +95,10 @@ def show(entries: Iterable[AuditEntry]) -> None:
     for name in ("what", "who", "why", "in", "position"):
         table.add_column(name)
     for entry in entries:
-        where = entry.outcome or ",".join(map(str, entry.partitions))
+        where = entry.outcome or ",".join(map(number_of, entry.partitions))
         table.add_row(
             entry.time[:19].replace("T", " "),
-            *(entry.what, entry.who, entry.why, where, " ".join(entry.places)),
+            *(entry.what, entry.who, entry.why, where, " ".join(entry.positions)),
         )
         for line in (*entry.changes, *entry.notes):
             table.add_row("", f"  {line}")

@@ -11,7 +11,7 @@ import typer
 from streams.cli.shared.options import AsJson, Prefix, UseCaseName
 from streams.cli.shared.progress import ProgressLine
 from streams.cli.shared.terminal import TerminalTable, as_json, as_text, data, talk
-from streams.config.naming import number_of, place_of
+from streams.config.naming import number_of, position_of
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.embedded.server_discovery import running
@@ -150,7 +150,7 @@ def _print_changes(changes: Iterable[Mapping[str, Any]]) -> None:
         table.add_column(name)
     for change in changes:
         before = f"{change['from_state']} → " if change["from_state"] else ""
-        positions = change.get("places", [place_of(change["partition"], change["step"])])
+        positions = change.get("positions", [position_of(change["partition"], change["step"])])
         table.add_row(
             _minute(change["time"]),
             change["model"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +26,8 @@ def status(
 ) -> None:
     """Show a use case at a glance, and each partition: owner, state, lag, freshness, last error.
 
-    Exit code 1 if a partition has no owner or is not live. Example:
+    Where one model learns from all partitions, the learner, too. Exit code 1 if one of them has no
+    owner or is not live. Example:
     `riverrun status flight_eta --watch`
     """
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
@@ -33,7 +35,9 @@ def status(
     with contextlib.suppress(KeyboardInterrupt):
         for report in again(lambda: asyncio.run(_report(loaded, settings)), watch):
             _show(report, json)
-            if not watch and any(row["state"] != "live" for row in report["partitions"]):
+            states = {row["state"] for row in report["partitions"]}
+            states |= {learner.state for learner in [report["learner"]] if learner is not None}
+            if not watch and states != {"live"}:
                 raise typer.Exit(1)
 
 
@@ -46,6 +50,8 @@ async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
     async with board_of(loaded, settings) as board:
         overview = await queries.overview(board)
         rows = await worker_queries.partitions(board.source, board.count)
+        shared = board.use_case.is_shared(board.count)
+        learner = await worker_queries.learner(board.source, shared=shared)
         workers = await board.source.workers()
         partitions = partition_table.partitions(deepcopy(workers), board.count)
     faults = [text for worker in workers for text in worker.get("warnings", ())]
@@ -58,21 +64,45 @@ async def _report(loaded: LoadedUseCase, settings: Settings) -> dict[str, Any]:
         "overview": overview,
         "workers": workers,
         "rows": rows,
+        "learner": learner,
         "partitions": partitions,
         "faults": list(dict.fromkeys(faults)),
     }
 
 
+def _training(workers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each process that trains shared models, and for each model in place."""
+    for worker in workers:
+        training = (worker.get("learner") or {}).get("training") or {}
+        for trainer in training.get("trainers", ()):
+            yield (
+                f"trainer {trainer['trainer']} ({worker['worker']}, process {trainer['pid']}): "
+                f"{', '.join(trainer['models']) or 'no model'}; {trainer['cpu_s']:.0f} s of CPU, "
+                f"{trainer['waiting']} to learn"
+            )
+        for model, why in training.get("in_place", {}).items():
+            yield f"{model} is trained by {worker['worker']} itself: {why}"
+        if training.get("error"):
+            yield f"{worker['worker']} trains all models itself: {training['error']}"
+
+
 def _show(report: dict[str, Any], json: bool) -> None:
     if json:
         rows = [asdict(row) for row in report["rows"]]
-        as_json(report | {"overview": asdict(report["overview"]), "rows": rows})
+        learner = None if report["learner"] is None else asdict(report["learner"])
+        overview = asdict(report["overview"])
+        as_json(report | {"overview": overview, "rows": rows, "learner": learner})
         return
     from streams.cli.shared import text_tables
 
     data.print(text_tables.overview(report["overview"]))
     data.print()
     data.print(text_tables.partitions(report["rows"]))
+    if report["learner"] is not None:
+        data.print()
+        data.print(text_tables.learner(report["learner"]))
+    for text in [*_training(report["workers"])]:
+        data.print(text, soft_wrap=True)
     for text in report["faults"]:
         data.print(f"\n{text}", style="red", soft_wrap=True)
     for row in report["rows"]:

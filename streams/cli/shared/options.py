@@ -84,4 +84,7 @@ def trusted_sources(loaded: LoadedUseCase, files: list[Path] | None) -> list[str
     try:
         return [loaded.source, *(file.read_text("utf-8") for file in files or ())]
     except OSError as error:
-        raise ConfigError(f"{error.filename} cannot be read: {error.strerror}.") from error
+        raise ConfigError(
+            f"{error.filename} cannot be read: {error.strerror}.",
+            hint="Check the path and its permissions.",
+        ) from error

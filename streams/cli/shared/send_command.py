@@ -81,7 +81,7 @@ def send(
     else:
         data.print(f"{command.verb}: {result.summary}  ({command.command_id})")
     for number, reason in sorted(result.refused.items()):
-        complain(RiverrunError(f"partition {number} refused: {reason}"))
+        complain(RiverrunError(f"{result.title(number)} refused: {reason}"))
     if result.waiting:
         complain(
             RiverrunError(

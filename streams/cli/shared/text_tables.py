@@ -8,6 +8,7 @@ from datetime import datetime
 from rich.text import Text
 
 from streams.cli.shared.terminal import TerminalTable
+from streams.config.naming import number_of
 from streams.monitor.store.queries import Board, kpi_gain
 from streams.monitor.store.view_models import (
     AlertRow,
@@ -15,6 +16,7 @@ from streams.monitor.store.view_models import (
     DriftRow,
     Group,
     Importance,
+    LearnerRow,
     Overview,
     PartitionRow,
     Point,
@@ -161,7 +163,7 @@ def drift(changes: Iterable[DriftRow]) -> TerminalTable:
     for change in changes:
         table.add_row(
             _minute(change.time),
-            str(change.partition),
+            number_of(change.partition),
             change.subject,
             change.was,
             change.now,
@@ -248,6 +250,16 @@ def partitions(rows: Iterable[PartitionRow]) -> TerminalTable:
             number(row.snapshot_bytes),
             row.error or "",
         )
+    return table
+
+
+def learner(row: LearnerRow) -> TerminalTable:
+    """Return the learner of shared models in one row."""
+    table = _table(("learner", "owner"), ("lag", "learnt", "stalled"))
+    table.add_column("error")
+    stalled = age(row.stalled_s) if row.stalled_s else ""
+    counts = number(row.lag), number(row.learnt)
+    table.add_row(row.state, row.worker or "", *counts, stalled, row.error or "")
     return table
 
 

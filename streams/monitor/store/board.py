@@ -92,7 +92,7 @@ def redis_errors(settings: Settings) -> Iterator[None]:
         yield
     except (RedisError, OSError) as error:
         raise Unavailable(
-            f"Redis at {settings.redis_place()} does not answer ({type(error).__name__}). "
+            f"Redis at {settings.public_redis_address()} does not answer ({type(error).__name__}). "
             "See `riverrun doctor`."
         ) from error
 

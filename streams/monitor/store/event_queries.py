@@ -68,7 +68,7 @@ async def muted(source: MetricsSource, now_s: float) -> Mute | None:
 
 
 async def delivery(source: MetricsSource) -> Delivery | None:
-    """Return what the webhook does not accept; None if it accepts all, or there is none."""
+    """Return the alerts that the webhook refuses; None if it accepts all, or none is set."""
     (table,) = await source.tables([DELIVERY])
     return Delivery(**orjson.loads(table[DELIVERY])) if DELIVERY in table else None
 

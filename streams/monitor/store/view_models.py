@@ -229,6 +229,22 @@ class PartitionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnerRow:
+    """The learner of shared models. `state`: a partition's, or `stopped` until it begins again.
+
+    `stalled_s`: for how long examples have waited while it did not move, as any worker saw it.
+    """
+
+    state: str
+    worker: str | None = None
+    lag: int | None = None
+    learnt: int | None = None
+    stalled_s: float = 0.0
+    snapshot_error: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """One worker that sent its status in the last seconds, at `reported_at`."""
 

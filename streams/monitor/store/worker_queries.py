@@ -9,7 +9,7 @@ from time import time
 from typing import Any
 
 from streams.monitor.store.table_store import MetricsSource
-from streams.monitor.store.view_models import PartitionRow, WorkerRow
+from streams.monitor.store.view_models import LearnerRow, PartitionRow, WorkerRow
 from streams.telemetry.partition_table import UNTOLD
 
 COUNTS = ("events", "outcomes", "learnt", "late", "expired", "refused")
@@ -27,11 +27,6 @@ async def partitions(
     for worker in await source.workers():
         for status in worker["partitions"]:
             rows[status["partition"]] = _partition(worker, status, learnt, now)
-        # The learner of shared models runs beside partition 0.
-        failure = (worker.get("learner") or {}).get("error")
-        if failure is not None and 0 in rows and rows[0].worker == worker["worker"]:
-            failed = f"the learner stopped ({failure}); all partitions answer with what they have"
-            rows[0] = replace(rows[0], error=rows[0].error or failed)
     return tuple(rows[number] for number in sorted(rows))
 
 
@@ -59,6 +54,37 @@ def _partition(
         snapshot_cost_s=snapshot.get("cost_s"),
         snapshot_error=snapshot.get("error"),
         archive_error=snapshot.get("archive_error"),
+    )
+
+
+async def learner(source: MetricsSource, *, shared: bool) -> LearnerRow | None:
+    """Return the learner; None where each partition learns by itself."""
+    if not shared:
+        return None
+    told = await source.workers()
+    sharing = [worker["learner"] for worker in told if worker.get("learner")]
+    stalled_s = max((each.get("stalled_s", 0.0) for each in sharing), default=0.0)
+    # It runs in the worker that owns partition 0.
+    for worker in told:
+        if any(row["partition"] == 0 for row in worker["partitions"]):
+            row = _learner(worker["worker"], worker.get("learner"))
+            return replace(row, stalled_s=stalled_s)
+    return LearnerRow("unowned", stalled_s=stalled_s, error="no worker owns partition 0")
+
+
+def _learner(worker: str, status: Mapping[str, Any] | None) -> LearnerRow:
+    if status is None:
+        return LearnerRow(UNTOLD, worker, error="its worker's figures are not known")
+    error, runner = status["error"], status["runner"]
+    if runner is None:
+        return LearnerRow("recovering" if error is None else "stopped", worker, error=error)
+    return LearnerRow(
+        state=runner["state"],
+        worker=worker,
+        lag=runner["lag"],
+        learnt=(runner["counts"] or {}).get("learnt"),
+        snapshot_error=runner["snapshot"].get("error"),
+        error=runner["error"] or error,
     )
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from streams.config.naming import number_of, title_of
+
 TEMPLATES = Path(__file__).parents[1] / "templates"
 NONE = "–"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
@@ -123,7 +125,7 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-for _filter in (number, money, percent, span, ago, clock, pretty, plain):
+for _filter in (number, money, percent, span, ago, clock, pretty, plain, number_of, title_of):
     ENVIRONMENT.filters[_filter.__name__] = _filter
 
 

@@ -71,7 +71,7 @@ async def _send_command(case: Case, action: Action, outgoing: Command) -> Comman
 
     def show(result: CommandResult) -> None:
         action.total, action.done = result.partitions, len(result.applied)
-        action.refused = {f"partition {n}": why for n, why in sorted(result.refused.items())}
+        action.refused = {result.title(n): why for n, why in sorted(result.refused.items())}
         action.result = result.summary
 
     result = await send_command(

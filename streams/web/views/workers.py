@@ -40,11 +40,14 @@ async def view(context: PageContext, view_request: ViewRequest) -> PageModel:
     with redis_errors(case.settings):
         rows = await worker_queries.partitions(source, opened.board.count)
         workers = await worker_queries.workers(source)
+        shared = opened.board.use_case.is_shared(opened.board.count)
+        learner = await worker_queries.learner(source, shared=shared)
         sampled = await samples(opened.board)
     kind = view_request.text("topic", 40)
     where = view_request.text("where")
     facts: dict[str, Any] = {
         "partitions": rows,
+        "learner": learner,
         "workers": workers,
         "topics": await context.topic_offsets(case).read(),
         "about": {kind: topic.about for kind, topic in BY_KIND.items()},

@@ -192,7 +192,7 @@ async def test_what_operators_do_to_shared_models_is_done_once_and_proved(loop: 
     assert promoted["applied"] == [0]
     await lived(400, 600)
     (act,) = [a for a in await audited(loop.settings, loop.names) if a.kind == "command"]
-    (position,) = act.places
+    (position,) = act.positions
     assert position.startswith("learner/")
     back = await asyncio.to_thread(
         loop.run, "rollback", str(loop.file), "--as-of", position, "--why", "a test", "--json"

@@ -69,9 +69,9 @@ async def test_the_champion_before_returns_as_it_was_at_the_place_that_history_p
     "cannot prove", never "different".
     """
     (act,) = await acts(loop)
-    places = {int(p.split("/")[0]): p for p in act.places}
-    assert sorted(places) == [0, 1]
-    asked = ("--as-of", ",".join(places.values()), "--why", "a test", "--json")
+    positions = {int(p.split("/")[0]): p for p in act.positions}
+    assert sorted(positions) == [0, 1]
+    asked = ("--as-of", ",".join(positions.values()), "--why", "a test", "--json")
     back = await asyncio.to_thread(loop.run, "rollback", str(loop.file), *asked)
     assert (back["applied"], back["model"]) == ([0, 1], "linear")
     for worker in loop.workers:
@@ -81,7 +81,7 @@ async def test_the_champion_before_returns_as_it_was_at_the_place_that_history_p
     loop.start()
     await lived(loop, BACK, len(ROWS))
     predictions = await loop.values("predictions")
-    for partition, position in places.items():
+    for partition, position in positions.items():
         own = [v for v in predictions if v["partition"] == partition and "linear@" in v["model"]]
         step = int(position.split("/")[1])
         before = [v for v in own if v["step"] < step]
@@ -94,7 +94,7 @@ async def test_the_champion_before_returns_as_it_was_at_the_place_that_history_p
     assert (proof.different, proof.unproven, proof.reasons) == (0, 0, [])
     assert proof.checked == len(predictions)
     told = [act.what for act in await acts(loop)]
-    assert told == ["promote brisk", f"rollback linear as of {', '.join(sorted(act.places))}"], (
+    assert told == ["promote brisk", f"rollback linear as of {', '.join(sorted(act.positions))}"], (
         "alone"
     )
     other = {"riverrun_snapshot_key": SecretStr("another key, long enough")}

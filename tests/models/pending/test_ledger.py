@@ -20,12 +20,12 @@ HORIZON, MEMORY, LIMIT = 10.0, 25.0, 6
 
 
 PACKING = Codec(use_case())
-SAID = IssuedPredictions(1.0, (2.0,), {}, 2.0, "champion", None, True, None, None, None)
+ISSUED = IssuedPredictions(1.0, (2.0,), {}, 2.0, "champion", None, True, None, None, None)
 
 
 def waiting(time: float) -> PendingPrediction:
     """A prediction of that event time."""
-    return PendingPrediction(time, b"{}", (), SAID, False, False, None)
+    return PendingPrediction(time, b"{}", (), ISSUED, False, False, None)
 
 
 def fresh(

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import linear_model, optim
 
@@ -109,6 +109,7 @@ def test_they_are_kept_in_a_snapshot_and_what_was_said_is_judged_by_those_of_the
     st.lists(st.floats(-1e6, 1e6), min_size=FEW, max_size=400),
     st.lists(st.sampled_from([1e99, -1e99, 1e12]), max_size=2),
 )
+@settings(deadline=None)
 def test_two_wild_labels_among_many_widen_nothing(
     labels: list[float], diverged: list[float]
 ) -> None:

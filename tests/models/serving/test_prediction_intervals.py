@@ -14,13 +14,13 @@ def played(late: int, jump: int, count: int) -> Partition:
 
 def test_misses_of_issued_intervals_widen_the_next_ones_where_labels_are_late():
     """What a task learns of an interval is whether the one that was published held the label."""
-    tracker = played(late=150, jump=200, count=450).task.certainty.tracker
+    tracker = played(late=150, jump=200, count=450).task.intervals.tracker
     assert tracker.lag > 100
     assert tracker.stretch > 0.2
 
 
 def test_labels_that_come_soon_leave_intervals_as_they_were():
     """Below a hundred labels of delay the bounds that follow the labels do all."""
-    tracker = played(late=20, jump=200, count=450).task.certainty.tracker
+    tracker = played(late=20, jump=200, count=450).task.intervals.tracker
     assert tracker.lag < 100
     assert tracker.stretch == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import itertools
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,11 @@ BAD: list[Bad] = [
     bad_event("an id with a control character", GOOD | {"event_id": "o1\n"}, "event_id", "control"),
     bad_event("garbage bytes", b"\x00\xff\x13garbage", "not JSON", "Order"),
     bad_event("nothing at all", b"", "not JSON"),
+    bad_event("a byte order mark", b"\xef\xbb\xbf" + orjson.dumps(GOOD), "byte order mark"),
+    bad_event("a schema's id", b"\0\0\0\0\x07" + orjson.dumps(GOOD), "a schema, 7", "source"),
+    bad_event("gzip", gzip.compress(orjson.dumps(GOOD)), "begins as gzip", "unpacked"),
+    bad_event("a pickle", b"\x80\x04\x95", "a Python pickle"),
+    bad_event("XML", b"<order/>", "XML", "source"),
     bad_event("half a record", orjson.dumps(GOOD)[:40], "not JSON"),
     bad_event("two records", orjson.dumps(GOOD) * 2, "not JSON"),
     bad_event("not UTF-8", json(GOOD, colour='"\xff"').replace(b"\xc3\xbf", b"\xff"), "not JSON"),
@@ -113,6 +119,8 @@ BAD: list[Bad] = [
     bad_event("no key", GOOD, "no Kafka key", "'shop'", key=None),
     bad_event("another key", GOOD, "'b'", "'a'", "shop", key=b"b"),
     bad_event("a key that is not UTF-8", GOOD, "must be equal", key=b"\xff\xfe"),
+    bad_event("a key that looks alike", GOOD | {"shop": "\u00e9"}, "byte by byte", "\\xcc\\x81",
+              key="e\u0301".encode()),
     bad_event("an empty key", GOOD, "''", "'a'", key=b""),
     bad_event("a huge key", GOOD | {"shop": "x" * 2_000}, "key has 2000 bytes", key=b"x" * 2_000),
     bad_event("a late event", order("old", -3_601), "3661 s behind", "backfill", fault="late"),

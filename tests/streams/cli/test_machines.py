@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import py_compile
 import subprocess
@@ -101,6 +102,21 @@ def test_a_file_that_ends_python_does_not_pass(riverrun: Command, instead: str, 
     assert checked.code == 5
     assert "SystemExit" in checked.out
     assert " mistake" in checked.err
+
+
+def test_a_draft_that_a_full_disk_cuts_off_is_not_left(
+    riverrun: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try would be refused for a file that is there."""
+
+    def cut_off(path: Path, *_: object) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", cut_off)
+        assert riverrun("new", "mine").code == 5
+    assert riverrun("new", "mine").code == 0
 
 
 def test_a_file_that_is_no_python_is_told_so(riverrun: Command) -> None:

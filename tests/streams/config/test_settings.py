@@ -184,9 +184,9 @@ def test_secrets_are_in_no_representation(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("RIVERRUN_SNAPSHOT_KEY", SECRET)
     bare.setenv("RIVERRUN_ARCHIVE", f"ftp://u:{SECRET}@host/folder")
     settings = Settings.load()
-    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.redis_place()}"
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.public_redis_address()}"
     assert SECRET not in shown
-    assert settings.redis_place() == "rediss://r:6380/1"
+    assert settings.public_redis_address() == "rediss://r:6380/1"
     assert settings.snapshot_key() == SECRET.encode()
 
 

@@ -12,7 +12,7 @@ import pytest
 from streams.monitor import conditions
 from streams.monitor.alert_context import LIMITS, AlertContext
 from streams.monitor.evaluator import read_alert_context, restart_rows, sample_rows
-from streams.monitor.store import event_queries
+from streams.monitor.store import event_queries, worker_queries
 from streams.monitor.store.monotonic_counts import CounterTotals
 from streams.monitor.store.table_store import MemoryStore
 from streams.monitor.store.view_models import (
@@ -343,6 +343,46 @@ async def test_a_partition_without_a_worker_or_not_live(tmp_path: Path) -> None:
     stuck = await context(tmp_path, told=[worker(state="waiting", error="no broker")])
     (told,) = conditions.stuck(stuck)
     assert told.cause == "waiting at w: no broker"
+
+
+RUNNER = {"state": "live", "lag": 0, "counts": {"learnt": 9}, "snapshot": {}, "error": None}
+HALTED = RUNNER | {"state": "halted", "error": "stopped at examples offset 3"}
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        ({"runner": RUNNER, "error": None}, None),
+        ({"runner": RUNNER, "error": None, "stalled_s": 4.0}, None),
+        (
+            {"runner": RUNNER, "error": None, "stalled_s": 40.0},
+            "examples wait, and it has not moved for 40 seconds",
+        ),
+        ({"runner": HALTED, "error": None}, "halted at w: stopped at examples offset 3"),
+        ({"runner": None, "error": "OSError: disk"}, "stopped at w: OSError: disk"),
+        ({"runner": RUNNER, "error": "OSError: disk"}, "live at w: OSError: disk"),
+        (None, None),  # its worker's figures are not known
+    ],
+)
+async def test_a_learner_that_does_not_learn(
+    tmp_path: Path, status: dict[str, Any] | None, cause: str | None
+) -> None:
+    """Told with how old the versions are that partitions answer by."""
+    telling = [worker(model_staleness_s=75.0) | {"learner": status}]
+    row = await worker_queries.learner(MemoryStore(telling), shared=True)
+    learnerless = replace(await context(tmp_path, told=telling), learner=row)
+    told = [observation.cause for observation in conditions.learner(learnerless)]
+    so = ". Partitions answer by the versions they have, which are up to 75 seconds old"
+    assert told == ([] if cause is None else [cause + so])
+
+
+async def test_a_learner_without_a_worker(tmp_path: Path) -> None:
+    """Nobody owns partition 0, and another worker sees examples wait."""
+    other = worker(partition=1) | {"learner": {"runner": None, "error": None, "stalled_s": 31.0}}
+    row = await worker_queries.learner(MemoryStore([other]), shared=True)
+    assert row is not None
+    assert (row.state, row.stalled_s) == ("unowned", 31.0)
+    assert await worker_queries.learner(MemoryStore([other]), shared=False) is None
 
 
 async def test_a_restart_is_kept_once_however_often_it_is_looked_at(tmp_path: Path) -> None:

@@ -261,6 +261,30 @@ def test_an_example_is_learnt_once_the_versions_of_its_entry_have_arrived() -> N
     assert progress.learner.clock_s == 21.0
 
 
+def test_a_learner_that_does_not_move_while_examples_wait_is_stalled() -> None:
+    """Every worker sees it in the journals; what was passed by or learnt waits for nobody."""
+    clock = Clock()
+    progress = _progress(clock, 10.0)
+    assert progress.stalled_s() == 0.0
+    _told(progress, 0, 12.0, None, 11.0, 12.0)
+    assert progress.stalled_s() == 0.0
+    clock.now += 7.0
+    assert progress.stalled_s() == 7.0
+    assert progress.wanted
+    progress.learner.ends, progress.learner.next = [0, 9], [-1, 8]  # a marker is no example
+    assert progress.stalled_s() == 0.0
+    progress.learner.next = [-1, 5]
+    assert progress.stalled_s() == 7.0
+    progress.arrived(-1)
+    progress.learner_entry(_entry(11.0, -1, 6))
+    assert progress.stalled_s() == 0.0
+    clock.now += 3.0
+    assert progress.stalled_s() == 3.0
+    progress.learner_entry(_entry(12.0, -1, 8))
+    clock.now += 9.0
+    assert progress.stalled_s() == 0.0
+
+
 def test_an_announcement_is_read_as_it_was_written_and_nothing_of_what_is_none() -> None:
     """A journal without it, of an older worker, announces nothing."""
     announced = Announcement(5.0, None, 2.5)

@@ -28,6 +28,8 @@ BASE_UNITS = ("seconds", "bytes", "records", "ratio")
 
 
 RELAY = {"lag": 3, "error": None, "counts": {"events": 2, "refused": 1}}
+TRAINING = {"in_place": {}, "trainers": [{"trainer": 1, "cpu_s": 2.5, "waiting": 0}]}
+LEARNER = {"runner": {"lag": 4}, "stalled_s": 0.0, "training": TRAINING}
 
 
 class Runner(SimpleNamespace):
@@ -67,7 +69,7 @@ def samples(runner: Runner) -> dict[str, list[tuple[dict[str, str], float]]]:
     """The exposition as Prometheus parses it."""
     text = (
         PrometheusExporter(use_case(), "d1")
-        .render([runner], {0: runner.measures}, FIGURES, RELAY)
+        .render([runner], {0: runner.measures}, FIGURES, RELAY, LEARNER)
         .decode()
     )
     by_name: dict[str, list[tuple[dict[str, str], float]]] = {}
