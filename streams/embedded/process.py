@@ -1,12 +1,15 @@
 """Server processes that outlive whoever started them.
 
-A process is known by its pid and its start time: a pid alone may by now be somebody else's. A
-server runs in a session of its own, with its output in a file, in a working folder of its own; the
-working folder is also how a server without a record is recognised.
+A process is known by its pid and its start time: a pid alone may by now be somebody else's. The
+time is that since the machine was started: a clock that was set, or slowly corrected, must not make
+a server look gone, since a second Kafka on the same folder would damage it. A server runs in a
+session of its own, with its output in a file, in a working folder of its own; the working folder is
+also how a server without a record is recognised.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,7 +20,9 @@ from pathlib import Path
 
 import psutil
 
-START_TIME_TOLERANCE_S = 2.0
+START_TIME_TOLERANCE_S = 0.1
+START_TIME_FIELD = 19
+"""Of those after the program's name in /proc/PID/stat: `starttime` (man 5 proc_pid_stat)."""
 STOP_GRACE_S = 20.0
 KILLED_WITHIN_S = 10.0
 PROGRAMS = ("java", "redis-server", "valkey-server")
@@ -27,10 +32,10 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "DYLD_LI
 
 @dataclass(frozen=True)
 class Identity:
-    """A process: its pid and when it was started (seconds since the epoch)."""
+    """A process: its pid and when it was started (`started_of`)."""
 
     pid: int
-    created: float
+    started: float
 
 
 def launch(command: list[str], *, folder: Path, output: Path) -> Identity:
@@ -53,9 +58,35 @@ def launch(command: list[str], *, folder: Path, output: Path) -> Identity:
     )
     pid = int(started.stdout)
     try:
-        return Identity(pid, psutil.Process(pid).create_time())
+        return identity_of(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return Identity(pid, 0.0)
+
+
+def identity_of(process: psutil.Process) -> Identity:
+    """Return by what the process is known. Raises `psutil.NoSuchProcess`."""
+    return Identity(process.pid, started_of(process))
+
+
+def identities_of(processes: Iterable[psutil.Process]) -> list[Identity]:
+    """Return by what they are known, of those that have not ended meanwhile."""
+    identities = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            identities.append(identity_of(process))
+    return identities
+
+
+def started_of(process: psutil.Process) -> float:
+    """Return when a process was started, in seconds since the machine was: no clock moves that.
+    Where the system does not say so (no Linux), in seconds since the epoch.
+    """
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return float(process.create_time())
+    ticks = fields.rpartition(")")[2].split()[START_TIME_FIELD]
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def is_alive(identity: Identity | None) -> bool:
@@ -73,7 +104,7 @@ def stop(identities: Iterable[Identity], *, grace_s: float) -> list[Identity]:
         _signal(process, signal.SIGTERM)
         _signal(process, signal.SIGCONT)  # a stopped process would not see its SIGTERM
     stubborn = _wait_until_ended(running, grace_s)
-    killed = [Identity(p.pid, p.create_time()) for p in stubborn]
+    killed = identities_of(stubborn)
     for process in stubborn:
         _signal(process, signal.SIGKILL)
     _wait_until_ended(stubborn, KILLED_WITHIN_S)
@@ -118,7 +149,7 @@ def tail(log: Path, lines: int = 15) -> str:
 def _process(identity: Identity) -> psutil.Process | None:
     try:
         process = psutil.Process(identity.pid)
-        same = abs(process.create_time() - identity.created) < START_TIME_TOLERANCE_S
+        same = abs(started_of(process) - identity.started) < START_TIME_TOLERANCE_S
         return process if same and _runs(process) else None
     except psutil.Error:
         return None

@@ -16,7 +16,14 @@ from streams.embedded import stack_file as records
 from streams.embedded.fault_injection import Handle
 from streams.embedded.free_ports import LOOPBACK, free_ports, is_free
 from streams.embedded.kafka_broker import Broker, Cluster
-from streams.embedded.process import STOP_GRACE_S, Identity, is_alive, server_name, servers_in, stop
+from streams.embedded.process import (
+    STOP_GRACE_S,
+    identities_of,
+    is_alive,
+    server_name,
+    servers_in,
+    stop,
+)
 from streams.embedded.redis_server import Redis
 from streams.embedded.server import Server
 from streams.embedded.stack_file import StackRecord
@@ -136,7 +143,7 @@ class Stack:
             if named:
                 progress(f"stopping {', '.join(named)}")
             grace_s = PURGE_GRACE_S if purge else STOP_GRACE_S
-            stop([Identity(p.pid, p.create_time()) for p in orphans], grace_s=grace_s)
+            stop(identities_of(orphans), grace_s=grace_s)
             if purge:
                 remove_home(self.home, OURS)
             elif record := records.load(self.home):
@@ -205,7 +212,7 @@ class Stack:
         return secret_of(self.home / PASSWORD)
 
     def _refuse_strangers(self, record: StackRecord) -> None:
-        known = {identity.pid for identity in record.processes.values()}
+        known = {identity.pid for identity in record.processes.values() if is_alive(identity)}
         for process in servers_in(self.home):
             if process.pid not in known:
                 raise Incompatible(

@@ -17,7 +17,7 @@ from streams.embedded.process import Identity
 
 RECORD_FILE = "stack.json"
 LOCK_FILE = "stack.lock"
-FORMAT = 1
+FORMAT = 2
 LOCK_TIMEOUT_S = 300.0
 
 

@@ -28,7 +28,7 @@ from streams.config.settings import Settings
 from streams.doctor.doctor import doctor
 from streams.embedded import Endpoints, Stack, jar_lock, jars, stack_file
 from streams.embedded.free_ports import HIGHEST, LOOPBACK, LOWEST, free_ports, is_free
-from streams.embedded.process import Identity, is_alive, servers_in, stop
+from streams.embedded.process import identity_of, is_alive, servers_in, stop
 from streams.embedded.redis_server import Redis
 
 integration = pytest.mark.integration
@@ -202,6 +202,20 @@ def test_a_server_without_a_record_is_named_and_down_ends_it(own: Stack) -> None
 
 
 @integration
+def test_a_server_that_its_record_does_not_know_is_not_started_beside_itself(own: Stack) -> None:
+    """A second Kafka on the same folder would damage it before it finds that out."""
+    own.up()
+    record = stack_file.load(own.home)
+    assert record is not None
+    known = record.processes["kafka-1"]
+    other = replace(known, started=known.started - 47)
+    stack_file.save(own.home, record.running("kafka-1", other))
+    with pytest.raises(Incompatible, match=rf"orphaned kafka-1 .* pid {known.pid}"):
+        own.up()
+    assert len(own.down()) == 2
+
+
+@integration
 def test_a_port_that_was_lost_meanwhile_is_replaced_and_a_hung_server_is_ended(own: Stack) -> None:
     """A stopped process (SIGSTOP) is ended too, and `up` moves off ports that others took."""
     endpoints = own.up()
@@ -291,10 +305,19 @@ def test_a_jar_with_other_bytes_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_pid_that_is_somebody_elses_by_now_is_not_ours() -> None:
     """A process is known by pid and start time, so a reused pid is no running server."""
-    me = psutil.Process()
-    assert is_alive(Identity(me.pid, me.create_time()))
-    assert not is_alive(Identity(me.pid, me.create_time() - 100))
+    me = identity_of(psutil.Process())
+    assert is_alive(me)
+    assert not is_alive(replace(me, started=me.started - 100))
     assert not is_alive(None)
+
+
+def test_a_clock_that_is_set_does_not_make_a_server_look_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system tells when it was booted by the clock of today, and start times by that."""
+    me, booted = identity_of(psutil.Process()), psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted + 47)
+    assert is_alive(me)
 
 
 def test_free_ports_are_different_and_outside_the_range_of_clients() -> None:
