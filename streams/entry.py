@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ends, as shells have it; the commands' own is the same."""
+
 
 def main() -> None:
     """Run the command line, if what it stands on is installed."""
@@ -16,4 +19,6 @@ def main() -> None:
             f"riverrun: the command line needs {error.name}, which is not installed. "
             "pip install 'riverrun[worker]' brings it; 'riverrun[all]' brings everything."
         )
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     run()

@@ -250,6 +250,8 @@ _LEAST: Mapping[str, tuple[float, str]] = {
     "confirm_jump_after": (1, "records that must agree before time jumps ahead"),
     "skip_after": (0, "failures after which a record is set aside, 0 for never"),
 }
+PARTITIONS_MAX = 100_000
+"""More than any Kafka cluster holds."""
 _POSITIVE: Mapping[str, str] = {
     "horizon": "how long an outcome is waited for",
     "window": "the length of a metric's window",
@@ -287,6 +289,12 @@ def check_bounds(use_case: UseCase, findings: Findings) -> None:
                 findings.add(
                     (field,), f"{field} is {value}.", f"It is the {about}: at least {least}."
                 )
+    if findings.sound("partitions") and use_case.partitions > PARTITIONS_MAX:
+        findings.add(
+            ("partitions",),
+            f"partitions is {use_case.partitions}.",
+            f"It is the partitions of each topic: at most {PARTITIONS_MAX:,}.",
+        )
     for field, about in _POSITIVE.items():
         value = getattr(use_case, field)
         if findings.sound(field) and value is not None and value <= 0:

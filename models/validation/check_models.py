@@ -324,7 +324,7 @@ class _Model:
             )
 
     def _may_be_shared(self, model: Any) -> None:
-        sound = self._findings.sound("learning", "partitions")
+        sound = self._findings.sound("learning", "partitions", "features")
         if not sound or not self._use_case.is_shared(self._use_case.partitions):
             return
         drawing = draws_when_asked(model)

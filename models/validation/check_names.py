@@ -6,7 +6,9 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Union, get_args, get_origin
+from enum import Enum, IntEnum, StrEnum
+from typing import Any, Literal, Union, get_args, get_origin
+from uuid import UUID
 
 from models.spec.source import Source
 from models.spec.use_case import (
@@ -187,13 +189,27 @@ def check_key(use_case: UseCase, findings: Findings) -> None:
             f"key {key!r} may be None, and a record without a key has no partition.",
             f"Declare {key} in {event.__name__} without None, or choose another key.",
         )
-    elif float in kinds or bool in kinds:
+    elif other := next((name for kind in kinds if (name := _of_no_one_text(kind))), None):
         findings.add(
             ("key",),
-            f"key {key!r} is a {'float' if float in kinds else 'bool'}, whose text differs "
+            f"key {key!r} is a {other}, whose text differs "
             "between languages; the Kafka key must equal it byte by byte.",
             "Use a field that is text or a whole number.",
         )
+
+
+def _of_no_one_text(kind: Any) -> str | None:
+    """Return the name of a type whose values are not the same text everywhere; None of others.
+
+    >>> [_of_no_one_text(kind) for kind in (str, int, UUID, bool, float, Enum("Colour", "RED"))]
+    [None, None, None, 'bool', 'float', 'Colour']
+    """
+    plain = isinstance(kind, type) and issubclass(kind, str | int) and kind is not bool
+    enumerated = isinstance(kind, type) and issubclass(kind, Enum)
+    if (plain and not enumerated) or get_origin(kind) is Literal or not isinstance(kind, type):
+        return None
+    same = enumerated and issubclass(kind, StrEnum | IntEnum)
+    return None if same or kind is UUID else kind.__name__
 
 
 def _kinds_of(annotation: Any) -> set[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import os
 import socket
@@ -25,8 +26,7 @@ def claim_instance(group_id: str, wanted: str | None = None) -> Iterator[str]:
     The lowest number of this host and group that no living process holds: a file lock ends with
     its process, kill -9 included. Two members with one id would evict each other for ever.
     """
-    folder = Path(tempfile.gettempdir()) / f"riverrun-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = _lock_folder()
     names = [wanted] if wanted else [f"{socket.gethostname()}-{n}" for n in range(1_000)]
     for name in names:
         file = _lock(folder / f"{group_id}.{name}.lock")
@@ -35,6 +35,29 @@ def claim_instance(group_id: str, wanted: str | None = None) -> Iterator[str]:
                 yield name
             return
     raise Incompatible(f"worker id {wanted or 'on this host'} is already in use for {group_id}")
+
+
+@contextlib.contextmanager
+def only_one(command: str, topics: str, servers: str | None) -> Iterator[None]:
+    """Keep the same command on the same topics of the same servers from running a second time here.
+
+    Each of two at once would write all. Raises `Incompatible`. Other machines are not seen.
+    """
+    servers_hash = hashlib.sha256((servers or "").encode()).hexdigest()[:12]
+    file = _lock(_lock_folder() / f"{topics}.{command}.{servers_hash}.lock")
+    if file is None:
+        raise Incompatible(
+            f"`riverrun {command}` runs for {topics} already. Wait for its end: what it has "
+            "written by then is not written again."
+        )
+    with file:
+        yield
+
+
+def _lock_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"riverrun-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def _lock(path: Path) -> IO[str] | None:

@@ -19,7 +19,7 @@ import sys
 import traceback
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -132,12 +132,12 @@ def load(name: str) -> LoadedUseCase:
     module = f"usecases.{path.stem}"
     spec = importlib.util.spec_from_file_location(module, path)
     assert spec is not None
-    assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded  # pydantic looks a model's annotations up there
     try:
-        with watching(path) as opened:
-            spec.loader.exec_module(loaded)
+        with watching(path) as opened, redirect_stdout(sys.stderr):  # it is no result
+            # The text and no bytecode: that is known by time and size, which may be the same.
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(loaded))
     except ConfigError:
         raise
     except AUTHORS_FAULTS as error:  # whatever the author's file raises is a mistake

@@ -81,6 +81,22 @@ def examine(loaded: LoadedUseCase, recorded: Callable[[], Iterable[Row]] | None 
     return examined
 
 
+def _check_memory(loaded: LoadedUseCase, lines: Lines, examined: Examined, again: Trial) -> None:
+    """Report features that are another when the same records are run again in this process."""
+    assert examined.ran is not None
+    pairs = list(zip(examined.ran.vectors, again.vectors, strict=False))
+    for name in loaded.use_case.features:
+        if any(once.get(name) != twice.get(name) for once, twice in pairs):
+            examined.mistakes.append(
+                ConfigError(
+                    f"feature {name!r} is another when the same records are run again: it keeps "
+                    "something outside the event and its windows.",
+                    hint="Declare what it remembers as a window: only that is part of the state.",
+                    line=lines.of("features", name),
+                )
+            )
+
+
 def staleness_of(use_case: UseCase) -> dict[str, str]:
     """Return, for each feature that is not as of the event itself, how far it may be behind."""
     bounds = use_case.freshness
@@ -112,6 +128,8 @@ def _check_models(loaded: LoadedUseCase, examined: Examined, rows: list[Row] | N
             )
     if not examined.mistakes:
         _check_seeds(loaded, lines, examined, rows)
+    if not examined.mistakes:
+        _check_memory(loaded, lines, examined, more)
 
 
 def _check_seeds(

@@ -10,7 +10,7 @@ Nothing here waits: no task, no future, no clock but the times that are given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from faust.types import TP
@@ -357,43 +357,13 @@ class Intake:
         return ApplyFailed(i, record, failure_of(i, record.offset, error, masked=masked))
 
     def lag(self) -> int:
-        """Return how many committed records wait, aborted and control ones included."""
-        lag = 0
-        for inbox, tp in zip(self.inboxes, self.tps, strict=True):
+        """Return how many committed records wait, aborted and control ones included; but no
+        versions of models that wait for an idle partition's own time: nobody waits for those.
+        """
+        lag, early = 0, self._choosing(self._times) is None
+        for i, (inbox, tp) in enumerate(zip(self.inboxes, self.tps, strict=True)):
+            if early and self._times[i] is not None:
+                continue
             stable = None if tp is None else self._ends.stable(tp)
             lag += len(inbox.records) + max(0, (stable or 0) - inbox.expected)
         return lag
-
-
-class Watchdog:
-    """Notices an input whose reader has lost its place: fetched elsewhere than expected, idle.
-
-    Not lag: trailing control records keep that above zero for ever.
-    """
-
-    def __init__(self, intake: Intake, *, stall_s: float) -> None:
-        self.intake = intake
-        self.stall_s = stall_s
-        self._off_since: dict[int, tuple[int, float]] = {}
-        self._mended: set[int] = set()
-
-    def look(self, fetched: Mapping[int, int | None], now: float) -> str | None:
-        """Mark as lost what has stalled; says which input has stalled again after a seek."""
-        for i, position in fetched.items():
-            inbox = self.intake.inboxes[i]
-            if inbox.records or position == inbox.expected or i in self.intake.lost:
-                self._off_since.pop(i, None)
-                if position == inbox.expected:
-                    self._mended.discard(i)
-                continue
-            # A batch on its way makes them differ too, but not for long with nothing coming in.
-            expected, since = self._off_since.setdefault(i, (inbox.expected, now))
-            if expected != inbox.expected:
-                del self._off_since[i]
-            elif now - since > self.stall_s:
-                del self._off_since[i]
-                if i in self._mended:
-                    return f"{self.intake.tps[i]} is fetched at {position}, {expected} is next"
-                self._mended.add(i)
-                self.intake.lost.add(i)
-        return None

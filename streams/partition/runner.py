@@ -30,13 +30,13 @@ from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any
 
-from schemas.errors import RiverrunError
 from schemas.headers import Headers
 from streams.kafka.faust_transport import Batch
 from streams.kafka.transactional_writer import FAILURES, TooLarge
 from streams.partition.failing_record import FailingRecord
-from streams.partition.intake import NEVER, ApplyFailed, Intake, Watchdog
+from streams.partition.intake import NEVER, ApplyFailed, Intake
 from streams.partition.recovery import KeptState, Recovery
+from streams.partition.stalled_inputs import Stalled, Watchdog
 from streams.partition.wiring import InputSource, RunnableTask, TransactionWriter, Wiring
 from streams.telemetry.measurements import Measurements
 from streams.trainers.trainer_link import StateLost
@@ -56,10 +56,6 @@ class State(StrEnum):
     WAITING = "waiting"
     HALTED = "halted"
     STOPPED = "stopped"
-
-
-class Stalled(RiverrunError):
-    """A partition that does not move although it should; the worker exits, others take over."""
 
 
 class _Stop(Exception): ...

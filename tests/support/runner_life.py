@@ -6,7 +6,8 @@ import asyncio
 import random
 
 from streams.kafka.faust_transport import Batch
-from streams.partition.runner import PartitionRunner, Stalled, State
+from streams.partition.runner import PartitionRunner, State
+from streams.partition.stalled_inputs import Stalled
 from streams.replay.journal_fold import Entry, fold
 from tests.support.ledger.ledger import Ledger
 from tests.support.memory import Memory, MemoryLog, Record

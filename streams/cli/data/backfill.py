@@ -23,6 +23,7 @@ from streams.cli.shared.recording_options import (
     print_unmatched,
 )
 from streams.cli.shared.terminal import as_json, data, talk
+from streams.config.process_env import only_one
 from streams.config.settings import Settings
 from streams.config.use_case_loader import load
 from streams.embedded.server_discovery import running
@@ -70,18 +71,20 @@ def backfill(
 
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     use_case = load(usecase).use_case
-    recording = open_recording(
-        use_case, source, outcomes, limit, options.format, settings, sort_topics=True
-    )
-    partitions = asyncio.run(topic_admin.ensure(use_case, settings))
-    names = topic_admin.names_of(use_case, settings)
-    progress, began = ProgressLine("written"), monotonic()
+    topics = f"{settings.riverrun_topic_prefix}{use_case.name}"
+    with only_one("backfill", topics, settings.kafka_bootstrap_servers):
+        recording = open_recording(
+            use_case, source, outcomes, limit, options.format, settings, sort_topics=True
+        )
+        partitions = asyncio.run(topic_admin.ensure(use_case, settings))
+        names = topic_admin.names_of(use_case, settings)
+        progress, began = ProgressLine("written"), monotonic()
 
-    def on_progress(count: int, time: datetime) -> None:
-        progress(count, more=f"{time:%Y-%m-%d %H:%M}")
+        def on_progress(count: int, time: datetime) -> None:
+            progress(count, more=f"{time:%Y-%m-%d %H:%M}")
 
-    work = Backfill(use_case, settings, names, partitions, on_progress)
-    done = asyncio.run(work.run(recording, append=append))
+        work = Backfill(use_case, settings, names, partitions, on_progress)
+        done = asyncio.run(work.run(recording, append=append))
     progress.done()
     print_unmatched(recording)
     learnt, total = asyncio.run(_applied(settings, names, partitions, wait=wait))

@@ -38,7 +38,15 @@ KEYS = [
     ("shpo", "not a field of Asked", '"shop"'),
     ("note", "may be None", "without None"),
     ("price", "is a float", "text or a whole number"),
+    ("event_time", "whose text differs", "text or a whole number"),
 ]
+
+
+@pytest.mark.parametrize("features", ["None", "list(FEATURES)", "7"])
+def test_features_that_are_no_dictionary_are_the_mistake(features: str) -> None:
+    """Models are looked at all the same."""
+    mistake = the_one("    features=FEATURES", f"    features={features}")
+    assert mistake.hint == "Give a dictionary."
 
 
 @pytest.mark.parametrize(("key", "reason", "hint"), KEYS)
@@ -239,6 +247,7 @@ FIELDS = [
     ('target="baseline"', "not known"),
     ("id_retention=60.0", "less than the horizon"),
     ("partitions=0", "partitions is 0"),
+    ("partitions=10**9", "partitions is 1000000000"),
     ("partitions=True", "partitions is True"),
     ("window=0.0", "window is 0 s"),
     ("window=1e-9", "window is 1e-09 s"),

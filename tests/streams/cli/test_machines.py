@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
+from streams.config.process_env import only_one
+from streams.config.use_case_loader import load
 from tests.support.commands import Command
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -105,3 +109,74 @@ def test_a_file_that_is_no_python_is_told_so(riverrun: Command) -> None:
     assert "rows.csv is no Python file" in riverrun("check", "rows.csv").err
     (riverrun.folder / "latin.py").write_bytes(b"# \xe9\n")
     assert "latin.py is no text in UTF-8" in riverrun("check", "latin.py").out
+
+
+def test_a_second_backfill_at_once_is_refused(
+    riverrun: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would see an empty topic, and write all of it."""
+    servers = "127.0.0.1:1"
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    prefix = f"t{uuid.uuid4().hex}."
+    with only_one("backfill", f"{prefix}flight_eta", servers):
+        refused = riverrun("backfill", "flight_eta", "--limit", "1", "--prefix", prefix)
+    assert refused.code == 4
+    assert "runs for" in refused.err
+    after = riverrun("backfill", "flight_eta", "--limit", "1", "--prefix", prefix)
+    assert after.code == 3  # no server answers
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_it_starts_has_no_traceback(tmp_path: Path) -> None:
+    """Whatever is being imported when Ctrl-C comes."""
+    code = (
+        "import sys, types\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'streams.cli.author': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from streams.entry import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_what_is_hashed_is_what_is_run(riverrun: Command) -> None:
+    """Bytecode of a file of the same time and size is not taken for it."""
+    riverrun("new", "mine")
+    file = riverrun.folder / "usecases" / "mine.py"
+    before, times = load(str(file)), file.stat()
+    py_compile.compile(str(file))
+    file.write_text(before.source.replace("hours(12)", "hours(13)"), "utf-8")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = load(str(file))
+    assert before.definition != after.definition
+    assert (before.use_case.horizon, after.use_case.horizon) == (43_200.0, 46_800.0)
+
+
+@pytest.mark.slow
+def test_what_a_use_case_prints_is_no_result(riverrun: Command) -> None:
+    """With --json, stdout holds one document."""
+    riverrun("new", "mine")
+    file = riverrun.folder / "usecases" / "mine.py"
+    file.write_text(file.read_text("utf-8") + "print('hello')\n", "utf-8")
+    tested = riverrun("backtest", "mine", "--json")
+    assert tested.json["runs"]
+    assert "hello" in tested.err
+
+
+@pytest.mark.slow
+def test_a_feature_that_remembers_is_found(riverrun: Command) -> None:
+    """What it keeps is not part of the state, so nothing could be derived again."""
+    riverrun("new", "mine")
+    file = riverrun.folder / "usecases" / "mine.py"
+    text = file.read_text("utf-8").replace("FEATURES = {", "SEEN: list[int] = []\nFEATURES = {")
+    counted = '"hour": lambda event: SEEN.append(1) or len(SEEN),'
+    file.write_text(text.replace('"hour": local_hour(zone="Europe/Berlin"),', counted), "utf-8")
+    checked = riverrun("check", "mine")
+    assert checked.code == 5
+    assert "feature 'hour' is another when the same records are run again" in checked.out

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from streams.kafka.faust_transport import Batch
 from streams.partition.input_queue import InputQueue
-from streams.partition.intake import Intake, Watchdog
+from streams.partition.intake import Intake
+from streams.partition.stalled_inputs import Watchdog
 from tests.support.ledger.ledger import Ledger
 from tests.support.runner_life import batch_of
 
@@ -117,6 +118,19 @@ def test_an_empty_batch_tells_the_end() -> None:
     intake.accept(Batch("in1", 0, 0, 4, 4, []))
     assert intake.take(100, 1.0) == 3
     assert task.step == 3
+
+
+def test_what_waits_for_its_own_time_is_no_lag() -> None:
+    """An idle partition takes no versions of shared models, and is not behind for that."""
+    intake, task = _intake(Ends(2, 40))
+    task.choose = lambda times: None if times[0] is None else 0  # type: ignore[attr-defined]
+    intake.reset(task, [0, 0])
+    intake.accept(batch_of(0, 3, "in1"))
+    assert intake.take(100, 1.0) == 0
+    assert intake.lag() == 2  # the first input's, which were not fetched yet
+    intake.accept(batch_of(0, 2))
+    assert intake.take(1, 1.0) == 1
+    assert intake.lag() > 30  # while the partition has something to do, all counts
 
 
 class Answered(Ends):

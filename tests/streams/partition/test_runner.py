@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.partition.pace import Pace
-from streams.partition.runner import Stalled, State
+from streams.partition.runner import State
+from streams.partition.stalled_inputs import Stalled
 from streams.replay.journal_fold import fold
 from tests.support.ledger.ledger import Ledger
 from tests.support.memory import Memory, MemoryLog

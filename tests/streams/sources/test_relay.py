@@ -29,7 +29,8 @@ from schemas.errors import Incompatible
 from schemas.partitioner import partition_of
 from schemas.records import RelayedId, SourceSchema
 from streams.partition.recovery import KeptState
-from streams.partition.runner import PartitionRunner, Stalled
+from streams.partition.runner import PartitionRunner
+from streams.partition.stalled_inputs import Stalled
 from streams.partition.wiring import FreshStore
 from streams.replay.journal_fold import Entry
 from streams.sources.relay_log import renumbered
