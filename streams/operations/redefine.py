@@ -138,13 +138,12 @@ class Redefinition:
         past = eras.past(log, partition)
         past.exact = False  # an upgrade: what the last snapshot lacks is learnt by the new core
         await past.read()
-        old = last.definition
+        fresh, old = past.fresh(self._loaded.definition), last.definition
+        if self._wish.how == "warm":  # before anything is folded
+            refuse_warm(fresh)
         store = store_of(past.loaded(old), self._settings, lambda _: past.fresh(old))
         task = await store.load(partition)
         task = await past.roll(task, lambda task: self._on_progress(partition, task.seq - 1))
-        fresh = past.fresh(self._loaded.definition)
-        if self._wish.how == "warm":
-            refuse_warm(fresh)
         unchanged = kept_models(task, fresh)
         entry = Entry(
             last.seq + 1,
