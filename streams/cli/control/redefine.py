@@ -59,10 +59,12 @@ def redefine(
     settings = running(Settings.load(riverrun_topic_prefix=prefix))
     loaded = load(usecase)
     progress = ProgressLine("journal entries derived")
+
+    def on_progress(partition: int, seq: int) -> None:
+        progress(seq, more=f"partition {partition}")
+
     request = RedefineRequest(how.value, login_or(who), why)
-    redefinition = Redefinition(
-        loaded, settings, request, lambda partition, seq: progress(seq, seq), dry_run=dry_run
-    )
+    redefinition = Redefinition(loaded, settings, request, on_progress, dry_run=dry_run)
     results = asyncio.run(redefinition.run())
     progress.done()
     rows = [result.row() for result in results]
