@@ -58,7 +58,7 @@ from streams.cli.run import demo, doctor, monitor, ops, up, worker
 from streams.cli.shared.file_errors import OF_THE_MACHINE, in_words
 from streams.cli.shared.terminal import complain
 from streams.config.gc_tuning import collect_seldom
-from streams.config.process_env import claim_standard_streams, recurse_deeply
+from streams.config.process_env import claim_standard_streams, drop_output, recurse_deeply
 from streams.telemetry.log_format import quieten_client
 
 app = typer.Typer(
@@ -127,10 +127,17 @@ def main() -> None:
     collect_seldom()
     quieten_client()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # while what it raises can still be told
     except RiverrunError as error:
         sys.exit(complain(error))
+    except BrokenPipeError:  # nobody reads on
+        drop_output()
+        sys.exit(1)
     except OSError as error:
         if error.errno not in OF_THE_MACHINE:
             raise
+        drop_output()
         sys.exit(complain(in_words(error)))

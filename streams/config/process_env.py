@@ -99,6 +99,13 @@ def claim_standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def drop_output() -> None:
+    """Let the rest of stdout go nowhere: Python writes it at the exit, and would fail once more."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, 1)
+    os.close(descriptor)
+
+
 def reexec_if_unsafe(arguments: Sequence[str]) -> None:
     """Restart this process under `python -P` and PYTHONHASHSEED=0, unless it runs so already.
 

@@ -22,6 +22,7 @@ from streams.kafka.faust_transport import (
     Batch,
     fetch_batches,
     fetch_state,
+    newest_answer,
     wake_fetch,
 )
 from streams.kafka.header_names import tolerate
@@ -89,6 +90,12 @@ class DirectConsumer:
         """Return the last stable offset as of the newest fetch; None before the first."""
         state = None if self._consumer is None else fetch_state(self._consumer, tp)
         return None if state is None else state.lso
+
+    def answered(self, tp: TP) -> tuple[int, int] | None:
+        """Return when the newest answer to a fetch came (ms), and the offset that is written next,
+        open transactions included; None before the first.
+        """
+        return None if self._consumer is None else newest_answer(self._consumer, tp)
 
     def fetch_position(self, tp: TP) -> int | None:
         """Return the offset that the next batch will start at; None while there is none."""

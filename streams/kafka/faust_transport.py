@@ -171,6 +171,12 @@ def fetch_state(consumer: aiokafka.AIOKafkaConsumer, tp: TP) -> Any:
     return None if assignment is None else assignment.state_value(tp)
 
 
+def newest_answer(consumer: aiokafka.AIOKafkaConsumer, tp: TP) -> tuple[int, int] | None:
+    """Return when the newest answer to a fetch came (ms), and the high watermark it gave."""
+    state = fetch_state(consumer, tp)
+    return None if state is None or not state.timestamp else (state.timestamp, state.highwater)
+
+
 def _drain(fetcher: Any, opened: set[TP]) -> list[Batch]:
     # Nothing is awaited here, so no seek can come between a start and its records.
     batches = []
@@ -236,8 +242,7 @@ class Consumer(driver.Consumer):
         """Return when the newest answer to a fetch came (ms), and the offset that is written next,
         open transactions included; None before the first.
         """
-        state = self._state(tp)
-        return None if state is None or not state.timestamp else (state.timestamp, state.highwater)
+        return newest_answer(self._thread._ensure_consumer(), tp)
 
     def fetch_position(self, tp: TP) -> int | None:
         """Return the offset that the next batch will start at; None while there is none."""

@@ -20,4 +20,5 @@ class DirectSource:
         self.open = consumer.open
         self.shut = consumer.shut
         self.stable = consumer.stable
+        self.answered = consumer.answered
         self.fetch_position = consumer.fetch_position

@@ -6,17 +6,22 @@ ago is no proof that nothing earlier is to come, and what comes later than the h
 records that lead by more than `unseen_s` of event time wait until each empty input was fetched
 twice since (of two answers the second was asked for after the record had come), and has no open
 transaction. Live, where records follow each other within that time, nothing waits.
+
+Producers of topics of others write to several partitions without a transaction, one a few
+milliseconds after the other. So the relay waits for `settled_s` besides, since the record came.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from faust.types import TP
 
 ANSWERS = 2
+LEAD = 8
+"""A record may lead an input that was not fetched since by this part of the horizon."""
 
 
 class FreshEnds:
@@ -27,12 +32,20 @@ class FreshEnds:
     """
 
     def __init__(
-        self, ends: Any, tps: Sequence[TP | None], aligned: Collection[int], unseen_s: float
+        self,
+        ends: Any,
+        tps: Sequence[TP | None],
+        aligned: Collection[int],
+        unseen_s: float,
+        settled_s: float,
+        clock: Callable[[], float],
     ) -> None:
         self._answered = getattr(ends, "answered", None)
         self._tps = tps
         self._aligned = [i for i in sorted(aligned) if tps[i] is not None]
         self._unseen_s = unseen_s
+        self._settled_s = settled_s
+        self._clock = clock
         self.reset()
 
     def reset(self) -> None:
@@ -41,14 +54,14 @@ class FreshEnds:
         self.sure: list[float] = [float("-inf" if is_on else "inf") for _ in self._tps]
         self._counts = [0 for _ in self._tps]
         self._newest: list[tuple[int, int]] = [(-1, -1) for _ in self._tps]
-        # Of each input's batches: where each ends, and the answers of all by then.
-        self._batches: list[deque[tuple[int, list[int]]]] = [deque() for _ in self._tps]
+        # Of each input's batches: where each ends, the answers of all by then, and when that was.
+        self._batches: list[deque[tuple[int, list[int], float]]] = [deque() for _ in self._tps]
 
     def fetched(self, i: int, end: int) -> None:
         """Record that a batch came, up to offset `end`."""
         if self.sure[i] < float("inf"):
             self._look()
-            self._batches[i].append((end, list(self._counts)))
+            self._batches[i].append((end, list(self._counts), self._clock()))
 
     def gave(self, i: int, time: float) -> None:
         """Record that an input's last fetched record was due at that time."""
@@ -65,7 +78,9 @@ class FreshEnds:
         batches = self._batches[first]
         while batches and batches[0][0] <= offset:
             batches.popleft()
-        asked = batches[0][1][i] if batches else 0
+        asked, came_at = (batches[0][1][i], batches[0][2]) if batches else (0, float("-inf"))
+        if self._clock() - came_at < self._settled_s:
+            return False
         if self._counts[i] < asked + ANSWERS or self._newest[i][1] > expected:
             return False
         self.gave(i, time)

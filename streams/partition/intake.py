@@ -74,6 +74,7 @@ class Intake:
         pacing: Pacing | None = None,
         flaw: Callable[[int, Any], str | None] | None = None,
         unseen_s: float = NEVER,
+        settled_s: float = 0.0,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._wake = wake
@@ -102,7 +103,7 @@ class Intake:
         self._choosing = choose
         self._ahead = False  # of other tasks, by more than the pacing allows
         self._task: Task | None = None
-        self._fresh = FreshEnds(ends, self.tps, self._aligned, unseen_s)
+        self._fresh = FreshEnds(ends, self.tps, self._aligned, unseen_s, settled_s, clock)
         self._forget_heads()
 
     def reset(self, task: Task, positions: Sequence[int]) -> dict[TP, int]:

@@ -105,6 +105,7 @@ class PartitionRunner:
             pacing=None if wiring.pacing is None else wiring.pacing(number),
             flaw=wiring.flaw,
             unseen_s=wiring.unseen_s,
+            settled_s=wiring.settled_s,
             wake=self._wake.set,
         )
         self._watchdog = Watchdog(self.intake, stall_s=STALL_S)

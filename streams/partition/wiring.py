@@ -140,6 +140,7 @@ class Wiring:
     flaw: Callable[[int, Any], str | None] | None = None
     # By how much event time a record may lead an input that was not fetched since it came.
     unseen_s: float = float("inf")
+    settled_s: float = 0.0  # and for how long it is waited for besides, since it came
     # Told with a task before it is folded (False) and before it goes live (True).
     prepare: Callable[[Any, bool], None] = lambda task, live: None
     # Awaited before each commit: what other processes do for the task; raises `StateLost`. And

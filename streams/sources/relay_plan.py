@@ -14,6 +14,7 @@ from models.relay.relay_task import RELAY, RelayInput, RelayTask
 from models.spec.use_case import UseCase
 from riverrun.client.compacted_topic import newest_values
 from streams.kafka.transactional_writer import Limits, TransactionalWriter
+from streams.partition.input_freshness import LEAD
 from streams.partition.pace import Pace
 from streams.partition.wiring import FreshStore, PartitionLog, Wiring
 from streams.registry.known_schemas import KnownSchemas
@@ -22,6 +23,8 @@ from streams.sources.relay_log import RelayLog, refuse_replaced
 
 RELAY_PACE = Pace(batch_records_max=4_000)
 """A record costs a relay a tenth of what it costs a partition task."""
+SETTLED_S = 0.5
+"""A burst onto several partitions of a foreign topic may take so long."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class RelayPlan:
             partitions=self.partitions,
             kinds=("source",) * len(topic_partitions),
             obeys_skips=False,
+            unseen_s=self.use_case.horizon / LEAD,
+            settled_s=SETTLED_S,
             title=lambda _: "relay",
             roll=partial(resumed, topic_partitions, self._ids),
             shorten=self.shorten,

@@ -22,6 +22,7 @@ from streams.config.naming import group_of, shown_name
 from streams.config.settings import COMPRESSION, Settings
 from streams.config.use_case_loader import LoadedUseCase
 from streams.kafka.clock_check import skewed
+from streams.partition.input_freshness import LEAD
 from streams.registry.prediction_schemas import announce, encoders_of
 from streams.registry.schema_registry import registry_of
 from streams.replay import definition_topic
@@ -45,9 +46,6 @@ from streams.worker.worker_config import WorkerConfig
 from streams.worker.worker_process import run_worker
 
 log = logging.getLogger("riverrun.worker")
-
-UNSEEN = 8
-"""A record may lead an input that was not fetched since by this part of the horizon."""
 
 
 def prepare(loaded: LoadedUseCase, settings: Settings) -> int:
@@ -122,7 +120,7 @@ def operate(
         prepare=prepare,
         flaw=versions.flaw if shared else None,
         relay=relay_of(loaded, settings, partitions),
-        unseen_s=use_case.horizon / UNSEEN,
+        unseen_s=use_case.horizon / LEAD,
         client=settings.kafka_client(),
         encoders=asyncio.run(encoders_of(use_case, names, settings)),
         topics=names,

@@ -93,6 +93,7 @@ class Plan:
             obeys_skips=False,
             flaw=None,
             aligned=range(1, len(inputs)),
+            unseen_s=float("inf"),  # partitions announce what comes
             open_log=lambda _: KafkaLog(
                 client, journal=topics["learning"], inputs=inputs, partition=0
             ),

@@ -141,8 +141,10 @@ def prometheus(
         loop.close()
 
 
-ABSENT = ("riverrun_model_staleness", "riverrun_source_")
-"""Of what parcels has none: shared models, sources."""
+ABSENT = (
+    "riverrun_model_staleness", "riverrun_learner_", "riverrun_train", "riverrun_source_",
+)  # fmt: skip
+"""Of what parcels has none: shared models, their learner and its trainers, sources."""
 
 
 @pytest.mark.integration

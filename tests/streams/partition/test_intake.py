@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,7 +66,11 @@ class Ends:
 
 
 def _intake(
-    ends: Ends, wait_s: float = 0.5, unseen_s: float = float("inf")
+    ends: Ends,
+    wait_s: float = 0.5,
+    unseen_s: float = float("inf"),
+    settled_s: float = 0.0,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> tuple[Intake, Ledger]:
     from models.inputs.merge_order import choose
 
@@ -75,8 +81,9 @@ def _intake(
         choose=choose,
         aligned=(0, 1),
         alignment_wait_s=wait_s,
-        clock=lambda: 0.0,
+        clock=clock,
         unseen_s=unseen_s,
+        settled_s=settled_s,
     )
     task = Ledger(2)
     intake.reset(task, [0, 0])
@@ -170,6 +177,18 @@ def test_a_record_that_leads_by_much_waits_until_the_others_were_looked_at() -> 
     intake.accept(batch_of(0, 1, "in1"))  # what came a moment later, of an earlier time
     assert intake.take(100, 1.0) > 0
     assert task.counts[1] == 1
+
+
+def test_a_burst_onto_several_partitions_is_waited_for() -> None:
+    """However quickly the others answer that they have nothing: it may come a moment later."""
+    ends, now = Answered(9, 0), [10.0]
+    intake, _ = _intake(ends, unseen_s=3.0, settled_s=0.5, clock=lambda: now[0])
+    intake.accept(batch_of(0, 3))
+    for _ in range(4):
+        assert intake.take(100, 11.0) == 0
+        ends.answer()
+    now[0] = 10.5
+    assert intake.take(100, 11.0) == 3
 
 
 def test_an_open_transaction_on_another_input_is_waited_for_and_not_for_ever() -> None:

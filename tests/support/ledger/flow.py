@@ -46,7 +46,7 @@ class Flow:
             self.settings |= {"shared": partitions, "lead_s": 1e9}
 
     async def make_topics(self) -> None:
-        """Create them."""
+        """Create them; return once everybody is told of them."""
         admin = AIOKafkaAdminClient(**self.client)
         await admin.start()
         await admin.create_topics(
@@ -55,6 +55,8 @@ class Flow:
                 for kind, name in self.topics.items()
             ]
         )
+        while not set(self.topics.values()) <= set(await admin.list_topics()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         await admin.close()
 
     # Workers.

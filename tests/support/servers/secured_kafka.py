@@ -157,7 +157,15 @@ class SecuredKafka(Stack):
         super().__init__(home)
         self.issuer = issuer
         self.certificates = certificates
-        self.listeners = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
+        self.listeners: dict[str, int] = {}
+
+    def _record(self) -> StackRecord:
+        record = super()._record()
+        if not self.listeners:
+            taken = [record.redis_port, *(port for two in record.ports.values() for port in two)]
+            ports = free_ports(len(LISTENERS), avoid=taken)
+            self.listeners = dict(zip(LISTENERS, ports, strict=True))
+        return record
 
     def address(self, listener: str) -> str:
         """Return the bootstrap address of a listener."""
