@@ -71,12 +71,12 @@ def test_failures_beyond_the_limit_are_told_unless_they_were_marked():
 
 
 def test_what_a_verdict_assumes_counts_only_where_the_stream_breaks_it():
-    """Losses once in 40 blocks are assumed away until 280 blocks; no other stream is excused."""
+    """Losses once in 40 blocks are assumed away until 400 blocks; no other stream is excused."""
     comparison = Comparison(alpha=0.05, bound=50.0)
     for day in range(100):
         comparison.update(100, 100 * (0.1 + 0.01 * (-1) ** day))
     assert mark_of(comparison, {}) is None
-    assert mark_of(comparison, {"loss_once_in": 14}) is None
+    assert mark_of(comparison, {"loss_once_in": 10}) is None
     assert mark_of(comparison, {"loss_once_in": 40})[0] == f"assumes {comparison.assumes}"
     assert mark_of(comparison, {"months": True})[1]
 

@@ -326,6 +326,9 @@ class Direct(Fetcher):
         if self._fetching is not None:
             self._fetching.cancel()
 
+    def answered(self, tp: TP) -> None:
+        """Nothing is known: only relays heed it, and none is simulated."""
+
     async def ends(self, partitions: Collection[TP]) -> dict[TP, int]:
         """Last stable offsets."""
         await self.process.io(None)
