@@ -122,23 +122,15 @@ class TrainerLink:
 
     def result(self, ticket: int) -> Any:
         """Return what was asked for; waits for it, and holds the process up meanwhile."""
-        self._wait(lambda: ticket in self._results)
-        if self.faults or ticket not in self._results:
-            self.check()
-        return self._results.pop(ticket)
-
-    def finish(self) -> None:
-        """Wait until all that was ordered is done, and hold the process up meanwhile."""
-        self._wait(lambda: False)
-        self.check()
-
-    def _wait(self, over: Callable[[], bool]) -> None:
         self.flush()
-        while not over() and self._is_owing():
+        while ticket not in self._results and self._is_owing():
             poller = select.poll()
             poller.register(self._pipe, select.POLLIN | (select.POLLOUT if self._out else 0))
             poller.poll(1_000)
             self._look()
+        if self.faults or ticket not in self._results:
+            self.check()
+        return self._results.pop(ticket)
 
     def has(self, ticket: int) -> bool:
         """Return whether the answer has come."""

@@ -101,19 +101,6 @@ class TrainerPool:
             raise
         for slot in wanted:
             slot.pickled()
-        self._settled(task)
-
-    def settle_now(self, task: Any) -> None:
-        """Do as `settle`, holding the process up."""
-        try:
-            for link in self._links:
-                link.finish()
-        except StateLost:
-            self._note_faults()
-            raise
-        self._settled(task)
-
-    def _settled(self, task: Any) -> None:
         _check(task)
         for headers in self._late:
             headers.resolve()
@@ -191,8 +178,9 @@ class TrainerPool:
             if name in self._in_place or name in router.retired or name in router.replacements:
                 continue
             self._hand_over(router.pooled, name, slot)
-        if len(self._name_of) > len(router.pooled) or len(_away(task)) < len(self._name_of):
-            self._forget({slot.key for slot in _away(task)})
+        away = {slot.key for slot in _away(task)}
+        if len(away) < len(self._name_of):
+            self._forget(away)
 
     def _hand_over(self, pooled: dict[str, ModelSlot], name: str, slot: ModelSlot) -> None:
         self._measure()

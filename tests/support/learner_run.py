@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -111,7 +112,7 @@ class LearnerRun:
                 outputs = [output for step in batch for output in self._apply(step)]
                 during(at)
                 if self.pool is not None:
-                    self.pool.settle_now(self.task)
+                    asyncio.run(self.pool.settle(self.task))
             except StateLost:
                 self._recover(steps, at)
                 continue

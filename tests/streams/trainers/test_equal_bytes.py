@@ -220,13 +220,17 @@ def test_a_planted_bug_is_found(broken: str, monkeypatch: pytest.MonkeyPatch) ->
     steps, in_place = trained_in_place("a model that raises")
     with trainers(case, 1) as pool:
         if broken == "settle":
-            monkeypatch.setattr(TrainerPool, "settle_now", lambda *_: None)
+            monkeypatch.setattr(TrainerPool, "settle", _settled)
             monkeypatch.setattr("streams.trainers.trainer_link.TrainerLink.check", lambda _: None)
         else:
             monkeypatch.setattr(pool, "_pack", _late(pool))
         run = LearnerRun(case, pool)
         run.run(steps)
         assert differences(in_place, run)
+
+
+async def _settled(*_: Any) -> None:
+    """Ask nobody."""
 
 
 def _late(pool: TrainerPool) -> Any:

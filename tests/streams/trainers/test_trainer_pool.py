@@ -110,7 +110,7 @@ async def test_while_trainers_work_the_process_answers() -> None:
         assert run.task.router.pooled["slow"].trained_on > 10
 
 
-async def test_models_rest_as_pickles_and_go_on_with_other_trainers() -> None:
+def test_models_rest_as_pickles_and_go_on_with_other_trainers() -> None:
     """What is kept at a clean end needs no trainer: a snapshot has it, and the next life."""
     steps = light_steps()
     half = len(steps) // 2 // LearnerRun.batch * LearnerRun.batch
@@ -119,7 +119,7 @@ async def test_models_rest_as_pickles_and_go_on_with_other_trainers() -> None:
     with trainers(LIGHT, 1) as pool:
         run = LearnerRun(LIGHT, pool)
         run.run(steps[:half])
-        await pool.rest(run.task)
+        asyncio.run(pool.rest(run.task))
         pool.close()
         assert len(run.written()) > 1_000
         with trainers(LIGHT, 2) as other:
@@ -170,7 +170,7 @@ def test_a_model_beside_its_fresh_copy_is_in_place_until_that_is_decided() -> No
         assert pool.status()["trainers"][0]["models"] == ["adam"]
 
 
-async def test_a_fold_learns_in_place_and_a_lost_trainer_is_told_in_it() -> None:
+def test_a_fold_learns_in_place_and_a_lost_trainer_is_told_in_it() -> None:
     """A kept state whose journal goes on: its models come home; none can where one has died."""
     steps = light_steps()
     with trainers(LIGHT, 1) as pool:
@@ -182,7 +182,7 @@ async def test_a_fold_learns_in_place_and_a_lost_trainer_is_told_in_it() -> None
         run._prepare(live=True)
         for step in steps[47:50]:
             run._apply(step)
-        pool.settle_now(run.task)
+        asyncio.run(pool.settle(run.task))
         os.kill(pool.status()["trainers"][0]["pid"], signal.SIGKILL)
         run._prepare(live=False)
         with pytest.raises(StateLost, match="trainer 1"):
@@ -198,7 +198,7 @@ def test_a_state_whose_trainer_was_replaced_is_not_gone_on_with() -> None:
         run = LearnerRun(LIGHT, pool)
         for step in steps[:30]:
             run._apply(step)
-        pool.settle_now(run.task)
+        asyncio.run(pool.settle(run.task))
         run._prepare(live=False)
         link = pool._links[0]
         os.kill(link.pid, signal.SIGKILL)
