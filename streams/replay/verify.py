@@ -189,9 +189,9 @@ class _Run:
         derivation = self._derivation(published, None, jumps=True)
         try:
             end = await self._open(derivation)
-            places = [_place(record) for record in wanted]
-            goals = sorted({seq + 1 for seq, _ in places if seq < end})
-            await self._fold(derivation, published, goals, {step for _, step in places}, end)
+            positions = [_place(record) for record in wanted]
+            goals = sorted({seq + 1 for seq, _ in positions if seq < end})
+            await self._fold(derivation, published, goals, {step for _, step in positions}, end)
         finally:
             await derivation.close()
 

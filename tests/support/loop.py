@@ -215,6 +215,16 @@ class Loop:
             assert monotonic() - began < within_s, f"{len(missing)} {kind} missing: {self.log()}"
             await asyncio.sleep(0.2)
 
+    async def wait_until_learnt(self, rows: Collection[Row]) -> None:
+        """Wait until a version of a shared model has learnt from nearly every outcome of these."""
+        count = sum(kind == "outcome" for kind, _ in rows)
+        began, newest = monotonic(), -1
+        while newest < count - self.loaded.use_case.freshness.examples:
+            updates = await self.values("models")
+            newest = max((u["version"]["trained_on"] for u in updates if u["version"]), default=-1)
+            assert monotonic() - began < 180, f"{newest} of {count} learnt: {self.log()}"
+            await asyncio.sleep(0.2)
+
     def lose_redis(self) -> None:
         """Delete all that Redis holds of this loop, as FLUSHALL would; others' keys stay."""
         assert self.settings.redis_url is not None

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from streams.embedded import Endpoints
-from tests.support.loop import SOURCE, Loop, Row, parcels
+from tests.support.loop import SOURCE, Loop, parcels
 
 pytestmark = pytest.mark.integration
 
@@ -57,17 +57,6 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-async def learnt(loop: Loop, rows: Sequence[Row]) -> None:
-    """Wait until versions have learnt from nearly every outcome among these rows."""
-    count = sum(kind == "outcome" for kind, _ in rows)
-    began, newest = monotonic(), -1
-    while newest < count - loop.loaded.use_case.freshness.examples:
-        updates = await loop.values("models")
-        newest = max((u["version"]["trained_on"] for u in updates if u["version"]), default=-1)
-        assert monotonic() - began < 180, f"{newest} of {count} learnt: {loop.log()}"
-        await asyncio.sleep(0.2)
-
-
 async def ended(pids: Sequence[int]) -> None:
     """Wait until none of these processes lives."""
     began = monotonic()
@@ -84,12 +73,12 @@ async def test_kills_of_trainers_and_of_their_worker_lose_and_double_nothing(loo
     loop.start()
     quarter = len(ROWS) // 4
     await loop.publish(ROWS[:quarter])
-    await learnt(loop, ROWS[:quarter])
+    await loop.wait_until_learnt(ROWS[:quarter])
     before = trainer_pids(loop)
     assert len(before) == 2
     os.kill(before[0], signal.SIGKILL)
     await loop.publish(ROWS[quarter : 2 * quarter])
-    await learnt(loop, ROWS[: 2 * quarter])
+    await loop.wait_until_learnt(ROWS[: 2 * quarter])
     assert "has ended" in all_logs(loop)
     assert loop.workers[0].poll() is None, "a trainer that ends is no worker's end"
 
@@ -101,7 +90,7 @@ async def test_kills_of_trainers_and_of_their_worker_lose_and_double_nothing(loo
     await ended([*before, *after])
     loop.start()
     await loop.publish(ROWS[2 * quarter :])
-    await learnt(loop, ROWS)
+    await loop.wait_until_learnt(ROWS)
     await loop.wait_for("predictions", EVENTS)
     await loop.wait_for("examples", EVENTS)
     assert sorted(p["event_id"] for p in await loop.values("predictions")) == sorted(EVENTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,7 +20,7 @@ from schemas.topics import LEARNER
 from streams.embedded import Endpoints
 from streams.inspection.audit_trail import audited
 from streams.operations.repartition import repartition
-from tests.support.loop import SOURCE, Loop, Row, parcels
+from tests.support.loop import SOURCE, Loop, parcels
 
 pytestmark = pytest.mark.integration
 
@@ -68,17 +68,6 @@ def _trained_on(prediction: dict[str, Any]) -> int:
     return int(prediction["model"].rpartition("#")[2])
 
 
-async def learnt(loop: Loop, rows: Sequence[Row]) -> None:
-    """Wait until a version has learnt from every outcome among these rows."""
-    count = sum(kind == "outcome" for kind, _ in rows)
-    began, newest = monotonic(), -1
-    while newest < count - loop.loaded.use_case.freshness.examples:
-        updates = await loop.values("models")
-        newest = max((u["version"]["trained_on"] for u in updates if u["version"]), default=-1)
-        assert monotonic() - began < 180, f"{newest} of {count} learnt: {loop.log()}"
-        await asyncio.sleep(0.2)
-
-
 MIDDLE = next(f["event_time"] for kind, f in ROWS[len(ROWS) // 2 :] if kind == "event")
 """Depots grow then."""
 
@@ -124,14 +113,14 @@ async def test_a_label_anywhere_answers_everywhere_through_a_kill_of_the_learner
     await table_arrived(loop)
     first, second = len(ROWS) // 3, 2 * len(ROWS) // 3
     await loop.publish(ROWS[:first])
-    await learnt(loop, ROWS[:first])
+    await loop.wait_until_learnt(ROWS[:first])
     logs = [loop.folder / f"worker{n}.log" for n in range(2)]
     learner = next(n for n, log in enumerate(logs) if "learner: live" in log.read_text())
     loop.workers[learner].kill()
     await loop.publish(ROWS[first:second])
-    await learnt(loop, ROWS[:second])
+    await loop.wait_until_learnt(ROWS[:second])
     await loop.publish(ROWS[second:])
-    await learnt(loop, ROWS)
+    await loop.wait_until_learnt(ROWS)
     await loop.wait_for("predictions", EVENTS)
     await loop.wait_for("examples", EVENTS)
 
@@ -181,7 +170,7 @@ async def test_what_operators_do_to_shared_models_is_done_once_and_proved(loop: 
 
     async def lived(first: int, last: int) -> None:
         await loop.publish(ROWS[first:last])
-        await learnt(loop, ROWS[:last])
+        await loop.wait_until_learnt(ROWS[:last])
 
     def run(*arguments: str) -> Any:
         return loop.run(*arguments, str(loop.file), *ASKED[arguments[0]], "--json")
@@ -264,7 +253,7 @@ async def test_by_default_a_history_teaches_everybody_and_another_number_of_part
             loop.run, "backfill", str(loop.file), str(file), "--wait", "--json"
         )
         assert (done["skipped"], done["applied"]) == (0, len(history))
-        await learnt(loop, history)
+        await loop.wait_until_learnt(history)
         taught = sum(kind == "outcome" for kind, _ in history)
         await loop.publish(live)
         await loop.wait_for("predictions", asked)
@@ -281,7 +270,7 @@ async def test_by_default_a_history_teaches_everybody_and_another_number_of_part
         copy.start()
         await copy.wait_for("predictions", asked)
         await copy.wait_for("examples", due)
-        await learnt(copy, [*history, *live])
+        await copy.wait_until_learnt([*history, *live])
         assert {p["partition"] for p in await copy.values("predictions")} <= {0, 1, 2}
         copy.stop()
         report = await asyncio.to_thread(copy.run, "verify", str(copy.file), "--all", "--json")

@@ -44,10 +44,10 @@ async def test_a_proof_reads_each_version_once_for_all_partitions(
         read: Counter[bytes] = Counter()
         rehearsed: list[bool] = []
 
-        def noted(data: Any, allowed: Any, **given: bool) -> Any:
+        def noted(data: Any, allowed: Any, **options: bool) -> Any:
             read[blake2b(b"".join(data)).digest()] += 1
-            rehearsed.append(not given["rehearsed"])
-            return unpickle(data, allowed, **given)
+            rehearsed.append(not options["rehearsed"])
+            return unpickle(data, allowed, **options)
 
         monkeypatch.setattr("streams.snapshots.version_transfer.unpickle", noted)
         proof = await Verifier(loop.settings, loop.names).every()
